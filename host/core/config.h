@@ -1,0 +1,35 @@
+/* The operator's configuration: config/cvmhost.json in the home, checked against the schema of the host's own
+ * settings, plus the secrets (.env, environment, protected file). Read once at start; loop thread. */
+#ifndef HOST_CORE_CONFIG_H
+#define HOST_CORE_CONFIG_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+
+/* Reads HOME/config/cvmhost.json (or `file` if not NULL), HOME/.env and the secrets file the configuration names
+ * ("secrets.file", refused unless its mode is 0600 or 0400). A missing cvmhost.json is an empty one. Returns 0, or
+ * CVM_EINVAL / CVM_EIO with a sentence that names file and setting in `ret_error`. */
+int config_load(const char *home, const char *file, struct config **ret_config, char *ret_error, size_t error_size);
+void config_free(struct config *config);
+
+/* A setting by dotted path ("http.port"); the default of the built-in schema where the file has none. Borrowed; NULL
+ * where neither has it. */
+const json_t *config_get(const struct config *config, const char *path);
+int64_t config_int(const struct config *config, const char *path, int64_t otherwise);
+const char *config_str(const struct config *config, const char *path, const char *otherwise);
+int config_bool(const struct config *config, const char *path, int otherwise);
+
+/* Settings of one component: `defaults` (the manifest's) overridden by the member "agents.<id>" of the file ("settings"
+ * inside it). Gives a new object. */
+json_t *config_component_settings(const struct config *config, const char *component_id, const json_t *defaults);
+
+/* A secret by name: real environment, then .env, then the secrets file. Borrowed; NULL: not set. */
+const char *config_secret(const struct config *config, const char *name);
+
+/* Everything, defaults filled in, secrets shown as "set" or "not set" only. Gives a new object. */
+json_t *config_show(const struct config *config);
+
+#endif

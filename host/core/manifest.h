@@ -1,0 +1,117 @@
+/* A plugin's manifest: read, checked against the manifest schema and for sense, compiled into structs.
+ * Owns everything it points to; `const char *` members point into `doc`. Knows no registry and loads no code. */
+#ifndef HOST_CORE_MANIFEST_H
+#define HOST_CORE_MANIFEST_H
+
+#include "schema.h"
+#include <cvm/cvm.h>
+
+#define MANIFEST_FILE_MAX_BYTES (1024 * 1024)
+#define MANIFEST_COMPONENTS_MAX 64
+#define MANIFEST_OPERATIONS_MAX 256 /* of one component */
+
+enum manifest_kind { KIND_AGENT, KIND_TRIGGER, KIND_TREATMENT, KIND_CHANNEL, KIND_PROVIDER };
+enum manifest_unknown { UNKNOWN_SAFE, UNKNOWN_REPEAT, UNKNOWN_VERIFY, UNKNOWN_REPORT };
+
+struct manifest_strings {
+    const char **at;
+    size_t n;
+};
+
+/* "expose" of an operation; members are NULL or 0 where the manifest has none. */
+struct manifest_expose {
+    const char *cli;                /* "buy airtime" */
+    const char *help;               /* one line */
+    struct manifest_strings args;   /* positional arguments, in order; each names a request property. A "?" at the end
+                                       of the name makes it optional, which is already cut off here: see n_required */
+    size_t n_required;
+    const char *method, *path;      /* REST: "POST", "/api/v1/transactions/{transaction_id}" */
+    const json_t *rename;           /* object: edge name -> request property */
+    int refused;                    /* HTTP status of a REFUSED reply; default 422 */
+    int success;                    /* default 200 */
+    const char *permission;
+    const json_t *columns;          /* array of strings: columns of the table output; NULL: all scalar members */
+    const char *rows;               /* member of the response that holds the array shown as a table; NULL: none */
+};
+
+struct manifest_operation {
+    const char *type;
+    const char *description;
+    struct schema *request, *response; /* NULL: any object */
+    const json_t *request_schema, *response_schema; /* as written, $ref not resolved; NULL where there is none */
+    const struct manifest_expose *expose; /* NULL: only on the bus */
+    bool ephemeral;                 /* "durable": false: a pure look-up, not journalled */
+    bool redrive, raw;
+    int retry;                      /* 0 to 3: how often a faulted turn is run again */
+    int64_t timeout_ms;             /* default for requests to it; 0: 30 s */
+};
+
+struct manifest_component {
+    const char *id, *alias;
+    enum manifest_kind kind;
+    struct manifest_strings roles, next, may_send_to, publishes, subscribes;
+    const json_t *serves;           /* {"network": ["MTN"]}: which requests a role holder takes; NULL: all */
+    const json_t *settings;         /* object, never NULL */
+    const json_t *tools;            /* array of strings or NULL */
+    uint32_t state_version;
+    struct manifest_operation *operations;
+    size_t n_operations;
+};
+
+struct manifest_call {
+    const char *name, *method;
+    const char *url;                /* base URL, or "setting:NAME": the calling component's setting of that name */
+    const char *path;               /* "" or "/..." */
+    enum manifest_unknown unknown;  /* "safe": true gives UNKNOWN_SAFE */
+    const char *by;                 /* UNKNOWN_VERIFY: the component's operation that looks the outcome up */
+    const char *key_header;         /* header that carries the key, default "Idempotency-Key" */
+};
+
+struct manifest_column {
+    const char *name;
+    enum { COLUMN_TEXT, COLUMN_INTEGER, COLUMN_REAL, COLUMN_JSON } type; /* arrays and objects: JSON text */
+};
+
+struct manifest_table {
+    const char *name;
+    const char *key;                /* the column that is the primary key: a string */
+    struct schema *schema;          /* of a row: an object of the columns, additionalProperties false */
+    struct manifest_column *columns;
+    size_t n_columns;
+    struct manifest_strings indexes; /* one column each; "-column" for descending */
+};
+
+struct manifest_limits {
+    int64_t mailbox;                /* messages waiting for a component; default 4096 */
+    int64_t turn_budget_ms;         /* default 25 */
+    int64_t memory_mib;             /* default 64 */
+    int64_t conversation_messages;  /* default 10000 */
+};
+
+struct manifest {
+    json_t *doc;
+    char *path;                     /* where it was read, for messages */
+    char *dir;                      /* folder of the manifest's own files: <manifests>/NAME */
+    const char *name, *version, *abi, *library, *description;
+    uint16_t abi_major, abi_minor;
+    struct manifest_limits limits;
+    struct manifest_component *components;
+    size_t n_components;
+    struct manifest_strings secrets;
+    struct manifest_call *calls;
+    size_t n_calls;
+    struct manifest_table *tables;
+    size_t n_tables;
+    json_t *domain;                 /* the domain section with its files read in: "intents" (object), "examples"
+                                       (array), "name", "label", "routes", "words"; NULL: none */
+};
+
+/* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with
+ * a full sentence in `ret_error` (file, field, what was expected, what came). */
+int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_error, size_t error_size);
+void manifest_free(struct manifest *manifest); /* accepts NULL */
+
+const char *manifest_kind_name(enum manifest_kind kind);
+const struct manifest_operation *manifest_find_operation(const struct manifest_component *component, const char *type);
+
+#endif

@@ -1,0 +1,33 @@
+/* JSON Schema (2020-12), the keywords our manifests use: type, enum, const, required, properties,
+ * additionalProperties, items, minItems, maxItems, minLength, maxLength, pattern, minimum, maximum, oneOf, anyOf,
+ * allOf, and $ref within the document ("#/schemas/Name" and other JSON pointers). Annotations are allowed and ignored:
+ * title, description, default, examples, $schema, $id, $comment, deprecated, format (not asserted). Any other keyword
+ * is an error when the schema is compiled. A compiled schema is immutable; checking is for the loop thread. */
+#ifndef HOST_CORE_SCHEMA_H
+#define HOST_CORE_SCHEMA_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#define SCHEMA_DEPTH_MAX 64      /* nesting of a schema, and of an instance while it is checked */
+#define SCHEMA_NODES_MAX 10000
+
+struct schema;
+
+/* What is wrong, where. `field` is a dotted path ("recipient.phones[2]"; "" for the value itself); `text` a sentence
+ * that says what was expected and what came. */
+struct schema_error {
+    char field[128];
+    char text[256];
+};
+
+/* Compiles `node` of `document` (for $ref). Borrows both only during the call. Returns 0 and gives *ret_schema, or
+ * CVM_EINVAL with *ret_error filled (field is the JSON pointer of the faulty keyword). */
+int schema_compile(const json_t *document, const json_t *node, struct schema **ret_schema,
+                   struct schema_error *ret_error);
+void schema_free(struct schema *schema); /* accepts NULL */
+
+/* Returns 0, or CVM_EINVAL with *ret_error filled for the first fault found. NULL schema accepts anything. */
+int schema_check(const struct schema *schema, const json_t *value, struct schema_error *ret_error);
+
+#endif

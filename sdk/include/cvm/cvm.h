@@ -1,0 +1,545 @@
+/* The contract between cvmhost and a plugin. This header is the manual: everything a plugin may use is here.
+ *
+ * A plugin is a shared object that exports one data symbol, `cvm_plugin` (see CVM_PLUGIN at the end), and a JSON
+ * manifest that says what its components answer. The host calls only the functions of that descriptor; a plugin
+ * calls the host only through `struct cvm_turn`, `struct cvm_host` and the table they point to. It links nothing of
+ * the host: libc, libm and libjansson are all it needs.
+ *
+ * The model: a message arrives, a handler runs one turn, the turn is kept whole or not at all. Within a turn a
+ * handler reads its state and the conversation's context, changes them, emits messages, and returns. It never
+ * blocks; what takes time is a message sent now and its reply received later, in another turn.
+ *
+ * Two ownership rules:
+ *   - what comes in (messages, state, context, configuration) is borrowed until the handler returns;
+ *   - a `json_t *` handed to a function below is taken, also when the function fails. A taken value is frozen: it
+ *     is shared with other components and with the journal, so neither the value nor anything in it may be changed.
+ *
+ * All functions run on the host's loop thread, inside a turn unless the comment says otherwise. All times are
+ * milliseconds; points in time are UTC since 1970. All text is UTF-8 and ends with NUL. */
+#ifndef CVM_CVM_H
+#define CVM_CVM_H
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
+#define CVM_ABI_MINOR 0 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_MAGIC "CVMPLUG\1"
+
+#define CVM_MUST_USE __attribute__((warn_unused_result))
+
+/* ---- limits (the host refuses what is larger, naming the limit) ---------------------------------------------- */
+
+#define CVM_STATE_KEY_MAX 128              /* bytes of a state key, without NUL */
+#define CVM_STATE_VALUE_MAX_BYTES 65536    /* a state value, as JSON text */
+#define CVM_TURN_OUTPUTS_MAX 256           /* messages, calls, timers and settlements of one turn */
+#define CVM_TURN_BYTES_MAX (1024 * 1024)   /* the JSON text of all of them together */
+#define CVM_NAME_MAX 127                   /* bytes of a component id, type, topic, conversation or table name */
+#define CVM_CONTENT_MAX_BYTES 65536        /* the text of a message */
+
+/* ---- errors: negative, from this one table ------------------------------------------------------------------- */
+
+#define CVM_ERRORS(X)                                                                                                  \
+    X(CVM_EINVAL, -1, "a value is not what was expected")                                                              \
+    X(CVM_ENOENT, -2, "not found")                                                                                     \
+    X(CVM_ENOMEM, -3, "out of memory")                                                                                 \
+    X(CVM_EACCES, -4, "not allowed by the manifest")                                                                   \
+    X(CVM_ELIMIT, -5, "larger than a limit")                                                                           \
+    X(CVM_EBUSY, -6, "busy, try later")                                                                                \
+    X(CVM_EFAULT, -7, "fault: the component is broken, the turn must be undone")                                       \
+    X(CVM_EREFUSED, -8, "refused by a rule")                                                                           \
+    X(CVM_ESTATE, -9, "not possible in this state")                                                                    \
+    X(CVM_EEXIST, -10, "exists already")                                                                               \
+    X(CVM_EIO, -11, "input or output failed")                                                                          \
+    X(CVM_EDATA, -12, "stored data is damaged")                                                                        \
+    X(CVM_EABI, -13, "built for another interface")                                                                    \
+    X(CVM_ETIMEOUT, -14, "too late")
+
+enum {
+#define CVM_X(name, value, text) name = value,
+    CVM_ERRORS(CVM_X)
+#undef CVM_X
+        CVM_OK = 0,      /* the turn is kept; a request left without a reply gets an ERROR reply */
+    CVM_PENDING = 1      /* the turn is kept; the request stays open, `cvm_settle` ends it in a later turn */
+};
+
+/* Text of an error; never NULL. Any thread. */
+static inline const char *cvm_strerror(int error)
+{
+    switch (error) {
+#define CVM_X(name, value, text)                                                                                       \
+    case name:                                                                                                         \
+        return text;
+        CVM_ERRORS(CVM_X)
+#undef CVM_X
+    case CVM_OK:
+        return "ok";
+    case CVM_PENDING:
+        return "pending";
+    }
+    return "unknown error";
+}
+
+/* Leaves the handler with the error of a call that failed: the turn is then undone. */
+#define CVM_TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        int cvm_try_ = (call);                                                                                         \
+        if (cvm_try_ < 0)                                                                                              \
+            return cvm_try_;                                                                                           \
+    } while (0)
+
+/* ---- messages ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    uint64_t hi, lo;
+} cvm_id; /* 0,0 is "none"; shown as MSG- and 32 hex digits */
+
+static inline bool cvm_id_is_none(cvm_id id)
+{
+    return (id.hi | id.lo) == 0;
+}
+
+static inline bool cvm_id_eq(cvm_id a, cvm_id b)
+{
+    return a.hi == b.hi && a.lo == b.lo;
+}
+
+enum cvm_message_type { CVM_REQUEST, CVM_RESPONSE, CVM_NOTIFICATION, CVM_ESCALATION };
+enum cvm_priority { CVM_LOW, CVM_MEDIUM, CVM_HIGH, CVM_CRITICAL };
+
+/* How a request ended. Every request ends exactly once, with one of these. */
+enum cvm_outcome {
+    CVM_REPLIED, /* data is the operation's response */
+    CVM_REFUSED, /* a rule said no: data is the operation's own body, or {"code","field","message"} */
+    CVM_ERROR,   /* the handler failed or gave no reply: data is {"code","message"} */
+    CVM_TIMEOUT, /* not settled by its deadline */
+    CVM_BUSY,    /* the recipient's mailbox is full, it is down or not loaded; nothing was done */
+    CVM_UNKNOWN  /* an outside effect may or may not have happened */
+};
+
+/* What a handler receives. Borrowed until the handler returns. Strings are never NULL. */
+typedef struct cvm_msg {
+    cvm_id id;
+    cvm_id in_reply_to;        /* the request answered, in a reply; else none */
+    cvm_id on_behalf;          /* the cookie given when the request, call or timer was made, else none */
+    int64_t timestamp_ms;      /* when it was emitted */
+    int64_t deadline_ms;       /* point in time by which a reply must be given; 0 is none */
+    const char *sender;        /* component id; "" for a message from outside */
+    const char *recipient;     /* component id */
+    const char *type;          /* operation, topic, timer name, or "<type>.reply" for a reply */
+    const char *conversation;  /* "" for an ephemeral message, which may change no state and no context */
+    const char *content;       /* human-readable */
+    const char *enquiry_id;
+    const char *customer_id;
+    const char *session_id;
+    const char *traceparent;   /* W3C trace context, or "" */
+    const json_t *data;        /* structured data: always an object */
+    const json_t *tags;        /* array of strings */
+    double confidence;         /* 0 to 1 */
+    uint8_t message_type;      /* enum cvm_message_type */
+    uint8_t priority;          /* enum cvm_priority */
+    uint8_t outcome;           /* enum cvm_outcome; meaningful in a reply */
+    uint8_t requires_response;
+    uint16_t schema_version;
+} cvm_msg;
+
+/* ---- what a handler may ask of the host ------------------------------------------------------------------------ */
+
+typedef struct cvm_turn cvm_turn;
+
+enum cvm_out_kind {
+    CVM_OUT_REQUEST, /* the reply comes as "<type>.reply" */
+    CVM_OUT_MESSAGE, /* no reply is expected */
+    CVM_OUT_PUBLISH, /* to all who subscribe to the topic `type`, without the sender; `to` is ignored */
+    CVM_OUT_FORWARD  /* hands the request `request` on: the recipient settles it in our place, we are done with it */
+};
+
+typedef struct cvm_out {
+    uint32_t size;             /* sizeof(cvm_out) */
+    uint32_t kind;             /* enum cvm_out_kind */
+    const char *to;            /* component id, alias, or "role:R" (one holder is chosen); "BROADCAST" publishes */
+    const char *type;
+    json_t *data;              /* taken; an object, NULL for {} */
+    const char *content;       /* copied; NULL for "" */
+    json_t *tags;              /* taken; array of strings, NULL for [] */
+    const char *conversation;  /* NULL: the turn's own; else the name of another one, opened if it does not exist */
+    const char *enquiry_id, *customer_id, *session_id; /* NULL: inherited */
+    cvm_id on_behalf;          /* comes back in the reply */
+    cvm_id request;            /* CVM_OUT_FORWARD: the open request */
+    int64_t timeout_ms;        /* CVM_OUT_REQUEST: 0 means the recipient's default (30 s); at most 7 days */
+    double confidence;         /* 0 means 1.0; give a negative number for a confidence of 0 */
+    int8_t priority;           /* enum cvm_priority; -1: inherited */
+    uint8_t message_type;      /* CVM_OUT_MESSAGE: 0 means NOTIFICATION; may be CVM_ESCALATION */
+    uint8_t fresh;             /* 1: `conversation` is new, the host need not look for an earlier one */
+} cvm_out;
+
+/* An outgoing HTTP call. It must be declared in the manifest (needs.hosts[].calls) under `name`; method, base URL
+ * and what happens when its outcome is unknown are taken from there. It leaves when the turn is durable. The answer
+ * comes as "<name>.reply": REPLIED with {"status", "headers", "body", "text"} for any complete HTTP answer ("body" is
+ * the parsed JSON or null), ERROR when it certainly did not leave, TIMEOUT or UNKNOWN when it may have. */
+typedef struct cvm_call {
+    uint32_t size;
+    const char *name;
+    const char *path;          /* appended to the declared path; NULL for nothing */
+    const json_t *query;       /* borrowed; object of strings and numbers, NULL for none */
+    json_t *headers;           /* taken; object of strings, NULL for none. Put secrets here, by cvm_secret_ref() */
+    json_t *body;              /* taken; sent as JSON; NULL for no body */
+    const char *key;           /* the business reference that makes a repeat harmless; NULL: the message id */
+    cvm_id on_behalf;
+    int64_t timeout_ms;        /* of one attempt; 0 means 30 s */
+    int64_t deadline_ms;       /* point in time when repeating and verifying end; 0: 5 minutes from now */
+} cvm_call;
+
+/* A question to the tables that people read (manifest: needs.tables). Answers what is committed, as "query.reply"
+ * with {"rows": [..], "more": bool}. Only tables of the component's own plugin. */
+typedef struct cvm_query {
+    uint32_t size;
+    const char *table;
+    json_t *where;             /* taken; object column -> value (equal), NULL for all rows */
+    const char *order_by;      /* a column, "-" before it for descending; NULL: by key */
+    int64_t limit;             /* 1 to 1000; 0 means 100 */
+    cvm_id on_behalf;
+} cvm_query;
+
+typedef struct cvm_span {
+    size_t start, end; /* bytes; start == (size_t)-1: the group did not take part */
+} cvm_span;
+
+enum cvm_log_level { CVM_LOG_DEBUG, CVM_LOG_INFO, CVM_LOG_WARNING, CVM_LOG_ERROR };
+
+/* Append-only; `size` says how much of it this host has. Use the cvm_...() functions below, not the table. */
+typedef struct cvm_host {
+    uint32_t size;
+    uint16_t abi_major, abi_minor;
+    int (*emit)(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
+    int (*settle)(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content);
+    int (*refuse)(cvm_turn *t, const char *code, const char *field, const char *text);
+    int (*timer)(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id);
+    int (*timer_cancel)(cvm_turn *t, cvm_id timer);
+    int (*call)(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
+    int (*query)(cvm_turn *t, const cvm_query *query);
+    const json_t *(*context)(cvm_turn *t);
+    int (*context_set)(cvm_turn *t, const char *path, json_t *value);
+    int (*state_get)(cvm_turn *t, const char *key, const json_t **ret_value);
+    int (*state_put)(cvm_turn *t, const char *key, json_t *value);
+    int (*state_scan)(cvm_turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_pairs);
+    int (*row_put)(cvm_turn *t, const char *table, json_t *row);
+    int (*row_del)(cvm_turn *t, const char *table, const char *key);
+    int (*note)(cvm_turn *t, const char *what, json_t *data);
+    int (*end)(cvm_turn *t);
+    int64_t (*now_ms)(cvm_turn *t);
+    uint64_t (*random)(cvm_turn *t);
+    const json_t *(*settings)(cvm_turn *t);
+    const json_t *(*registry)(cvm_turn *t, const char *what);
+    int (*secret)(cvm_turn *t, const char *name, const char **ret_value);
+    int (*match)(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
+    int (*hmac_sha256)(cvm_turn *t, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32]);
+    void (*log)(cvm_turn *t, int level, const char *format, va_list args);
+    int (*note_reply)(cvm_turn *t, int outcome, json_t *data, const char *content);
+} cvm_host;
+
+struct cvm_turn {
+    const cvm_host *host; /* the rest is the host's own */
+};
+
+/* Sends a request; its reply arrives as "<type>.reply". Needs `may_send_to`. Never fails for load: a full recipient
+ * answers BUSY. CVM_EACCES: not in the manifest. CVM_ENOENT: no such component or operation. CVM_ELIMIT: too many or
+ * too large outputs. `data` is taken. `ret_id` may be NULL. */
+typedef struct cvm_request_opts {
+    cvm_id on_behalf;
+    int64_t timeout_ms;
+    const char *conversation;
+    const char *content;
+    const char *enquiry_id, *customer_id, *session_id;
+    bool fresh;
+    bool has_priority;
+    uint8_t priority;
+    cvm_id *ret_id;
+} cvm_request_opts;
+
+CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const char *type, json_t *data,
+                                           const cvm_request_opts *opts)
+{
+    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_REQUEST, .to = to, .type = type, .data = data, .priority = -1};
+    if (opts) {
+        out.on_behalf = opts->on_behalf;
+        out.timeout_ms = opts->timeout_ms;
+        out.conversation = opts->conversation;
+        out.content = opts->content;
+        out.enquiry_id = opts->enquiry_id;
+        out.customer_id = opts->customer_id;
+        out.session_id = opts->session_id;
+        out.fresh = opts->fresh;
+        out.priority = opts->has_priority ? (int8_t)opts->priority : -1;
+    }
+    return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
+}
+
+/* Sends a message without asking for a reply. Same rules and errors as cvm_request. */
+CVM_MUST_USE static inline int cvm_send(cvm_turn *t, const char *to, const char *type, json_t *data)
+{
+    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_MESSAGE, .to = to, .type = type, .data = data, .priority = -1};
+    return t->host->emit(t, &out, NULL);
+}
+
+/* Publishes on a topic that the manifest lists under `publishes`. Each subscriber gets a copy in a lane of its own. */
+CVM_MUST_USE static inline int cvm_publish(cvm_turn *t, const char *topic, json_t *data)
+{
+    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_PUBLISH, .type = topic, .data = data, .priority = -1};
+    return t->host->emit(t, &out, NULL);
+}
+
+/* Hands an open request on: `to` settles it in our place, the requester and the deadline stay. */
+CVM_MUST_USE static inline int cvm_forward(cvm_turn *t, cvm_id request, const char *to, const char *type, json_t *data)
+{
+    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_FORWARD, .to = to, .type = type, .data = data,
+                   .request = request, .priority = -1};
+    return t->host->emit(t, &out, NULL);
+}
+
+/* Ends an open request that this component holds: the one being handled, or an earlier one left PENDING.
+ * CVM_ENOENT: it is not open any more (its deadline passed); harmless. `data` is taken; NULL for {}. */
+CVM_MUST_USE static inline int cvm_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content)
+{
+    return t->host->settle(t, request, outcome, data, content);
+}
+
+/* Replies to the message being handled. */
+CVM_MUST_USE static inline int cvm_reply(cvm_turn *t, const cvm_msg *m, json_t *data)
+{
+    return t->host->settle(t, m->id, CVM_REPLIED, data, NULL);
+}
+
+/* Refuses the message being handled with {"code","field","message"} and undoes the turn. Always returns
+ * CVM_EREFUSED. `field` may be NULL. */
+CVM_MUST_USE static inline int cvm_refuse(cvm_turn *t, const char *code, const char *field, const char *text)
+{
+    return t->host->refuse(t, code, field, text);
+}
+
+/* Refuses with the operation's own body and undoes the turn. Always returns CVM_EREFUSED. `body` is taken. To refuse
+ * and keep what the turn changed, use cvm_settle(t, m->id, CVM_REFUSED, body, NULL) and return CVM_OK. */
+CVM_MUST_USE static inline int cvm_refuse_with(cvm_turn *t, json_t *body)
+{
+    return t->host->note_reply(t, CVM_REFUSED, body, NULL);
+}
+
+/* Delivers a message of type `type` to this component, in this conversation, after `delay_ms`. Durable: it survives
+ * a restart, and a late one fires at once. `data` is taken. */
+CVM_MUST_USE static inline int cvm_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data,
+                                         cvm_id on_behalf, cvm_id *ret_id)
+{
+    return t->host->timer(t, type, delay_ms, data, on_behalf, ret_id);
+}
+
+CVM_MUST_USE static inline int cvm_timer_cancel(cvm_turn *t, cvm_id timer)
+{
+    return t->host->timer_cancel(t, timer);
+}
+
+/* Makes an outgoing HTTP call; see cvm_call. CVM_EACCES: not declared. */
+CVM_MUST_USE static inline int cvm_http_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id)
+{
+    return t->host->call(t, call, ret_id);
+}
+
+CVM_MUST_USE static inline int cvm_ask(cvm_turn *t, const cvm_query *query)
+{
+    return t->host->query(t, query);
+}
+
+/* The conversation's shared document: an object, borrowed until the handler returns or the next cvm_context_set. */
+static inline const json_t *cvm_context(cvm_turn *t)
+{
+    return t->host->context(t);
+}
+
+/* Sets the value at `path` ("/a/b"; missing objects on the way are made; NULL value removes). Taken. */
+CVM_MUST_USE static inline int cvm_context_set(cvm_turn *t, const char *path, json_t *value)
+{
+    return t->host->context_set(t, path, value);
+}
+
+/* The component's own durable data. Reads see the turn's own writes. CVM_ENOENT: no such key, *ret_value untouched. */
+CVM_MUST_USE static inline int cvm_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
+{
+    return t->host->state_get(t, key, ret_value);
+}
+
+CVM_MUST_USE static inline int cvm_state_put(cvm_turn *t, const char *key, json_t *value)
+{
+    return t->host->state_put(t, key, value);
+}
+
+CVM_MUST_USE static inline int cvm_state_del(cvm_turn *t, const char *key)
+{
+    return t->host->state_put(t, key, NULL);
+}
+
+/* Up to `limit` (1 to 1000) pairs [key, value] whose key begins with `prefix`, in byte order, after the key `after`
+ * (NULL: from the first). Gives an array. */
+CVM_MUST_USE static inline int cvm_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit,
+                                              json_t **ret_pairs)
+{
+    return t->host->state_scan(t, prefix, after, limit, ret_pairs);
+}
+
+/* Reads an integer; a missing key reads as 0. CVM_EDATA: the value is something else. */
+CVM_MUST_USE static inline int cvm_state_int(cvm_turn *t, const char *key, int64_t *ret_value)
+{
+    const json_t *v = NULL;
+    int e = t->host->state_get(t, key, &v);
+    if (e == CVM_ENOENT) {
+        *ret_value = 0;
+        return CVM_OK;
+    }
+    if (e < 0)
+        return e;
+    if (!json_is_integer(v))
+        return CVM_EDATA;
+    *ret_value = (int64_t)json_integer_value(v);
+    return CVM_OK;
+}
+
+CVM_MUST_USE static inline int cvm_state_put_int(cvm_turn *t, const char *key, int64_t value)
+{
+    return t->host->state_put(t, key, json_integer(value));
+}
+
+/* Inserts or replaces a row of a table the manifest declares; checked against the table's schema. Taken. */
+CVM_MUST_USE static inline int cvm_row_put(cvm_turn *t, const char *table, json_t *row)
+{
+    return t->host->row_put(t, table, row);
+}
+
+CVM_MUST_USE static inline int cvm_row_del(cvm_turn *t, const char *table, const char *key)
+{
+    return t->host->row_del(t, table, key);
+}
+
+/* Records why: what was known, considered and chosen. Shown by `cvmhost why`. `what` is a short word such as
+ * "decision", "rule", "tool". Taken. */
+CVM_MUST_USE static inline int cvm_note(cvm_turn *t, const char *what, json_t *data)
+{
+    return t->host->note(t, what, data);
+}
+
+/* Says that the conversation is over: it leaves memory once nothing in it is open. */
+CVM_MUST_USE static inline int cvm_end(cvm_turn *t)
+{
+    return t->host->end(t);
+}
+
+/* The turn's time; constant within a turn. */
+static inline int64_t cvm_now_ms(cvm_turn *t)
+{
+    return t->host->now_ms(t);
+}
+
+/* Random bits seeded by (message id, component): the same turn run again gets the same. Not for secrets. */
+static inline uint64_t cvm_random(cvm_turn *t)
+{
+    return t->host->random(t);
+}
+
+/* The component's settings: the manifest's `settings` overridden by the operator's configuration. An object. */
+static inline const json_t *cvm_settings(cvm_turn *t)
+{
+    return t->host->settings(t);
+}
+
+/* What is loaded: "domains" (array of domain sections, each with "intents" and "routes" resolved), "components"
+ * (array of {id, alias, kind, roles, plugin}). Borrowed; NULL for another word. */
+static inline const json_t *cvm_registry(cvm_turn *t, const char *what)
+{
+    return t->host->registry(t, what);
+}
+
+/* A secret the manifest names (needs.secrets). CVM_EACCES: not named (and written to the audit). CVM_ENOENT: not
+ * set. The value must not be put into a message, state, note or log: in a call's header use "${NAME}", which the
+ * host replaces as the call leaves. */
+CVM_MUST_USE static inline int cvm_secret(cvm_turn *t, const char *name, const char **ret_value)
+{
+    return t->host->secret(t, name, ret_value);
+}
+
+/* Finds a regular expression (PCRE2, UTF-8, without regard to case) in text from byte `offset`; the pattern is
+ * compiled once and kept. Returns the number of groups set in spans (>= 1), CVM_ENOENT for no match, CVM_EINVAL for
+ * a bad pattern, CVM_ELIMIT when the match limit is passed. */
+CVM_MUST_USE static inline int cvm_match(cvm_turn *t, const char *pattern, const char *text, size_t offset,
+                                         cvm_span *spans, size_t n)
+{
+    return t->host->match(t, pattern, text, offset, spans, n);
+}
+
+__attribute__((format(printf, 3, 4))) static inline void cvm_log(cvm_turn *t, int level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    t->host->log(t, level, format, args);
+    va_end(args);
+}
+
+/* ---- the descriptor ---------------------------------------------------------------------------------------------- */
+
+typedef struct cvm_component {
+    const char *id;
+    uint32_t state_version;
+    /* Turns a stored value of an older state version into today's, when it is read. Borrows `value`, gives the new
+     * one. NULL: values of other versions are an error. */
+    int (*upgrade)(uint32_t from_version, const char *key, const json_t *value, json_t **ret_value);
+    int (*downgrade)(uint32_t to_version, const char *key, const json_t *value, json_t **ret_value);
+} cvm_component;
+
+/* One function for one (component, type). The type is an operation of the manifest, "<type>.reply", the name of a
+ * timer or call reply, a subscribed topic, or "start" (the first turn of a loaded build, in the conversation
+ * "component:<id>", where timers may be armed and first state be written). */
+typedef int (*cvm_handler)(cvm_turn *t, const cvm_msg *m);
+
+typedef struct cvm_route {
+    const char *component;
+    const char *type;
+    cvm_handler handler;
+} cvm_route;
+
+typedef struct cvm_plugin_descriptor {
+    char magic[8];      /* CVM_MAGIC; these first fields are read from the file before any code of it runs */
+    uint32_t size;      /* sizeof(cvm_plugin_descriptor) */
+    uint16_t abi_major, abi_minor;
+    char name[64];
+    char version[32];
+    const cvm_component *components; /* ends with { 0 } */
+    const cvm_route *routes;         /* ends with { 0 } */
+    /* Cold: no effects, no turn. Both may be NULL. A failing create refuses the load. */
+    int (*create)(void **ret_instance);
+    void (*destroy)(void *instance);
+    int (*turn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);
+} cvm_plugin_descriptor;
+
+/* Defines the descriptor. `static const cvm_component components[]` and `static const cvm_route routes[]` are given
+ * as .components and .routes:
+ *     CVM_PLUGIN(.name = "airtime", .version = "1.4.0", .components = components, .routes = routes); */
+#define CVM_PLUGIN(...)                                                                                                \
+    static int cvm__turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);                               \
+    __attribute__((visibility("default"), used)) const cvm_plugin_descriptor cvm_plugin = {                            \
+        .magic = CVM_MAGIC, .size = sizeof(cvm_plugin_descriptor), .abi_major = CVM_ABI_MAJOR,                         \
+        .abi_minor = CVM_ABI_MINOR, .turn = cvm__turn, __VA_ARGS__};                                                   \
+    static int cvm__turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)                                \
+    {                                                                                                                  \
+        (void)instance;                                                                                                \
+        return cvm_plugin.routes[route].handler(t, m);                                                                 \
+    }                                                                                                                  \
+    extern const cvm_plugin_descriptor cvm_plugin
+
+#ifdef __cplusplus
+}
+#endif
+#endif
