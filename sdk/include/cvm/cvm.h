@@ -244,6 +244,7 @@ typedef struct cvm_host {
     int (*hmac_sha256)(cvm_turn *t, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32]);
     void (*log)(cvm_turn *t, int level, const char *format, va_list args);
     int (*note_reply)(cvm_turn *t, int outcome, json_t *data, const char *content);
+    int (*new_id)(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 } cvm_host;
 
 struct cvm_turn {
@@ -442,6 +443,15 @@ CVM_MUST_USE static inline int cvm_end(cvm_turn *t)
 static inline int64_t cvm_now_ms(cvm_turn *t)
 {
     return t->host->now_ms(t);
+}
+
+/* A short id for people, "<prefix>-" and 12 hex digits ("ENQ-5b1d3c9a7e20"): a durable counter of this component and
+ * prefix through a keyed permutation of 48 bits, so unique without a look-up and not guessable in order. `prefix` is 1
+ * to 8 letters. Undone with the turn. */
+#define CVM_SHORT_ID_SIZE 24
+CVM_MUST_USE static inline int cvm_new_id(cvm_turn *t, const char *prefix, char ret_id[CVM_SHORT_ID_SIZE])
+{
+    return t->host->new_id(t, prefix, ret_id, CVM_SHORT_ID_SIZE);
 }
 
 /* Random bits seeded by (message id, component): the same turn run again gets the same. Not for secrets. */

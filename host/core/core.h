@@ -1,0 +1,82 @@
+/* The core as the rest of the host sees it: opened over a home, loaded, started, run by a loop, closed. Loop thread. */
+#ifndef HOST_CORE_CORE_H
+#define HOST_CORE_CORE_H
+
+#include "config.h"
+#include "page.h"
+#include "services/http_client.h"
+#include <uv.h>
+
+struct core;
+
+struct core_options {
+    const char *home;             /* data/ is made in it */
+    const struct config *config;  /* borrowed; outlives the core */
+    const char *installed;        /* PREFIX/lib/cvmhost, NULL: none */
+    uv_loop_t *loop;              /* NULL: virtual clock, in-loop writer; core_step() drives it */
+    struct page *page;            /* NULL: a private one */
+    uint64_t seed;                /* of the generator for ids without a key; 0: from the system */
+    /* Sends an outgoing call; NULL: calls end as HTTP_NOT_SENT. */
+    int (*send)(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle);
+    void *send_arg;
+    void (*fatal)(void *arg, int exit_status, const char *text); /* the host must end now (damaged database: 3) */
+    void *fatal_arg;
+};
+
+int core_open(const struct core_options *options, struct core **ret_core, char *ret_error, size_t error_size);
+/* Reads the manifests and loads the plugins. The first fault refuses the start and is named in `ret_error`. */
+int core_load(struct core *core, char *ret_error, size_t error_size);
+/* Recovers what was open, then gives each component its "start". */
+int core_start(struct core *core, char *ret_error, size_t error_size);
+/* Stops admission, lets the writer finish what was submitted, then calls `done`. Open work stays for the next start. */
+void core_stop(struct core *core, void (*done)(void *), void *arg);
+void core_close(struct core *core); /* after core_stop's done (or at once under the virtual clock) */
+
+/* Virtual clock only: runs until nothing is queued, then advances time to the next timer at most `until_ms` and goes
+ * on; returns the number of turns run. */
+int64_t core_step(struct core *core, int64_t until_ms);
+int64_t core_now_ms(const struct core *core);
+
+/* What the operator sees; each gives a new value. */
+json_t *core_ps(const struct core *core);                            /* {"components": [..], "totals": {..}} */
+json_t *core_plugins(const struct core *core);                       /* array */
+json_t *core_plugin(const struct core *core, const char *name);      /* by plugin name, component id or alias; NULL */
+json_t *core_components(const struct core *core);                    /* array */
+int core_revive(struct core *core, const char *component);
+
+/* Prometheus text format. Gives a string for free(). */
+char *core_metrics(const struct core *core);
+/* NULL while healthy; else a sentence that says what is wrong (the store is full, ..). */
+const char *core_unhealthy(const struct core *core);
+
+/* A question to the committed data, on a worker with a read-only connection. `binds` is taken: array of values for ?1,
+ * ?2, ..; a string that starts with "x'" binds a blob in hex. At most `limit` rows, each an object by column name;
+ * column values that are JSON in columns named "record", "doc" or ending in "_json" stay text. `done` runs on the loop
+ * and owns `rows` (NULL on error). */
+typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
+int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
+
+int64_t conversation_key(const char *name); /* the integer by which the journal knows a conversation */
+void id_text(cvm_id id, char ret_text[40]); /* MSG- and 32 hex digits */
+int id_parse(const char *text, cvm_id *ret_id);
+
+/* The journal, as `core_query` sees it:
+ *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type TEXT, sender TEXT,
+ *         outcome TEXT, us INTEGER, build TEXT, key_id INTEGER, record TEXT)  index on conversation
+ *     outcome: "OK", "PENDING", "REFUSED", "ERROR", "FAULT"
+ *     record: JSON object; members present only when not empty:
+ *       "in": the envelope (inputs from outside, timers, answers of calls; others stand in the causing turn's "out"),
+ *       "out": [envelopes], "calls": [{name, url, key, id}], "timers": [{type, at_ms, id}], "settled": [ids],
+ *       "context": [[path, value]..], "state": [[key, value]..], "reads": [[key, turn]..], "rows": [[table, key]..],
+ *       "notes": [[what, data]..], "error": {code, message}
+ *   contexts(conversation INTEGER PRIMARY KEY, name TEXT, parent INTEGER, version, opened_ms, ended_ms, key_id, doc TEXT)
+ *   state(component TEXT, key TEXT, value TEXT, version, turn, key_id; PRIMARY KEY(component, key))
+ *   inbox(source TEXT, key TEXT, hash BLOB, message BLOB, at_ms, outcome TEXT, result TEXT; PRIMARY KEY(source, key))
+ *   open_items(no INTEGER PRIMARY KEY, kind TEXT, doc TEXT)         what recovery reads
+ *   dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component TEXT, type TEXT, reason TEXT, envelope TEXT)
+ *   every table a manifest declares, under its own name. A column named "conversation" there makes its rows
+ *   explainable by `why`.
+ *   views: audit_log, agent_metrics, messages
+ * The high half of a message id is its conversation's key, so a message leads to its conversation. */
+
+#endif
