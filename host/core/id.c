@@ -1,0 +1,67 @@
+/* Message ids and conversation keys as text, and the permutation behind short ids. */
+#include "core/id.h"
+
+#include <string.h>
+
+uint64_t id_hash(const void *data, size_t len, uint64_t seed)
+{
+    const uint8_t *p = data;
+    uint64_t h = id_mix(seed, len);
+    for (; len >= 8; len -= 8, p += 8) {
+        uint64_t v;
+        memcpy(&v, p, 8);
+        h = id_mix(h ^ v, 0x8ebc6af09c88c6e3ULL);
+    }
+    uint64_t v = 0;
+    memcpy(&v, p, len);
+    return id_mix(h ^ v, 0x589965cc75374cc3ULL);
+}
+
+int64_t conversation_key(const char *name)
+{
+    uint64_t h = id_hash(name, strlen(name), 0x636f6e76ULL) & INT64_MAX; /* SQLite integers are signed */
+    return h ? (int64_t)h : 1;
+}
+
+void id_text(cvm_id id, char ret_text[40])
+{
+    static const char hex[] = "0123456789abcdef";
+    memcpy(ret_text, "MSG-", 4);
+    for (int i = 0; i < 16; i++) {
+        ret_text[4 + i] = hex[id.hi >> (60 - 4 * i) & 15];
+        ret_text[20 + i] = hex[id.lo >> (60 - 4 * i) & 15];
+    }
+    ret_text[36] = 0;
+}
+
+int id_parse(const char *text, cvm_id *ret_id)
+{
+    uint64_t half[2] = {0, 0};
+    if (strncmp(text, "MSG-", 4) != 0 || strlen(text) != 36)
+        return CVM_EINVAL;
+    for (int i = 0; i < 32; i++) {
+        char c = text[4 + i];
+        unsigned digit;
+        if (c >= '0' && c <= '9')
+            digit = (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (unsigned)(c - 'a') + 10;
+        else
+            return CVM_EINVAL;
+        half[i / 16] = half[i / 16] << 4 | digit;
+    }
+    *ret_id = (cvm_id){half[0], half[1]};
+    return 0;
+}
+
+uint64_t id_permute48(uint64_t counter, uint64_t key)
+{
+    uint32_t left = (uint32_t)(counter >> 24) & 0xffffff, right = (uint32_t)counter & 0xffffff;
+    for (uint64_t round = 0; round < 4; round++) {
+        uint32_t f = (uint32_t)id_mix(key + round, right) & 0xffffff;
+        uint32_t next = left ^ f;
+        left = right;
+        right = next;
+    }
+    return (uint64_t)left << 24 | right;
+}

@@ -1,0 +1,30 @@
+/* Message ids: 128 bits. The high half is the key of the message's conversation (0: ephemeral), so a message leads to
+ * its conversation and ids cluster in the journal; the low half is derived from what caused the message, the component
+ * that emitted it and its place among that turn's outputs, so the same turn run again gives the same ids. Pure. */
+#ifndef HOST_CORE_ID_H
+#define HOST_CORE_ID_H
+
+#include <cvm/cvm.h>
+
+static inline uint64_t id_mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 r = (__extension__ unsigned __int128)(a ^ 0xa0761d6478bd642fULL) *
+                                        (b ^ 0xe7037ed1a0b428dbULL);
+    return (uint64_t)r ^ (uint64_t)(r >> 64);
+}
+
+/* `salt` is the emitting component's; `ordinal` counts the outputs of the turn from 1. */
+static inline cvm_id id_derive(cvm_id cause, uint64_t salt, uint32_t ordinal, uint64_t conversation)
+{
+    uint64_t lo = id_mix(id_mix(cause.lo ^ salt, cause.hi + ordinal), salt + ordinal * 0x9e3779b97f4a7c15ULL);
+    return (cvm_id){conversation, lo ? lo : 1};
+}
+
+uint64_t id_hash(const void *data, size_t len, uint64_t seed);
+int64_t conversation_key(const char *name);
+void id_text(cvm_id id, char ret_text[40]);
+int id_parse(const char *text, cvm_id *ret_id);
+/* Short ids: counter -> 48 bits, one to one, by four Feistel rounds keyed with the installation's key. */
+uint64_t id_permute48(uint64_t counter, uint64_t key);
+
+#endif

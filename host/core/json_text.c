@@ -1,0 +1,258 @@
+/* The JSON writer. Escapes what JSON demands and nothing else; object members keep their order. */
+#include "core/json_text.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void text_init(struct text *text, size_t limit)
+{
+    *text = (struct text){.limit = limit};
+}
+
+void text_free(struct text *text)
+{
+    free(text->at);
+    *text = (struct text){.limit = text->limit};
+}
+
+void text_reset(struct text *text)
+{
+    text->len = 0;
+    text->failed = false;
+}
+
+static bool grow(struct text *text, size_t more)
+{
+    if (text->failed || more > text->limit || text->len > text->limit - more) {
+        text->failed = true;
+        return false;
+    }
+    size_t cap = text->cap ? text->cap : 256;
+    while (cap < text->len + more + 1)
+        cap *= 2;
+    char *at = realloc(text->at, cap);
+    if (!at) {
+        text->failed = true;
+        return false;
+    }
+    text->at = at;
+    text->cap = cap;
+    return true;
+}
+
+void text_add(struct text *text, const char *bytes, size_t len)
+{
+    if (text->len + len + 1 > text->cap && !grow(text, len))
+        return;
+    memcpy(text->at + text->len, bytes, len);
+    text->len += len;
+    text->at[text->len] = 0;
+}
+
+void text_puts(struct text *text, const char *string)
+{
+    text_add(text, string, strlen(string));
+}
+
+void text_int(struct text *text, int64_t value)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    if (value < 0)
+        digits[--at] = '-';
+    text_add(text, digits + at, sizeof digits - at);
+}
+
+void text_printf(struct text *text, const char *format, ...)
+{
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof line)
+        text->failed = true;
+    else
+        text_add(text, line, (size_t)n);
+}
+
+/* Shortest form: most amounts have few digits, so 15 significant ones are tried first. */
+static void add_real(struct text *text, double value)
+{
+    char digits[40];
+    if (!isfinite(value)) { /* JSON has none; jansson refuses to make them, so this is a guard only */
+        text_puts(text, "null");
+        return;
+    }
+    if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
+        text_int(text, (int64_t)value);
+        text_add(text, ".0", 2);
+        return;
+    }
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (precision == 17 || strtod(digits, NULL) == value)
+            break;
+    }
+    if (!strpbrk(digits, ".e"))
+        strncat(digits, ".0", sizeof digits - strlen(digits) - 1);
+    text_puts(text, digits);
+}
+
+static void add_string(struct text *text, const char *s, size_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    text_char(text, '"');
+    size_t start = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        text_add(text, s + start, i - start);
+        start = i + 1;
+        char escape[6] = {'\\', (char)c};
+        size_t n = 2;
+        switch (c) {
+        case '"':
+        case '\\':
+            break;
+        case '\n':
+            escape[1] = 'n';
+            break;
+        case '\r':
+            escape[1] = 'r';
+            break;
+        case '\t':
+            escape[1] = 't';
+            break;
+        default:
+            memcpy(escape + 1, "u00", 3);
+            escape[4] = hex[c >> 4];
+            escape[5] = hex[c & 15];
+            n = 6;
+        }
+        text_add(text, escape, n);
+    }
+    text_add(text, s + start, len - start);
+    text_char(text, '"');
+}
+
+void text_string(struct text *text, const char *string)
+{
+    add_string(text, string, strlen(string));
+}
+
+static void add_value(struct text *text, const json_t *value, int depth)
+{
+    if (depth > JSON_TEXT_DEPTH_MAX) {
+        text->failed = true;
+        return;
+    }
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: {
+        json_t *object = (json_t *)(uintptr_t)value; /* iterating reads only; jansson's type says otherwise */
+        char mark = '{';
+        for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
+            const char *key = json_object_iter_key(it);
+            text_char(text, mark);
+            mark = ',';
+            add_string(text, key, strlen(key));
+            text_char(text, ':');
+            add_value(text, json_object_iter_value(it), depth + 1);
+        }
+        if (mark == '{')
+            text_char(text, '{');
+        text_char(text, '}');
+        break;
+    }
+    case JSON_ARRAY:
+        text_char(text, '[');
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            if (i)
+                text_char(text, ',');
+            add_value(text, json_array_get(value, i), depth + 1);
+        }
+        text_char(text, ']');
+        break;
+    case JSON_STRING:
+        add_string(text, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        text_int(text, (int64_t)json_integer_value(value));
+        break;
+    case JSON_REAL:
+        add_real(text, json_real_value(value));
+        break;
+    case JSON_TRUE:
+        text_add(text, "true", 4);
+        break;
+    case JSON_FALSE:
+        text_add(text, "false", 5);
+        break;
+    case JSON_NULL:
+        text_add(text, "null", 4);
+        break;
+    }
+}
+
+void text_json(struct text *text, const json_t *value)
+{
+    if (value)
+        add_value(text, value, 0);
+    else
+        text_add(text, "null", 4);
+}
+
+char *json_text(const json_t *value, size_t *ret_len)
+{
+    struct text text;
+    text_init(&text, SIZE_MAX / 4);
+    text_json(&text, value);
+    if (text.failed) {
+        text_free(&text);
+        return NULL;
+    }
+    text_add(&text, "", 0);
+    if (ret_len)
+        *ret_len = text.len;
+    return text.at;
+}
+
+static size_t size_of(const json_t *value, size_t limit, int depth)
+{
+    size_t size = 0;
+    if (depth > JSON_TEXT_DEPTH_MAX)
+        return limit + 1;
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: {
+        json_t *object = (json_t *)(uintptr_t)value;
+        for (void *it = json_object_iter(object); it && size <= limit; it = json_object_iter_next(object, it))
+            size += strlen(json_object_iter_key(it)) + 4 + size_of(json_object_iter_value(it), limit, depth + 1);
+        return size + 2;
+    }
+    case JSON_ARRAY:
+        for (size_t i = 0; i < json_array_size(value) && size <= limit; i++)
+            size += 1 + size_of(json_array_get(value, i), limit, depth + 1);
+        return size + 2;
+    case JSON_STRING:
+        return json_string_length(value) + 2;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return 12;
+    default:
+        return 5;
+    }
+}
+
+size_t json_text_size(const json_t *value, size_t limit)
+{
+    return value ? size_of(value, limit, 0) : 4;
+}

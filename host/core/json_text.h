@@ -1,0 +1,43 @@
+/* JSON values as text: a writer over json_t that is several times faster than the library's and prints the shortest
+ * decimal that reads back as the same double. Pure; any thread, as long as the value does not change meanwhile. */
+#ifndef HOST_CORE_JSON_TEXT_H
+#define HOST_CORE_JSON_TEXT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JSON_TEXT_DEPTH_MAX 512
+
+/* A growing buffer. A failure (no memory, limit passed, too deep) sticks: `failed` is set and later calls do nothing. */
+struct text {
+    char *at;
+    size_t len, cap, limit;
+    bool failed;
+};
+
+void text_init(struct text *text, size_t limit);
+void text_free(struct text *text);
+void text_reset(struct text *text); /* keeps the memory */
+void text_add(struct text *text, const char *bytes, size_t len);
+void text_puts(struct text *text, const char *string);
+void text_int(struct text *text, int64_t value);
+void text_json(struct text *text, const json_t *value);    /* compact */
+void text_string(struct text *text, const char *string);   /* as a JSON string, with quotes */
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline void text_char(struct text *text, char c)
+{
+    if (text->len + 1 < text->cap)
+        text->at[text->len++] = c;
+    else
+        text_add(text, &c, 1);
+}
+
+/* The compact text of a value, for free(); NULL: out of memory or too deep. `ret_len` may be NULL. */
+char *json_text(const json_t *value, size_t *ret_len);
+
+/* The length of that text, without making it, counted up to a little over `limit`. */
+size_t json_text_size(const json_t *value, size_t limit);
+
+#endif
