@@ -1,0 +1,44 @@
+/* The control socket: what the command line client talks to. Newline-delimited JSON over a Unix stream socket; a
+ * request may be sent before the last is answered, answers carry its "id". Knows the core only through edge.h,
+ * core.h and registry.h. Loop thread.
+ *
+ *   -> {"id":1,"do":"call","to":"a.b","type":"t","data":{..},"key":"k","priority":"HIGH","timeout_ms":5000,
+ *       "content":"..","conversation":"..","session_id":"..","trace":true}    or "envelope":{..} instead of to..content
+ *   <- {"id":1,"trace":ENVELOPE} ...
+ *   <- {"id":1,"outcome":"REPLIED","data":{..},"content":"..","message_id":"MSG-..","repeated":true}
+ *   <- {"id":1,"error":{"code":"INVALID","field":"amount","text":"a sentence","retry_after_s":1}}
+ *   -> {"id":2,"do":"ps"}          <- {"id":2,"data":..}
+ *   -> {"id":3,"do":"tail",..}     <- {"id":3,"open":true}, then {"id":3,"envelope":ENVELOPE} until the client goes
+ *
+ * "do" is one of call, operations, ps, plugins, plugin, components, metrics, config, revive, tail, why, dlq.list,
+ * dlq.show, state.stores, state.list, state.get, conversation. */
+#ifndef HOST_SERVICES_CONTROL_H
+#define HOST_SERVICES_CONTROL_H
+
+#include "core/config.h"
+#include "core/core.h"
+#include <uv.h>
+
+#define CONTROL_LINE_MAX_BYTES (1024 * 1024)
+#define CONTROL_CONNECTIONS_MAX 64
+#define CONTROL_CALLS_MAX 4096                      /* open calls of one connection */
+#define CONTROL_BACKLOG_MAX_BYTES (16 * 1024 * 1024) /* unread answers; a client that lets more pile up is cut off */
+
+struct control;
+
+struct control_options {
+    uv_loop_t *loop;
+    struct core *core;            /* borrowed; closed after the control server */
+    const struct config *config;  /* borrowed; NULL: "config" answers nothing */
+    int fd;                       /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
+                                     the caller's */
+};
+
+/* Starts to listen. Returns 0 or a negative error. */
+int control_open(const struct control_options *options, struct control **ret_control);
+
+/* Stops listening, cuts all connections off (calls already taken go on) and calls `closed` (may be NULL) from the loop
+ * when nothing of it is left. Accepts NULL: `closed` is then called at once. */
+void control_close(struct control *control, void (*closed)(void *), void *arg);
+
+#endif
