@@ -14,6 +14,7 @@ struct operation {
     const char *component_id, *alias, *plugin;
     enum manifest_kind kind;
     const struct manifest_operation *decl;
+    const json_t *document; /* the whole manifest, for "$ref" in the schemas as written */
 };
 
 /* All operations of all loaded components, in order of component id and declaration. Borrowed until the registry

@@ -32,6 +32,8 @@ struct control_options {
     const struct config *config;  /* borrowed; NULL: "config" answers nothing */
     int fd;                       /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
                                      the caller's */
+    void (*idle)(void *arg);      /* the last connection has closed; NULL: nobody wants to know */
+    void *idle_arg;
 };
 
 /* Starts to listen. Returns 0 or a negative error. */
