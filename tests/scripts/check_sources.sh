@@ -1,0 +1,89 @@
+#!/bin/sh
+# Checks of the sources that no compiler makes. Each check is one result in $CVM_RESULTS/scripts, findings on stdout.
+# Run by ./dev check scripts, from the top folder.
+set -u
+c_files=$(find host sdk plugins examples tests -name '*.[ch]' | sort)
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
+
+# rule NAME SENTENCE COMMAND...: what the command prints are the findings.
+rule()
+{
+    name=$1 sentence=$2
+    shift 2
+    "$@" >"$found" 2>&1
+    if [ -s "$found" ]; then
+        echo "$sentence"
+        sed -n '1,12s/^/    /p' "$found"
+        [ "$(wc -l <"$found")" -le 12 ] || echo "    and $(($(wc -l <"$found") - 12)) more"
+        echo 1 >"$CVM_RESULTS/scripts/$name.rc"
+    else
+        echo 0 >"$CVM_RESULTS/scripts/$name.rc"
+    fi
+}
+
+unsafe_calls()
+{
+    printf '%s\n' "$c_files" | xargs grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|strtok|system|popen|alloca|tmpnam|mktemp)\(' /dev/null
+}
+
+core_is_general()
+{
+    find host sdk -type f | sort |
+        xargs grep -niwE 'airtime|disco|discos|naira|kobo|mtn|meter|meters|churn|telco|telecom|prepaid|recharge' /dev/null |
+        grep -vE 'sdk/include/cvm/money\.h'
+}
+
+# A plugin sees the SDK, libc, libm and jansson; the SDK sees nothing of the host.
+plugin_includes()
+{
+    find plugins sdk -name '*.[ch]' | sort | xargs grep -nE '^#include' /dev/null |
+        grep -vE '#include (<(cvm/[a-z_]+|jansson|assert|ctype|errno|float|inttypes|limits|math|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time)\.h>|"[a-z_]+\.h")'
+    find plugins -name '*.[ch]' | sort | xargs grep -nE '#include "(core|services|cli|host)/' /dev/null
+}
+
+unfinished_marks()
+{
+    find host sdk plugins examples tests manifests config docs dev .ci -type f ! -path '*/fuzz/*' | sort |
+        xargs grep -nIE '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' /dev/null
+}
+
+# Paths of one machine, which mean nothing on another.
+local_paths()
+{
+    find host sdk plugins examples tests manifests config docs dev ./*.md -type f | sort |
+        xargs grep -nIE '(^|[^a-z.])/(wo[r]k|ro[o]t|ho[m]e/[a-z]+)/' /dev/null
+}
+
+long_lines()
+{
+    printf '%s\n' "$c_files" | xargs awk 'length($0) > 140 { print FILENAME ":" FNR ": " length($0) " columns" }'
+}
+
+shell_syntax()
+{
+    sh -n dev 2>&1
+    find tests examples .ci config -name '*.sh' | sort | while read -r f; do sh -n "$f" 2>&1; done
+    command -v bash >/dev/null && bash -n .ci/run 2>&1
+    if command -v shellcheck >/dev/null; then
+        find dev tests examples -name '*.sh' -o -name dev -type f | sort | xargs shellcheck -s sh -S warning 2>&1
+    fi
+}
+
+formatted()
+{
+    printf '%s\n' "$c_files" | xargs -r clang-format --dry-run 2>&1 | sed -n 's/^\([^ :]*\):.* warning: .*/\1/p' | uniq
+}
+
+rule unsafe_calls 'Calls that have safer forms:' unsafe_calls
+rule core_is_general 'The core knows no line of business; these words belong into plugins:' core_is_general
+rule plugin_includes 'Plugins include <cvm/...>, libc, libm and jansson only:' plugin_includes
+rule unfinished_marks 'Unfinished marks:' unfinished_marks
+rule local_paths 'Paths of one machine:' local_paths
+rule long_lines 'Lines over 140 columns:' long_lines
+rule shell_syntax 'Shell scripts:' shell_syntax
+if command -v clang-format >/dev/null; then
+    rule formatted 'Not formatted (./dev format does it):' formatted
+else
+    echo 77 >"$CVM_RESULTS/scripts/formatted.rc"
+fi
