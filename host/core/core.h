@@ -3,6 +3,7 @@
 #define HOST_CORE_CORE_H
 
 #include "config.h"
+#include "id.h"
 #include "page.h"
 #include "services/http_client.h"
 #include <uv.h>
@@ -56,9 +57,6 @@ const char *core_unhealthy(const struct core *core);
 typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
 
-int64_t conversation_key(const char *name); /* the integer by which the journal knows a conversation */
-void id_text(cvm_id id, char ret_text[40]); /* MSG- and 32 hex digits */
-int id_parse(const char *text, cvm_id *ret_id);
 
 /* The journal, as `core_query` sees it:
  *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type TEXT, sender TEXT,

@@ -6,10 +6,11 @@
 
 #include <cvm/cvm.h>
 
+__extension__ typedef unsigned __int128 id_u128;
+
 static inline uint64_t id_mix(uint64_t a, uint64_t b)
 {
-    __extension__ unsigned __int128 r = (__extension__ unsigned __int128)(a ^ 0xa0761d6478bd642fULL) *
-                                        (b ^ 0xe7037ed1a0b428dbULL);
+    id_u128 r = (id_u128)(a ^ 0xa0761d6478bd642fULL) * (b ^ 0xe7037ed1a0b428dbULL);
     return (uint64_t)r ^ (uint64_t)(r >> 64);
 }
 
@@ -21,7 +22,7 @@ static inline cvm_id id_derive(cvm_id cause, uint64_t salt, uint32_t ordinal, ui
 }
 
 uint64_t id_hash(const void *data, size_t len, uint64_t seed);
-int64_t conversation_key(const char *name);
+int64_t conversation_key(const char *name); /* positive, as SQLite integers are signed */
 void id_text(cvm_id id, char ret_text[40]);
 int id_parse(const char *text, cvm_id *ret_id);
 /* Short ids: counter -> 48 bits, one to one, by four Feistel rounds keyed with the installation's key. */

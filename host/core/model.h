@@ -1,0 +1,498 @@
+/* The things the core is made of, and how they hang together. Internal to host/core: services see core.h and edge.h.
+ *
+ * Everything here belongs to the loop thread. A `struct record` and what it points to is lent to the writer from
+ * journal_flush() until it comes back; meanwhile the loop changes none of the fields the writer reads (they are set
+ * before the lending), and the writer changes only fields marked "writer's". */
+#ifndef HOST_CORE_MODEL_H
+#define HOST_CORE_MODEL_H
+
+#include "core.h"
+#include "edge.h"
+#include "id.h"
+#include "json_text.h"
+#include "log.h"
+#include "manifest.h"
+#include "names.h"
+#include "registry.h"
+
+#define CORE_REQUEST_TIMEOUT_MS 30000
+#define CORE_REQUEST_TIMEOUT_MAX_MS (7 * 24 * 3600 * INT64_C(1000))
+#define CORE_CALL_DEADLINE_MS 300000
+#define CORE_QUANTUM 32             /* messages of one component before the next has its turn */
+#define CORE_SLICE_US 1000          /* turns before I/O is polled */
+#define CORE_AGE_MS 1000            /* waiting this long lifts a lane by a class */
+#define CORE_PROBE_MS 30000         /* how often a component marked down is tried */
+#define CORE_HARD_LIMIT_FACTOR 10
+#define CORE_HARD_LIMIT_LEAST_MS 250
+#define CORE_RETRIES_MAX 3
+#define CORE_STATE_CACHE_MAX 200000 /* entries */
+#define CORE_CLASSES 4
+#define CORE_PUBLISH_MAX 128        /* subscribers of a topic */
+
+struct component;
+struct conversation;
+struct effect;
+struct message;
+struct plugin;
+struct record;
+struct request;
+struct timer;
+
+/* ---- what recovery must find again: one row in open_items each ------------------------------------------------- */
+
+enum item_kind { ITEM_MESSAGE, ITEM_REQUEST, ITEM_TIMER, ITEM_EFFECT };
+
+struct item {
+    cvm_id id;
+    struct item *hash_next;
+    int64_t no;          /* key of its row; 0: never journalled (ephemeral, or an input not taken yet) */
+    uint32_t refs;
+    uint8_t kind;        /* enum item_kind */
+    bool hashed;
+    bool written;        /* writer's: the row stands in the table */
+    bool doomed;         /* writer's: closed in the group in which it was opened */
+};
+
+/* ---- deadlines: one heap ------------------------------------------------------------------------------------------ */
+
+struct alarm {
+    int64_t at_ms;
+    uint64_t order;      /* equal times fire in the order they were set */
+    size_t index;        /* in the heap, from 1; 0: not set */
+    void (*fire)(struct core *core, struct alarm *alarm);
+};
+
+/* ---- whom a message is about; shared by all messages it causes ------------------------------------------------ */
+
+struct subject {
+    uint32_t refs;
+    cvm_id root;         /* the input from outside that began it */
+    const char *enquiry_id, *customer_id, *session_id, *traceparent; /* in `text`, or "" */
+    char text[];
+};
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+struct message {
+    struct item item;            /* item.id == pub.id */
+    cvm_msg pub;                 /* what the handler sees */
+    struct message *next;        /* in the lane */
+    struct message *queue_next;  /* in a run queue, or among those waiting for a place */
+    struct component *to, *from; /* from: NULL for the outside */
+    struct conversation *conversation; /* NULL: ephemeral */
+    struct subject *subject;
+    struct request *request;     /* the open request it carries; NULL: none */
+    struct item *origin;         /* the timer, effect or request that this message ends; NULL: none */
+    const struct name *type;     /* the operation's; of a reply, the request's */
+    const char *source, *key;    /* of an input from outside, in `hash`ed inbox; else NULL */
+    cvm_id cause;
+    json_t *data;                /* pub.data */
+    json_t *tags;
+    int64_t eligible_ms;
+    uint32_t route;              /* index for the plugin's turn function */
+    uint8_t class;               /* run queue it stands in */
+    uint8_t attempts;
+    bool input;                  /* its envelope stands in the record of its own turn */
+    bool expired;                /* its request ended while it waited: to be dropped */
+    bool reply;
+    char *content;               /* owned; NULL for "" */
+};
+
+/* ---- requests: end exactly once ------------------------------------------------------------------------------- */
+
+struct request {
+    struct item item;            /* the row of a lent request; item.id is the id by which its holder knows it */
+    struct alarm alarm;          /* its deadline */
+    cvm_id asked;                /* the id by which its asker knows it; differs after a forward */
+    struct component *asker;     /* NULL: an edge, or the host for `effect` */
+    struct conversation *conversation; /* the asker's lane; NULL: ephemeral */
+    struct component *holder;
+    struct message *message;     /* while it waits in a queue; NULL: lent */
+    const struct name *type;
+    struct subject *subject;
+    struct effect *effect;       /* the host asks on behalf of this effect; NULL: no */
+    struct inbox *inbox;         /* an edge asks: where the answer goes; NULL: nowhere */
+    cvm_id on_behalf;
+    int64_t deadline_ms;
+    uint8_t priority;
+    bool ended, settling;        /* settling: by the turn that runs now */
+    bool edge;
+};
+
+struct timer {
+    struct item item;
+    struct alarm alarm;
+    struct component *component;
+    struct conversation *conversation;
+    struct subject *subject;
+    const struct name *type;
+    json_t *data;
+    cvm_id on_behalf;
+    uint8_t priority;
+    bool cancelled;
+};
+
+/* ---- effects: an outgoing call or a question to the tables ---------------------------------------------------- */
+
+enum effect_state { EFFECT_HELD, EFFECT_WAITING, EFFECT_SENT, EFFECT_ASKING, EFFECT_ANSWERED };
+
+struct effect {
+    struct item item;
+    struct alarm alarm;          /* next attempt, or the deadline */
+    struct component *component;
+    struct conversation *conversation; /* NULL: ephemeral */
+    struct subject *subject;
+    const struct manifest_call *call;  /* NULL: a query */
+    const struct name *type;     /* of the answer: "<call>.reply" is type->reply */
+    char *url;                   /* of a call */
+    json_t *headers, *body, *query;
+    char *key;
+    cvm_id on_behalf;
+    int64_t timeout_ms, deadline_ms;
+    uint64_t handle;             /* of the attempt under way; 0: none */
+    enum effect_state state;
+    uint32_t attempts, asked;
+    uint8_t priority;
+    struct core *core;
+};
+
+/* ---- the inbox: an input with a key, running or held until its answer is durable ----------------------------- */
+
+struct waiter {
+    struct waiter *next;
+    edge_done done;
+    void *arg;
+    bool repeated;
+};
+
+struct inbox {
+    struct inbox *next;          /* in the bucket; unkeyed ones are in no bucket */
+    char *source, *key;          /* NULL: no key */
+    uint8_t hash[32];
+    cvm_id id;
+    struct waiter *waiters;
+    uint32_t refs;
+    bool listed;
+    struct core *core;
+};
+
+/* ---- conversations: lanes ---------------------------------------------------------------------------------------- */
+
+struct conversation {
+    struct conversation *hash_next;
+    int64_t key;
+    struct message *head, *tail; /* first in, first out; only the head is eligible */
+    json_t *context;             /* an object; frozen, replaced by copies of changed paths */
+    int64_t version;             /* of the context */
+    int64_t parent;              /* key of the conversation that opened it; 0: none */
+    int64_t opened_ms, ended_ms;
+    uint32_t open;               /* messages, requests, timers, effects that belong to it, and records in flight */
+    uint32_t messages;           /* in its life, as far as this process knows */
+    uint32_t limit;
+    uint8_t class;               /* highest priority waiting */
+    bool scheduled;              /* the head stands in a run queue, waits for a place, or runs */
+    bool pinned;                 /* component:<id>: never leaves memory */
+    bool dirty;                  /* its row (name, parent, end) is not journalled yet */
+    struct record *last;         /* writer's: the last record of the group that changes it */
+    char name[];
+};
+
+/* ---- components -------------------------------------------------------------------------------------------------- */
+
+struct queue {
+    struct message *head, *tail;
+};
+
+struct route_slot {
+    const struct name *type;
+    const struct manifest_operation *operation; /* NULL: a reply, timer, topic or start */
+    uint32_t route;
+};
+
+struct counts {
+    uint64_t delivered, settled, dead;
+    uint64_t queued, lent;
+    uint64_t turns, errors, refusals, faults, retries, over_budget, busy, late_replies, unrouted;
+    uint64_t us_total;
+};
+
+/* The function a component's turns run: the plugin's, or one of the host's own components. */
+typedef int (*turn_fn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);
+
+struct component {
+    const struct manifest_component *decl;
+    struct plugin *plugin;        /* NULL: the host's own */
+    struct name *id;
+    const char *alias;
+    uint32_t index;
+    uint64_t salt;
+    turn_fn turn;
+    void *instance;
+    struct route_slot *slots;     /* open addressing by the type's pointer; size a power of two */
+    uint32_t slot_mask;
+    uint64_t *may_send;           /* bit set of component indexes */
+    json_t *settings;
+    struct conversation *lane;    /* component:<id> */
+    struct queue run[CORE_CLASSES];
+    struct component *active_next[CORE_CLASSES];
+    bool active[CORE_CLASSES];
+    struct queue waiting;         /* requests beyond `concurrency` */
+    int64_t concurrency;          /* 0: no limit */
+    int64_t mailbox, budget_us, hard_limit_ns;
+    uint32_t conversation_limit;
+    int64_t strikes_at[16];
+    uint32_t n_strikes;
+    bool down, may_all;
+    int64_t probe_ms;
+    struct counts counts;
+};
+
+struct plugin {
+    struct manifest *manifest;
+    struct plugin *next;
+    void *library;
+    const cvm_plugin_descriptor *descriptor;
+    void *instance;
+    char build[65];               /* SHA-256 of the library, in hex */
+    char *path;                   /* the private copy */
+    struct component **components;
+};
+
+/* ---- state cache ------------------------------------------------------------------------------------------------- */
+
+struct state_entry {
+    struct state_entry *hash_next;
+    struct state_entry *pending_prev, *pending_next; /* list of those with changes not yet durable */
+    struct component *component;
+    json_t *value;                /* NULL: no such key */
+    uint64_t hash;
+    int64_t turn;                 /* that wrote it; 0: unknown */
+    uint32_t pending;             /* changes on their way to the journal */
+    bool used;                    /* for the cache's clock hand */
+    struct record *last;          /* writer's */
+    char key[];
+};
+
+struct state_change {
+    struct state_entry *entry;
+    json_t *value;                /* NULL: delete */
+};
+
+struct row_change {
+    struct table *table;
+    json_t *row;                  /* NULL: delete */
+    char *key;
+};
+
+/* ---- the record of a turn, lent to the writer -------------------------------------------------------------------- */
+
+struct inbox_change {
+    struct inbox *inbox;
+    int outcome;                  /* -1: taken; else the answer */
+    json_t *result;
+};
+
+struct dead_letter {
+    struct message *message;
+    const char *reason;           /* static text */
+};
+
+struct record {
+    struct record *next;
+    int64_t seq, at_ms;
+    struct conversation *conversation;
+    struct component *component;
+    struct message *message;      /* the input of the turn */
+    const char *outcome;          /* static text */
+    int64_t us;
+    json_t *context;              /* after the turn; NULL: not changed */
+    int64_t context_version;
+    bool contexts_row;            /* write the conversation's row */
+    json_t *extra;                /* object: context, reads, notes, error, settled; NULL: none */
+    struct message **outs;
+    struct item **opens, **closes;
+    struct state_change *states;
+    struct row_change *rows;
+    struct inbox_change *inboxes;
+    struct dead_letter *dead;
+    uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead;
+};
+
+/* ---- a turn under way ---------------------------------------------------------------------------------------------- */
+
+#define VECTOR(type)                                                                                                   \
+    struct {                                                                                                           \
+        type *at;                                                                                                      \
+        uint32_t n, cap;                                                                                               \
+    }
+
+struct answer {                   /* a request that this turn ends */
+    struct request *request;
+    struct message *reply;        /* NULL: an edge or an effect asked */
+    int outcome;
+    json_t *data;
+    const char *content;          /* owned */
+};
+
+struct turn {
+    cvm_turn pub;                 /* first: the handler holds a pointer to it */
+    struct core *core;
+    struct component *component;
+    struct conversation *conversation;
+    struct message *message;
+    json_t *context;              /* changed copy; NULL: unchanged */
+    json_t *changes, *reads, *notes, *error; /* arrays and object for the record; NULL: none */
+    VECTOR(struct message *) outs;
+    VECTOR(struct answer) answers;
+    VECTOR(struct item *) opens;  /* timers and effects it makes */
+    VECTOR(struct item *) closes; /* timers it cancels */
+    VECTOR(struct state_change) states;
+    VECTOR(struct row_change) rows;
+    VECTOR(struct dead_letter) dead;
+    size_t bytes;
+    uint32_t ordinal;
+    uint64_t random;
+    bool ended;                   /* cvm_end */
+    bool random_seeded;
+};
+
+/* ---- loop, journal, store ------------------------------------------------------------------------------------------ */
+
+/* What is held until a turn is durable. */
+struct held {
+    struct held *next;
+    int64_t seq;
+    struct effect *effect;        /* begins */
+    struct inbox *inbox;          /* answers its waiters */
+    int outcome;
+    json_t *data;
+    char *content;
+};
+
+struct table {
+    const struct manifest_table *decl;
+    struct plugin *plugin;
+    struct name *name;
+    void *put, *del;              /* writer's prepared statements */
+    struct table *next;
+};
+
+struct edge_tap {
+    struct edge_tap *next;
+    cvm_id root;
+    edge_tap_fn fn;
+    void *arg;
+    bool closed;
+};
+
+#define CORE_HASH_BUCKETS 65536
+
+struct core {
+    struct core_options options;
+    char *home;
+    uint64_t seed;
+    int64_t now_ms;               /* of this tick */
+    int64_t virtual_ms;
+    struct names *names;
+    struct name *name_start, *name_query;
+
+    /* registry */
+    struct plugin *plugins;
+    struct component **components;
+    uint32_t n_components, components_cap;
+    struct table *tables;
+    struct operation *operations;
+    size_t n_operations;
+    uint64_t registry_version;
+    json_t *domains, *component_list; /* what cvm_registry gives */
+    struct component *host, *engine;
+    VECTOR(struct topic *) topics;
+
+    /* conversations, open things */
+    struct conversation **conversations;
+    struct item **items;
+    struct inbox **inboxes;
+    uint32_t n_conversations;
+    VECTOR(struct alarm *) alarms; /* heap, from index 1 */
+    uint64_t alarm_order;
+
+    /* scheduling */
+    struct component *active_head[CORE_CLASSES], *active_tail[CORE_CLASSES];
+    uint64_t runnable;
+    int64_t aged_ms;
+    struct turn turn;
+    struct message *free_messages;
+
+    /* state */
+    struct state_entry **states;
+    uint32_t n_states, state_hand;
+    struct state_entry *pending;
+
+    /* journal */
+    int64_t seq, durable, item_no;
+    struct record *batch, *batch_tail;
+    struct held *held, *held_tail;
+    struct journal *journal;
+    struct store *reader;         /* the loop's own read-only connection */
+    struct query_service *queries;
+    uint64_t short_id_key;
+    bool stopping, accepting;
+    bool starting;                /* replies and starts before the edge opens */
+    const char *trouble;          /* the store cannot commit; NULL: it can */
+    int64_t bytes_queued;
+
+    struct edge_tap *taps;
+    struct transitions *transitions;
+    void *regexes;
+
+    /* totals */
+    struct {
+        uint64_t turns, ephemeral_turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls,
+            call_unknown, timeouts, records, secrets_refused, repeated;
+    } total;
+
+    /* loop */
+    uv_idle_t *idle;
+    uv_prepare_t *prepare;
+    uv_timer_t *clock;
+    uv_async_t *wake;
+    int handles;
+    void (*stopped)(void *);
+    void *stopped_arg;
+    struct page *page, *own_page;
+};
+
+struct topic {
+    struct name *name;
+    VECTOR(struct component *) subscribers;
+};
+
+/* Appends to a VECTOR; false: out of memory. */
+bool vector_grow(void *at, uint32_t *cap, size_t size);
+#define VECTOR_PUSH(v, value)                                                                                          \
+    (((v).n < (v).cap || vector_grow(&(v).at, &(v).cap, sizeof *(v).at)) ? ((v).at[(v).n++] = (value), true) : false)
+
+static inline const struct route_slot *component_route(const struct component *component, const struct name *type)
+{
+    for (uint32_t i = type->hash;; i++) {
+        const struct route_slot *slot = &component->slots[i & component->slot_mask];
+        if (slot->type == type)
+            return slot;
+        if (!slot->type)
+            return NULL;
+    }
+}
+
+static inline bool component_may_send(const struct component *from, const struct component *to)
+{
+    return from->may_all || from == to || !to->plugin || (from->may_send[to->index / 64] >> (to->index % 64) & 1);
+}
+
+/* The conservation law, asserted at every turn. */
+static inline void component_assert(const struct component *c)
+{
+    if (c->counts.delivered != c->counts.settled + c->counts.queued + c->counts.lent + c->counts.dead)
+        __builtin_trap();
+}
+
+#endif
