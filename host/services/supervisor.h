@@ -9,14 +9,14 @@
 #define SUPERVISOR_STOP_MS 10000 /* from SIGTERM to SIGKILL */
 
 struct supervisor_options {
-    char *const *argv;     /* of the host process; argv[0] is the program's name. Borrowed */
-    const int *fds;        /* descriptors the host inherits, under the same numbers */
+    char *const *argv; /* of the host process; argv[0] is the program's name. Borrowed */
+    const int *fds;    /* descriptors the host inherits, under the same numbers */
     int n_fds;
-    int ready_fd;          /* eventfd among them: the host writes to it when it serves */
-    struct page *page;     /* shared with the host */
-    int restarts_max;      /* so many restarts within window_ms are too many */
+    int ready_fd;      /* eventfd among them: the host writes to it when it serves */
+    struct page *page; /* shared with the host */
+    int restarts_max;  /* so many restarts within window_ms are too many */
     int64_t window_ms;
-    int64_t delay_max_ms;  /* the longest pause before a restart */
+    int64_t delay_max_ms; /* the longest pause before a restart */
 };
 
 /* Runs until told to stop (SIGTERM, SIGINT) or the host has ended for good; returns the exit status of the process. */

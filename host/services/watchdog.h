@@ -17,8 +17,8 @@
 
 struct watchdog;
 
-/* Installs the handlers that print component, message and a backtrace to stderr and `crash_log` when the process dies of
- * a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT), then let it die. The calling thread is taken as the loop's.
+/* Installs the handlers that print component, message and a backtrace to stderr and `crash_log` when the process dies
+ * of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT), then let it die. The calling thread is taken as the loop's.
  * Nothing is installed in a build with sanitizers, which have their own. `page` is borrowed for ever. */
 int watchdog_catch_faults(struct page *page, const char *crash_log) __attribute__((warn_unused_result));
 
