@@ -329,10 +329,12 @@ struct record {
 struct answer {                   /* a request that this turn ends */
     struct request *request;
     struct message *reply;        /* NULL: an edge or an effect asked */
-    int outcome;
+    int outcome;                  /* ANSWER_FORWARDED: handed on, nothing to tell */
     json_t *data;
-    const char *content;          /* owned */
+    char *content;                /* owned */
 };
+
+#define ANSWER_FORWARDED (-1)
 
 struct turn {
     cvm_turn pub;                 /* first: the handler holds a pointer to it */
@@ -352,8 +354,11 @@ struct turn {
     size_t bytes;
     uint32_t ordinal;
     uint64_t random;
+    json_t *refusal;              /* body of a refusal; outlives the undoing */
+    int refusal_outcome;
     bool ended;                   /* cvm_end */
     bool random_seeded;
+    bool lend;                    /* the handler returned PENDING on an open request */
 };
 
 /* ---- loop, journal, store ------------------------------------------------------------------------------------------ */
@@ -394,7 +399,7 @@ struct core {
     int64_t now_ms;               /* of this tick */
     int64_t virtual_ms;
     struct names *names;
-    struct name *name_start, *name_query;
+    struct name *name_start, *name_query, *name_timeout;
 
     /* registry */
     struct plugin *plugins;

@@ -1,0 +1,47 @@
+/* The host's clocks. Components see only core->now_ms, which is constant within a turn. */
+#include "core/internal.h"
+
+#include <time.h>
+
+static int64_t read_ns(clockid_t which)
+{
+    struct timespec ts;
+    clock_gettime(which, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return read_ns(CLOCK_REALTIME) / 1000000;
+}
+
+int64_t clock_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_coarse_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+int64_t clock_thread_cpu_us(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID) / 1000;
+}
+
+void core_set_now(struct core *core)
+{
+    if (!core->options.loop) {
+        core->now_ms = core->virtual_ms;
+        return;
+    }
+    int64_t now = clock_wall_ms();
+    if (now > core->now_ms) /* a clock set back must not make deadlines or ids run backwards */
+        core->now_ms = now;
+}
+
+int64_t core_now_ms(const struct core *core)
+{
+    return core->now_ms;
+}

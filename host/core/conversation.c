@@ -1,0 +1,110 @@
+/* Conversations in memory: lanes with their shared document. A conversation comes when a message names it and leaves
+ * when nothing in it is open; its document is then read back from the store when it is needed again. */
+#include "core/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct conversation **bucket(struct core *core, int64_t key)
+{
+    return &core->conversations[(uint64_t)key & (CORE_HASH_BUCKETS - 1)];
+}
+
+struct conversation *conversation_open(struct core *core, const char *name, bool fresh)
+{
+    int64_t key = conversation_key(name);
+    struct conversation **at = bucket(core, key);
+    for (struct conversation *c = *at; c; c = c->hash_next)
+        if (c->key == key)
+            return c;
+    size_t len = strlen(name);
+    struct conversation *c = calloc(1, sizeof *c + len + 1);
+    if (!c)
+        return NULL;
+    memcpy(c->name, name, len + 1);
+    c->key = key;
+    c->opened_ms = core->now_ms;
+    c->limit = 10000;
+    if (!fresh)
+        store_context_get(core->reader, key, &c->context, &c->version, &c->parent, &c->opened_ms);
+    if (!c->context)
+        c->context = json_object();
+    c->hash_next = *at;
+    *at = c;
+    core->n_conversations++;
+    return c;
+}
+
+void conversation_hold(struct conversation *c)
+{
+    c->open++;
+}
+
+void conversation_release(struct core *core, struct conversation *c)
+{
+    assert(c->open > 0);
+    if (--c->open || c->pinned)
+        return;
+    assert(!c->head);
+    struct conversation **at = bucket(core, c->key);
+    while (*at != c)
+        at = &(*at)->hash_next;
+    *at = c->hash_next;
+    core->n_conversations--;
+    json_decref(c->context);
+    free(c);
+}
+
+static void schedule_head(struct core *core, struct conversation *c)
+{
+    if (c->scheduled || !c->head)
+        return;
+    c->scheduled = true;
+    struct message *m = c->head;
+    m->class = c->class > m->pub.priority ? c->class : m->pub.priority;
+    schedule(core, m);
+}
+
+/* Priority lifts the lane, not the message: what waits in front of an urgent message is served with its urgency. */
+void lane_append(struct core *core, struct message *m)
+{
+    struct conversation *c = m->conversation;
+    m->next = NULL;
+    if (c->tail)
+        c->tail->next = m;
+    else
+        c->head = m;
+    c->tail = m;
+    if (m->pub.priority > c->class)
+        c->class = m->pub.priority;
+    schedule_head(core, c);
+}
+
+void lane_resume(struct core *core, struct conversation *c)
+{
+    assert(c->head && c->scheduled);
+    struct message *m = c->head;
+    c->head = m->next;
+    if (!c->head) {
+        c->tail = NULL;
+        c->class = 0;
+    }
+    m->next = NULL;
+    c->scheduled = false;
+    schedule_head(core, c);
+}
+
+void lane_put_back(struct core *core, struct message *m)
+{
+    struct conversation *c = m->conversation;
+    assert(!c->scheduled || c->head == m);
+    if (c->head != m) {
+        m->next = c->head;
+        c->head = m;
+        if (!c->tail)
+            c->tail = m;
+    }
+    c->scheduled = false;
+    schedule_head(core, c);
+}

@@ -1,0 +1,188 @@
+/* What the core's files offer each other, grouped by file. Loop thread unless said otherwise. */
+#ifndef HOST_CORE_INTERNAL_H
+#define HOST_CORE_INTERNAL_H
+
+#include "model.h"
+
+/* item.c: open things by id */
+void item_insert(struct core *core, struct item *item);
+void item_remove(struct core *core, struct item *item);
+struct item *item_find(struct core *core, cvm_id id, enum item_kind kind);
+void item_release(struct core *core, struct item *item); /* frees at the last reference */
+
+/* alarm.c: deadlines */
+int alarm_set(struct core *core, struct alarm *alarm, int64_t at_ms, void (*fire)(struct core *, struct alarm *));
+void alarm_clear(struct core *core, struct alarm *alarm);
+int64_t alarm_next(const struct core *core); /* INT64_MAX: none */
+int alarms_fire(struct core *core, int limit); /* those due at now_ms; returns how many */
+
+/* message.c */
+struct subject *subject_new(cvm_id root, const char *enquiry_id, const char *customer_id, const char *session_id,
+                            const char *traceparent);
+struct subject *subject_derive(struct subject *from, const char *enquiry_id, const char *customer_id,
+                               const char *session_id); /* gives a reference; `from` itself where nothing differs */
+void subject_release(struct subject *subject);
+struct message *message_new(struct core *core, const struct name *type); /* one reference, data NULL */
+void message_set_subject(struct message *m, struct subject *subject);    /* takes the reference */
+void message_set_content(struct message *m, const char *content);        /* copies */
+void message_free(struct core *core, struct message *m);
+void envelope_text(struct text *text, const struct message *m);          /* also on the writer's thread */
+json_t *envelope_json(const struct message *m);                          /* gives a new value */
+void time_text(int64_t ms, char ret_text[32]);                           /* RFC 3339 with milliseconds and Z */
+
+/* conversation.c: lanes */
+struct conversation *conversation_open(struct core *core, const char *name, bool fresh); /* NULL: no memory */
+void conversation_hold(struct conversation *conversation);
+void conversation_release(struct core *core, struct conversation *conversation); /* leaves memory when nothing is open */
+void lane_append(struct core *core, struct message *m);
+void lane_resume(struct core *core, struct conversation *conversation); /* the head is done: schedule the next */
+void lane_put_back(struct core *core, struct message *m);               /* to the front, eligible again */
+
+/* schedule.c */
+void post(struct core *core, struct message *m);     /* deliver to its recipient's queue; takes the reference */
+void schedule(struct core *core, struct message *m); /* into the run queue of its class and recipient */
+bool schedule_run(struct core *core, int64_t budget_us); /* true: there is more to run */
+void schedule_place_freed(struct core *core, struct component *c);
+void kick(struct core *core);                        /* makes the loop run turns */
+
+/* turn.c */
+void turn_run(struct core *core, struct message *m);
+void turn_begin(struct core *core, struct component *component, struct conversation *conversation, struct message *m);
+void turn_commit(struct core *core, const char *outcome, int64_t us);
+void turn_undo(struct core *core);
+/* The message ends without its handler: the requester gets `outcome` with {"code", "message"}; a message nobody waits
+ * for becomes a dead letter where `dead` is given (static text). */
+void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
+               const char *dead);
+extern const cvm_host turn_api; /* turn_api.c */
+
+/* emit.c: messages out */
+int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
+
+/* request.c */
+struct request *request_new(struct core *core, struct message *carrier, int64_t deadline_ms);
+void request_answer(struct core *core, struct turn *t, struct request *r, int outcome, json_t *data,
+                    const char *content); /* adds the answer to the turn; takes data */
+void request_lend(struct core *core, struct request *r);
+void request_end(struct core *core, struct request *r);
+void request_free(struct core *core, struct request *r);
+int turn_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content);
+void request_resume(struct core *core, struct request *r); /* sets the deadline's alarm */
+
+/* timer.c */
+int turn_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id);
+int turn_timer_cancel(cvm_turn *t, cvm_id id);
+void timer_arm(struct core *core, struct timer *timer);
+void timer_free(struct core *core, struct timer *timer);
+
+/* effect.c */
+int turn_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
+int turn_query(cvm_turn *t, const cvm_query *query);
+void effect_begin(struct core *core, struct effect *e);   /* its turn is durable */
+void effect_recover(struct core *core, struct effect *e); /* may have been sent before a crash */
+void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data);
+void effect_free(struct core *core, struct effect *e);
+const struct manifest_call *effect_find_call(const struct component *c, const char *name);
+
+/* state.c */
+int turn_state_get(cvm_turn *t, const char *key, const json_t **ret_value);
+int turn_state_put(cvm_turn *t, const char *key, json_t *value);
+int turn_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_pairs);
+int turn_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
+void state_apply(struct core *core, const struct state_change *change, int64_t seq);
+void state_durable(struct core *core, const struct state_change *change);
+void state_free(struct core *core);
+
+/* context.c */
+int turn_context_set(cvm_turn *t, const char *path, json_t *value);
+const json_t *turn_context(cvm_turn *t);
+json_t *json_with_path(const json_t *object, const char *path, json_t *value, int *ret_error); /* a copy; takes value */
+
+/* journal.c: from the loop to the writer and back */
+int journal_open(struct core *core, char *ret_error, size_t error_size);
+void journal_add(struct core *core, struct record *record);
+void journal_flush(struct core *core);     /* submits the batch */
+void journal_returned(struct core *core);  /* takes back what is durable: releases held effects, taps, memory */
+void journal_close(struct core *core);
+bool journal_idle(const struct core *core);
+void held_add(struct core *core, struct held *held);
+
+/* store.c: SQLite; the writer's functions run on its thread (or in-loop under the virtual clock) */
+struct store;
+int store_open(const char *path, bool writer, struct store **ret_store, char *ret_error, size_t error_size);
+int store_migrate(struct store *store, char *ret_error, size_t error_size);
+int store_table(struct store *store, struct table *table, char *ret_error, size_t error_size);
+int store_write(struct store *store, struct record *first, struct record *end); /* one group; 0, CVM_EBUSY: try again,
+                                                                                   CVM_EDATA: give up */
+bool store_checkpoint(struct store *store, bool idle, int64_t limit_bytes);     /* true: something was done */
+int64_t store_wal_bytes(const struct store *store);
+const char *store_error(const struct store *store);
+void store_close(struct store *store);
+int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);
+int store_state_get(struct store *store, const char *component, const char *key, json_t **ret_value,
+                    int64_t *ret_version, int64_t *ret_turn);
+int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,
+                     json_t *pairs); /* appends [key, value] */
+int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
+                      int64_t *ret_opened);
+int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,
+                    json_t **ret_result, cvm_id *ret_id); /* CVM_ENOENT; *ret_outcome -1: running */
+typedef int (*store_open_fn)(void *arg, int64_t no, const char *kind, json_t *doc);
+int store_each_open(struct store *store, store_open_fn fn, void *arg);
+int store_query(struct store *store, const char *sql, const json_t *binds, size_t limit, json_t **ret_rows,
+                bool *ret_more);
+void store_close_open_item(struct store *store, int64_t no);
+
+/* item_doc.c: open things as JSON, and back (recovery) */
+void item_doc(struct text *text, const struct item *item); /* the writer's thread */
+int recover(struct core *core, char *ret_error, size_t error_size);
+
+/* inbox.c */
+struct inbox *inbox_find(struct core *core, const char *source, const char *key);
+struct inbox *inbox_new(struct core *core, const char *source, const char *key, const uint8_t hash[32], cvm_id id);
+void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const json_t *data, const char *content);
+void inbox_release(struct core *core, struct inbox *inbox);
+
+/* loader.c, registry.c */
+int registry_load(struct core *core, char *ret_error, size_t error_size);
+void registry_free(struct core *core);
+struct component *registry_find(const struct core *core, const char *id_or_alias, const char *area); /* NULL */
+struct component *registry_role(struct core *core, const char *role, const json_t *fields);
+bool registry_component_matches(const struct component *c, const char *pattern); /* id, alias, "role:R", "*" */
+struct table *registry_table(const struct core *core, const struct plugin *plugin, const char *name);
+const struct plugin *registry_plugin(const struct core *core, const char *name);
+struct component *registry_add_host(struct core *core, const struct manifest_component *decl, turn_fn turn,
+                                    const char *const *types);
+int loader_load(struct core *core, struct plugin *plugin, const char *library, char *ret_error, size_t error_size);
+void loader_unload(struct plugin *plugin);
+
+/* engine.c: conversations over agents */
+int engine_register(struct core *core);
+int transitions_load(struct core *core, char *ret_error, size_t error_size);
+void transitions_free(struct core *core);
+
+/* fault.c */
+void fault_strike(struct core *core, struct component *c);
+bool fault_down(struct core *core, struct component *c); /* true: answer BUSY instead of running */
+void fault_succeeded(struct core *core, struct component *c);
+
+/* query.c */
+int query_open(struct core *core, char *ret_error, size_t error_size);
+void query_close(struct core *core);
+bool query_idle(const struct core *core);
+
+/* tap.c */
+void tap_message(struct core *core, const struct message *m);
+
+/* regex.c */
+int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
+void regex_free(struct core *core);
+
+/* clock.c */
+int64_t clock_wall_ms(void);
+int64_t clock_ns(void);
+int64_t clock_coarse_ns(void);
+int64_t clock_thread_cpu_us(void);
+void core_set_now(struct core *core);
+
+#endif

@@ -1,0 +1,227 @@
+/* Messages in memory and as envelopes. Message structs are recycled; payloads are shared by reference. */
+#include "core/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+bool vector_grow(void *at, uint32_t *cap, size_t size)
+{
+    void **where = at;
+    uint32_t wanted = *cap ? *cap * 2 : 16;
+    void *grown = reallocarray(*where, wanted, size);
+    if (!grown)
+        return false;
+    *where = grown;
+    *cap = wanted;
+    return true;
+}
+
+static const char *put_text(char **at, const char *text)
+{
+    if (!text || !*text)
+        return "";
+    size_t n = strlen(text) + 1;
+    char *here = memcpy(*at, text, n);
+    *at += n;
+    return here;
+}
+
+struct subject *subject_new(cvm_id root, const char *enquiry_id, const char *customer_id, const char *session_id,
+                            const char *traceparent)
+{
+    size_t size = 4;
+    const char *const all[] = {enquiry_id, customer_id, session_id, traceparent};
+    for (int i = 0; i < 4; i++)
+        size += all[i] ? strlen(all[i]) : 0;
+    struct subject *s = calloc(1, sizeof *s + size);
+    if (!s)
+        return NULL;
+    char *at = s->text;
+    s->refs = 1;
+    s->root = root;
+    s->enquiry_id = put_text(&at, enquiry_id);
+    s->customer_id = put_text(&at, customer_id);
+    s->session_id = put_text(&at, session_id);
+    s->traceparent = put_text(&at, traceparent);
+    return s;
+}
+
+struct subject *subject_derive(struct subject *from, const char *enquiry_id, const char *customer_id,
+                               const char *session_id)
+{
+    if (from && !enquiry_id && !customer_id && !session_id) {
+        from->refs++;
+        return from;
+    }
+    if (!from)
+        return subject_new((cvm_id){0, 0}, enquiry_id, customer_id, session_id, NULL);
+    return subject_new(from->root, enquiry_id ? enquiry_id : from->enquiry_id,
+                       customer_id ? customer_id : from->customer_id, session_id ? session_id : from->session_id,
+                       from->traceparent);
+}
+
+void subject_release(struct subject *subject)
+{
+    if (subject && --subject->refs == 0)
+        free(subject);
+}
+
+struct message *message_new(struct core *core, const struct name *type)
+{
+    struct message *m = core->free_messages;
+    if (m) {
+        core->free_messages = m->queue_next;
+        memset(m, 0, sizeof *m);
+    } else if (!(m = calloc(1, sizeof *m))) {
+        return NULL;
+    }
+    m->item.kind = ITEM_MESSAGE;
+    m->item.refs = 1;
+    m->type = type;
+    m->pub.type = type->text;
+    m->pub.sender = m->pub.conversation = m->pub.content = "";
+    m->pub.enquiry_id = m->pub.customer_id = m->pub.session_id = m->pub.traceparent = "";
+    m->pub.confidence = 1.0;
+    m->pub.priority = CVM_MEDIUM;
+    m->pub.schema_version = 1;
+    m->pub.timestamp_ms = core->now_ms;
+    return m;
+}
+
+void message_set_subject(struct message *m, struct subject *subject)
+{
+    m->subject = subject;
+    if (!subject)
+        return;
+    m->pub.enquiry_id = subject->enquiry_id;
+    m->pub.customer_id = subject->customer_id;
+    m->pub.session_id = subject->session_id;
+    m->pub.traceparent = subject->traceparent;
+}
+
+void message_set_content(struct message *m, const char *content)
+{
+    if (!content || !*content)
+        return;
+    m->content = strdup(content);
+    m->pub.content = m->content ? m->content : "";
+}
+
+void message_free(struct core *core, struct message *m)
+{
+    assert(!m->item.hashed);
+    json_decref(m->data);
+    json_decref(m->tags);
+    free(m->content);
+    subject_release(m->subject);
+    if (m->request)
+        item_release(core, &m->request->item);
+    if (m->origin)
+        item_release(core, m->origin);
+    if (m->conversation)
+        conversation_release(core, m->conversation);
+    m->queue_next = core->free_messages;
+    core->free_messages = m;
+}
+
+void time_text(int64_t ms, char ret_text[32])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(ret_text, 24, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text + n, 32 - n, ".%03dZ", (int)(ms % 1000));
+}
+
+/* The conversion is a third of an envelope's cost, and neighbours share their second. */
+static void add_time(struct text *text, int64_t ms)
+{
+    static _Thread_local int64_t second = -1;
+    static _Thread_local char stamp[32];
+    if (ms / 1000 != second) {
+        time_text(ms, stamp);
+        second = ms / 1000;
+    }
+    char millis[5] = {(char)('0' + ms % 1000 / 100), (char)('0' + ms % 100 / 10), (char)('0' + ms % 10), 'Z', 0};
+    text_char(text, '"');
+    text_add(text, stamp, 20);
+    text_add(text, millis, 4);
+    text_char(text, '"');
+}
+
+static void add_member(struct text *text, const char *key, const char *value)
+{
+    text_puts(text, key);
+    text_string(text, value);
+}
+
+static void add_id(struct text *text, const char *key, cvm_id id)
+{
+    char shown[40];
+    text_puts(text, key);
+    if (cvm_id_is_none(id)) {
+        text_add(text, "null", 4);
+        return;
+    }
+    id_text(id, shown);
+    text_char(text, '"');
+    text_add(text, shown, 36);
+    text_char(text, '"');
+}
+
+void envelope_text(struct text *text, const struct message *m)
+{
+    static const char *const sorts[] = {"request", "response", "notification", "escalation"};
+    static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
+    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+    const cvm_msg *p = &m->pub;
+    add_id(text, "{\"message_id\":", p->id);
+    text_puts(text, ",\"timestamp\":");
+    add_time(text, p->timestamp_ms);
+    add_member(text, ",\"sender\":", p->sender);
+    add_member(text, ",\"recipient\":", p->recipient);
+    add_member(text, ",\"message_type\":", sorts[p->message_type]);
+    add_member(text, ",\"type\":", m->type->text);
+    if (m->reply)
+        add_member(text, ",\"outcome\":", outcomes[p->outcome]);
+    add_member(text, ",\"content\":", p->content);
+    text_puts(text, ",\"structured_data\":");
+    text_json(text, p->data);
+    add_member(text, ",\"enquiry_id\":", p->enquiry_id);
+    add_member(text, ",\"customer_id\":", p->customer_id);
+    add_member(text, ",\"session_id\":", p->session_id);
+    add_member(text, ",\"conversation\":", p->conversation);
+    add_member(text, ",\"priority\":", priorities[p->priority]);
+    text_puts(text, p->requires_response ? ",\"requires_response\":true" : ",\"requires_response\":false");
+    text_puts(text, ",\"tags\":");
+    if (p->tags)
+        text_json(text, p->tags);
+    else
+        text_puts(text, "[]");
+    text_puts(text, ",\"confidence\":");
+    if (p->confidence == 1.0)
+        text_puts(text, "1.0");
+    else
+        text_printf(text, "%.15g", p->confidence);
+    add_id(text, ",\"in_reply_to\":", p->in_reply_to);
+    add_id(text, ",\"cause\":", m->cause);
+    text_puts(text, ",\"deadline_ms\":");
+    text_int(text, p->deadline_ms ? p->deadline_ms - p->timestamp_ms : 0);
+    text_puts(text, ",\"schema_version\":");
+    text_int(text, p->schema_version);
+    add_member(text, ",\"traceparent\":", p->traceparent);
+    text_char(text, '}');
+}
+
+json_t *envelope_json(const struct message *m)
+{
+    struct text text;
+    text_init(&text, 4 * CVM_TURN_BYTES_MAX);
+    envelope_text(&text, m);
+    json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, 0, NULL);
+    text_free(&text);
+    return value;
+}

@@ -1,0 +1,190 @@
+/* Requests: opened by an emission or an edge, held by one component at a time, ended exactly once. */
+#include "core/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The carrier holds the first reference. Not findable before request_resume. */
+struct request *request_new(struct core *core, struct message *carrier, int64_t deadline_ms)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    (void)core;
+    r->item = (struct item){.id = carrier->pub.id, .kind = ITEM_REQUEST, .refs = 1};
+    r->asked = carrier->pub.id;
+    r->holder = carrier->to;
+    r->message = carrier;
+    r->type = carrier->type;
+    r->deadline_ms = deadline_ms;
+    r->priority = carrier->pub.priority;
+    r->on_behalf = carrier->pub.on_behalf;
+    r->subject = carrier->subject;
+    if (r->subject)
+        r->subject->refs++;
+    carrier->request = r;
+    carrier->pub.requires_response = 1;
+    carrier->pub.deadline_ms = deadline_ms;
+    return r;
+}
+
+void request_free(struct core *core, struct request *r)
+{
+    assert(!r->item.hashed && !r->alarm.index);
+    subject_release(r->subject);
+    if (r->conversation)
+        conversation_release(core, r->conversation);
+    if (r->inbox)
+        inbox_release(core, r->inbox);
+    free(r);
+}
+
+/* A deadline passed: the host itself answers, in a turn like any other, so that the end is journalled. */
+static void deadline(struct core *core, struct alarm *alarm)
+{
+    struct request *r = (struct request *)((char *)alarm - offsetof(struct request, alarm));
+    struct message *m = message_new(core, core->name_timeout);
+    if (!m) {
+        alarm_set(core, alarm, core->now_ms + 1000, deadline);
+        return;
+    }
+    m->pub.id = m->item.id = id_derive(r->item.id, core->host->salt, 1, r->item.id.hi);
+    m->cause = r->item.id;
+    m->to = core->host;
+    m->pub.recipient = core->host->id->text;
+    m->pub.sender = core->host->id->text;
+    m->pub.message_type = CVM_NOTIFICATION;
+    m->pub.on_behalf = r->item.id;
+    m->pub.priority = r->priority;
+    m->pub.data = m->data = json_object();
+    m->input = true;
+    m->route = component_route(core->host, core->name_timeout)->route;
+    if (r->subject)
+        r->subject->refs++;
+    message_set_subject(m, r->subject);
+    if (r->conversation) {
+        m->conversation = r->conversation;
+        m->pub.conversation = r->conversation->name;
+        conversation_hold(r->conversation);
+    }
+    core->total.timeouts++;
+    post(core, m);
+}
+
+void request_resume(struct core *core, struct request *r)
+{
+    r->item.refs++;
+    item_insert(core, &r->item);
+    if (r->deadline_ms)
+        alarm_set(core, &r->alarm, r->deadline_ms, deadline);
+}
+
+void request_lend(struct core *core, struct request *r)
+{
+    (void)core;
+    r->message = NULL;
+    r->holder->counts.lent++;
+}
+
+void request_end(struct core *core, struct request *r)
+{
+    assert(!r->ended);
+    r->ended = true;
+    alarm_clear(core, &r->alarm);
+    if (r->message) {
+        r->message->expired = true; /* harmless for the message that ends it by its own turn */
+    } else {
+        struct component *holder = r->holder;
+        assert(holder->counts.lent > 0);
+        holder->counts.lent--;
+        holder->counts.settled++;
+        schedule_place_freed(core, holder);
+    }
+    bool hashed = r->item.hashed;
+    item_remove(core, &r->item);
+    if (hashed)
+        item_release(core, &r->item);
+}
+
+/* Adds to the turn: the request ends, and its asker, if a component, gets a reply message. */
+void request_answer(struct core *core, struct turn *t, struct request *r, int outcome, json_t *data,
+                    const char *content)
+{
+    struct answer a = {.request = r, .outcome = outcome, .data = data ? data : json_object()};
+    r->settling = true;
+    if (content && *content)
+        a.content = strdup(content);
+    if (r->asker) {
+        struct name *type = names_reply(core->names, (struct name *)(uintptr_t)r->type);
+        const struct route_slot *slot = component_route(r->asker, type);
+        struct message *m = slot ? message_new(core, r->type) : NULL;
+        if (m) {
+            m->reply = true;
+            m->pub.type = type->text;
+            m->to = r->asker;
+            m->from = r->holder;
+            m->route = slot->route;
+            m->cause = t->message ? t->message->pub.id : r->item.id;
+            m->pub.id = m->item.id = id_derive(m->cause, t->component->salt, ++t->ordinal,
+                                               r->conversation ? (uint64_t)r->conversation->key : 0);
+            m->pub.in_reply_to = r->asked;
+            m->pub.on_behalf = r->on_behalf;
+            m->pub.sender = r->holder->id->text;
+            m->pub.recipient = r->asker->id->text;
+            m->pub.message_type = CVM_RESPONSE;
+            m->pub.outcome = (uint8_t)outcome;
+            m->pub.priority = r->priority;
+            m->pub.data = m->data = json_incref(a.data);
+            message_set_content(m, content);
+            r->subject ? r->subject->refs++ : 0;
+            message_set_subject(m, r->subject);
+            if (r->conversation) {
+                m->conversation = r->conversation;
+                m->pub.conversation = r->conversation->name;
+                conversation_hold(r->conversation);
+            }
+            a.reply = m;
+        } else {
+            r->asker->counts.unrouted++;
+        }
+    }
+    r->item.refs++; /* the turn's, until it is committed or undone */
+    if (!VECTOR_PUSH(t->answers, a))
+        abort(); /* one entry of an almost empty vector: no memory for that is no memory for an error either */
+}
+
+int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char *content)
+{
+    struct turn *t = (struct turn *)pub;
+    struct core *core = t->core;
+    struct request *r = NULL;
+    if (t->message && t->message->request && cvm_id_eq(t->message->pub.id, id))
+        r = t->message->request;
+    else
+        r = (struct request *)item_find(core, id, ITEM_REQUEST);
+    int e = CVM_OK;
+    if (outcome < CVM_REPLIED || outcome > CVM_UNKNOWN || (data && !json_is_object(data)))
+        e = CVM_EINVAL;
+    else if (!r || r->ended || r->settling) {
+        t->component->counts.late_replies++;
+        core->total.late_replies++;
+        e = CVM_ENOENT;
+    } else if (r->holder != t->component)
+        e = CVM_EACCES;
+    else if (!t->conversation && r->conversation)
+        e = CVM_ESTATE; /* an ephemeral turn may not end a durable request */
+    else if (t->answers.n + t->outs.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
+        e = CVM_ELIMIT;
+    if (!e && !(t->message && data == t->message->data)) {
+        t->bytes += json_text_size(data, CVM_TURN_BYTES_MAX);
+        if (t->bytes > CVM_TURN_BYTES_MAX)
+            e = CVM_ELIMIT;
+    }
+    if (e) {
+        json_decref(data);
+        return e;
+    }
+    request_answer(core, t, r, outcome, data, content);
+    return CVM_OK;
+}

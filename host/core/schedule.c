@@ -1,0 +1,157 @@
+/* Who runs next: one run queue per (class, component); strict between classes but for ageing, deficit round robin
+ * between components of a class. Only heads of lanes and ephemeral messages stand in run queues. */
+#include "core/internal.h"
+
+#include <assert.h>
+
+void kick(struct core *core)
+{
+    if (core->idle && !uv_is_active((uv_handle_t *)core->idle) && !uv_is_closing((uv_handle_t *)core->idle))
+        uv_idle_start(core->idle, (uv_idle_cb)core->idle->data);
+}
+
+static void activate(struct core *core, struct component *c, int class)
+{
+    if (c->active[class])
+        return;
+    c->active[class] = true;
+    c->active_next[class] = NULL;
+    if (core->active_tail[class])
+        core->active_tail[class]->active_next[class] = c;
+    else
+        core->active_head[class] = c;
+    core->active_tail[class] = c;
+}
+
+static void queue_push(struct queue *q, struct message *m)
+{
+    m->queue_next = NULL;
+    if (q->tail)
+        q->tail->queue_next = m;
+    else
+        q->head = m;
+    q->tail = m;
+}
+
+static struct message *queue_pop(struct queue *q)
+{
+    struct message *m = q->head;
+    q->head = m->queue_next;
+    if (!q->head)
+        q->tail = NULL;
+    return m;
+}
+
+void schedule(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    m->eligible_ms = core->now_ms;
+    queue_push(&c->run[m->class], m);
+    activate(core, c, m->class);
+    if (core->runnable++ == 0)
+        kick(core);
+}
+
+void post(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    c->counts.delivered++;
+    c->counts.queued++;
+    if (m->conversation) {
+        lane_append(core, m);
+    } else {
+        m->class = m->pub.priority;
+        schedule(core, m);
+    }
+}
+
+/* A lane that has waited a second stands in the next higher class. */
+static void age(struct core *core)
+{
+    core->aged_ms = core->now_ms;
+    for (int class = CORE_CLASSES - 2; class >= 0; class--) {
+        for (struct component *c = core->active_head[class]; c; c = c->active_next[class]) {
+            while (c->run[class].head && core->now_ms - c->run[class].head->eligible_ms >= CORE_AGE_MS) {
+                struct message *m = queue_pop(&c->run[class]);
+                m->class = (uint8_t)(class + 1);
+                m->eligible_ms = core->now_ms;
+                queue_push(&c->run[class + 1], m);
+                activate(core, c, class + 1);
+            }
+        }
+    }
+}
+
+/* The place a request took is free again: the next of those that waited becomes eligible. */
+void schedule_place_freed(struct core *core, struct component *c)
+{
+    if (!c->waiting.head || (int64_t)c->counts.lent >= c->concurrency)
+        return;
+    struct message *m = queue_pop(&c->waiting);
+    m->class = m->pub.priority;
+    schedule(core, m);
+}
+
+/* Beyond the component's concurrency a request waits outside its lane, so that the replies it depends on pass. */
+static bool must_wait(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    if (!c->concurrency || !m->request || (int64_t)c->counts.lent < c->concurrency || m->request->ended)
+        return false;
+    queue_push(&c->waiting, m);
+    if (m->conversation && m->conversation->head == m)
+        lane_resume(core, m->conversation);
+    return true;
+}
+
+static struct message *next(struct core *core, int class)
+{
+    struct component *c;
+    while ((c = core->active_head[class])) {
+        if (c->run[class].head)
+            return queue_pop(&c->run[class]);
+        core->active_head[class] = c->active_next[class];
+        if (!core->active_head[class])
+            core->active_tail[class] = NULL;
+        c->active[class] = false;
+    }
+    return NULL;
+}
+
+static void rotate(struct core *core, int class)
+{
+    struct component *c = core->active_head[class];
+    if (!c || !c->active_next[class])
+        return;
+    core->active_head[class] = c->active_next[class];
+    c->active_next[class] = NULL;
+    core->active_tail[class]->active_next[class] = c;
+    core->active_tail[class] = c;
+}
+
+bool schedule_run(struct core *core, int64_t budget_us)
+{
+    int64_t end_ns = clock_ns() + budget_us * 1000;
+    uint32_t run = 0;
+    if (core->now_ms - core->aged_ms >= CORE_AGE_MS / 4)
+        age(core);
+    while (core->runnable) {
+        int class = CORE_CLASSES - 1;
+        struct message *m = NULL;
+        while (class >= 0 && !(m = next(core, class)))
+            class--;
+        assert(m);
+        core->runnable--;
+        if (must_wait(core, m))
+            continue;
+        turn_run(core, m);
+        run++;
+        if (run % CORE_QUANTUM == 0) {
+            rotate(core, class);
+            if (clock_ns() >= end_ns)
+                break;
+        }
+    }
+    atomic_fetch_add_explicit(&core->page->iterations, 1, memory_order_relaxed);
+    return core->runnable > 0;
+}

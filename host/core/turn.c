@@ -1,0 +1,425 @@
+/* A turn: one message handled by one component; kept whole or undone whole. There is one struct turn, because only
+ * one handler runs at a time; its vectors keep their memory. */
+#include "core/internal.h"
+
+#include "core/crash.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void page_enter(struct core *core, const struct component *c, cvm_id id)
+{
+    struct page *page = core->page;
+    page->component = c->index;
+    page->message = id;
+    page->turn_started_ns = clock_coarse_ns();
+    page->hard_limit_ns = core->options.loop ? c->hard_limit_ns : 0;
+    atomic_store_explicit(&page->in_turn, 1, memory_order_release);
+}
+
+static void page_leave(struct core *core)
+{
+    atomic_store_explicit(&core->page->in_turn, 0, memory_order_release);
+}
+
+void turn_begin(struct core *core, struct component *component, struct conversation *conversation, struct message *m)
+{
+    struct turn *t = &core->turn;
+    t->component = component;
+    t->conversation = conversation;
+    t->message = m;
+    t->bytes = 0;
+    t->ordinal = 0;
+    t->ended = t->lend = t->random_seeded = false;
+}
+
+static void clear(struct turn *t)
+{
+    json_decref(t->context);
+    json_decref(t->changes);
+    json_decref(t->reads);
+    json_decref(t->notes);
+    json_decref(t->error);
+    t->context = t->changes = t->reads = t->notes = t->error = NULL;
+    t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
+    t->message = NULL;
+}
+
+void turn_undo(struct core *core)
+{
+    struct turn *t = &core->turn;
+    for (uint32_t i = 0; i < t->outs.n; i++)
+        item_release(core, &t->outs.at[i]->item);
+    for (uint32_t i = 0; i < t->answers.n; i++) {
+        struct answer *a = &t->answers.at[i];
+        a->request->settling = false;
+        if (a->reply)
+            item_release(core, &a->reply->item);
+        item_release(core, &a->request->item);
+        json_decref(a->data);
+        free(a->content);
+    }
+    for (uint32_t i = 0; i < t->opens.n; i++)
+        item_release(core, t->opens.at[i]);
+    for (uint32_t i = 0; i < t->closes.n; i++)
+        item_release(core, t->closes.at[i]);
+    for (uint32_t i = 0; i < t->states.n; i++)
+        json_decref(t->states.at[i].value);
+    for (uint32_t i = 0; i < t->rows.n; i++) {
+        json_decref(t->rows.at[i].row);
+        free(t->rows.at[i].key);
+    }
+    clear(t);
+}
+
+static void add_extra(struct record *rec, const char *key, json_t *value)
+{
+    if (!value)
+        return;
+    if (!rec->extra)
+        rec->extra = json_object();
+    json_object_set_nocheck(rec->extra, key, value);
+}
+
+/* Room for everything the record can hold, in one block. */
+static struct record *record_new(const struct turn *t)
+{
+    size_t opens = t->outs.n + t->answers.n + t->opens.n + 1, closes = t->answers.n * 2 + t->closes.n + 2;
+    size_t outs = t->outs.n + t->answers.n;
+    size_t pointers = opens + closes + outs;
+    struct record *rec =
+        calloc(1, sizeof *rec + pointers * sizeof(void *) + t->states.n * sizeof(struct state_change) +
+                      t->rows.n * sizeof(struct row_change) + (t->answers.n + 1) * sizeof(struct inbox_change) +
+                      t->dead.n * sizeof(struct dead_letter));
+    if (!rec)
+        abort(); /* the turn has been promised; without memory for its record the host must end and recover */
+    rec->outs = (struct message **)(rec + 1);
+    rec->opens = (struct item **)(rec->outs + outs);
+    rec->closes = rec->opens + opens;
+    rec->states = (struct state_change *)(rec->closes + closes);
+    rec->rows = (struct row_change *)(rec->states + t->states.n);
+    rec->inboxes = (struct inbox_change *)(rec->rows + t->rows.n);
+    rec->dead = (struct dead_letter *)(rec->inboxes + t->answers.n + 1);
+    return rec;
+}
+
+static void record_open(struct core *core, struct record *rec, struct item *item)
+{
+    item->no = ++core->item_no;
+    item->refs++;
+    rec->opens[rec->n_opens++] = item;
+}
+
+static void record_close(struct record *rec, struct item *item)
+{
+    if (!item->no)
+        return;
+    item->refs++;
+    rec->closes[rec->n_closes++] = item;
+}
+
+static void commit_answer(struct core *core, struct record *rec, struct answer *a)
+{
+    struct request *r = a->request;
+    if (rec) {
+        if (!r->message)
+            record_close(rec, &r->item);
+        else if (r->message != core->turn.message)
+            record_close(rec, &r->message->item);
+    }
+    request_end(core, r);
+    if (a->reply) {
+        if (rec && a->reply->conversation) {
+            a->reply->item.refs++;
+            rec->outs[rec->n_outs++] = a->reply;
+            record_open(core, rec, &a->reply->item);
+        }
+        post(core, a->reply);
+    }
+    if (a->outcome != ANSWER_FORWARDED) {
+        if (r->effect)
+            effect_verified(core, r->effect, a->outcome, a->data);
+        if (r->inbox && rec) {
+            r->inbox->refs++;
+            rec->inboxes[rec->n_inboxes++] =
+                (struct inbox_change){.inbox = r->inbox, .outcome = a->outcome, .result = json_incref(a->data)};
+            struct held *h = calloc(1, sizeof *h);
+            if (!h)
+                abort();
+            r->inbox->refs++;
+            *h = (struct held){.seq = rec->seq, .inbox = r->inbox, .outcome = a->outcome,
+                               .data = json_incref(a->data), .content = a->content};
+            a->content = NULL;
+            held_add(core, h);
+        } else if (r->inbox) {
+            inbox_answer(core, r->inbox, a->outcome, a->data, a->content);
+        }
+    }
+    json_decref(a->data);
+    free(a->content);
+    item_release(core, &r->item);
+}
+
+/* Context, state and rows into the record, and into what the next turn will see. */
+static void commit_changes(struct core *core, struct record *rec)
+{
+    struct turn *t = &core->turn;
+    struct conversation *c = t->conversation;
+    if (t->context) {
+        json_decref(c->context);
+        c->context = t->context;
+        t->context = NULL;
+        rec->context = json_incref(c->context);
+        rec->context_version = ++c->version;
+        rec->contexts_row = true;
+    }
+    if (t->ended && !c->ended_ms) {
+        c->ended_ms = core->now_ms;
+        c->dirty = true;
+    }
+    if (c->dirty) {
+        c->dirty = false;
+        rec->contexts_row = true;
+    }
+    if (rec->contexts_row && !rec->context) {
+        rec->context = json_incref(c->context);
+        rec->context_version = c->version;
+    }
+    for (uint32_t i = 0; i < t->states.n; i++) {
+        rec->states[rec->n_states++] = t->states.at[i]; /* the value moves into the record */
+        state_apply(core, &t->states.at[i], rec->seq);
+    }
+    for (uint32_t i = 0; i < t->rows.n; i++)
+        rec->rows[rec->n_rows++] = t->rows.at[i];
+    add_extra(rec, "context", t->changes);
+    add_extra(rec, "reads", t->reads);
+    add_extra(rec, "notes", t->notes);
+    add_extra(rec, "error", t->error);
+}
+
+static void commit_open(struct core *core, struct record *rec, struct item *item)
+{
+    if (rec)
+        record_open(core, rec, item);
+    if (item->kind == ITEM_TIMER) {
+        timer_arm(core, (struct timer *)item);
+    } else if (rec) {
+        struct held *h = calloc(1, sizeof *h);
+        if (!h)
+            abort();
+        *h = (struct held){.seq = rec->seq, .effect = (struct effect *)item};
+        item->refs++;
+        item_insert(core, item);
+        held_add(core, h);
+    } else {
+        item->refs++;
+        item_insert(core, item);
+        effect_begin(core, (struct effect *)item);
+    }
+    item_release(core, item);
+}
+
+void turn_commit(struct core *core, const char *outcome, int64_t us)
+{
+    struct turn *t = &core->turn;
+    struct message *m = t->message;
+    struct component *c = m ? m->to : t->component;
+    struct record *rec = NULL;
+    if (t->conversation) {
+        rec = record_new(t);
+        rec->seq = ++core->seq;
+        rec->at_ms = core->now_ms;
+        rec->conversation = t->conversation;
+        conversation_hold(t->conversation);
+        rec->component = c;
+        rec->outcome = outcome;
+        rec->us = us;
+        if (m) {
+            rec->message = m;
+            m->item.refs++;
+            record_close(rec, &m->item);
+            if (m->origin)
+                record_close(rec, m->origin);
+            if (m->input && m->request && m->request->inbox) {
+                m->request->inbox->refs++;
+                rec->inboxes[rec->n_inboxes++] = (struct inbox_change){.inbox = m->request->inbox, .outcome = -1};
+            }
+        }
+        commit_changes(core, rec);
+    }
+    if (t->lend && !m->request->ended) {
+        request_lend(core, m->request);
+        if (rec)
+            record_open(core, rec, &m->request->item);
+    }
+    for (uint32_t i = 0; i < t->answers.n; i++)
+        commit_answer(core, rec, &t->answers.at[i]);
+    for (uint32_t i = 0; i < t->outs.n; i++) {
+        struct message *out = t->outs.at[i];
+        if (rec && out->conversation) {
+            out->item.refs++;
+            rec->outs[rec->n_outs++] = out;
+            record_open(core, rec, &out->item);
+        } else if (out->conversation) {
+            out->input = true;
+        }
+        if (out->request)
+            request_resume(core, out->request);
+        if (!out->conversation && core->taps)
+            tap_message(core, out);
+        post(core, out);
+    }
+    for (uint32_t i = 0; i < t->closes.n; i++) {
+        if (rec)
+            record_close(rec, t->closes.at[i]);
+        item_release(core, t->closes.at[i]);
+    }
+    for (uint32_t i = 0; i < t->opens.n; i++)
+        commit_open(core, rec, t->opens.at[i]);
+    for (uint32_t i = 0; i < t->dead.n; i++) {
+        t->dead.at[i].message->item.refs++;
+        rec ? (void)(rec->dead[rec->n_dead++] = t->dead.at[i]) : item_release(core, &t->dead.at[i].message->item);
+        core->total.dead_letters++;
+    }
+    clear(t);
+    if (rec)
+        journal_add(core, rec);
+    else
+        core->total.ephemeral_turns++;
+    core->total.turns++;
+}
+
+/* The message has left its queue for good. */
+static void finish(struct core *core, struct message *m, bool dead)
+{
+    struct component *c = m->to;
+    struct conversation *lane = m->conversation;
+    assert(c->counts.queued > 0);
+    c->counts.queued--;
+    if (dead)
+        c->counts.dead++;
+    else if (!m->request || m->request->message == m || m->request->ended)
+        c->counts.settled++; /* else it is lent, and counted so */
+    component_assert(c);
+    if (lane && lane->head == m)
+        lane_resume(core, lane);
+    if (m->request && m->request->message == m)
+        m->request->message = NULL;
+    item_release(core, &m->item);
+}
+
+void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
+               const char *dead)
+{
+    static const char *const outcomes[] = {"OK", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+    struct turn *t = &core->turn;
+    json_t *body = t->refusal;
+    t->refusal = NULL;
+    turn_begin(core, m->to, m->conversation, m);
+    if (!body)
+        body = json_pack("{s:s, s:s}", "code", code, "message", text);
+    if (outcome != CVM_REPLIED && outcome != CVM_REFUSED)
+        t->error = json_incref(body);
+    if (outcome == CVM_REFUSED) {
+        t->notes = json_array();
+        json_array_append_new(t->notes, json_pack("[s, O]", "refused", body));
+    }
+    if (m->request && !m->request->ended)
+        request_answer(core, t, m->request, outcome, json_incref(body), NULL);
+    if (dead) {
+        m->item.refs++;
+        struct dead_letter letter = {.message = m, .reason = dead};
+        if (!VECTOR_PUSH(t->dead, letter))
+            item_release(core, &m->item);
+        else if (m->conversation)
+            m->item.refs--; /* turn_commit takes its own */
+    }
+    json_decref(body);
+    turn_commit(core, dead ? "DEAD" : outcomes[outcome], 0);
+    finish(core, m, dead != NULL);
+}
+
+static void end_badly(struct core *core, struct message *m, int result)
+{
+    struct component *c = m->to;
+    turn_undo(core);
+    if (result == CVM_EREFUSED) {
+        c->counts.refusals++;
+        turn_fail(core, m, core->turn.refusal ? core->turn.refusal_outcome : CVM_REFUSED, "REFUSED",
+                  "refused by a rule", NULL);
+        return;
+    }
+    json_decref(core->turn.refusal);
+    core->turn.refusal = NULL;
+    if (result != CVM_EFAULT) {
+        c->counts.errors++;
+        log_debug(c->id->text, "%s: %s", m->pub.type, cvm_strerror(result));
+        turn_fail(core, m, CVM_ERROR, result == CVM_EBUSY ? "BUSY" : "FAILED", cvm_strerror(result),
+                  m->request || m->reply ? NULL : "the handler failed");
+        return;
+    }
+    c->counts.faults++;
+    log_warning(c->id->text, "fault in %s", m->pub.type);
+    fault_strike(core, c);
+    const struct route_slot *slot = component_route(c, m->type);
+    int retries = slot && slot->operation && !m->reply ? slot->operation->retry : 0;
+    if (m->attempts < retries && !c->down) {
+        m->attempts++;
+        c->counts.retries++;
+        if (m->conversation && m->conversation->head == m)
+            lane_put_back(core, m);
+        else
+            schedule(core, m);
+        return;
+    }
+    turn_fail(core, m, CVM_ERROR, "FAULT", "the component failed; it has been reported",
+              m->request ? NULL : "the handler faulted");
+}
+
+void turn_run(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    if (m->expired) {
+        finish(core, m, false);
+        return;
+    }
+    if (core->page->next_suspect && page_crashes(core->page, m->pub.id) >= PAGE_CRASHES_TO_DEAD) {
+        log_error(c->id->text, "a %s message was being handled in %d crashes; it is now a dead letter", m->pub.type,
+                  PAGE_CRASHES_TO_DEAD);
+        turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host", "crashed the host twice");
+        return;
+    }
+    if (c->down && fault_down(core, c)) {
+        turn_fail(core, m, CVM_BUSY, "DOWN", "the component is out of service", m->request || m->reply ? NULL : "down");
+        return;
+    }
+    turn_begin(core, c, m->conversation, m);
+    page_enter(core, c, m->pub.id);
+    int64_t begun = m->conversation ? clock_ns() : 0;
+    int result = c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
+    int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
+    page_leave(core);
+    c->counts.turns++;
+    if (m->conversation)
+        crash_here(CRASH_TURN_RUN);
+    if (us) {
+        c->counts.us_total += (uint64_t)us;
+        if (us > c->budget_us)
+            c->counts.over_budget++;
+    }
+    if (result < 0) {
+        end_badly(core, m, result);
+        return;
+    }
+    if (m->request && !m->request->ended && !m->request->settling) {
+        if (result == CVM_PENDING)
+            core->turn.lend = true;
+        else
+            request_answer(core, &core->turn, m->request, CVM_ERROR,
+                           json_pack("{s:s, s:s}", "code", "NO_REPLY", "message", "the component gave no reply"), NULL);
+    }
+    if (c->down)
+        fault_succeeded(core, c);
+    turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
+    finish(core, m, false);
+}
