@@ -21,18 +21,18 @@
 
 #define CONTROL_LINE_MAX_BYTES (1024 * 1024)
 #define CONTROL_CONNECTIONS_MAX 64
-#define CONTROL_CALLS_MAX 4096                      /* open calls of one connection */
+#define CONTROL_CALLS_MAX 4096                       /* open calls of one connection */
 #define CONTROL_BACKLOG_MAX_BYTES (16 * 1024 * 1024) /* unread answers; a client that lets more pile up is cut off */
 
 struct control;
 
 struct control_options {
     uv_loop_t *loop;
-    struct core *core;            /* borrowed; closed after the control server */
-    const struct config *config;  /* borrowed; NULL: "config" answers nothing */
-    int fd;                       /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
-                                     the caller's */
-    void (*idle)(void *arg);      /* the last connection has closed; NULL: nobody wants to know */
+    struct core *core;           /* borrowed; closed after the control server */
+    const struct config *config; /* borrowed; NULL: "config" answers nothing */
+    int fd;                      /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
+                                    the caller's */
+    void (*idle)(void *arg);     /* the last connection has closed; NULL: nobody wants to know */
     void *idle_arg;
 };
 

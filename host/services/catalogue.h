@@ -1,0 +1,28 @@
+/* Operations as data: what a client needs to offer them as commands, to describe them and to type their arguments.
+ * The same description is made from a running host's registry and from a manifest file. Pure. */
+#ifndef HOST_SERVICES_CATALOGUE_H
+#define HOST_SERVICES_CATALOGUE_H
+
+#include "core/registry.h"
+
+/* {"plugin","component","alias","kind","type","description","durable","timeout_ms","request","response","expose"};
+ * members the manifest does not have are missing. "expose" is {"cli","help","args","required","method","path",
+ * "rename","columns","rows","permission"}. Schemas are as written: "$ref" points into catalogue_document. Gives a new
+ * object that shares the schemas. */
+json_t *catalogue_entry(const struct operation *operation);
+
+/* What "$ref"s of a manifest point to: {"schemas": {..}}. Gives a new object. */
+json_t *catalogue_document(const json_t *manifest);
+
+/* Adds an entry and, once for each plugin, its document to {"operations": [..], "documents": {plugin: ..}}. */
+int catalogue_add(json_t *catalogue, const struct operation *operation);
+json_t *catalogue_new(void);
+
+/* Adds every operation of a manifest. */
+int catalogue_add_manifest(json_t *catalogue, const struct manifest *manifest);
+
+/* The value at a dotted path of a configuration; names of members may have dots in them ("agents.a.b.settings").
+ * Borrowed; NULL: none. */
+const json_t *catalogue_setting(const json_t *config, const char *path);
+
+#endif

@@ -1,0 +1,299 @@
+/* Answers what operators ask about a running host: what is loaded, what is stored. Changes nothing except by "revive".
+ * Knows no connections. Loop thread. */
+#include "services/control_private.h"
+
+#include "services/catalogue.h"
+#include <stdlib.h>
+
+#define LIST_DEFAULT 200
+#define LIST_MAX 1000
+
+/* ---- arguments ---- */
+
+/* The string member `name`; NULL where it is missing. A member of another type, or a required one that is missing,
+ * answers and ends the exchange: false. */
+static bool argument(struct exchange *x, const json_t *request, const char *name, bool required, const char **ret_text)
+{
+    const json_t *value = json_object_get(request, name);
+    if (!value && !required) {
+        *ret_text = NULL;
+        return true;
+    }
+    if (!json_is_string(value) || json_string_length(value) == 0 || json_string_length(value) > 512) {
+        control__fail(x, CVM_EINVAL, name, "%s: expected a string of 1 to 512 bytes", name);
+        return false;
+    }
+    *ret_text = json_string_value(value);
+    return true;
+}
+
+static bool limit_of(struct exchange *x, const json_t *request, size_t *ret_limit)
+{
+    int64_t limit = cvm_json_int(request, "limit", LIST_DEFAULT);
+    if (limit < 1 || limit > LIST_MAX) {
+        control__fail(x, CVM_EINVAL, "limit", "limit: expected 1 to %d", LIST_MAX);
+        return false;
+    }
+    *ret_limit = (size_t)limit;
+    return true;
+}
+
+/* ---- what is loaded ---- */
+
+/* Filters: "command" (first word of the CLI path), "component" (id or alias), "type". */
+static void operations(struct exchange *x, const json_t *request)
+{
+    const char *command, *component, *type;
+    if (!argument(x, request, "command", false, &command) || !argument(x, request, "component", false, &component) ||
+        !argument(x, request, "type", false, &type))
+        return;
+    size_t n = 0, len = command ? strlen(command) : 0;
+    const struct operation *all = registry_operations(x->core, &n);
+    json_t *catalogue = catalogue_new();
+    for (size_t i = 0; i < n; i++) {
+        const struct operation *o = &all[i];
+        const char *cli = o->decl->expose ? o->decl->expose->cli : NULL;
+        if (command && (!cli || strncmp(cli, command, len) != 0 || (cli[len] && cli[len] != ' ')))
+            continue;
+        if (component && strcmp(component, o->component_id) != 0 && (!o->alias || strcmp(component, o->alias) != 0))
+            continue;
+        if (type && strcmp(type, o->decl->type) != 0)
+            continue;
+        if (catalogue_add(catalogue, o) < 0)
+            break;
+    }
+    control__answer(x, catalogue);
+}
+
+static void plugin(struct exchange *x, const json_t *request)
+{
+    const char *name;
+    if (!argument(x, request, "name", true, &name))
+        return;
+    json_t *found = core_plugin(x->core, name);
+    if (found)
+        control__answer(x, found);
+    else
+        control__fail(x, CVM_ENOENT, "name", "there is no plugin or component %.100s", name);
+}
+
+static void revive(struct exchange *x, const json_t *request)
+{
+    const char *name;
+    if (!argument(x, request, "name", true, &name))
+        return;
+    int error = core_revive(x->core, name);
+    if (error == CVM_ENOENT)
+        control__fail(x, error, "name", "there is no component %.100s", name);
+    else if (error < 0)
+        control__fail(x, error, "", "%.100s cannot be revived: %s", name, cvm_strerror(error));
+    else
+        control__answer(x, json_pack("{s:s, s:b}", "component", name, "revived", 1));
+}
+
+static void metrics(struct exchange *x)
+{
+    char *text = core_metrics(x->core);
+    control__answer(x, json_pack("{s:s}", "text", text ? text : ""));
+    free(text);
+}
+
+static void config(struct exchange *x, const json_t *request)
+{
+    const char *path;
+    if (!argument(x, request, "path", false, &path))
+        return;
+    json_t *all = x->config ? config_show(x->config) : json_object();
+    const json_t *value = path ? catalogue_setting(all, path) : all;
+    if (value)
+        control__answer(x, cvm_json_share(value));
+    else
+        control__fail(x, CVM_ENOENT, "path", "there is no setting %.100s", path ? path : "");
+    json_decref(all);
+}
+
+/* ---- what is stored ---- */
+
+static void answer_rows(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    (void)arg;
+    control__answer(x, json_pack("{s:o, s:b}", "rows", rows, "more", more));
+}
+
+/* Columns that hold JSON come as text. */
+static void unpack(json_t *row, const char *name)
+{
+    const char *text = cvm_json_str(row, name, NULL);
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    if (value)
+        json_object_set_new(row, name, value);
+}
+
+static void answer_one(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    (void)more;
+    json_t *row = json_array_get(rows, 0);
+    if (row) {
+        unpack(row, "envelope");
+        unpack(row, "value");
+        control__answer(x, json_incref(row));
+    } else {
+        control__fail(x, CVM_ENOENT, "", "%s", (const char *)arg);
+    }
+    json_decref(rows);
+}
+
+static void answer_values(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) unpack(row, "value");
+    answer_rows(x, arg, rows, more);
+}
+
+static void dead_letters(struct exchange *x, const json_t *request)
+{
+    size_t limit;
+    if (limit_of(x, request, &limit))
+        control__query(x,
+                       "SELECT id, at_ms, component, type, reason, 'MSG-' || lower(hex(message)) AS message_id"
+                       " FROM dead_letters ORDER BY id DESC",
+                       NULL, limit, answer_rows, NULL, NULL);
+}
+
+static void dead_letter(struct exchange *x, const json_t *request)
+{
+    const json_t *id = json_object_get(request, "no");
+    if (!json_is_integer(id)) {
+        control__fail(x, CVM_EINVAL, "no", "no: expected the number of a dead letter, as the list shows it");
+        return;
+    }
+    control__query(x,
+                   "SELECT id, at_ms, component, type, reason, 'MSG-' || lower(hex(message)) AS message_id, envelope"
+                   " FROM dead_letters WHERE id = ?1",
+                   json_pack("[O]", id), 1, answer_one, NULL, (void *)(uintptr_t) "there is no such dead letter");
+}
+
+/* The id of a component that may be given by its alias; itself where it is unknown (its state may be there still). */
+static json_t *store_id(struct core *core, const char *name)
+{
+    json_t *components = core_components(core), *component, *id = json_string(name);
+    size_t i;
+    json_array_foreach(components, i, component) if (strcmp(cvm_json_str(component, "alias", ""), name) == 0)
+    {
+        json_decref(id);
+        id = json_incref(json_object_get(component, "id"));
+        break;
+    }
+    json_decref(components);
+    return id;
+}
+
+static void state_list(struct exchange *x, const json_t *request)
+{
+    const char *store, *prefix, *after;
+    size_t limit;
+    if (!argument(x, request, "store", true, &store) || !argument(x, request, "prefix", false, &prefix) ||
+        !argument(x, request, "after", false, &after) || !limit_of(x, request, &limit))
+        return;
+    control__query(x,
+                   "SELECT key, version, value FROM state WHERE component = ?1 AND key >= ?2 AND key > ?3"
+                   " AND substr(key, 1, length(?2)) = ?2 ORDER BY key",
+                   json_pack("[o, s, s]", store_id(x->core, store), prefix ? prefix : "", after ? after : ""), limit,
+                   answer_values, NULL, NULL);
+}
+
+static void state_get(struct exchange *x, const json_t *request)
+{
+    const char *store, *key;
+    if (argument(x, request, "store", true, &store) && argument(x, request, "key", true, &key))
+        control__query(x, "SELECT component, key, version, turn, value FROM state WHERE component = ?1 AND key = ?2",
+                       json_pack("[o, s]", store_id(x->core, store), key), 1, answer_one, NULL,
+                       (void *)(uintptr_t) "there is no such key in that store");
+}
+
+/* ---- a conversation ---- */
+
+static void conversation_turns(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    json_t *found = arg;
+    json_object_set_new(found, "turns", rows);
+    json_object_set_new(found, "more", json_boolean(more));
+    control__answer(x, found);
+}
+
+static void conversation_free(void *arg)
+{
+    json_decref(arg);
+}
+
+static void conversation_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    (void)arg, (void)more;
+    json_t *row = json_incref(json_array_get(rows, 0));
+    json_decref(rows);
+    if (!row) {
+        control__fail(x, CVM_ENOENT, "name", "there is no such conversation");
+        return;
+    }
+    unpack(row, "doc");
+    json_t *key = json_incref(json_object_get(row, "conversation"));
+    json_object_set(row, "context", json_object_get(row, "doc"));
+    json_object_set(row, "steps", json_object_get(json_object_get(row, "doc"), "processing_steps"));
+    json_object_del(row, "doc");
+    json_object_del(row, "conversation");
+    control__query(
+        x,
+        "SELECT seq, at_ms, component, type, sender, outcome, us, 'MSG-' || lower(hex(message)) AS message_id"
+        " FROM turns WHERE conversation = ?1 ORDER BY seq",
+        json_pack("[o]", key), LIST_MAX, conversation_turns, conversation_free, row);
+}
+
+static void conversation(struct exchange *x, const json_t *request)
+{
+    const char *name;
+    if (argument(x, request, "name", true, &name))
+        control__query(x,
+                       "SELECT conversation, name, version, opened_ms, ended_ms, doc FROM contexts WHERE conversation ="
+                       " ?1",
+                       json_pack("[I]", (json_int_t)conversation_key(name)), 1, conversation_found, NULL, NULL);
+}
+
+void control__ask(struct exchange *x, const char *what, const json_t *request)
+{
+    const char *text;
+    if (strcmp(what, "operations") == 0)
+        operations(x, request);
+    else if (strcmp(what, "ps") == 0)
+        control__answer(x, core_ps(x->core));
+    else if (strcmp(what, "plugins") == 0)
+        control__answer(x, core_plugins(x->core));
+    else if (strcmp(what, "plugin") == 0)
+        plugin(x, request);
+    else if (strcmp(what, "components") == 0)
+        control__answer(x, core_components(x->core));
+    else if (strcmp(what, "metrics") == 0)
+        metrics(x);
+    else if (strcmp(what, "config") == 0)
+        config(x, request);
+    else if (strcmp(what, "revive") == 0)
+        revive(x, request);
+    else if (strcmp(what, "dlq.list") == 0)
+        dead_letters(x, request);
+    else if (strcmp(what, "dlq.show") == 0)
+        dead_letter(x, request);
+    else if (strcmp(what, "state.stores") == 0)
+        control__query(x,
+                       "SELECT component AS store, count(*) AS keys FROM state GROUP BY component ORDER BY component",
+                       NULL, LIST_MAX, answer_rows, NULL, NULL);
+    else if (strcmp(what, "state.list") == 0)
+        state_list(x, request);
+    else if (strcmp(what, "state.get") == 0)
+        state_get(x, request);
+    else if (strcmp(what, "conversation") == 0)
+        conversation(x, request);
+    else if (strcmp(what, "why") != 0)
+        control__fail(x, CVM_EINVAL, "do", "do: \"%.60s\" is nothing this host can do", what);
+    else if (argument(x, request, "what", true, &text))
+        control__why(x, text);
+}

@@ -1,0 +1,51 @@
+/* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
+ * (control_call.c, control_ask.c, control_why.c). Loop thread. */
+#ifndef HOST_SERVICES_CONTROL_PRIVATE_H
+#define HOST_SERVICES_CONTROL_PRIVATE_H
+
+#include "core/edge.h"
+#include "services/control.h"
+#include <cvm/json.h>
+
+struct connection;
+
+/* A request that is not answered yet. It belongs to its connection until that closes; one with a query under way then
+ * lives on, without a connection, until the query ends. */
+struct exchange {
+    struct connection *connection; /* NULL: the client has gone */
+    struct core *core;
+    const struct config *config;
+    json_t *id; /* the client's number of it; NULL: it gave none */
+    cvm_id message;
+    struct edge_tap *tap;
+    struct exchange *next, *prev;
+    json_t *filter; /* of a tail */
+    uint8_t calling, querying;
+};
+
+/* Sends one more line of the answer. `line` is an object and taken; "id" is put into it. */
+void control__send(struct exchange *x, json_t *line);
+void control__end(struct exchange *x);
+/* The last line: {"data"}, taken; NULL: out of memory. */
+void control__answer(struct exchange *x, json_t *data);
+/* The last line: an error; `error` is a CVM_E.... */
+void control__fail(struct exchange *x, int error, const char *field, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+json_t *control__error(int error, const char *field, const char *text, int retry_after_s);
+
+/* Asks the committed data; `done` owns `rows` and is not called once the client has gone (`gone` is then, which may be
+ * NULL and frees `arg`). On failure the exchange is answered and ended and `gone` called. */
+typedef void (*control_rows)(struct exchange *x, void *arg, json_t *rows, bool more);
+void control__query(struct exchange *x, const char *sql, json_t *binds, size_t limit, control_rows done,
+                    void (*gone)(void *arg), void *arg);
+
+void control__call(struct exchange *x, const json_t *request);
+void control__tail(struct exchange *x, const json_t *request);
+void control__ask(struct exchange *x, const char *what, const json_t *request);
+void control__why(struct exchange *x, const char *what);
+
+/* Checks a whole envelope, member by member, as one that a client wants delivered as a request. Returns 0, or
+ * CVM_EINVAL with the member and a sentence in *ret_error. */
+int control__check_envelope(const json_t *envelope, struct edge_error *ret_error);
+
+#endif

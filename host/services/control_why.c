@@ -1,0 +1,307 @@
+/* "why": the causal story behind an id. Finds the conversations the id leads to, walks to those that opened them and
+ * that they opened, and collects their turns and the rows these wrote. Reads committed data only. Loop thread. */
+#include "services/control_private.h"
+
+#include "core/id.h"
+#include "core/json_text.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONVERSATIONS_MAX 64
+#define TURNS_MAX 1000
+#define ROWS_MAX 200 /* of one table */
+#define SQL_MAX_BYTES 65536
+#define ROUNDS_MAX 8 /* hops from conversation to conversation that only the turns tell of */
+
+struct why {
+    char what[513];
+    cvm_id message; /* what was asked for, if it is one; else none */
+    json_t *tables; /* [{table, key}]: rows that name their conversation */
+    size_t table;   /* the next to read rows of */
+    json_t *keys;   /* keys of the conversations, as integers */
+    json_t *seen;   /* the same as members of an object */
+    json_t *story;
+    int rounds;
+};
+
+static void free_why(void *arg)
+{
+    struct why *w = arg;
+    json_decref(w->tables);
+    json_decref(w->keys);
+    json_decref(w->seen);
+    json_decref(w->story);
+    free(w);
+}
+
+/* Adds a conversation; returns whether it is new. */
+static bool add_key(struct why *w, int64_t key)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%lld", (long long)key);
+    if (key == 0 || json_object_get(w->seen, name) || json_array_size(w->keys) >= CONVERSATIONS_MAX)
+        return false;
+    json_object_set_new(w->seen, name, json_true());
+    return json_array_append_new(w->keys, json_integer(key)) == 0;
+}
+
+/* "(1,2,3)": integers of our own, nothing a client wrote. */
+static void add_keys(struct text *sql, const struct why *w, const char *before, const char *between, const char *after)
+{
+    for (size_t i = 0; i < json_array_size(w->keys); i++) {
+        text_puts(sql, i ? between : before);
+        text_int(sql, json_integer_value(json_array_get(w->keys, i)));
+    }
+    text_puts(sql, after);
+}
+
+/* A name from the store's own catalogue, as an identifier. */
+static void add_name(struct text *sql, const char *name)
+{
+    text_char(sql, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            text_char(sql, '"');
+        text_char(sql, *name);
+    }
+    text_char(sql, '"');
+}
+
+/* Runs the query and frees its text. Takes `binds`. */
+static void run(struct exchange *x, struct why *w, struct text *sql, json_t *binds, size_t limit, control_rows done)
+{
+    if (sql->failed) {
+        json_decref(binds);
+        free_why(w);
+        control__fail(x, CVM_ELIMIT, "", "too many tables or conversations");
+    } else {
+        control__query(x, sql->at, binds, limit, done, free_why, w);
+    }
+    text_free(sql);
+}
+
+/* ---- rows ---- */
+
+static void next_rows(struct exchange *x, struct why *w);
+
+static void rows_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    const char *table = cvm_json_str(json_array_get(w->tables, w->table), "table", "");
+    json_t *all = json_object_get(w->story, "rows"), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) json_array_append_new(all, json_pack("{s:s, s:O}", "table", table, "row", row));
+    json_decref(rows);
+    w->table++;
+    next_rows(x, w);
+}
+
+/* Keys of rows of one table that the turns wrote. */
+static json_t *written_keys(const struct why *w, const char *table)
+{
+    json_t *keys = json_array(), *seen = json_object(), *turn, *pair;
+    size_t i, k;
+    json_array_foreach(json_object_get(w->story, "turns"), i, turn)
+    {
+        json_array_foreach(json_object_get(json_object_get(turn, "record"), "rows"), k, pair)
+        {
+            const char *name = json_string_value(json_array_get(pair, 0));
+            json_t *key = json_array_get(pair, 1);
+            if (!name || strcmp(name, table) != 0 || !json_is_string(key) || json_array_size(keys) >= ROWS_MAX ||
+                json_object_get(seen, json_string_value(key)))
+                continue;
+            json_object_set_new(seen, json_string_value(key), json_true());
+            json_array_append(keys, key);
+        }
+    }
+    json_decref(seen);
+    return keys;
+}
+
+static void next_rows(struct exchange *x, struct why *w)
+{
+    for (; w->table < json_array_size(w->tables); w->table++) {
+        const json_t *entry = json_array_get(w->tables, w->table);
+        json_t *keys = written_keys(w, cvm_json_str(entry, "table", ""));
+        if (json_array_size(keys) == 0) {
+            json_decref(keys);
+            continue;
+        }
+        struct text sql;
+        text_init(&sql, SQL_MAX_BYTES);
+        text_puts(&sql, "SELECT * FROM ");
+        add_name(&sql, cvm_json_str(entry, "table", ""));
+        text_puts(&sql, " WHERE ");
+        add_name(&sql, cvm_json_str(entry, "key", ""));
+        for (size_t i = 0; i < json_array_size(keys); i++)
+            text_printf(&sql, "%s?%zu", i ? "," : " IN (", i + 1);
+        text_puts(&sql, ")");
+        run(x, w, &sql, keys, ROWS_MAX, rows_found);
+        return;
+    }
+    json_t *story = json_incref(w->story);
+    free_why(w);
+    control__answer(x, story);
+}
+
+/* ---- turns ---- */
+
+static void find_family(struct exchange *x, struct why *w);
+
+/* Conversations that the turns sent into; shared lanes of topics and components would lead to everybody's work. */
+static bool add_outgoing(struct why *w)
+{
+    bool added = false;
+    size_t i, k;
+    json_t *turn, *out;
+    json_array_foreach(json_object_get(w->story, "turns"), i, turn)
+        json_array_foreach(json_object_get(json_object_get(turn, "record"), "out"), k, out)
+    {
+        const char *name = cvm_json_str(out, "conversation", "");
+        if (name[0] && strncmp(name, "topic:", 6) != 0 && strncmp(name, "component:", 10) != 0 &&
+            strncmp(name, "host:", 5) != 0)
+            added |= add_key(w, conversation_key(name));
+    }
+    return added;
+}
+
+static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = cvm_json_str(row, "record", NULL);
+        json_t *record = text ? json_loads(text, 0, NULL) : NULL;
+        if (record)
+            json_object_set_new(row, "record", record);
+    }
+    json_object_set_new(w->story, "turns", rows);
+    json_object_set_new(w->story, "more", json_boolean(more));
+    if (!more && ++w->rounds < ROUNDS_MAX && add_outgoing(w)) {
+        find_family(x, w);
+        return;
+    }
+    if (json_array_size(rows) == 0 && json_array_size(json_object_get(w->story, "conversations")) == 0) {
+        char what[128];
+        snprintf(what, sizeof what, "%.100s", w->what);
+        free_why(w);
+        control__fail(x, CVM_ENOENT, "what", "nothing is stored about %s", what);
+        return;
+    }
+    next_rows(x, w);
+}
+
+static void find_turns(struct exchange *x, struct why *w)
+{
+    struct text sql;
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql,
+              "SELECT seq, at_ms, conversation, component, 'MSG-' || lower(hex(message)) AS message_id, type, sender,"
+              " outcome, us, build, record FROM turns WHERE conversation IN ");
+    add_keys(&sql, w, "(", ",", ") ORDER BY seq");
+    run(x, w, &sql, NULL, TURNS_MAX, turns_found);
+}
+
+/* ---- conversations ---- */
+
+static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        add_key(w, cvm_json_int(row, "conversation", 0));
+        const char *text = cvm_json_str(row, "doc", NULL);
+        json_t *doc = text ? json_loads(text, 0, NULL) : NULL;
+        json_object_del(row, "doc");
+        if (doc)
+            json_object_set_new(row, "context", doc);
+    }
+    json_object_set_new(w->story, "conversations", rows);
+    find_turns(x, w);
+}
+
+/* Those that opened ours, upwards, and those that ours opened, downwards; not our brothers. */
+static void find_family(struct exchange *x, struct why *w)
+{
+    struct text sql;
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql, "WITH RECURSIVE own(c) AS (VALUES");
+    add_keys(&sql, w, "(", "),(",
+             ")), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up"
+             " WHERE conversation = up.c AND parent IS NOT NULL AND parent <> 0 LIMIT 64)");
+    text_puts(&sql,
+              ", down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down WHERE parent = down.c"
+              " LIMIT 64) SELECT conversation, name, parent, version, opened_ms, ended_ms, doc FROM contexts"
+              " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY opened_ms");
+    run(x, w, &sql, NULL, CONVERSATIONS_MAX * 2, family_found);
+}
+
+/* ---- what the id names ---- */
+
+static void looked_up(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *conversation = cvm_json_str(row, "conversation", "");
+        if (conversation[0])
+            add_key(w, conversation_key(conversation));
+    }
+    json_object_set_new(w->story, "named_by", rows);
+    find_family(x, w);
+}
+
+static void tables_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    w->tables = rows;
+    if (json_array_size(rows) == 0) {
+        find_family(x, w);
+        return;
+    }
+    struct text sql;
+    text_init(&sql, SQL_MAX_BYTES);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *entry = json_array_get(rows, i);
+        text_puts(&sql, i ? " UNION ALL SELECT " : "SELECT ");
+        text_printf(&sql, "%zu AS no, conversation FROM ", i);
+        add_name(&sql, cvm_json_str(entry, "table", ""));
+        text_puts(&sql, " WHERE ");
+        add_name(&sql, cvm_json_str(entry, "key", ""));
+        text_puts(&sql, " = ?1");
+    }
+    run(x, w, &sql, json_pack("[s]", w->what), CONVERSATIONS_MAX, looked_up);
+}
+
+void control__why(struct exchange *x, const char *what)
+{
+    struct why *w = calloc(1, sizeof *w);
+    if (!w) {
+        control__fail(x, CVM_ENOMEM, "", "out of memory");
+        return;
+    }
+    snprintf(w->what, sizeof w->what, "%s", what);
+    w->keys = json_array();
+    w->seen = json_object();
+    w->story = json_pack("{s:s, s:[], s:[], s:[]}", "what", what, "conversations", "turns", "rows");
+    if (id_parse(what, &w->message) == 0 && w->message.hi)
+        add_key(w, (int64_t)w->message.hi);
+    add_key(w, conversation_key(what));
+    /* The journal's own tables know a conversation by its key, an integer. */
+    static const char sql[] =
+        "SELECT m.name AS \"table\", (SELECT k.name FROM pragma_table_info(m.name) k WHERE k.pk = 1) AS \"key\""
+        " FROM sqlite_schema m WHERE m.type = 'table' AND EXISTS (SELECT 1 FROM pragma_table_info(m.name) c"
+        " WHERE c.name = 'conversation' AND c.type = 'TEXT') AND EXISTS (SELECT 1 FROM pragma_table_info(m.name) k"
+        " WHERE k.pk = 1) ORDER BY m.name LIMIT 200";
+    control__query(x, sql, NULL, 200, tables_found, free_why, w);
+}
