@@ -1,8 +1,8 @@
 /* JSON Schema (2020-12), the keywords our manifests use: type, enum, const, required, properties,
  * additionalProperties, items, minItems, maxItems, minLength, maxLength, pattern, minimum, maximum, oneOf, anyOf,
  * allOf, and $ref within the document ("#/schemas/Name" and other JSON pointers). Annotations are allowed and ignored:
- * title, description, default, examples, $schema, $id, $comment, deprecated, format (not asserted). Any other keyword
- * is an error when the schema is compiled. A compiled schema is immutable; checking is for the loop thread. */
+ * title, description, default, examples, $schema, $id, $comment, deprecated, format (not asserted), and $defs as a
+ * place for $ref. Any other keyword is an error when the schema is compiled. A compiled schema is immutable; checking is for the loop thread. */
 #ifndef HOST_CORE_SCHEMA_H
 #define HOST_CORE_SCHEMA_H
 
@@ -27,7 +27,16 @@ int schema_compile(const json_t *document, const json_t *node, struct schema **r
                    struct schema_error *ret_error);
 void schema_free(struct schema *schema); /* accepts NULL */
 
-/* Returns 0, or CVM_EINVAL with *ret_error filled for the first fault found. NULL schema accepts anything. */
+/* Returns 0, or CVM_EINVAL with *ret_error filled for the first fault found. NULL schema accepts anything. The text
+ * quotes no string and no number long enough to be a phone number, so it may be logged; member names are shown. */
 int schema_check(const struct schema *schema, const json_t *value, struct schema_error *ret_error);
+/* The same, but the text shows what came: for files of the operator, never for what a customer sent. */
+int schema_check_quoting(const struct schema *schema, const json_t *value, struct schema_error *ret_error);
+
+/* A schema as written, for those who show or type its members (tables, the command line): follows $ref until there is
+ * none. Borrowed from `document`; NULL where it leads nowhere. */
+const json_t *schema_resolve(const json_t *document, const json_t *node);
+/* The schema of member `name`: from `properties` of `node` or of its allOf, anyOf, oneOf. Not resolved. NULL: none. */
+const json_t *schema_member(const json_t *document, const json_t *node, const char *name);
 
 #endif
