@@ -1,0 +1,232 @@
+/* The supervisor: what it makes of a dead host, when it starts it again, and a whole run over a host that is this very
+ * program with another argument. */
+#include "services/supervisor.h"
+
+#include "core/log.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KILLED 9 /* a wait status */
+
+static struct page *page;
+static int page_fd, ready_fd;
+static char text[512];
+
+static void setup(void)
+{
+    ck_assert_int_eq(supervisor_page_new(&page_fd, &page), CVM_OK);
+    ready_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    log_open(NULL, LOG_ERROR + 1, 0);
+}
+
+static void begin_turn(uint64_t message)
+{
+    snprintf(page->components[3], sizeof page->components[3], "test.faulty");
+    page->component = 3;
+    page->message = (cvm_id){0xabc, message};
+    page->turn_started_ns = 1;
+    atomic_store(&page->in_turn, 1);
+}
+
+START_TEST(names_component_and_message)
+{
+    begin_turn(1);
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "component test.faulty was handling MSG-0000000000000abc0000000000000001"));
+    ck_assert_ptr_nonnull(strstr(text, "signal 9"));
+    ck_assert_int_eq(atomic_load(&page->in_turn), 0);
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 1}), 1);
+}
+END_TEST
+
+START_TEST(counts_a_second_crash_of_the_same_message)
+{
+    begin_turn(1);
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_ptr_null(strstr(text, "dead letters"));
+    begin_turn(2);
+    supervisor_examine(page, KILLED, text, sizeof text);
+    begin_turn(1);
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "dead letters"));
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 1}), 2);
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 2}), 1);
+}
+END_TEST
+
+START_TEST(says_nothing_where_no_handler_ran)
+{
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_str_eq(text, "");
+    ck_assert_uint_eq(page->next_suspect, 0);
+}
+END_TEST
+
+START_TEST(believes_nothing_on_the_page)
+{
+    begin_turn(1);
+    page->component = UINT32_MAX;
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "component number 4294967295"));
+    begin_turn(2);
+    memset(page->components[3], 'x', sizeof page->components[3]);
+    supervisor_examine(page, KILLED, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "xxx was handling"));
+}
+END_TEST
+
+START_TEST(forgets_the_oldest_suspect)
+{
+    for (uint64_t i = 1; i <= PAGE_SUSPECTS_MAX + 1; i++) {
+        begin_turn(i);
+        supervisor_examine(page, KILLED, text, sizeof text);
+    }
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 1}), 0);
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 2}), 1);
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, PAGE_SUSPECTS_MAX + 1}), 1);
+}
+END_TEST
+
+START_TEST(waits_longer_each_time)
+{
+    ck_assert_int_eq(supervisor_delay_ms(0, 5000), 0);
+    ck_assert_int_eq(supervisor_delay_ms(1, 5000), 100);
+    ck_assert_int_eq(supervisor_delay_ms(2, 5000), 200);
+    ck_assert_int_eq(supervisor_delay_ms(6, 5000), 3200);
+    ck_assert_int_eq(supervisor_delay_ms(7, 5000), 5000);
+    ck_assert_int_eq(supervisor_delay_ms(1000, 5000), 5000);
+}
+END_TEST
+
+/* Runs a supervisor over this program as host, playing `role`; gives the supervisor's exit status. */
+static int run(const char *role, int restarts_max)
+{
+    char ready[16], page_number[16];
+    snprintf(ready, sizeof ready, "%d", ready_fd);
+    snprintf(page_number, sizeof page_number, "%d", page_fd);
+    char *argv[] = {(char[]){"test_supervisor"}, (char[]){"host"}, (char *)(uintptr_t)role, ready, page_number, NULL};
+    const int fds[] = {ready_fd, page_fd};
+    struct supervisor_options options = {.argv = argv,
+                                         .fds = fds,
+                                         .n_fds = 2,
+                                         .ready_fd = ready_fd,
+                                         .page = page,
+                                         .restarts_max = restarts_max,
+                                         .window_ms = 60000,
+                                         .delay_max_ms = 50};
+    return supervisor_run(&options);
+}
+
+START_TEST(ends_with_a_host_that_ends)
+{
+    ck_assert_int_eq(run("0", 5), 0);
+    ck_assert_uint_eq(page->restarts, 0);
+}
+END_TEST
+
+START_TEST(does_not_repeat_what_cannot_succeed)
+{
+    ck_assert_int_eq(run("3", 5), 3);
+    ck_assert_int_eq(run("2", 5), 2);
+    ck_assert_int_eq(run("1", 5), 1); /* never served */
+    ck_assert_uint_eq(page->restarts, 0);
+}
+END_TEST
+
+START_TEST(restarts_until_it_serves)
+{
+    ck_assert_int_eq(run("crash-thrice", 5), 0);
+    ck_assert_uint_eq(page->restarts, 3);
+}
+END_TEST
+
+START_TEST(gives_up_when_the_budget_is_spent)
+{
+    ck_assert_int_eq(run("crash", 4), 1);
+    ck_assert_uint_eq(page->restarts, 4);
+}
+END_TEST
+
+START_TEST(restarts_a_host_that_failed_after_it_served)
+{
+    ck_assert_int_eq(run("serve-then-1", 2), 1);
+    ck_assert_uint_eq(page->restarts, 2);
+}
+END_TEST
+
+START_TEST(forwards_the_stop)
+{
+    pid_t self = getpid(), helper = fork();
+    if (helper == 0) {
+        usleep(200000);
+        kill(self, SIGTERM);
+        _exit(0);
+    }
+    ck_assert_int_eq(run("wait-for-term", 2), 7);
+    ck_assert_uint_eq(page->restarts, 0);
+    waitpid(helper, NULL, 0);
+}
+END_TEST
+
+static void on_term(int signal_number)
+{
+    (void)signal_number;
+    _exit(7);
+}
+
+/* The host process of the tests above. */
+static int play(const char *role, int ready)
+{
+    uint64_t one = 1;
+    if (strcmp(role, "crash") == 0)
+        raise(SIGKILL);
+    if (strcmp(role, "crash-thrice") == 0) {
+        if (page->restarts < 3)
+            raise(SIGSEGV);
+        return 0;
+    }
+    if (strcmp(role, "serve-then-1") == 0)
+        return write(ready, &one, sizeof one) == sizeof one ? 1 : 0;
+    if (strcmp(role, "wait-for-term") == 0) {
+        signal(SIGTERM, on_term);
+        for (;;)
+            pause();
+    }
+    return (int)strtol(role, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5) {
+        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, (int)strtol(argv[4], NULL, 10), 0);
+        return play(argv[2], (int)strtol(argv[3], NULL, 10));
+    }
+    Suite *suite = suite_create("supervisor");
+    TCase *c = tcase_create("supervisor");
+    tcase_add_checked_fixture(c, setup, NULL);
+    tcase_add_test(c, names_component_and_message);
+    tcase_add_test(c, counts_a_second_crash_of_the_same_message);
+    tcase_add_test(c, says_nothing_where_no_handler_ran);
+    tcase_add_test(c, believes_nothing_on_the_page);
+    tcase_add_test(c, forgets_the_oldest_suspect);
+    tcase_add_test(c, waits_longer_each_time);
+    tcase_add_test(c, ends_with_a_host_that_ends);
+    tcase_add_test(c, does_not_repeat_what_cannot_succeed);
+    tcase_add_test(c, restarts_until_it_serves);
+    tcase_add_test(c, gives_up_when_the_budget_is_spent);
+    tcase_add_test(c, restarts_a_host_that_failed_after_it_served);
+    tcase_add_test(c, forwards_the_stop);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
