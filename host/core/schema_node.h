@@ -119,6 +119,9 @@ static inline const struct property *schema_property(const struct node *node, co
     }
 }
 
+/* What the pointer ("" or "/a/0") of a URI fragment leads to; NULL: nothing. */
+const json_t *schema_pointer(const json_t *document, const char *pointer);
+
 /* Appends formatted text to buf; what does not fit is cut between characters, control characters become '?'.
  * Returns the new length. */
 size_t schema_text(char *buf, size_t size, size_t len, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -1,0 +1,149 @@
+/* The domain section of a manifest with the files it names read in. Owns which files a manifest may reach: those under
+ * its own folder. Knows nothing of what intents or examples mean. Loop thread. */
+#include "core/file.h"
+#include "core/manifest_parts.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DOMAIN_FILE_MAX_BYTES (8 * 1024 * 1024)
+#define EXAMPLES_MAX 100000
+
+/* The path of `name` in the manifest's folder. CVM_ENOENT where there is no such file; a way out of the folder, also
+ * by a symbolic link, is a fault. Gives *ret_path (for free()). */
+static int inside(struct reading *r, const char *name, const char *field, char **ret_path)
+{
+    char *path = NULL, real[PATH_MAX], folder[PATH_MAX];
+    if (*name == '/' || strcmp(name, "..") == 0 || strncmp(name, "../", 3) == 0 || strstr(name, "/../") ||
+        (strlen(name) > 3 && strcmp(name + strlen(name) - 3, "/..") == 0))
+        return manifest_wrong(r, field, "must be a file in the folder %s/, got \"%s\"", r->m->dir, name);
+    if (!realpath(r->m->dir, folder))
+        return CVM_ENOENT;
+    if (asprintf(&path, "%s/%s", r->m->dir, name) < 0)
+        return CVM_ENOMEM;
+    size_t len = strlen(folder);
+    int error = 0;
+    if (!realpath(path, real))
+        error = CVM_ENOENT;
+    else if (strncmp(real, folder, len) != 0 || real[len] != '/')
+        error =
+            manifest_wrong(r, field, "must be a file in the folder %s/, but \"%s\" leads out of it", r->m->dir, name);
+    if (error) {
+        free(path);
+        return error;
+    }
+    *ret_path = path;
+    return 0;
+}
+
+/* A member that is written inline or is the name of a JSON file. Gives *ret_json. */
+static int read_member(struct reading *r, json_t *value, const char *field, json_t **ret_json)
+{
+    char *path, text[512];
+    if (!json_is_string(value)) {
+        *ret_json = json_incref(value);
+        return 0;
+    }
+    int error = inside(r, json_string_value(value), field, &path);
+    if (error == CVM_ENOENT)
+        return manifest_wrong(r, field, "there is no file %s/%s", r->m->dir, json_string_value(value));
+    if (error)
+        return error;
+    error = file_json(path, DOMAIN_FILE_MAX_BYTES, false, ret_json, text, sizeof text);
+    free(path);
+    return error ? (manifest_wrong(r, field, "%s", text), error == CVM_ELIMIT ? CVM_ELIMIT : CVM_EINVAL) : 0;
+}
+
+static int parse_examples(struct reading *r, const char *text, size_t len, const char *field, json_t *examples)
+{
+    json_error_t fault;
+    const char *end = text + len;
+    for (size_t line = 1; text < end; line++) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        size_t n = (size_t)((stop ? stop : end) - text);
+        const char *at = text;
+        text += n + 1;
+        if (strspn(at, " \t\r") >= n)
+            continue;
+        json_t *example = json_loadb(at, n, JSON_REJECT_DUPLICATES, &fault);
+        if (!json_is_object(example)) {
+            json_decref(example);
+            return manifest_wrong(r, field, "line %zu: must be a JSON object, got %s", line,
+                                  example ? "another value" : fault.text);
+        }
+        if (json_array_append_new(examples, example) < 0)
+            return CVM_ENOMEM;
+        if (json_array_size(examples) > EXAMPLES_MAX)
+            return manifest_wrong(r, field, "must have at most %d examples", EXAMPLES_MAX);
+    }
+    return 0;
+}
+
+/* Examples may be absent: a domain can be used before anyone has collected them. Gives *ret_examples. */
+static int read_examples(struct reading *r, json_t *value, json_t **ret_examples)
+{
+    const char *field = "domain.examples";
+    char *path = NULL, *text = NULL, why[512];
+    size_t len;
+    int error = 0;
+    if (json_is_array(value)) {
+        *ret_examples = json_incref(value);
+        return 0;
+    }
+    json_t *examples = json_array();
+    if (!examples)
+        return CVM_ENOMEM;
+    if (value)
+        error = inside(r, json_string_value(value), field, &path);
+    if (path && !error) {
+        error = file_read(path, DOMAIN_FILE_MAX_BYTES, false, &text, &len, why, sizeof why);
+        if (error && error != CVM_ENOENT)
+            manifest_wrong(r, field, "%s", why);
+    }
+    if (text && !error)
+        error = parse_examples(r, text, len, field, examples);
+    free(text);
+    free(path);
+    if (error && error != CVM_ENOENT) {
+        json_decref(examples);
+        return error;
+    }
+    *ret_examples = examples;
+    return 0;
+}
+
+int manifest_read_domain(struct reading *r, const json_t *domain)
+{
+    json_t *copy, *member = NULL;
+    if (!domain)
+        return 0;
+    copy = json_copy((json_t *)domain);
+    if (!copy)
+        return CVM_ENOMEM;
+    r->m->domain = copy; /* freed with the manifest, whatever comes */
+    json_t *intents = json_object_get(domain, "intents"), *words = json_object_get(domain, "words");
+    if (intents) {
+        CVM_TRY(read_member(r, intents, "domain.intents", &member));
+        bool object = json_is_object(member);
+        if (json_object_set_new(copy, "intents", member) < 0)
+            return CVM_ENOMEM;
+        if (!object)
+            return manifest_wrong(r, "domain.intents", "must be a JSON object: intent -> what is known of it");
+    }
+    if (words) {
+        CVM_TRY(read_member(r, words, "domain.words", &member));
+        if (json_object_set_new(copy, "words", member) < 0)
+            return CVM_ENOMEM;
+    }
+    const json_t *knowledge = json_object_get(domain, "knowledge");
+    if (knowledge) {
+        char *path = NULL;
+        int error = inside(r, json_string_value(knowledge), "domain.knowledge", &path);
+        free(path);
+        if (error && error != CVM_ENOENT)
+            return error;
+    }
+    CVM_TRY(read_examples(r, json_object_get(domain, "examples"), &member));
+    return json_object_set_new(copy, "examples", member) < 0 ? CVM_ENOMEM : 0;
+}

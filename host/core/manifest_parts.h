@@ -1,0 +1,39 @@
+/* What the files of the manifest reader share. Nothing else includes this. */
+#ifndef HOST_CORE_MANIFEST_PARTS_H
+#define HOST_CORE_MANIFEST_PARTS_H
+
+#include "manifest.h"
+
+/* A manifest while it is read; `error` receives the first fault. */
+struct reading {
+    struct manifest *m;
+    char *error;
+    size_t error_size;
+};
+
+/* The path of a field, such as "components[2].operations[0].expose". */
+struct field {
+    char text[160];
+};
+const char *manifest_field(struct field *field, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes "<file>: <field>: <text>" and returns CVM_EINVAL. */
+int manifest_wrong(struct reading *r, const char *field, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Compiles a schema of the document; faults are reported under `field` and the keyword's pointer. */
+int manifest_compile(struct reading *r, const json_t *schema, const char *field, struct schema **ret_schema);
+
+/* Makes *ret_strings of an array of strings (NULL: empty); a string that occurs twice is a fault. */
+int manifest_strings_make(struct reading *r, const json_t *array, const char *field,
+                          struct manifest_strings *ret_strings);
+
+int manifest_read_tables(struct reading *r, const json_t *tables);
+int manifest_read_domain(struct reading *r, const json_t *domain);
+/* What no schema can say: names that occur twice, references to what is not there. */
+int manifest_check(struct reading *r);
+
+/* The text of sdk/manifest.schema.json, in the binary. */
+extern const char manifest_schema_text[];
+extern const char manifest_schema_end[];
+
+#endif
