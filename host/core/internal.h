@@ -73,6 +73,7 @@ void request_resume(struct core *core, struct request *r); /* sets the deadline'
 int turn_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id);
 int turn_timer_cancel(cvm_turn *t, cvm_id id);
 void timer_arm(struct core *core, struct timer *timer);
+void timer_cancel(struct core *core, struct timer *timer); /* its turn is committed */
 void timer_free(struct core *core, struct timer *timer);
 
 /* effect.c */
@@ -92,6 +93,10 @@ int turn_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 void state_apply(struct core *core, const struct state_change *change, int64_t seq);
 void state_durable(struct core *core, const struct state_change *change);
 void state_free(struct core *core);
+
+/* row.c */
+int turn_row_put(cvm_turn *t, const char *table, json_t *row);
+int turn_row_del(cvm_turn *t, const char *table, const char *key);
 
 /* context.c */
 int turn_context_set(cvm_turn *t, const char *path, json_t *value);
@@ -138,7 +143,8 @@ void item_doc(struct text *text, const struct item *item); /* the writer's threa
 int recover(struct core *core, char *ret_error, size_t error_size);
 
 /* inbox.c */
-struct inbox *inbox_find(struct core *core, const char *source, const char *key);
+struct inbox *inbox_find(struct core *core, cvm_id id); /* borrowed */
+int inbox_wait(struct inbox *inbox, edge_done done, void *arg, bool repeated);
 struct inbox *inbox_new(struct core *core, const char *source, const char *key, const uint8_t hash[32], cvm_id id);
 void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const json_t *data, const char *content);
 void inbox_release(struct core *core, struct inbox *inbox);

@@ -354,6 +354,7 @@ struct turn {
     size_t bytes;
     uint32_t ordinal;
     uint64_t random;
+    json_t *denied;               /* what the manifest did not allow; outlives the undoing, ends in the record */
     json_t *refusal;              /* body of a refusal; outlives the undoing */
     int refusal_outcome;
     bool ended;                   /* cvm_end */

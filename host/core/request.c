@@ -37,6 +37,8 @@ void request_free(struct core *core, struct request *r)
         conversation_release(core, r->conversation);
     if (r->inbox)
         inbox_release(core, r->inbox);
+    if (r->effect)
+        item_release(core, &r->effect->item);
     free(r);
 }
 

@@ -63,6 +63,8 @@ void turn_undo(struct core *core)
         item_release(core, t->opens.at[i]);
     for (uint32_t i = 0; i < t->closes.n; i++)
         item_release(core, t->closes.at[i]);
+    for (uint32_t i = 0; i < t->dead.n; i++)
+        item_release(core, &t->dead.at[i].message->item);
     for (uint32_t i = 0; i < t->states.n; i++)
         json_decref(t->states.at[i].value);
     for (uint32_t i = 0; i < t->rows.n; i++) {
@@ -121,13 +123,14 @@ static void record_close(struct record *rec, struct item *item)
 static void commit_answer(struct core *core, struct record *rec, struct answer *a)
 {
     struct request *r = a->request;
-    if (rec) {
+    if (rec && !r->ended) {
         if (!r->message)
             record_close(rec, &r->item);
         else if (r->message != core->turn.message)
             record_close(rec, &r->message->item);
     }
-    request_end(core, r);
+    if (!r->ended) /* a request refused for a full mailbox never began */
+        request_end(core, r);
     if (a->reply) {
         if (rec && a->reply->conversation) {
             a->reply->item.refs++;
@@ -195,6 +198,7 @@ static void commit_changes(struct core *core, struct record *rec)
     add_extra(rec, "reads", t->reads);
     add_extra(rec, "notes", t->notes);
     add_extra(rec, "error", t->error);
+    add_extra(rec, "denied", t->denied);
 }
 
 static void commit_open(struct core *core, struct record *rec, struct item *item)
@@ -272,16 +276,21 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
     for (uint32_t i = 0; i < t->closes.n; i++) {
         if (rec)
             record_close(rec, t->closes.at[i]);
+        timer_cancel(core, (struct timer *)t->closes.at[i]);
         item_release(core, t->closes.at[i]);
     }
     for (uint32_t i = 0; i < t->opens.n; i++)
         commit_open(core, rec, t->opens.at[i]);
     for (uint32_t i = 0; i < t->dead.n; i++) {
-        t->dead.at[i].message->item.refs++;
-        rec ? (void)(rec->dead[rec->n_dead++] = t->dead.at[i]) : item_release(core, &t->dead.at[i].message->item);
         core->total.dead_letters++;
+        if (rec)
+            rec->dead[rec->n_dead++] = t->dead.at[i]; /* with its reference */
+        else
+            item_release(core, &t->dead.at[i].message->item);
     }
     clear(t);
+    json_decref(t->denied);
+    t->denied = NULL;
     if (rec)
         journal_add(core, rec);
     else
@@ -327,12 +336,9 @@ void turn_fail(struct core *core, struct message *m, int outcome, const char *co
     if (m->request && !m->request->ended)
         request_answer(core, t, m->request, outcome, json_incref(body), NULL);
     if (dead) {
-        m->item.refs++;
         struct dead_letter letter = {.message = m, .reason = dead};
-        if (!VECTOR_PUSH(t->dead, letter))
-            item_release(core, &m->item);
-        else if (m->conversation)
-            m->item.refs--; /* turn_commit takes its own */
+        if (VECTOR_PUSH(t->dead, letter))
+            m->item.refs++;
     }
     json_decref(body);
     turn_commit(core, dead ? "DEAD" : outcomes[outcome], 0);
@@ -354,7 +360,7 @@ static void end_badly(struct core *core, struct message *m, int result)
     if (result != CVM_EFAULT) {
         c->counts.errors++;
         log_debug(c->id->text, "%s: %s", m->pub.type, cvm_strerror(result));
-        turn_fail(core, m, CVM_ERROR, result == CVM_EBUSY ? "BUSY" : "FAILED", cvm_strerror(result),
+        turn_fail(core, m, CVM_ERROR, result == CVM_EACCES ? "NOT_ALLOWED" : "FAILED", cvm_strerror(result),
                   m->request || m->reply ? NULL : "the handler failed");
         return;
     }

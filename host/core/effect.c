@@ -1,0 +1,564 @@
+/* Effects: outgoing calls and questions to the tables. A call begins when its turn is durable. What happens when its
+ * outcome is unknown is the manifest's word: repeat with the same key, verify by an operation of the component, or
+ * report. The row of an effect stands until the turn that takes its answer is committed; a row found at recovery may
+ * have been sent. */
+#include "core/internal.h"
+
+#include "core/crash.h"
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EFFECT_URL_MAX_BYTES 4096
+#define EFFECT_HEADER_MAX_BYTES 4096
+
+static void attempt(struct core *core, struct effect *e);
+static void ask(struct core *core, struct effect *e);
+
+static const int64_t backoff_ms[] = {250, 1000, 2500, 5000, 15000, 30000, 60000};
+
+static int64_t backoff(uint32_t n)
+{
+    size_t most = sizeof backoff_ms / sizeof *backoff_ms - 1;
+    return backoff_ms[n < most ? n : most];
+}
+
+void effect_free(struct core *core, struct effect *e)
+{
+    assert(!e->alarm.index && !e->item.hashed);
+    json_decref(e->headers);
+    json_decref(e->body);
+    json_decref(e->query);
+    free(e->url);
+    free(e->key);
+    subject_release(e->subject);
+    if (e->conversation)
+        conversation_release(core, e->conversation);
+    free(e);
+}
+
+const struct manifest_call *effect_find_call(const struct component *c, const char *name)
+{
+    const struct manifest *m = c->plugin ? c->plugin->manifest : NULL;
+    for (size_t i = 0; m && name && i < m->n_calls; i++)
+        if (strcmp(m->calls[i].name, name) == 0)
+            return &m->calls[i];
+    return NULL;
+}
+
+static void add_escaped(struct text *text, const char *s)
+{
+    for (; *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
+            text_char(text, *s);
+        else
+            text_printf(text, "%%%02X", (unsigned char)*s);
+    }
+}
+
+/* Declared base, declared path, the call's own path and query. Gives a string, NULL: no base set, or too long. */
+static char *make_url(const struct component *c, const struct manifest_call *decl, const cvm_call *call)
+{
+    const char *base = decl->url;
+    struct text text;
+    if (strncmp(base, "setting:", 8) == 0)
+        base = json_string_value(json_object_get(c->settings, base + 8));
+    if (!base || !*base)
+        return NULL;
+    text_init(&text, EFFECT_URL_MAX_BYTES);
+    text_puts(&text, base);
+    text_puts(&text, decl->path ? decl->path : "");
+    text_puts(&text, call->path ? call->path : "");
+    char mark = '?';
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)call->query, key, value) {
+        text_char(&text, mark);
+        mark = '&';
+        add_escaped(&text, key);
+        text_char(&text, '=');
+        if (json_is_string(value)) {
+            add_escaped(&text, json_string_value(value));
+        } else {
+            struct text number;
+            text_init(&number, 64);
+            text_json(&number, value);
+            add_escaped(&text, number.failed ? "" : number.at);
+            text_free(&number);
+        }
+    }
+    text_add(&text, "", 0);
+    if (text.failed) {
+        text_free(&text);
+        return NULL;
+    }
+    return text.at;
+}
+
+static struct effect *effect_new(struct turn *t, const struct name *type)
+{
+    struct core *core = t->core;
+    struct effect *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    cvm_id cause = t->message ? t->message->pub.id : (cvm_id){0, 0};
+    e->item = (struct item){.kind = ITEM_EFFECT, .refs = 1};
+    e->item.id = id_derive(cause, t->component->salt, ++t->ordinal,
+                           t->conversation ? (uint64_t)t->conversation->key : 0);
+    e->core = core;
+    e->type = type;
+    e->component = t->component;
+    e->conversation = t->conversation;
+    if (e->conversation)
+        conversation_hold(e->conversation);
+    e->subject = subject_derive(t->message ? t->message->subject : NULL, NULL, NULL, NULL);
+    e->priority = t->message ? t->message->pub.priority : CVM_MEDIUM;
+    return e;
+}
+
+static bool headers_good(const json_t *headers)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)headers, name, value) {
+        if (!json_is_string(value) || json_string_length(value) > EFFECT_HEADER_MAX_BYTES ||
+            strpbrk(json_string_value(value), "\r\n") || strpbrk(name, "\r\n: "))
+            return false;
+    }
+    return !headers || json_is_object(headers);
+}
+
+int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
+{
+    struct turn *t = (struct turn *)pub;
+    const struct manifest_call *decl = effect_find_call(t->component, call->name);
+    struct effect *e = NULL;
+    char *url = NULL;
+    int error = 0;
+    if (call->size < sizeof *call)
+        error = CVM_EINVAL;
+    else if (!decl) {
+        error = CVM_EACCES;
+        log_warning(t->component->id->text, "made a call its manifest does not declare: refused");
+    } else if (!t->conversation && decl->unknown != UNKNOWN_SAFE)
+        error = CVM_ESTATE;
+    else if (t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
+        error = CVM_ELIMIT;
+    else if (!headers_good(call->headers))
+        error = CVM_EINVAL;
+    else if ((t->bytes += json_text_size(call->body, CVM_TURN_BYTES_MAX)) > CVM_TURN_BYTES_MAX)
+        error = CVM_ELIMIT;
+    else if (!(url = make_url(t->component, decl, call)))
+        error = CVM_ENOENT;
+    else if (!(e = effect_new(t, names_find(t->core->names, decl->name))))
+        error = CVM_ENOMEM;
+    if (error) {
+        json_decref(call->headers);
+        json_decref(call->body);
+        free(url);
+        return error;
+    }
+    char shown[40];
+    id_text(e->item.id, shown);
+    e->call = decl;
+    e->url = url;
+    e->headers = call->headers;
+    e->body = call->body;
+    e->key = strdup(call->key ? call->key : shown);
+    e->on_behalf = call->on_behalf;
+    e->timeout_ms = call->timeout_ms > 0 ? call->timeout_ms : CORE_REQUEST_TIMEOUT_MS;
+    e->deadline_ms = call->deadline_ms ? call->deadline_ms : t->core->now_ms + CORE_CALL_DEADLINE_MS;
+    if (ret_id)
+        *ret_id = e->item.id;
+    if (!VECTOR_PUSH(t->opens, &e->item)) {
+        item_release(t->core, &e->item);
+        return CVM_ENOMEM;
+    }
+    t->core->total.calls++;
+    return CVM_OK;
+}
+
+static bool has_column(const struct manifest_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->n_columns; i++)
+        if (strcmp(table->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The question as SQL over declared columns only; values are bound. Gives {"sql", "binds", "limit"}. */
+static json_t *make_sql(const struct manifest_table *table, const cvm_query *query)
+{
+    struct text sql;
+    json_t *binds = json_array();
+    const char *order = query->order_by ? query->order_by : table->key, *column;
+    bool descending = *order == '-';
+    json_t *value;
+    text_init(&sql, 65536);
+    text_printf(&sql, "SELECT * FROM \"%s\"", table->name);
+    const char *word = " WHERE ";
+    json_object_foreach (query->where, column, value) {
+        if (!has_column(table, column))
+            goto bad;
+        json_array_append(binds, value);
+        text_printf(&sql, "%s\"%s\" = ?%zu", word, column, json_array_size(binds));
+        word = " AND ";
+    }
+    if (!has_column(table, order + descending))
+        goto bad;
+    text_printf(&sql, " ORDER BY \"%s\"%s", order + descending, descending ? " DESC" : "");
+    if (sql.failed)
+        goto bad;
+    value = json_pack("{s:s#, s:o, s:I}", "sql", sql.at, (int)sql.len, "binds", binds, "limit",
+                      (json_int_t)(query->limit ? query->limit : 100));
+    text_free(&sql);
+    return value;
+bad:
+    json_decref(binds);
+    text_free(&sql);
+    return NULL;
+}
+
+int turn_query(cvm_turn *pub, const cvm_query *query)
+{
+    struct turn *t = (struct turn *)pub;
+    struct core *core = t->core;
+    struct table *table = t->component->plugin && query->table
+                              ? registry_table(core, t->component->plugin, query->table)
+                              : NULL;
+    json_t *sql = NULL;
+    struct effect *e = NULL;
+    int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000         ? CVM_EINVAL
+                : !table                                                                       ? CVM_EACCES
+                : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX                ? CVM_ELIMIT
+                : (query->where && !json_is_object(query->where))                              ? CVM_EINVAL
+                : !(sql = make_sql(table->decl, query))                                        ? CVM_EINVAL
+                : !(e = effect_new(t, core->name_query))                                       ? CVM_ENOMEM
+                                                                                               : 0;
+    json_decref(query->where);
+    if (error) {
+        json_decref(sql);
+        return error;
+    }
+    e->query = sql;
+    e->on_behalf = query->on_behalf;
+    e->deadline_ms = core->now_ms + CORE_REQUEST_TIMEOUT_MS;
+    if (!VECTOR_PUSH(t->opens, &e->item)) {
+        item_release(core, &e->item);
+        return CVM_ENOMEM;
+    }
+    return CVM_OK;
+}
+
+/* The answer goes to "<type>.reply" of the component; the message ends the effect when its turn is kept. */
+static void answer(struct core *core, struct effect *e, int outcome, json_t *data)
+{
+    struct name *type = names_reply(core->names, (struct name *)(uintptr_t)e->type);
+    const struct route_slot *slot = component_route(e->component, type);
+    alarm_clear(core, &e->alarm);
+    if (e->state == EFFECT_ANSWERED) {
+        json_decref(data);
+        return;
+    }
+    e->state = EFFECT_ANSWERED;
+    struct message *m = message_new(core, slot ? e->type : core->name_timeout);
+    if (!m)
+        abort(); /* an answer that cannot be held would be lost; recovery finds the effect again */
+    if (!slot) { /* nobody takes it: the host does, so that the effect's row goes */
+        e->component->counts.unrouted++;
+        slot = component_route(core->host, core->name_timeout);
+        m->to = core->host;
+    } else {
+        m->to = e->component;
+        m->reply = true;
+        m->pub.type = type->text;
+    }
+    if (outcome == CVM_UNKNOWN)
+        core->total.call_unknown++;
+    m->route = slot->route;
+    m->pub.id = m->item.id = id_derive(e->item.id, core->host->salt, 1,
+                                       e->conversation ? (uint64_t)e->conversation->key : 0);
+    m->cause = e->item.id;
+    m->pub.in_reply_to = e->item.id;
+    m->pub.on_behalf = e->on_behalf;
+    m->pub.sender = core->host->id->text;
+    m->pub.recipient = m->to->id->text;
+    m->pub.message_type = CVM_RESPONSE;
+    m->pub.outcome = (uint8_t)outcome;
+    m->pub.priority = e->priority;
+    m->pub.data = m->data = data;
+    m->input = true;
+    m->origin = &e->item; /* with the table's reference */
+    item_remove(core, &e->item);
+    e->subject ? e->subject->refs++ : 0;
+    message_set_subject(m, e->subject);
+    if (e->conversation) {
+        m->conversation = e->conversation;
+        m->pub.conversation = e->conversation->name;
+        conversation_hold(e->conversation);
+    }
+    core_set_now(core);
+    post(core, m);
+}
+
+static void answer_error(struct core *core, struct effect *e, int outcome, const char *code, const char *text)
+{
+    answer(core, e, outcome, json_pack("{s:s, s:s}", "code", code, "message", text));
+}
+
+static void retry_fire(struct core *core, struct alarm *alarm)
+{
+    struct effect *e = (struct effect *)((char *)alarm - offsetof(struct effect, alarm));
+    attempt(core, e);
+}
+
+static void ask_fire(struct core *core, struct alarm *alarm)
+{
+    struct effect *e = (struct effect *)((char *)alarm - offsetof(struct effect, alarm));
+    ask(core, e);
+}
+
+static void later(struct core *core, struct effect *e, int64_t delay_ms, void (*fire)(struct core *, struct alarm *))
+{
+    e->state = EFFECT_WAITING;
+    if (core->now_ms + delay_ms >= e->deadline_ms)
+        answer_error(core, e, CVM_UNKNOWN, "UNKNOWN", "it is not known whether the call took effect");
+    else
+        alarm_set(core, &e->alarm, core->now_ms + delay_ms, fire);
+}
+
+static void unknown(struct core *core, struct effect *e)
+{
+    switch (e->call->unknown) {
+    case UNKNOWN_SAFE:
+    case UNKNOWN_REPEAT:
+        later(core, e, backoff(e->attempts), retry_fire);
+        break;
+    case UNKNOWN_VERIFY:
+        later(core, e, backoff(e->asked), ask_fire);
+        break;
+    case UNKNOWN_REPORT:
+        answer_error(core, e, CVM_UNKNOWN, "UNKNOWN", "it is not known whether the call took effect");
+        break;
+    }
+}
+
+/* Replaces "${NAME}" by a secret the manifest names. Gives an object; NULL where one is missing or not named. */
+static json_t *expand(struct core *core, const struct effect *e, const char **ret_missing)
+{
+    const struct manifest *manifest = e->component->plugin->manifest;
+    json_t *expanded = json_object();
+    const char *name;
+    json_t *value;
+    json_object_foreach (e->headers, name, value) {
+        struct text text;
+        const char *s = json_string_value(value), *open, *close;
+        text_init(&text, EFFECT_HEADER_MAX_BYTES * 2);
+        while ((open = strstr(s, "${")) && (close = strchr(open, '}'))) {
+            char secret[CVM_NAME_MAX + 1];
+            const char *known = NULL;
+            snprintf(secret, sizeof secret, "%.*s", (int)(close - open - 2), open + 2);
+            for (size_t i = 0; i < manifest->secrets.n; i++)
+                if (strcmp(manifest->secrets.at[i], secret) == 0)
+                    known = config_secret(core->options.config, secret);
+            if (!known) {
+                for (size_t i = 0; i < manifest->secrets.n; i++)
+                    if (strcmp(manifest->secrets.at[i], secret) == 0)
+                        *ret_missing = manifest->secrets.at[i];
+                if (!*ret_missing)
+                    *ret_missing = "(a name that the manifest does not list)";
+                text_free(&text);
+                json_decref(expanded);
+                return NULL;
+            }
+            text_add(&text, s, (size_t)(open - s));
+            text_puts(&text, known);
+            s = close + 1;
+        }
+        text_puts(&text, s);
+        json_object_set_new(expanded, name, json_string(text.failed ? "" : text.at));
+        text_free(&text);
+    }
+    if (e->key && e->call->key_header && *e->call->key_header)
+        json_object_set_new(expanded, e->call->key_header, json_string(e->key));
+    if (e->body && !json_object_get(expanded, "Content-Type"))
+        json_object_set_new(expanded, "Content-Type", json_string("application/json"));
+    if (e->subject && *e->subject->traceparent)
+        json_object_set_new(expanded, "traceparent", json_string(e->subject->traceparent));
+    return expanded;
+}
+
+/* A complete answer. Of a call that is not safe, a server error or unreadable success says nothing about the effect. */
+static void answered(struct core *core, struct effect *e, const struct http_result *result)
+{
+    json_t *body = result->body_len ? json_loadb(result->body, result->body_len, JSON_DECODE_ANY, NULL) : NULL;
+    bool certain = e->call->unknown == UNKNOWN_SAFE || (result->status < 500 && (body || result->status >= 400));
+    if (!certain) {
+        json_decref(body);
+        unknown(core, e);
+        return;
+    }
+    json_t *text = body ? json_string("") : json_stringn(result->body, result->body_len);
+    answer(core, e, CVM_REPLIED,
+           json_pack("{s:i, s:O?, s:o, s:o}", "status", result->status, "headers", result->headers, "body",
+                     body ? body : json_null(), "text", text ? text : json_string("")));
+}
+
+static void sent(void *arg, const struct http_result *result)
+{
+    struct effect *e = arg;
+    struct core *core = e->core;
+    core_set_now(core);
+    e->handle = 0;
+    e->item.refs++;
+    switch (result->fate) {
+    case HTTP_ANSWERED:
+        answered(core, e, result);
+        break;
+    case HTTP_NOT_SENT:
+        if (e->attempts == 1 && !e->asked)
+            answer_error(core, e, CVM_ERROR, "NOT_SENT", result->text);
+        else
+            unknown(core, e); /* an earlier attempt may have arrived */
+        break;
+    case HTTP_TIMED_OUT:
+    case HTTP_BROKEN:
+        if (e->call->unknown == UNKNOWN_SAFE)
+            answer_error(core, e, result->fate == HTTP_TIMED_OUT ? CVM_TIMEOUT : CVM_ERROR,
+                         result->fate == HTTP_TIMED_OUT ? "TIMEOUT" : "BROKEN", result->text);
+        else
+            unknown(core, e);
+        break;
+    }
+    item_release(core, &e->item);
+}
+
+static void attempt(struct core *core, struct effect *e)
+{
+    const char *missing = NULL;
+    json_t *headers = expand(core, e, &missing);
+    struct http_result failed = {.fate = HTTP_NOT_SENT};
+    char text[160];
+    e->attempts++;
+    if (!headers) {
+        snprintf(text, sizeof text, "the secret %s is not set; put it into .env or the secrets file", missing);
+        failed.text = text;
+        sent(e, &failed);
+        return;
+    }
+    size_t len = 0;
+    char *body = e->body ? json_text(e->body, &len) : NULL;
+    struct http_request request = {.method = e->call->method, .url = e->url, .headers = headers, .body = body,
+                                   .body_len = len, .timeout_ms = e->timeout_ms};
+    e->state = EFFECT_SENT;
+    int error = core->options.send
+                    ? core->options.send(core->options.send_arg, &request, sent, e, &e->handle)
+                    : CVM_ESTATE;
+    free(body);
+    json_decref(headers);
+    if (error) {
+        failed.text = error == CVM_ESTATE ? "this host makes no outgoing calls" : cvm_strerror(error);
+        sent(e, &failed);
+    }
+}
+
+/* Asks the component's own operation whether the call took effect. */
+static void ask(struct core *core, struct effect *e)
+{
+    struct component *c = e->component;
+    const struct name *type = names_find(core->names, e->call->by);
+    const struct route_slot *slot = type ? component_route(c, type) : NULL;
+    struct message *m = slot ? message_new(core, type) : NULL;
+    e->asked++;
+    if (!m) {
+        later(core, e, backoff(e->asked), ask_fire);
+        return;
+    }
+    m->pub.id = m->item.id = id_derive(e->item.id, core->host->salt ^ (uint64_t)core->now_ms, 100 + e->asked,
+                                       (uint64_t)e->conversation->key);
+    m->cause = e->item.id;
+    m->to = c;
+    m->from = core->host;
+    m->route = slot->route;
+    m->pub.sender = core->host->id->text;
+    m->pub.recipient = c->id->text;
+    m->pub.message_type = CVM_REQUEST;
+    m->pub.priority = e->priority;
+    m->pub.data = m->data = json_pack("{s:s, s:s, s:O?}", "call", e->call->name, "key", e->key, "request", e->body);
+    m->input = true;
+    e->subject ? e->subject->refs++ : 0;
+    message_set_subject(m, e->subject);
+    m->conversation = e->conversation;
+    m->pub.conversation = e->conversation->name;
+    conversation_hold(e->conversation);
+    int64_t deadline = core->now_ms + CORE_REQUEST_TIMEOUT_MS;
+    struct request *r = request_new(core, m, deadline < e->deadline_ms ? deadline : e->deadline_ms);
+    if (!r) {
+        item_release(core, &m->item);
+        later(core, e, backoff(e->asked), ask_fire);
+        return;
+    }
+    r->effect = e;
+    e->item.refs++;
+    r->conversation = e->conversation;
+    conversation_hold(e->conversation);
+    e->state = EFFECT_ASKING;
+    request_resume(core, r);
+    post(core, m);
+}
+
+void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data)
+{
+    if (e->state != EFFECT_ASKING)
+        return;
+    const json_t *found = json_object_get(data, "found");
+    if (outcome == CVM_REPLIED && json_is_true(found)) {
+        const json_t *result = json_object_get(data, "result");
+        answer(core, e, CVM_REPLIED,
+               json_pack("{s:i, s:{}, s:O?, s:s, s:b}", "status", 200, "headers", "body", result, "text", "", "verified",
+                         1));
+    } else if (outcome == CVM_REPLIED && json_is_false(found) && core->now_ms < e->deadline_ms) {
+        attempt(core, e);
+    } else {
+        later(core, e, backoff(e->asked), ask_fire);
+    }
+}
+
+static void rows(void *arg, int error, json_t *found, bool more)
+{
+    struct effect *e = arg;
+    if (error)
+        answer_error(e->core, e, CVM_ERROR, "QUERY_FAILED", cvm_strerror(error));
+    else
+        answer(e->core, e, CVM_REPLIED, json_pack("{s:o, s:b}", "rows", found, "more", (int)more));
+    item_release(e->core, &e->item);
+}
+
+void effect_begin(struct core *core, struct effect *e)
+{
+    if (e->call) {
+        if (e->conversation)
+            crash_here(CRASH_EFFECT_HELD);
+        attempt(core, e);
+        return;
+    }
+    e->state = EFFECT_SENT;
+    e->item.refs++;
+    int error = core_query(core, json_string_value(json_object_get(e->query, "sql")),
+                           json_incref(json_object_get(e->query, "binds")),
+                           (size_t)json_integer_value(json_object_get(e->query, "limit")), rows, e);
+    if (error)
+        rows(e, error, NULL, false);
+}
+
+void effect_recover(struct core *core, struct effect *e)
+{
+    if (!e->call || e->call->unknown == UNKNOWN_SAFE) {
+        effect_begin(core, e);
+        return;
+    }
+    e->attempts = 1;
+    unknown(core, e);
+}

@@ -1,0 +1,306 @@
+/* Messages out of a turn. Whether an emission is allowed depends on the manifest only, never on load: a full
+ * recipient answers BUSY by a message. */
+#include "core/internal.h"
+
+#include <stdlib.h>
+
+/* The area is an id's first part: a shared alias is looked for in the sender's own area first. */
+static void area_of(const struct component *c, char ret_area[CVM_NAME_MAX + 1])
+{
+    size_t n = strcspn(c->id->text, ".");
+    memcpy(ret_area, c->id->text, n);
+    ret_area[n] = 0;
+}
+
+static int resolve(struct turn *t, const cvm_out *out, struct component **ret_to)
+{
+    struct component *to = NULL;
+    if (!out->to || !*out->to)
+        return CVM_EINVAL;
+    if (strncmp(out->to, "role:", 5) == 0) {
+        to = registry_role(t->core, out->to + 5, out->data);
+    } else {
+        struct name *name = names_find(t->core->names, out->to);
+        to = name ? name->component : NULL;
+        if (!to) {
+            char area[CVM_NAME_MAX + 1];
+            area_of(t->component, area);
+            to = registry_find(t->core, out->to, area);
+        }
+    }
+    if (!to)
+        return CVM_ENOENT;
+    if (!component_may_send(t->component, to))
+        return CVM_EACCES;
+    *ret_to = to;
+    return 0;
+}
+
+static int check_size(struct turn *t, const cvm_out *out)
+{
+    if (t->outs.n + t->answers.n + t->opens.n + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
+        return CVM_ELIMIT;
+    if (out->data && !json_is_object(out->data))
+        return CVM_EINVAL;
+    if (out->tags && !json_is_array(out->tags))
+        return CVM_EINVAL;
+    if (out->content && strlen(out->content) > CVM_CONTENT_MAX_BYTES)
+        return CVM_ELIMIT;
+    if (out->data && !(t->message && out->data == t->message->data)) {
+        t->bytes += json_text_size(out->data, CVM_TURN_BYTES_MAX);
+        if (t->bytes > CVM_TURN_BYTES_MAX)
+            return CVM_ELIMIT;
+    }
+    return 0;
+}
+
+/* Which lane the message goes to; gives a held conversation or NULL for an ephemeral message. */
+static int choose_lane(struct turn *t, const cvm_out *out, struct conversation **ret_lane)
+{
+    struct conversation *c = t->conversation;
+    if (out->conversation && *out->conversation) {
+        if (strlen(out->conversation) > CVM_NAME_MAX)
+            return CVM_ELIMIT;
+        c = conversation_open(t->core, out->conversation, out->fresh);
+        if (!c)
+            return CVM_ENOMEM;
+        if (c != t->conversation && !c->parent && t->conversation && !c->pinned && c->version == 0 && !c->messages) {
+            c->parent = t->conversation->key;
+            c->dirty = true;
+        }
+    }
+    if (c) {
+        conversation_hold(c);
+        if (!c->pinned && ++c->messages > c->limit) {
+            conversation_release(t->core, c);
+            return CVM_ELIMIT;
+        }
+    }
+    *ret_lane = c;
+    return 0;
+}
+
+static struct message *build(struct turn *t, const cvm_out *out, struct component *to, const struct name *type,
+                             struct conversation *lane)
+{
+    struct core *core = t->core;
+    struct message *m = message_new(core, type);
+    if (!m)
+        return NULL;
+    cvm_id cause = t->message ? t->message->pub.id : (cvm_id){0, 0};
+    m->pub.id = m->item.id = id_derive(cause, t->component->salt, ++t->ordinal, lane ? (uint64_t)lane->key : 0);
+    m->cause = cause;
+    m->to = to;
+    m->from = t->component;
+    m->conversation = lane;
+    m->pub.conversation = lane ? lane->name : "";
+    m->pub.sender = t->component->id->text;
+    m->pub.recipient = to->id->text;
+    m->pub.on_behalf = out->on_behalf;
+    m->pub.message_type = out->kind == CVM_OUT_MESSAGE || out->kind == CVM_OUT_PUBLISH
+                              ? (out->message_type ? out->message_type : CVM_NOTIFICATION)
+                              : CVM_REQUEST;
+    m->pub.priority = out->priority >= 0 && out->priority <= CVM_CRITICAL ? (uint8_t)out->priority
+                      : t->message                                        ? t->message->pub.priority
+                                                                          : (uint8_t)CVM_MEDIUM;
+    m->pub.confidence = out->confidence == 0 ? 1.0 : out->confidence < 0 ? 0.0 : out->confidence;
+    m->pub.data = m->data = out->data ? json_incref(out->data) : json_object();
+    m->pub.tags = m->tags = json_incref(out->tags);
+    message_set_content(m, out->content);
+    message_set_subject(m, subject_derive(t->message ? t->message->subject : NULL, out->enquiry_id, out->customer_id,
+                                          out->session_id));
+    return m;
+}
+
+/* A recipient that is full or down answers at once; the sender sees an ordinary reply. */
+static bool answers_busy(struct core *core, struct component *to)
+{
+    return (int64_t)to->counts.queued >= to->mailbox || (to->down && fault_down(core, to));
+}
+
+static int keep_request(struct turn *t, const cvm_out *out, struct message *m, const struct manifest_operation *op)
+{
+    struct core *core = t->core;
+    int64_t timeout = out->timeout_ms > 0 ? out->timeout_ms
+                      : op && op->timeout_ms > 0 ? op->timeout_ms
+                                                 : CORE_REQUEST_TIMEOUT_MS;
+    if (timeout > CORE_REQUEST_TIMEOUT_MAX_MS)
+        timeout = CORE_REQUEST_TIMEOUT_MAX_MS;
+    struct request *r = request_new(core, m, core->now_ms + timeout);
+    if (!r)
+        return CVM_ENOMEM;
+    r->asker = t->component;
+    r->conversation = t->conversation;
+    if (r->conversation)
+        conversation_hold(r->conversation);
+    return 0;
+}
+
+static int keep_forward(struct turn *t, const cvm_out *out, struct message *m, struct request *old)
+{
+    (void)out;
+    struct request *r = request_new(t->core, m, old->deadline_ms);
+    if (!r)
+        return CVM_ENOMEM;
+    r->asked = old->asked;
+    r->asker = old->asker;
+    r->type = old->type;
+    r->on_behalf = old->on_behalf;
+    r->edge = old->edge;
+    r->effect = old->effect;
+    if (r->effect)
+        r->effect->item.refs++;
+    r->conversation = old->conversation;
+    if (r->conversation)
+        conversation_hold(r->conversation);
+    r->inbox = old->inbox;
+    if (r->inbox)
+        r->inbox->refs++;
+    struct answer a = {.request = old, .outcome = ANSWER_FORWARDED};
+    old->settling = true;
+    old->item.refs++;
+    if (!VECTOR_PUSH(t->answers, a)) {
+        old->settling = false;
+        old->item.refs--;
+        return CVM_ENOMEM;
+    }
+    return 0;
+}
+
+static int find_forwarded(struct turn *t, const cvm_out *out, struct request **ret_request)
+{
+    struct request *r = t->message && t->message->request && cvm_id_eq(t->message->pub.id, out->request)
+                            ? t->message->request
+                            : (struct request *)item_find(t->core, out->request, ITEM_REQUEST);
+    if (!r || r->ended || r->settling)
+        return CVM_ENOENT;
+    if (r->holder != t->component)
+        return CVM_EACCES;
+    *ret_request = r;
+    return 0;
+}
+
+/* BUSY for a request is a reply message; for a message nobody waits for it is a dead letter. */
+static int refuse_full(struct turn *t, struct message *m)
+{
+    struct core *core = t->core;
+    m->to->counts.busy++;
+    core->total.refused_busy++;
+    if (m->request) {
+        struct request *r = m->request;
+        r->ended = true;
+        r->message = NULL;
+        request_answer(core, t, r, CVM_BUSY,
+                       json_pack("{s:s, s:s}", "code", "BUSY", "message", "the component is full or out of service"),
+                       NULL);
+        item_release(core, &m->item);
+        return 0;
+    }
+    struct dead_letter letter = {.message = m, .reason = "the mailbox was full"};
+    if (!VECTOR_PUSH(t->dead, letter)) {
+        item_release(core, &m->item);
+        return CVM_ENOMEM;
+    }
+    return 0;
+}
+
+static int emit_to(struct turn *t, const cvm_out *out, struct component *to, const struct name *type,
+                   struct conversation *lane, cvm_id *ret_id)
+{
+    const struct route_slot *slot = component_route(to, type);
+    struct message *m = NULL;
+    struct request *forwarded = NULL;
+    int e = slot ? 0 : CVM_ENOENT;
+    if (!e && out->kind == CVM_OUT_FORWARD)
+        e = find_forwarded(t, out, &forwarded);
+    if (!e && !(m = build(t, out, to, type, lane)))
+        e = CVM_ENOMEM;
+    if (e) {
+        if (lane)
+            conversation_release(t->core, lane);
+        return e;
+    }
+    m->route = slot->route;
+    if (out->kind == CVM_OUT_REQUEST)
+        e = keep_request(t, out, m, slot->operation);
+    else if (out->kind == CVM_OUT_FORWARD)
+        e = keep_forward(t, out, m, forwarded);
+    if (e) {
+        item_release(t->core, &m->item);
+        return e;
+    }
+    if (ret_id)
+        *ret_id = m->pub.id;
+    if (__builtin_expect(answers_busy(t->core, to), 0))
+        return refuse_full(t, m);
+    if (!VECTOR_PUSH(t->outs, m)) {
+        item_release(t->core, &m->item);
+        return CVM_ENOMEM;
+    }
+    return 0;
+}
+
+/* Each subscriber gets its copy in the lane topic:<name>/<component>; an ephemeral publication stays ephemeral. */
+static int publish(struct turn *t, const cvm_out *out, const struct name *type, cvm_id *ret_id)
+{
+    struct core *core = t->core;
+    for (uint32_t i = 0; i < core->topics.n; i++) {
+        struct topic *topic = core->topics.at[i];
+        if (topic->name != type)
+            continue;
+        for (uint32_t s = 0; s < topic->subscribers.n; s++) {
+            struct component *to = topic->subscribers.at[s];
+            struct conversation *lane = NULL;
+            char name[2 * CVM_NAME_MAX + 16];
+            if (to == t->component)
+                continue;
+            cvm_out copy = *out;
+            snprintf(name, sizeof name, "topic:%s/%s", type->text, to->id->text);
+            copy.conversation = t->conversation ? name : NULL;
+            copy.fresh = 1;
+            int e = choose_lane(t, &copy, &lane);
+            if (lane)
+                lane->limit = UINT32_MAX; /* the lane of a topic has no end */
+            if (!e)
+                e = emit_to(t, &copy, to, type, lane, ret_id);
+            if (e && e != CVM_ENOENT)
+                return e;
+        }
+    }
+    return 0;
+}
+
+static bool may_publish(const struct component *c, const char *topic)
+{
+    if (!c->plugin)
+        return true;
+    for (size_t i = 0; i < c->decl->publishes.n; i++)
+        if (strcmp(c->decl->publishes.at[i], topic) == 0)
+            return true;
+    return false;
+}
+
+int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
+{
+    struct turn *t = (struct turn *)pub;
+    struct component *to = NULL;
+    struct conversation *lane = NULL;
+    const struct name *type = out->size >= sizeof *out && out->type ? names_find(t->core->names, out->type) : NULL;
+    bool broadcast = out->kind == CVM_OUT_PUBLISH || (out->to && strcmp(out->to, "BROADCAST") == 0);
+    int e = out->size < sizeof *out ? CVM_EINVAL : check_size(t, out);
+    if (!e && broadcast) {
+        if (!out->type || !may_publish(t->component, out->type))
+            e = CVM_EACCES;
+        else if (type)
+            e = publish(t, out, type, ret_id);
+    } else if (!e) {
+        e = type ? resolve(t, out, &to) : CVM_ENOENT;
+        if (!e)
+            e = choose_lane(t, out, &lane);
+        if (!e)
+            e = emit_to(t, out, to, type, lane, ret_id);
+    }
+    json_decref(out->data);
+    json_decref(out->tags);
+    return e;
+}

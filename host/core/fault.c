@@ -1,0 +1,48 @@
+/* The ladder of faults: strikes against a component, out of service at the limit, probed until it works again. */
+#include "core/internal.h"
+
+void fault_strike(struct core *core, struct component *c)
+{
+    int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
+    int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
+    uint32_t most = sizeof c->strikes_at / sizeof *c->strikes_at, recent = 0;
+    if (limit > most)
+        limit = most;
+    c->strikes_at[c->n_strikes++ % most] = core->now_ms;
+    for (uint32_t i = 0; i < most && i < c->n_strikes; i++)
+        recent += core->now_ms - c->strikes_at[i] < window;
+    if (c->down || (int64_t)recent < limit || !c->plugin)
+        return;
+    c->down = true;
+    c->probe_ms = core->now_ms + CORE_PROBE_MS;
+    log_error(c->id->text, "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost revive %s",
+              recent, (long long)(window / 1000), c->id->text);
+}
+
+bool fault_down(struct core *core, struct component *c)
+{
+    if (!c->down)
+        return false;
+    if (core->now_ms < c->probe_ms)
+        return true;
+    c->probe_ms = core->now_ms + CORE_PROBE_MS; /* this message is the probe */
+    return false;
+}
+
+void fault_succeeded(struct core *core, struct component *c)
+{
+    (void)core;
+    c->down = false;
+    c->n_strikes = 0;
+    log_info(c->id->text, "in service again");
+}
+
+int core_revive(struct core *core, const char *component)
+{
+    struct component *c = registry_find(core, component, NULL);
+    if (!c)
+        return CVM_ENOENT;
+    c->down = false;
+    c->n_strikes = 0;
+    return 0;
+}

@@ -1,0 +1,129 @@
+/* Questions to the committed data. They run one after the other on a worker with a read-only connection of its own;
+ * under the virtual clock on the loop, at once. */
+#include "core/internal.h"
+
+#include <stdlib.h>
+
+#define QUERY_WAITING_MAX 4096
+
+struct query {
+    struct query *next;
+    char *sql;
+    json_t *binds, *rows;
+    size_t limit;
+    bool more;
+    int error;
+    core_rows done;
+    void *arg;
+};
+
+struct query_service {
+    struct store *store;
+    struct query *head, *tail;
+    uint32_t n;
+    bool running;
+    uv_work_t work;
+};
+
+static void start(struct core *core);
+
+int query_open(struct core *core, char *ret_error, size_t error_size)
+{
+    char path[4096];
+    struct query_service *s = calloc(1, sizeof *s);
+    if (!s)
+        return CVM_ENOMEM;
+    core->queries = s;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
+    return store_open(path, false, &s->store, ret_error, error_size);
+}
+
+bool query_idle(const struct core *core)
+{
+    return !core->queries || !core->queries->head;
+}
+
+static void finish(struct core *core)
+{
+    struct query_service *s = core->queries;
+    struct query *q = s->head;
+    s->head = q->next;
+    if (!s->head)
+        s->tail = NULL;
+    s->n--;
+    core_set_now(core);
+    q->done(q->arg, q->error, q->rows, q->more);
+    json_decref(q->binds);
+    free(q->sql);
+    free(q);
+}
+
+static void work(uv_work_t *req)
+{
+    struct query_service *s = ((struct core *)req->data)->queries;
+    struct query *q = s->head;
+    q->error = store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more);
+}
+
+static void after(uv_work_t *req, int status)
+{
+    struct core *core = req->data;
+    (void)status;
+    core->queries->running = false;
+    finish(core);
+    start(core);
+}
+
+static void start(struct core *core)
+{
+    struct query_service *s = core->queries;
+    if (s->running || !s->head)
+        return;
+    s->running = true;
+    s->work.data = core;
+    uv_queue_work(core->options.loop, &s->work, work, after);
+}
+
+int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg)
+{
+    struct query_service *s = core->queries;
+    struct query *q = s->n < QUERY_WAITING_MAX ? calloc(1, sizeof *q) : NULL;
+    if (!q || !(q->sql = strdup(sql))) {
+        json_decref(binds);
+        free(q);
+        return s->n < QUERY_WAITING_MAX ? CVM_ENOMEM : CVM_EBUSY;
+    }
+    q->binds = binds;
+    q->limit = limit;
+    q->done = done;
+    q->arg = arg;
+    if (s->tail)
+        s->tail->next = q;
+    else
+        s->head = q;
+    s->tail = q;
+    s->n++;
+    if (core->options.loop) {
+        start(core);
+    } else {
+        q->error = store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more);
+        finish(core);
+    }
+    return 0;
+}
+
+void query_close(struct core *core)
+{
+    struct query_service *s = core->queries;
+    if (!s)
+        return;
+    for (struct query *q = s->head, *next; q; q = next) {
+        next = q->next;
+        json_decref(q->binds);
+        free(q->sql);
+        free(q);
+    }
+    store_close(s->store);
+    free(s);
+    core->queries = NULL;
+}

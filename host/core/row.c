@@ -1,0 +1,48 @@
+/* Rows of the tables that people query: checked inside the turn, so that no constraint can fail at the commit. */
+#include "core/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_KEY_MAX_BYTES 256
+
+static int change(struct turn *t, const char *table_name, json_t *row, const char *key)
+{
+    struct table *table = t->component->plugin ? registry_table(t->core, t->component->plugin, table_name) : NULL;
+    if (!t->conversation)
+        return CVM_ESTATE;
+    if (!table)
+        return CVM_EACCES;
+    if (row) {
+        struct schema_error fault;
+        if (schema_check(table->decl->schema, row, &fault) < 0) {
+            log_error(t->component->id->text, "row of table %s refused: %s: %s", table_name, fault.field, fault.text);
+            return CVM_EINVAL;
+        }
+        key = json_string_value(json_object_get(row, table->decl->key));
+        t->bytes += json_text_size(row, CVM_TURN_BYTES_MAX);
+    }
+    if (!key || strlen(key) > ROW_KEY_MAX_BYTES)
+        return CVM_EINVAL;
+    if (t->bytes > CVM_TURN_BYTES_MAX)
+        return CVM_ELIMIT;
+    struct row_change c = {.table = table, .row = json_incref(row), .key = strdup(key)};
+    if (!c.key || !VECTOR_PUSH(t->rows, c)) {
+        json_decref(row);
+        free(c.key);
+        return CVM_ENOMEM;
+    }
+    return CVM_OK;
+}
+
+int turn_row_put(cvm_turn *t, const char *table, json_t *row)
+{
+    int e = json_is_object(row) ? change((struct turn *)t, table, row, NULL) : CVM_EINVAL;
+    json_decref(row);
+    return e;
+}
+
+int turn_row_del(cvm_turn *t, const char *table, const char *key)
+{
+    return change((struct turn *)t, table, NULL, key);
+}

@@ -1,0 +1,306 @@
+/* Components' keyed state: a cache in front of the store. An entry with changes on their way to the journal stays;
+ * others may be dropped and read again. */
+#include "core/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATE_BUCKETS CORE_HASH_BUCKETS
+#define STATE_SCAN_MAX 1000
+
+static uint64_t hash_key(const struct component *c, const char *key)
+{
+    return id_hash(key, strlen(key), c->salt);
+}
+
+static struct state_entry *lookup(struct core *core, const struct component *c, const char *key, uint64_t hash)
+{
+    for (struct state_entry *e = core->states[hash & (STATE_BUCKETS - 1)]; e; e = e->hash_next)
+        if (e->hash == hash && e->component == c && strcmp(e->key, key) == 0)
+            return e;
+    return NULL;
+}
+
+static void entry_free(struct state_entry *e)
+{
+    json_decref(e->value);
+    free(e);
+}
+
+/* Drops entries that are durable and were not used since the hand last passed. */
+static void shrink(struct core *core)
+{
+    for (int looked = 0; looked < STATE_BUCKETS && core->n_states > CORE_STATE_CACHE_MAX; looked++) {
+        struct state_entry **at = &core->states[core->state_hand++ & (STATE_BUCKETS - 1)];
+        while (*at) {
+            struct state_entry *e = *at;
+            if (e->pending || e->used) {
+                e->used = false;
+                at = &e->hash_next;
+                continue;
+            }
+            *at = e->hash_next;
+            entry_free(e);
+            core->n_states--;
+        }
+    }
+}
+
+static struct state_entry *insert(struct core *core, struct component *c, const char *key, uint64_t hash)
+{
+    size_t len = strlen(key);
+    struct state_entry *e = calloc(1, sizeof *e + len + 1);
+    if (!e)
+        return NULL;
+    memcpy(e->key, key, len + 1);
+    e->component = c;
+    e->hash = hash;
+    e->hash_next = core->states[hash & (STATE_BUCKETS - 1)];
+    core->states[hash & (STATE_BUCKETS - 1)] = e;
+    if (++core->n_states > CORE_STATE_CACHE_MAX)
+        shrink(core);
+    return e;
+}
+
+/* A value of an older version is upgraded as it is read; it is written back only when the component writes it. */
+static int upgrade(const struct component *c, const char *key, int64_t version, json_t **value)
+{
+    const cvm_component *d = c->plugin ? c->plugin->descriptor->components : NULL;
+    if (version == c->decl->state_version || !*value)
+        return 0;
+    for (; d && d->id; d++) {
+        if (strcmp(d->id, c->id->text) != 0)
+            continue;
+        json_t *upgraded = NULL;
+        if (!d->upgrade || d->upgrade((uint32_t)version, key, *value, &upgraded) < 0 || !upgraded)
+            return CVM_EDATA;
+        json_decref(*value);
+        *value = upgraded;
+        return 0;
+    }
+    return CVM_EDATA;
+}
+
+static int load(struct core *core, struct component *c, const char *key, struct state_entry **ret_entry)
+{
+    uint64_t hash = hash_key(c, key);
+    struct state_entry *e = lookup(core, c, key, hash);
+    if (!e) {
+        json_t *value = NULL;
+        int64_t version = 0, turn = 0;
+        int r = store_state_get(core->reader, c->id->text, key, &value, &version, &turn);
+        if (r < 0 && r != CVM_ENOENT)
+            return r;
+        if (!r && (r = upgrade(c, key, version, &value)) < 0) {
+            json_decref(value);
+            return r;
+        }
+        if (!(e = insert(core, c, key, hash))) {
+            json_decref(value);
+            return CVM_ENOMEM;
+        }
+        e->value = value;
+        e->turn = turn;
+    }
+    e->used = true;
+    *ret_entry = e;
+    return 0;
+}
+
+static struct state_change *own_change(struct turn *t, const char *key)
+{
+    for (uint32_t i = t->states.n; i-- > 0;)
+        if (strcmp(t->states.at[i].entry->key, key) == 0)
+            return &t->states.at[i];
+    return NULL;
+}
+
+static bool key_good(const char *key)
+{
+    size_t n = key ? strlen(key) : 0;
+    return n > 0 && n <= CVM_STATE_KEY_MAX;
+}
+
+int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
+{
+    struct turn *t = (struct turn *)pub;
+    if (!key_good(key))
+        return CVM_ELIMIT;
+    const struct state_change *own = own_change(t, key);
+    const json_t *value = own ? own->value : NULL;
+    if (!own) {
+        struct state_entry *e;
+        int r = load(t->core, t->component, key, &e);
+        if (r < 0)
+            return r;
+        value = e->value;
+        if (t->conversation) { /* which version was read: the record must be able to say */
+            if (!t->reads)
+                t->reads = json_array();
+            json_array_append_new(t->reads, json_pack("[s, I]", key, (json_int_t)e->turn));
+        }
+    }
+    if (!value)
+        return CVM_ENOENT;
+    *ret_value = value;
+    return CVM_OK;
+}
+
+int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
+{
+    struct turn *t = (struct turn *)pub;
+    struct state_entry *e;
+    int r = !t->conversation                                                              ? CVM_ESTATE
+            : !key_good(key)                                                              ? CVM_ELIMIT
+            : json_text_size(value, CVM_STATE_VALUE_MAX_BYTES) > CVM_STATE_VALUE_MAX_BYTES ? CVM_ELIMIT
+                                                                                          : 0;
+    if (!r) {
+        struct state_change *own = own_change(t, key);
+        if (own) {
+            json_decref(own->value);
+            own->value = value;
+            return CVM_OK;
+        }
+        r = load(t->core, t->component, key, &e);
+    }
+    if (!r) {
+        struct state_change change = {.entry = e, .value = value};
+        if (VECTOR_PUSH(t->states, change))
+            return CVM_OK;
+        r = CVM_ENOMEM;
+    }
+    json_decref(value);
+    return r;
+}
+
+void state_apply(struct core *core, const struct state_change *change, int64_t seq)
+{
+    struct state_entry *e = change->entry;
+    json_decref(e->value);
+    e->value = json_incref(change->value);
+    e->turn = seq;
+    if (e->pending++ == 0) {
+        e->pending_prev = NULL;
+        e->pending_next = core->pending;
+        if (core->pending)
+            core->pending->pending_prev = e;
+        core->pending = e;
+    }
+}
+
+void state_durable(struct core *core, const struct state_change *change)
+{
+    struct state_entry *e = change->entry;
+    assert(e->pending > 0);
+    if (--e->pending)
+        return;
+    if (e->pending_prev)
+        e->pending_prev->pending_next = e->pending_next;
+    else
+        core->pending = e->pending_next;
+    if (e->pending_next)
+        e->pending_next->pending_prev = e->pending_prev;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    return strcmp(json_string_value(json_array_get(x, 0)), json_string_value(json_array_get(y, 0)));
+}
+
+/* Replaces or adds the pair of `key`; NULL removes it. */
+static void overlay(json_t *pairs, const char *key, json_t *value)
+{
+    size_t i;
+    json_t *pair;
+    json_array_foreach (pairs, i, pair) {
+        if (strcmp(json_string_value(json_array_get(pair, 0)), key) != 0)
+            continue;
+        if (value)
+            json_array_set(pair, 1, value);
+        else
+            json_array_remove(pairs, i);
+        return;
+    }
+    if (value)
+        json_array_append_new(pairs, json_pack("[s, O]", key, value));
+}
+
+static bool in_range(const char *key, const char *prefix, const char *after)
+{
+    return strncmp(key, prefix, strlen(prefix)) == 0 && (!after || strcmp(key, after) > 0);
+}
+
+int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
+{
+    struct turn *t = (struct turn *)pub;
+    struct core *core = t->core;
+    size_t deletions = t->states.n;
+    if (!prefix || limit < 1 || limit > STATE_SCAN_MAX)
+        return CVM_EINVAL;
+    json_t *pairs = json_array();
+    for (struct state_entry *e = core->pending; e; e = e->pending_next)
+        deletions += e->component == t->component && !e->value;
+    int r = store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
+    if (r < 0) {
+        json_decref(pairs);
+        return r;
+    }
+    for (struct state_entry *e = core->pending; e; e = e->pending_next)
+        if (e->component == t->component && in_range(e->key, prefix, after))
+            overlay(pairs, e->key, e->value);
+    for (uint32_t i = 0; i < t->states.n; i++)
+        if (in_range(t->states.at[i].entry->key, prefix, after))
+            overlay(pairs, t->states.at[i].entry->key, t->states.at[i].value);
+    size_t n = json_array_size(pairs);
+    json_t **sorted = n ? calloc(n, sizeof *sorted) : NULL;
+    json_t *result = json_array();
+    for (size_t i = 0; sorted && i < n; i++)
+        sorted[i] = json_array_get(pairs, i);
+    if (sorted)
+        qsort(sorted, n, sizeof *sorted, by_key);
+    for (size_t i = 0; sorted && i < n && i < limit; i++)
+        json_array_append(result, sorted[i]);
+    free(sorted);
+    json_decref(pairs);
+    if (t->conversation) {
+        if (!t->reads)
+            t->reads = json_array();
+        json_array_append_new(t->reads, json_pack("[s, s, i]", "scan", prefix, (int)json_array_size(result)));
+    }
+    *ret_pairs = result;
+    return CVM_OK;
+}
+
+int turn_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
+{
+    struct turn *t = (struct turn *)pub;
+    char key[32];
+    const json_t *value = NULL;
+    size_t n = strlen(prefix);
+    if (n < 1 || n > 8 || size < CVM_SHORT_ID_SIZE)
+        return CVM_EINVAL;
+    snprintf(key, sizeof key, ".id/%s", prefix);
+    int r = turn_state_get(pub, key, &value);
+    if (r < 0 && r != CVM_ENOENT)
+        return r;
+    int64_t counter = (value ? (int64_t)json_integer_value(value) : 0) + 1;
+    r = turn_state_put(pub, key, json_integer(counter));
+    if (r < 0)
+        return r;
+    uint64_t id = id_permute48((uint64_t)counter, t->core->short_id_key ^ id_hash(prefix, n, t->component->salt));
+    snprintf(ret_id, size, "%s-%012llx", prefix, (unsigned long long)id);
+    return CVM_OK;
+}
+
+void state_free(struct core *core)
+{
+    for (int i = 0; i < STATE_BUCKETS; i++) {
+        for (struct state_entry *e = core->states[i], *next; e; e = next) {
+            next = e->hash_next;
+            entry_free(e);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+/* The function table a handler sees, and its smaller entries. */
+#include "core/internal.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct turn *of(cvm_turn *t)
+{
+    return (struct turn *)t;
+}
+
+static int turn_note_reply(cvm_turn *pub, int outcome, json_t *data, const char *content)
+{
+    struct turn *t = of(pub);
+    (void)content;
+    if (!json_is_object(data)) {
+        json_decref(data);
+        return CVM_EINVAL;
+    }
+    json_decref(t->refusal);
+    t->refusal = data;
+    t->refusal_outcome = outcome;
+    return CVM_EREFUSED;
+}
+
+static int turn_refuse(cvm_turn *pub, const char *code, const char *field, const char *text)
+{
+    return turn_note_reply(pub, CVM_REFUSED,
+                           json_pack("{s:s, s:s?, s:s}", "code", code, "field", field, "message", text), NULL);
+}
+
+static int turn_note(cvm_turn *pub, const char *what, json_t *data)
+{
+    struct turn *t = of(pub);
+    t->bytes += json_text_size(data, CVM_TURN_BYTES_MAX);
+    if (!t->conversation || t->bytes > CVM_TURN_BYTES_MAX) {
+        json_decref(data);
+        return t->conversation ? CVM_ELIMIT : CVM_OK; /* an ephemeral turn leaves no record */
+    }
+    if (!t->notes)
+        t->notes = json_array();
+    json_array_append_new(t->notes, json_pack("[s, o]", what, data ? data : json_null()));
+    return CVM_OK;
+}
+
+static int turn_end(cvm_turn *pub)
+{
+    if (!of(pub)->conversation)
+        return CVM_ESTATE;
+    of(pub)->ended = true;
+    return CVM_OK;
+}
+
+static int64_t turn_now(cvm_turn *pub)
+{
+    return of(pub)->core->now_ms;
+}
+
+static uint64_t turn_random(cvm_turn *pub)
+{
+    struct turn *t = of(pub);
+    if (!t->random_seeded) {
+        cvm_id id = t->message ? t->message->pub.id : (cvm_id){1, 1};
+        t->random = id_mix(id.lo ^ t->component->salt, id.hi + 1);
+        t->random_seeded = true;
+    }
+    t->random += 0x9e3779b97f4a7c15ULL; /* splitmix64 (Steele, Lea, Flood 2014) */
+    uint64_t z = t->random;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+static const json_t *turn_settings(cvm_turn *pub)
+{
+    return of(pub)->component->settings;
+}
+
+static const json_t *turn_registry(cvm_turn *pub, const char *what)
+{
+    struct core *core = of(pub)->core;
+    if (strcmp(what, "domains") == 0)
+        return core->domains;
+    if (strcmp(what, "components") == 0)
+        return core->component_list;
+    return NULL;
+}
+
+static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
+{
+    struct turn *t = of(pub);
+    const struct plugin *plugin = t->component->plugin;
+    for (size_t i = 0; plugin && i < plugin->manifest->secrets.n; i++) {
+        if (strcmp(plugin->manifest->secrets.at[i], name) != 0)
+            continue;
+        const char *value = config_secret(t->core->options.config, name);
+        if (!value)
+            return CVM_ENOENT;
+        *ret_value = value;
+        return CVM_OK;
+    }
+    t->core->total.secrets_refused++;
+    if (!t->denied)
+        t->denied = json_array();
+    json_array_append_new(t->denied, json_pack("[s, s]", "secret", name));
+    log_warning(t->component->id->text, "asked for a secret its manifest does not name: refused");
+    return CVM_EACCES;
+}
+
+static int turn_hmac(cvm_turn *pub, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32])
+{
+    unsigned n = 32;
+    (void)pub;
+    return HMAC(EVP_sha256(), key, (int)key_len, data, len, ret, &n) ? CVM_OK : CVM_EINVAL;
+}
+
+static void turn_log(cvm_turn *pub, int level, const char *format, va_list args)
+{
+    char line[1024];
+    vsnprintf(line, sizeof line, format, args);
+    log_write((enum log_level)(level & 3), of(pub)->component->id->text, "%s", line);
+}
+
+const cvm_host turn_api = {
+    .size = sizeof(cvm_host),
+    .abi_major = CVM_ABI_MAJOR,
+    .abi_minor = CVM_ABI_MINOR,
+    .emit = turn_emit,
+    .settle = turn_settle,
+    .refuse = turn_refuse,
+    .timer = turn_timer,
+    .timer_cancel = turn_timer_cancel,
+    .call = turn_call,
+    .query = turn_query,
+    .context = turn_context,
+    .context_set = turn_context_set,
+    .state_get = turn_state_get,
+    .state_put = turn_state_put,
+    .state_scan = turn_state_scan,
+    .row_put = turn_row_put,
+    .row_del = turn_row_del,
+    .note = turn_note,
+    .end = turn_end,
+    .now_ms = turn_now,
+    .random = turn_random,
+    .settings = turn_settings,
+    .registry = turn_registry,
+    .secret = turn_secret,
+    .match = turn_match,
+    .hmac_sha256 = turn_hmac,
+    .log = turn_log,
+    .note_reply = turn_note_reply,
+    .new_id = turn_new_id,
+};
