@@ -16,7 +16,8 @@ int config_load(const char *home, const char *file, struct config **ret_config, 
 void config_free(struct config *config);
 
 /* A setting by dotted path ("http.port"); the default of the built-in schema where the file has none. Borrowed; NULL
- * where neither has it. */
+ * where neither has it. Names with dots in them are found too ("agents.area.name.concurrency"). LOG_LEVEL of the
+ * environment or .env, where it names a level, stands in for "host.log_level". */
 const json_t *config_get(const struct config *config, const char *path);
 int64_t config_int(const struct config *config, const char *path, int64_t otherwise);
 const char *config_str(const struct config *config, const char *path, const char *otherwise);
@@ -26,10 +27,12 @@ int config_bool(const struct config *config, const char *path, int otherwise);
  * inside it). Gives a new object. */
 json_t *config_component_settings(const struct config *config, const char *component_id, const json_t *defaults);
 
-/* A secret by name: real environment, then .env, then the secrets file. Borrowed; NULL: not set. */
+/* A secret by name: real environment, then .env, then the secrets file; an empty value counts as not set. Borrowed;
+ * NULL: not set. */
 const char *config_secret(const struct config *config, const char *name);
 
-/* Everything, defaults filled in, secrets shown as "set" or "not set" only. Gives a new object. */
+/* Everything, defaults filled in; under "secrets.names" the secrets of .env and the file, each "set" or "not set", never
+ * a value. Gives a new object. */
 json_t *config_show(const struct config *config);
 
 #endif

@@ -1,0 +1,221 @@
+/* The configuration as the host uses it: the built-in defaults, overridden by the file, beside the secrets. Owns how
+ * a setting is found by its path. Read once at start; loop thread. */
+#include "core/config.h"
+#include "core/config_settings.h"
+#include "core/file.h"
+#include "core/schema.h"
+#include "core/secrets.h"
+
+#include <assert.h>
+#include <cvm/cvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONFIG_FILE_MAX_BYTES (1024 * 1024)
+
+struct config {
+    json_t *settings; /* every default, overridden by the file */
+    struct secrets secrets;
+};
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static json_t *defaults_of(const json_t *schema)
+{
+    const char *name;
+    json_t *member, *value = json_object_get(schema, "default"), *object;
+    if (value || !json_object_get(schema, "properties"))
+        return json_deep_copy(value);
+    object = json_object();
+    json_object_foreach(json_object_get(schema, "properties"), name, member)
+    {
+        value = defaults_of(member);
+        if (value)
+            json_object_set_new(object, name, value);
+    }
+    return object;
+}
+
+/* Levels are known in any case; the configuration keeps one spelling. */
+static const char *level_name(const char *name)
+{
+    static const char *const names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
+    for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return names[i];
+    return NULL;
+}
+
+static void set_level(json_t *settings, const char *name)
+{
+    json_t *host = json_object_get(settings, "host");
+    const char *known = level_name(name);
+    if (known && json_is_object(host))
+        json_object_set_new(host, "log_level", json_string(known));
+}
+
+static int check_file(const json_t *schema_doc, json_t *doc, const char *path, char *ret_error, size_t error_size)
+{
+    char text[512];
+    struct schema_error fault;
+    struct schema *schema = NULL;
+    if (config_unknown(schema_doc, doc, text, sizeof text)) {
+        snprintf(ret_error, error_size, "%s: %s", path, text);
+        return CVM_EINVAL;
+    }
+    set_level(doc, json_string_value(json_object_get(json_object_get(doc, "host"), "log_level")));
+    int error = schema_compile(schema_doc, schema_doc, &schema, &fault);
+    assert(!error); /* our own text */
+    error = schema_check_quoting(schema, doc, &fault);
+    if (error)
+        snprintf(ret_error, error_size, "%s: %s%s%s", path, fault.field, *fault.field ? ": " : "", fault.text);
+    schema_free(schema);
+    return error;
+}
+
+static int check_sense(const struct config *c, const char *path, char *ret_error, size_t error_size)
+{
+    int64_t least = config_int(c, "journal.wal_checkpoint_mib", 0), most = config_int(c, "journal.wal_max_mib", 0);
+    if (least < most)
+        return 0;
+    snprintf(ret_error, error_size,
+             "%s: journal.wal_max_mib: must be more than journal.wal_checkpoint_mib (%lld), got %lld", path,
+             (long long)least, (long long)most);
+    return CVM_EINVAL;
+}
+
+/* Fills c->settings from the defaults and the file at `path`; `optional`: it may be absent. */
+static int read_settings(struct config *c, const char *path, bool optional, char *ret_error, size_t error_size)
+{
+    json_t *schema = json_loads(config_settings, 0, NULL), *doc = NULL;
+    assert(schema); /* our own text */
+    c->settings = defaults_of(schema);
+    int error = c->settings ? file_json(path, CONFIG_FILE_MAX_BYTES, false, &doc, ret_error, error_size) : CVM_ENOMEM;
+    if (error == CVM_ENOENT)
+        error = optional ? 0 : CVM_EIO;
+    if (!error && doc)
+        error = check_file(schema, doc, path, ret_error, error_size);
+    if (!error && doc && json_object_update_recursive(c->settings, doc) < 0)
+        error = CVM_ENOMEM;
+    if (!error)
+        error = check_sense(c, path, ret_error, error_size);
+    json_decref(doc);
+    json_decref(schema);
+    return error;
+}
+
+static int read_secrets(struct config *c, const char *home, char *ret_error, size_t error_size)
+{
+    char *path = NULL;
+    const char *file = config_str(c, "secrets.file", NULL);
+    int error = secrets_read_env(&c->secrets, home, ret_error, error_size);
+    if (error || !file)
+        return error;
+    if (asprintf(&path, "%s%s%s", *file == '/' ? "" : home, *file == '/' ? "" : "/", file) < 0)
+        return CVM_ENOMEM;
+    error = secrets_read_file(&c->secrets, path, ret_error, error_size);
+    free(path);
+    return error;
+}
+
+int config_load(const char *home, const char *file, struct config **ret_config, char *ret_error, size_t error_size)
+{
+    char *path = NULL;
+    struct config *c = calloc(1, sizeof *c);
+    int error =
+        c && asprintf(&path, "%s%s", file ? file : home, file ? "" : "/config/cvmhost.json") >= 0 ? 0 : CVM_ENOMEM;
+    if (!error)
+        error = read_settings(c, path, !file, ret_error, error_size);
+    if (!error)
+        error = read_secrets(c, home, ret_error, error_size);
+    if (!error) /* a variable that happens to be set to something else is not ours */
+        set_level(c->settings, secrets_get(&c->secrets, "LOG_LEVEL"));
+    free(path);
+    if (error) {
+        if (error == CVM_ENOMEM)
+            snprintf(ret_error, error_size, "the configuration: out of memory");
+        config_free(c);
+        return error == CVM_EINVAL ? CVM_EINVAL : CVM_EIO;
+    }
+    *ret_config = c;
+    return 0;
+}
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    secrets_fini(&config->secrets);
+    json_decref(config->settings);
+    free(config);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------------------------- */
+
+/* Names may contain dots (component ids do), so the longest member that fits is tried first. */
+static const json_t *find(const json_t *in, const char *path)
+{
+    char name[256];
+    size_t len = strlen(path);
+    if (len >= sizeof name)
+        return NULL;
+    memcpy(name, path, len + 1);
+    for (;;) {
+        const json_t *member = json_object_get(in, name);
+        const json_t *found = member && path[len] ? find(member, path + len + 1) : member;
+        if (found)
+            return found;
+        char *dot = strrchr(name, '.');
+        if (!dot)
+            return NULL;
+        *dot = 0;
+        len = (size_t)(dot - name);
+    }
+}
+
+const json_t *config_get(const struct config *config, const char *path)
+{
+    return find(config->settings, path);
+}
+
+int64_t config_int(const struct config *config, const char *path, int64_t otherwise)
+{
+    const json_t *value = config_get(config, path);
+    return json_is_number(value) ? (int64_t)json_number_value(value) : otherwise;
+}
+
+const char *config_str(const struct config *config, const char *path, const char *otherwise)
+{
+    const json_t *value = config_get(config, path);
+    return json_is_string(value) ? json_string_value(value) : otherwise;
+}
+
+int config_bool(const struct config *config, const char *path, int otherwise)
+{
+    const json_t *value = config_get(config, path);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+json_t *config_component_settings(const struct config *config, const char *component_id, const json_t *defaults)
+{
+    const json_t *agent = json_object_get(json_object_get(config->settings, "agents"), component_id);
+    json_t *settings = json_is_object(defaults) ? json_deep_copy(defaults) : json_object();
+    json_t *own = json_deep_copy(json_object_get(agent, "settings"));
+    if (own)
+        json_object_update_recursive(settings, own);
+    json_decref(own);
+    return settings;
+}
+
+const char *config_secret(const struct config *config, const char *name)
+{
+    return secrets_get(&config->secrets, name);
+}
+
+json_t *config_show(const struct config *config)
+{
+    json_t *shown = json_deep_copy(config->settings);
+    json_t *secrets = json_object_get(shown, "secrets");
+    json_object_set_new(secrets, "names", secrets_names(&config->secrets));
+    return shown;
+}
