@@ -547,6 +547,11 @@ int control_open(const struct control_options *options, struct control **ret_con
     return 0;
 }
 
+size_t control_connections(const struct control *control)
+{
+    return control->n_connections;
+}
+
 void control_close(struct control *control, void (*closed)(void *), void *arg)
 {
     if (!control) {

@@ -39,6 +39,8 @@ struct control_options {
 /* Starts to listen. Returns 0 or a negative error. */
 int control_open(const struct control_options *options, struct control **ret_control);
 
+size_t control_connections(const struct control *control);
+
 /* Stops listening, cuts all connections off (calls already taken go on) and calls `closed` (may be NULL) from the loop
  * when nothing of it is left. Accepts NULL: `closed` is then called at once. */
 void control_close(struct control *control, void (*closed)(void *), void *arg);

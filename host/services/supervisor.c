@@ -23,8 +23,7 @@
 
 #include <fcntl.h>
 
-#define RESTARTS_KEPT 64 /* the most a budget can count */
-#define CALM_MS 10000    /* a host that served so long has no series of crashes behind it */
+#define CALM_MS 10000 /* a host that served so long has no series of crashes behind it */
 #define FIRST_DELAY_MS 100
 
 struct supervisor {
@@ -32,11 +31,11 @@ struct supervisor {
     int signal_fd;
     int pid_fd;
     pid_t pid;
-    int64_t serving_since;           /* 0: not yet */
-    int64_t stop_by;                 /* 0: not stopping */
-    int64_t start_at;                /* 0: no restart planned */
-    int in_series;                   /* crashes since the last calm time */
-    int64_t restarts[RESTARTS_KEPT]; /* when, a ring */
+    int64_t serving_since; /* 0: not yet */
+    int64_t stop_by;       /* 0: not stopping */
+    int64_t start_at;      /* 0: no restart planned */
+    int in_series;         /* crashes since the last calm time */
+    int64_t window_began;  /* restarts are counted from here */
     int n_restarts;
     int ever_served;
 };
@@ -203,12 +202,13 @@ static int start_host(struct supervisor *s)
 static int budget_take(struct supervisor *s)
 {
     int64_t now = now_ms();
-    int recent = 0, max = s->options->restarts_max < RESTARTS_KEPT ? s->options->restarts_max : RESTARTS_KEPT;
-    for (int i = 0; i < RESTARTS_KEPT && i < s->n_restarts; i++)
-        recent += now - s->restarts[i] < s->options->window_ms;
-    if (recent >= max)
+    if (s->n_restarts == 0 || now - s->window_began >= s->options->window_ms) {
+        s->window_began = now;
+        s->n_restarts = 0;
+    }
+    if (s->n_restarts >= s->options->restarts_max)
         return 0;
-    s->restarts[s->n_restarts++ % RESTARTS_KEPT] = now;
+    s->n_restarts++;
     return 1;
 }
 
@@ -256,11 +256,11 @@ static int host_ended(struct supervisor *s)
     char how[96];
     how_text(wait_status, 0, how, sizeof how);
     if (!budget_take(s)) {
-        log_error(
-            "supervisor",
-            "the host died (%s) and is not started again: %d restarts in %lld s are too many (supervisor.restarts, "
-            "supervisor.window_s); see logs/crash.log, remove the plugin named above, then start it",
-            how, s->options->restarts_max, (long long)(s->options->window_ms / 1000));
+        log_error("supervisor",
+                  "the host died (%s) and is not started again: more than %d restarts in %lld s are too many "
+                  "(supervisor.restarts_max, supervisor.restart_window_s); logs/crash.log tells where it died. Remove "
+                  "the plugin named there, then start it",
+                  how, s->options->restarts_max, (long long)(s->options->window_ms / 1000));
         return 1;
     }
     int64_t delay = supervisor_delay_ms(s->in_series++, s->options->delay_max_ms);

@@ -305,7 +305,7 @@ END_TEST
 START_TEST(gives_up_after_too_many_crashes)
 {
     struct flow *f = home();
-    flow_config(f, "supervisor.restarts", json_integer(2));
+    flow_config(f, "supervisor.restarts_max", json_integer(2));
     flow_start(f);
     for (int i = 0; i < 2; i++) {
         flow_kill(f, SIGKILL);
