@@ -1,0 +1,72 @@
+# What the demo's scripts share: words on the screen, waiting, looking at processes without any tool but a shell.
+if [ -t 1 ]; then
+    bold=$(printf '\033[1m') dim=$(printf '\033[2m') red=$(printf '\033[31m') green=$(printf '\033[32m') off=$(printf '\033[0m')
+else
+    bold='' dim='' red='' green='' off=''
+fi
+
+die() { printf '%s\n' "${red}$*${off}" >&2; exit 1; }
+
+# A heading, and why the reader should care.
+chapter() { printf '\n%s\n%s\n' "${bold}$1${off}" "$2"; }
+
+# Runs a command of the host as a reader would type it, and shows both. Its output is in $out, its status in $status.
+run()
+{
+    printf '%s\n' "${dim}\$ cvmhost $*${off}"
+    out=$("$cvmhost" "$@" --home "$home" 2>&1)
+    status=$?
+    [ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/  /'
+}
+
+# The same, silently; json in $out.
+ask() { out=$("$cvmhost" "$@" --home "$home" --output json 2>"$logs/demo-error.log"); status=$?; }
+
+# claim SENTENCE COMMAND...: the demo ends at the first claim that does not hold.
+claim()
+{
+    sentence=$1
+    shift
+    "$@" || die "NOT TRUE: $sentence
+($*)
+Logs: $logs/host.log, $home/logs/"
+    printf '%s\n' "${green}  true: $sentence${off}"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for()
+{
+    tries=$(($1 * 20))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.05
+    done
+}
+
+# Whether something listens on a TCP port of this machine.
+listens() { grep -qiE "^ *[0-9]+: [0-9A-F]+:$(printf '%04X' "$1") [0-9A-F:]+ 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
+
+# The first port from $1 upwards that nobody listens on.
+free_port()
+{
+    p=$1
+    while listens "$p"; do p=$((p + 1)); done
+    echo "$p"
+}
+
+# The child processes of $1.
+children_of()
+{
+    for stat in /proc/[0-9]*/stat; do
+        read -r line <"$stat" 2>/dev/null || continue
+        rest=${line##*) }
+        # state, then the parent
+        set -- "$1" $rest
+        [ "$3" = "$1" ] && basename "$(dirname "$stat")"
+    done
+}
+
+# field NAME: the value of a string or number member in the JSON text on stdin, the first there is.
+field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
