@@ -1,0 +1,86 @@
+/* What the files of the plugin `airtime` share: the rules of the trade, an order read and checked against them, the
+ * bodies it is turned into. Loop thread. */
+#ifndef SERVICE_AIRTIME_H
+#define SERVICE_AIRTIME_H
+
+#include "../common/phone.h"
+#include "../common/words.h"
+#include <cvm/json.h>
+#include <cvm/money.h>
+
+#define AIRTIME_SELF "service.airtime_sales"
+#define AIRTIME_ALIAS "AirtimeSalesAgent"
+#define AIRTIME_TRANSACTION "service.transaction"
+#define AIRTIME_NETWORK_SIZE 21
+#define AIRTIME_TEXT_SIZE 512
+
+/* ---- order.c: pure ---- */
+
+/* Read from the settings of the component; borrows them. */
+struct airtime_rules {
+    const json_t *networks, *aliases, *prefixes; /* array of codes; alias -> code; code -> array of prefixes */
+    int64_t min_kobo, max_kobo, bulk_from_kobo, fee_kobo;
+    int64_t bulk_basis_points; /* 500 is 5 % */
+    int64_t credit_timeout_s, refund_window_hours;
+    bool strict_ranges;
+};
+
+struct airtime_order {
+    char network[AIRTIME_NETWORK_SIZE];
+    char phone[PHONE_SIZE]; /* E.164 */
+    int64_t amount_kobo;    /* face value: what the recipient gets */
+    int64_t discount_kobo;
+    int64_t final_kobo; /* what the customer pays, with the fee */
+    bool bulk;
+    char prefix_network[AIRTIME_NETWORK_SIZE]; /* whose prefix the number has; "" for an unlisted one */
+    bool range_unusual;
+};
+
+/* Why an order is not accepted; `rule` is for the record. */
+struct airtime_failure {
+    const char *rule;
+    char error[AIRTIME_TEXT_SIZE], recommendation[AIRTIME_TEXT_SIZE];
+};
+
+void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules);
+/* The code of a network by any accepted name. CVM_ENOENT: not supported. */
+CVM_MUST_USE int airtime_network(const struct airtime_rules *rules, const char *name,
+                                 char ret_code[AIRTIME_NETWORK_SIZE]);
+/* Whose prefix the number has, the longest one counting; "" in ret_code for none. */
+void airtime_prefix(const struct airtime_rules *rules, const char *e164, char ret_code[AIRTIME_NETWORK_SIZE]);
+int64_t airtime_discount(const struct airtime_rules *rules, int64_t amount_kobo);
+/* Checks network, phone, smallest and largest amount, in this order. CVM_EREFUSED: *ret_failure says why; ret_order is
+ * then untouched. */
+CVM_MUST_USE int airtime_check(const struct airtime_rules *rules, const char *network, const char *phone,
+                               const json_t *amount, struct airtime_order *ret_order,
+                               struct airtime_failure *ret_failure);
+/* "MTN, AIRTEL, GLO, 9MOBILE" */
+const char *airtime_networks_text(const struct airtime_rules *rules, char *buf, size_t size);
+/* "₦1,000" or "₦1,000.50", for sentences about limits. */
+const char *airtime_naira(int64_t kobo, char buf[40]);
+
+json_t *airtime_failure_body(const char *error, const char *recommendation);
+/* The request `purchase` without the payer. Gives. */
+json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct airtime_order *order);
+/* The answer to process_purchase for a reply of `purchase`; *ret_outcome is what to send it with. Gives. */
+json_t *airtime_sold_body(const cvm_msg *reply, enum cvm_outcome *ret_outcome);
+
+/* ---- sell.c: operations ---- */
+
+int airtime_process_purchase(cvm_turn *t, const cvm_msg *m);
+int airtime_purchased(cvm_turn *t, const cvm_msg *m); /* "purchase.reply" */
+int airtime_deliver(cvm_turn *t, const cvm_msg *m);
+int airtime_vended(cvm_turn *t, const cvm_msg *m); /* "vend.reply" */
+int airtime_check_delivery(cvm_turn *t, const cvm_msg *m);
+int airtime_verified(cvm_turn *t, const cvm_msg *m); /* "verify.reply" */
+int airtime_get_pricing(cvm_turn *t, const cvm_msg *m);
+int airtime_check_balance(cvm_turn *t, const cvm_msg *m);
+int airtime_balance(cvm_turn *t, const cvm_msg *m); /* "balance.reply" */
+
+/* ---- converse.c, facts.c ---- */
+
+int airtime_handle(cvm_turn *t, const cvm_msg *m);
+/* Answers what the customer asks from what is known here. Returns how many topics were found; 0: *ret_text is "". */
+size_t airtime_facts(const struct airtime_rules *rules, const char *question, char *ret_text, size_t size);
+
+#endif

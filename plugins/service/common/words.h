@@ -1,0 +1,38 @@
+/* Whole-word search in what a customer wrote. Pure; owns nothing; any thread. */
+#ifndef SERVICE_COMMON_WORDS_H
+#define SERVICE_COMMON_WORDS_H
+
+#include <ctype.h>
+#include <cvm/cvm.h>
+
+static inline bool words__inside(unsigned char c)
+{
+    return isalnum(c) || c >= 0x80;
+}
+
+/* Whether `phrase` (lower case) stands in `text` as whole words, without regard to case. */
+static inline bool words_have(const char *text, const char *phrase)
+{
+    size_t n = strlen(phrase);
+    for (const char *p = text; n && *p; p++) {
+        if (p != text && words__inside((unsigned char)p[-1]))
+            continue;
+        size_t i = 0;
+        while (i < n && p[i] && tolower((unsigned char)p[i]) == (unsigned char)phrase[i])
+            i++;
+        if (i == n && !words__inside((unsigned char)p[n]))
+            return true;
+    }
+    return false;
+}
+
+/* Whether any of the NULL-terminated phrases stands in `text`. */
+static inline bool words_have_any(const char *text, const char *const *phrases)
+{
+    for (; *phrases; phrases++)
+        if (words_have(text, *phrases))
+            return true;
+    return false;
+}
+
+#endif

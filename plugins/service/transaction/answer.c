@@ -1,0 +1,208 @@
+/* Bodies and texts for those who asked: sellers get figures in kobo, a conversation gets words. Owns the advice for
+ * each error code. Changes no money. Loop thread. */
+#include "transaction.h"
+
+#define TEXT_MAX 1024
+
+/* clang-format off */
+static const struct {
+    const char *code, *advice; /* "%s" stands for the transaction id */
+} advices[] = {
+    { "INSUFFICIENT_BALANCE", "Our own balance with the provider is low for the moment; orders will go through again shortly." },
+    { "INVALID_PHONE", "Check that the number is right and active, then try again." },
+    { "TIMEOUT", "The network is slow and it may still go through. Please do not repeat it; check the status in 5 minutes." },
+    { "DUPLICATE", "It was already processed. Check the balance before you try again." },
+    { "NETWORK_ERROR", "The provider has trouble at the moment. Try again in 10 minutes." },
+    { "CONNECTION_ERROR", "You were not charged or the charge is returned. Try again later and keep the reference %s." },
+    { "UNKNOWN", "You were not charged or the charge is returned. Try again later and keep the reference %s." },
+    { "INSUFFICIENT_FUNDS", "Add money to the wallet or choose a smaller amount, then try again." },
+    { "UNKNOWN_CUSTOMER", "Open a wallet for this customer or phone number first." },
+    { "LIMIT", "Choose a smaller amount." },
+    { "TWO_FACTOR", "A colleague can confirm and complete this purchase with you." },
+    { "VELOCITY", "For your safety a colleague will look at it. Try again in a minute or ask for a colleague." },
+    { "DUPLICATE_KEY", "Use a new idempotency key for a new purchase." },
+    { "ORDER", "Check the order and try again." },
+};
+/* clang-format on */
+
+void answer_advice(const char *code, const char *transaction_id, char *ret_text, size_t size)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
+        if (strcmp(advices[i].code, code) != 0)
+            continue;
+        const char *mark = strstr(advices[i].advice, "%s");
+        if (mark)
+            snprintf(ret_text, size, "%.*s%s%s", (int)(mark - advices[i].advice), advices[i].advice, transaction_id,
+                     mark + 2);
+        else
+            snprintf(ret_text, size, "%s", advices[i].advice);
+        return;
+    }
+    snprintf(ret_text, size, "Contact support with the transaction reference %s.", transaction_id);
+}
+
+static const char *const echoed[] = {"service_type",  "network_or_disco",    "recipient",  "amount_kobo",
+                                     "discount_kobo", "service_charge_kobo", "total_kobo", "summary",
+                                     "destination",   "context_path",        "delivery",   "remark"};
+
+static void echo(json_t *body, const json_t *from)
+{
+    for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++) {
+        const json_t *v = json_object_get(from, echoed[i]);
+        if (v)
+            json_object_set_new(body, echoed[i], cvm_json_share(v));
+    }
+}
+
+static void add_failure(json_t *body, const char *code, const char *message, const char *recommendation,
+                        const char *transaction_id)
+{
+    char advice[TEXT_MAX];
+    if (!*recommendation) {
+        answer_advice(code, transaction_id, advice, sizeof advice);
+        recommendation = advice;
+    }
+    json_object_set_new(body, "error_code", json_string(code));
+    json_object_set_new(body, "message", json_string(message));
+    json_object_set_new(body, "recommendation", json_string(recommendation));
+}
+
+json_t *answer_refusal(const json_t *order_body, const char *rule, const char *message, bool handoff)
+{
+    json_t *body = json_pack("{s:s, s:b}", "rule", rule, "handoff", handoff);
+    if (!body)
+        return NULL;
+    echo(body, order_body);
+    add_failure(body, rule, message, "", "");
+    return body;
+}
+
+json_t *answer_body(const json_t *record, bool replayed, enum cvm_outcome *ret_outcome)
+{
+    enum txn_state state = record_state(record);
+    const char *id = record_str(record, "transaction_id");
+    json_t *body =
+        json_pack("{s:s, s:s, s:b}", "transaction_id", id, "status", txn_status(state), "replayed", replayed);
+    if (!body)
+        return NULL;
+    echo(body, record);
+    if (state == TXN_SUCCESS) {
+        json_object_set_new(body, "reference", json_string(record_str(record, "reference")));
+        const json_t *delivered = json_object_get(record, "delivered");
+        if (delivered)
+            json_object_set_new(body, "delivered", cvm_json_share(delivered));
+        *ret_outcome = CVM_REPLIED;
+    } else if (state == TXN_REFUNDED) {
+        add_failure(body, record_str(record, "error_code"), record_str(record, "message"),
+                    record_str(record, "recommendation"), id);
+        if (*record_str(record, "rule"))
+            json_object_set_new(body, "rule", json_string(record_str(record, "rule")));
+        *ret_outcome = CVM_REFUSED;
+    } else {
+        add_failure(body, "TIMEOUT", "The network has not confirmed the purchase yet.", "", id);
+        *ret_outcome = CVM_UNKNOWN;
+    }
+    return body;
+}
+
+/* ---- a conversation ---- */
+
+static void naira(const json_t *body, const char *key, char buf[40])
+{
+    memcpy(buf, "\xe2\x82\xa6", 3); /* the naira sign */
+    cvm_money_text(cvm_json_int(body, key, 0), buf + 3, 37);
+}
+
+static void say(enum cvm_outcome outcome, const json_t *body, char *text, size_t size)
+{
+    const char *summary = cvm_json_str(body, "summary", "The purchase");
+    const char *destination = cvm_json_str(body, "destination", "you");
+    const char *remark = cvm_json_str(body, "remark", "");
+    const char *id = cvm_json_str(body, "transaction_id", "");
+    const char *message = cvm_json_str(body, "message", ""), *advice = cvm_json_str(body, "recommendation", "");
+    char total[40];
+    naira(body, "total_kobo", total);
+    if (outcome == CVM_REPLIED) {
+        const char *more = cvm_json_str(json_object_get(body, "delivered"), "text", "");
+        bool less = cvm_json_int(body, "discount_kobo", 0) > 0;
+        snprintf(text, size, "Done: %s went to %s.%s%s%s%s%s%s%s Reference %s.", summary, destination, *more ? " " : "",
+                 more, less ? " With the bulk discount you paid " : "", less ? total : "", less ? "." : "",
+                 *remark ? " " : "", remark, cvm_json_str(body, "reference", id));
+    } else if (outcome == CVM_UNKNOWN) {
+        snprintf(text, size,
+                 "%s for %s is not confirmed yet. %s If it is not delivered, %s comes back to your wallet. "
+                 "Reference %s.",
+                 summary, destination, advice, total, id);
+    } else if (*id) {
+        bool stop = *message && strchr(".!?", message[strlen(message) - 1]);
+        snprintf(text, size, "%s for %s failed: %s%s %s was returned to your wallet. %s Reference %s.", summary,
+                 destination, message, stop ? "" : ".", total, advice, id);
+    } else {
+        snprintf(text, size, "%s %s", message, advice);
+    }
+}
+
+static const char *const outcomes[] = {[CVM_REPLIED] = "SUCCESS", [CVM_REFUSED] = "FAILED", [CVM_UNKNOWN] = "PENDING"};
+
+static int set_context(cvm_turn *t, enum cvm_outcome outcome, const json_t *body, int64_t session_failures)
+{
+    const char *id = cvm_json_str(body, "transaction_id", ""), *domain = cvm_json_str(body, "context_path", "");
+    if (*id) {
+        CVM_TRY(cvm_context_set(t, "/transaction_id", json_string(id)));
+        CVM_TRY(cvm_context_set(t, "/transaction_status", json_string(cvm_json_str(body, "status", ""))));
+    }
+    const char *reference = cvm_json_str(body, "reference", id);
+    if (*domain && *reference) {
+        char path[CVM_NAME_MAX + 32];
+        snprintf(path, sizeof path, "%s/transaction_reference", domain);
+        CVM_TRY(cvm_context_set(t, path, json_string(reference)));
+    }
+    if (outcome != CVM_REFUSED || cvm_json_bool(body, "replayed", false))
+        return CVM_OK;
+    int64_t n = cvm_json_int(cvm_context(t), "transaction_failure_count", 0) + 1;
+    return cvm_context_set(t, "/transaction_failure_count", json_integer(session_failures > n ? session_failures : n));
+}
+
+/* The step's answer to the conversation engine. Borrows body; gives. */
+static json_t *step_body(enum cvm_outcome outcome, json_t *body)
+{
+    char text[TEXT_MAX * 2];
+    say(outcome, body, text, sizeof text);
+    return json_pack("{s:s%, s:{s:s, s:O}, s:s, s:b}", "content", text, strnlen(text, sizeof text), "structured_data",
+                     "outcome", outcomes[outcome], "transaction", body, "next", "service.qa", "end", 0);
+}
+
+int answer_asker(cvm_turn *t, enum asker_kind kind, cvm_id request, enum cvm_outcome outcome, json_t *body,
+                 int64_t session_failures)
+{
+    int e;
+    if (!body)
+        return CVM_ENOMEM;
+    if (kind == ASKER_PURCHASE) {
+        e = cvm_settle(t, request, outcome, body, NULL);
+    } else {
+        e = set_context(t, outcome, body, session_failures);
+        json_t *step = e < 0 ? NULL : step_body(outcome, body);
+        json_decref(body);
+        if (e < 0)
+            return e;
+        e = cvm_settle(t, request, CVM_REPLIED, step, NULL);
+    }
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+int answer_waiters(cvm_turn *t, json_t *record, int64_t session_failures)
+{
+    json_t *waiters = json_incref(json_object_get(record, "waiters"));
+    json_object_del(record, "waiters");
+    int e = CVM_OK;
+    for (size_t i = 0; i < json_array_size(waiters) && e >= 0; i++) {
+        const json_t *w = json_array_get(waiters, i);
+        enum cvm_outcome outcome = CVM_UNKNOWN;
+        json_t *body = answer_body(record, cvm_json_bool(w, "replayed", false), &outcome);
+        e = answer_asker(t, (enum asker_kind)cvm_json_int(w, "kind", ASKER_PURCHASE),
+                         id_from_text(cvm_json_str(w, "request", "")), outcome, body, session_failures);
+    }
+    json_decref(waiters);
+    return e;
+}

@@ -1,0 +1,269 @@
+/* The start of a purchase: who sells, who pays, which rule forbids it, whether the same key came before; then the money
+ * is held and the seller asked to deliver, in one turn. What follows is in saga.c. Loop thread. */
+#include "transaction.h"
+
+struct sums {
+    int64_t amount, discount, charge, total;
+};
+
+static int64_t setting_kobo(cvm_turn *t, const char *name, int64_t otherwise)
+{
+    int64_t kobo;
+    return cvm_money_from_json(json_object_get(cvm_settings(t), name), &kobo) < 0 ? otherwise : kobo;
+}
+
+int64_t saga_setting_ms(cvm_turn *t, const char *name, int64_t otherwise)
+{
+    int64_t ms = cvm_json_int(cvm_settings(t), name, otherwise);
+    return ms > 0 ? ms : otherwise;
+}
+
+const char *saga_seller(cvm_turn *t, const char *id_or_alias)
+{
+    const json_t *components = cvm_registry(t, "components");
+    for (size_t i = 0; i < json_array_size(components); i++) {
+        const json_t *c = json_array_get(components, i), *roles = json_object_get(c, "roles");
+        if (strcmp(cvm_json_str(c, "id", ""), id_or_alias) != 0 &&
+            strcmp(cvm_json_str(c, "alias", ""), id_or_alias) != 0)
+            continue;
+        for (size_t r = 0; r < json_array_size(roles); r++) {
+            const char *role = json_string_value(json_array_get(roles, r));
+            if (role && strcmp(role, "desk.seller") == 0)
+                return cvm_json_str(c, "id", NULL);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the start of a purchase ---- */
+
+static bool kobo_member(const json_t *body, const char *key, int64_t *ret_kobo)
+{
+    *ret_kobo = cvm_json_int(body, key, 0);
+    return *ret_kobo >= 0 && *ret_kobo <= CVM_MONEY_MAX_MINOR;
+}
+
+static const char *order_check(const struct order *o, struct sums *ret_sums)
+{
+    struct sums s;
+    if (!json_is_object(json_object_get(o->body, "delivery")))
+        return "The order does not say what is to be delivered.";
+    if (!*cvm_json_str(o->body, "service_type", ""))
+        return "The order names no service.";
+    if (strlen(o->idempotency_key) > TXN_IDEMPOTENCY_MAX)
+        return "The idempotency key is longer than 128 bytes.";
+    if (!kobo_member(o->body, "amount_kobo", &s.amount) || !kobo_member(o->body, "discount_kobo", &s.discount) ||
+        !kobo_member(o->body, "service_charge_kobo", &s.charge) || s.amount == 0 || s.discount > s.amount)
+        return "The order's sums do not make sense.";
+    s.total = s.amount - s.discount + s.charge;
+    if (s.total <= 0)
+        return "The order's sums do not make sense.";
+    *ret_sums = s;
+    return NULL;
+}
+
+static int begin_refused(cvm_turn *t, const cvm_msg *m, const struct order *o, json_t *account, const char *rule,
+                         const char *message, bool handoff)
+{
+    int64_t failures = 0;
+    if (account) {
+        failures = account_count_failure(account, m->session_id);
+        CVM_TRY(account_save(t, json_incref(account)));
+    }
+    CVM_TRY(cvm_note(t, "rule",
+                     json_pack("{s:s, s:s, s:s, s:b}", "rule", rule, "because", message, "service_type",
+                               cvm_json_str(o->body, "service_type", ""), "handoff", handoff)));
+    return answer_asker(t, o->asker, m->id, CVM_REFUSED, answer_refusal(o->body, rule, message, handoff), failures);
+}
+
+static const char *const compared[] = {"service_type", "network_or_disco",    "recipient",    "amount_kobo",
+                                       "delivery",     "service_charge_kobo", "discount_kobo"};
+
+static bool same_order(const json_t *record, const struct order *o)
+{
+    if (strcmp(record_str(record, "seller"), o->seller) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof compared / sizeof compared[0]; i++) {
+        const json_t *a = json_object_get(record, compared[i]), *b = json_object_get(o->body, compared[i]);
+        if (json_is_integer(a) && !b ? json_integer_value(a) != 0 : (a || b) && !json_equal(a, b))
+            return false;
+    }
+    return true;
+}
+
+static int add_waiter(json_t *record, const cvm_msg *m, enum asker_kind kind, bool replayed)
+{
+    char id[33];
+    id_to_text(m->id, id);
+    json_t *waiters = json_copy(json_object_get(record, "waiters"));
+    if (!waiters)
+        waiters = json_array();
+    int e = json_array_append_new(waiters,
+                                  json_pack("{s:s, s:i, s:b}", "request", id, "kind", (int)kind, "replayed", replayed));
+    return json_object_set_new(record, "waiters", waiters) || e ? CVM_ENOMEM : CVM_OK;
+}
+
+/* The same key came again: the first result counts, and while there is none this asker waits for it too. */
+static int begin_again(cvm_turn *t, const cvm_msg *m, const struct order *o, json_t *record)
+{
+    if (!same_order(record, o))
+        return begin_refused(t, m, o, NULL, "DUPLICATE_KEY", "This idempotency key was used for another purchase.",
+                             false);
+    CVM_TRY(cvm_note(t, "decision",
+                     json_pack("{s:s, s:s, s:s}", "chose", "first result", "because", "idempotency key seen before",
+                               "transaction_id", record_str(record, "transaction_id"))));
+    const json_t *waiters = json_object_get(record, "waiters");
+    if (waiters && json_array_size(waiters) < TXN_WAITERS_MAX) {
+        CVM_TRY(add_waiter(record, m, o->asker, true));
+        CVM_TRY(record_save(t, json_incref(record)));
+        return CVM_PENDING;
+    }
+    enum cvm_outcome outcome = CVM_UNKNOWN;
+    json_t *body = answer_body(record, true, &outcome);
+    return answer_asker(t, o->asker, m->id, outcome, body, 0);
+}
+
+/* The rule that forbids the purchase, with its text; NULL if none does. Counts the attempt for the pace rule. */
+static const char *rule_against(cvm_turn *t, const json_t *account, const struct sums *s, char *text, size_t size)
+{
+    char limit[32], have[32];
+    struct figures f;
+    account_figures(account, &f);
+    int64_t most = setting_kobo(t, "max_total", 50000000), two_factor = setting_kobo(t, "two_factor_above", 5000000);
+    if (s->total > most) {
+        snprintf(text, size, "The largest purchase is \xe2\x82\xa6%s.", cvm_money_text(most, limit, sizeof limit));
+        return "LIMIT";
+    }
+    if (s->total > two_factor) {
+        snprintf(text, size, "A purchase above \xe2\x82\xa6%s needs a second confirmation.",
+                 cvm_money_text(two_factor, limit, sizeof limit));
+        return "TWO_FACTOR";
+    }
+    if (f.balance < s->total) {
+        snprintf(text, size, "The wallet holds \xe2\x82\xa6%s; the purchase costs \xe2\x82\xa6%s.",
+                 cvm_money_text(f.balance, have, sizeof have), cvm_money_text(s->total, limit, sizeof limit));
+        return "INSUFFICIENT_FUNDS";
+    }
+    return NULL;
+}
+
+static json_t *record_new(const cvm_msg *m, const struct order *o, const struct sums *s, const char *id,
+                          const char *customer_id, int64_t now, int64_t credit_ms)
+{
+    json_t *r =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "transaction_id", id,
+                  "state", txn_state_name(TXN_RECEIVED), "seller", o->seller, "customer_id", customer_id, "enquiry_id",
+                  m->enquiry_id, "session_id", m->session_id, "conversation", m->conversation, "amount_kobo",
+                  (json_int_t)s->amount, "discount_kobo", (json_int_t)s->discount, "service_charge_kobo",
+                  (json_int_t)s->charge, "total_kobo", (json_int_t)s->total, "initiated_ms", (json_int_t)now,
+                  "deadline_ms", (json_int_t)(now + credit_ms), "idempotency_key", o->idempotency_key);
+    static const char *const kept[] = {"service_type", "network_or_disco", "recipient", "delivery",
+                                       "summary",      "destination",      "remark",    "context_path"};
+    for (size_t i = 0; r && i < sizeof kept / sizeof kept[0]; i++) {
+        const json_t *v = json_object_get(o->body, kept[i]);
+        if (v)
+            json_object_set_new(r, kept[i], cvm_json_share(v));
+    }
+    return r;
+}
+
+int saga_arm(cvm_turn *t, json_t *record, const char *type, int64_t delay_ms)
+{
+    cvm_id timer;
+    char text[33];
+    CVM_TRY(cvm_timer(t, type, delay_ms, NULL, record_cookie(record_str(record, "transaction_id")), &timer));
+    id_to_text(timer, text);
+    return json_object_set_new(record, "timer", json_string(text)) ? CVM_ENOMEM : CVM_OK;
+}
+
+static int hold_and_deliver(cvm_turn *t, const cvm_msg *m, const struct order *o, const struct sums *s, json_t *account,
+                            json_t *record)
+{
+    const char *id = record_str(record, "transaction_id");
+    int64_t credit_ms = record_int(record, "deadline_ms") - record_int(record, "initiated_ms");
+    int64_t answer_ms = saga_setting_ms(t, "answer_within_ms", 32000);
+    CVM_TRY(account_book(t, m, account, ENTRY_HOLD, s->total, id));
+    CVM_TRY(account_save(t, json_incref(account)));
+    record_move(record, TXN_HELD);
+    CVM_TRY(record_row(t, record));
+    if (*o->idempotency_key)
+        CVM_TRY(record_remember_key(t, record_str(record, "customer_id"), o->idempotency_key, id));
+    CVM_TRY(add_waiter(record, m, o->asker, false));
+    CVM_TRY(saga_arm(t, record, "answer_due", answer_ms < credit_ms ? answer_ms : credit_ms));
+    /* The seller is told the deadline, after which nothing may be vended; the request itself lives longer, so that the
+     * answer of a slow delivery still finds its way here. */
+    CVM_TRY(cvm_request(t, o->seller, "deliver",
+                        json_pack("{s:s, s:I, s:O}", "transaction_id", id, "deadline_ms",
+                                  (json_int_t)record_int(record, "deadline_ms"), "delivery",
+                                  json_object_get(o->body, "delivery")),
+                        &(cvm_request_opts){.on_behalf = record_cookie(id),
+                                            .timeout_ms = credit_ms + saga_setting_ms(t, "late_watch_s", 900) * 1000}));
+    record_move(record, TXN_DELIVERING);
+    CVM_TRY(cvm_note(t, "decision",
+                     json_pack("{s:s, s:s, s:I, s:s}", "chose", "hold and deliver", "transaction_id", id, "total_kobo",
+                               (json_int_t)s->total, "seller", o->seller)));
+    return record_save(t, json_incref(record));
+}
+
+static int begin_new(cvm_turn *t, const cvm_msg *m, const struct order *o, const struct sums *s, json_t *account)
+{
+    char text[200], id[CVM_SHORT_ID_SIZE];
+    int64_t now = cvm_now_ms(t), pace = cvm_json_int(cvm_settings(t), "max_per_minute", 5);
+    const char *customer_id = cvm_json_str(account, "customer_id", "");
+    const char *rule = rule_against(t, account, s, text, sizeof text);
+    if (rule)
+        return begin_refused(t, m, o, account, rule, text, strcmp(rule, "TWO_FACTOR") == 0);
+    if (account_too_fast(account, now, pace)) {
+        if (cvm_json_int(account, "flagged_ms", 0) <= now - 60000) { /* one flag a minute says enough */
+            CVM_TRY(flag_row(t, m, "VELOCITY", customer_id, "", "more transactions in a minute than allowed"));
+            json_object_set_new(account, "flagged_ms", json_integer(now));
+        }
+        return begin_refused(t, m, o, account, "VELOCITY", "There were more purchases in a minute than we allow.",
+                             true);
+    }
+    CVM_TRY(cvm_new_id(t, "TXN", id));
+    int64_t credit_ms = cvm_json_int(o->body, "credit_timeout_s", 0) * 1000;
+    if (credit_ms <= 0)
+        credit_ms = saga_setting_ms(t, "credit_timeout_s", 300) * 1000;
+    json_t *record = record_new(m, o, s, id, customer_id, now, credit_ms);
+    if (!record)
+        return CVM_ENOMEM;
+    int e = hold_and_deliver(t, m, o, s, account, record);
+    json_decref(record);
+    return e < 0 ? e : CVM_PENDING;
+}
+
+int saga_begin(cvm_turn *t, const cvm_msg *m, const struct order *o)
+{
+    struct sums s;
+    json_t *account = NULL, *record = NULL;
+    const char *bad = order_check(o, &s);
+    if (bad)
+        return begin_refused(t, m, o, NULL, "ORDER", bad, false);
+    int e = account_find(t, cvm_json_str(o->body, "customer_id", ""), cvm_json_str(o->body, "phone", ""), &account);
+    if (e == CVM_ENOENT)
+        return begin_refused(t, m, o, NULL, "UNKNOWN_CUSTOMER", "There is no wallet for this customer.", false);
+    if (e < 0)
+        return e;
+    if (*o->idempotency_key)
+        e = record_of_key(t, cvm_json_str(account, "customer_id", ""), o->idempotency_key, &record);
+    if (record)
+        e = begin_again(t, m, o, record);
+    else if (e == CVM_OK || e == CVM_ENOENT)
+        e = begin_new(t, m, o, &s, account);
+    json_decref(record);
+    json_decref(account);
+    return e;
+}
+
+int saga_purchase(cvm_turn *t, const cvm_msg *m)
+{
+    const char *seller = saga_seller(t, m->sender);
+    if (!seller)
+        return cvm_refuse(t, "NOT_A_SELLER", NULL, "only components with the role desk.seller may sell");
+    struct order o = {.seller = seller,
+                      .idempotency_key = cvm_json_str(m->data, "idempotency_key", ""),
+                      .body = m->data,
+                      .asker = ASKER_PURCHASE};
+    return saga_begin(t, m, &o);
+}
