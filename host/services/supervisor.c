@@ -162,10 +162,12 @@ void supervisor_examine(struct page *page, int wait_status, char *ret_text, size
 
 static void run_child(const struct supervisor_options *options, pid_t supervisor)
 {
-    sigset_t none;
-    sigemptyset(&none);
+    /* SIGTERM and SIGINT stay blocked: the host takes them when it is ready to. */
+    sigset_t mask;
     signal(SIGHUP, SIG_IGN);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGHUP);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
     /* The host is nothing without the holder of its sockets. It may be killed at any moment, so it is. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor)

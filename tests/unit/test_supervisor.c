@@ -195,7 +195,10 @@ static int play(const char *role, int ready)
     if (strcmp(role, "serve-then-1") == 0)
         return write(ready, &one, sizeof one) == sizeof one ? 1 : 0;
     if (strcmp(role, "wait-for-term") == 0) {
+        sigset_t none; /* it comes blocked, so that a host does not die before it is ready to stop */
+        sigemptyset(&none);
         signal(SIGTERM, on_term);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         for (;;)
             pause();
     }
