@@ -9,6 +9,9 @@
 
 struct connection;
 
+/* SQL: a column of milliseconds as a time for people and programs. */
+#define ISO(column) "strftime('%Y-%m-%dT%H:%M:%fZ', " column " / 1000.0, 'unixepoch')"
+
 /* A request that is not answered yet. It belongs to its connection until that closes; one with a query under way then
  * lives on, without a connection, until the query ends. */
 struct exchange {

@@ -199,8 +199,9 @@ static void find_turns(struct exchange *x, struct why *w)
     struct text sql;
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql,
-              "SELECT seq, at_ms, conversation, component, 'MSG-' || lower(hex(message)) AS message_id, type, sender,"
-              " outcome, us, build, record FROM turns WHERE conversation IN ");
+              "SELECT seq, " ISO(
+                  "at_ms") " AS at, conversation, component, 'MSG-' || lower(hex(message)) AS message_id, type, sender,"
+                           " outcome, us, build, record FROM turns WHERE conversation IN ");
     add_keys(&sql, w, "(", ",", ") ORDER BY seq");
     run(x, w, &sql, NULL, TURNS_MAX, turns_found);
 }
@@ -237,8 +238,10 @@ static void find_family(struct exchange *x, struct why *w)
              " WHERE conversation = up.c AND parent IS NOT NULL AND parent <> 0 LIMIT 64)");
     text_puts(&sql,
               ", down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down WHERE parent = down.c"
-              " LIMIT 64) SELECT conversation, name, parent, version, opened_ms, ended_ms, doc FROM contexts"
-              " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY opened_ms");
+              " LIMIT 64) SELECT conversation, name, parent, version, " ISO("opened_ms") " AS opened_at, " ISO(
+                  "nullif(ended_ms, 0)") " AS ended_at, doc FROM contexts"
+                                         " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY "
+                                         "opened_ms");
     run(x, w, &sql, NULL, CONVERSATIONS_MAX * 2, family_found);
 }
 

@@ -1,0 +1,195 @@
+/* One request to the host and how it ended; the help of an operation. A call with a key is sent again when the
+ * connection breaks: the host does it once. */
+#include "cli/call.h"
+
+#include "cli/show.h"
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define GRACE_MS 5000      /* beyond the request's own deadline, for the answer to come */
+#define RECONNECT_MS 15000 /* the host is being started again */
+
+enum cli_status cli_outcome_status(const char *outcome, const json_t *data)
+{
+    if (strcmp(outcome, "REPLIED") == 0)
+        return CLI_OK;
+    if (strcmp(outcome, "REFUSED") != 0)
+        return CLI_FAILED;
+    const json_t *error = json_object_get(data, "error");
+    const char *code = cvm_json_str(data, "code", cvm_json_str(data, "error_code", ""));
+    if (!code[0])
+        code = json_is_string(error) ? json_string_value(error) : cvm_json_str(error, "code", "");
+    return strcmp(code, "NOT_FOUND") == 0 ? CLI_NOT_FOUND : CLI_REFUSED;
+}
+
+void call_new_key(char ret_key[32])
+{
+    uint64_t bits = 0;
+    if (getrandom(&bits, sizeof bits, 0) != sizeof bits)
+        bits = (uint64_t)time(NULL);
+    snprintf(ret_key, 32, "cmd-%016llx", (unsigned long long)bits);
+}
+
+int call_reconnect(const char *home, struct client **client)
+{
+    char text[512];
+    client_free(*client);
+    *client = NULL;
+    for (int waited = 0; waited < RECONNECT_MS; waited += 100) {
+        int error = client_open(home, client, text, sizeof text);
+        if (error != CVM_ENOENT)
+            return error;
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    return CVM_ENOENT;
+}
+
+static const char *message_of(const json_t *data)
+{
+    static const char *const names[] = {"message", "error", "recommendation", "reason", "text"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *value = json_object_get(data, names[i]);
+        if (json_is_object(value))
+            value = json_object_get(value, "message");
+        if (json_is_string(value))
+            return json_string_value(value);
+    }
+    return NULL;
+}
+
+/* A result that is not the operation's answer: the body for programs, a sentence for people. */
+static int show_failure(struct cli *cli, const char *outcome, const json_t *data)
+{
+    int status = cli_outcome_status(outcome, data);
+    const char *code = cvm_json_str(data, "code", NULL), *field = cvm_json_str(data, "field", NULL);
+    const char *message = message_of(data);
+    bool own_body = !code && strcmp(outcome, "REFUSED") == 0;
+    if (cli->output == OUTPUT_JSON) {
+        json_t *body = own_body ? json_incref((json_t *)(uintptr_t)data)
+                                : json_pack("{s:{s:s, s:s, s:s, s:s*}}", "error", "outcome", outcome, "code",
+                                            code ? code : outcome, "message", message ? message : "", "field", field);
+        show_json(cli, body);
+        json_decref(body);
+    } else if (own_body) {
+        show_object(cli, data, NULL);
+    }
+    char low[16];
+    snprintf(low, sizeof low, "%s", strcmp(outcome, "ERROR") == 0 ? "failed" : outcome);
+    for (char *at = low; *at; at++)
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at;
+    if (!message && strcmp(outcome, "TIMEOUT") == 0)
+        message = "no answer came in time";
+    if (!message && strcmp(outcome, "BUSY") == 0)
+        message = "the component takes nothing more at the moment";
+    return cli_fail(status, "%s: %s%s%s%s%s%s%s", low, message ? message : "no reason was given", code ? " (" : "",
+                    code ? code : "", code && field ? ", field " : "", code && field ? field : "", code ? ")" : "", "");
+}
+
+static json_t *call_line(const struct cli *cli, const struct call *call)
+{
+    json_t *line = json_pack("{s:i, s:s, s:b}", "id", 1, "do", "call", "trace", cli->trace);
+    if (call->envelope) {
+        json_object_set(line, "envelope", call->envelope);
+    } else {
+        json_object_set_new(line, "to", json_string(call->to));
+        json_object_set_new(line, "type", json_string(call->type));
+        json_object_set(line, "data", call->data);
+    }
+    if (call->key)
+        json_object_set_new(line, "key", json_string(call->key));
+    if (cli->timeout_ms)
+        json_object_set_new(line, "timeout_ms", json_integer(cli->timeout_ms));
+    return line;
+}
+
+/* Waits for the end; *ret_last is the line that says it. */
+static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_last)
+{
+    struct client *client = NULL;
+    char text[512];
+    json_t *line = NULL;
+    int error = client_open(cli->home, &client, text, sizeof text);
+    if (error < 0)
+        return cli_fail(CLI_FAILED, "%s", text);
+    error = client_send(client, call_line(cli, call));
+    int64_t patience = cli->timeout_ms ? cli->timeout_ms + GRACE_MS : -1;
+    while (error == 0) {
+        error = client_next(client, patience, &line);
+        if (error == CVM_EIO && call->key && call_reconnect(cli->home, &client) == 0) {
+            error = client_send(client, call_line(cli, call));
+            continue;
+        }
+        const json_t *envelope = error == 0 ? json_object_get(line, "trace") : NULL;
+        if (!envelope)
+            break;
+        if (cli->output == OUTPUT_JSON) {
+            struct cli err = *cli;
+            err.out = stderr;
+            show_line(&err, envelope);
+        } else {
+            show_envelope(cli, stderr, envelope);
+        }
+        json_decref(line);
+        line = NULL;
+    }
+    client_free(client);
+    if (error == CVM_ETIMEOUT)
+        return cli_fail(CLI_FAILED, "timeout: the host has not answered");
+    if (error < 0)
+        return cli_fail(CLI_FAILED, "the host closed the connection before the answer came");
+    *ret_last = line;
+    return CLI_OK;
+}
+
+int call_run(struct cli *cli, const struct call *call, const json_t *expose)
+{
+    json_t *last = NULL;
+    int status = wait_for_end(cli, call, &last);
+    if (status != CLI_OK)
+        return status;
+    const json_t *error = json_object_get(last, "error"), *data = json_object_get(last, "data");
+    const char *outcome = cvm_json_str(last, "outcome", "ERROR");
+    if (error) {
+        status = cli_show_error(cli, error);
+        if (status == CLI_NOT_FOUND) /* no such component or operation: the call failed, nothing was looked for */
+            status = CLI_FAILED;
+    } else if (strcmp(outcome, "REPLIED") == 0) {
+        show_result(cli, data, cvm_json_str(expose, "rows", NULL), json_object_get(expose, "columns"));
+        const char *content = cvm_json_str(last, "content", "");
+        if (cli->output != OUTPUT_JSON && cli->output != OUTPUT_CSV && json_object_size(data) == 0 && content[0])
+            fprintf(cli->out, "%s\n", content);
+    } else {
+        status = show_failure(cli, outcome, data);
+    }
+    json_decref(last);
+    return status;
+}
+
+int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *entry)
+{
+    const json_t *expose = json_object_get(entry, "expose");
+    const char *words = cvm_json_str(expose, "cli", "");
+    json_t *request = NULL;
+    struct spec_error error;
+    if (spec_request(cli, catalogue, entry, &request, &error) < 0) {
+        char usage[1024];
+        call_usage(catalogue, entry, usage, sizeof usage);
+        return cli_fail(CLI_USAGE, "%s: %s\nusage: %s", words, error.text, usage);
+    }
+    if (cli_redirect(cli) != CLI_OK) {
+        json_decref(request);
+        return CLI_FAILED;
+    }
+    char fresh[32];
+    call_new_key(fresh);
+    struct call call = {.to = cvm_json_str(entry, "component", ""),
+                        .type = cvm_json_str(entry, "type", ""),
+                        .data = request,
+                        .key = cli->key                                ? cli->key
+                               : cvm_json_bool(entry, "durable", true) ? fresh
+                                                                       : NULL};
+    int status = cli->file ? batch_run(cli, catalogue, entry, &call) : call_run(cli, &call, expose);
+    json_decref(request);
+    return status;
+}

@@ -1,0 +1,293 @@
+/* `config check`: reads what a host would read at start, without one, and looks for what would stop it or surprise its
+ * operator. Loads no code. */
+#include "cli/cli.h"
+
+#include "cli/show.h"
+#include "core/config.h"
+#include "core/file.h"
+#include "core/manifest.h"
+#include "services/home.h"
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MANIFESTS_MAX 512
+#define FINDINGS_MAX 200
+#define ERROR_SIZE 1024
+
+struct check {
+    const char *home;
+    struct config *config;
+    struct manifest *manifests[MANIFESTS_MAX];
+    size_t n;
+    json_t *errors, *warnings;
+    json_t *names; /* what is taken, by kind of name: {"component x": "plugin"} */
+    json_t *roles;
+};
+
+__attribute__((format(printf, 2, 3))) static void find(json_t *list, const char *format, ...)
+{
+    char text[ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (json_array_size(list) < FINDINGS_MAX)
+        json_array_append_new(list, json_string(text));
+}
+
+/* ---- reading ---- */
+
+static bool is_disabled(const struct check *c, const char *name)
+{
+    const json_t *disabled = config_get(c->config, "plugins.disabled");
+    for (size_t i = 0; i < json_array_size(disabled); i++)
+        if (strcmp(json_string_value(json_array_get(disabled, i)), name) == 0)
+            return true;
+    return false;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void read_manifest(struct check *c, const char *path)
+{
+    char error[ERROR_SIZE];
+    struct manifest *m = NULL;
+    if (manifest_load(path, &m, error, sizeof error) < 0)
+        find(c->errors, "%s", error);
+    else if (is_disabled(c, m->name))
+        manifest_free(m);
+    else
+        c->manifests[c->n++] = m;
+}
+
+static void read_folder(struct check *c, const char *folder)
+{
+    char path[HOME_PATH_MAX + 300], *names[MANIFESTS_MAX];
+    DIR *dir = opendir(folder);
+    size_t n = 0;
+    for (struct dirent *file; dir && n < MANIFESTS_MAX - c->n && (file = readdir(dir));) {
+        const char *dot = strrchr(file->d_name, '.');
+        if (dot && dot != file->d_name && strcmp(dot, ".json") == 0 && (names[n] = strdup(file->d_name)))
+            n++;
+    }
+    if (dir)
+        closedir(dir);
+    qsort(names, n, sizeof *names, compare);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        read_manifest(c, path);
+        free(names[i]);
+    }
+}
+
+/* ---- names that may be taken once ---- */
+
+static void take_name(struct check *c, const char *plugin, const char *kind, const char *name)
+{
+    char key[512];
+    snprintf(key, sizeof key, "%s %s", kind, name);
+    const char *owner = json_string_value(json_object_get(c->names, key));
+    if (owner)
+        find(c->errors, "%s: the %s \"%s\" belongs to plugin %s already", plugin, kind, name, owner);
+    else
+        json_object_set_new(c->names, key, json_string(plugin));
+}
+
+static bool is_taken(const struct check *c, const char *kind, const char *name)
+{
+    char key[512];
+    snprintf(key, sizeof key, "%s %s", kind, name);
+    return json_object_get(c->names, key) != NULL;
+}
+
+/* "POST /a/{x}" and "POST /a/{y}" are the same route. */
+static void route_key(const struct manifest_expose *e, char *ret_key, size_t size)
+{
+    size_t n = (size_t)snprintf(ret_key, size, "%s ", e->method);
+    for (const char *s = e->path; *s && n + 2 < size; s++) {
+        ret_key[n++] = *s;
+        if (*s == '{' && strchr(s, '}')) {
+            s = strchr(s, '}');
+            ret_key[n++] = '}';
+        }
+    }
+    ret_key[n] = 0;
+}
+
+static void take_component(struct check *c, const struct manifest *m, const struct manifest_component *component)
+{
+    char name[512];
+    take_name(c, m->name, "component", component->id);
+    if (component->alias) { /* unique within its area, the id's first part */
+        snprintf(name, sizeof name, "%.*s/%s", (int)strcspn(component->id, "."), component->id, component->alias);
+        take_name(c, m->name, "alias", name);
+    }
+    for (size_t r = 0; r < component->roles.n; r++)
+        json_object_set_new(c->roles, component->roles.at[r], json_true());
+    for (size_t i = 0; i < component->n_operations; i++) {
+        const struct manifest_expose *e = component->operations[i].expose;
+        if (e && e->cli)
+            take_name(c, m->name, "command", e->cli);
+        if (e && e->path) {
+            route_key(e, name, sizeof name);
+            take_name(c, m->name, "route", name);
+        }
+    }
+}
+
+static void take_names(struct check *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct manifest *m = c->manifests[i];
+        take_name(c, m->name, "plugin", m->name);
+        for (size_t k = 0; k < m->n_components; k++)
+            take_component(c, m, &m->components[k]);
+        for (size_t k = 0; k < m->n_tables; k++)
+            take_name(c, m->name, "table", m->tables[k].name);
+    }
+}
+
+/* ---- names that should lead somewhere ---- */
+
+static bool is_component(const struct check *c, const char *name)
+{
+    if (is_taken(c, "component", name))
+        return true;
+    const char *key;
+    json_t *value;
+    json_object_foreach(c->names, key, value)
+    {
+        const char *slash = strncmp(key, "alias ", 6) == 0 ? strchr(key, '/') : NULL;
+        if (slash && strcmp(slash + 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_reference(struct check *c, const struct manifest_component *from, const char *member,
+                            const char *name)
+{
+    if (strcmp(name, "*") == 0 || strncmp(name, "host.", 5) == 0)
+        return;
+    if (strncmp(name, "role:", 5) == 0) {
+        if (!json_object_get(c->roles, name + 5))
+            find(c->warnings, "%s: %s names %s, which no component has", from->id, member, name);
+    } else if (!is_component(c, name)) {
+        find(c->warnings, "%s: %s names %s, which is not there", from->id, member, name);
+    }
+}
+
+static void check_references(struct check *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->manifests[i]->n_components; k++) {
+            const struct manifest_component *component = &c->manifests[i]->components[k];
+            for (size_t j = 0; j < component->next.n; j++)
+                check_reference(c, component, "next", component->next.at[j]);
+            for (size_t j = 0; j < component->may_send_to.n; j++)
+                check_reference(c, component, "may_send_to", component->may_send_to.at[j]);
+        }
+}
+
+static void check_libraries(struct check *c)
+{
+    char path[HOME_PATH_MAX];
+    for (size_t i = 0; i < c->n; i++) {
+        const struct manifest *m = c->manifests[i];
+        if (!m->library || home_path(c->home, "plugins", path, sizeof path) < 0)
+            continue;
+        size_t n = strlen(path);
+        snprintf(path + n, sizeof path - n, "/%s", m->library);
+        if (access(path, R_OK) != 0)
+            find(c->warnings, "%s %s: %s is not there; the host looks for it in its installed plugins next", m->name,
+                 m->version, path);
+        for (size_t k = 0; k < m->secrets.n; k++)
+            if (!config_secret(c->config, m->secrets.at[k]))
+                find(c->warnings, "%s %s: the secret %s is not set", m->name, m->version, m->secrets.at[k]);
+    }
+}
+
+static void check_settings(struct check *c)
+{
+    const char *name;
+    json_t *value, *one;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "agents"), name, value) if (!is_component(c, name))
+        find(c->warnings, "agents.%s: there is no such component", name);
+    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "roles"), name, value)
+        json_array_foreach(value, i, one) if (json_is_string(one) && !is_component(c, json_string_value(one)))
+            find(c->warnings, "roles.%s: there is no component %s", name, json_string_value(one));
+    char path[HOME_PATH_MAX], error[ERROR_SIZE];
+    json_t *transitions = NULL;
+    if (home_path(c->home, "config/transitions.json", path, sizeof path) == 0 && access(path, F_OK) == 0 &&
+        file_json(path, 1024 * 1024, false, &transitions, error, sizeof error) < 0)
+        find(c->errors, "%s", error);
+    json_decref(transitions);
+}
+
+/* ---- the command ---- */
+
+static int tell(struct cli *cli, const struct check *c)
+{
+    size_t components = 0, operations = 0, i;
+    for (i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->manifests[i]->n_components; k++, components++)
+            operations += c->manifests[i]->components[k].n_operations;
+    json_t *result = json_pack("{s:b, s:i, s:i, s:i, s:O, s:O}", "ok", json_array_size(c->errors) == 0, "plugins",
+                               (int)c->n, "components", (int)components, "operations", (int)operations, "errors",
+                               c->errors, "warnings", c->warnings),
+           *line;
+    if (cli->output == OUTPUT_JSON)
+        show_json(cli, result);
+    json_decref(result);
+    json_array_foreach(c->errors, i, line) cli_fail(CLI_CONFIG, "%s", json_string_value(line));
+    if (cli->output == OUTPUT_JSON)
+        return json_array_size(c->errors) ? CLI_CONFIG : CLI_OK;
+    json_array_foreach(c->warnings, i, line) fprintf(stderr, "cvmhost: warning: %s\n", json_string_value(line));
+    if (json_array_size(c->errors))
+        return CLI_CONFIG;
+    fprintf(cli->out, "%zu plugins with %zu components and %zu operations: no error, %zu warning%s\n", c->n, components,
+            operations, json_array_size(c->warnings), json_array_size(c->warnings) == 1 ? "" : "s");
+    return CLI_OK;
+}
+
+int cli_config_check(struct cli *cli)
+{
+    struct check c = {.home = cli->home};
+    char error[ERROR_SIZE], path[HOME_PATH_MAX];
+    int status = cli_arguments(cli, "config check", NULL, 0, NULL, 0, 0);
+    if (status != CLI_OK)
+        return status;
+    c.errors = json_array();
+    c.warnings = json_array();
+    c.names = json_object();
+    c.roles = json_object();
+    if (config_load(cli->home, cli->config_file, &c.config, error, sizeof error) < 0) {
+        find(c.errors, "%s", error);
+    } else {
+        static const char *const folders[] = {"manifests", "plugins"};
+        for (int i = 0; i < 2; i++)
+            if (home_path(cli->home, folders[i], path, sizeof path) == 0)
+                read_folder(&c, path);
+        if (c.n == 0 && json_array_size(c.errors) == 0)
+            find(c.warnings, "there are no manifests in %s/manifests", cli->home);
+        take_names(&c);
+        check_references(&c);
+        check_libraries(&c);
+        check_settings(&c);
+    }
+    status = tell(cli, &c);
+    for (size_t i = 0; i < c.n; i++)
+        manifest_free(c.manifests[i]);
+    json_decref(c.errors);
+    json_decref(c.warnings);
+    json_decref(c.names);
+    json_decref(c.roles);
+    config_free(c.config);
+    return status;
+}

@@ -1,0 +1,432 @@
+/* Finds the command of a command line: a built-in one, or one that a manifest declares. */
+#include "cli/cli.h"
+
+#include "cli/client.h"
+#include "cli/show.h"
+#include "cli/spec.h"
+#include "core/log.h"
+#include "services/catalogue.h"
+#include "services/home.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WORDS_MAX_BYTES 512
+#define SUGGESTIONS_MAX 3
+
+const struct cli_command cli_commands[] = {
+    {"serve", "[--port N] [--no-supervise]", "run the host", NULL},
+    {"ps", "", "components with their queues and counters", cli_ps},
+    {"plugin list", "[--kind KIND]", "loaded plugins, or the components of a kind", cli_plugin_list},
+    {"plugin info", "NAME", "a plugin or component in full", cli_plugin_info},
+    {"plugin revive", "COMPONENT", "put a component that was marked down back into service", cli_plugin_revive},
+    {"agent list", "", "agents with their operations", cli_agent_list},
+    {"agent call", "COMPONENT TYPE [--data JSON|@FILE|-] [--envelope FILE]", "send one request to one component",
+     cli_agent_call},
+    {"bus tail", "[--topic T] [--component C] [--type TYPE]", "watch envelopes", cli_bus_tail},
+    {"why", "ID", "what happened and why: of a conversation, message, or key of a stored row", cli_why},
+    {"conversation show", "ID", "a conversation's context, steps and turns", cli_conversation_show},
+    {"dlq list", "[--limit N]", "dead letters", cli_dlq_list},
+    {"dlq show", "NUMBER", "a dead letter in full", cli_dlq_show},
+    {"state stores", "", "components that keep state", cli_state_stores},
+    {"state list", "STORE [--prefix P] [--after KEY] [--limit N]", "keys and values of a store", cli_state_list},
+    {"state get", "STORE KEY", "one value", cli_state_get},
+    {"metrics", "", "counters in Prometheus text format", cli_metrics},
+    {"config show", "[PATH]", "the configuration, defaults filled in", cli_config_show},
+    {"config check", "", "check configuration and manifests; needs no host", cli_config_check},
+    {"completion", "bash", "a completion script for the shell", cli_completion},
+    {"version", "", "the version of this program", cli_version},
+    {"help", "[COMMAND]", "commands, or one command in full", cli_help},
+    {NULL, NULL, NULL, NULL},
+};
+
+int cli_fail(enum cli_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fflush(stdout);
+    fputs("cvmhost: ", stderr);
+    char text[2048];
+    vsnprintf(text, sizeof text, format, args);
+    show_text(stderr, text);
+    fputc('\n', stderr);
+    va_end(args);
+    return (int)status;
+}
+
+/* ---- asking ---- */
+
+enum cli_status cli_error_status(const char *code)
+{
+    static const struct {
+        const char *code;
+        enum cli_status status;
+    } statuses[] = {{"INVALID", CLI_USAGE},      {"LIMIT", CLI_REFUSED},   {"DENIED", CLI_REFUSED},
+                    {"KEY_REUSED", CLI_REFUSED}, {"REFUSED", CLI_REFUSED}, {"NOT_FOUND", CLI_NOT_FOUND}};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (strcmp(code, statuses[i].code) == 0)
+            return statuses[i].status;
+    return CLI_FAILED;
+}
+
+int cli_show_error(struct cli *cli, const json_t *error)
+{
+    if (cli->output == OUTPUT_JSON) {
+        json_t *line = json_pack("{s:O}", "error", (json_t *)(uintptr_t)error);
+        show_line(cli, line);
+        json_decref(line);
+    }
+    return cli_fail(cli_error_status(cvm_json_str(error, "code", "")), "%s",
+                    cvm_json_str(error, "text", "the host gave no reason"));
+}
+
+int cli_ask(struct cli *cli, json_t *request, json_t **ret_data)
+{
+    char text[512];
+    struct client *client = NULL;
+    json_t *answer = NULL;
+    int status = CLI_OK;
+    int error = client_open(cli->home, &client, text, sizeof text);
+    if (error < 0) {
+        json_decref(request);
+        return cli_fail(CLI_FAILED, "%s", text);
+    }
+    json_object_set_new(request, "id", json_integer(1));
+    error = client_send(client, request);
+    if (error == 0)
+        error = client_next(client, cli->timeout_ms ? cli->timeout_ms : 60000, &answer);
+    const json_t *failed = json_object_get(answer, "error");
+    json_t *data = json_object_get(answer, "data");
+    if (failed)
+        status = cli_show_error(cli, failed);
+    else if (data)
+        *ret_data = json_incref(data);
+    else
+        status =
+            cli_fail(CLI_FAILED, error == CVM_ETIMEOUT ? "the host does not answer" : "the host closed the connection");
+    json_decref(answer);
+    client_free(client);
+    return status;
+}
+
+/* ---- the catalogue ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* HOME/manifests, for help where no host runs. A manifest with a fault is left out: `config check` names it. */
+static void read_manifests(const char *home, json_t *catalogue)
+{
+    enum { FILES_MAX = 1000 };
+    char folder[HOME_PATH_MAX], path[HOME_PATH_MAX + 300], error[512];
+    DIR *dir = home_path(home, "manifests", folder, sizeof folder) == 0 ? opendir(folder) : NULL;
+    char **names = calloc(FILES_MAX, sizeof *names);
+    size_t n = 0;
+    for (struct dirent *file; dir && names && n < FILES_MAX && (file = readdir(dir));) {
+        size_t len = strlen(file->d_name);
+        if (len > 5 && strcmp(file->d_name + len - 5, ".json") == 0 && file->d_name[0] != '.')
+            n += (names[n] = strdup(file->d_name)) != NULL;
+    }
+    if (n)
+        qsort(names, n, sizeof *names, compare_names);
+    for (size_t i = 0; i < n; i++) {
+        struct manifest *manifest = NULL;
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        if (manifest_load(path, &manifest, error, sizeof error) == 0)
+            catalogue_add_manifest(catalogue, manifest);
+        /* The catalogue shares parts of the document, which are counted, and copies names. */
+        manifest_free(manifest);
+        free(names[i]);
+    }
+    free(names);
+    if (dir)
+        closedir(dir);
+}
+
+json_t *cli_catalogue(struct cli *cli, const char *command)
+{
+    char text[512];
+    struct client *client = NULL;
+    json_t *answer = NULL, *catalogue;
+    if (client_open(cli->home, &client, text, sizeof text) == 0) {
+        json_t *request = json_pack("{s:i, s:s, s:s*}", "id", 1, "do", "operations", "command", command);
+        if (client_send(client, request) == 0)
+            (void)client_next(client, 10000, &answer);
+    }
+    client_free(client);
+    catalogue = json_incref(json_object_get(answer, "data"));
+    json_decref(answer);
+    if (!catalogue) {
+        catalogue = catalogue_new();
+        read_manifests(cli->home, catalogue);
+    }
+    return catalogue;
+}
+
+/* ---- options before anything else ---- */
+
+static int set_output(struct cli *cli, const char *value)
+{
+    static const char *const names[] = {"table", "json", "csv"};
+    static const enum cli_output outputs[] = {OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_CSV};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(value, names[i]) == 0) {
+            cli->output = outputs[i];
+            return 0;
+        }
+    return cli_fail(CLI_USAGE, "--output: expected table, json or csv, got \"%.40s\"", value);
+}
+
+/* Takes the options that mean the same for every command out of the line; the rest stays in order. */
+static int take_options(struct cli *cli, int argc, char **argv)
+{
+    struct args args = {.argc = argc, .argv = argv};
+    const char *home = NULL, *value;
+    static const char *const names[] = {"home", "config", "output", "log-level", "help"};
+    for (int start; (start = args.at) < argc;) {
+        enum arg_kind kind = args_next(&args);
+        size_t which = 0;
+        while (which < 5 && (kind != ARG_OPTION || strcmp(args.name, names[which]) != 0))
+            which++;
+        if (which == 5) {
+            while (start < args.at)
+                cli->argv[cli->argc++] = argv[start++];
+            continue;
+        }
+        if (which == 4) {
+            cli->help = true;
+            continue;
+        }
+        if (!(value = args_value(&args)))
+            return cli_fail(CLI_USAGE, "--%s needs a value", names[which]);
+        if (which == 0)
+            home = value;
+        else if (which == 1)
+            cli->config_file = value;
+        else if (which == 2 && set_output(cli, value))
+            return CLI_USAGE;
+        else if (which == 3 && log_level_from_name(value) < 0)
+            return cli_fail(CLI_USAGE, "--log-level: expected DEBUG, INFO, WARNING or ERROR, got \"%.40s\"", value);
+        else if (which == 3)
+            log_open(NULL, (enum log_level)log_level_from_name(value), 1);
+    }
+    cli->home = home_find(home);
+    return 0;
+}
+
+/* ---- finding the command ---- */
+
+/* How many arguments of the line the command's words are; 0: it is another command. */
+static int match_words(const struct cli *cli, const char *words)
+{
+    int n = 0;
+    while (*words) {
+        size_t len = strcspn(words, " ");
+        if (n >= cli->argc || strlen(cli->argv[n]) != len || strncmp(cli->argv[n], words, len) != 0)
+            return 0;
+        n++;
+        words += len;
+        words += strspn(words, " ");
+    }
+    return n;
+}
+
+static const struct cli_command *find_command(const struct cli *cli, int *ret_words)
+{
+    const struct cli_command *best = NULL;
+    for (const struct cli_command *c = cli_commands; c->words; c++) {
+        int n = match_words(cli, c->words);
+        if (n > *ret_words) {
+            *ret_words = n;
+            best = c;
+        }
+    }
+    return best;
+}
+
+static const json_t *find_operation(const struct cli *cli, const json_t *catalogue, int *ret_words)
+{
+    const json_t *best = NULL;
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
+    {
+        const char *words = cvm_json_str(json_object_get(entry, "expose"), "cli", NULL);
+        int n = words ? match_words(cli, words) : 0;
+        if (n > *ret_words) {
+            *ret_words = n;
+            best = entry;
+        }
+    }
+    return best;
+}
+
+static int command_help(const struct cli_command *command)
+{
+    printf("usage: cvmhost %s%s%s\n\n%s\n\n", command->words, command->usage[0] ? " " : "", command->usage,
+           command->help);
+    puts("Every command takes --home DIR, --config FILE, --output table|json|csv, --log-level LEVEL, --timeout S, "
+         "--help.");
+    if (strcmp(command->words, "agent call") == 0)
+        puts("A call also takes --key K (the same key is done once), --trace (every envelope it causes), --file F\n"
+             "(JSON lines: one call for each) and --parallel N.");
+    return CLI_OK;
+}
+
+/* "cvmhost buy": what there is below a word. */
+static bool show_group(const struct cli *cli, const json_t *catalogue, FILE *out)
+{
+    char prefix[WORDS_MAX_BYTES] = "";
+    size_t at = 0;
+    for (int i = 0; i < cli->argc && cli->argv[i][0] != '-' && at < sizeof prefix; i++)
+        at += (size_t)snprintf(prefix + at, sizeof prefix - at, "%s ", cli->argv[i]);
+    bool found = false;
+    for (const struct cli_command *c = cli_commands; at && c->words; c++)
+        if (strncmp(c->words, prefix, strlen(prefix)) == 0) {
+            fprintf(out, "  %-28s %s\n", c->words, c->help);
+            found = true;
+        }
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
+    {
+        const json_t *expose = json_object_get(entry, "expose");
+        const char *words = cvm_json_str(expose, "cli", "");
+        if (at && strncmp(words, prefix, strlen(prefix)) == 0) {
+            fprintf(out, "  %-28s %s\n", words, cvm_json_str(expose, "help", cvm_json_str(entry, "description", "")));
+            found = true;
+        }
+    }
+    return found;
+}
+
+struct suggestion {
+    const char *words;
+    size_t distance;
+};
+
+static void suggest(struct suggestion *best, const char *words, const char *typed)
+{
+    size_t distance = spec_distance(words, typed);
+    for (int i = 0; i < SUGGESTIONS_MAX; i++)
+        if (!best[i].words || distance < best[i].distance) {
+            memmove(best + i + 1, best + i, (size_t)(SUGGESTIONS_MAX - 1 - i) * sizeof *best);
+            best[i] = (struct suggestion){words, distance};
+            return;
+        }
+}
+
+/* A command nobody knows: names those that are spelt almost so. */
+static int unknown_command(const struct cli *cli, const json_t *catalogue)
+{
+    char typed[WORDS_MAX_BYTES] = "", text[WORDS_MAX_BYTES] = "";
+    struct suggestion best[SUGGESTIONS_MAX] = {{NULL, 0}};
+    size_t words = 0, at = 0, i;
+    json_t *entry;
+    for (; (int)words < cli->argc && cli->argv[words][0] != '-' && words < 3 && at < sizeof typed; words++)
+        at += (size_t)snprintf(typed + at, sizeof typed - at, "%s%s", words ? " " : "", cli->argv[words]);
+    /* What follows the words of a command are its arguments: each length is tried. */
+    for (; words > 0; words--) {
+        for (const struct cli_command *c = cli_commands; c->words; c++)
+            suggest(best, c->words, typed);
+        json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
+        {
+            const char *cli_words = cvm_json_str(json_object_get(entry, "expose"), "cli", NULL);
+            if (cli_words)
+                suggest(best, cli_words, typed);
+        }
+        char *space = strrchr(typed, ' ');
+        if (!space)
+            break;
+        *space = 0;
+    }
+    at = 0;
+    for (int k = 0; k < SUGGESTIONS_MAX && best[k].words && at < sizeof text; k++)
+        if (best[k].distance <= 1 + strlen(best[k].words) / 4 &&
+            (k == 0 || strcmp(best[k].words, best[k - 1].words) != 0))
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s\"%s\"", k ? " or " : "; did you mean ",
+                                   best[k].words);
+    return cli_fail(CLI_USAGE, "there is no command \"%.60s\"%s%s", cli->argv[0], text,
+                    at ? "?" : "; see: cvmhost help");
+}
+
+static void look_at_output(struct cli *cli)
+{
+    const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+    cli->out = stdout;
+    cli->terminal = isatty(STDOUT_FILENO);
+    cli->color = cli->terminal && !(plain && *plain) && term && strcmp(term, "dumb") != 0;
+}
+
+int cli_redirect(struct cli *cli)
+{
+    if (!cli->output_file || cli->out != stdout)
+        return CLI_OK;
+    FILE *out = fopen(cli->output_file, "w");
+    if (!out)
+        return cli_fail(CLI_FAILED, "%s: %s", cli->output_file, strerror(errno));
+    cli->out = out;
+    cli->terminal = cli->color = false;
+    return CLI_OK;
+}
+
+static int run_line(struct cli *cli)
+{
+    look_at_output(cli);
+    if (cli->argc == 0 || (cli->help && cli->argv[0][0] == '-')) {
+        cli->argc = 0;
+        int status = cli_help(cli);
+        return cli->help ? status : CLI_USAGE;
+    }
+    if (cli->argv[0][0] == '-') {
+        if (strcmp(cli->argv[0], "--version") == 0)
+            return cli_version(cli);
+        return cli_fail(CLI_USAGE, "%s: options like this one follow the command; see: cvmhost help", cli->argv[0]);
+    }
+    int words = 0, status;
+    const struct cli_command *command = find_command(cli, &words);
+    json_t *catalogue = NULL;
+    const json_t *entry = NULL;
+    if (!command || strchr(command->words, ' ')) { /* a manifest may go deeper than ours */
+        catalogue = cli_catalogue(cli, cli->argv[0]);
+        entry = find_operation(cli, catalogue, &words);
+    }
+    if (!entry && command && cli->help) {
+        status = command_help(command);
+    } else if (entry || (command && command->run)) {
+        cli->argc -= words;
+        cli->argv += words;
+        status = !entry      ? command->run(cli)
+                 : cli->help ? cli_operation_help(cli, catalogue, entry)
+                             : cli_run_operation(cli, catalogue, entry);
+    } else if (show_group(cli, catalogue, cli->help ? stdout : stderr)) {
+        status = cli->help ? CLI_OK : CLI_USAGE;
+    } else {
+        json_t *all = cli_catalogue(cli, NULL);
+        status = unknown_command(cli, all);
+        json_decref(all);
+    }
+    json_decref(catalogue);
+    return status;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli cli = {.parallel = 8};
+    char **rest = cli.argv = calloc((size_t)argc + 1, sizeof *argv);
+    if (!rest)
+        return CLI_FAILED;
+    int status = take_options(&cli, argc - 1, argv + 1);
+    if (status == 0)
+        status = run_line(&cli);
+    if (cli.out && (fflush(cli.out) != 0 || ferror(cli.out)) && status == CLI_OK)
+        status = CLI_FAILED;
+    if (cli.out && cli.out != stdout)
+        fclose(cli.out);
+    free(rest);
+    return status;
+}

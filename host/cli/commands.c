@@ -1,0 +1,388 @@
+/* The commands that ask a running host and show what it says. */
+#include "cli/call.h"
+#include "cli/cli.h"
+
+#include "cli/show.h"
+#include "core/config.h"
+#include "core/file.h"
+#include "services/catalogue.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DATA_MAX_BYTES (1024 * 1024)
+
+/* ---- what is loaded ---- */
+
+int cli_ps(struct cli *cli)
+{
+    json_t *data = NULL;
+    int status = cli_arguments(cli, "ps", NULL, 0, NULL, 0, 0);
+    if (status == CLI_OK)
+        status = cli_ask(cli, json_pack("{s:s}", "do", "ps"), &data);
+    if (status == CLI_OK)
+        show_result(cli, data, "components", NULL);
+    json_decref(data);
+    return status;
+}
+
+static json_t *of_kind(const json_t *components, const char *kind)
+{
+    json_t *chosen = json_array(), *component;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)components, i,
+                       component) if (strcmp(cvm_json_str(component, "kind", ""), kind) == 0)
+        json_array_append(chosen, component);
+    return chosen;
+}
+
+static int list_kind(struct cli *cli, const char *kind, const json_t *columns)
+{
+    json_t *data = NULL;
+    int status = cli_ask(cli, json_pack("{s:s}", "do", "components"), &data);
+    if (status != CLI_OK)
+        return status;
+    json_t *chosen = of_kind(data, kind);
+    show_rows(cli, chosen, columns);
+    json_decref(chosen);
+    json_decref(data);
+    return CLI_OK;
+}
+
+int cli_plugin_list(struct cli *cli)
+{
+    static const char *const kinds[] = {"agent", "trigger", "treatment", "channel", "provider"};
+    const char *kind = NULL;
+    const struct cli_option options[] = {{"kind", &kind}};
+    int status = cli_arguments(cli, "plugin list [--kind KIND]", options, 1, NULL, 0, 0);
+    if (status != CLI_OK)
+        return status;
+    for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return list_kind(cli, kind, NULL);
+    if (kind)
+        return cli_fail(CLI_USAGE, "--kind: expected agent, trigger, treatment, channel or provider, got \"%.40s\"",
+                        kind);
+    json_t *data = NULL;
+    status = cli_ask(cli, json_pack("{s:s}", "do", "plugins"), &data);
+    if (status == CLI_OK)
+        show_rows(cli, data, NULL);
+    json_decref(data);
+    return status;
+}
+
+static int ask_name(struct cli *cli, const char *usage, const char *what)
+{
+    const char *name = NULL;
+    json_t *data = NULL;
+    int status = cli_arguments(cli, usage, NULL, 0, &name, 1, 1);
+    if (status == CLI_OK)
+        status = cli_ask(cli, json_pack("{s:s, s:s}", "do", what, "name", name), &data);
+    if (status == CLI_OK)
+        show_result(cli, data, NULL, NULL);
+    json_decref(data);
+    return status;
+}
+
+int cli_plugin_info(struct cli *cli)
+{
+    return ask_name(cli, "plugin info NAME", "plugin");
+}
+
+int cli_plugin_revive(struct cli *cli)
+{
+    return ask_name(cli, "plugin revive COMPONENT", "revive");
+}
+
+int cli_conversation_show(struct cli *cli)
+{
+    return ask_name(cli, "conversation show ID", "conversation");
+}
+
+int cli_agent_list(struct cli *cli)
+{
+    int status = cli_arguments(cli, "agent list", NULL, 0, NULL, 0, 0);
+    return status == CLI_OK ? list_kind(cli, "agent", NULL) : status;
+}
+
+int cli_metrics(struct cli *cli)
+{
+    json_t *data = NULL;
+    int status = cli_arguments(cli, "metrics", NULL, 0, NULL, 0, 0);
+    if (status == CLI_OK)
+        status = cli_ask(cli, json_pack("{s:s}", "do", "metrics"), &data);
+    if (status == CLI_OK && cli->output == OUTPUT_JSON)
+        show_json(cli, data);
+    else if (status == CLI_OK)
+        show_text(cli->out, cvm_json_str(data, "text", ""));
+    json_decref(data);
+    return status;
+}
+
+/* ---- calling ---- */
+
+/* JSON from the argument itself, from "@file" or from standard input ("-"). */
+static json_t *read_json(const char *argument, bool is_file, char *ret_error, size_t error_size)
+{
+    json_error_t error;
+    json_t *value = NULL;
+    if (strcmp(argument, "-") == 0) {
+        value = json_loadf(stdin, JSON_REJECT_DUPLICATES, &error);
+        if (!value)
+            snprintf(ret_error, error_size, "standard input: %s (line %d)", error.text, error.line);
+    } else if (is_file || argument[0] == '@') {
+        (void)file_json(is_file ? argument : argument + 1, DATA_MAX_BYTES, false, &value, ret_error, error_size);
+    } else if (!(value = json_loads(argument, JSON_REJECT_DUPLICATES, &error))) {
+        snprintf(ret_error, error_size, "%s (byte %d)", error.text, error.position);
+    }
+    return value;
+}
+
+/* The operation as the host knows it; NULL: it does not (the host will say so itself). */
+static json_t *ask_catalogue(struct cli *cli, const char *component, const char *type)
+{
+    json_t *data = NULL;
+    return cli_ask(cli, json_pack("{s:s, s:s, s:s}", "do", "operations", "component", component, "type", type),
+                   &data) == CLI_OK
+               ? data
+               : NULL;
+}
+
+static int call_component(struct cli *cli, const char *component, const char *type, const char *text)
+{
+    char error[512] = "", fresh[32];
+    json_t *data = text ? read_json(text, false, error, sizeof error) : json_object();
+    if (!data)
+        return cli_fail(CLI_USAGE, "--data: %s", error);
+    if (!json_is_object(data)) {
+        json_decref(data);
+        return cli_fail(CLI_USAGE, "--data: expected a JSON object");
+    }
+    json_t *catalogue = ask_catalogue(cli, component, type);
+    const json_t *entry = json_array_get(json_object_get(catalogue, "operations"), 0);
+    call_new_key(fresh);
+    struct call call = {.to = component, .type = type, .data = data};
+    call.key = cli->key ? cli->key : cvm_json_bool(entry, "durable", false) ? fresh : NULL;
+    int status = CLI_FAILED;
+    if (catalogue && cli->file && !entry)
+        status = cli_fail(CLI_FAILED, "there is no operation %s of %s", type, component);
+    else if (catalogue && cli->file)
+        status = batch_run(cli, catalogue, entry, &call);
+    else if (catalogue)
+        status = call_run(cli, &call, json_object_get(entry, "expose"));
+    json_decref(catalogue);
+    json_decref(data);
+    return status;
+}
+
+static int call_envelope(struct cli *cli, const char *component, const char *type, const char *file)
+{
+    char error[512] = "";
+    json_t *envelope = read_json(file, true, error, sizeof error);
+    if (!envelope)
+        return cli_fail(CLI_USAGE, "--envelope: %s", error);
+    const char *recipient = cvm_json_str(envelope, "recipient", component),
+               *its_type = cvm_json_str(envelope, "type", type);
+    int status;
+    if (type && strcmp(its_type, type) != 0) {
+        status = cli_fail(CLI_USAGE, "type: the envelope says \"%.80s\", the command \"%.80s\"", its_type, type);
+    } else if (component && !strchr(component, '.') && strchr(recipient, '.')) { /* an alias beside an id */
+        struct call call = {.envelope = envelope, .key = cli->key};
+        status = call_run(cli, &call, NULL);
+    } else if (component && strcmp(recipient, component) != 0) {
+        status =
+            cli_fail(CLI_USAGE, "recipient: the envelope says \"%.80s\", the command \"%.80s\"", recipient, component);
+    } else {
+        struct call call = {.envelope = envelope, .key = cli->key};
+        status = call_run(cli, &call, NULL);
+    }
+    json_decref(envelope);
+    return status;
+}
+
+int cli_agent_call(struct cli *cli)
+{
+    const char *words[2] = {NULL, NULL}, *data = NULL, *envelope = NULL;
+    const struct cli_option options[] = {{"data", &data}, {"envelope", &envelope}};
+    static const char usage[] = "agent call COMPONENT TYPE [--data JSON|@FILE|-] [--envelope FILE]";
+    int status = cli_arguments(cli, usage, options, 2, words, 0, 2);
+    if (status != CLI_OK)
+        return status;
+    if (envelope && data)
+        return cli_fail(CLI_USAGE, "--data stands in the envelope already");
+    if (envelope)
+        return call_envelope(cli, words[0], words[1], envelope);
+    if (!words[1])
+        return cli_fail(CLI_USAGE, "an argument is missing\nusage: cvmhost %s", usage);
+    return call_component(cli, words[0], words[1], data);
+}
+
+/* ---- watching ---- */
+
+int cli_bus_tail(struct cli *cli)
+{
+    const char *topic = NULL, *component = NULL, *type = NULL;
+    const struct cli_option options[] = {{"topic", &topic}, {"component", &component}, {"type", &type}};
+    int status = cli_arguments(cli, "bus tail [--topic T] [--component C] [--type TYPE]", options, 3, NULL, 0, 0);
+    if (status != CLI_OK)
+        return status;
+    char text[512];
+    struct client *client = NULL;
+    if (client_open(cli->home, &client, text, sizeof text) < 0)
+        return cli_fail(CLI_FAILED, "%s", text);
+    json_t *line = json_pack("{s:i, s:s, s:s*, s:s*, s:s*}", "id", 1, "do", "tail", "topic", topic, "component",
+                             component, "type", type);
+    /* People at a terminal get a line to read, programs and files the whole envelope. */
+    bool brief = cli->output == OUTPUT_TABLE || (cli->output == OUTPUT_DEFAULT && cli->terminal);
+    int error = client_send(client, line);
+    while (error == 0 && status == CLI_OK && !ferror(cli->out)) {
+        error = client_next(client, cli->timeout_ms ? cli->timeout_ms : -1, &line);
+        if (error < 0)
+            break;
+        const json_t *envelope = json_object_get(line, "envelope"), *failed = json_object_get(line, "error");
+        if (failed)
+            status = cli_show_error(cli, failed);
+        else if (envelope && brief)
+            show_envelope(cli, cli->out, envelope);
+        else if (envelope)
+            show_line(cli, envelope);
+        json_decref(line);
+    }
+    client_free(client);
+    if (error == CVM_EIO)
+        status = cli_fail(CLI_FAILED, "the host closed the connection");
+    return status;
+}
+
+/* ---- what is stored ---- */
+
+static bool read_number(const char *text, int64_t *ret_value)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+static int show_stored(struct cli *cli, json_t *request)
+{
+    json_t *data = NULL;
+    int status = cli_ask(cli, request, &data);
+    if (status != CLI_OK)
+        return status;
+    const json_t *rows = json_object_get(data, "rows");
+    show_rows(cli, rows, NULL);
+    if (cvm_json_bool(data, "more", false))
+        fprintf(stderr, "cvmhost: there are more; see --limit%s\n",
+                json_object_get(json_array_get(rows, 0), "key") ? " and --after" : "");
+    json_decref(data);
+    return CLI_OK;
+}
+
+static int show_one(struct cli *cli, json_t *request)
+{
+    json_t *data = NULL;
+    int status = cli_ask(cli, request, &data);
+    if (status == CLI_OK)
+        show_result(cli, data, NULL, NULL);
+    json_decref(data);
+    return status;
+}
+
+/* Puts --limit into the request; takes it back when the number is no number. */
+static bool put_limit(json_t *request, const char *limit)
+{
+    int64_t n = 0;
+    if (!limit)
+        return true;
+    if (!read_number(limit, &n)) {
+        json_decref(request);
+        cli_fail(CLI_USAGE, "--limit: expected a number, got \"%.40s\"", limit);
+        return false;
+    }
+    json_object_set_new(request, "limit", json_integer(n));
+    return true;
+}
+
+int cli_dlq_list(struct cli *cli)
+{
+    const char *limit = NULL;
+    const struct cli_option options[] = {{"limit", &limit}};
+    int status = cli_arguments(cli, "dlq list [--limit N]", options, 1, NULL, 0, 0);
+    if (status != CLI_OK)
+        return status;
+    json_t *request = json_pack("{s:s}", "do", "dlq.list");
+    return put_limit(request, limit) ? show_stored(cli, request) : CLI_USAGE;
+}
+
+int cli_dlq_show(struct cli *cli)
+{
+    const char *text = NULL;
+    int64_t no;
+    int status = cli_arguments(cli, "dlq show NUMBER", NULL, 0, &text, 1, 1);
+    if (status != CLI_OK)
+        return status;
+    if (!read_number(text, &no))
+        return cli_fail(CLI_USAGE, "expected the number of a dead letter, as \"cvmhost dlq list\" shows it");
+    return show_one(cli, json_pack("{s:s, s:I}", "do", "dlq.show", "no", (json_int_t)no));
+}
+
+int cli_state_stores(struct cli *cli)
+{
+    int status = cli_arguments(cli, "state stores", NULL, 0, NULL, 0, 0);
+    return status == CLI_OK ? show_stored(cli, json_pack("{s:s}", "do", "state.stores")) : status;
+}
+
+int cli_state_list(struct cli *cli)
+{
+    const char *store = NULL, *prefix = NULL, *after = NULL, *limit = NULL;
+    const struct cli_option options[] = {{"prefix", &prefix}, {"after", &after}, {"limit", &limit}};
+    int status =
+        cli_arguments(cli, "state list STORE [--prefix P] [--after KEY] [--limit N]", options, 3, &store, 1, 1);
+    if (status != CLI_OK)
+        return status;
+    json_t *request =
+        json_pack("{s:s, s:s, s:s*, s:s*}", "do", "state.list", "store", store, "prefix", prefix, "after", after);
+    return put_limit(request, limit) ? show_stored(cli, request) : CLI_USAGE;
+}
+
+int cli_state_get(struct cli *cli)
+{
+    const char *words[2] = {NULL, NULL};
+    int status = cli_arguments(cli, "state get STORE KEY", NULL, 0, words, 2, 2);
+    if (status != CLI_OK)
+        return status;
+    return show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.get", "store", words[0], "key", words[1]));
+}
+
+/* ---- configuration ---- */
+
+/* Of the running host; where none runs, of the files as a host would read them now. */
+int cli_config_show(struct cli *cli)
+{
+    const char *path = NULL;
+    char text[512];
+    int status = cli_arguments(cli, "config show [PATH]", NULL, 0, &path, 0, 1);
+    if (status != CLI_OK)
+        return status;
+    struct client *client = NULL;
+    int error = cli->config_file ? CVM_ENOENT : client_open(cli->home, &client, text, sizeof text);
+    client_free(client);
+    if (error == 0)
+        return show_one(cli, json_pack("{s:s, s:s*}", "do", "config", "path", path));
+    struct config *config = NULL;
+    if (config_load(cli->home, cli->config_file, &config, text, sizeof text) < 0)
+        return cli_fail(CLI_CONFIG, "%s", text);
+    json_t *all = config_show(config);
+    const json_t *value = path ? catalogue_setting(all, path) : all;
+    if (!value)
+        status = cli_fail(CLI_NOT_FOUND, "there is no setting %s", path);
+    else if (json_is_object(value) || cli->output == OUTPUT_JSON)
+        show_result(cli, value, NULL, NULL);
+    json_decref(all);
+    config_free(config);
+    return status;
+}

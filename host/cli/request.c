@@ -1,0 +1,209 @@
+/* Makes an operation's request of a command line or of a line of a batch. */
+#include "cli/spec.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+__attribute__((format(printf, 3, 4))) static int fault(struct spec_error *ret_error, const char *field,
+                                                       const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ret_error->text, sizeof ret_error->text, format, args);
+    va_end(args);
+    snprintf(ret_error->field, sizeof ret_error->field, "%s", field);
+    return CVM_EINVAL;
+}
+
+static int unknown_option(const json_t *catalogue, const json_t *entry, const char *name, struct spec_error *ret_error)
+{
+    char best[SPEC_NAME_MAX] = "", candidate[SPEC_NAME_MAX];
+    size_t least = 3;
+    const char *member;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)spec_properties(catalogue, entry), member, value)
+    {
+        spec_name(entry, member, '-', candidate);
+        size_t distance = spec_distance(candidate, name);
+        if (distance < least) {
+            least = distance;
+            snprintf(best, sizeof best, "%s", candidate);
+        }
+    }
+    if (best[0])
+        return fault(ret_error, name, "there is no option --%s; did you mean --%s?", name, best);
+    return fault(ret_error, name, "there is no option --%s", name);
+}
+
+/* Puts a value; a list grows and an object is completed when given again. Takes `value`. */
+static void put(json_t *request, const char *property, json_t *value)
+{
+    json_t *there = json_object_get(request, property);
+    if (json_is_array(there) && json_is_array(value)) {
+        json_array_extend(there, value);
+        json_decref(value);
+    } else if (json_is_object(there) && json_is_object(value)) {
+        json_object_update(there, value);
+        json_decref(value);
+    } else {
+        json_object_set_new(request, property, value);
+    }
+}
+
+static int put_text(const json_t *catalogue, const json_t *entry, json_t *request, const char *property,
+                    const char *shown, const char *text, struct spec_error *ret_error)
+{
+    json_t *value = NULL;
+    char why[256];
+    if (spec_value(spec_property(catalogue, entry, property), text, &value, why, sizeof why) < 0)
+        return fault(ret_error, property, "%s: %s", shown, why);
+    put(request, property, value);
+    return 0;
+}
+
+static int take_option(struct cli *cli, const json_t *catalogue, const json_t *entry, struct args *args,
+                       json_t *request, struct spec_error *ret_error)
+{
+    char shown[SPEC_NAME_MAX + 2], why[256];
+    snprintf(shown, sizeof shown, "--%s", args->name);
+    const char *property = spec_find(catalogue, entry, args->name);
+    const char *base = !property && strncmp(args->name, "no-", 3) == 0 ? args->name + 3 : NULL;
+    const char *flag = base ? spec_find(catalogue, entry, base) : NULL;
+    bool negated = flag && spec_is_flag(spec_property(catalogue, entry, flag));
+    if (negated)
+        property = flag;
+    if (!property) {
+        int common = cli_common_option(cli, args, why, sizeof why);
+        if (common < 0)
+            return fault(ret_error, "", "%s", why);
+        if (common > 0)
+            return 0;
+        if (!spec_takes_any(catalogue, entry))
+            return unknown_option(catalogue, entry, args->name, ret_error);
+        property = args->name;
+    }
+    const json_t *schema = spec_property(catalogue, entry, property);
+    if (spec_is_flag(schema) && !args->inlined) {
+        const char *next = args->at < args->argc ? args->argv[args->at] : "";
+        bool said = strcmp(next, "true") == 0 || strcmp(next, "false") == 0;
+        bool value = said && !negated ? next[0] == 't' : !negated;
+        args->at += said && !negated;
+        put(request, property, json_boolean(value));
+        return 0;
+    }
+    const char *text = args_value(args);
+    if (!text)
+        return fault(ret_error, property, "%s needs a value", shown);
+    if (schema || property != args->name)
+        return put_text(catalogue, entry, request, property, shown, text, ret_error);
+    char name[SPEC_NAME_MAX];
+    snprintf(name, sizeof name, "%s", property);
+    for (char *at = name; *at; at++)
+        if (*at == '-')
+            *at = '_';
+    return put_text(catalogue, entry, request, name, shown, text, ret_error);
+}
+
+static int take_word(const json_t *catalogue, const json_t *entry, size_t n, const char *text, json_t *request,
+                     struct spec_error *ret_error)
+{
+    const json_t *names = json_object_get(json_object_get(entry, "expose"), "args");
+    const char *property = json_string_value(json_array_get(names, n));
+    size_t last = json_array_size(names);
+    if (!property && last > 0) { /* a list at the end takes all further words */
+        const char *name = json_string_value(json_array_get(names, last - 1));
+        if (name && spec_is_array(spec_property(catalogue, entry, name)))
+            property = name;
+    }
+    if (!property)
+        return fault(ret_error, "", "\"%.60s\" is one argument too many", text);
+    char shown[SPEC_NAME_MAX];
+    spec_name(entry, property, '_', shown);
+    return put_text(catalogue, entry, request, property, shown, text, ret_error);
+}
+
+/* What the command and the schema ask for. */
+static int check_required(const json_t *catalogue, const json_t *entry, const json_t *request,
+                          struct spec_error *ret_error)
+{
+    const json_t *expose = json_object_get(entry, "expose"), *args = json_object_get(expose, "args");
+    char shown[SPEC_NAME_MAX];
+    for (size_t i = 0; i < (size_t)cvm_json_int(expose, "required", 0); i++) {
+        const char *property = json_string_value(json_array_get(args, i));
+        if (!property || json_object_get(request, property))
+            continue;
+        spec_name(entry, property, '_', shown);
+        for (char *at = shown; *at; at++)
+            *at = *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
+        return fault(ret_error, property, "%s is missing", shown);
+    }
+    const json_t *schema = spec_resolve(catalogue, entry, json_object_get(entry, "request"));
+    const json_t *required = json_object_get(schema, "required");
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        const char *property = json_string_value(json_array_get(required, i));
+        if (!property || json_object_get(request, property))
+            continue;
+        spec_name(entry, property, '-', shown);
+        return fault(ret_error, property, "--%s is missing", shown);
+    }
+    return 0;
+}
+
+int spec_request(struct cli *cli, const json_t *catalogue, const json_t *entry, json_t **ret_request,
+                 struct spec_error *ret_error)
+{
+    struct args args = {.argc = cli->argc, .argv = cli->argv};
+    json_t *request = json_object();
+    int error = 0;
+    size_t words = 0;
+    for (enum arg_kind kind; error == 0 && (kind = args_next(&args)) != ARG_END;) {
+        if (kind == ARG_WORD)
+            error = take_word(catalogue, entry, words++, args.text, request, ret_error);
+        else
+            error = take_option(cli, catalogue, entry, &args, request, ret_error);
+    }
+    if (error == 0 && !cli->file)
+        error = check_required(catalogue, entry, request, ret_error);
+    if (error < 0)
+        json_decref(request);
+    else
+        *ret_request = request;
+    return error;
+}
+
+int spec_line(const json_t *catalogue, const json_t *entry, const json_t *defaults, const char *line, size_t len,
+              json_t **ret_request, json_t **ret_id, struct spec_error *ret_error)
+{
+    json_error_t parse;
+    json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &parse), *value;
+    *ret_id = NULL;
+    if (!object)
+        return fault(ret_error, "", "not JSON: %.200s", parse.text);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return fault(ret_error, "", "expected a JSON object");
+    }
+    *ret_id = json_incref(json_object_get(object, "id"));
+    json_t *request = json_deep_copy(defaults);
+    int error = 0;
+    const char *member;
+    json_object_foreach(object, member, value)
+    {
+        const char *property = spec_find(catalogue, entry, member);
+        if (!property && strcmp(member, "id") == 0)
+            continue;
+        if (!property && spec_takes_any(catalogue, entry))
+            property = member;
+        if (!property) {
+            error = fault(ret_error, member, "%s is not a member of the request", member);
+            break;
+        }
+        json_object_set(request, property, value);
+    }
+    json_decref(object);
+    if (error < 0)
+        json_decref(request);
+    else
+        *ret_request = request;
+    return error;
+}

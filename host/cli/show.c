@@ -1,0 +1,434 @@
+/* Lays results out. */
+#include "cli/show.h"
+
+#include "core/json_text.h"
+#include <stdlib.h>
+
+#define CELL_MAX_COLUMNS 60 /* on a terminal; in a pipe nothing is cut */
+#define COLUMNS_MAX 64
+#define DEPTH_MAX 16
+#define TEXT_MAX_BYTES (64 * 1024 * 1024)
+
+const char *show_bold(const struct cli *cli)
+{
+    return cli->color ? "\033[1m" : "";
+}
+
+const char *show_dim(const struct cli *cli)
+{
+    return cli->color ? "\033[2m" : "";
+}
+
+const char *show_red(const struct cli *cli)
+{
+    return cli->color ? "\033[31m" : "";
+}
+
+const char *show_green(const struct cli *cli)
+{
+    return cli->color ? "\033[32m" : "";
+}
+
+const char *show_plain(const struct cli *cli)
+{
+    return cli->color ? "\033[0m" : "";
+}
+
+/* ---- widths ---- */
+
+static size_t decode(const char *text, uint32_t *ret_code)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 1;
+    uint32_t code = n == 1 ? s[0] : s[0] & (0x7fU >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            *ret_code = 0xfffd;
+            return i;
+        }
+        code = code << 6 | (s[i] & 0x3f);
+    }
+    *ret_code = code;
+    return n;
+}
+
+/* The ranges that matter in practice: combining marks and joiners take no column, East Asian wide characters and
+ * pictures two. */
+static size_t columns_of(uint32_t c)
+{
+    if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0x20d0 && c <= 0x20ff) ||
+        (c >= 0xfe00 && c <= 0xfe0f))
+        return 0;
+    if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
+        (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+        (c >= 0x1f300 && c <= 0x1faff) || (c >= 0x20000 && c <= 0x3fffd))
+        return 2;
+    return 1;
+}
+
+size_t show_width(const char *text)
+{
+    size_t width = 0;
+    uint32_t code;
+    for (size_t n; *text; text += n) {
+        n = decode(text, &code);
+        width += columns_of(code);
+    }
+    return width;
+}
+
+static bool is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+void show_text(FILE *out, const char *text)
+{
+    uint32_t code;
+    for (size_t n; *text; text += n) {
+        n = decode(text, &code);
+        if (*text == '\n' || *text == '\t')
+            fputc(*text, out);
+        else if (is_control(code))
+            fputc('?', out);
+        else
+            fwrite(text, 1, n, out);
+    }
+}
+
+/* ---- cells ---- */
+
+static bool is_scalar(const json_t *value)
+{
+    return !json_is_array(value) && !json_is_object(value);
+}
+
+static bool is_flat(const json_t *value)
+{
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (!is_scalar(json_array_get(value, i)))
+            return false;
+    return json_is_array(value) || is_scalar(value);
+}
+
+/* A text in one line without control characters. */
+static void add_clean(struct text *text, const char *s)
+{
+    uint32_t code;
+    for (size_t n; *s; s += n) {
+        n = decode(s, &code);
+        if (*s == '\n' || *s == '\t' || *s == '\r')
+            text_char(text, ' ');
+        else if (is_control(code))
+            text_char(text, '?');
+        else
+            text_add(text, s, n);
+    }
+}
+
+char *show_cell(const json_t *value)
+{
+    struct text text;
+    text_init(&text, TEXT_MAX_BYTES);
+    text_puts(&text, "");
+    if (json_is_string(value)) {
+        add_clean(&text, json_string_value(value));
+    } else if (json_is_array(value) && is_flat(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            char *cell = show_cell(json_array_get(value, i));
+            text_puts(&text, i ? ", " : "");
+            text_puts(&text, cell ? cell : "");
+            free(cell);
+        }
+    } else if (value && !json_is_null(value)) {
+        char *json = json_text(value, NULL);
+        add_clean(&text, json ? json : "");
+        free(json);
+    }
+    text_char(&text, 0);
+    if (!text.failed)
+        return text.at;
+    text_free(&text);
+    return NULL;
+}
+
+/* ---- tables ---- */
+
+static size_t choose_columns(const json_t *rows, const json_t *columns, const char *ret_names[COLUMNS_MAX])
+{
+    size_t n = 0, i;
+    json_t *row, *value;
+    const char *name;
+    if (columns) {
+        for (; n < json_array_size(columns) && n < COLUMNS_MAX; n++)
+            ret_names[n] = json_string_value(json_array_get(columns, n));
+        return n;
+    }
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row) json_object_foreach(row, name, value)
+    {
+        size_t k = 0;
+        while (k < n && strcmp(ret_names[k], name) != 0)
+            k++;
+        if (k == n && n < COLUMNS_MAX && is_flat(value))
+            ret_names[n++] = name;
+    }
+    return n;
+}
+
+static void fit(const struct cli *cli, char *cell)
+{
+    if (!cli->terminal)
+        return;
+    size_t width = 0;
+    uint32_t code;
+    for (char *at = cell; *at;) {
+        size_t n = decode(at, &code);
+        width += columns_of(code);
+        if (width >= CELL_MAX_COLUMNS && at[n]) {
+            at[0] = '~'; /* one byte fits wherever the cut falls */
+            at[1] = 0;
+            return;
+        }
+        at += n;
+    }
+}
+
+static void pad(FILE *out, size_t n)
+{
+    for (; n > 0; n--)
+        fputc(' ', out);
+}
+
+static void upper(FILE *out, const char *name)
+{
+    for (; *name; name++)
+        fputc(*name >= 'a' && *name <= 'z' ? *name - 32 : *name, out);
+}
+
+void show_table(const struct cli *cli, const json_t *rows, const json_t *columns)
+{
+    const char *names[COLUMNS_MAX];
+    size_t n = choose_columns(rows, columns, names), n_rows = json_array_size(rows), widths[COLUMNS_MAX];
+    bool numeric[COLUMNS_MAX];
+    if (n_rows == 0 || n == 0)
+        return;
+    char **cells = calloc(n_rows * n, sizeof *cells);
+    if (!cells)
+        return;
+    for (size_t c = 0; c < n; c++) {
+        widths[c] = show_width(names[c]);
+        numeric[c] = true;
+        for (size_t r = 0; r < n_rows; r++) {
+            const json_t *value = json_object_get(json_array_get(rows, r), names[c]);
+            char *cell = cells[r * n + c] = show_cell(value);
+            if (cell)
+                fit(cli, cell);
+            size_t width = cell ? show_width(cell) : 0;
+            widths[c] = width > widths[c] ? width : widths[c];
+            numeric[c] = numeric[c] && (!value || json_is_null(value) || json_is_number(value));
+        }
+    }
+    fputs(show_bold(cli), cli->out);
+    for (size_t c = 0; c < n; c++) {
+        size_t gap = widths[c] - show_width(names[c]);
+        if (numeric[c])
+            pad(cli->out, gap);
+        upper(cli->out, names[c]);
+        if (c + 1 < n)
+            pad(cli->out, (numeric[c] ? 0 : gap) + 2);
+    }
+    fprintf(cli->out, "%s\n", show_plain(cli));
+    for (size_t r = 0; r < n_rows; r++) {
+        size_t owed = 0; /* spaces at the end of a line are left out */
+        for (size_t c = 0; c < n; c++) {
+            const char *cell = cells[r * n + c] ? cells[r * n + c] : "";
+            size_t gap = widths[c] - show_width(cell);
+            owed += numeric[c] ? gap : 0;
+            if (*cell) {
+                pad(cli->out, owed);
+                owed = 0;
+                fputs(cell, cli->out);
+            }
+            owed += (numeric[c] ? 0 : gap) + 2;
+        }
+        fputc('\n', cli->out);
+    }
+    for (size_t i = 0; i < n_rows * n; i++)
+        free(cells[i]);
+    free(cells);
+}
+
+static void csv_cell(FILE *out, const char *cell)
+{
+    if (!cell[strcspn(cell, ",\"\r\n")]) {
+        fputs(cell, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *cell; cell++) {
+        if (*cell == '"')
+            fputc('"', out);
+        fputc(*cell, out);
+    }
+    fputc('"', out);
+}
+
+void show_csv(const struct cli *cli, const json_t *rows, const json_t *columns)
+{
+    const char *names[COLUMNS_MAX];
+    size_t n = choose_columns(rows, columns, names);
+    for (size_t c = 0; c < n; c++) {
+        csv_cell(cli->out, names[c]);
+        fputs(c + 1 < n ? "," : "\r\n", cli->out);
+    }
+    for (size_t r = 0; r < json_array_size(rows); r++)
+        for (size_t c = 0; c < n; c++) {
+            char *cell = show_cell(json_object_get(json_array_get(rows, r), names[c]));
+            csv_cell(cli->out, cell ? cell : "");
+            fputs(c + 1 < n ? "," : "\r\n", cli->out);
+            free(cell);
+        }
+}
+
+/* ---- objects ---- */
+
+static void show_members(const struct cli *cli, const json_t *value, int depth);
+
+static void show_member(const struct cli *cli, const char *name, const json_t *value, int depth)
+{
+    pad(cli->out, (size_t)depth * 2);
+    fprintf(cli->out, "%s", show_bold(cli));
+    show_text(cli->out, name);
+    fprintf(cli->out, ":%s", show_plain(cli));
+    bool empty = !is_scalar(value) && json_object_size(value) + json_array_size(value) == 0;
+    if (is_flat(value) || depth >= DEPTH_MAX || empty) {
+        const char *text = json_string_value(value);
+        char *cell = text && depth == 0 ? NULL : empty ? NULL : show_cell(value);
+        fputs((cell && *cell) || (text && *text) ? " " : "", cli->out);
+        if (cell)
+            fputs(cell, cli->out);
+        else if (text)
+            show_text(cli->out, text);
+        free(cell);
+        fputc('\n', cli->out);
+    } else {
+        fputc('\n', cli->out);
+        show_members(cli, value, depth + 1);
+    }
+}
+
+static void show_members(const struct cli *cli, const json_t *value, int depth)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)value, name, member) show_member(cli, name, member, depth);
+    json_array_foreach((json_t *)(uintptr_t)value, i, member)
+    {
+        char no[24];
+        snprintf(no, sizeof no, "%zu", i + 1);
+        show_member(cli, no, member, depth);
+    }
+}
+
+void show_object(const struct cli *cli, const json_t *object, const json_t *columns)
+{
+    if (!columns) {
+        show_members(cli, object, 0);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(columns); i++) {
+        const char *name = json_string_value(json_array_get(columns, i));
+        const json_t *value = name ? json_object_get(object, name) : NULL;
+        if (value)
+            show_member(cli, name, value, 0);
+    }
+}
+
+void show_line(const struct cli *cli, const json_t *value)
+{
+    char *text = json_text(value, NULL);
+    fprintf(cli->out, "%s\n", text ? text : "null");
+    fflush(cli->out);
+    free(text);
+}
+
+void show_json(const struct cli *cli, const json_t *value)
+{
+    if (!cli->terminal) {
+        show_line(cli, value);
+        return;
+    }
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    fprintf(cli->out, "%s\n", text ? text : "null");
+    free(text);
+}
+
+void show_rows(const struct cli *cli, const json_t *rows, const json_t *columns)
+{
+    if (cli->output == OUTPUT_JSON)
+        show_json(cli, rows);
+    else if (cli->output == OUTPUT_CSV)
+        show_csv(cli, rows, columns);
+    else
+        show_table(cli, rows, columns);
+}
+
+void show_result(const struct cli *cli, const json_t *data, const char *rows, const json_t *columns)
+{
+    const json_t *list = rows ? json_object_get(data, rows) : json_is_array(data) ? data : NULL;
+    if (cli->output == OUTPUT_JSON) {
+        show_json(cli, data);
+        return;
+    }
+    if (cli->output == OUTPUT_CSV) {
+        json_t *one = list ? NULL : json_pack("[O]", (json_t *)(uintptr_t)data);
+        show_csv(cli, list ? list : one, columns);
+        json_decref(one);
+        return;
+    }
+    if (!json_is_array(list)) {
+        show_object(cli, data, columns);
+        return;
+    }
+    show_table(cli, list, columns);
+    const char *name;
+    json_t *value;
+    bool first = json_array_size(list) > 0;
+    json_object_foreach((json_t *)(uintptr_t)data, name, value)
+    {
+        if (value == list)
+            continue;
+        if (first)
+            fputc('\n', cli->out);
+        first = false;
+        show_member(cli, name, value, 0);
+    }
+}
+
+void show_envelope(const struct cli *cli, FILE *out, const json_t *envelope)
+{
+    const char *at = cvm_json_str(envelope, "timestamp", ""), *outcome = cvm_json_str(envelope, "outcome", NULL);
+    const char *sender = cvm_json_str(envelope, "sender", ""), *kind = cvm_json_str(envelope, "message_type", "");
+    char *data = show_cell(json_object_get(envelope, "structured_data"));
+    if (data)
+        fit(cli, data);
+    struct text line;
+    text_init(&line, TEXT_MAX_BYTES);
+    text_printf(&line, "%.12s  %s -> %s  %s%s%s%s  ", strlen(at) > 11 ? at + 11 : at, sender[0] ? sender : "(outside)",
+                cvm_json_str(envelope, "recipient", "?"), cvm_json_str(envelope, "type", "?"),
+                strcmp(kind, "response") == 0  ? " = "
+                : strcmp(kind, "request") == 0 ? ""
+                                               : " ! ",
+                strcmp(kind, "response") == 0  ? (outcome ? outcome : "response")
+                : strcmp(kind, "request") == 0 ? ""
+                                               : kind,
+                "");
+    text_puts(&line, data ? data : "");
+    text_char(&line, 0);
+    fprintf(out, "%s\n", line.failed ? "?" : line.at);
+    fflush(out);
+    text_free(&line);
+    free(data);
+}

@@ -1,0 +1,249 @@
+/* The story of an id, for people: what each turn received, considered, chose, asked for, called and wrote. */
+#include "cli/cli.h"
+
+#include "cli/show.h"
+#include <stdlib.h>
+
+#define NOTE_DEPTH_MAX 4
+
+static const char *clock_of(const json_t *turn)
+{
+    const char *at = cvm_json_str(turn, "at", "");
+    return strlen(at) > 11 ? at + 11 : at;
+}
+
+static void label(const struct cli *cli, int indent, const char *name)
+{
+    fprintf(cli->out, "%*s%s%s%s ", indent, "", show_dim(cli), name, show_plain(cli));
+}
+
+static void cell(const struct cli *cli, const json_t *value)
+{
+    char *text = show_cell(value);
+    fputs(text ? text : "", cli->out);
+    free(text);
+}
+
+static bool is_simple(const json_t *value)
+{
+    if (json_is_object(value))
+        return false;
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (json_is_object(json_array_get(value, i)) || json_is_array(json_array_get(value, i)))
+            return false;
+    return true;
+}
+
+/* Members of one object in one line: "label POWER, score 0.93". */
+static void inline_members(const struct cli *cli, const json_t *object)
+{
+    const char *name;
+    json_t *value;
+    bool first = true;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        fputs(first ? "" : ", ", cli->out);
+        first = false;
+        fprintf(cli->out, "%s ", name);
+        cell(cli, value);
+    }
+}
+
+/* What a handler wrote down: simple members in lines of their own, what was considered as a list. */
+static void show_note(const struct cli *cli, const json_t *data, int indent, int depth)
+{
+    const char *name;
+    json_t *value, *item;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)data, name, value)
+    {
+        label(cli, indent, name);
+        if (is_simple(value) || depth >= NOTE_DEPTH_MAX) {
+            cell(cli, value);
+            fputc('\n', cli->out);
+        } else if (json_is_object(value)) {
+            fputc('\n', cli->out);
+            show_note(cli, value, indent + 2, depth + 1);
+        } else {
+            fputc('\n', cli->out);
+            json_array_foreach(value, i, item)
+            {
+                fprintf(cli->out, "%*s- ", indent + 2, "");
+                if (json_is_object(item))
+                    inline_members(cli, item);
+                else
+                    cell(cli, item);
+                fputc('\n', cli->out);
+            }
+        }
+    }
+    if (!json_is_object(data)) {
+        fprintf(cli->out, "%*s", indent, "");
+        cell(cli, data);
+        fputc('\n', cli->out);
+    }
+}
+
+static const char *conversation_name(const json_t *story, const json_t *key)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(story, "conversations"), i,
+                       c) if (json_equal(json_object_get(c, "conversation"),
+                                         (json_t *)(uintptr_t)key)) return cvm_json_str(c, "name", NULL);
+    return NULL;
+}
+
+static void show_sent(const struct cli *cli, const json_t *out)
+{
+    const char *type = cvm_json_str(out, "type", "?"), *to = cvm_json_str(out, "recipient", "?");
+    const char *kind = cvm_json_str(out, "message_type", ""), *outcome = cvm_json_str(out, "outcome", NULL);
+    if (strcmp(kind, "response") == 0) {
+        label(cli, 6, "answered");
+        fprintf(cli->out, "%s, %s %s", to, type, outcome ? outcome : "");
+    } else if (strcmp(to, "BROADCAST") == 0) {
+        label(cli, 6, "published");
+        fprintf(cli->out, "%s", type);
+    } else {
+        label(cli, 6,
+              strcmp(kind, "request") == 0      ? "asked"
+              : strcmp(kind, "escalation") == 0 ? "escalated to"
+                                                : "told");
+        fprintf(cli->out, "%s, %s", to, type);
+    }
+    fputc('\n', cli->out);
+}
+
+static void show_pairs(const struct cli *cli, const json_t *record, const char *member, const char *word)
+{
+    const json_t *pairs = json_object_get(record, member);
+    if (json_array_size(pairs) == 0)
+        return;
+    label(cli, 6, word);
+    for (size_t i = 0; i < json_array_size(pairs); i++) {
+        const json_t *pair = json_array_get(pairs, i);
+        const char *a = json_string_value(json_array_get(pair, 0)), *b = json_string_value(json_array_get(pair, 1));
+        bool row = strcmp(member, "rows") == 0;
+        fprintf(cli->out, "%s%s%s%s", i ? ", " : "", a ? a : "?", row && b ? " " : "", row && b ? b : "");
+    }
+    fputc('\n', cli->out);
+}
+
+static void show_record(const struct cli *cli, const json_t *record)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(record, "notes"), i, item)
+    {
+        const char *what = json_string_value(json_array_get(item, 0));
+        fprintf(cli->out, "      %s%s%s\n", show_bold(cli), what ? what : "note", show_plain(cli));
+        show_note(cli, json_array_get(item, 1), 8, 0);
+    }
+    json_array_foreach(json_object_get(record, "calls"), i, item)
+    {
+        label(cli, 6, "called");
+        fprintf(cli->out, "%s %s", cvm_json_str(item, "name", "?"), cvm_json_str(item, "url", ""));
+        const char *key = cvm_json_str(item, "key", "");
+        fprintf(cli->out, "%s%s\n", key[0] ? ", key " : "", key);
+    }
+    json_array_foreach(json_object_get(record, "timers"), i, item)
+    {
+        label(cli, 6, "set timer");
+        fprintf(cli->out, "%s\n", cvm_json_str(item, "type", "?"));
+    }
+    json_array_foreach(json_object_get(record, "out"), i, item) show_sent(cli, item);
+    show_pairs(cli, record, "rows", "wrote");
+    show_pairs(cli, record, "state", "kept");
+    const json_t *error = json_object_get(record, "error");
+    if (error) {
+        label(cli, 6, "because");
+        fprintf(cli->out, "%s (%s)\n", cvm_json_str(error, "message", ""), cvm_json_str(error, "code", ""));
+    }
+}
+
+static void show_turn(const struct cli *cli, const json_t *story, const json_t *turn, const char *asked)
+{
+    const json_t *record = json_object_get(turn, "record"), *in = json_object_get(record, "in");
+    const char *sender = cvm_json_str(turn, "sender", ""), *outcome = cvm_json_str(turn, "outcome", "?");
+    bool good = strcmp(outcome, "OK") == 0 || strcmp(outcome, "PENDING") == 0;
+    double ms = (double)cvm_json_int(turn, "us", 0) / 1000.0;
+    const char *message = cvm_json_str(turn, "message_id", ""), *name = NULL;
+    if (json_array_size(json_object_get(story, "conversations")) > 1)
+        name = conversation_name(story, json_object_get(turn, "conversation"));
+    fprintf(cli->out, "%s  %s%s%s  %s  %s%s%s  %.2f ms%s%s%s\n", clock_of(turn), show_bold(cli),
+            cvm_json_str(turn, "component", "?"), show_plain(cli), cvm_json_str(turn, "type", "?"),
+            good ? show_green(cli) : show_red(cli), outcome, show_plain(cli), ms, name ? "  in " : "", name ? name : "",
+            strcmp(message, asked) == 0 ? "   <- this message" : "");
+    label(cli, 6, "from");
+    fputs(sender[0] ? sender : "outside", cli->out);
+    const char *content = cvm_json_str(in, "content", "");
+    if (content[0]) {
+        fputs(": ", cli->out);
+        cell(cli, json_object_get(in, "content"));
+    }
+    fputc('\n', cli->out);
+    show_record(cli, record);
+}
+
+static void show_conversation(const struct cli *cli, const json_t *conversation)
+{
+    const json_t *context = json_object_get(conversation, "context");
+    fprintf(cli->out, "  %s%s%s  opened %s", show_bold(cli), cvm_json_str(conversation, "name", "?"), show_plain(cli),
+            cvm_json_str(conversation, "opened_at", "?"));
+    const char *ended = cvm_json_str(conversation, "ended_at", NULL);
+    fprintf(cli->out, ended ? ", ended %s\n" : ", open\n", ended);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)context, name,
+                        value) if (!json_is_object(value) && is_simple(value) &&
+                                   !(json_is_array(value) && json_array_size(value) == 0) && !json_is_null(value))
+    {
+        label(cli, 4, name);
+        cell(cli, value);
+        fputc('\n', cli->out);
+    }
+}
+
+static void show_story(const struct cli *cli, const json_t *story)
+{
+    const json_t *conversations = json_object_get(story, "conversations"), *turns = json_object_get(story, "turns");
+    const json_t *rows = json_object_get(story, "rows");
+    const char *what = cvm_json_str(story, "what", "");
+    size_t i;
+    json_t *item;
+    fprintf(cli->out, "%s: %zu conversation%s, %zu turn%s%s\n", what, json_array_size(conversations),
+            json_array_size(conversations) == 1 ? "" : "s", json_array_size(turns),
+            json_array_size(turns) == 1 ? "" : "s",
+            cvm_json_bool(story, "more", false) ? " (the first; there are more)" : "");
+    json_array_foreach((json_t *)(uintptr_t)conversations, i, item) show_conversation(cli, item);
+    json_array_foreach((json_t *)(uintptr_t)turns, i, item)
+    {
+        fputc('\n', cli->out);
+        show_turn(cli, story, item, what);
+    }
+    if (json_array_size(rows))
+        fprintf(cli->out, "\n%sWritten%s\n", show_bold(cli), show_plain(cli));
+    json_array_foreach((json_t *)(uintptr_t)rows, i, item)
+    {
+        label(cli, 2, cvm_json_str(item, "table", "?"));
+        inline_members(cli, json_object_get(item, "row"));
+        fputc('\n', cli->out);
+    }
+}
+
+int cli_why(struct cli *cli)
+{
+    const char *what = NULL;
+    json_t *story = NULL;
+    int status = cli_arguments(cli, "why ID", NULL, 0, &what, 1, 1);
+    if (status == CLI_OK)
+        status = cli_ask(cli, json_pack("{s:s, s:s}", "do", "why", "what", what), &story);
+    if (status == CLI_OK && cli->output == OUTPUT_JSON)
+        show_json(cli, story);
+    else if (status == CLI_OK && cli->output == OUTPUT_CSV)
+        show_csv(cli, json_object_get(story, "turns"), NULL);
+    else if (status == CLI_OK)
+        show_story(cli, story);
+    json_decref(story);
+    return status;
+}
