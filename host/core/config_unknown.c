@@ -47,7 +47,8 @@ static void join(char *out, const char *prefix, const char *name)
     snprintf(out, PATH_MAX_BYTES, "%.120s%s%.120s", prefix, *prefix ? "." : "", name);
 }
 
-/* Compares with every setting under `schema`; a setting of the same name elsewhere is a good guess too. */
+/* Compares with every setting under `schema`; one of the same name elsewhere, or of which the name is the beginning
+ * (`wal_max` of `wal_max_mib`), is a good guess too. */
 static void compare_all(struct guess *g, const json_t *schema, const char *prefix)
 {
     const char *name;
@@ -56,7 +57,11 @@ static void compare_all(struct guess *g, const json_t *schema, const char *prefi
     {
         char path[PATH_MAX_BYTES];
         join(path, prefix, name);
-        unsigned d = strcmp(name, g->name) == 0 ? 1 : distance(path, g->path);
+        unsigned d = distance(path, g->path);
+        if (strcmp(name, g->name) == 0)
+            d = 1;
+        else if (d > 2 && strlen(g->name) >= 3 && strncmp(name, g->name, strlen(g->name)) == 0)
+            d = 2;
         if (d < g->distance) {
             g->distance = d;
             memcpy(g->best, path, sizeof path);

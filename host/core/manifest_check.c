@@ -89,8 +89,6 @@ static int check_expose(struct reading *r, const struct manifest_operation *op, 
             return manifest_wrong(r, field, "the parameters of a path are written {name}, got \"%s\"", e->path);
         if (!once(routes, key))
             return manifest_wrong(r, field, "the route \"%s %s\" is declared twice", e->method, e->path);
-        if (!op->raw)
-            CVM_TRY(check_path(r, op, field));
     }
     for (size_t i = 0; i < e->args.n; i++)
         if (!is_property(r, op, e->args.at[i]))
@@ -102,6 +100,8 @@ static int check_expose(struct reading *r, const struct manifest_operation *op, 
                                   "\"rename\" must lead to properties of the request, but \"%s\" leads to \"%s\"", name,
                                   json_string_value(target));
     }
+    if (e->path && !op->raw)
+        CVM_TRY(check_path(r, op, field));
     return check_columns(r, op, field);
 }
 
