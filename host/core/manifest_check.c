@@ -51,7 +51,7 @@ static int check_path(struct reading *r, const struct manifest_operation *op, co
     return 0;
 }
 
-/* Columns are members of the rows shown, or of the response itself. Where its schema names no members, any will do. */
+/* Columns are members of the rows shown, or of the response itself. Where its schema is open, any will do. */
 static int check_columns(struct reading *r, const struct manifest_operation *op, const char *field)
 {
     const json_t *doc = r->m->doc, *shown = op->response_schema, *column;
@@ -64,7 +64,7 @@ static int check_columns(struct reading *r, const struct manifest_operation *op,
         shown = json_object_get(rows, "items");
     }
     shown = schema_resolve(doc, shown);
-    if (!json_object_get(shown, "properties"))
+    if (!json_is_false(json_object_get(shown, "additionalProperties")))
         return 0;
     json_array_foreach(op->expose->columns, i, column)
     {

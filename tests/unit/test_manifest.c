@@ -52,7 +52,7 @@ static const char whole[] =
     "        { 'type': 'buy', 'description': 'Buys', 'request': { '$ref': '#/schemas/Buy' }, 'retry': 2, 'redrive': "
     "true,"
     "          'response': { 'type': 'object', 'properties': { 'rows': { 'type': 'array', 'items': {"
-    "             'properties': { 'id': {}, 'n': {} } } } } }, 'timeout_ms': 5000,"
+    "             'additionalProperties': false, 'properties': { 'id': {}, 'n': {} } } } } }, 'timeout_ms': 5000,"
     "          'expose': { 'cli': 'buy item', 'help': 'Buys', 'args': ['item', 'note?'], 'rest': 'POST /api/{item_id}',"
     "             'rename': { 'item_id': 'item' }, 'refused': 409, 'success': 201, 'permission': 'sell',"
     "             'columns': ['id', 'n'], 'rows': 'rows' } },"
