@@ -36,7 +36,7 @@ struct manifest_expose {
 
 struct manifest_operation {
     const char *type;
-    const char *description;
+    const char *description;        /* "" where there is none */
     struct schema *request, *response; /* NULL: any object */
     const json_t *request_schema, *response_schema; /* as written, $ref not resolved; NULL where there is none */
     const struct manifest_expose *expose; /* NULL: only on the bus */
@@ -47,13 +47,13 @@ struct manifest_operation {
 };
 
 struct manifest_component {
-    const char *id, *alias;
+    const char *id, *alias;         /* without an alias of its own: the id */
     enum manifest_kind kind;
     struct manifest_strings roles, next, may_send_to, publishes, subscribes;
     const json_t *serves;           /* {"network": ["MTN"]}: which requests a role holder takes; NULL: all */
     const json_t *settings;         /* object, never NULL */
     const json_t *tools;            /* array of strings or NULL */
-    uint32_t state_version;
+    uint32_t state_version;         /* default 1 */
     struct manifest_operation *operations;
     size_t n_operations;
 };
@@ -92,7 +92,9 @@ struct manifest {
     json_t *doc;
     char *path;                     /* where it was read, for messages */
     char *dir;                      /* folder of the manifest's own files: <manifests>/NAME */
-    const char *name, *version, *abi, *library, *description;
+    const char *name, *version, *abi;
+    const char *library;            /* default: NAME.so */
+    const char *description;        /* "" where there is none */
     uint16_t abi_major, abi_minor;
     struct manifest_limits limits;
     struct manifest_component *components;
