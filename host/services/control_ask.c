@@ -156,9 +156,7 @@ static void dead_letters(struct exchange *x, const json_t *request)
     size_t limit;
     if (limit_of(x, request, &limit))
         control__query(
-            x,
-            "SELECT id, " ISO("at_ms") " AS at, component, type, reason, 'MSG-' || lower(hex(message)) AS message_id"
-                                       " FROM dead_letters ORDER BY id DESC",
+            x, "SELECT id, " SQL_AT ", component, type, reason, " SQL_MESSAGE " FROM dead_letters ORDER BY id DESC",
             NULL, limit, answer_rows, NULL, NULL);
 }
 
@@ -170,9 +168,8 @@ static void dead_letter(struct exchange *x, const json_t *request)
         return;
     }
     control__query(x,
-                   "SELECT id, " ISO(
-                       "at_ms") " AS at, component, type, reason, 'MSG-' || lower(hex(message)) AS message_id, envelope"
-                                " FROM dead_letters WHERE id = ?1",
+                   "SELECT id, " SQL_AT ", component, type, reason, " SQL_MESSAGE ", envelope"
+                   " FROM dead_letters WHERE id = ?1",
                    json_pack("[O]", id), 1, answer_one, NULL, (void *)(uintptr_t) "there is no such dead letter");
 }
 
@@ -244,12 +241,10 @@ static void conversation_found(struct exchange *x, void *arg, json_t *rows, bool
     json_object_set(row, "steps", json_object_get(json_object_get(row, "doc"), "processing_steps"));
     json_object_del(row, "doc");
     json_object_del(row, "conversation");
-    control__query(
-        x,
-        "SELECT seq, " ISO(
-            "at_ms") " AS at, component, type, sender, outcome, us, 'MSG-' || lower(hex(message)) AS message_id"
-                     " FROM turns WHERE conversation = ?1 ORDER BY seq",
-        json_pack("[o]", key), LIST_MAX, conversation_turns, conversation_free, row);
+    control__query(x,
+                   "SELECT seq, " SQL_AT ", component, type, sender, outcome, us, " SQL_MESSAGE
+                   " FROM turns WHERE conversation = ?1 ORDER BY seq",
+                   json_pack("[o]", key), LIST_MAX, conversation_turns, conversation_free, row);
 }
 
 static void conversation(struct exchange *x, const json_t *request)
@@ -257,9 +252,8 @@ static void conversation(struct exchange *x, const json_t *request)
     const char *name;
     if (argument(x, request, "name", true, &name))
         control__query(x,
-                       "SELECT conversation, name, version, " ISO("opened_ms") " AS opened_at, " ISO(
-                           "nullif(ended_ms, 0)") " AS ended_at, doc FROM contexts WHERE conversation ="
-                                                  " ?1",
+                       "SELECT conversation, name, version, " SQL_OPENED ", " SQL_ENDED
+                       ", doc FROM contexts WHERE conversation = ?1",
                        json_pack("[I]", (json_int_t)conversation_key(name)), 1, conversation_found, NULL, NULL);
 }
 

@@ -299,8 +299,15 @@ void control__call(struct exchange *x, const json_t *request)
         session_id(in.key, session);
         in.session_id = session;
     }
-    cvm_id id;
+    /* An ephemeral message is shown at once, before its id is known here: while it is taken, all that passes is its. */
+    bool trace = cvm_json_bool(request, "trace", false);
+    if (trace)
+        x->tap = edge_tap_open(x->core, (cvm_id){0, 0}, traced, x);
+    cvm_id id = {0, 0};
     int e = edge_submit(x->core, &in, call_done, x, &id, &error);
+    if (x->tap)
+        edge_tap_close(x->core, x->tap);
+    x->tap = NULL;
     if (e < 0) {
         control__send(x, control__error(error.error ? error.error : e, error.field,
                                         error.text[0] ? error.text : cvm_strerror(e), error.retry_after_s));
@@ -308,7 +315,7 @@ void control__call(struct exchange *x, const json_t *request)
         return;
     }
     x->message = id;
-    if (cvm_json_bool(request, "trace", false))
+    if (trace)
         x->tap = edge_tap_open(x->core, id, traced, x);
 }
 

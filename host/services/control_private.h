@@ -9,8 +9,12 @@
 
 struct connection;
 
-/* SQL: a column of milliseconds as a time for people and programs. */
-#define ISO(column) "strftime('%Y-%m-%dT%H:%M:%fZ', " column " / 1000.0, 'unixepoch')"
+/* SQL: milliseconds as times for people and programs. */
+#define AS_TIME "'%Y-%m-%dT%H:%M:%fZ'"
+#define SQL_AT "strftime(" AS_TIME ", at_ms / 1000.0, 'unixepoch') AS at"
+#define SQL_OPENED "strftime(" AS_TIME ", opened_ms / 1000.0, 'unixepoch') AS opened_at"
+#define SQL_ENDED "strftime(" AS_TIME ", nullif(ended_ms, 0) / 1000.0, 'unixepoch') AS ended_at"
+#define SQL_MESSAGE "'MSG-' || lower(hex(message)) AS message_id"
 
 /* A request that is not answered yet. It belongs to its connection until that closes; one with a query under way then
  * lives on, without a connection, until the query ends. */

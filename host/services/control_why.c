@@ -18,8 +18,9 @@ struct why {
     cvm_id message; /* what was asked for, if it is one; else none */
     json_t *tables; /* [{table, key}]: rows that name their conversation */
     size_t table;   /* the next to read rows of */
-    json_t *keys;   /* keys of the conversations, as integers */
-    json_t *seen;   /* the same as members of an object */
+    json_t *keys;   /* conversations the story starts from or was led to, as integers */
+    json_t *above;  /* those that only opened ours: told of, but where else they led is not our story */
+    json_t *seen;   /* both, as members of an object */
     json_t *story;
     int rounds;
 };
@@ -29,30 +30,30 @@ static void free_why(void *arg)
     struct why *w = arg;
     json_decref(w->tables);
     json_decref(w->keys);
+    json_decref(w->above);
     json_decref(w->seen);
     json_decref(w->story);
     free(w);
 }
 
 /* Adds a conversation; returns whether it is new. */
-static bool add_key(struct why *w, int64_t key)
+static bool add_key(struct why *w, int64_t key, bool above)
 {
     char name[24];
     snprintf(name, sizeof name, "%lld", (long long)key);
-    if (key == 0 || json_object_get(w->seen, name) || json_array_size(w->keys) >= CONVERSATIONS_MAX)
+    if (key == 0 || json_object_get(w->seen, name) || json_object_size(w->seen) >= CONVERSATIONS_MAX)
         return false;
-    json_object_set_new(w->seen, name, json_true());
-    return json_array_append_new(w->keys, json_integer(key)) == 0;
+    json_object_set_new(w->seen, name, json_boolean(!above));
+    return json_array_append_new(above ? w->above : w->keys, json_integer(key)) == 0;
 }
 
-/* "(1,2,3)": integers of our own, nothing a client wrote. */
-static void add_keys(struct text *sql, const struct why *w, const char *before, const char *between, const char *after)
+/* "1,2,3": integers of our own, nothing a client wrote. */
+static void add_keys(struct text *sql, const json_t *keys, const char *between)
 {
-    for (size_t i = 0; i < json_array_size(w->keys); i++) {
-        text_puts(sql, i ? between : before);
-        text_int(sql, json_integer_value(json_array_get(w->keys, i)));
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        text_puts(sql, i ? between : "");
+        text_int(sql, json_integer_value(json_array_get(keys, i)));
     }
-    text_puts(sql, after);
 }
 
 /* A name from the store's own catalogue, as an identifier. */
@@ -149,19 +150,29 @@ static void next_rows(struct exchange *x, struct why *w)
 
 static void find_family(struct exchange *x, struct why *w);
 
+static bool is_shared(const char *name)
+{
+    return strncmp(name, "topic:", 6) == 0 || strncmp(name, "component:", 10) == 0 || strncmp(name, "host:", 5) == 0;
+}
+
 /* Conversations that the turns sent into; shared lanes of topics and components would lead to everybody's work. */
 static bool add_outgoing(struct why *w)
 {
     bool added = false;
     size_t i, k;
     json_t *turn, *out;
+    char key[24];
     json_array_foreach(json_object_get(w->story, "turns"), i, turn)
-        json_array_foreach(json_object_get(json_object_get(turn, "record"), "out"), k, out)
     {
-        const char *name = cvm_json_str(out, "conversation", "");
-        if (name[0] && strncmp(name, "topic:", 6) != 0 && strncmp(name, "component:", 10) != 0 &&
-            strncmp(name, "host:", 5) != 0)
-            added |= add_key(w, conversation_key(name));
+        snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(turn, "conversation", 0));
+        if (!cvm_json_bool(w->seen, key, false))
+            continue;
+        json_array_foreach(json_object_get(json_object_get(turn, "record"), "out"), k, out)
+        {
+            const char *name = cvm_json_str(out, "conversation", "");
+            if (name[0] && !is_shared(name))
+                added |= add_key(w, conversation_key(name), false);
+        }
     }
     return added;
 }
@@ -199,10 +210,13 @@ static void find_turns(struct exchange *x, struct why *w)
     struct text sql;
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql,
-              "SELECT seq, " ISO(
-                  "at_ms") " AS at, conversation, component, 'MSG-' || lower(hex(message)) AS message_id, type, sender,"
-                           " outcome, us, build, record FROM turns WHERE conversation IN ");
-    add_keys(&sql, w, "(", ",", ") ORDER BY seq");
+              "SELECT seq, " SQL_AT ", conversation, component, " SQL_MESSAGE ", type, sender, outcome, us, build,"
+              " record FROM turns WHERE conversation IN (");
+    add_keys(&sql, w->keys, ",");
+    if (json_array_size(w->keys) && json_array_size(w->above))
+        text_puts(&sql, ",");
+    add_keys(&sql, w->above, ",");
+    text_puts(&sql, ") ORDER BY seq");
     run(x, w, &sql, NULL, TURNS_MAX, turns_found);
 }
 
@@ -216,7 +230,8 @@ static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
     json_t *row;
     json_array_foreach(rows, i, row)
     {
-        add_key(w, cvm_json_int(row, "conversation", 0));
+        add_key(w, cvm_json_int(row, "conversation", 0), cvm_json_int(row, "below", 1) == 0);
+        json_object_del(row, "below");
         const char *text = cvm_json_str(row, "doc", NULL);
         json_t *doc = text ? json_loads(text, 0, NULL) : NULL;
         json_object_del(row, "doc");
@@ -232,16 +247,15 @@ static void find_family(struct exchange *x, struct why *w)
 {
     struct text sql;
     text_init(&sql, SQL_MAX_BYTES);
-    text_puts(&sql, "WITH RECURSIVE own(c) AS (VALUES");
-    add_keys(&sql, w, "(", "),(",
-             ")), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up"
-             " WHERE conversation = up.c AND parent IS NOT NULL AND parent <> 0 LIMIT 64)");
-    text_puts(&sql,
-              ", down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down WHERE parent = down.c"
-              " LIMIT 64) SELECT conversation, name, parent, version, " ISO("opened_ms") " AS opened_at, " ISO(
-                  "nullif(ended_ms, 0)") " AS ended_at, doc FROM contexts"
-                                         " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY "
-                                         "opened_ms");
+    text_puts(&sql, "WITH RECURSIVE own(c) AS (VALUES(");
+    add_keys(&sql, w->keys, "),(");
+    text_puts(&sql, ")), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up WHERE conversation = up.c"
+                    " AND parent IS NOT NULL AND parent <> 0 LIMIT 64),");
+    text_puts(&sql, " down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down"
+                    " WHERE parent = down.c LIMIT 64)");
+    text_puts(&sql, " SELECT conversation, name, parent, version, " SQL_OPENED ", " SQL_ENDED ", doc,"
+                    " conversation IN (SELECT c FROM down) AS below FROM contexts"
+                    " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY opened_ms");
     run(x, w, &sql, NULL, CONVERSATIONS_MAX * 2, family_found);
 }
 
@@ -257,7 +271,7 @@ static void looked_up(struct exchange *x, void *arg, json_t *rows, bool more)
     {
         const char *conversation = cvm_json_str(row, "conversation", "");
         if (conversation[0])
-            add_key(w, conversation_key(conversation));
+            add_key(w, conversation_key(conversation), false);
     }
     json_object_set_new(w->story, "named_by", rows);
     find_family(x, w);
@@ -295,11 +309,12 @@ void control__why(struct exchange *x, const char *what)
     }
     snprintf(w->what, sizeof w->what, "%s", what);
     w->keys = json_array();
+    w->above = json_array();
     w->seen = json_object();
     w->story = json_pack("{s:s, s:[], s:[], s:[]}", "what", what, "conversations", "turns", "rows");
     if (id_parse(what, &w->message) == 0 && w->message.hi)
-        add_key(w, (int64_t)w->message.hi);
-    add_key(w, conversation_key(what));
+        add_key(w, (int64_t)w->message.hi, false);
+    add_key(w, conversation_key(what), false);
     /* The journal's own tables know a conversation by its key, an integer. */
     static const char sql[] =
         "SELECT m.name AS \"table\", (SELECT k.name FROM pragma_table_info(m.name) k WHERE k.pk = 1) AS \"key\""
