@@ -105,6 +105,8 @@ json_t *json_with_path(const json_t *object, const char *path, json_t *value, in
 
 /* journal.c: from the loop to the writer and back */
 int journal_open(struct core *core, char *ret_error, size_t error_size);
+int journal_start(struct core *core);         /* after recovery; starts the writer's thread */
+struct store *journal_store(struct core *core); /* before journal_start only */
 void journal_add(struct core *core, struct record *record);
 void journal_flush(struct core *core);     /* submits the batch */
 void journal_returned(struct core *core);  /* takes back what is durable: releases held effects, taps, memory */
@@ -121,6 +123,7 @@ int store_write(struct store *store, struct record *first, struct record *end); 
                                                                                    CVM_EDATA: give up */
 bool store_checkpoint(struct store *store, bool idle, int64_t limit_bytes);     /* true: something was done */
 int64_t store_wal_bytes(const struct store *store);
+void store_keep_inbox(struct store *store, int64_t keep_ms);
 const char *store_error(const struct store *store);
 void store_close(struct store *store);
 int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);

@@ -306,7 +306,7 @@ struct record {
     const char *outcome;          /* static text */
     int64_t us;
     json_t *context;              /* after the turn; NULL: not changed */
-    int64_t context_version;
+    int64_t context_version, ended_ms;
     bool contexts_row;            /* write the conversation's row */
     json_t *extra;                /* object: context, reads, notes, error, settled; NULL: none */
     struct message **outs;
@@ -463,6 +463,7 @@ struct core {
     uv_timer_t *clock;
     uv_async_t *wake;
     int handles;
+    int64_t clock_at;             /* the deadline the loop's timer is set for; 0: none */
     void (*stopped)(void *);
     void *stopped_arg;
     struct page *page, *own_page;

@@ -4,12 +4,6 @@
 
 #include <assert.h>
 
-void kick(struct core *core)
-{
-    if (core->idle && !uv_is_active((uv_handle_t *)core->idle) && !uv_is_closing((uv_handle_t *)core->idle))
-        uv_idle_start(core->idle, (uv_idle_cb)core->idle->data);
-}
-
 static void activate(struct core *core, struct component *c, int class)
 {
     if (c->active[class])

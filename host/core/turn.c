@@ -184,6 +184,7 @@ static void commit_changes(struct core *core, struct record *rec)
         c->dirty = false;
         rec->contexts_row = true;
     }
+    rec->ended_ms = c->ended_ms;
     if (rec->contexts_row && !rec->context) {
         rec->context = json_incref(c->context);
         rec->context_version = c->version;

@@ -1,0 +1,181 @@
+/* What the operator sees of the core: components with their counts, plugins, the health of the store. */
+#include "core/internal.h"
+
+#include <cvm/json.h>
+#include <string.h>
+
+static json_t *strings(const struct manifest_strings *s)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < s->n; i++)
+        json_array_append_new(array, json_string(s->at[i]));
+    return array;
+}
+
+static json_t *counts(const struct component *c)
+{
+    const struct counts *n = &c->counts;
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id->text,
+                     "alias", c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->manifest->name : "host",
+                     "status", c->down ? "down" : "up", "delivered", (json_int_t)n->delivered, "settled",
+                     (json_int_t)n->settled, "queued", (json_int_t)n->queued, "lent", (json_int_t)n->lent, "dead",
+                     (json_int_t)n->dead, "turns", (json_int_t)n->turns, "refused", (json_int_t)n->refusals, "errors",
+                     (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy", (json_int_t)n->busy,
+                     "over_budget", (json_int_t)n->over_budget, "late_replies", (json_int_t)n->late_replies);
+}
+
+json_t *core_ps(const struct core *core)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < core->n_components; i++)
+        json_array_append_new(list, counts(core->components[i]));
+    return json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}}", "components", list, "totals", "turns",
+                     (json_int_t)core->total.turns, "inputs", (json_int_t)core->total.inputs, "conversations",
+                     (json_int_t)core->n_conversations, "calls", (json_int_t)core->total.calls, "dead_letters",
+                     (json_int_t)core->total.dead_letters, "submitted", (json_int_t)core->seq, "durable",
+                     (json_int_t)core->durable, "restarts", (json_int_t)core->page->restarts, "trouble", core->trouble);
+}
+
+static json_t *component_json(const struct component *c)
+{
+    const struct manifest_component *d = c->decl;
+    json_t *operations = json_array();
+    for (size_t i = 0; i < d->n_operations; i++) {
+        const struct manifest_operation *op = &d->operations[i];
+        const struct manifest_expose *x = op->expose;
+        json_array_append_new(operations,
+                              json_pack("{s:s, s:s, s:b, s:s*, s:s*, s:s*}", "type", op->type, "description",
+                                        op->description ? op->description : "", "durable", !op->ephemeral, "cli",
+                                        x ? x->cli : NULL, "method", x ? x->method : NULL, "path", x ? x->path : NULL));
+    }
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:O?, s:O, s:i, s:I, s:s, s:o}", "id", c->id->text, "alias",
+                     c->alias ? c->alias : "", "kind", manifest_kind_name(d->kind), "plugin",
+                     c->plugin ? c->plugin->manifest->name : "host", "roles", strings(&d->roles), "next",
+                     strings(&d->next), "may_send_to", strings(&d->may_send_to), "tools", d->tools, "settings",
+                     c->settings, "state_version", (int)d->state_version, "concurrency", (json_int_t)c->concurrency,
+                     "status", c->down ? "down" : "up", "operations", operations);
+}
+
+json_t *core_components(const struct core *core)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (core->components[i]->plugin)
+            json_array_append_new(list, component_json(core->components[i]));
+    return list;
+}
+
+static json_t *plugin_json(const struct plugin *p, bool whole)
+{
+    const struct manifest *m = p->manifest;
+    json_t *list = json_array(), *tables = json_array(), *calls = json_array();
+    for (size_t i = 0; i < m->n_components; i++)
+        json_array_append_new(list, whole ? component_json(p->components[i]) : json_string(m->components[i].id));
+    for (size_t i = 0; i < m->n_tables; i++)
+        json_array_append_new(tables, json_string(m->tables[i].name));
+    for (size_t i = 0; i < m->n_calls; i++)
+        json_array_append_new(calls, json_string(m->calls[i].name));
+    json_t *result = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name, "version",
+                               m->version, "abi", m->abi, "description", m->description, "build", p->build,
+                               "placement", "inline", "manifest", m->path, "components", list, "tables", tables, "calls",
+                               calls, "secrets", strings(&m->secrets), "domain",
+                               m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    return result;
+}
+
+json_t *core_plugins(const struct core *core)
+{
+    json_t *list = json_array();
+    for (const struct plugin *p = core->plugins; p; p = p->next)
+        json_array_append_new(list, plugin_json(p, false));
+    return list;
+}
+
+json_t *core_plugin(const struct core *core, const char *name)
+{
+    const struct plugin *p = registry_plugin(core, name);
+    if (!p) {
+        const struct component *c = registry_find(core, name, NULL);
+        p = c ? c->plugin : NULL;
+    }
+    return p ? plugin_json(p, true) : NULL;
+}
+
+/* The keys of the declared tables, so that an id from any of them leads to its conversation. */
+json_t *core_tables(const struct core *core)
+{
+    json_t *list = json_array();
+    for (const struct table *t = core->tables; t; t = t->next) {
+        bool conversation = false;
+        for (size_t i = 0; i < t->decl->n_columns; i++)
+            conversation = conversation || strcmp(t->decl->columns[i].name, "conversation") == 0;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "table", t->decl->name, "key", t->decl->key,
+                                              "conversation", (int)conversation));
+    }
+    return list;
+}
+
+const char *core_unhealthy(const struct core *core)
+{
+    if (core->stopping)
+        return "the host is stopping";
+    return core->trouble;
+}
+
+/* ---- metrics, in the Prometheus text format ---------------------------------------------------------------------- */
+
+static void total(struct text *text, const char *name, const char *help, const char *kind, uint64_t value)
+{
+    text_printf(text, "# HELP cvmhost_%s %s\n# TYPE cvmhost_%s %s\ncvmhost_%s %llu\n", name, help, name, kind, name,
+                (unsigned long long)value);
+}
+
+#define PER_COMPONENT(name, help, kind, expression)                                                                    \
+    do {                                                                                                               \
+        text_printf(&text, "# HELP cvmhost_%s %s\n# TYPE cvmhost_%s %s\n", name, help, name, kind);                    \
+        for (uint32_t i_ = 0; i_ < core->n_components; i_++) {                                                         \
+            const struct component *c = core->components[i_];                                                          \
+            text_printf(&text, "cvmhost_%s{component=\"%s\"} %.17g\n", name, c->id->text, (double)(expression));       \
+        }                                                                                                              \
+    } while (0)
+
+char *core_metrics(const struct core *core)
+{
+    struct text text;
+    text_init(&text, 4 * 1024 * 1024);
+    total(&text, "up", "Whether the host serves.", "gauge", core_unhealthy(core) ? 0 : 1);
+    total(&text, "turns_total", "Turns run.", "counter", core->total.turns);
+    total(&text, "inputs_total", "Inputs taken from outside.", "counter", core->total.inputs);
+    total(&text, "inputs_repeated_total", "Inputs answered by an earlier one with the same key.", "counter",
+          core->total.repeated);
+    total(&text, "conversations_open", "Conversations in memory.", "gauge", core->n_conversations);
+    total(&text, "journal_records_total", "Turns given to the journal.", "counter", core->total.records);
+    total(&text, "journal_behind", "Turns not durable yet.", "gauge", (uint64_t)(core->seq - core->durable));
+    total(&text, "calls_total", "Outgoing calls made.", "counter", core->total.calls);
+    total(&text, "calls_unknown_total", "Outgoing calls that ended without a known outcome.", "counter",
+          core->total.call_unknown);
+    total(&text, "timeouts_total", "Requests that passed their deadline.", "counter", core->total.timeouts);
+    total(&text, "busy_total", "Messages refused because the recipient was full or down.", "counter",
+          core->total.refused_busy);
+    total(&text, "dead_letters_total", "Messages that could not be handled.", "counter", core->total.dead_letters);
+    total(&text, "late_replies_total", "Replies to requests that had ended.", "counter", core->total.late_replies);
+    total(&text, "transitions_denied_total", "Steps of conversations refused by manifest or configuration.", "counter",
+          core->total.transitions_denied);
+    total(&text, "secrets_refused_total", "Secrets asked for and not named in the manifest.", "counter",
+          core->total.secrets_refused);
+    total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
+    PER_COMPONENT("component_turns_total", "Turns of a component.", "counter", c->counts.turns);
+    PER_COMPONENT("component_errors_total", "Turns that ended in an error.", "counter", c->counts.errors);
+    PER_COMPONENT("component_refusals_total", "Turns that refused.", "counter", c->counts.refusals);
+    PER_COMPONENT("component_faults_total", "Turns that faulted.", "counter", c->counts.faults);
+    PER_COMPONENT("component_turn_seconds_total", "Time in durable turns.", "counter",
+                  (double)c->counts.us_total / 1e6);
+    PER_COMPONENT("component_queued", "Messages waiting for a component.", "gauge", c->counts.queued);
+    PER_COMPONENT("component_in_flight", "Requests a component holds unsettled.", "gauge", c->counts.lent);
+    PER_COMPONENT("component_up", "Whether the component is in service.", "gauge", !c->down);
+    if (text.failed) {
+        text_free(&text);
+        return NULL;
+    }
+    return text.at;
+}

@@ -1,0 +1,263 @@
+/* The conversation engine: a component of the host that leads a conversation over agents. `converse` opens it; each
+ * step is a request `handle` to one agent; the agent's reply names the next one, or leaves it to the context's route,
+ * or ends. The engine checks every step against the manifests and config/transitions.json, counts rounds, and keeps
+ * in the context who took part. What customers write never reaches these decisions. */
+#include "core/internal.h"
+
+#include <cvm/json.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENGINE_STEPS_KEPT_MAX 200
+
+struct transitions {
+    json_t *doc;
+};
+
+static bool forbidden(const struct core *core, const struct component *from, const struct component *to)
+{
+    const json_t *list = core->transitions ? json_object_get(core->transitions->doc, "forbid") : NULL;
+    size_t i;
+    json_t *pair;
+    json_array_foreach (list, i, pair) {
+        const char *a = json_string_value(json_array_get(pair, 0)), *b = json_string_value(json_array_get(pair, 1));
+        if (registry_component_matches(from, a) && registry_component_matches(to, b))
+            return true;
+    }
+    return false;
+}
+
+static bool allowed(const struct core *core, const struct component *from, const struct component *to)
+{
+    for (size_t i = 0; i < from->decl->next.n; i++)
+        if (registry_component_matches(to, from->decl->next.at[i]))
+            return !forbidden(core, from, to);
+    return false;
+}
+
+/* HOME/config/transitions.json: {"forbid": [["from", "to"], ..]}; each an id, an alias, "role:R" or "*". */
+int transitions_load(struct core *core, char *ret_error, size_t error_size)
+{
+    char path[4096];
+    json_error_t fault;
+    size_t i;
+    json_t *pair;
+    snprintf(path, sizeof path, "%s/config/transitions.json", core->home);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    json_t *doc = json_loadf(f, JSON_REJECT_DUPLICATES, &fault);
+    fclose(f);
+    if (!doc) {
+        snprintf(ret_error, error_size, "%s:%d: %s", path, fault.line, fault.text);
+        return CVM_EINVAL;
+    }
+    bool good = json_is_object(doc) && json_is_array(json_object_get(doc, "forbid")) && json_object_size(doc) == 1;
+    json_array_foreach (json_object_get(doc, "forbid"), i, pair)
+        good = good && json_array_size(pair) == 2 && json_is_string(json_array_get(pair, 0)) &&
+               json_is_string(json_array_get(pair, 1));
+    if (!good) {
+        snprintf(ret_error, error_size, "%s: must be {\"forbid\": [[\"from\", \"to\"], ...]}", path);
+        json_decref(doc);
+        return CVM_EINVAL;
+    }
+    core->transitions = calloc(1, sizeof *core->transitions);
+    if (!core->transitions) {
+        json_decref(doc);
+        return CVM_ENOMEM;
+    }
+    core->transitions->doc = doc;
+    return 0;
+}
+
+void transitions_free(struct core *core)
+{
+    if (core->transitions)
+        json_decref(core->transitions->doc);
+    free(core->transitions);
+}
+
+static const char *shown(const struct component *c)
+{
+    return c->alias ? c->alias : c->id->text;
+}
+
+static struct component *resolve(struct core *core, const struct component *from, const char *who, const json_t *fields)
+{
+    char area[CVM_NAME_MAX + 1] = "";
+    if (strncmp(who, "role:", 5) == 0)
+        return registry_role(core, who + 5, fields);
+    if (from)
+        snprintf(area, sizeof area, "%.*s", (int)strcspn(from->id->text, "."), from->id->text);
+    return registry_find(core, who, *area ? area : NULL);
+}
+
+static void set(cvm_turn *t, const char *path, json_t *value)
+{
+    if (turn_context_set(t, path, value) < 0)
+        log_warning("host.conversation", "the context refuses %s", path);
+}
+
+static json_t *now_json(cvm_turn *t)
+{
+    char text[32];
+    time_text(cvm_now_ms(t), text);
+    return json_string(text);
+}
+
+/* Ends the conversation and answers whoever opened it. */
+static int finish(cvm_turn *t, cvm_id opener, const char *ended, const json_t *answer, json_t *error)
+{
+    const json_t *context = turn_context(t);
+    const json_t *data = json_object_get(answer, "structured_data");
+    json_t *result = json_pack(
+        "{s:s, s:o, s:O?, s:I, s:s, s:s, s:o}", "content", cvm_json_str(answer, "content", ""), "structured_data",
+        json_is_object(data) ? cvm_json_share(data) : json_object(), "agents_involved",
+        json_object_get(context, "agents_involved"), "rounds", (json_int_t)cvm_json_int(context, "rounds", 0), "ended",
+        ended, "last", cvm_json_str(context, "current_agent", ""), "error", error ? error : json_null());
+    CVM_TRY(cvm_note(t, "conversation_ended", json_pack("{s:s}", "by", ended)));
+    set(t, "/updated_at", now_json(t));
+    int e = cvm_settle(t, opener, CVM_REPLIED, result, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e; /* the opener's deadline has passed */
+}
+
+static void involve(cvm_turn *t, const struct component *agent)
+{
+    const json_t *all = json_object_get(turn_context(t), "agents_involved");
+    json_t *copy = json_is_array(all) ? json_copy((json_t *)(uintptr_t)all) : json_array(), *value;
+    size_t i;
+    json_array_foreach (copy, i, value) {
+        if (strcmp(json_string_value(value), shown(agent)) == 0) {
+            json_decref(copy);
+            return;
+        }
+    }
+    json_array_append_new(copy, json_string(shown(agent)));
+    set(t, "/agents_involved", copy);
+}
+
+static int step(cvm_turn *pub, cvm_id opener, struct component *agent, const char *from, const json_t *content,
+                const json_t *data)
+{
+    struct turn *t = (struct turn *)pub;
+    int64_t round = cvm_json_int(turn_context(pub), "rounds", 0) + 1;
+    int64_t most = config_int(t->core->options.config, "conversation.max_rounds", 30);
+    if (round > most) {
+        log_info("host.conversation", "a conversation passed %lld rounds", (long long)most);
+        return finish(pub, opener, "rounds", NULL, json_pack("{s:s, s:s}", "code", "MAX_ROUNDS", "message",
+                                                             "the conversation passed its round limit"));
+    }
+    set(pub, "/rounds", json_integer(round));
+    set(pub, "/current_agent", json_string(shown(agent)));
+    set(pub, "/engine", json_pack("{s:s, s:I}", "agent", agent->id->text, "started_ms", (json_int_t)cvm_now_ms(pub)));
+    involve(pub, agent);
+    json_t *message = json_pack("{s:O?, s:O?, s:s}", "content", content, "structured_data", data, "from", from);
+    if (!content)
+        json_object_set_new(message, "content", json_string(""));
+    if (!data)
+        json_object_set_new(message, "structured_data", json_object());
+    int e = cvm_request(pub, agent->id->text, "handle", json_pack("{s:o, s:I}", "message", message, "round", (json_int_t)round),
+                        &(cvm_request_opts){.on_behalf = opener});
+    if (e == CVM_ENOENT)
+        return finish(pub, opener, "error", NULL,
+                      json_pack("{s:s, s:s}", "code", "NO_HANDLE", "message", "the agent does not take conversations"));
+    return e < 0 ? e : CVM_PENDING;
+}
+
+static int converse(cvm_turn *t, const cvm_msg *m)
+{
+    struct core *core = ((struct turn *)t)->core;
+    const json_t *message = json_object_get(m->data, "message");
+    const char *first = cvm_json_str(m->data, "first", "");
+    struct component *agent = resolve(core, ((struct turn *)t)->message->from, first, m->data);
+    if (!agent)
+        return cvm_refuse(t, "NOT_FOUND", "first", "the first agent is not loaded");
+    if (!*m->conversation)
+        return cvm_refuse(t, "EPHEMERAL", NULL, "a conversation must be durable");
+    set(t, "/created_at", now_json(t));
+    return step(t, m->id, agent, "", json_object_get(message, "content"), json_object_get(message, "structured_data"));
+}
+
+static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *m)
+{
+    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+    const json_t *context = turn_context(t), *all = json_object_get(context, "processing_steps");
+    int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(t));
+    char text[32];
+    if (json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
+        return;
+    time_text(started, text);
+    json_t *copy = json_is_array(all) ? json_copy((json_t *)(uintptr_t)all) : json_array();
+    json_array_append_new(copy, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "agent", shown(agent), "step", "handle",
+                                          "started_at", text, "duration_ms", (json_int_t)(cvm_now_ms(t) - started),
+                                          "result", outcomes[m->outcome], "note",
+                                          cvm_json_str(m->data, "note", "")));
+    set(t, "/processing_steps", copy);
+}
+
+/* The element after the agent in the context's route; its first where the agent is not in it. */
+static const char *from_route(const json_t *context, const struct component *agent)
+{
+    const json_t *route = json_object_get(context, "route");
+    size_t n = json_array_size(route), at = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *who = json_string_value(json_array_get(route, i));
+        if (who && registry_component_matches(agent, who))
+            at = i + 1;
+    }
+    return at < n ? json_string_value(json_array_get(route, at)) : NULL;
+}
+
+static int handled(cvm_turn *pub, const cvm_msg *m)
+{
+    struct core *core = ((struct turn *)pub)->core;
+    struct component *agent = registry_find(core, m->sender, NULL);
+    const json_t *error = m->outcome == CVM_REPLIED ? NULL : m->data;
+    if (!agent)
+        return finish(pub, m->on_behalf, "error", NULL, json_pack("{s:s}", "code", "NOT_FOUND"));
+    add_step(pub, agent, m);
+    if (error) {
+        const char *code = cvm_json_str(error, "code", m->outcome == CVM_TIMEOUT ? "TIMEOUT" : "FAILED");
+        return finish(pub, m->on_behalf, "error", NULL,
+                      json_pack("{s:s, s:s, s:s}", "code", code, "message", cvm_json_str(error, "message", ""), "agent",
+                                shown(agent)));
+    }
+    if (cvm_json_bool(m->data, "end", false))
+        return finish(pub, m->on_behalf, "signal", m->data, NULL);
+    const json_t *data = json_object_get(m->data, "structured_data");
+    const char *who = cvm_json_str(m->data, "next", NULL);
+    if (!who)
+        who = from_route(turn_context(pub), agent);
+    if (!who)
+        return finish(pub, m->on_behalf, "route_end", m->data, NULL);
+    struct component *next = resolve(core, agent, who, data);
+    if (!next || !allowed(core, agent, next)) {
+        core->total.transitions_denied++;
+        log_warning("host.conversation", "transition_denied: %s to %s", shown(agent), who);
+        CVM_TRY(cvm_note(pub, "transition_denied", json_pack("{s:s, s:s, s:b}", "from", shown(agent), "to", who, "loaded",
+                                                             next != NULL)));
+        return finish(pub, m->on_behalf, "denied", m->data,
+                      json_pack("{s:s, s:s, s:s}", "code", next ? "TRANSITION_DENIED" : "NOT_LOADED", "from",
+                                shown(agent), "to", who));
+    }
+    return step(pub, m->on_behalf, next, shown(agent), json_object_get(m->data, "content"), data);
+}
+
+static int engine_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)
+{
+    static const cvm_handler handlers[] = {converse, handled};
+    (void)instance;
+    return handlers[route](t, m);
+}
+
+int engine_register(struct core *core)
+{
+    static struct manifest_operation operations[] = {{.type = "converse", .timeout_ms = 600000}};
+    static struct manifest_component decl = {.id = "host.conversation", .kind = KIND_AGENT, .operations = operations,
+                                             .n_operations = 1};
+    static const char *const types[] = {"converse", "handle.reply", NULL};
+    core->engine = registry_add_host(core, &decl, engine_turn, types);
+    return core->engine ? 0 : CVM_ENOMEM;
+}

@@ -1,0 +1,153 @@
+/* Open things as JSON documents, as the writer stores them. recover.c reads them back. Writer's thread. */
+#include "core/internal.h"
+
+#include <string.h>
+
+static void member(struct text *text, const char *key, const char *value)
+{
+    text_printf(text, "\"%s\":", key);
+    text_string(text, value ? value : "");
+    text_char(text, ',');
+}
+
+static void number(struct text *text, const char *key, int64_t value)
+{
+    text_printf(text, "\"%s\":%lld,", key, (long long)value);
+}
+
+static void id_member(struct text *text, const char *key, cvm_id id)
+{
+    char shown[40];
+    if (cvm_id_is_none(id))
+        return;
+    id_text(id, shown);
+    member(text, key, shown);
+}
+
+static void subject_member(struct text *text, const struct subject *s)
+{
+    if (!s)
+        return;
+    text_puts(text, "\"subject\":{");
+    id_member(text, "root", s->root);
+    member(text, "enquiry_id", s->enquiry_id);
+    member(text, "customer_id", s->customer_id);
+    member(text, "session_id", s->session_id);
+    text_puts(text, "\"traceparent\":");
+    text_string(text, s->traceparent);
+    text_puts(text, "},");
+}
+
+static void json_member(struct text *text, const char *key, const json_t *value)
+{
+    if (!value)
+        return;
+    text_printf(text, "\"%s\":", key);
+    text_json(text, value);
+    text_char(text, ',');
+}
+
+/* The last member, without a comma. */
+static void close_doc(struct text *text)
+{
+    text_puts(text, "\"v\":1}");
+}
+
+static void request_doc(struct text *text, const struct request *r)
+{
+    text_char(text, '{');
+    id_member(text, "id", r->item.id);
+    id_member(text, "asked", r->asked);
+    member(text, "asker", r->asker ? r->asker->id->text : "");
+    member(text, "holder", r->holder->id->text);
+    member(text, "conversation", r->conversation ? r->conversation->name : "");
+    member(text, "type", r->type->text);
+    id_member(text, "on_behalf", r->on_behalf);
+    number(text, "deadline_ms", r->deadline_ms);
+    number(text, "priority", r->priority);
+    number(text, "edge", r->edge);
+    number(text, "effect", r->effect != NULL);
+    if (r->inbox && r->inbox->key) {
+        char hash[65];
+        for (int i = 0; i < 32; i++)
+            snprintf(hash + 2 * i, 3, "%02x", r->inbox->hash[i]);
+        member(text, "source", r->inbox->source);
+        member(text, "key", r->inbox->key);
+        member(text, "hash", hash);
+        id_member(text, "input", r->inbox->id);
+    }
+    subject_member(text, r->subject);
+    close_doc(text);
+}
+
+static void message_doc(struct text *text, const struct message *m)
+{
+    text_puts(text, "{\"envelope\":");
+    envelope_text(text, m);
+    text_char(text, ',');
+    id_member(text, "on_behalf", m->pub.on_behalf);
+    number(text, "reply", m->reply);
+    if (m->request) {
+        text_puts(text, "\"request\":");
+        request_doc(text, m->request);
+        text_char(text, ',');
+    }
+    subject_member(text, m->subject);
+    close_doc(text);
+}
+
+static void timer_doc(struct text *text, const struct timer *t)
+{
+    text_char(text, '{');
+    id_member(text, "id", t->item.id);
+    member(text, "component", t->component->id->text);
+    member(text, "conversation", t->conversation->name);
+    member(text, "type", t->type->text);
+    number(text, "at_ms", t->alarm.at_ms);
+    number(text, "priority", t->priority);
+    id_member(text, "on_behalf", t->on_behalf);
+    json_member(text, "data", t->data);
+    subject_member(text, t->subject);
+    close_doc(text);
+}
+
+static void effect_doc(struct text *text, const struct effect *e)
+{
+    text_char(text, '{');
+    id_member(text, "id", e->item.id);
+    member(text, "component", e->component->id->text);
+    member(text, "conversation", e->conversation ? e->conversation->name : "");
+    member(text, "type", e->type->text);
+    if (e->call) {
+        member(text, "call", e->call->name);
+        member(text, "url", e->url);
+        member(text, "key", e->key);
+    }
+    number(text, "timeout_ms", e->timeout_ms);
+    number(text, "deadline_ms", e->deadline_ms);
+    number(text, "priority", e->priority);
+    id_member(text, "on_behalf", e->on_behalf);
+    json_member(text, "headers", e->headers);
+    json_member(text, "body", e->body);
+    json_member(text, "query", e->query);
+    subject_member(text, e->subject);
+    close_doc(text);
+}
+
+void item_doc(struct text *text, const struct item *item)
+{
+    switch ((enum item_kind)item->kind) {
+    case ITEM_MESSAGE:
+        message_doc(text, (const struct message *)item);
+        break;
+    case ITEM_REQUEST:
+        request_doc(text, (const struct request *)item);
+        break;
+    case ITEM_TIMER:
+        timer_doc(text, (const struct timer *)item);
+        break;
+    case ITEM_EFFECT:
+        effect_doc(text, (const struct effect *)item);
+        break;
+    }
+}

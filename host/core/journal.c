@@ -1,0 +1,302 @@
+/* The way of records from the loop to the writer and back. The loop gathers the records of a tick and submits them
+ * with one lock and one signal; the writer commits them in groups, in order, and hands them back; then what was held
+ * for them is released. Under the virtual clock the same functions run on the loop. */
+#include "core/internal.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define JOURNAL_RETRY_MS 100
+
+struct journal {
+    struct core *core;
+    struct store *store;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    bool threaded, stop;
+    struct record *queue, *queue_tail;      /* submitted */
+    struct record *done, *done_tail;        /* durable, on the way back */
+    int64_t durable;
+    uint32_t in_flight;                     /* records submitted and not taken back; loop's */
+    uint32_t group_max;
+    int64_t checkpoint_bytes, wal_max_bytes;
+    atomic_int state;                       /* enum journal_state */
+};
+
+enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };
+
+void journal_add(struct core *core, struct record *record)
+{
+    record->next = NULL;
+    if (core->batch_tail)
+        core->batch_tail->next = record;
+    else
+        core->batch = record;
+    core->batch_tail = record;
+    core->total.records++;
+}
+
+static void append(struct record **head, struct record **tail, struct record *first, struct record *last)
+{
+    if (*tail)
+        (*tail)->next = first;
+    else
+        *head = first;
+    *tail = last;
+}
+
+/* Commits one group of at most group_max records; repeats it while the disk is full or busy. False: damaged. */
+static bool write_group(struct journal *j, struct record *first, struct record *end)
+{
+    for (;;) {
+        int e = store_write(j->store, first, end);
+        if (!e)
+            break;
+        if (e != CVM_EBUSY || !j->threaded) {
+            atomic_store(&j->state, JOURNAL_DAMAGED);
+            return false;
+        }
+        if (atomic_exchange(&j->state, JOURNAL_RETRYING) == JOURNAL_GOOD)
+            uv_async_send(j->core->wake);
+        struct timespec pause = {.tv_nsec = JOURNAL_RETRY_MS * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    atomic_store(&j->state, JOURNAL_GOOD);
+    return true;
+}
+
+static void *writer(void *arg)
+{
+    struct journal *j = arg;
+    pthread_mutex_lock(&j->mutex);
+    for (;;) {
+        while (!j->queue && !j->stop) {
+            pthread_mutex_unlock(&j->mutex);
+            bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);
+            pthread_mutex_lock(&j->mutex);
+            if (!j->queue && !j->stop && !worked)
+                pthread_cond_wait(&j->work, &j->mutex);
+        }
+        if (!j->queue)
+            break;
+        struct record *first = j->queue, *last = first;
+        for (uint32_t n = 1; n < j->group_max && last->next; n++)
+            last = last->next;
+        j->queue = last->next;
+        if (!j->queue)
+            j->queue_tail = NULL;
+        last->next = NULL;
+        pthread_mutex_unlock(&j->mutex);
+        bool good = write_group(j, first, NULL);
+        pthread_mutex_lock(&j->mutex);
+        if (!good)
+            break;
+        append(&j->done, &j->done_tail, first, last);
+        j->durable = last->seq;
+        uv_async_send(j->core->wake);
+        if (store_wal_bytes(j->store) > j->checkpoint_bytes) {
+            pthread_mutex_unlock(&j->mutex);
+            store_checkpoint(j->store, false, j->checkpoint_bytes);
+            pthread_mutex_lock(&j->mutex);
+        }
+    }
+    pthread_mutex_unlock(&j->mutex);
+    uv_async_send(j->core->wake);
+    return NULL;
+}
+
+/* The store is open and migrated; starts the writer. */
+int journal_start(struct core *core)
+{
+    struct journal *j = core->journal;
+    if (!core->options.loop)
+        return 0;
+    j->threaded = true;
+    return pthread_create(&j->thread, NULL, writer, j) ? CVM_ENOMEM : 0;
+}
+
+struct store *journal_store(struct core *core)
+{
+    return core->journal->store;
+}
+
+int journal_open(struct core *core, char *ret_error, size_t error_size)
+{
+    char path[4096];
+    struct journal *j = calloc(1, sizeof *j);
+    if (!j)
+        return CVM_ENOMEM;
+    core->journal = j;
+    j->core = core;
+    pthread_mutex_init(&j->mutex, NULL);
+    pthread_cond_init(&j->work, NULL);
+    j->group_max = (uint32_t)config_int(core->options.config, "journal.group_max", 1024);
+    j->checkpoint_bytes = config_int(core->options.config, "journal.wal_checkpoint_mib", 4) * 1024 * 1024;
+    j->wal_max_bytes = config_int(core->options.config, "journal.wal_max_mib", 512) * 1024 * 1024;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
+    int e = store_open(path, true, &j->store, ret_error, error_size);
+    if (!e)
+        store_keep_inbox(j->store, 3600000 * config_int(core->options.config, "journal.inbox_keep_hours", 24));
+    return e ? e : store_migrate(j->store, ret_error, error_size);
+}
+
+void journal_flush(struct core *core)
+{
+    struct journal *j = core->journal;
+    struct record *first = core->batch, *last = core->batch_tail;
+    if (!first)
+        return;
+    core->batch = core->batch_tail = NULL;
+    for (struct record *r = first; r; r = r->next)
+        j->in_flight++;
+    if (j->threaded) {
+        pthread_mutex_lock(&j->mutex);
+        bool idle = !j->queue;
+        append(&j->queue, &j->queue_tail, first, last);
+        if (idle)
+            pthread_cond_signal(&j->work);
+        pthread_mutex_unlock(&j->mutex);
+        return;
+    }
+    if (write_group(j, first, NULL)) {
+        append(&j->done, &j->done_tail, first, last);
+        j->durable = last->seq;
+        store_checkpoint(j->store, false, j->checkpoint_bytes);
+    }
+}
+
+void held_add(struct core *core, struct held *held)
+{
+    held->next = NULL;
+    if (core->held_tail)
+        core->held_tail->next = held;
+    else
+        core->held = held;
+    core->held_tail = held;
+}
+
+static void release_held(struct core *core)
+{
+    struct held *h;
+    while ((h = core->held) && h->seq <= core->durable) {
+        core->held = h->next;
+        if (!core->held)
+            core->held_tail = NULL;
+        if (h->effect) {
+            struct effect *e = h->effect;
+            effect_begin(core, e);
+        } else {
+            inbox_answer(core, h->inbox, h->outcome, h->data, h->content);
+            inbox_release(core, h->inbox);
+        }
+        json_decref(h->data);
+        free(h->content);
+        free(h);
+    }
+}
+
+static void record_release(struct core *core, struct record *rec)
+{
+    if (core->taps) {
+        if (rec->message && rec->message->input)
+            tap_message(core, rec->message);
+        for (uint32_t i = 0; i < rec->n_outs; i++)
+            tap_message(core, rec->outs[i]);
+    }
+    for (uint32_t i = 0; i < rec->n_opens; i++)
+        item_release(core, rec->opens[i]);
+    for (uint32_t i = 0; i < rec->n_closes; i++)
+        item_release(core, rec->closes[i]);
+    for (uint32_t i = 0; i < rec->n_outs; i++)
+        item_release(core, &rec->outs[i]->item);
+    for (uint32_t i = 0; i < rec->n_states; i++) {
+        state_durable(core, &rec->states[i]);
+        json_decref(rec->states[i].value);
+    }
+    for (uint32_t i = 0; i < rec->n_rows; i++) {
+        json_decref(rec->rows[i].row);
+        free(rec->rows[i].key);
+    }
+    for (uint32_t i = 0; i < rec->n_inboxes; i++) {
+        json_decref(rec->inboxes[i].result);
+        inbox_release(core, rec->inboxes[i].inbox);
+    }
+    for (uint32_t i = 0; i < rec->n_dead; i++)
+        item_release(core, &rec->dead[i].message->item);
+    json_decref(rec->context);
+    json_decref(rec->extra);
+    if (rec->message)
+        item_release(core, &rec->message->item);
+    conversation_release(core, rec->conversation);
+    free(rec);
+}
+
+void journal_returned(struct core *core)
+{
+    struct journal *j = core->journal;
+    pthread_mutex_lock(&j->mutex);
+    struct record *done = j->done;
+    j->done = j->done_tail = NULL;
+    core->durable = j->durable;
+    pthread_mutex_unlock(&j->mutex);
+    switch ((enum journal_state)atomic_load(&j->state)) {
+    case JOURNAL_GOOD:
+        core->trouble = store_wal_bytes(j->store) > j->wal_max_bytes
+                            ? "the write-ahead log is too large; is a reader stuck?"
+                            : NULL;
+        break;
+    case JOURNAL_RETRYING:
+        if (!core->trouble)
+            log_error("journal", "cannot commit: %s; nothing leaves and nothing is admitted until it can",
+                      store_error(j->store));
+        core->trouble = store_error(j->store);
+        break;
+    case JOURNAL_DAMAGED:
+        if (core->options.fatal)
+            core->options.fatal(core->options.fatal_arg, 3, store_error(j->store));
+        return;
+    }
+    while (done) {
+        struct record *next = done->next;
+        j->in_flight--;
+        record_release(core, done);
+        done = next;
+    }
+    release_held(core);
+}
+
+bool journal_idle(const struct core *core)
+{
+    return !core->batch && core->journal->in_flight == 0;
+}
+
+/* What was submitted is committed first. */
+void journal_close(struct core *core)
+{
+    struct journal *j = core->journal;
+    if (!j)
+        return;
+    if (j->threaded) {
+        pthread_mutex_lock(&j->mutex);
+        j->stop = true;
+        pthread_cond_signal(&j->work);
+        pthread_mutex_unlock(&j->mutex);
+        pthread_join(j->thread, NULL);
+    }
+    struct record *left[] = {j->queue, j->done, core->batch};
+    for (int i = 0; i < 3; i++) {
+        for (struct record *r = left[i], *next; r; r = next) {
+            next = r->next;
+            record_release(core, r);
+        }
+    }
+    core->batch = NULL;
+    store_close(j->store);
+    pthread_cond_destroy(&j->work);
+    pthread_mutex_destroy(&j->mutex);
+    free(j);
+    core->journal = NULL;
+}

@@ -1,0 +1,269 @@
+/* Recovery: what was open when the host ended is read back in the order in which it was opened, and goes on. A thing
+ * that belongs to a component which is not loaded stays in the store, and comes back with its plugin. */
+#include "core/internal.h"
+
+#include "core/crash.h"
+#include <cvm/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct recovery {
+    struct core *core;
+    int64_t messages, requests, timers, effects, parked;
+    struct effect **effect_list;  /* begun when everything is back */
+    uint32_t n_effects, effects_cap;
+};
+
+static cvm_id id_of(const json_t *doc, const char *key)
+{
+    cvm_id id = {0, 0};
+    const char *text = cvm_json_str(doc, key, NULL);
+    if (text && id_parse(text, &id) < 0)
+        return (cvm_id){0, 0};
+    return id;
+}
+
+static struct subject *subject_of(const json_t *doc)
+{
+    const json_t *s = json_object_get(doc, "subject");
+    if (!s)
+        return NULL;
+    return subject_new(id_of(s, "root"), cvm_json_str(s, "enquiry_id", ""), cvm_json_str(s, "customer_id", ""),
+                       cvm_json_str(s, "session_id", ""), cvm_json_str(s, "traceparent", ""));
+}
+
+/* A held conversation; NULL for "". */
+static struct conversation *lane_of(struct core *core, const json_t *doc, const char *key)
+{
+    const char *name = cvm_json_str(doc, key, "");
+    struct conversation *c = *name ? conversation_open(core, name, false) : NULL;
+    if (c)
+        conversation_hold(c);
+    return c;
+}
+
+static struct component *component_of(struct core *core, const json_t *doc, const char *key)
+{
+    return registry_find(core, cvm_json_str(doc, key, ""), NULL);
+}
+
+static int inbox_of(struct core *core, const json_t *doc, struct request *r)
+{
+    const char *key = cvm_json_str(doc, "key", NULL), *hex = cvm_json_str(doc, "hash", "");
+    uint8_t hash[32] = {0};
+    if (!key)
+        return 0;
+    for (int i = 0; i < 32 && strlen(hex) == 64; i++) {
+        unsigned byte = 0;
+        sscanf(hex + 2 * i, "%2x", &byte);
+        hash[i] = (uint8_t)byte;
+    }
+    r->inbox = inbox_new(core, cvm_json_str(doc, "source", ""), key, hash, id_of(doc, "input"));
+    return r->inbox ? 0 : CVM_ENOMEM;
+}
+
+static void fill_request(struct core *core, struct request *r, const json_t *doc)
+{
+    r->item.id = id_of(doc, "id");
+    r->asked = id_of(doc, "asked");
+    r->asker = component_of(core, doc, "asker");
+    r->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
+    r->on_behalf = id_of(doc, "on_behalf");
+    r->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
+    r->edge = cvm_json_int(doc, "edge", 0) != 0;
+    r->deadline_ms = cvm_json_int(doc, "deadline_ms", 0);
+    r->conversation = lane_of(core, doc, "conversation");
+    inbox_of(core, doc, r);
+}
+
+/* Of a request whose asker is not loaded nobody could take the reply. */
+static bool asker_missing(struct core *core, const json_t *doc)
+{
+    return *cvm_json_str(doc, "asker", "") && !component_of(core, doc, "asker");
+}
+
+static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
+{
+    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+    static const char *const sorts[] = {"request", "response", "notification", "escalation"};
+    static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
+    struct core *core = rec->core;
+    const json_t *e = json_object_get(doc, "envelope"), *request = json_object_get(doc, "request");
+    struct component *to = component_of(core, e, "recipient");
+    struct name *type = names_intern(core->names, cvm_json_str(e, "type", "?"));
+    bool reply = cvm_json_int(doc, "reply", 0) != 0;
+    const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
+    if (!slot || (request && asker_missing(core, request))) {
+        rec->parked++;
+        return 0;
+    }
+    struct message *m = message_new(core, type);
+    if (!m)
+        return CVM_ENOMEM;
+    m->item.no = no;
+    m->item.written = true;
+    m->reply = reply;
+    m->pub.type = slot->type->text;
+    m->pub.id = m->item.id = id_of(e, "message_id");
+    m->cause = id_of(e, "cause");
+    m->to = to;
+    m->from = component_of(core, e, "sender");
+    m->route = slot->route;
+    m->pub.sender = m->from ? m->from->id->text : "";
+    m->pub.recipient = to->id->text;
+    m->pub.in_reply_to = id_of(e, "in_reply_to");
+    m->pub.on_behalf = id_of(doc, "on_behalf");
+    m->pub.confidence = json_number_value(json_object_get(e, "confidence"));
+    for (uint8_t i = 0; i < 6; i++)
+        m->pub.outcome = strcmp(outcomes[i], cvm_json_str(e, "outcome", "")) == 0 ? i : m->pub.outcome;
+    for (uint8_t i = 0; i < 4; i++) {
+        m->pub.message_type = strcmp(sorts[i], cvm_json_str(e, "message_type", "")) == 0 ? i : m->pub.message_type;
+        m->pub.priority = strcmp(priorities[i], cvm_json_str(e, "priority", "")) == 0 ? i : m->pub.priority;
+    }
+    m->pub.data = m->data = json_incref(json_object_get(e, "structured_data"));
+    m->pub.tags = m->tags = json_incref(json_object_get(e, "tags"));
+    message_set_content(m, cvm_json_str(e, "content", ""));
+    message_set_subject(m, subject_of(doc));
+    m->conversation = lane_of(core, e, "conversation");
+    m->pub.conversation = m->conversation ? m->conversation->name : "";
+    if (request) {
+        struct request *r = request_new(core, m, cvm_json_int(request, "deadline_ms", 0));
+        if (!r)
+            return CVM_ENOMEM;
+        fill_request(core, r, request);
+        request_resume(core, r);
+    }
+    rec->messages++;
+    post(core, m);
+    return 0;
+}
+
+static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
+{
+    struct core *core = rec->core;
+    struct component *holder = component_of(core, doc, "holder");
+    if (cvm_json_int(doc, "effect", 0)) { /* the host asks again by itself */
+        store_close_open_item(journal_store(core), no);
+        return 0;
+    }
+    if (!holder || asker_missing(core, doc)) {
+        rec->parked++;
+        return 0;
+    }
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return CVM_ENOMEM;
+    r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
+    r->holder = holder;
+    fill_request(core, r, doc);
+    r->subject = subject_of(doc);
+    holder->counts.delivered++;
+    holder->counts.lent++;
+    rec->requests++;
+    request_resume(core, r);
+    return 0;
+}
+
+static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)
+{
+    struct core *core = rec->core;
+    struct component *c = component_of(core, doc, "component");
+    struct name *type = names_find(core->names, cvm_json_str(doc, "type", "?"));
+    if (!c || !type || !component_route(c, type)) {
+        rec->parked++;
+        return 0;
+    }
+    struct timer *t = calloc(1, sizeof *t);
+    if (!t)
+        return CVM_ENOMEM;
+    t->item = (struct item){.id = id_of(doc, "id"), .kind = ITEM_TIMER, .no = no, .written = true};
+    t->component = c;
+    t->type = type;
+    t->conversation = lane_of(core, doc, "conversation");
+    t->subject = subject_of(doc);
+    t->data = json_incref(json_object_get(doc, "data"));
+    t->on_behalf = id_of(doc, "on_behalf");
+    t->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
+    t->alarm.at_ms = cvm_json_int(doc, "at_ms", 0);
+    rec->timers++;
+    timer_arm(core, t);
+    return 0;
+}
+
+static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
+{
+    struct core *core = rec->core;
+    struct component *c = component_of(core, doc, "component");
+    const char *call = cvm_json_str(doc, "call", NULL), *url = cvm_json_str(doc, "url", NULL);
+    const struct manifest_call *decl = c && call ? effect_find_call(c, call) : NULL;
+    if (!c || (call && !decl)) {
+        rec->parked++;
+        return 0;
+    }
+    struct effect *e = calloc(1, sizeof *e);
+    if (!e)
+        return CVM_ENOMEM;
+    e->item = (struct item){.id = id_of(doc, "id"), .kind = ITEM_EFFECT, .no = no, .written = true, .refs = 1};
+    e->core = core;
+    e->component = c;
+    e->call = decl;
+    e->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
+    e->conversation = lane_of(core, doc, "conversation");
+    e->subject = subject_of(doc);
+    e->url = url ? strdup(url) : NULL;
+    e->key = strdup(cvm_json_str(doc, "key", ""));
+    e->headers = json_incref(json_object_get(doc, "headers"));
+    e->body = json_incref(json_object_get(doc, "body"));
+    e->query = json_incref(json_object_get(doc, "query"));
+    e->timeout_ms = cvm_json_int(doc, "timeout_ms", CORE_REQUEST_TIMEOUT_MS);
+    e->deadline_ms = cvm_json_int(doc, "deadline_ms", 0);
+    e->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
+    e->on_behalf = id_of(doc, "on_behalf");
+    item_insert(core, &e->item); /* the first reference is the table's */
+    rec->effects++;
+    if (!(rec->n_effects < rec->effects_cap ||
+          vector_grow(&rec->effect_list, &rec->effects_cap, sizeof *rec->effect_list)))
+        return CVM_ENOMEM;
+    rec->effect_list[rec->n_effects++] = e;
+    return 0;
+}
+
+static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
+{
+    struct recovery *rec = arg;
+    if (no > rec->core->item_no)
+        rec->core->item_no = no;
+    crash_here(CRASH_RECOVERY);
+    if (strcmp(kind, "message") == 0)
+        return recover_message(rec, no, doc);
+    if (strcmp(kind, "request") == 0)
+        return recover_request(rec, no, doc);
+    if (strcmp(kind, "timer") == 0)
+        return recover_timer(rec, no, doc);
+    return recover_effect(rec, no, doc);
+}
+
+int recover(struct core *core, char *ret_error, size_t error_size)
+{
+    struct recovery rec = {.core = core};
+    int64_t seq = 0;
+    struct store *store = journal_store(core);
+    int e = store_meta_int(store, "SELECT coalesce(max(seq), 0) FROM turns", &seq);
+    core->seq = core->durable = seq;
+    if (!e)
+        e = store_each_open(store, recover_one, &rec);
+    if (e) {
+        snprintf(ret_error, error_size, "the journal cannot be read back (%s); restore a backup", cvm_strerror(e));
+        free(rec.effect_list);
+        return CVM_EDATA;
+    }
+    for (uint32_t i = 0; i < rec.n_effects; i++)
+        effect_recover(core, rec.effect_list[i]);
+    free(rec.effect_list);
+    if (rec.messages + rec.requests + rec.timers + rec.effects + rec.parked)
+        log_info("host", "recovered %lld messages, %lld open requests, %lld timers, %lld calls%s", (long long)rec.messages,
+                 (long long)rec.requests, (long long)rec.timers, (long long)rec.effects,
+                 rec.parked ? "; some wait for a plugin that is not loaded" : "");
+    return 0;
+}

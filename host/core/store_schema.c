@@ -1,0 +1,137 @@
+/* The tables of the store and their migrations; also the tables that manifests declare. */
+#include "core/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const char *const migrations[] = {
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE turns(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, conversation INTEGER NOT NULL,"
+    " component TEXT NOT NULL, message BLOB, type TEXT NOT NULL, sender TEXT NOT NULL, outcome TEXT NOT NULL,"
+    " us INTEGER NOT NULL, build TEXT NOT NULL, key_id INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL);"
+    "CREATE INDEX turns_conversation ON turns(conversation);"
+    "CREATE TABLE contexts(conversation INTEGER PRIMARY KEY, name TEXT NOT NULL, parent INTEGER NOT NULL,"
+    " version INTEGER NOT NULL, opened_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
+    " key_id INTEGER NOT NULL DEFAULT 0, doc TEXT NOT NULL);"
+    "CREATE INDEX contexts_parent ON contexts(parent) WHERE parent != 0;"
+    "CREATE TABLE state(component TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, version INTEGER NOT NULL,"
+    " turn INTEGER NOT NULL, key_id INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(component, key)) WITHOUT ROWID;"
+    "CREATE TABLE inbox(source TEXT NOT NULL, key TEXT NOT NULL, hash BLOB NOT NULL, message BLOB NOT NULL,"
+    " at_ms INTEGER NOT NULL, outcome INTEGER NOT NULL, result TEXT, PRIMARY KEY(source, key)) WITHOUT ROWID;"
+    "CREATE INDEX inbox_at ON inbox(at_ms);"
+    "CREATE TABLE open_items(no INTEGER PRIMARY KEY, kind TEXT NOT NULL, doc TEXT NOT NULL);"
+    "CREATE TABLE dead_letters(id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, message BLOB NOT NULL,"
+    " component TEXT NOT NULL, type TEXT NOT NULL, reason TEXT NOT NULL, envelope TEXT NOT NULL);"
+    /* What people ask for, from the rows as stored. */
+    "CREATE VIEW audit_log AS SELECT seq, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,"
+    " component AS agent, type AS action, sender, (SELECT name FROM contexts c WHERE c.conversation = t.conversation)"
+    " AS subject, outcome, us, record FROM turns t;"
+    "CREATE VIEW agent_metrics AS SELECT seq AS id, component AS agent_name,"
+    " (SELECT name FROM contexts c WHERE c.conversation = t.conversation) AS enquiry_id, us / 1000.0 AS"
+    " processing_time_ms, outcome IN ('OK', 'PENDING') AS success,"
+    " json_extract(record, '$.out[0].confidence') AS confidence_score, json_extract(record, '$.in.content') AS"
+    " input_message, json_extract(record, '$.out[0].content') AS output_message,"
+    " strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS timestamp FROM turns t;"
+    "CREATE VIEW messages AS SELECT t.seq AS seq, t.conversation AS conversation,"
+    " json_extract(e.value, '$.message_id') AS message_id, e.value AS envelope"
+    " FROM turns t, json_each(t.record, '$.out') e"
+    " UNION ALL SELECT seq, conversation, json_extract(record, '$.in.message_id'), json_extract(record, '$.in')"
+    " FROM turns WHERE json_extract(record, '$.in') IS NOT NULL;",
+};
+/* clang-format on */
+
+static int fail(struct store *s, char *ret_error, size_t size, const char *what)
+{
+    snprintf(ret_error, size, "%s: %s: %s", s->path, what, sqlite3_errmsg(s->db));
+    return CVM_EDATA;
+}
+
+int store_migrate(struct store *s, char *ret_error, size_t size)
+{
+    int64_t version = 0;
+    const int64_t newest = (int64_t)(sizeof migrations / sizeof *migrations);
+    if (store_meta_int(s, "PRAGMA user_version", &version) < 0)
+        return fail(s, ret_error, size, "cannot be read; is it damaged? Restore a backup");
+    if (version > newest) {
+        snprintf(ret_error, size, "%s: made by a newer cvmhost (format %lld, this one knows %lld)", s->path,
+                 (long long)version, (long long)newest);
+        return CVM_EDATA;
+    }
+    for (; version < newest; version++) {
+        char done[64];
+        snprintf(done, sizeof done, "PRAGMA user_version = %lld; COMMIT", (long long)version + 1);
+        if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) ||
+            sqlite3_exec(s->db, migrations[version], NULL, NULL, NULL) || sqlite3_exec(s->db, done, NULL, NULL, NULL)) {
+            int e = fail(s, ret_error, size, "cannot be brought up to date");
+            sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+            return e;
+        }
+    }
+    return store_prepare(s, ret_error, size);
+}
+
+static const char *column_type(const struct manifest_column *column)
+{
+    return column->type == COLUMN_INTEGER ? "INTEGER" : column->type == COLUMN_REAL ? "REAL" : "TEXT";
+}
+
+static int run(struct store *s, const struct text *sql)
+{
+    return sql->failed || sqlite3_exec(s->db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
+}
+
+/* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
+int store_table(struct store *s, struct table *table, char *ret_error, size_t size)
+{
+    const struct manifest_table *d = table->decl;
+    struct text sql;
+    int e = 0;
+    text_init(&sql, 65536);
+    text_printf(&sql, "CREATE TABLE IF NOT EXISTS \"%s\"(", d->name);
+    for (size_t i = 0; i < d->n_columns; i++)
+        text_printf(&sql, "\"%s\" %s%s, ", d->columns[i].name, column_type(&d->columns[i]),
+                    strcmp(d->columns[i].name, d->key) == 0 ? " PRIMARY KEY" : "");
+    text_puts(&sql, "key_id INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID");
+    e = run(s, &sql);
+    for (size_t i = 0; !e && i < d->n_columns; i++) {
+        text_reset(&sql);
+        text_printf(&sql, "SELECT \"%s\".\"%s\" FROM \"%s\" LIMIT 0", d->name, d->columns[i].name, d->name);
+        if (run(s, &sql) == 0)
+            continue;
+        text_reset(&sql);
+        text_printf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", d->name, d->columns[i].name,
+                    column_type(&d->columns[i]));
+        e = run(s, &sql);
+    }
+    for (size_t i = 0; !e && i < d->indexes.n; i++) {
+        const char *column = d->indexes.at[i];
+        bool descending = *column == '-';
+        text_reset(&sql);
+        text_printf(&sql, "CREATE INDEX IF NOT EXISTS \"%s_%s\" ON \"%s\"(\"%s\"%s)", d->name, column + descending,
+                    d->name, column + descending, descending ? " DESC" : "");
+        e = run(s, &sql);
+    }
+    text_reset(&sql);
+    text_printf(&sql, "INSERT OR REPLACE INTO \"%s\"(", d->name);
+    for (size_t i = 0; i < d->n_columns; i++)
+        text_printf(&sql, "%s\"%s\"", i ? ", " : "", d->columns[i].name);
+    text_puts(&sql, ") VALUES(");
+    for (size_t i = 0; i < d->n_columns; i++)
+        text_puts(&sql, i ? ", ?" : "?");
+    text_char(&sql, ')');
+    sqlite3_stmt *put = NULL, *del = NULL;
+    text_add(&sql, "", 0);
+    if (!e && sqlite3_prepare_v3(s->db, sql.at, -1, SQLITE_PREPARE_PERSISTENT, &put, NULL))
+        e = CVM_EDATA;
+    text_reset(&sql);
+    text_printf(&sql, "DELETE FROM \"%s\" WHERE \"%s\" = ?", d->name, d->key);
+    if (!e && sqlite3_prepare_v3(s->db, sql.at, -1, SQLITE_PREPARE_PERSISTENT, &del, NULL))
+        e = CVM_EDATA;
+    text_free(&sql);
+    if (e)
+        return fail(s, ret_error, size, d->name);
+    table->put = put;
+    table->del = del;
+    return 0;
+}

@@ -1,0 +1,377 @@
+/* One group of records as one transaction. What was opened and closed within the group leaves no row; of several
+ * values of one key or one context only the last is written. Runs on the writer's thread. */
+#include "core/store.h"
+
+#include "core/crash.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define INBOX_EXPIRE_EVERY_MS 600000
+
+static const char *const outcome_names[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+static const char *const kind_names[] = {"message", "request", "timer", "effect"};
+
+static void bind_str(sqlite3_stmt *st, int i, const char *text)
+{
+    sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
+}
+
+static void bind_text(sqlite3_stmt *st, int i, const struct text *text)
+{
+    sqlite3_bind_text(st, i, text->at, (int)text->len, SQLITE_STATIC);
+}
+
+static int run(sqlite3_stmt *st)
+{
+    int e = sqlite3_step(st);
+    sqlite3_reset(st);
+    return e == SQLITE_DONE || e == SQLITE_ROW ? SQLITE_OK : e;
+}
+
+static void id_bytes(cvm_id id, uint8_t ret_bytes[16])
+{
+    for (int i = 0; i < 8; i++) {
+        ret_bytes[i] = (uint8_t)(id.hi >> (56 - 8 * i));
+        ret_bytes[8 + i] = (uint8_t)(id.lo >> (56 - 8 * i));
+    }
+}
+
+static void add_id(struct text *text, cvm_id id)
+{
+    char shown[40];
+    id_text(id, shown);
+    text_string(text, shown);
+}
+
+static void add_opened(struct text *text, const struct record *rec)
+{
+    int calls = 0, timers = 0;
+    for (uint32_t i = 0; i < rec->n_opens; i++) {
+        const struct effect *e = (const struct effect *)rec->opens[i];
+        if (rec->opens[i]->kind != ITEM_EFFECT || !e->call)
+            continue;
+        text_puts(text, calls++ ? ",{\"name\":" : ",\"calls\":[{\"name\":");
+        text_string(text, e->call->name);
+        text_puts(text, ",\"url\":");
+        text_string(text, e->url);
+        text_puts(text, ",\"key\":");
+        text_string(text, e->key);
+        text_puts(text, ",\"id\":");
+        add_id(text, e->item.id);
+        text_char(text, '}');
+    }
+    if (calls)
+        text_char(text, ']');
+    for (uint32_t i = 0; i < rec->n_opens; i++) {
+        const struct timer *timer = (const struct timer *)rec->opens[i];
+        if (rec->opens[i]->kind != ITEM_TIMER)
+            continue;
+        text_puts(text, timers++ ? ",{\"type\":" : ",\"timers\":[{\"type\":");
+        text_string(text, timer->type->text);
+        text_puts(text, ",\"at_ms\":");
+        text_int(text, timer->alarm.at_ms);
+        text_puts(text, ",\"id\":");
+        add_id(text, timer->item.id);
+        text_char(text, '}');
+    }
+    if (timers)
+        text_char(text, ']');
+}
+
+static void add_changes(struct text *text, const struct record *rec)
+{
+    for (uint32_t i = 0; i < rec->n_states; i++) {
+        text_puts(text, i ? ",[" : ",\"state\":[[");
+        text_string(text, rec->states[i].entry->key);
+        text_char(text, ',');
+        text_json(text, rec->states[i].value);
+        text_char(text, ']');
+    }
+    if (rec->n_states)
+        text_char(text, ']');
+    for (uint32_t i = 0; i < rec->n_rows; i++) {
+        text_puts(text, i ? ",[" : ",\"rows\":[[");
+        text_string(text, rec->rows[i].table->decl->name);
+        text_char(text, ',');
+        text_string(text, rec->rows[i].key);
+        text_char(text, ']');
+    }
+    if (rec->n_rows)
+        text_char(text, ']');
+    int answers = 0;
+    for (uint32_t i = 0; i < rec->n_inboxes; i++) {
+        if (rec->inboxes[i].outcome < 0)
+            continue;
+        text_puts(text, answers++ ? ",[" : ",\"answers\":[[");
+        add_id(text, rec->inboxes[i].inbox->id);
+        text_printf(text, ",\"%s\",", outcome_names[rec->inboxes[i].outcome]);
+        text_json(text, rec->inboxes[i].result);
+        text_char(text, ']');
+    }
+    if (answers)
+        text_char(text, ']');
+}
+
+/* The members come in any number; each is written with a leading comma, and the first comma becomes the brace. */
+static void record_text(struct text *text, const struct record *rec)
+{
+    text_reset(text);
+    if (rec->message && rec->message->input) {
+        text_puts(text, ",\"in\":");
+        envelope_text(text, rec->message);
+    }
+    for (uint32_t i = 0; i < rec->n_outs; i++) {
+        text_puts(text, i ? "," : ",\"out\":[");
+        envelope_text(text, rec->outs[i]);
+    }
+    if (rec->n_outs)
+        text_char(text, ']');
+    add_opened(text, rec);
+    add_changes(text, rec);
+    const char *key;
+    json_t *value;
+    json_object_foreach (rec->extra, key, value) {
+        text_char(text, ',');
+        text_string(text, key);
+        text_char(text, ':');
+        text_json(text, value);
+    }
+    if (!text->len)
+        text_char(text, '{');
+    text->at[0] = '{';
+    text_char(text, '}');
+}
+
+static int write_turn(struct store *s, const struct record *rec)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_TURN];
+    uint8_t id[16];
+    const struct message *m = rec->message;
+    record_text(&s->text, rec);
+    if (s->text.failed)
+        return SQLITE_NOMEM;
+    sqlite3_bind_int64(st, 1, rec->seq);
+    sqlite3_bind_int64(st, 2, rec->at_ms);
+    sqlite3_bind_int64(st, 3, rec->conversation->key);
+    bind_str(st, 4, rec->component->id->text);
+    if (m) {
+        id_bytes(m->pub.id, id);
+        sqlite3_bind_blob(st, 5, id, 16, SQLITE_STATIC);
+    } else {
+        sqlite3_bind_null(st, 5);
+    }
+    bind_str(st, 6, m ? m->pub.type : "");
+    bind_str(st, 7, m ? m->pub.sender : "");
+    bind_str(st, 8, rec->outcome);
+    sqlite3_bind_int64(st, 9, rec->us);
+    sqlite3_bind_text(st, 10, rec->component->plugin ? rec->component->plugin->build : "",
+                      rec->component->plugin ? 12 : 0, SQLITE_STATIC);
+    bind_text(st, 11, &s->text);
+    return run(st);
+}
+
+static int write_context(struct store *s, const struct record *rec)
+{
+    const struct conversation *c = rec->conversation;
+    sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT];
+    text_reset(&s->text);
+    text_json(&s->text, rec->context);
+    sqlite3_bind_int64(st, 1, c->key);
+    bind_str(st, 2, c->name);
+    sqlite3_bind_int64(st, 3, c->parent);
+    sqlite3_bind_int64(st, 4, rec->context_version);
+    sqlite3_bind_int64(st, 5, c->opened_ms);
+    sqlite3_bind_int64(st, 6, rec->ended_ms);
+    bind_text(st, 7, &s->text);
+    return run(st);
+}
+
+static int write_state(struct store *s, const struct record *rec, const struct state_change *change)
+{
+    const struct component *c = change->entry->component;
+    sqlite3_stmt *st = s->statement[change->value ? STATEMENT_STATE_PUT : STATEMENT_STATE_DEL];
+    bind_str(st, 1, c->id->text);
+    bind_str(st, 2, change->entry->key);
+    if (change->value) {
+        text_reset(&s->text);
+        text_json(&s->text, change->value);
+        bind_text(st, 3, &s->text);
+        sqlite3_bind_int64(st, 4, c->decl->state_version);
+        sqlite3_bind_int64(st, 5, rec->seq);
+    }
+    return run(st);
+}
+
+static int write_row(struct store *s, const struct row_change *change)
+{
+    const struct manifest_table *d = change->table->decl;
+    sqlite3_stmt *st = change->row ? change->table->put : change->table->del;
+    if (!change->row) {
+        bind_str(st, 1, change->key);
+        return run(st);
+    }
+    text_reset(&s->text); /* JSON columns are copied out of here, so they may share it */
+    for (size_t i = 0; i < d->n_columns; i++) {
+        const json_t *value = json_object_get(change->row, d->columns[i].name);
+        int at = (int)i + 1;
+        if (!value || json_is_null(value)) {
+            sqlite3_bind_null(st, at);
+        } else if (json_is_string(value)) {
+            bind_str(st, at, json_string_value(value));
+        } else if (json_is_integer(value)) {
+            sqlite3_bind_int64(st, at, (int64_t)json_integer_value(value));
+        } else if (json_is_real(value)) {
+            sqlite3_bind_double(st, at, json_real_value(value));
+        } else if (json_is_boolean(value)) {
+            sqlite3_bind_int(st, at, json_is_true(value));
+        } else {
+            text_reset(&s->text);
+            text_json(&s->text, value);
+            sqlite3_bind_text(st, at, s->text.at, (int)s->text.len, SQLITE_TRANSIENT);
+        }
+    }
+    return run(st);
+}
+
+static int write_open(struct store *s, const struct item *item)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_OPEN];
+    text_reset(&s->text);
+    item_doc(&s->text, item);
+    if (s->text.failed)
+        return SQLITE_NOMEM;
+    sqlite3_bind_int64(st, 1, item->no);
+    bind_str(st, 2, kind_names[item->kind]);
+    bind_text(st, 3, &s->text);
+    return run(st);
+}
+
+static int write_close(struct store *s, const struct item *item)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_CLOSE];
+    sqlite3_bind_int64(st, 1, item->no);
+    return run(st);
+}
+
+static int write_inbox(struct store *s, const struct record *rec, const struct inbox_change *change)
+{
+    const struct inbox *inbox = change->inbox;
+    uint8_t id[16];
+    if (!inbox->key)
+        return SQLITE_OK;
+    if (change->outcome < 0) {
+        sqlite3_stmt *st = s->statement[STATEMENT_INBOX_TAKE];
+        memcpy(id, &inbox->id, 16); /* read back on this machine only */
+        bind_str(st, 1, inbox->source);
+        bind_str(st, 2, inbox->key);
+        sqlite3_bind_blob(st, 3, inbox->hash, 32, SQLITE_STATIC);
+        sqlite3_bind_blob(st, 4, id, 16, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 5, rec->at_ms);
+        return run(st);
+    }
+    sqlite3_stmt *st = s->statement[STATEMENT_INBOX_ANSWER];
+    text_reset(&s->text);
+    text_json(&s->text, change->result);
+    sqlite3_bind_int(st, 1, change->outcome);
+    bind_text(st, 2, &s->text);
+    bind_str(st, 3, inbox->source);
+    bind_str(st, 4, inbox->key);
+    return run(st);
+}
+
+static int write_dead(struct store *s, const struct record *rec, const struct dead_letter *dead)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_DEAD];
+    uint8_t id[16];
+    text_reset(&s->text);
+    envelope_text(&s->text, dead->message);
+    id_bytes(dead->message->pub.id, id);
+    sqlite3_bind_int64(st, 1, rec->at_ms);
+    sqlite3_bind_blob(st, 2, id, 16, SQLITE_STATIC);
+    bind_str(st, 3, dead->message->to->id->text);
+    bind_str(st, 4, dead->message->pub.type);
+    bind_str(st, 5, dead->reason);
+    bind_text(st, 6, &s->text);
+    return run(st);
+}
+
+static void mark(struct record *first, struct record *end)
+{
+    for (struct record *r = first; r != end; r = r->next) {
+        if (r->contexts_row)
+            r->conversation->last = r;
+        for (uint32_t i = 0; i < r->n_states; i++)
+            r->states[i].entry->last = r;
+        for (uint32_t i = 0; i < r->n_closes; i++)
+            r->closes[i]->doomed = true;
+    }
+}
+
+static int write_record(struct store *s, const struct record *r)
+{
+    int e = write_turn(s, r);
+    if (!e && r->contexts_row && r->conversation->last == r)
+        e = write_context(s, r);
+    for (uint32_t i = 0; !e && i < r->n_states; i++)
+        if (r->states[i].entry->last == r)
+            e = write_state(s, r, &r->states[i]);
+    for (uint32_t i = 0; !e && i < r->n_opens; i++)
+        if (!r->opens[i]->doomed)
+            e = write_open(s, r->opens[i]);
+    for (uint32_t i = 0; !e && i < r->n_closes; i++)
+        if (r->closes[i]->written)
+            e = write_close(s, r->closes[i]);
+    for (uint32_t i = 0; !e && i < r->n_inboxes; i++)
+        e = write_inbox(s, r, &r->inboxes[i]);
+    for (uint32_t i = 0; !e && i < r->n_rows; i++)
+        e = write_row(s, &r->rows[i]);
+    for (uint32_t i = 0; !e && i < r->n_dead; i++)
+        e = write_dead(s, r, &r->dead[i]);
+    return e;
+}
+
+/* Only full, busy and I/O errors pass by themselves; the group is tried again. */
+static int judge(struct store *s, int code)
+{
+    snprintf(s->error, sizeof s->error, "%s: %s", s->path, sqlite3_errmsg(s->db));
+    if (!sqlite3_get_autocommit(s->db))
+        run(s->statement[STATEMENT_ROLLBACK]);
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_NOMEM:
+    case SQLITE_CANTOPEN:
+        return CVM_EBUSY;
+    default:
+        return CVM_EDATA;
+    }
+}
+
+int store_write(struct store *s, struct record *first, struct record *end)
+{
+    mark(first, end);
+    int e = run(s->statement[STATEMENT_BEGIN]);
+    if (!e)
+        crash_here(CRASH_GROUP_BEGUN);
+    for (struct record *r = first; !e && r != end; r = r->next)
+        e = write_record(s, r);
+    if (!e && first->at_ms - s->inbox_expired_ms > INBOX_EXPIRE_EVERY_MS) {
+        s->inbox_expired_ms = first->at_ms;
+        sqlite3_bind_int64(s->statement[STATEMENT_INBOX_EXPIRE], 1, first->at_ms - s->inbox_keep_ms);
+        e = run(s->statement[STATEMENT_INBOX_EXPIRE]);
+    }
+    if (!e) {
+        crash_here(CRASH_ROWS_WRITTEN);
+        e = run(s->statement[STATEMENT_COMMIT]);
+    }
+    if (e)
+        return judge(s, e);
+    crash_here(CRASH_COMMITTED);
+    for (struct record *r = first; r != end; r = r->next)
+        for (uint32_t i = 0; i < r->n_opens; i++)
+            r->opens[i]->written = !r->opens[i]->doomed;
+    return 0;
+}
