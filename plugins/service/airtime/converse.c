@@ -17,9 +17,10 @@ struct wish {
 
 static const json_t *entities_of(cvm_turn *t, const json_t *message)
 {
-    const json_t *structured = json_object_get(message, "structured_data"), *context = cvm_context(t);
-    const json_t *places[] = {json_object_get(structured, "entities"), json_object_get(context, "entities"),
-                              json_object_get(json_object_get(context, "classification"), "entities")};
+    const json_t *context = cvm_context(t);
+    const json_t *places[] = {json_object_get(context, "entities"),
+                              json_object_get(json_object_get(context, "classification"), "entities"),
+                              json_object_get(json_object_get(message, "structured_data"), "entities")};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         if (json_is_object(places[i]))
             return places[i];
