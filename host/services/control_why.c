@@ -252,7 +252,7 @@ static void find_family(struct exchange *x, struct why *w)
     text_puts(&sql, ")), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up WHERE conversation = up.c"
                     " AND parent IS NOT NULL AND parent <> 0 LIMIT 64),");
     text_puts(&sql, " down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down"
-                    " WHERE parent = down.c LIMIT 64)");
+                    " WHERE parent = down.c AND parent != 0 LIMIT 64)");
     text_puts(&sql, " SELECT conversation, name, parent, version, " SQL_OPENED ", " SQL_ENDED ", doc,"
                     " conversation IN (SELECT c FROM down) AS below FROM contexts"
                     " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY opened_ms");
