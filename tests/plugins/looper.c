@@ -32,7 +32,8 @@ static int ended(cvm_turn *t, const cvm_msg *m)
     return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), m->content);
 }
 
-static const cvm_component components[] = {{.id = "test.looper"}, {.id = "test.opener", .state_version = 1}, {0}};
+static const cvm_component components[] = {
+    {.id = "test.looper", .state_version = 1}, {.id = "test.opener", .state_version = 1}, {0}};
 static const cvm_route routes[] = {{"test.looper", "handle", handle},
                                    {"test.opener", "open", open_one},
                                    {"test.opener", "converse.reply", ended},

@@ -9,7 +9,7 @@ static int ask(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, json_pack("{s:b, s:i, s:s}", "got", value != NULL, "error", e, "text", cvm_strerror(e)));
 }
 
-static const cvm_component components[] = {{.id = "test.secretive"}, {0}};
+static const cvm_component components[] = {{.id = "test.secretive", .state_version = 1}, {0}};
 static const cvm_route routes[] = {{"test.secretive", "ask", ask}, {0}};
 
 CVM_PLUGIN(.name = "secretive", .version = "1.0.0", .components = components, .routes = routes);
