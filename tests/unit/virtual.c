@@ -1,0 +1,152 @@
+/* See virtual.h. Paths of the build come from the test's own place: BUILD/tests/unit/test_x. */
+#include "virtual.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void copy(const char *from, const char *to)
+{
+    char buffer[65536];
+    size_t n;
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    ck_assert_msg(in && out, "%s or %s cannot be opened", from, to);
+    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
+    fclose(in);
+    ck_assert_int_eq(fclose(out), 0);
+}
+
+static void make_folder(const struct virtual *v, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", v->home, name);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+}
+
+struct virtual *virtual_new(const char *const *plugins, const char *config)
+{
+    struct virtual *v = calloc(1, sizeof *v);
+    char self[PATH_MAX], path[PATH_MAX], target[256], error[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ck_assert(n > 0);
+    self[n] = 0;
+    const char *tests = dirname(dirname(self));
+    snprintf(v->home, sizeof v->home, "/tmp/cvm-virtual-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(v->home));
+    make_folder(v, "config");
+    make_folder(v, "manifests");
+    make_folder(v, "plugins");
+    for (size_t i = 0; plugins[i]; i++) {
+        snprintf(path, sizeof path, "%s/plugins/%s.so", tests, plugins[i]);
+        snprintf(target, sizeof target, "%s/plugins/%s.so", v->home, plugins[i]);
+        copy(path, target);
+        snprintf(path, sizeof path, "%s/%s.json", TEST_PLUGINS, plugins[i]);
+        snprintf(target, sizeof target, "%s/manifests/%s.json", v->home, plugins[i]);
+        copy(path, target);
+    }
+    snprintf(target, sizeof target, "%s/config/cvmhost.json", v->home);
+    FILE *f = fopen(target, "we");
+    fputs(config ? config : "{\"plugins\": {\"inline\": [\"*\"]}}", f);
+    fclose(f);
+    ck_assert_msg(config_load(v->home, NULL, &v->config, error, sizeof error) == 0, "%s", error);
+    return v;
+}
+
+void virtual_open(struct virtual *v)
+{
+    char error[512];
+    struct core_options options = {.home = v->home, .config = v->config, .seed = 42, .send = v->send,
+                                   .send_arg = v->send_arg, .page = v->page};
+    ck_assert_msg(core_open(&options, &v->core, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(core_load(v->core, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(core_start(v->core, error, sizeof error) == 0, "%s", error);
+    core_step(v->core, core_now_ms(v->core));
+}
+
+void virtual_close(struct virtual *v)
+{
+    core_close(v->core);
+    v->core = NULL;
+}
+
+void virtual_free(struct virtual *v)
+{
+    char command[128];
+    if (v->core)
+        virtual_close(v);
+    config_free(v->config);
+    snprintf(command, sizeof command, "%s", v->home);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", command, (char *)NULL);
+        _exit(1);
+    }
+    free(v);
+}
+
+void virtual_seen(void *arg, const struct edge_reply *reply)
+{
+    struct answer_seen *seen = arg;
+    seen->n++;
+    seen->outcome = reply->outcome;
+    seen->repeated = reply->repeated;
+    json_decref(seen->data);
+    seen->data = json_deep_copy(reply->data);
+}
+
+cvm_id virtual_submit(struct virtual *v, const char *to, const char *type, json_t *data, struct answer_seen *seen)
+{
+    struct edge_in in = {.source = "test", .to = to, .type = type, .data = data, .priority = -1};
+    struct edge_error error;
+    cvm_id id;
+    int e = edge_submit(v->core, &in, virtual_seen, seen, &id, &error);
+    ck_assert_msg(e == 0, "%s: %s: %s", type, error.field, error.text);
+    return id;
+}
+
+int virtual_call(struct virtual *v, const char *to, const char *type, json_t *data, struct answer_seen *seen)
+{
+    json_decref(seen->data);
+    *seen = (struct answer_seen){0};
+    virtual_submit(v, to, type, data, seen);
+    core_step(v->core, core_now_ms(v->core) + 3600000);
+    ck_assert_int_eq(seen->n, 1);
+    return seen->outcome;
+}
+
+static void counted(void *arg, int error, json_t *rows, bool more)
+{
+    int64_t *n = arg;
+    (void)more;
+    ck_assert_int_eq(error, 0);
+    *n = (int64_t)json_integer_value(json_object_get(json_array_get(rows, 0), "n"));
+    json_decref(rows);
+}
+
+int64_t virtual_count(struct virtual *v, const char *sql)
+{
+    int64_t n = -1;
+    ck_assert_int_eq(core_query(v->core, sql, json_array(), 1, counted, &n), 0);
+    return n;
+}
+
+void virtual_conserved(struct virtual *v)
+{
+    json_t *ps = core_ps(v->core), *c;
+    size_t i;
+    json_array_foreach (json_object_get(ps, "components"), i, c) {
+        const char *id = json_string_value(json_object_get(c, "id"));
+        json_int_t delivered = json_integer_value(json_object_get(c, "delivered"));
+        ck_assert_msg(json_integer_value(json_object_get(c, "queued")) == 0, "%s has messages queued", id);
+        ck_assert_msg(json_integer_value(json_object_get(c, "lent")) == 0, "%s has requests open", id);
+        ck_assert_int_eq(delivered, json_integer_value(json_object_get(c, "settled")) +
+                                        json_integer_value(json_object_get(c, "dead")));
+    }
+    json_decref(ps);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 0);
+}
