@@ -741,6 +741,34 @@ START_TEST(looking_things_up)
 }
 END_TEST
 
+START_TEST(refunds_are_told)
+{
+    static const struct {
+        int outcome, result;
+        const char *said;
+    } cases[] = {
+        {CVM_REPLIED, CVM_REFUSED, "DELIVERED"}, {CVM_REFUSED, CVM_REPLIED, "REFUNDED"}, {-1, CVM_REPLIED, "PENDING"}};
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *d;
+        net.outcome = cases[i].outcome;
+        net.code = "NETWORK_ERROR";
+        buy("MTN", ADA_PHONE, 100);
+        cvm_id id = fake_request(f, "", TXN_SELF, "refund_transaction", "ops",
+                                 json_pack("{s:s}", "transaction_id", net.reference));
+        fake_run(f, 0);
+        ck_assert_int_eq(fake_result(f, id, &d), cases[i].result);
+        ck_assert_str_eq(cvm_json_str(d, "code", text(d, "status")), cases[i].said);
+    }
+    fake_run(f, TXN_KEEP_MS + 3600000);
+    const json_t *d;
+    cvm_id id =
+        fake_request(f, "", TXN_SELF, "refund_transaction", "ops", json_pack("{s:s}", "transaction_id", net.reference));
+    fake_run(f, 0);
+    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "REFUND_WINDOW");
+}
+END_TEST
+
 /* ---- in a conversation ---- */
 
 /* What the engine does: hands a step the message of the one before. */
@@ -1002,6 +1030,7 @@ int main(void)
     tcase_add_test(sale, wallets);
     tcase_add_test(sale, payer_is_the_named_one);
     tcase_add_test(sale, looking_things_up);
+    tcase_add_test(sale, refunds_are_told);
     tcase_add_test(talk, conversation_buys);
     tcase_add_test(talk, conversation_asks_for_what_is_missing);
     tcase_add_test(talk, conversation_refuses_customers_orders);

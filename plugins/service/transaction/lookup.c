@@ -63,6 +63,15 @@ static json_t *view(const json_t *row)
     if (parsed)
         json_object_set_new(v, "metadata", parsed);
     json_object_del(v, "id");
+    json_object_del(v, "key_id");
+    const char *column;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(v, next, column, value)
+    {
+        if (json_is_null(value))
+            json_object_del(v, column);
+    }
     return v;
 }
 
@@ -156,6 +165,48 @@ int lookup_receipted(cvm_turn *t, const cvm_msg *m)
     for (size_t i = 0; body && i < sizeof sums / sizeof sums[0]; i++)
         json_object_set(body, sums[i], json_object_get(row, sums[i]));
     return cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL);
+}
+
+/* ---- refund_transaction: what failed is refunded by itself, so this says what became of the money ---- */
+
+static int not_refunded(cvm_turn *t, const cvm_msg *m, const char *rule, const char *message)
+{
+    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", rule, "because", message)));
+    return cvm_settle(
+        t, m->id, CVM_REFUSED,
+        json_pack("{s:s, s:s, s:s, s:b}", "code", rule, "field", "transaction_id", "message", message, "handoff", 1),
+        NULL);
+}
+
+int lookup_refund(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *record = NULL;
+    char at[TXN_TIME_SIZE];
+    int e = record_load(t, cvm_json_str(m->data, "transaction_id", ""), &record);
+    if (e == CVM_ENOENT)
+        return not_refunded(t, m, "REFUND_WINDOW",
+                            "No transaction of the last 24 hours has this id; later claims are for a colleague.");
+    if (e < 0)
+        return e;
+    switch (record_state(record)) {
+    case TXN_SUCCESS:
+        e = not_refunded(t, m, "DELIVERED", "It was delivered, so only a colleague can decide about a refund.");
+        break;
+    case TXN_REFUNDED:
+        e = cvm_reply(t, m,
+                      json_pack("{s:s, s:s, s:o, s:s}", "transaction_id", record_str(record, "transaction_id"),
+                                "status", "REFUNDED", "amount", cvm_money_to_json(record_int(record, "total_kobo")),
+                                "refunded_at", time_text(record_int(record, "completed_ms"), at)));
+        break;
+    default:
+        e = cvm_reply(t, m,
+                      json_pack("{s:s, s:s, s:o, s:s}", "transaction_id", record_str(record, "transaction_id"),
+                                "status", "PENDING", "amount", cvm_money_to_json(record_int(record, "total_kobo")),
+                                "refunded_by", time_text(record_int(record, "deadline_ms"), at)));
+        break;
+    }
+    json_decref(record);
+    return e;
 }
 
 /* ---- initiate_payment: whether the wallet pays, and what is missing; `purchase` is what moves the money ---- */

@@ -25,6 +25,7 @@ static const cvm_route routes[] = {
     { TXN_SELF, "list_transactions.reply", lookup_shown },
     { TXN_SELF, "generate_receipt",        lookup_receipt },
     { TXN_SELF, "show_transaction.reply",  lookup_receipted },
+    { TXN_SELF, "refund_transaction",      lookup_refund },
     { TXN_SELF, "initiate_payment",        lookup_payment },
     { 0 }
 };

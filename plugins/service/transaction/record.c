@@ -184,8 +184,7 @@ int record_row(cvm_turn *t, const json_t *record)
 {
     const char *id = record_str(record, "transaction_id");
     char at[TXN_TIME_SIZE];
-    json_t *metadata =
-        json_pack("{s:s, s:s}", "seller", record_str(record, "seller"), "state", record_str(record, "state"));
+    json_t *metadata = json_pack("{s:s}", "seller", record_str(record, "seller"));
     json_t *row = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "id", id + 4, "transaction_id", id,
         "customer_id", record_str(record, "customer_id"), "service_type", record_str(record, "service_type"),

@@ -139,7 +139,8 @@ int lookup_show(cvm_turn *t, const cvm_msg *m);
 int lookup_shown(cvm_turn *t, const cvm_msg *m); /* "list_transactions.reply" */
 int lookup_receipt(cvm_turn *t, const cvm_msg *m);
 int lookup_receipted(cvm_turn *t, const cvm_msg *m); /* "show_transaction.reply" */
-int lookup_payment(cvm_turn *t, const cvm_msg *m);   /* initiate_payment */
+int lookup_refund(cvm_turn *t, const cvm_msg *m);
+int lookup_payment(cvm_turn *t, const cvm_msg *m); /* initiate_payment */
 int converse_handle(cvm_turn *t, const cvm_msg *m);
 
 #endif
