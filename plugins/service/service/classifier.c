@@ -1,0 +1,118 @@
+/* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules; a model, where there is one, is asked
+ * before them. Writes what it found into the context. Loop thread. */
+#include "service.h"
+
+json_t *classifier_read(cvm_turn *t, const char *text, const char *channel)
+{
+    const struct vocabulary *v = service_vocabulary(t);
+    struct understanding u;
+    if (!v)
+        return NULL;
+    understand(v, text, channel, &u);
+    return understanding_json(v, text, &u);
+}
+
+/* The vocabulary is compiled before the first customer waits for it. */
+int classifier_start(cvm_turn *t, const cvm_msg *m)
+{
+    (void)m;
+    service_vocabulary(t);
+    return CVM_OK;
+}
+
+static const char *text_of(const cvm_msg *m)
+{
+    const char *text = cvm_json_str(m->data, "enquiry_text", "");
+    if (!*text)
+        text = cvm_json_str(m->data, "text", "");
+    return *text ? text : cvm_json_str(m->data, "message", "");
+}
+
+static int unavailable(cvm_turn *t)
+{
+    return cvm_refuse(t, "NOT_AVAILABLE", NULL, "The vocabulary is not available.");
+}
+
+int classifier_classify(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *result = classifier_read(t, text_of(m), cvm_json_str(m->data, "channel", "SMS"));
+    if (!result)
+        return unavailable(t);
+    return cvm_reply(t, m,
+                     json_pack("{s:b, s:o, s:f, s:b, s:s}", "success", 1, "classification", result, "confidence", 0.5,
+                               "fallback_used", 1, "agent", "ClassifierAgent"));
+}
+
+/* One member or several of a whole classification: the tools are views of the same reading. */
+static int answer_members(cvm_turn *t, const cvm_msg *m, const char *const *names, size_t n)
+{
+    json_t *result = classifier_read(t, text_of(m), "SMS"), *body = json_object();
+    if (!result) {
+        json_decref(body);
+        return unavailable(t);
+    }
+    for (size_t i = 0; i < n; i++)
+        json_object_set(body, names[i], json_object_get(result, names[i]));
+    json_decref(result);
+    return cvm_reply(t, m, body);
+}
+
+int classifier_entities(cvm_turn *t, const cvm_msg *m)
+{
+    return answer_members(t, m, (const char *const[]){"entities"}, 1);
+}
+
+int classifier_sentiment(cvm_turn *t, const cvm_msg *m)
+{
+    return answer_members(t, m, (const char *const[]){"sentiment", "confidence"}, 2);
+}
+
+int classifier_intent(cvm_turn *t, const cvm_msg *m)
+{
+    return answer_members(
+        t, m, (const char *const[]){"service_domain", "intent", "sub_intent", "confidence", "reasoning"}, 5);
+}
+
+static int keep(cvm_turn *t, const json_t *result)
+{
+    static const char *const names[] = {"service_domain", "intent", "sub_intent", "priority", "sentiment", "entities"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[40];
+        snprintf(path, sizeof path, "/%s", names[i]);
+        CVM_TRY(cvm_context_set(t, path, cvm_json_share(json_object_get(result, names[i]))));
+    }
+    return CVM_OK;
+}
+
+/* The time by which the enquiry should be done (D-74). */
+static int keep_deadline(cvm_turn *t, const char *priority)
+{
+    const json_t *minutes = json_object_get(cvm_settings(t), "sla_minutes");
+    char at[SERVICE_TIME_SIZE];
+    int64_t from = cvm_json_int(cvm_context(t), "created_ms", cvm_now_ms(t));
+    return cvm_context_set(t, "/sla_deadline",
+                           json_string(service_time(from + cvm_json_int(minutes, priority, 60) * 60000, at)));
+}
+
+int classifier_handle(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *result = classifier_read(t, service_content(m), service_context_str(t, "channel"));
+    if (!result)
+        return unavailable(t);
+    json_incref(result);
+    int e = cvm_context_set(t, "/classification", result);
+    if (e >= 0)
+        e = keep(t, result);
+    if (e >= 0)
+        e = keep_deadline(t, cvm_json_str(result, "priority", "MEDIUM"));
+    if (e >= 0)
+        e = cvm_note(t, "decision",
+                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:f}", "chose", "classification", "service_domain",
+                               json_object_get(result, "service_domain"), "intent", json_object_get(result, "intent"),
+                               "priority", json_object_get(result, "priority"), "sentiment",
+                               json_object_get(result, "sentiment"), "escalate_reasons",
+                               json_object_get(result, "escalate_reasons"), "because",
+                               json_object_get(result, "reasoning"), "confidence", 0.5));
+    json_decref(result);
+    return e < 0 ? e : service_step(t, m, service_content(m), NULL, SERVICE_ORCHESTRATOR, false);
+}

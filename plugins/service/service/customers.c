@@ -1,0 +1,226 @@
+/* Customers and their sessions. Owns the tables `customers` and `sessions` and the state keys phone/<keyed hash> -> id,
+ * customer/<id> -> record, phone_key, seeded. A phone number is looked up by its keyed hash. Loop thread. */
+#include "service.h"
+
+#define SESSION_MS_DEFAULT (30 * 60 * INT64_C(1000))
+#define SAMPLES_MAX 100
+
+/* The key of the hash: the operator's secret, else one made at the first start and kept. */
+static int phone_key(cvm_turn *t, char ret_key[129])
+{
+    const char *secret = NULL;
+    const json_t *kept = NULL;
+    if (cvm_secret(t, "CUSTOMER_HASH_KEY", &secret) == CVM_OK && strlen(secret) <= 128) {
+        snprintf(ret_key, 129, "%s", secret);
+        return CVM_OK;
+    }
+    int e = cvm_state_get(t, "phone_key", &kept);
+    if (e == CVM_OK && json_is_string(kept)) {
+        snprintf(ret_key, 129, "%s", json_string_value(kept));
+        return CVM_OK;
+    }
+    if (e != CVM_ENOENT)
+        return e < 0 ? e : CVM_EDATA;
+    snprintf(ret_key, 129, "%016llx%016llx", (unsigned long long)cvm_random(t), (unsigned long long)cvm_random(t));
+    return cvm_state_put(t, "phone_key", json_string(ret_key));
+}
+
+static int phone_hash(cvm_turn *t, const char *phone, char ret_hash[65])
+{
+    char key[129];
+    uint8_t mac[32];
+    CVM_TRY(phone_key(t, key));
+    CVM_TRY(t->host->hmac_sha256(t, key, strlen(key), phone, strlen(phone), mac));
+    for (size_t i = 0; i < sizeof mac; i++)
+        snprintf(ret_hash + 2 * i, 3, "%02x", mac[i]);
+    return CVM_OK;
+}
+
+static int64_t session_ms(cvm_turn *t, const char *channel)
+{
+    int64_t minutes = cvm_json_int(cvm_settings(t), "session_minutes", SESSION_MS_DEFAULT / 60000);
+    return strcmp(channel, "USSD") ? minutes * 60000
+                                   : cvm_json_int(cvm_settings(t), "ussd_session_seconds", 180) * 1000;
+}
+
+/* Copies what people typed as their name: letters and what stands between them, nothing that could pass for a mark-up.
+ */
+static void clean_name(const char *name, char *out, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)name;
+    size_t n = 0;
+    for (; *s && n + 1 < size && n < 60; s++)
+        if (*s >= 0x80 || (*s >= 'A' && *s <= 'Z') || (*s >= 'a' && *s <= 'z') || strchr(" .'-", *s))
+            out[n++] = (char)*s;
+    if ((*s & 0xC0) == 0x80) { /* cut inside a character: all of it goes */
+        while (n && ((unsigned char)out[n - 1] & 0xC0) == 0x80)
+            n--;
+        n -= n > 0;
+    }
+    out[n] = 0;
+}
+
+static int customer_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, const char *hash, int64_t created_ms)
+{
+    char created[SERVICE_TIME_SIZE], updated[SERVICE_TIME_SIZE];
+    return cvm_row_put(t, "customers",
+                       json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:i, s:s}", "id", c->id,
+                                 "phone_number", c->phone, "phone_hash", hash, "email", *c->email ? c->email : NULL,
+                                 "full_name", *c->name ? c->name : NULL, "customer_tier", c->tier, "preferred_language",
+                                 c->language, "created_at", service_time(created_ms, created), "updated_at",
+                                 service_time(cvm_now_ms(t), updated), "is_active", 1, "conversation",
+                                 m->conversation));
+}
+
+static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, const char *channel, int64_t started_ms,
+                       int64_t enquiries)
+{
+    char started[SERVICE_TIME_SIZE], seen[SERVICE_TIME_SIZE];
+    return cvm_row_put(t, "sessions",
+                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s}", "session_id", c->session, "customer_id", c->id,
+                                 "channel", channel, "started_at", service_time(started_ms, started), "last_seen_at",
+                                 service_time(cvm_now_ms(t), seen), "enquiries", (json_int_t)enquiries, "conversation",
+                                 m->conversation));
+}
+
+static int open_account(cvm_turn *t, const struct customer *c, int64_t balance_kobo)
+{
+    if (!service_loaded(t, SERVICE_TRANSACTION))
+        return CVM_OK;
+    return cvm_send(t, SERVICE_TRANSACTION, "open_account",
+                    json_pack("{s:s, s:s, s:I}", "customer_id", c->id, "phone", c->phone, "balance_kobo",
+                              (json_int_t)balance_kobo));
+}
+
+static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, const char *hash, int64_t balance_kobo)
+{
+    char key[96];
+    int64_t now = cvm_now_ms(t);
+    CVM_TRY(cvm_new_id(t, "CUS", c->id));
+    snprintf(key, sizeof key, "phone/%s", hash);
+    CVM_TRY(cvm_state_put(t, key, json_string(c->id)));
+    CVM_TRY(customer_row(t, m, c, hash, now));
+    return open_account(t, c, balance_kobo);
+}
+
+static void customer_read(const json_t *record, struct customer *c)
+{
+    snprintf(c->tier, sizeof c->tier, "%s", cvm_json_str(record, "tier", "BRONZE"));
+    snprintf(c->name, sizeof c->name, "%s", cvm_json_str(record, "name", ""));
+    snprintf(c->email, sizeof c->email, "%s", cvm_json_str(record, "email", ""));
+    snprintf(c->language, sizeof c->language, "%s", cvm_json_str(record, "language", "en"));
+}
+
+static int customer_keep(cvm_turn *t, const struct customer *c, int64_t created_ms, json_t *session)
+{
+    char key[96];
+    snprintf(key, sizeof key, "customer/%s", c->id);
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "phone", c->phone, "tier", c->tier, "name",
+                               c->name, "email", c->email, "language", c->language, "created_ms",
+                               (json_int_t)created_ms, "session", session ? session : json_null());
+    return record ? cvm_state_put(t, key, record) : CVM_ENOMEM;
+}
+
+/* The session goes on while the customer writes often enough; a session id the client gives starts or continues one of
+ * this customer, never another's. */
+static int session_find(cvm_turn *t, const cvm_msg *m, struct customer *c, const json_t *record, const char *wanted,
+                        json_t **ret_session)
+{
+    const json_t *last = json_object_get(record, "session");
+    const char *channel = cvm_json_str(m->data, "channel", "SMS"), *last_id = cvm_json_str(last, "id", "");
+    int64_t now = cvm_now_ms(t), started = now, count = 1;
+    bool fresh = now - cvm_json_int(last, "at_ms", 0) < session_ms(t, channel);
+    if (*last_id && (*wanted ? !strcmp(wanted, last_id) : fresh)) {
+        snprintf(c->session, sizeof c->session, "%s", last_id);
+        started = cvm_json_int(last, "started_ms", now);
+        count = cvm_json_int(last, "enquiries", 0) + 1;
+    } else if (*wanted) {
+        snprintf(c->session, sizeof c->session, "%s", wanted);
+    } else {
+        char id[CVM_SHORT_ID_SIZE];
+        CVM_TRY(cvm_new_id(t, "SES", id));
+        snprintf(c->session, sizeof c->session, "%s", id);
+    }
+    CVM_TRY(session_row(t, m, c, channel, started, count));
+    *ret_session = json_pack("{s:s, s:I, s:I, s:I}", "id", c->session, "at_ms", (json_int_t)now, "started_ms",
+                             (json_int_t)started, "enquiries", (json_int_t)count);
+    return *ret_session ? CVM_OK : CVM_ENOMEM;
+}
+
+int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
+                   const char *session, struct customer *c)
+{
+    char hash[65], key[96];
+    const json_t *id = NULL, *record = NULL;
+    json_t *new_session = NULL;
+    int64_t created = cvm_now_ms(t);
+    *c = (struct customer){.tier = "BRONZE", .language = "en"};
+    snprintf(c->phone, sizeof c->phone, "%s", phone);
+    CVM_TRY(phone_hash(t, phone, hash));
+    snprintf(key, sizeof key, "phone/%s", hash);
+    int e = cvm_state_get(t, key, &id);
+    if (e < 0 && e != CVM_ENOENT)
+        return e;
+    bool known = e == CVM_OK && json_is_string(id);
+    if (known) {
+        snprintf(c->id, sizeof c->id, "%s", json_string_value(id));
+        snprintf(key, sizeof key, "customer/%s", c->id);
+        e = cvm_state_get(t, key, &record);
+        if (e < 0 && e != CVM_ENOENT)
+            return e;
+        customer_read(record, c);
+        created = cvm_json_int(record, "created_ms", created);
+    }
+    bool news = !known || (*email && strcmp(email, c->email) != 0) || (*name && !*c->name);
+    if (*name && !*c->name)
+        clean_name(name, c->name, sizeof c->name);
+    if (*email)
+        snprintf(c->email, sizeof c->email, "%s", email);
+    if (!known)
+        CVM_TRY(customer_make(t, m, c, hash, 0));
+    else if (news)
+        CVM_TRY(customer_row(t, m, c, hash, created));
+    CVM_TRY(session_find(t, m, c, record, session, &new_session));
+    return customer_keep(t, c, created, new_session);
+}
+
+const char *customers_sample(cvm_turn *t)
+{
+    const json_t *samples = json_object_get(cvm_settings(t), "sample_customers");
+    return cvm_json_str(json_array_get(samples, 0), "phone", NULL);
+}
+
+static int seed(cvm_turn *t, const cvm_msg *m, const json_t *sample)
+{
+    static const char *const tiers[] = {"BRONZE", "SILVER", "GOLD", "PLATINUM"};
+    struct customer c = {.tier = "BRONZE", .language = "en"};
+    char hash[65], key[96];
+    const json_t *known = NULL;
+    if (phone_normalise(cvm_json_str(sample, "phone", ""), c.phone) < 0) {
+        cvm_log(t, CVM_LOG_WARNING, "a sample customer has no valid phone number and is left out");
+        return CVM_OK;
+    }
+    clean_name(cvm_json_str(sample, "name", ""), c.name, sizeof c.name);
+    for (size_t i = 0; i < 4; i++)
+        if (!strcmp(cvm_json_str(sample, "tier", ""), tiers[i]))
+            snprintf(c.tier, sizeof c.tier, "%s", tiers[i]);
+    int64_t kobo = cvm_json_int(sample, "wallet_naira", 0) * 100;
+    CVM_TRY(phone_hash(t, c.phone, hash));
+    snprintf(key, sizeof key, "phone/%s", hash);
+    if (cvm_state_get(t, key, &known) == CVM_OK)
+        return CVM_OK;
+    CVM_TRY(customer_make(t, m, &c, hash, kobo > 0 ? kobo : 0));
+    return customer_keep(t, &c, cvm_now_ms(t), NULL);
+}
+
+/* Sample customers are made once, at the component's first start. */
+int customers_start(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *samples = json_object_get(cvm_settings(t), "sample_customers"), *done = NULL;
+    int e = cvm_state_get(t, "seeded", &done);
+    if (e != CVM_ENOENT)
+        return e < 0 ? e : CVM_OK;
+    for (size_t i = 0; i < json_array_size(samples) && i < SAMPLES_MAX; i++)
+        CVM_TRY(seed(t, m, json_array_get(samples, i)));
+    return cvm_state_put(t, "seeded", json_true());
+}

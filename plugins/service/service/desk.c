@@ -1,0 +1,293 @@
+/* The host entry of the desk: takes an enquiry, opens its conversation, answers when the agents are done. Owns the
+ * table `enquiries`. Everything about a running enquiry stands in its conversation's context; no state of its own. Loop
+ * thread.
+ *
+ * An accepted enquiry always gets an answer: where the agents do not reach one (too many rounds, a step that is not
+ * allowed, a fault, no answer in time), the customer gets a safe text and a human gets the case. */
+#include "service.h"
+
+#define RESPONSE_MS_DEFAULT 300000
+
+static const char *const channel_names[] = {"SMS", "WHATSAPP", "WEB", "VOICE", "EMAIL", "USSD"};
+
+/* The channel's name in capitals; NULL: there is no such channel. */
+static const char *channel_of(const char *text)
+{
+    for (size_t i = 0; i < sizeof channel_names / sizeof *channel_names; i++) {
+        const char *a = channel_names[i], *b = text;
+        while (*a && *b && *a == (*b >= 'a' && *b <= 'z' ? *b - 32 : *b))
+            a++, b++;
+        if (!*a && !*b)
+            return channel_names[i];
+    }
+    return NULL;
+}
+
+static bool blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == 0;
+}
+
+struct intake {
+    const char *message, *channel, *name, *email, *session;
+    char phone[PHONE_SIZE];
+};
+
+/* CVM_OK, or the refusal that names the field. */
+static int check(cvm_turn *t, const cvm_msg *m, struct intake *in)
+{
+    const char *phone = cvm_json_str(m->data, "customer_phone", cvm_json_str(m->data, "phone", NULL));
+    in->message = cvm_json_str(m->data, "message", cvm_json_str(m->data, "enquiry_text", ""));
+    in->channel = channel_of(cvm_json_str(m->data, "channel", "SMS"));
+    in->name = cvm_json_str(m->data, "customer_name", "");
+    in->email = cvm_json_str(m->data, "customer_email", "");
+    in->session = cvm_json_str(m->data, "session_id", m->session_id);
+    if (blank(in->message))
+        return cvm_refuse(t, "INVALID", "message", "The message is empty.");
+    if (!in->channel)
+        return cvm_refuse(t, "INVALID", "channel", "The channel must be SMS, WHATSAPP, WEB, VOICE, EMAIL or USSD.");
+    if (!phone || !*phone)
+        phone = customers_sample(t);
+    if (!phone)
+        return cvm_refuse(t, "INVALID", "customer_phone", "The customer's phone number is missing.");
+    if (phone_normalise(phone, in->phone) < 0)
+        return cvm_refuse(t, "INVALID", "customer_phone",
+                          "The phone number is invalid. Write it like 08012345678 or +2348012345678.");
+    if (*in->email && !triage_email_form(in->email))
+        return cvm_refuse(t, "INVALID", "customer_email",
+                          "The e-mail address is invalid. Write it like name@example.com.");
+    return CVM_OK;
+}
+
+/* The request goes on in the enquiry's own conversation: this turn belongs to the message's. */
+int desk_process(cvm_turn *t, const cvm_msg *m)
+{
+    struct intake in;
+    struct customer c;
+    char enquiry[CVM_SHORT_ID_SIZE];
+    CVM_TRY(check(t, m, &in));
+    CVM_TRY(customers_find(t, m, in.phone, in.name, in.email, in.session, &c));
+    CVM_TRY(cvm_new_id(t, "ENQ", enquiry));
+    json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "enquiry_id", enquiry, "customer_id",
+                             c.id, "session_id", c.session, "customer_phone", c.phone, "customer_name", c.name,
+                             "customer_email", c.email, "customer_tier", c.tier, "preferred_language", c.language,
+                             "channel", in.channel, "message", in.message);
+    if (!data)
+        return CVM_ENOMEM;
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_FORWARD,
+                   .to = SERVICE_DESK,
+                   .type = "open_enquiry",
+                   .data = data,
+                   .conversation = enquiry,
+                   .enquiry_id = enquiry,
+                   .customer_id = c.id,
+                   .session_id = c.session,
+                   .request = m->id,
+                   .priority = -1,
+                   .fresh = 1};
+    CVM_TRY(t->host->emit(t, &out, NULL));
+    return CVM_PENDING;
+}
+
+/* ---- in the enquiry's conversation ----------------------------------------------------------------------------------
+ */
+
+static const char *context_text(const json_t *context, const char *name)
+{
+    return cvm_json_str(context, name, NULL);
+}
+
+static int write_row(cvm_turn *t, const cvm_msg *m, const char *status, const char *response, const char *reason,
+                     const json_t *agents, int64_t resolved_ms)
+{
+    const json_t *c = cvm_context(t);
+    char resolved[SERVICE_TIME_SIZE];
+    int64_t created = cvm_json_int(c, "created_ms", cvm_now_ms(t));
+    json_t *row = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:O?, s:o, s:s, s:s?, s:s?, s:s?, s:s, s:s?, s:s?, "
+        "s:n, "
+        "s:n, s:s}",
+        "enquiry_id", cvm_json_str(c, "enquiry_id", ""), "customer_id", cvm_json_str(c, "customer_id", ""),
+        "session_id", cvm_json_str(c, "session_id", ""), "channel", cvm_json_str(c, "channel", "SMS"), "service_domain",
+        context_text(c, "service_domain"), "intent", context_text(c, "intent"), "priority", context_text(c, "priority"),
+        "sentiment", context_text(c, "sentiment"), "original_message", cvm_json_str(c, "message", ""), "final_response",
+        response, "agents_involved", agents, "processing_duration_seconds",
+        resolved_ms ? json_real((double)(resolved_ms - created) / 1000.0) : json_null(), "resolution_status", status,
+        "transaction_id", context_text(c, "transaction_id"), "handoff_id", context_text(c, "handoff_id"), "reason",
+        reason, "created_at", cvm_json_str(c, "created_at", ""), "resolved_at",
+        resolved_ms ? service_time(resolved_ms, resolved) : NULL, "sla_deadline", context_text(c, "sla_deadline"),
+        "customer_rating", "feedback_text", "conversation", m->conversation);
+    return row ? cvm_row_put(t, "enquiries", row) : CVM_ENOMEM;
+}
+
+static int seed_context(cvm_turn *t, const cvm_msg *m)
+{
+    static const char *const copied[] = {"enquiry_id",    "customer_id", "session_id", "customer_phone",
+                                         "customer_tier", "channel",     "message",    "preferred_language"};
+    static const char *const nullable[] = {"customer_name", "customer_email"};
+    static const char *const empty[] = {"/airtime_context", "/power_context", "/data_context", "/transaction_id"};
+    char at[SERVICE_TIME_SIZE], path[48];
+    int64_t now = cvm_now_ms(t);
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+        snprintf(path, sizeof path, "/%s", copied[i]);
+        CVM_TRY(cvm_context_set(t, path, cvm_json_share(json_object_get(m->data, copied[i]))));
+    }
+    for (size_t i = 0; i < sizeof nullable / sizeof *nullable; i++) {
+        const char *value = cvm_json_str(m->data, nullable[i], "");
+        snprintf(path, sizeof path, "/%s", nullable[i]);
+        CVM_TRY(cvm_context_set(t, path, *value ? json_string(value) : json_null()));
+    }
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
+        CVM_TRY(cvm_context_set(t, empty[i], json_null()));
+    CVM_TRY(cvm_context_set(t, "/recommended_actions", json_array()));
+    CVM_TRY(cvm_context_set(t, "/resolution_status", json_string("IN_PROGRESS")));
+    CVM_TRY(cvm_context_set(t, "/created_ms", json_integer((json_int_t)now)));
+    return cvm_context_set(t, "/created_at", json_string(service_time(now, at)));
+}
+
+int desk_open(cvm_turn *t, const cvm_msg *m)
+{
+    if (m->sender[0] && strcmp(m->sender, SERVICE_DESK) != 0)
+        return cvm_refuse(t, "NOT_ALLOWED", NULL, "Enquiries are opened with process_enquiry.");
+    if (strcmp(m->conversation, cvm_json_str(m->data, "enquiry_id", "")) != 0)
+        return cvm_refuse(t, "NOT_ALLOWED", "enquiry_id", "Enquiries are opened with process_enquiry.");
+    CVM_TRY(seed_context(t, m));
+    CVM_TRY(write_row(t, m, "IN_PROGRESS", NULL, NULL, NULL, 0));
+    CVM_TRY(cvm_request(
+        t, "host.conversation", "converse",
+        json_pack("{s:s, s:{s:O, s:{s:O}}}", "first", SERVICE_TRIAGE, "message", "content",
+                  json_object_get(m->data, "message"), "structured_data", "channel",
+                  json_object_get(m->data, "channel")),
+        &(cvm_request_opts){.on_behalf = m->id,
+                            .timeout_ms = cvm_json_int(cvm_settings(t), "response_time_ms", RESPONSE_MS_DEFAULT)}));
+    return CVM_PENDING;
+}
+
+static void add_classification(json_t *body, const json_t *context)
+{
+    static const char *const names[] = {"service_domain", "intent",   "sub_intent", "priority",
+                                        "sentiment",      "entities", "escalate"};
+    const json_t *c = json_object_get(context, "classification");
+    json_t *result = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_object_get(c, names[i]))
+            json_object_set(result, names[i], json_object_get(c, names[i]));
+    json_object_update(body, result);
+    json_object_set_new(body, "classification", result);
+}
+
+static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *text, const char *status,
+                  const char *reason)
+{
+    const json_t *context = cvm_context(t), *agents = json_object_get(context, "agents_involved");
+    const json_t *steps = json_object_get(context, "next_steps");
+    int64_t now = cvm_now_ms(t);
+    CVM_TRY(write_row(t, m, status, text, reason, agents, now));
+    json_t *body = json_pack(
+        "{s:O?, s:s, s:s, s:f, s:o, s:o, s:O?, s:s?, s:s?, s:s}", "enquiry_id", json_object_get(context, "enquiry_id"),
+        "status", status, "response_text", text, "processing_time_seconds",
+        (double)(now - cvm_json_int(context, "created_ms", now)) / 1000.0, "agents_involved",
+        agents ? cvm_json_share(agents) : json_array(), "next_steps", steps ? cvm_json_share(steps) : json_array(),
+        "customer_id", json_object_get(context, "customer_id"), "transaction_id",
+        context_text(context, "transaction_id"), "handoff_id", context_text(context, "handoff_id"), "reason", reason);
+    if (!body)
+        return CVM_ENOMEM;
+    add_classification(body, context);
+    int e = cvm_settle(t, request, CVM_REPLIED, body, NULL);
+    if (e < 0 && e != CVM_ENOENT) /* the client's time is over: the answer stands in the row */
+        return e;
+    return cvm_end(t);
+}
+
+static json_t *failure_rule(const char *rule, const char *reason)
+{
+    return json_pack("{s:s, s:s, s:s}", "rule", rule, "reason", reason, "queue", "general");
+}
+
+/* The agents did not reach an answer: a human gets the case. */
+static int rescue(cvm_turn *t, const cvm_msg *m, const char *ended)
+{
+    static const struct {
+        const char *ended, *rule, *reason;
+    } why[] = {{"rounds", "round_limit", "no answer within the round limit"},
+               {"denied", "transition_denied", "an agent passed the conversation to one that may not have it"},
+               {"timeout", "response_time_exceeded", "no answer within the response time"},
+               {"silence", "no_answer", "the agents ended without an answer"}};
+    const char *rule = "agent_error", *reason = "an agent could not do its part";
+    for (size_t i = 0; i < sizeof why / sizeof *why; i++) {
+        if (!strcmp(why[i].ended, ended)) {
+            rule = why[i].rule;
+            reason = why[i].reason;
+        }
+    }
+    CVM_TRY(service_context_append(t, "/escalation/rules", failure_rule(rule, reason)));
+    CVM_TRY(cvm_context_set(t, "/resolution_status", json_string("ESCALATED")));
+    CVM_TRY(
+        cvm_note(t, "decision", json_pack("{s:s, s:s, s:s}", "chose", "safe answer", "rule", rule, "because", reason)));
+    const json_t *c = cvm_context(t);
+    return cvm_request(t, SERVICE_ESCALATION, "create_handoff",
+                       json_pack("{s:O?, s:O?, s:s, s:s, s:O, s:s}", "enquiry_id", json_object_get(c, "enquiry_id"),
+                                 "customer_id", json_object_get(c, "customer_id"), "summary", reason, "priority",
+                                 cvm_json_str(c, "priority", "HIGH"), "reasons",
+                                 json_object_get(json_object_get(c, "escalation"), "rules"), "draft_response", ""),
+                       &(cvm_request_opts){.on_behalf = m->on_behalf});
+}
+
+int desk_conversed(cvm_turn *t, const cvm_msg *m)
+{
+    const char *ended = m->outcome == CVM_REPLIED   ? cvm_json_str(m->data, "ended", "error")
+                        : m->outcome == CVM_TIMEOUT ? "timeout"
+                                                    : "error";
+    const json_t *given = json_object_get(m->data, "structured_data");
+    const char *text = cvm_json_str(m->data, "content", "");
+    bool final = !strcmp(ended, "signal") || !strcmp(ended, "route_end");
+    if (!final || !*text)
+        return rescue(t, m, final ? "silence" : ended);
+    const char *status = cvm_json_str(given, "resolution_status", service_context_str(t, "resolution_status"));
+    if (strcmp(status, "ESCALATED") && strcmp(status, "PENDING"))
+        status = "RESOLVED";
+    char final_status[16];
+    snprintf(final_status, sizeof final_status, "%s", status);
+    CVM_TRY(cvm_context_set(t, "/resolution_status", json_string(final_status)));
+    return answer(t, m, m->on_behalf, text, final_status, cvm_json_str(given, "reason", "draft"));
+}
+
+/* The safe answer, with the reference where the handoff could be written. */
+int desk_handed_over(cvm_turn *t, const cvm_msg *m)
+{
+    static const char safe[] = "I am sorry, I could not finish this on my own.";
+    const json_t *rules = json_object_get(json_object_get(cvm_context(t), "escalation"), "rules");
+    const char *reason = cvm_json_str(json_array_get(rules, json_array_size(rules) - 1), "rule", "agent_error");
+    char text[768], body[700], why[64];
+    snprintf(why, sizeof why, "%s", reason);
+    snprintf(body, sizeof body, "%s %s", safe,
+             m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "interim_message", "")
+                                       : "Please write to us again in a while.");
+    if (m->outcome == CVM_REPLIED)
+        CVM_TRY(cvm_context_set(t, "/handoff_id", cvm_json_share(json_object_get(m->data, "handoff_id"))));
+    compose_text(&(struct compose_in){.channel = service_context_str(t, "channel"),
+                                      .tone = "brief",
+                                      .sentiment = "",
+                                      .name = "",
+                                      .body = body,
+                                      .token = "",
+                                      .language = "en"},
+                 text, sizeof text);
+    CVM_TRY(cvm_context_set(t, "/final_response", json_string(text)));
+    return answer(t, m, m->on_behalf, text, "ESCALATED", why);
+}
+
+/* ---- a look without an enquiry --------------------------------------------------------------------------------------
+ */
+
+int desk_classify(cvm_turn *t, const cvm_msg *m)
+{
+    const char *channel = channel_of(cvm_json_str(m->data, "channel", "SMS"));
+    if (!channel)
+        return cvm_refuse(t, "INVALID", "channel", "The channel must be SMS, WHATSAPP, WEB, VOICE, EMAIL or USSD.");
+    json_t *result = classifier_read(t, cvm_json_str(m->data, "message", ""), channel);
+    if (!result)
+        return cvm_refuse(t, "NOT_AVAILABLE", NULL, "The vocabulary is not available.");
+    return cvm_reply(t, m, result);
+}

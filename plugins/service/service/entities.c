@@ -1,0 +1,524 @@
+/* Scanners for numbers in customers' messages; see entities.h. Each token is marked with what it was taken for, so that
+ * a phone number is not also a sum. */
+#include "entities.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define NEAR 4 /* tokens */
+#define DIGITS_MAX 32
+
+enum mark { MARK_NONE, MARK_UNIT, MARK_PLACE, MARK_NETWORK, MARK_SERVICE };
+
+struct scan {
+    const struct vocabulary *v;
+    const struct text *text;
+    struct entities *e;
+    bool used[TEXT_TOKENS_MAX];
+    uint8_t unit[TEXT_TOKENS_MAX];    /* enum unit + 1 */
+    bool service[TEXT_TOKENS_MAX];    /* word of a domain, a network or a DISCO */
+    bool meter_word[TEXT_TOKENS_MAX]; /* meter, token, a DISCO */
+};
+
+/* Number words. Units add, "hundred" and above multiply; Hausa and Igbo name the multiplier first. */
+static const struct {
+    const char *word;
+    int32_t value;
+    bool leads;
+} number_words[] = {
+    {"zero", 0, false},      {"oh", 0, false},        {"one", 1, false},         {"two", 2, false},
+    {"three", 3, false},     {"four", 4, false},      {"five", 5, false},        {"six", 6, false},
+    {"seven", 7, false},     {"eight", 8, false},     {"nine", 9, false},        {"ten", 10, false},
+    {"eleven", 11, false},   {"twelve", 12, false},   {"thirteen", 13, false},   {"fourteen", 14, false},
+    {"fifteen", 15, false},  {"sixteen", 16, false},  {"seventeen", 17, false},  {"eighteen", 18, false},
+    {"nineteen", 19, false}, {"twenty", 20, false},   {"thirty", 30, false},     {"forty", 40, false},
+    {"fifty", 50, false},    {"sixty", 60, false},    {"seventy", 70, false},    {"eighty", 80, false},
+    {"ninety", 90, false},   {"hundred", 100, false}, {"thousand", 1000, false}, {"million", 1000000, false},
+    {"daya", 1, false},      {"biyu", 2, false},      {"uku", 3, false},         {"hudu", 4, false},
+    {"biyar", 5, false},     {"shida", 6, false},     {"bakwai", 7, false},      {"takwas", 8, false},
+    {"tara", 9, false},      {"goma", 10, false},     {"ashirin", 20, false},    {"talatin", 30, false},
+    {"dari", 100, true},     {"dubu", 1000, true},    {"otu", 1, false},         {"abuo", 2, false},
+    {"ato", 3, false},       {"ano", 4, false},       {"ise", 5, false},         {"nari", 100, true},
+    {"puku", 1000, true},
+};
+
+static int number_word(const struct text *x, size_t i)
+{
+    if (i >= x->n || x->tokens[i].kind != TOKEN_WORD)
+        return -1;
+    const char *w = text_word(x, i);
+    for (size_t n = 0; n < sizeof number_words / sizeof *number_words; n++)
+        if (*w == *number_words[n].word && !strcmp(w, number_words[n].word))
+            return (int)n;
+    return -1;
+}
+
+/* ---- digits ------------------------------------------------------------------------------------------------------ */
+
+static bool plain_digits(const struct text *x, size_t i)
+{
+    return i < x->n && x->tokens[i].kind == TOKEN_NUMBER && !strpbrk(text_word(x, i), ".,");
+}
+
+/* Whether only blanks, hyphens, dots or brackets (at most three bytes) stand between tokens i and i + 1. */
+static bool grouped(const struct text *x, size_t i)
+{
+    size_t from = x->tokens[i].end, to = x->tokens[i + 1].start;
+    if (to - from > 3)
+        return false;
+    for (size_t b = from; b < to; b++)
+        if (!strchr(" -.()", x->message[b]) || (x->message[b] == '.' && to - from > 1))
+            return false;
+    return true;
+}
+
+/* Joins groups of digits from token `i` while they make at most `max` digits; returns the token after them. */
+static size_t join_digits(const struct text *x, size_t i, size_t max, char *digits, size_t *ret_n)
+{
+    size_t n = 0;
+    while (plain_digits(x, i) && n + x->tokens[i].len <= max) {
+        memcpy(digits + n, text_word(x, i), x->tokens[i].len);
+        n += x->tokens[i].len;
+        i++;
+        if (i >= x->n || !plain_digits(x, i) || !grouped(x, i - 1))
+            break;
+    }
+    digits[n] = 0;
+    *ret_n = n;
+    return i;
+}
+
+/* Digits said one by one: "zero eight zero three double one ..." (also mixed with figures). At least seven. */
+static size_t spoken_digits(const struct text *x, size_t i, char *digits, size_t *ret_n)
+{
+    size_t n = 0, said = 0, start = i;
+    for (; i < x->n && n + 3 < DIGITS_MAX; i++) {
+        int times = 1;
+        size_t at = i;
+        const char *w = text_word(x, at);
+        if (!strcmp(w, "double") || !strcmp(w, "triple")) {
+            times = *w == 'd' ? 2 : 3;
+            if (++at >= x->n)
+                break;
+            w = text_word(x, at);
+        }
+        int word = number_word(x, at);
+        char digit = 0;
+        if (word >= 0 && number_words[word].value <= 9 && word <= 10)
+            digit = (char)('0' + number_words[word].value);
+        else if (!strcmp(w, "o") || !strcmp(w, "zeros"))
+            digit = '0';
+        else if (plain_digits(x, at) && x->tokens[at].len == 1)
+            digit = *w;
+        if (!digit)
+            break;
+        for (int k = 0; k < times; k++)
+            digits[n++] = digit;
+        said++;
+        i = at;
+        if (x->tokens[i].flags & TOKEN_SENTENCE_END) {
+            i++;
+            break;
+        }
+    }
+    digits[n] = 0;
+    *ret_n = n;
+    return said >= 7 ? i : start;
+}
+
+/* ---- phones and meters ------------------------------------------------------------------------------------------- */
+
+/* The local form of digits that are a mobile number (service.md 7.1). */
+static bool phone_form(const char *d, size_t n, char ret_phone[12])
+{
+    if (n == 14 && !strncmp(d, "2340", 4))
+        d += 4, n -= 4;
+    else if (n == 13 && !strncmp(d, "234", 3))
+        d += 3, n -= 3;
+    else if (n == 11 && *d == '0')
+        d++, n--;
+    else
+        return false;
+    if (n != 10 || !strchr("789", *d))
+        return false;
+    ret_phone[0] = '0';
+    memcpy(ret_phone + 1, d, 11);
+    return true;
+}
+
+static bool word_is(const struct text *x, size_t i, const char *const *words, size_t n)
+{
+    for (size_t w = 0; w < n; w++)
+        if (!strcmp(text_word(x, i), words[w]))
+            return true;
+    return false;
+}
+
+/* D-32: a phone form wins unless words for a meter stand near and none for a phone stands nearer. */
+static bool meter_near(const struct scan *s, size_t from, size_t to)
+{
+    static const char *const phone_words[] = {"phone", "line", "call", "sms", "whatsapp", "sim", "mobile", "gsm"};
+    for (size_t d = 1; d <= NEAR && d <= from; d++) {
+        if (word_is(s->text, from - d, phone_words, sizeof phone_words / sizeof *phone_words))
+            return false;
+        if (s->meter_word[from - d])
+            return true;
+        if (s->text->tokens[from - d].flags & TOKEN_SENTENCE_END)
+            break;
+    }
+    for (size_t i = to; i < s->text->n && i < to + 2 && !(s->text->tokens[i - 1].flags & TOKEN_SENTENCE_END); i++)
+        if (s->meter_word[i])
+            return true;
+    return false;
+}
+
+static bool reference_before(const struct scan *s, size_t from)
+{
+    static const char *const words[] = {"ref",     "reference", "serial",  "transaction", "txn", "order", "session",
+                                        "account", "receipt",   "invoice", "id",          "nin", "bvn"};
+    for (size_t d = 1; d <= 3 && d <= from; d++) {
+        if (s->meter_word[from - d])
+            return false;
+        if (word_is(s->text, from - d, words, sizeof words / sizeof *words))
+            return true;
+    }
+    return false;
+}
+
+static void keep_text(char *list, size_t width, size_t *n, const char *value)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (!strcmp(list + i * width, value))
+            return;
+    if (*n < ENTITIES_MAX)
+        memcpy(list + (*n)++ * width, value, strlen(value) + 1);
+}
+
+/* Takes digits standing in tokens [from, to) as a phone or a meter number, if they are one. */
+static bool take_number(struct scan *s, const char *digits, size_t n, size_t from, size_t to)
+{
+    char phone[12];
+    struct entities *e = s->e;
+    bool phone_like = phone_form(digits, n, phone);
+    if (phone_like && !(n == 11 && meter_near(s, from, to))) {
+        keep_text(e->phones[0], sizeof e->phones[0], &e->n_phones, phone);
+        return true;
+    }
+    if (n < 11 || n > 13 || (s->text->tokens[from].flags & TOKEN_PLUS))
+        return false;
+    if (!meter_near(s, from, to) && (phone_like || reference_before(s, from)))
+        return false; /* else: no other number of the trade has so many digits */
+    keep_text(e->meters[0], sizeof e->meters[0], &e->n_meters, digits);
+    return true;
+}
+
+static void read_numbers(struct scan *s)
+{
+    const struct text *x = s->text;
+    char digits[DIGITS_MAX + 1];
+    for (size_t i = 0; i < x->n;) {
+        size_t n = 0, to = i;
+        if (plain_digits(x, i))
+            to = join_digits(x, i, 14, digits, &n);
+        /* The longest joined form first; then one token alone, for "0803... 500". */
+        bool taken = n && take_number(s, digits, n, i, to);
+        for (size_t shorter = to; !taken && shorter > i + 1;) {
+            n -= x->tokens[--shorter].len;
+            digits[n] = 0;
+            taken = take_number(s, digits, n, i, shorter);
+            if (taken)
+                to = shorter;
+        }
+        if (!taken) {
+            to = spoken_digits(x, i, digits, &n);
+            taken = to > i;
+            if (taken)
+                take_number(s, digits, n, i, to);
+        }
+        if (!taken) {
+            i++;
+            continue;
+        }
+        while (i < to)
+            s->used[i++] = true;
+    }
+}
+
+/* ---- sums ---------------------------------------------------------------------------------------------------------
+ */
+
+static void keep_amount(struct entities *e, int64_t kobo)
+{
+    for (size_t i = 0; i < e->n_amounts; i++)
+        if (e->amounts[i] == kobo)
+            return;
+    if (kobo > 0 && kobo <= INT64_C(100000000000000) && e->n_amounts < ENTITIES_MAX)
+        e->amounts[e->n_amounts++] = kobo;
+}
+
+/* Kobo of a number token; -1: no sum (more than two decimals without a multiplier are still a number). */
+static int64_t figure(const struct text *x, size_t i)
+{
+    int64_t value = 0, scale = 0;
+    size_t digits = 0;
+    for (const char *w = text_word(x, i); *w; w++) {
+        if (*w == ',')
+            continue;
+        if (*w == '.') {
+            if (scale)
+                return -1;
+            scale = 100;
+            continue;
+        }
+        if (++digits > 13)
+            return -1;
+        if (!scale)
+            value = value * 10 + (*w - '0') * (int64_t)100;
+        else
+            value += (*w - '0') * (scale /= 10);
+        if (scale == 1)
+            break; /* kobo read; what follows is finer */
+    }
+    return value;
+}
+
+static int unit_at(const struct scan *s, size_t i)
+{
+    return i < s->text->n ? s->unit[i] - 1 : -1;
+}
+
+static bool starts_sentence(const struct scan *s, size_t i)
+{
+    return !i || (s->text->tokens[i - 1].flags & TOKEN_SENTENCE_END);
+}
+
+/* "N500": the letter alone, glued before the figures; "ngn 500"; the naira sign. */
+static bool naira_before(const struct scan *s, size_t i)
+{
+    const struct text *x = s->text;
+    if (x->tokens[i].flags & TOKEN_NAIRA)
+        return true;
+    if (!i || starts_sentence(s, i))
+        return false;
+    if (unit_at(s, i - 1) == UNIT_NAIRA)
+        return true;
+    return x->tokens[i - 1].len == 1 && *text_word(x, i - 1) == 'n' && x->tokens[i].start - x->tokens[i - 1].end <= 1;
+}
+
+/* A service is named within a few words, or a phone number stands beside: a number alone is then probably a sum. */
+static bool service_near(const struct scan *s, size_t i)
+{
+    const struct text *x = s->text;
+    for (size_t d = 1; d <= NEAR && d <= i; d++) {
+        if (x->tokens[i - d].flags & TOKEN_SENTENCE_END)
+            break;
+        if (s->service[i - d] || (d == 1 && s->used[i - d]))
+            return true;
+    }
+    for (size_t j = i + 1; j < x->n && j <= i + NEAR; j++) {
+        if (x->tokens[j - 1].flags & TOKEN_SENTENCE_END)
+            break;
+        if (s->service[j] || (j <= i + 2 && s->used[j]))
+            return true;
+    }
+    return false;
+}
+
+static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
+{
+    static const char *const not_sums[] = {"at",    "by",    "on",   "number", "no",   "code",  "flat",
+                                           "block", "house", "plot", "room",   "band", "since", "error",
+                                           "phase", "dial",  "form", "page",   "step"};
+    const struct text *x = s->text;
+    const struct token *k = &x->tokens[i];
+    bool comma = strchr(text_word(x, i), ',') != NULL;
+    if (kobo < 5000 || kobo > INT64_C(500000000) ||
+        (k->flags & (TOKEN_CODE | TOKEN_PERCENT | TOKEN_JOINED | TOKEN_PLUS)))
+        return false;
+    if (k->len > 1 && *text_word(x, i) == '0')
+        return false;
+    if (i && (x->tokens[i - 1].flags & TOKEN_GLUED)) /* "TP4471" */
+        return false;
+    if (comma)
+        return true;
+    if (kobo >= 190000 && kobo <= 203000 && kobo % 100 == 0 && i &&
+        word_is(x, i - 1, (const char *const[]){"in", "of", "year", "since"}, 4))
+        return false;
+    if (i && !starts_sentence(s, i) && word_is(x, i - 1, not_sums, sizeof not_sums / sizeof *not_sums))
+        return false;
+    return service_near(s, i);
+}
+
+/* A sum in figures at token `i`: "N1,000", "1k", "2.5k", "500 naira", "1200" beside "airtime". Returns the token after.
+ */
+static size_t read_figure(struct scan *s, size_t i)
+{
+    const struct text *x = s->text;
+    int64_t kobo = figure(x, i);
+    size_t next = i + 1;
+    bool follows = !(x->tokens[i].flags & TOKEN_SENTENCE_END) && next < x->n;
+    int unit = follows ? unit_at(s, next) : -1;
+    if (kobo < 0 || x->tokens[i].len > 12 || (x->tokens[i].flags & (TOKEN_FOREIGN | TOKEN_CODE)))
+        return next;
+    bool sum = naira_before(s, i);
+    if (unit == UNIT_THOUSAND || unit == UNIT_MILLION) {
+        kobo *= unit == UNIT_THOUSAND ? 1000 : 1000000;
+        sum = true;
+        next++;
+        follows = !(x->tokens[next - 1].flags & TOKEN_SENTENCE_END) && next < x->n;
+        unit = follows ? unit_at(s, next) : -1;
+    }
+    if (unit == UNIT_NAIRA)
+        sum = true;
+    else if (unit == UNIT_SIZE || unit == UNIT_OTHER || unit == UNIT_FOREIGN) {
+        s->e->size_named |= unit == UNIT_SIZE;
+        if (!naira_before(s, i))
+            return next;
+    }
+    if (!sum && next == i + 1 && looks_bare_amount(s, i, kobo))
+        s->e->bare_amount = sum = true;
+    if (sum)
+        keep_amount(s->e, kobo);
+    return next;
+}
+
+/* A sum in words: "five thousand", "two hundred and fifty naira", "dubu daya", "ten k". Returns the token after. */
+static size_t read_words(struct scan *s, size_t i)
+{
+    const struct text *x = s->text;
+    int64_t total = 0, group = 0;
+    bool multiplied = false, pending = false, any = false;
+    size_t start = i;
+    for (; i < x->n && !s->used[i]; i++) {
+        int w = number_word(x, i);
+        if (w < 0) {
+            bool and_more = any && !strcmp(text_word(x, i), "and") && number_word(x, i + 1) >= 0;
+            if (any && unit_at(s, i) == UNIT_THOUSAND && x->tokens[i].len == 1) {
+                total += (group ? group : 1) * 1000;
+                group = 0;
+                multiplied = true;
+                i++;
+                break;
+            }
+            if (and_more)
+                continue;
+            break;
+        }
+        int64_t value = number_words[w].value;
+        any = true;
+        if (number_words[w].leads) {
+            total += pending ? group : 0;
+            group = value;
+            pending = multiplied = true;
+        } else if (pending) {
+            group *= value ? value : 1;
+            total += group;
+            group = 0;
+            pending = false;
+        } else if (value == 100) {
+            group = (group ? group : 1) * 100;
+            multiplied = true;
+        } else if (value >= 1000) {
+            total += (group ? group : 1) * value;
+            group = 0;
+            multiplied = true;
+        } else {
+            group += value;
+        }
+        if (total > INT64_C(1000000000000))
+            return i + 1;
+        if (x->tokens[i].flags & TOKEN_SENTENCE_END) {
+            i++;
+            break;
+        }
+    }
+    if (!any)
+        return start + 1;
+    total += group;
+    bool ended = x->tokens[i - 1].flags & TOKEN_SENTENCE_END;
+    int after = ended ? -1 : unit_at(s, i), before = start && !starts_sentence(s, start) ? unit_at(s, start - 1) : -1;
+    bool naira = after == UNIT_NAIRA || before == UNIT_NAIRA;
+    if (after == UNIT_SIZE || after == UNIT_OTHER || after == UNIT_FOREIGN)
+        return i;
+    if (naira || (multiplied && total >= 50))
+        keep_amount(s->e, total * 100);
+    return i > start ? i : start + 1;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static void keep_name(uint8_t *list, size_t *n, uint8_t name)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (list[i] == name)
+            return;
+    if (*n < ENTITIES_MAX)
+        list[(*n)++] = name;
+}
+
+static void read_marks(struct scan *s, const struct vocabulary_match *matches, size_t n)
+{
+    int power = vocabulary_domain(s->v, "POWER");
+    uint64_t paying =
+        vocabulary_signal(s->v, "buy") | vocabulary_signal(s->v, "debited") | vocabulary_signal(s->v, "refund");
+    for (size_t m = 0; m < n; m++) {
+        for (uint32_t l = matches[m].label; l; l = s->v->labels[l - 1].next) {
+            const struct vocabulary_label *label = &s->v->labels[l - 1];
+            bool meter = label->group == GROUP_DISCO ||
+                         (label->group == GROUP_DOMAIN && label->index == power && label->weight >= 3);
+            bool service = label->group == GROUP_NETWORK || label->group == GROUP_DISCO ||
+                           (label->group == GROUP_SIGNAL && (paying & UINT64_C(1) << label->index)) ||
+                           (label->group == GROUP_DOMAIN && label->index != VOCABULARY_NO_DOMAIN && label->weight >= 2);
+            for (size_t i = matches[m].start; i < matches[m].end; i++) {
+                s->meter_word[i] |= meter;
+                s->service[i] |= service;
+                if (label->group == GROUP_UNIT)
+                    s->unit[i] = (uint8_t)(label->index + 1);
+            }
+            if (label->group == GROUP_NETWORK)
+                keep_name(s->e->networks, &s->e->n_networks, label->index);
+            else if (label->group == GROUP_DISCO)
+                keep_name(s->e->discos, &s->e->n_discos, label->index);
+        }
+    }
+}
+
+void entities_read(const struct vocabulary *v, const struct text *text, const struct vocabulary_match *matches,
+                   size_t n_matches, struct entities *e)
+{
+    struct scan s = {.v = v, .text = text, .e = e};
+    memset(e, 0, sizeof *e);
+    read_marks(&s, matches, n_matches);
+    read_numbers(&s);
+    for (size_t i = 0; i < text->n;) {
+        if (s.used[i])
+            i++;
+        else if (text->tokens[i].kind == TOKEN_NUMBER)
+            i = read_figure(&s, i);
+        else if (number_word(text, i) >= 0)
+            i = read_words(&s, i);
+        else
+            i++;
+    }
+}
+
+static json_t *names_json(const char *const *names, const uint8_t *list, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(names[list[i]]));
+    return array;
+}
+
+json_t *entities_json(const struct vocabulary *v, const struct entities *e)
+{
+    json_t *phones = json_array(), *meters = json_array(), *amounts = json_array();
+    for (size_t i = 0; i < e->n_phones; i++)
+        json_array_append_new(phones, json_string(e->phones[i]));
+    for (size_t i = 0; i < e->n_meters; i++)
+        json_array_append_new(meters, json_string(e->meters[i]));
+    for (size_t i = 0; i < e->n_amounts; i++)
+        json_array_append_new(amounts, json_real((double)e->amounts[i] / 100.0));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "phone_numbers", phones, "meter_numbers", meters, "amounts", amounts,
+                     "networks", names_json((const char *const *)v->networks, e->networks, e->n_networks), "discos",
+                     names_json((const char *const *)v->discos, e->discos, e->n_discos));
+}

@@ -1,0 +1,105 @@
+/* Handoffs to humans: the record, the word to the customer, the list. Owns the table `handoffs`; a record's context and
+ * draft stand in the row, because humans work with them after the conversation is gone. Loop thread. */
+#include "service.h"
+
+/* What a human needs of the shared document; the rest is in the journal. */
+static json_t *context_extract(const json_t *context)
+{
+    static const char *const names[] = {"channel",        "message",        "customer_name",      "customer_phone",
+                                        "customer_email", "customer_tier",  "service_domain",     "intent",
+                                        "sub_intent",     "priority",       "sentiment",          "entities",
+                                        "routing",        "transaction_id", "transaction_status", "agents_involved",
+                                        "review",         "multi",          "created_at"};
+    json_t *extract = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *v = json_object_get(context, names[i]);
+        if (v)
+            json_object_set_new(extract, names[i], cvm_json_share(v));
+    }
+    return extract;
+}
+
+int handoffs_create(cvm_turn *t, const cvm_msg *m, const struct handoff *h, char ret_id[CVM_SHORT_ID_SIZE])
+{
+    char at[SERVICE_TIME_SIZE];
+    const char *queue = rules_queue(h->rules);
+    CVM_TRY(cvm_new_id(t, "HND", ret_id));
+    CVM_TRY(cvm_row_put(t, "handoffs",
+                        json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "handoff_id", ret_id,
+                                  "enquiry_id", h->enquiry_id, "customer_id", h->customer_id, "reasons", h->rules,
+                                  "queue", queue, "priority", h->priority, "summary", h->summary, "context",
+                                  context_extract(h->context), "draft_response", h->draft, "status", "open",
+                                  "created_at", service_time(cvm_now_ms(t), at), "conversation", m->conversation)));
+    CVM_TRY(cvm_note(t, "decision",
+                     json_pack("{s:s, s:s, s:s, s:O}", "chose", "handoff", "handoff_id", ret_id, "queue", queue,
+                               "because", h->rules)));
+    return cvm_publish(t, "handoff.created",
+                       json_pack("{s:s, s:s, s:s, s:s}", "handoff_id", ret_id, "enquiry_id", h->enquiry_id, "queue",
+                                 queue, "priority", h->priority));
+}
+
+void handoffs_interim(cvm_turn *t, const char *handoff_id, const char *queue, const char *priority, char *ret_text,
+                      size_t size)
+{
+    const json_t *minutes = json_object_get(cvm_settings(t), "expected_minutes");
+    int64_t n = cvm_json_int(minutes, priority, 240);
+    const char *team = cvm_json_str(json_object_get(cvm_settings(t), "teams"), queue, "customer care");
+    char when[48];
+    if (n % 60 == 0)
+        snprintf(when, sizeof when, "%lld hour%s", (long long)(n / 60), n == 60 ? "" : "s");
+    else
+        snprintf(when, sizeof when, "%lld minutes", (long long)n);
+    snprintf(ret_text, size,
+             "A colleague from our %s team will look at this and get back to you within %s. Your reference is %s.",
+             team, when, handoff_id);
+}
+
+int handoffs_list(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *where = json_object();
+    static const char *const filters[] = {"handoff_id", "status", "queue", "enquiry_id", "customer_id"};
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+        const char *value = cvm_json_str(m->data, filters[i], "");
+        if (*value)
+            json_object_set_new(where, filters[i], json_string(value));
+    }
+    cvm_query q = {.size = sizeof q,
+                   .table = "handoffs",
+                   .where = where,
+                   .order_by = "-created_at",
+                   .limit = cvm_json_int(m->data, "limit", 50),
+                   .on_behalf = m->id};
+    CVM_TRY(cvm_ask(t, &q));
+    return CVM_PENDING;
+}
+
+int handoffs_listed(cvm_turn *t, const cvm_msg *m)
+{
+    if (m->outcome != CVM_REPLIED)
+        return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), NULL);
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED,
+                      json_pack("{s:O?, s:O?}", "handoffs", json_object_get(m->data, "rows"), "more",
+                                json_object_get(m->data, "more")),
+                      NULL);
+}
+
+int handoffs_show(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_request(t, SERVICE_ESCALATION, "list_handoffs",
+                        json_pack("{s:s, s:i}", "handoff_id", cvm_json_str(m->data, "handoff_id", ""), "limit", 1),
+                        &(cvm_request_opts){.on_behalf = m->id}));
+    return CVM_PENDING;
+}
+
+int handoffs_shown(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *row = json_array_get(json_object_get(m->data, "handoffs"), 0);
+    if (m->outcome != CVM_REPLIED)
+        return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), NULL);
+    if (!row)
+        return cvm_settle(t, m->on_behalf, CVM_REFUSED,
+                          json_pack("{s:s, s:s, s:s}", "code", "NOT_FOUND", "field", "handoff_id", "message",
+                                    "There is no handoff with this id."),
+                          NULL);
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(row), NULL);
+}

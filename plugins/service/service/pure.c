@@ -1,0 +1,36 @@
+/* Small things that need no host: time as text, looking through lists of components. Pure. Any thread. */
+#include "service.h"
+#include <time.h>
+
+const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE])
+{
+    time_t seconds = (time_t)(at_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(ret_text, SERVICE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text + n, SERVICE_TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
+    return ret_text;
+}
+
+const json_t *service_component(const json_t *components, const char *id_or_alias)
+{
+    for (size_t i = 0; *id_or_alias && i < json_array_size(components); i++) {
+        const json_t *c = json_array_get(components, i);
+        if (!strcmp(cvm_json_str(c, "id", ""), id_or_alias))
+            return c;
+        if (!strcmp(cvm_json_str(c, "alias", ""), id_or_alias) && !strncmp(cvm_json_str(c, "id", ""), "service.", 8))
+            return c;
+    }
+    return NULL;
+}
+
+bool service_has_role(const json_t *component, const char *role)
+{
+    const json_t *roles = json_object_get(component, "roles");
+    for (size_t i = 0; i < json_array_size(roles); i++) {
+        const char *name = json_string_value(json_array_get(roles, i));
+        if (name && !strcmp(name, role))
+            return true;
+    }
+    return false;
+}

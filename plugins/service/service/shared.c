@@ -1,0 +1,111 @@
+/* Small things every agent of the plugin needs, and the cached vocabulary. Owns the cache; memory is only a cache, the
+ * vocabulary is compiled again whenever the loaded domains change. Loop thread. */
+#include "service.h"
+
+static struct {
+    const json_t *domains; /* held, so that its address cannot be another list's */
+    struct vocabulary *vocabulary;
+} cache;
+
+/* The section whose words hold whole domains is the base vocabulary. */
+static const json_t *find_base(const json_t *domains)
+{
+    for (size_t i = 0; i < json_array_size(domains); i++) {
+        const json_t *words = json_object_get(json_array_get(domains, i), "words");
+        if (json_is_object(json_object_get(words, "domains")))
+            return words;
+    }
+    return NULL;
+}
+
+const json_t *service_base(cvm_turn *t)
+{
+    return find_base(cvm_registry(t, "domains"));
+}
+
+const struct vocabulary *service_vocabulary(cvm_turn *t)
+{
+    const json_t *domains = cvm_registry(t, "domains");
+    struct vocabulary *made = NULL;
+    char error[256];
+    if (cache.vocabulary && cache.domains == domains)
+        return cache.vocabulary;
+    const json_t *base = find_base(domains);
+    if (!base || vocabulary_new(base, domains, &made, error, sizeof error) < 0) {
+        cvm_log(t, CVM_LOG_ERROR, "no vocabulary: %s", base ? error : "no loaded domain holds the base words");
+        return NULL;
+    }
+    service_forget();
+    cache.domains = cvm_json_share(domains);
+    cache.vocabulary = made;
+    return made;
+}
+
+void service_forget(void)
+{
+    vocabulary_free(cache.vocabulary);
+    json_decref((json_t *)(uintptr_t)cache.domains);
+    cache.vocabulary = NULL;
+    cache.domains = NULL;
+}
+
+const char *service_content(const cvm_msg *m)
+{
+    return cvm_json_str(json_object_get(m->data, "message"), "content", "");
+}
+
+const json_t *service_given(const cvm_msg *m)
+{
+    return json_object_get(json_object_get(m->data, "message"), "structured_data");
+}
+
+const char *service_from(const cvm_msg *m)
+{
+    return cvm_json_str(json_object_get(m->data, "message"), "from", "");
+}
+
+int service_step(cvm_turn *t, const cvm_msg *m, const char *content, json_t *structured_data, const char *next,
+                 bool end)
+{
+    json_t *data = structured_data ? structured_data : json_object();
+    return cvm_reply(
+        t, m,
+        json_pack("{s:s, s:o, s:s?, s:b}", "content", content, "structured_data", data, "next", next, "end", end));
+}
+
+bool service_loaded(cvm_turn *t, const char *id)
+{
+    return service_component(cvm_registry(t, "components"), id) != NULL;
+}
+
+const char *service_context_str(cvm_turn *t, const char *name)
+{
+    return cvm_json_str(cvm_context(t), name, "");
+}
+
+int service_context_append(cvm_turn *t, const char *path, json_t *value)
+{
+    const json_t *at = cvm_context(t);
+    char name[64];
+    for (const char *s = path; *s == '/';) {
+        size_t len = strcspn(s + 1, "/");
+        if (len >= sizeof name) {
+            json_decref(value);
+            return CVM_ELIMIT;
+        }
+        memcpy(name, s + 1, len);
+        name[len] = 0;
+        at = json_object_get(at, name);
+        s += len + 1;
+    }
+    json_t *list = json_is_array(at) ? json_copy((json_t *)(uintptr_t)at) : json_array();
+    if (!list) {
+        json_decref(value);
+        return CVM_ENOMEM;
+    }
+    if (json_array_append_new(list, value) < 0) {
+        json_decref(list);
+        return CVM_ENOMEM;
+    }
+    return cvm_context_set(t, path, list);
+}
