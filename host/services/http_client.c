@@ -283,7 +283,7 @@ static void on_sweep(uv_timer_t *timer)
     if (client->closing)
         return;
     if (client->n_failed)
-        uv_timer_start(timer, on_sweep, 0, 0);
+        uv_timer_start(timer, on_sweep, 1, 0); /* with 0 libuv would stay here as long as new ones fail */
     else if (client->n_waiting)
         uv_timer_start(timer, on_sweep, SWEEP_MS, 0);
     else

@@ -1,0 +1,223 @@
+/* Owns what a client reads: turns the core's outcomes and errors, and what the listener itself has to say, into a
+ * status, headers and a body. Loop thread. */
+#include "services/http_server_private.h"
+
+#include "core/core.h"
+#include "core/crash.h"
+#include "core/json_text.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define METRICS_MAX_BYTES (16 * 1024 * 1024)
+#define JSON_TYPE "application/json"
+
+/* ---- answers ------------------------------------------------------------------------------------------------------
+ */
+
+static void answer_text(struct http_exchange *x, int status, const char *type, char *text, size_t len)
+{
+    free(x->answer.text);
+    x->answer.status = text ? status : 500;
+    x->answer.text = text;
+    x->answer.len = text ? len : 0;
+    snprintf(x->answer.type, sizeof x->answer.type, "%s", type);
+    x->phase = EXCHANGE_ANSWERED;
+}
+
+void http_answer_problem(struct http_exchange *x, const struct problem *problem)
+{
+    size_t len = 0;
+    char *text = problem_text(problem, x->request_id, &len);
+    answer_text(x, problem->status, PROBLEM_TYPE, text, len);
+}
+
+static void answer_json(struct http_exchange *x, int status, const json_t *body)
+{
+    size_t len = 0;
+    char *text = json_text(body, &len);
+    answer_text(x, status, JSON_TYPE, text, len);
+}
+
+enum MHD_Result http_answer_reply(struct http_exchange *x)
+{
+    struct http_answer *answer = &x->answer;
+    char number[16];
+    struct MHD_Response *response = MHD_create_response_from_buffer(answer->len, answer->text, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        return MHD_NO;
+    answer->text = NULL;
+    MHD_add_response_header(response, "Content-Type", answer->type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Request-Id", x->request_id);
+    if (answer->allow[0])
+        MHD_add_response_header(response, "Allow", answer->allow);
+    if (answer->repeated)
+        MHD_add_response_header(response, "Idempotent-Replayed", "true");
+    if (answer->retry_after_s) {
+        snprintf(number, sizeof number, "%d", answer->retry_after_s);
+        MHD_add_response_header(response, "Retry-After", number);
+    }
+    if (answer->close || x->server->stopping)
+        MHD_add_response_header(response, "Connection", "close");
+    http_counters_add(&x->server->counters, answer->status, uv_hrtime() - x->begun_ns);
+    if (answer->from_core)
+        crash_here(CRASH_REPLY_COMMITTED);
+    enum MHD_Result result = MHD_queue_response(x->mhd, (unsigned)answer->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- what the core says -------------------------------------------------------------------------------------------
+ */
+
+/* {"code", "field", "message"}: a refusal in the core's words, not the operation's own body. */
+static bool is_plain_refusal(const json_t *data)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)data, key, value)
+    {
+        if (strcmp(key, "code") != 0 && strcmp(key, "field") != 0 && strcmp(key, "message") != 0)
+            return false;
+    }
+    return json_is_string(json_object_get(data, "code")) && json_is_string(json_object_get(data, "message"));
+}
+
+static void answer_failure(struct http_exchange *x, int status, const json_t *data, const char *otherwise)
+{
+    const char *code = json_string_value(json_object_get(data, "code"));
+    const char *field = json_string_value(json_object_get(data, "field"));
+    const char *message = json_string_value(json_object_get(data, "message"));
+    struct problem problem;
+    char name[sizeof problem.field] = "";
+    if (field)
+        rest_edge_field(x->rename, field, name, sizeof name);
+    problem_set(&problem, status, code ? code : otherwise, name, "%s", message ? message : "");
+    http_answer_problem(x, &problem);
+}
+
+static int refusal_status(const struct http_exchange *x, const json_t *data)
+{
+    const char *code = json_string_value(json_object_get(data, "code"));
+    if (strncmp(code, "INVALID", 7) == 0)
+        return 400;
+    return strcmp(code, "NOT_FOUND") == 0 ? 404 : x->refused;
+}
+
+/* A raw operation may say all of the answer: {"status", "content_type", "body"}. */
+static bool answer_raw(struct http_exchange *x, const json_t *data)
+{
+    json_int_t status = json_integer_value(json_object_get(data, "status"));
+    const char *type = json_string_value(json_object_get(data, "content_type"));
+    const json_t *body = json_object_get(data, "body");
+    if (status < 200 || status > 599 || !type || !json_is_string(body) || strpbrk(type, "\r\n") ||
+        strlen(type) >= sizeof x->answer.type)
+        return false;
+    size_t len = json_string_length(body);
+    char *text = malloc(len + 1);
+    if (text)
+        memcpy(text, json_string_value(body), len + 1);
+    answer_text(x, (int)status, type, text, len);
+    return true;
+}
+
+void http_answer_outcome(struct http_exchange *x, int outcome, const json_t *data)
+{
+    switch (outcome) {
+    case CVM_REPLIED:
+        if (!x->raw || !answer_raw(x, data))
+            answer_json(x, x->success, data);
+        break;
+    case CVM_REFUSED:
+        if (is_plain_refusal(data))
+            answer_failure(x, refusal_status(x, data), data, NULL);
+        else
+            answer_json(x, x->refused, data);
+        break;
+    case CVM_UNKNOWN:
+        answer_json(x, 202, data);
+        break;
+    case CVM_BUSY:
+        answer_failure(x, 503, data, "BUSY");
+        x->answer.retry_after_s = 1;
+        break;
+    case CVM_TIMEOUT:
+        answer_failure(x, 504, data, "TIMEOUT");
+        break;
+    default:
+        answer_failure(x, 500, data, "INTERNAL");
+    }
+}
+
+void http_answer_edge_error(struct http_exchange *x, const struct edge_error *error)
+{
+    static const struct {
+        int error, status;
+        const char *code;
+    } table[] = {{CVM_EINVAL, 400, "INVALID_REQUEST"}, {CVM_ENOENT, 404, "NOT_AVAILABLE"},
+                 {CVM_EEXIST, 409, "KEY_REUSED"},      {CVM_EBUSY, 503, "BUSY"},
+                 {CVM_ELIMIT, 413, "TOO_LARGE"},       {CVM_EACCES, 403, "FORBIDDEN"}};
+    int status = 500;
+    const char *code = "INTERNAL";
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].error == error->error) {
+            status = table[i].status;
+            code = table[i].code;
+        }
+    struct problem problem;
+    char name[sizeof problem.field];
+    rest_edge_field(x->rename, error->field, name, sizeof name);
+    problem_set(&problem, status, code, name, "%s", error->text);
+    http_answer_problem(x, &problem);
+    if (status == 503)
+        x->answer.retry_after_s = error->retry_after_s > 0 ? error->retry_after_s : 1;
+}
+
+/* ---- built-in routes ----------------------------------------------------------------------------------------------
+ */
+
+static void answer_health(struct http_exchange *x)
+{
+    const char *reason = core_unhealthy(x->server->options.core);
+    if (!reason && x->server->stopping)
+        reason = "the host is going down";
+    json_t *body =
+        reason ? json_pack("{ss,ss}", "status", "unhealthy", "reason", reason) : json_pack("{ss}", "status", "ok");
+    answer_json(x, reason ? 503 : 200, body);
+    json_decref(body);
+}
+
+static void answer_metrics(struct http_exchange *x)
+{
+    struct text text;
+    text_init(&text, METRICS_MAX_BYTES);
+    char *core = core_metrics(x->server->options.core);
+    if (core)
+        text_puts(&text, core);
+    free(core);
+    http_counters_print(&x->server->counters, &text);
+    if (text.failed)
+        text_free(&text);
+    answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.at, text.len);
+}
+
+/* Whether it was one. */
+bool http_answer_built_in(struct http_exchange *x)
+{
+    bool health = strcmp(x->url, "/health") == 0, metrics = strcmp(x->url, "/metrics") == 0;
+    if (!health && !metrics)
+        return false;
+    if (strcmp(x->method, "GET") != 0 && strcmp(x->method, "HEAD") != 0) {
+        struct problem problem;
+        problem_set(&problem, 405, "METHOD_NOT_ALLOWED", NULL, "This path answers to GET, HEAD.");
+        http_answer_problem(x, &problem);
+        snprintf(x->answer.allow, sizeof x->answer.allow, "GET, HEAD");
+    } else if (health) {
+        answer_health(x);
+    } else {
+        answer_metrics(x);
+    }
+    return true;
+}

@@ -1,0 +1,365 @@
+/* Owns a single request from its head until its answer is known: collects it, finds its operation, submits it to the
+ * core. What bodies and queries hold is never logged. Loop thread. */
+#include "services/http_server_private.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+/* ---- what is asked of the core ------------------------------------------------------------------------------------
+ */
+
+static uint64_t random_bits(struct http_server *server)
+{
+    uint64_t z = (server->random += 0x9e3779b97f4a7c15); /* SplitMix64, Steele and others 2014 */
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+/* W3C Trace Context, version 00. */
+static bool is_traceparent(const char *text)
+{
+    static const int dashes[] = {2, 35, 52};
+    if (!text || strlen(text) != 55 || strncmp(text, "00-", 3) != 0)
+        return false;
+    for (int i = 0; i < 55; i++) {
+        bool dash = i == dashes[0] || i == dashes[1] || i == dashes[2];
+        if (dash ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
+            return false;
+    }
+    return strspn(text + 3, "0") < 32 && strspn(text + 36, "0") < 16;
+}
+
+static void set_request_id(struct http_exchange *x)
+{
+    const char *given = x->head.request_id;
+    size_t len = given ? strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") : 0;
+    if (len && len <= HTTP_REQUEST_ID_MAX_BYTES && !given[len])
+        snprintf(x->request_id, sizeof x->request_id, "%s", given);
+    else
+        snprintf(x->request_id, sizeof x->request_id, "REQ-%016llx", (unsigned long long)random_bits(x->server));
+}
+
+static int check_key(const char *key, struct problem *problem)
+{
+    if (!key)
+        return 0;
+    size_t len = strlen(key);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)key[i] < 0x20 || (unsigned char)key[i] > 0x7e)
+            len = 0;
+    if (len && len <= HTTP_KEY_MAX_BYTES)
+        return 0;
+    return problem_set(problem, 400, "INVALID_REQUEST", "Idempotency-Key", "A key is 1 to %d printable characters.",
+                       HTTP_KEY_MAX_BYTES);
+}
+
+static bool is_json_type(const char *type)
+{
+    if (!type)
+        return true;
+    size_t len = strcspn(type, "; \t");
+    if (len == 16 && strncasecmp(type, "application/json", 16) == 0)
+        return true;
+    return len > 17 && strncasecmp(type, "application/", 12) == 0 && strncasecmp(type + len - 5, "+json", 5) == 0;
+}
+
+static int read_body(struct http_exchange *x, json_t **ret_body, struct problem *problem)
+{
+    if (x->head.content_encoding && strcasecmp(x->head.content_encoding, "identity") != 0)
+        return problem_set(problem, 415, "UNSUPPORTED_ENCODING", "Content-Encoding", "Send the body as it is.");
+    if (!x->len)
+        return 0;
+    if (!is_json_type(x->head.content_type))
+        return problem_set(problem, 415, "UNSUPPORTED_TYPE", "Content-Type", "Send application/json.");
+    return rest_parse(x->body, x->len, ret_body, problem);
+}
+
+struct query {
+    struct http_server *server;
+    struct rest_pair pairs[REST_QUERY_MAX];
+    size_t n, used;
+    bool fault;
+};
+
+static const char *decoded(struct query *query, const char *text, size_t len)
+{
+    char *copy = query->server->scratch + query->used;
+    if (query->used + len + 1 > sizeof query->server->scratch) {
+        query->fault = true;
+        return "";
+    }
+    memcpy(copy, text, len);
+    copy[len] = 0;
+    query->used += len + 1;
+    if (!rest_decode(copy))
+        query->fault = true;
+    return copy;
+}
+
+static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                    const char *value, size_t len)
+{
+    struct query *query = arg;
+    if (!name_len && !len)
+        return MHD_YES; /* "?a=1&&b=2" */
+    if (query->n == REST_QUERY_MAX) {
+        query->fault = true;
+        return MHD_NO;
+    }
+    struct rest_pair *pair = &query->pairs[query->n++];
+    pair->name = decoded(query, name, name_len);
+    pair->value = decoded(query, value ? value : "", value ? len : 0);
+    return query->fault ? MHD_NO : MHD_YES;
+}
+
+static int read_query(struct http_exchange *x, struct query *query, struct problem *problem)
+{
+    query->server = x->server;
+    query->n = query->used = 0;
+    query->fault = false;
+    MHD_get_connection_values_n(x->mhd, MHD_GET_ARGUMENT_KIND, on_parameter, query);
+    if (query->fault)
+        return problem_set(problem, 400, "INVALID_QUERY", NULL,
+                           "The query is not correctly percent-encoded or has more than %d parameters.",
+                           REST_QUERY_MAX);
+    return 0;
+}
+
+static enum MHD_Result on_raw_header(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                     const char *value, size_t len)
+{
+    char lower[128];
+    if (name_len >= sizeof lower || strcasecmp(name, "cookie") == 0)
+        return MHD_YES;
+    for (size_t i = 0; i <= name_len; i++)
+        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+    json_object_set_new(arg, lower, json_stringn(value ? value : "", value ? len : 0));
+    return MHD_YES;
+}
+
+/* What a "raw" operation gets: the request itself, whatever its body is. */
+static int raw_data(struct http_exchange *x, const struct rest_match *match, const struct query *query,
+                    json_t **ret_data, struct problem *problem)
+{
+    json_t *parameters = json_object(), *headers = json_object();
+    for (size_t i = 0; i < query->n; i++)
+        json_object_set_new(parameters, query->pairs[i].name, json_string(query->pairs[i].value));
+    for (size_t i = 0; i < match->n_params; i++)
+        json_object_setn_new(parameters, match->params[i].name, strcspn(match->params[i].name, "}"),
+                             json_string(match->params[i].value));
+    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, on_raw_header, headers);
+    char *body = malloc(x->len / 3 * 4 + 8);
+    if (body) {
+        body[0] = 0;
+        EVP_EncodeBlock((unsigned char *)body, (const unsigned char *)(x->body ? x->body : ""), (int)x->len);
+    }
+    json_t *data = json_pack("{ss,ss,so,so,ss}", "method", x->method, "path", x->url, "parameters", parameters,
+                             "headers", headers, "body", body ? body : "");
+    free(body);
+    if (!data)
+        return problem_set(problem, 400, "INVALID_REQUEST", NULL, "The request is not valid UTF-8.");
+    *ret_data = data;
+    return 0;
+}
+
+static int build(struct http_exchange *x, const struct rest_match *match, json_t **ret_data, struct problem *problem)
+{
+    struct query query;
+    json_t *body = NULL;
+    int status = check_key(x->head.key, problem);
+    if (!status)
+        status = read_query(x, &query, problem);
+    if (status)
+        return status;
+    if (match->operation->decl->raw)
+        return raw_data(x, match, &query, ret_data, problem);
+    status = read_body(x, &body, problem);
+    if (!status)
+        status = rest_data(match, query.pairs, query.n, body, ret_data, problem);
+    json_decref(body);
+    return status;
+}
+
+/* ---- submitting ---------------------------------------------------------------------------------------------------
+ */
+
+static void on_core_done(void *arg, const struct edge_reply *reply)
+{
+    struct http_exchange *x = arg;
+    assert(x->phase == EXCHANGE_WAITING);
+    http_answer_outcome(x, reply->outcome, reply->data);
+    x->answer.repeated = reply->repeated;
+    x->answer.from_core = true;
+    http_server_resume(x);
+}
+
+static void submit(struct http_exchange *x, const struct rest_match *match, json_t *data)
+{
+    const struct manifest_operation *decl = match->operation->decl;
+    char trace[64];
+    const char *traceparent = x->head.traceparent;
+    if (!is_traceparent(traceparent)) {
+        uint64_t high = random_bits(x->server), low = random_bits(x->server) | 1;
+        snprintf(trace, sizeof trace, "00-%016llx%016llx-%016llx-01", (unsigned long long)high, (unsigned long long)low,
+                 (unsigned long long)(random_bits(x->server) | 1));
+        traceparent = trace;
+    }
+    x->success = decl->expose->success ? decl->expose->success : 200;
+    x->refused = decl->expose->refused ? decl->expose->refused : 422;
+    x->raw = decl->raw;
+    x->has_key = x->head.key != NULL;
+    x->rename = json_incref((json_t *)(uintptr_t)decl->expose->rename);
+    struct edge_in in = {.source = "http",
+                         .key = x->head.key,
+                         .to = match->operation->component_id,
+                         .type = decl->type,
+                         .data = data,
+                         .traceparent = traceparent,
+                         .priority = -1};
+    struct edge_error error = {0};
+    x->phase = EXCHANGE_WAITING;
+    if (edge_submit(x->server->options.core, &in, on_core_done, x, &x->id, &error))
+        http_answer_edge_error(x, &error);
+}
+
+/* ---- routes ---------------------------------------------------------------------------------------------------- */
+
+static int fresh_routes(struct http_server *server)
+{
+    uint64_t version = registry_version(server->options.core);
+    if (server->rest && version == server->rest_version)
+        return 0;
+    size_t n = 0;
+    const struct operation *operations = registry_operations(server->options.core, &n);
+    rest_free(server->rest);
+    server->rest = NULL;
+    server->rest_version = version;
+    return rest_new(operations, n, &server->rest);
+}
+
+void http_exchange_give_up(struct http_exchange *x, int status, const char *code, const char *detail)
+{
+    struct problem problem;
+    edge_forget(x->server->options.core, x->id, x);
+    problem_set(&problem, status, code, NULL, "%s %s", detail,
+                x->has_key ? "Ask again with the same Idempotency-Key to get its result; it is not done twice."
+                           : "Nothing can be asked for again, as the request had no Idempotency-Key.");
+    http_answer_problem(x, &problem);
+    if (x->has_key)
+        x->answer.retry_after_s = 5;
+    http_server_resume(x);
+}
+
+/* ---- an exchange ------------------------------------------------------------------------------------------------- */
+
+struct http_exchange *http_exchange_new(struct http_server *server, struct MHD_Connection *mhd)
+{
+    struct http_exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->server = server;
+    x->mhd = mhd;
+    x->begun_ns = uv_hrtime();
+    return x;
+}
+
+void http_exchange_free(struct http_exchange *x)
+{
+    if (!x)
+        return;
+    if (x->phase == EXCHANGE_WAITING) {
+        edge_forget(x->server->options.core, x->id, x);
+        TAILQ_REMOVE(&x->server->waiting, x, link);
+    }
+    json_decref(x->rename);
+    free(x->answer.text);
+    free(x->body);
+    free(x);
+}
+
+/* "http://name/path" is a form every server must take; what stands before the path is the Host header's business. */
+static const char *path_of(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return url;
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    return path ? path : "/";
+}
+
+bool http_exchange_head(struct http_exchange *x, const char *url, const char *method, const char *version,
+                        bool target_ok)
+{
+    struct problem problem;
+    x->url = path_of(url);
+    x->method = method;
+    int status = http_head_read(x->mhd, method, version, &x->head, &problem);
+    set_request_id(x);
+    if (!status && !target_ok)
+        status = problem_set(&problem, 400, "INVALID_HTTP", NULL, "The request target has spaces.");
+    if (!status && x->head.length / HTTP_DROP_FACTOR > x->server->options.body_max_bytes)
+        status = problem_set(&problem, 413, "TOO_LARGE", NULL, "The body is larger than %zu bytes.",
+                             x->server->options.body_max_bytes);
+    if (!status)
+        return true;
+    http_answer_problem(x, &problem);
+    x->answer.close = true;
+    return false;
+}
+
+bool http_exchange_body(struct http_exchange *x, const char *data, size_t len)
+{
+    size_t max = x->server->options.body_max_bytes;
+    if (x->dropped || len > max - x->len) {
+        x->dropped += len;
+        return x->dropped / HTTP_DROP_FACTOR <= max;
+    }
+    if (x->len + len + 1 > x->cap) {
+        size_t cap = x->cap ? x->cap * 2 : 1024;
+        while (cap < x->len + len + 1)
+            cap *= 2;
+        char *grown = realloc(x->body, cap);
+        if (!grown)
+            return false;
+        x->body = grown;
+        x->cap = cap;
+    }
+    memcpy(x->body + x->len, data, len);
+    x->len += len;
+    return true;
+}
+
+static int route(struct http_exchange *x, struct rest_match *match, struct problem *problem)
+{
+    if (x->dropped) {
+        x->answer.close = true;
+        return problem_set(problem, 413, "TOO_LARGE", NULL, "The body is larger than %zu bytes.",
+                           x->server->options.body_max_bytes);
+    }
+    if (x->server->stopping) {
+        x->answer.retry_after_s = 1;
+        return problem_set(problem, 503, "STOPPING", NULL, "The host is going down; nothing was done.");
+    }
+    if (fresh_routes(x->server))
+        return problem_set(problem, 503, "BUSY", NULL, "Out of memory.");
+    return rest_find(x->server->rest, x->method, x->url, match, x->answer.allow, sizeof x->answer.allow, problem);
+}
+
+void http_exchange_handle(struct http_exchange *x)
+{
+    struct rest_match match;
+    struct problem problem;
+    json_t *data = NULL;
+    if (http_answer_built_in(x))
+        return;
+    int status = route(x, &match, &problem);
+    if (!status)
+        status = build(x, &match, &data, &problem);
+    if (status)
+        http_answer_problem(x, &problem);
+    else
+        submit(x, &match, data);
+}

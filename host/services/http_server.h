@@ -1,0 +1,36 @@
+/* The HTTP listener: REST routes of the loaded manifests, /health and /metrics, over libmicrohttpd on the loop. A
+ * request becomes an input of the core (edge.h); its connection is suspended until the core answers, or until the
+ * listener's own deadline. TLS and HTTP/2 end at a proxy. Loop thread. */
+#ifndef HOST_SERVICES_HTTP_SERVER_H
+#define HOST_SERVICES_HTTP_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct core;
+struct http_server;
+
+/* Settings; 0 takes the default. */
+struct http_server_options {
+    uv_loop_t *loop;
+    struct core *core;
+    int listen_fd;                    /* bound and listening; borrowed (a duplicate is used) */
+    int64_t answer_timeout_ms;        /* http.answer_timeout_s: then 504, the work goes on; default 60 s */
+    int64_t slow_client_ms;           /* http.slow_client_s: from a request's first byte to the end of its head, three
+                                         times that for its body; default 10 s */
+    int64_t idle_ms;                  /* http.idle_s: connections without a request; default 75 s */
+    size_t body_max_bytes;            /* http.body_max_bytes; default 1 MiB */
+    unsigned connections_max;         /* http.connections_max; default 4096 */
+    unsigned connections_per_address; /* http.connections_per_address; default 1024 */
+};
+
+/* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */
+int http_server_new(const struct http_server_options *options, struct http_server **ret_server);
+
+/* Takes no new connections or requests; waits up to `grace_ms` for the core's answers, gives those left a 503 (their
+ * work goes on), writes what is to be written, frees the server and calls `stopped` once the loop holds nothing of it.
+ */
+void http_server_stop(struct http_server *server, int64_t grace_ms, void (*stopped)(void *), void *arg);
+
+#endif

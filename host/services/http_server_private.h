@@ -1,0 +1,109 @@
+/* What the three parts of the HTTP listener share: http_server.c keeps daemon and connections, http_exchange.c a single
+ * request until its answer is known, http_answer.c makes the answer. Loop thread. */
+#ifndef HOST_SERVICES_HTTP_SERVER_PRIVATE_H
+#define HOST_SERVICES_HTTP_SERVER_PRIVATE_H
+
+#include "core/edge.h"
+#include "services/http_counters.h"
+#include "services/http_head.h"
+#include "services/http_server.h"
+#include "services/rest.h"
+#include <sys/queue.h>
+
+#define HTTP_KEY_MAX_BYTES 128
+#define HTTP_REQUEST_ID_MAX_BYTES 128
+#define HTTP_DROP_FACTOR 8 /* bodies up to this many limits are read and dropped, so that the client reads its 413 */
+
+/* A connection, as far as time limits go. */
+struct http_connection {
+    TAILQ_ENTRY(http_connection) link;
+    int fd;
+    enum { CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING } phase;
+    bool head_done;
+    bool counted;      /* `received` is known */
+    uint64_t received; /* bytes, before the request that is awaited */
+    uint64_t since_ms; /* when the current piece of work was first seen; 0: idle */
+};
+
+/* What goes back to a client. */
+struct http_answer {
+    int status;
+    char *text; /* for free() */
+    size_t len;
+    char type[96];
+    char allow[64];    /* 405 */
+    int retry_after_s; /* 0: none */
+    bool close;        /* the connection, after it */
+    bool repeated;     /* the result of an earlier request with the same key */
+    bool from_core;
+};
+
+struct http_exchange {
+    TAILQ_ENTRY(http_exchange) link; /* in `waiting` */
+    struct http_server *server;
+    struct MHD_Connection *mhd;
+    struct http_connection *connection;
+    enum { EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED } phase;
+    const char *method, *url; /* the connection's */
+    struct http_head head;
+    char request_id[HTTP_REQUEST_ID_MAX_BYTES + 1];
+    uint64_t begun_ns, deadline_ms;
+    char *body;
+    size_t len, cap;
+    uint64_t dropped; /* bytes of a body over the limit */
+    cvm_id id;
+    int success, refused; /* statuses of the operation, which may be gone when the answer comes */
+    bool raw, has_key;
+    json_t *rename;
+    struct http_answer answer;
+};
+
+struct http_server {
+    struct http_server_options options;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;      /* the daemon's epoll descriptor */
+    uv_timer_t timer;    /* when the daemon wants to run again */
+    uv_idle_t idle;      /* it wants to at once */
+    uv_timer_t deadline; /* of the first exchange that waits */
+    uv_timer_t sweep;    /* slow clients */
+    uv_timer_t drain;    /* stopping */
+    int open_handles;
+    bool stopping;
+    int runs_in_vain; /* in a row, without an event and with nothing to wait for */
+    uint64_t drain_until_ms, flush_until_ms;
+    void (*stopped)(void *);
+    void *stopped_arg;
+    TAILQ_HEAD(, http_connection) connections;
+    TAILQ_HEAD(, http_exchange) waiting; /* for the core, first deadline first */
+    struct rest *rest;
+    uint64_t rest_version;
+    uint64_t random; /* state of a generator for ids of requests and traces */
+    struct http_counters counters;
+    char scratch[HTTP_HEAD_MAX_BYTES + 64]; /* decoded query of the request at hand */
+};
+
+/* http_exchange.c */
+struct http_exchange *http_exchange_new(struct http_server *server, struct MHD_Connection *mhd);
+void http_exchange_free(struct http_exchange *x);
+/* The head is there. False: refused, the answer is ready. */
+bool http_exchange_head(struct http_exchange *x, const char *url, const char *method, const char *version,
+                        bool target_ok);
+/* Takes a piece of the body. False: it is so much too large that the connection must go. */
+bool http_exchange_body(struct http_exchange *x, const char *data, size_t len);
+/* Everything is there: asks the core (phase WAITING) or answers. */
+void http_exchange_handle(struct http_exchange *x);
+/* Ends an exchange that waits, without the core. */
+void http_exchange_give_up(struct http_exchange *x, int status, const char *code, const char *detail);
+
+/* http_answer.c: each makes the answer (phase ANSWERED) */
+void http_answer_problem(struct http_exchange *x, const struct problem *problem);
+void http_answer_outcome(struct http_exchange *x, int outcome, const json_t *data);
+void http_answer_edge_error(struct http_exchange *x, const struct edge_error *error);
+bool http_answer_built_in(struct http_exchange *x); /* false: its path is not one of the listener's own */
+/* Hands the answer to the daemon. */
+enum MHD_Result http_answer_reply(struct http_exchange *x);
+
+/* http_server.c: an exchange's answer is there; its connection goes on. */
+void http_server_resume(struct http_exchange *x);
+
+#endif
