@@ -251,8 +251,9 @@ static int tell(struct cli *cli, const struct check *c)
     json_array_foreach(c->warnings, i, line) fprintf(stderr, "cvmhost: warning: %s\n", json_string_value(line));
     if (json_array_size(c->errors))
         return CLI_CONFIG;
-    fprintf(cli->out, "%zu plugins with %zu components and %zu operations: no error, %zu warning%s\n", c->n, components,
-            operations, json_array_size(c->warnings), json_array_size(c->warnings) == 1 ? "" : "s");
+    fprintf(cli->out, "%zu plugin%s with %zu component%s and %zu operation%s: no error, %zu warning%s\n", c->n,
+            c->n == 1 ? "" : "s", components, components == 1 ? "" : "s", operations, operations == 1 ? "" : "s",
+            json_array_size(c->warnings), json_array_size(c->warnings) == 1 ? "" : "s");
     return CLI_OK;
 }
 

@@ -78,8 +78,11 @@ int cli_show_error(struct cli *cli, const json_t *error)
         show_line(cli, line);
         json_decref(line);
     }
-    return cli_fail(cli_error_status(cvm_json_str(error, "code", "")), "%s",
-                    cvm_json_str(error, "text", "the host gave no reason"));
+    const char *text = cvm_json_str(error, "text", "the host gave no reason"),
+               *field = cvm_json_str(error, "field", "");
+    bool named = strstr(text, field) != NULL;
+    return cli_fail(cli_error_status(cvm_json_str(error, "code", "")), "%s%s%s", named ? "" : field, named ? "" : ": ",
+                    text);
 }
 
 int cli_ask(struct cli *cli, json_t *request, json_t **ret_data)
@@ -350,8 +353,10 @@ static int unknown_command(const struct cli *cli, const json_t *catalogue)
             (k == 0 || strcmp(best[k].words, best[k - 1].words) != 0))
             at += (size_t)snprintf(text + at, sizeof text - at, "%s\"%s\"", k ? " or " : "; did you mean ",
                                    best[k].words);
-    return cli_fail(CLI_USAGE, "there is no command \"%.60s\"%s%s", cli->argv[0], text,
-                    at ? "?" : "; see: cvmhost help");
+    const char *second = cli->argc > 1 ? cli->argv[1] : "";
+    bool both = second[0] && second[strspn(second, "abcdefghijklmnopqrstuvwxyz")] == 0;
+    return cli_fail(CLI_USAGE, "there is no command \"%.60s%s%.60s\"%s%s", cli->argv[0], both ? " " : "",
+                    both ? second : "", text, at ? "?" : "; see: cvmhost help");
 }
 
 static void look_at_output(struct cli *cli)

@@ -388,6 +388,12 @@ void show_result(const struct cli *cli, const json_t *data, const char *rows, co
         json_decref(one);
         return;
     }
+    if (is_scalar(data)) {
+        char *cell = show_cell(data);
+        fprintf(cli->out, "%s\n", cell ? cell : "");
+        free(cell);
+        return;
+    }
     if (!json_is_array(list)) {
         show_object(cli, data, columns);
         return;

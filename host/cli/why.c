@@ -84,16 +84,6 @@ static void show_note(const struct cli *cli, const json_t *data, int indent, int
     }
 }
 
-static const char *conversation_name(const json_t *story, const json_t *key)
-{
-    size_t i;
-    json_t *c;
-    json_array_foreach(json_object_get(story, "conversations"), i,
-                       c) if (json_equal(json_object_get(c, "conversation"),
-                                         (json_t *)(uintptr_t)key)) return cvm_json_str(c, "name", NULL);
-    return NULL;
-}
-
 static void show_sent(const struct cli *cli, const json_t *out)
 {
     const char *type = cvm_json_str(out, "type", "?"), *to = cvm_json_str(out, "recipient", "?");
@@ -101,9 +91,9 @@ static void show_sent(const struct cli *cli, const json_t *out)
     if (strcmp(kind, "response") == 0) {
         label(cli, 6, "answered");
         fprintf(cli->out, "%s, %s %s", to, type, outcome ? outcome : "");
-    } else if (strcmp(to, "BROADCAST") == 0) {
+    } else if (strcmp(to, "BROADCAST") == 0 || strncmp(cvm_json_str(out, "conversation", ""), "topic:", 6) == 0) {
         label(cli, 6, "published");
-        fprintf(cli->out, "%s", type);
+        fprintf(cli->out, "%s, to %s", type, to);
     } else {
         label(cli, 6,
               strcmp(kind, "request") == 0      ? "asked"
@@ -152,6 +142,14 @@ static void show_record(const struct cli *cli, const json_t *record)
         fprintf(cli->out, "%s\n", cvm_json_str(item, "type", "?"));
     }
     json_array_foreach(json_object_get(record, "out"), i, item) show_sent(cli, item);
+    json_array_foreach(json_object_get(record, "answers"), i, item)
+    {
+        const char *outcome = json_string_value(json_array_get(item, 1));
+        label(cli, 6, "answered outside");
+        fprintf(cli->out, "%s  ", outcome ? outcome : "");
+        inline_members(cli, json_array_get(item, 2));
+        fputc('\n', cli->out);
+    }
     show_pairs(cli, record, "rows", "wrote");
     show_pairs(cli, record, "state", "kept");
     const json_t *error = json_object_get(record, "error");
@@ -161,27 +159,44 @@ static void show_record(const struct cli *cli, const json_t *record)
     }
 }
 
+/* The envelope of a message by its id, among what the turns sent; NULL: not there. */
+static const json_t *sent_message(const json_t *story, const char *id)
+{
+    size_t i, k;
+    json_t *turn, *out;
+    json_array_foreach(json_object_get(story, "turns"), i, turn)
+        json_array_foreach(json_object_get(json_object_get(turn, "record"), "out"), k,
+                           out) if (strcmp(cvm_json_str(out, "message_id", ""), id) == 0) return out;
+    return NULL;
+}
+
 static void show_turn(const struct cli *cli, const json_t *story, const json_t *turn, const char *asked)
 {
     const json_t *record = json_object_get(turn, "record"), *in = json_object_get(record, "in");
     const char *sender = cvm_json_str(turn, "sender", ""), *outcome = cvm_json_str(turn, "outcome", "?");
     bool good = strcmp(outcome, "OK") == 0 || strcmp(outcome, "PENDING") == 0;
     double ms = (double)cvm_json_int(turn, "us", 0) / 1000.0;
-    const char *message = cvm_json_str(turn, "message_id", ""), *name = NULL;
-    if (json_array_size(json_object_get(story, "conversations")) > 1)
-        name = conversation_name(story, json_object_get(turn, "conversation"));
+    const char *message = cvm_json_str(turn, "message_id", ""), *name = cvm_json_str(turn, "conversation", NULL);
+    if (json_array_size(json_object_get(story, "conversations")) < 2)
+        name = NULL;
     fprintf(cli->out, "%s  %s%s%s  %s  %s%s%s  %.2f ms%s%s%s\n", clock_of(turn), show_bold(cli),
             cvm_json_str(turn, "component", "?"), show_plain(cli), cvm_json_str(turn, "type", "?"),
             good ? show_green(cli) : show_red(cli), outcome, show_plain(cli), ms, name ? "  in " : "", name ? name : "",
             strcmp(message, asked) == 0 ? "   <- this message" : "");
     label(cli, 6, "from");
     fputs(sender[0] ? sender : "outside", cli->out);
-    const char *content = cvm_json_str(in, "content", "");
-    if (content[0]) {
+    if (!in) /* it stands where it was sent */
+        in = sent_message(story, message);
+    if (cvm_json_str(in, "content", "")[0]) {
         fputs(": ", cli->out);
         cell(cli, json_object_get(in, "content"));
     }
     fputc('\n', cli->out);
+    if (json_object_size(json_object_get(in, "structured_data"))) {
+        label(cli, 6, "with");
+        inline_members(cli, json_object_get(in, "structured_data"));
+        fputc('\n', cli->out);
+    }
     show_record(cli, record);
 }
 

@@ -11,6 +11,7 @@
 #define TURNS_MAX 1000
 #define ROWS_MAX 200 /* of one table */
 #define SQL_MAX_BYTES 65536
+#define COPIES_MAX 64
 #define ROUNDS_MAX 8 /* hops from conversation to conversation that only the turns tell of */
 
 struct why {
@@ -20,7 +21,9 @@ struct why {
     size_t table;   /* the next to read rows of */
     json_t *keys;   /* conversations the story starts from or was led to, as integers */
     json_t *above;  /* those that only opened ours: told of, but where else they led is not our story */
-    json_t *seen;   /* both, as members of an object */
+    json_t *seen;   /* both, as members of an object: true for `keys`, false for `above` */
+    json_t
+        *copies; /* messages in lanes shared with others, [conversation, after seq, id]: only their own turns count */
     json_t *story;
     int rounds;
 };
@@ -32,6 +35,7 @@ static void free_why(void *arg)
     json_decref(w->keys);
     json_decref(w->above);
     json_decref(w->seen);
+    json_decref(w->copies);
     json_decref(w->story);
     free(w);
 }
@@ -81,9 +85,30 @@ static void run(struct exchange *x, struct why *w, struct text *sql, json_t *bin
     text_free(sql);
 }
 
+/* A lane of a topic, component or the host itself, where everybody's work passes. */
+static bool is_shared(const char *name)
+{
+    return strncmp(name, "topic:", 6) == 0 || strncmp(name, "component:", 10) == 0 || strncmp(name, "host:", 5) == 0;
+}
+
 /* ---- rows ---- */
 
 static void next_rows(struct exchange *x, struct why *w);
+
+/* Columns that hold JSON are text in the store. */
+static void unpack_row(json_t *row)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(row, next, name, value)
+    {
+        const char *text = json_string_value(value);
+        json_t *inner = text && (text[0] == '{' || text[0] == '[') ? json_loads(text, 0, NULL) : NULL;
+        if (inner)
+            json_object_set_new(row, name, inner);
+    }
+}
 
 static void rows_found(struct exchange *x, void *arg, json_t *rows, bool more)
 {
@@ -92,7 +117,12 @@ static void rows_found(struct exchange *x, void *arg, json_t *rows, bool more)
     const char *table = cvm_json_str(json_array_get(w->tables, w->table), "table", "");
     json_t *all = json_object_get(w->story, "rows"), *row;
     size_t i;
-    json_array_foreach(rows, i, row) json_array_append_new(all, json_pack("{s:s, s:O}", "table", table, "row", row));
+    json_array_foreach(rows, i, row)
+    {
+        json_object_del(row, "key_id");
+        unpack_row(row);
+        json_array_append_new(all, json_pack("{s:s, s:O}", "table", table, "row", row));
+    }
     json_decref(rows);
     w->table++;
     next_rows(x, w);
@@ -120,6 +150,58 @@ static json_t *written_keys(const struct why *w, const char *table)
     return keys;
 }
 
+static void put_name(json_t *names, const char *name)
+{
+    char key[24];
+    snprintf(key, sizeof key, "%lld", (long long)conversation_key(name));
+    if (name[0] && !json_object_get(names, key))
+        json_object_set_new(names, key, json_string(name));
+}
+
+/* Keys of conversations become their names, as far as the story tells them; those without a stored context join the
+ * list. */
+static void name_turns(json_t *story)
+{
+    json_t *names = json_object(), *conversations = json_object_get(story, "conversations"), *item, *out;
+    size_t i, k;
+    char key[24];
+    json_array_foreach(conversations, i, item)
+    {
+        put_name(names, cvm_json_str(item, "name", ""));
+        json_object_del(item, "conversation");
+    }
+    json_array_foreach(json_object_get(story, "turns"), i, item)
+    {
+        const json_t *record = json_object_get(item, "record");
+        put_name(names, cvm_json_str(json_object_get(record, "in"), "conversation", ""));
+        json_array_foreach(json_object_get(record, "out"), k, out)
+            put_name(names, cvm_json_str(out, "conversation", ""));
+    }
+    json_array_foreach(conversations, i, item)
+    {
+        snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(item, "parent", 0));
+        json_t *name = json_object_get(names, key);
+        json_object_set(item, "parent", name ? name : json_null());
+        snprintf(key, sizeof key, "%lld", (long long)conversation_key(cvm_json_str(item, "name", "")));
+        json_object_set_new(names, key, json_pack("[s]", cvm_json_str(item, "name", ""))); /* a list: is there */
+    }
+    json_array_foreach(json_object_get(story, "turns"), i, item)
+    {
+        snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(item, "conversation", 0));
+        json_t *name = json_object_get(names, key);
+        if (json_is_string(name) && !is_shared(json_string_value(name))) {
+            json_array_append_new(conversations, json_pack("{s:O}", "name", name));
+            json_object_set_new(names, key, json_pack("[O]", name));
+            name = json_object_get(names, key);
+        }
+        json_object_set(item, "conversation",
+                        json_is_array(name) ? json_array_get(name, 0)
+                        : name              ? name
+                                            : json_null());
+    }
+    json_decref(names);
+}
+
 static void next_rows(struct exchange *x, struct why *w)
 {
     for (; w->table < json_array_size(w->tables); w->table++) {
@@ -141,6 +223,7 @@ static void next_rows(struct exchange *x, struct why *w)
         run(x, w, &sql, keys, ROWS_MAX, rows_found);
         return;
     }
+    name_turns(w->story);
     json_t *story = json_incref(w->story);
     free_why(w);
     control__answer(x, story);
@@ -150,12 +233,20 @@ static void next_rows(struct exchange *x, struct why *w)
 
 static void find_family(struct exchange *x, struct why *w);
 
-static bool is_shared(const char *name)
+static bool add_copy(struct why *w, int64_t conversation, int64_t after, const char *message)
 {
-    return strncmp(name, "topic:", 6) == 0 || strncmp(name, "component:", 10) == 0 || strncmp(name, "host:", 5) == 0;
+    size_t i;
+    json_t *copy;
+    json_array_foreach(w->copies, i,
+                       copy) if (strcmp(json_string_value(json_array_get(copy, 2)), message) == 0) return false;
+    cvm_id id;
+    if (json_array_size(w->copies) >= COPIES_MAX || id_parse(message, &id) < 0)
+        return false;
+    return json_array_append_new(w->copies,
+                                 json_pack("[I, I, s]", (json_int_t)conversation, (json_int_t)after, message)) == 0;
 }
 
-/* Conversations that the turns sent into; shared lanes of topics and components would lead to everybody's work. */
+/* Where the turns sent to: whole conversations, but of the lanes shared with others only the messages themselves. */
 static bool add_outgoing(struct why *w)
 {
     bool added = false;
@@ -165,12 +256,15 @@ static bool add_outgoing(struct why *w)
     json_array_foreach(json_object_get(w->story, "turns"), i, turn)
     {
         snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(turn, "conversation", 0));
-        if (!cvm_json_bool(w->seen, key, false))
+        if (!cvm_json_bool(w->seen, key, true))
             continue;
         json_array_foreach(json_object_get(json_object_get(turn, "record"), "out"), k, out)
         {
             const char *name = cvm_json_str(out, "conversation", "");
-            if (name[0] && !is_shared(name))
+            if (strncmp(name, "topic:", 6) == 0)
+                added |= add_copy(w, conversation_key(name), cvm_json_int(turn, "seq", 0),
+                                  cvm_json_str(out, "message_id", ""));
+            else if (name[0] && !is_shared(name))
                 added |= add_key(w, conversation_key(name), false);
         }
     }
@@ -205,22 +299,43 @@ static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
     next_rows(x, w);
 }
 
+#define TURN_COLUMNS                                                                                                   \
+    "SELECT seq, " SQL_AT ", conversation, component, " SQL_MESSAGE                                                    \
+    ", type, sender, outcome, us, build, record FROM turns WHERE "
+
 static void find_turns(struct exchange *x, struct why *w)
 {
     struct text sql;
+    size_t i;
+    json_t *copy;
     text_init(&sql, SQL_MAX_BYTES);
-    text_puts(&sql,
-              "SELECT seq, " SQL_AT ", conversation, component, " SQL_MESSAGE ", type, sender, outcome, us, build,"
-              " record FROM turns WHERE conversation IN (");
+    text_puts(&sql, TURN_COLUMNS "conversation IN (");
     add_keys(&sql, w->keys, ",");
-    if (json_array_size(w->keys) && json_array_size(w->above))
-        text_puts(&sql, ",");
+    text_puts(&sql, json_array_size(w->keys) && json_array_size(w->above) ? "," : "");
     add_keys(&sql, w->above, ",");
-    text_puts(&sql, ") ORDER BY seq");
+    text_puts(&sql, ")");
+    json_array_foreach(w->copies, i, copy) /* their ids have passed id_parse: MSG- and hex digits */
+    {
+        text_puts(&sql, " UNION ALL SELECT * FROM (" TURN_COLUMNS);
+        text_printf(&sql, "conversation = %lld AND seq > %lld AND message = x'%s' LIMIT 1)",
+                    (long long)json_integer_value(json_array_get(copy, 0)),
+                    (long long)json_integer_value(json_array_get(copy, 1)),
+                    json_string_value(json_array_get(copy, 2)) + 4);
+    }
+    text_puts(&sql, " ORDER BY seq");
     run(x, w, &sql, NULL, TURNS_MAX, turns_found);
 }
 
 /* ---- conversations ---- */
+
+/* The message asked for went through a shared lane: its turn is the story, not the lane. */
+static void only_the_message(struct why *w)
+{
+    json_array_clear(w->keys);
+    json_object_clear(w->seen);
+    add_copy(w, (int64_t)w->message.hi, 0, w->what);
+    w->message.hi = 0;
+}
 
 static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
 {
@@ -230,7 +345,11 @@ static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
     json_t *row;
     json_array_foreach(rows, i, row)
     {
-        add_key(w, cvm_json_int(row, "conversation", 0), cvm_json_int(row, "below", 1) == 0);
+        int64_t key = cvm_json_int(row, "conversation", 0);
+        if (key == (int64_t)w->message.hi && is_shared(cvm_json_str(row, "name", "")))
+            only_the_message(w);
+        else
+            add_key(w, key, cvm_json_int(row, "below", 1) == 0);
         json_object_del(row, "below");
         const char *text = cvm_json_str(row, "doc", NULL);
         json_t *doc = text ? json_loads(text, 0, NULL) : NULL;
@@ -245,17 +364,25 @@ static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
 /* Those that opened ours, upwards, and those that ours opened, downwards; not our brothers. */
 static void find_family(struct exchange *x, struct why *w)
 {
+    static const char own_lane[] =
+        " name NOT GLOB 'topic:*' AND name NOT GLOB 'component:*' AND name NOT GLOB 'host:*'";
     struct text sql;
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql, "WITH RECURSIVE own(c) AS (VALUES(");
     add_keys(&sql, w->keys, "),(");
-    text_puts(&sql, ")), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up WHERE conversation = up.c"
-                    " AND parent IS NOT NULL AND parent <> 0 LIMIT 64),");
-    text_puts(&sql, " down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down"
-                    " WHERE parent = down.c AND parent != 0 LIMIT 64)");
+    text_puts(&sql, json_array_size(w->keys) ? ")" : "0)");
+    text_printf(&sql,
+                "), up(c) AS (SELECT c FROM own UNION SELECT parent FROM contexts, up WHERE conversation = up.c"
+                " AND parent != 0 AND%s LIMIT 64),",
+                own_lane);
+    text_printf(&sql,
+                " down(c) AS (SELECT c FROM own UNION SELECT conversation FROM contexts, down"
+                " WHERE parent = down.c AND parent != 0 AND%s LIMIT 64)",
+                own_lane);
     text_puts(&sql, " SELECT conversation, name, parent, version, " SQL_OPENED ", " SQL_ENDED ", doc,"
                     " conversation IN (SELECT c FROM down) AS below FROM contexts"
-                    " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down) ORDER BY opened_ms");
+                    " WHERE conversation IN (SELECT c FROM up UNION SELECT c FROM down)");
+    text_printf(&sql, " AND (conversation IN (SELECT c FROM own) OR (%s)) ORDER BY opened_ms", own_lane);
     run(x, w, &sql, NULL, CONVERSATIONS_MAX * 2, family_found);
 }
 
@@ -311,6 +438,7 @@ void control__why(struct exchange *x, const char *what)
     w->keys = json_array();
     w->above = json_array();
     w->seen = json_object();
+    w->copies = json_array();
     w->story = json_pack("{s:s, s:[], s:[], s:[]}", "what", what, "conversations", "turns", "rows");
     if (id_parse(what, &w->message) == 0 && w->message.hi)
         add_key(w, (int64_t)w->message.hi, false);

@@ -903,22 +903,29 @@ START_TEST(tells_why)
     add_turn(
         "ENQ-1", "handle",
         "{\"notes\":[[\"decision\",{\"chosen\":\"x\"}]],\"rows\":[[\"orders\",\"ORD-1\"]],\"out\":[{\"type\":\"far\","
-        "\"conversation\":\"FAR-1\"},{\"type\":\"news\",\"conversation\":\"topic:news/c.d\"}]}");
+        "\"conversation\":\"FAR-1\"},{\"type\":\"news\",\"conversation\":\"topic:news/c.d\",\"message_id\":"
+        "\"MSG-000000000000000900000000000000ab\"}]}");
     add_turn("ENQ-1/child", "apply", "{}");
     add_turn("ENQ-2", "handle", "{}");
     add_turn("FAR-1", "far", "{}");
-    add_turn("topic:news/c.d", "news", "{}");
+    add_context("topic:news/c.d", "ENQ-1", "{}");
+    add_turn("topic:news/c.d", "others-news", "{}");
+    add_turn("topic:news/c.d", "news", "{\"out\":[{\"type\":\"later\",\"conversation\":\"LATER-1\"}]}");
+    run_sql("UPDATE turns SET message = x'000000000000000900000000000000ab' WHERE type = 'news'");
+    add_turn("LATER-1", "later", "{}");
     struct peer p = join();
     static const char *const names[] = {"ENQ-1", "ORD-1"};
     for (int i = 0; i < 2; i++) {
         char line[100];
         snprintf(line, sizeof line, "{\"id\":1,\"do\":\"why\",\"what\":\"%s\"}", names[i]);
         json_t *story = ask(&p, line);
-        ck_assert_uint_eq(json_array_size(json_object_get(story, "conversations")), 3);
+        ck_assert_uint_eq(json_array_size(json_object_get(story, "conversations")), 5);
         const json_t *turns = json_object_get(story, "turns");
-        ck_assert_uint_eq(json_array_size(turns), 4);
-        ck_assert_str_eq(cvm_json_str(json_array_get(turns, 0), "type", ""), "open");
-        ck_assert_str_eq(cvm_json_str(json_array_get(turns, 3), "type", ""), "far");
+        static const char *const types[] = {"open", "handle", "apply", "far", "news", "later"};
+        ck_assert_uint_eq(json_array_size(turns), 6);
+        for (size_t k = 0; k < 6; k++)
+            ck_assert_str_eq(cvm_json_str(json_array_get(turns, k), "type", ""), types[k]);
+        ck_assert_str_eq(cvm_json_str(json_array_get(turns, 5), "conversation", ""), "LATER-1");
         ck_assert_str_eq(cvm_json_str(json_array_get(turns, 0), "at", ""), "2025-11-20T23:06:40.117Z");
         ck_assert_str_eq(cvm_json_str(json_array_get(turns, 0), "message_id", ""),
                          "MSG-00000000000000070000000000000001");
@@ -932,6 +939,15 @@ START_TEST(tells_why)
     snprintf(message, sizeof message, "{\"id\":1,\"do\":\"why\",\"what\":\"%s\"}", id);
     json_t *story = ask(&p, message);
     ck_assert_uint_ge(json_array_size(json_object_get(story, "turns")), 3);
+    json_decref(story);
+    id_text((cvm_id){(uint64_t)conversation_key("topic:news/c.d"), 0xab}, id); /* a message in a lane of many */
+    char update[160];
+    snprintf(update, sizeof update, "UPDATE turns SET message = x'%s' WHERE type = 'news'", id + 4);
+    run_sql(update);
+    snprintf(message, sizeof message, "{\"id\":1,\"do\":\"why\",\"what\":\"%s\"}", id);
+    story = ask(&p, message);
+    ck_assert_uint_eq(json_array_size(json_object_get(story, "turns")), 2);
+    ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(story, "turns"), 0), "type", ""), "news");
     json_decref(story);
     say(&p, "{\"id\":1,\"do\":\"why\",\"what\":\"'; DROP TABLE turns; --\"}");
     expect_error(&p, "NOT_FOUND", "what");
