@@ -240,6 +240,7 @@ static void *watch(void *arg)
     uint64_t seen = 0;
     int calm_looks = 0;
     bool calm = false;
+    pthread_setname_np(pthread_self(), "watchdog");
     while (wait_for_look(w, calm)) {
         uint64_t now = atomic_load(&w->passes) + atomic_load(&w->page->iterations);
         calm_looks = now == seen && !atomic_load(&w->page->in_turn) ? calm_looks + 1 : 0;

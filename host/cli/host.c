@@ -1,0 +1,359 @@
+/* Owns the host process: opens log, configuration, core and services, tells when it serves, and closes all of it so
+ * that nothing is left. Loop thread only. */
+#include "cli/host.h"
+
+#include "cli/installed.h"
+#include "core/core.h"
+#include "core/crash.h"
+#include "services/control.h"
+#include "services/home.h"
+#include "services/http_client.h"
+#include "services/http_server.h"
+#include "services/supervisor.h"
+#include "services/watchdog.h"
+
+#include <arpa/inet.h>
+#include <cvm/json.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ERROR_SIZE 1024
+#define PRIVATE_WAIT_MS 10000
+#define HTTP_GRACE_MS 3000 /* for answers under way, out of the SUPERVISOR_STOP_MS that all of the stop may take */
+
+struct host {
+    struct host_options *options;
+    uv_loop_t loop;
+    struct config *config;
+    struct core *core;
+    struct http_client *client;
+    struct http_server *server;
+    struct control *control;
+    struct watchdog *watchdog;
+    uv_poll_t signals;
+    uv_timer_t private_wait;
+    int signal_fd;
+    bool has_signals, has_timer;
+    bool stopping;
+    int closing; /* services that have not closed yet */
+    int status;
+};
+
+/* ---- stopping: edges, then core, then what the core uses ----------------------------------------------------------
+ */
+
+static void on_client_closed(void *arg)
+{
+    struct host *h = arg;
+    h->client = NULL;
+    if (h->watchdog)
+        watchdog_stop(h->watchdog, NULL, NULL);
+    h->watchdog = NULL;
+    if (h->has_signals)
+        uv_close((uv_handle_t *)&h->signals, NULL);
+    if (h->has_timer)
+        uv_close((uv_handle_t *)&h->private_wait, NULL);
+    h->has_signals = h->has_timer = false;
+}
+
+static void on_core_stopped(void *arg)
+{
+    struct host *h = arg;
+    if (h->client)
+        http_client_close(h->client, on_client_closed, h);
+    else
+        on_client_closed(h);
+}
+
+static void on_edge_closed(void *arg)
+{
+    struct host *h = arg;
+    if (--h->closing)
+        return;
+    if (h->core)
+        core_stop(h->core, on_core_stopped, h);
+    else
+        on_core_stopped(h);
+}
+
+static void stop(struct host *h, int status)
+{
+    if (h->stopping)
+        return;
+    h->stopping = true;
+    h->status = status;
+    atomic_store(&h->options->page->ready, 0);
+    h->closing = 3;
+    if (h->server)
+        http_server_stop(h->server, HTTP_GRACE_MS, on_edge_closed, h);
+    else
+        on_edge_closed(h);
+    control_close(h->control, on_edge_closed, h);
+    on_edge_closed(h); /* our own share: nothing goes on before both were asked */
+}
+
+static void on_signals(uv_poll_t *poll, int status, int events)
+{
+    struct host *h = poll->data;
+    struct signalfd_siginfo info;
+    (void)status;
+    (void)events;
+    while (read(h->signal_fd, &info, sizeof info) == sizeof info) {
+        if (h->stopping)
+            continue;
+        log_info("host", "stopping (signal %u)", info.ssi_signo);
+        if (!h->options->supervised)
+            supervisor_notify("STOPPING=1");
+        stop(h, 0);
+    }
+}
+
+static void on_last_client(void *arg)
+{
+    struct host *h = arg;
+    if (h->options->is_private)
+        stop(h, 0);
+}
+
+static void on_private_wait(uv_timer_t *timer)
+{
+    struct host *h = timer->data;
+    if (control_connections(h->control) == 0)
+        stop(h, 0);
+}
+
+/* The core cannot go on: nothing of what it holds may leave any more, so nothing is closed either. */
+static void on_fatal(void *arg, int exit_status, const char *text)
+{
+    (void)arg;
+    log_error("host", "%s", text);
+    log_close();
+    _exit(exit_status);
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
+
+static int send_call(void *arg, const struct http_request *request, http_done done, void *done_arg,
+                     uint64_t *ret_handle)
+{
+    return http_client_send(arg, request, done, done_arg, ret_handle);
+}
+
+/* What went wrong decides whether it helps to start again: not where a file or plugin must be corrected first. */
+static int status_of(int error)
+{
+    return error == CVM_EIO || error == CVM_ENOMEM || error == CVM_EBUSY ? 1 : 3;
+}
+
+static void list_tools(const json_t *component, char *ret_text, size_t size)
+{
+    size_t i, at = 0;
+    const json_t *tool, *tools = json_object_get(component, "tools");
+    *ret_text = 0;
+    json_array_foreach(tools, i, tool)
+    {
+        int n = snprintf(ret_text + at, size - at, "%s%s", i ? ", " : "; tools: ", json_string_value(tool));
+        if (n < 0 || (size_t)n >= size - at)
+            return;
+        at += (size_t)n;
+    }
+}
+
+static void log_loaded(const struct core *core)
+{
+    json_t *plugins = core_plugins(core), *components = core_components(core), *one;
+    size_t i;
+    char tools[1024];
+    json_array_foreach(plugins, i, one)
+        log_info("host", "plugin %s %s", cvm_json_str(one, "name", "?"), cvm_json_str(one, "version", "?"));
+    json_array_foreach(components, i, one)
+    {
+        list_tools(one, tools, sizeof tools);
+        log_info("host", "%s %s (%s)%s", cvm_json_str(one, "kind", "component"), cvm_json_str(one, "id", "?"),
+                 cvm_json_str(one, "alias", "?"), tools);
+    }
+    json_decref(plugins);
+    json_decref(components);
+}
+
+static int start_core(struct host *h)
+{
+    char error[ERROR_SIZE] = "";
+    int e = config_load(h->options->home, h->options->config_file, &h->config, error, sizeof error);
+    if (e == CVM_OK)
+        e = http_client_new(&h->loop, &h->client);
+    const char *installed = getenv("CVMHOST_INSTALLED"); /* "": none */
+    if (!installed)
+        installed = CVMHOST_INSTALLED;
+    struct core_options options = {.home = h->options->home,
+                                   .config = h->config,
+                                   .installed = *installed ? installed : NULL,
+                                   .loop = &h->loop,
+                                   .page = h->options->page,
+                                   .send = send_call,
+                                   .send_arg = h->client,
+                                   .fatal = on_fatal,
+                                   .fatal_arg = h};
+    if (e == CVM_OK)
+        e = core_open(&options, &h->core, error, sizeof error);
+    if (e == CVM_OK)
+        e = watchdog_start(&h->loop, h->options->page, &h->watchdog);
+    if (e == CVM_OK)
+        e = core_load(h->core, error, sizeof error);
+    if (e == CVM_OK) {
+        log_loaded(h->core);
+        e = core_start(h->core, error, sizeof error);
+    }
+    if (e < 0)
+        log_error("host", "%s", *error ? error : cvm_strerror(e));
+    return e;
+}
+
+static int start_edges(struct host *h)
+{
+    struct host_fds *fds = &h->options->fds;
+    struct control_options control = {.loop = &h->loop,
+                                      .core = h->core,
+                                      .config = h->config,
+                                      .fd = fds->control,
+                                      .idle = on_last_client,
+                                      .idle_arg = h};
+    fds->control = -1;
+    int e = control_open(&control, &h->control);
+    if (e < 0 || fds->http < 0) {
+        if (e < 0)
+            log_error("host", "the control socket cannot be served: %s", cvm_strerror(e));
+        return e;
+    }
+    struct http_server_options server = {
+        .loop = &h->loop,
+        .core = h->core,
+        .listen_fd = fds->http,
+        .answer_timeout_ms = 1000 * config_int(h->config, "http.answer_timeout_s", 0),
+        .slow_client_ms = 1000 * config_int(h->config, "http.timeout_s", 0),
+        .body_max_bytes = (size_t)config_int(h->config, "http.body_max_bytes", 0),
+        .connections_max = (unsigned)config_int(h->config, "http.connections", 0),
+        .connections_per_address = (unsigned)config_int(h->config, "http.per_address", 0),
+    };
+    e = http_server_new(&server, &h->server);
+    if (e < 0)
+        log_error("host", "the HTTP listener cannot be served: %s", cvm_strerror(e));
+    return e;
+}
+
+static int start_handles(struct host *h)
+{
+    if (uv_poll_init(&h->loop, &h->signals, h->signal_fd) < 0)
+        return CVM_EIO;
+    h->has_signals = true;
+    h->signals.data = h;
+    if (uv_poll_start(&h->signals, UV_READABLE, on_signals) < 0 || uv_timer_init(&h->loop, &h->private_wait) < 0)
+        return CVM_EIO;
+    h->has_timer = true;
+    h->private_wait.data = h;
+    if (h->options->is_private)
+        uv_timer_start(&h->private_wait, on_private_wait, PRIVATE_WAIT_MS, 0);
+    return CVM_OK;
+}
+
+/* "http://127.0.0.1:8000" of a listening socket. */
+static void url_text(int fd, char *ret_text, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    *ret_text = 0;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+        return;
+    if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
+        snprintf(ret_text, size, "http://[%s]:%d", host, ntohs(six->sin6_port));
+    } else {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
+        snprintf(ret_text, size, "http://%s:%d", host, ntohs(four->sin_port));
+    }
+}
+
+static void tell_ready(struct host *h, const char *url)
+{
+    uint64_t one = 1;
+    atomic_store(&h->options->page->ready, 1);
+    if (h->options->is_private)
+        log_info("host", "serving commands in %s (pid %ld)", h->options->home, (long)getpid());
+    else
+        log_info("host", "serving on %s (pid %ld)", url, (long)getpid());
+    if (write(h->options->fds.ready, &one, sizeof one) != sizeof one)
+        log_warning("host", "the supervisor could not be told that the host serves");
+    if (!h->options->supervised)
+        supervisor_notify("READY=1");
+}
+
+static void start(struct host *h)
+{
+    char url[80] = "";
+    url_text(h->options->fds.http, url, sizeof url);
+    int e = start_handles(h);
+    if (e == CVM_OK)
+        e = start_core(h);
+    if (e == CVM_OK)
+        e = start_edges(h);
+    if (e == CVM_OK)
+        tell_ready(h, url);
+    else
+        stop(h, status_of(e));
+}
+
+static void open_log(const struct host_options *options)
+{
+    char path[HOME_PATH_MAX];
+    if (home_path(options->home, HOME_LOG, path, sizeof path) < 0 || log_open(path, options->level, 1) < 0)
+        fprintf(stderr, "cvmhost: %s/" HOME_LOG " cannot be written; going on without it\n", options->home);
+    if (home_path(options->home, HOME_CRASH_LOG, path, sizeof path) < 0 ||
+        watchdog_catch_faults(options->page, path) < 0)
+        log_warning("host", "crashes will leave no backtrace: %s cannot be written", path);
+}
+
+/* The signals that stop the host stay blocked in every thread and come through a descriptor, so that none, however
+ * often and early it is sent, ends the process on its way. Gives the descriptor. */
+static int open_signals(void)
+{
+    sigset_t stops;
+    signal(SIGPIPE, SIG_IGN); /* a client that goes is a failed write */
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
+    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int host_run(struct host_options *options)
+{
+    struct host h = {.options = options, .signal_fd = open_signals()};
+    open_log(options);
+    crash_init();
+    if (h.signal_fd < 0 || uv_loop_init(&h.loop) < 0) {
+        log_error("host", "the event loop cannot be made");
+        return 1;
+    }
+    start(&h);
+    uv_run(&h.loop, UV_RUN_DEFAULT);
+    if (h.core)
+        core_close(h.core);
+    if (h.config)
+        config_free(h.config);
+    uv_run(&h.loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&h.loop) < 0)
+        log_error("host", "something was left open");
+    close(h.signal_fd);
+    log_info("host", "stopped");
+    log_close();
+    return h.status;
+}

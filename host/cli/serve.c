@@ -1,0 +1,290 @@
+/* Owns the command `cvmhost serve` and its hidden second half: options, what is opened once and outlives the host
+ * process, and the choice between a supervisor and the host alone. Loads no plugin and opens no database. */
+#include "cli/serve.h"
+
+#include "cli/host.h"
+#include "core/config.h"
+#include "core/log.h"
+#include "services/home.h"
+#include "services/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define ERROR_SIZE 1024
+#define HTTP_PORT 8000
+#define RESTARTS_MAX 20
+#define WINDOW_S 600
+#define DELAY_MAX_MS 5000
+
+static const char usage[] =
+    "usage: cvmhost serve [OPTIONS]\n"
+    "Runs the host: HTTP API and pages, bus, timers, control socket. Ends with SIGTERM or Ctrl-C.\n"
+    "\n"
+    "  --home DIR          the folder with config/, manifests/, plugins/, data/ (default $CVMHOST_HOME, else here)\n"
+    "  --config FILE       instead of DIR/config/cvmhost.json\n"
+    "  --port N            instead of http.port of the configuration (8000); 0 takes a free one\n"
+    "  --log-level LEVEL   DEBUG, INFO, WARNING or ERROR (default $LOG_LEVEL, else host.log_level, else INFO)\n"
+    "  --no-supervise      run the host itself, without the process that starts it again after a crash\n"
+    "  --help              this text\n"
+    "\n"
+    "exit status: 0 stopped, 1 failed (port or home in use, ..), 2 wrong usage, 3 configuration, plugin or database\n";
+
+enum { OPT_HOME = 1, OPT_CONFIG, OPT_PORT, OPT_LEVEL, OPT_ALONE, OPT_PRIVATE, OPT_FDS, OPT_HELP };
+
+static const struct option long_options[] = {{"home", required_argument, NULL, OPT_HOME},
+                                             {"config", required_argument, NULL, OPT_CONFIG},
+                                             {"port", required_argument, NULL, OPT_PORT},
+                                             {"log-level", required_argument, NULL, OPT_LEVEL},
+                                             {"log_level", required_argument, NULL, OPT_LEVEL},
+                                             {"no-supervise", no_argument, NULL, OPT_ALONE},
+                                             {"private", no_argument, NULL, OPT_PRIVATE},
+                                             {"fds", required_argument, NULL, OPT_FDS},
+                                             {"help", no_argument, NULL, OPT_HELP},
+                                             {0}};
+
+struct arguments {
+    const char *home, *config, *level, *fds;
+    int port; /* -1: not given */
+    bool alone, is_private, help;
+};
+
+static int read_number(const char *text, int max, int *ret_value)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno || end == text || *end || value < 0 || value > max)
+        return CVM_EINVAL;
+    *ret_value = (int)value;
+    return CVM_OK;
+}
+
+static int usage_error(const char *what, const char *value)
+{
+    fprintf(stderr, "cvmhost serve: %s%s; see cvmhost serve --help\n", what, value);
+    return CVM_EINVAL;
+}
+
+static int read_arguments(int argc, char **argv, struct arguments *ret)
+{
+    struct arguments a = {.port = -1};
+    int option;
+    optind = 1;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        switch (option) {
+        case OPT_HOME:
+            a.home = optarg;
+            break;
+        case OPT_CONFIG:
+            a.config = optarg;
+            break;
+        case OPT_PORT:
+            if (read_number(optarg, 65535, &a.port) < 0)
+                return usage_error("--port takes a number from 0 to 65535, not ", optarg);
+            break;
+        case OPT_LEVEL:
+            if (log_level_from_name(optarg) < 0)
+                return usage_error("--log-level takes DEBUG, INFO, WARNING or ERROR, not ", optarg);
+            a.level = optarg;
+            break;
+        case OPT_ALONE:
+            a.alone = true;
+            break;
+        case OPT_PRIVATE:
+            a.is_private = true;
+            break;
+        case OPT_FDS:
+            a.fds = optarg;
+            break;
+        case OPT_HELP:
+            a.help = true;
+            break;
+        case ':':
+            return usage_error("a value is missing after ", argv[optind - 1]);
+        default:
+            return usage_error("unknown option ", argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return usage_error("unexpected argument ", argv[optind]);
+    *ret = a;
+    return CVM_OK;
+}
+
+/* Option, then environment, then configuration, which has merged those two. */
+static enum log_level choose_level(const struct arguments *a, const struct config *config)
+{
+    const char *name = a->level ? a->level : a->is_private ? "WARNING" : config_str(config, "host.log_level", "INFO");
+    int level = log_level_from_name(name);
+    return level < 0 ? LOG_INFO : (enum log_level)level;
+}
+
+static const char *level_name(enum log_level level)
+{
+    static const char *const names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
+    return names[level];
+}
+
+static int fail(int status, const char *text)
+{
+    fprintf(stderr, "cvmhost: %s\n", text);
+    return status;
+}
+
+/* ---- what outlives the host process ------------------------------------------------------------------------------ */
+
+static void close_fds(struct host_fds *fds)
+{
+    int *all[] = {&fds->http, &fds->control, &fds->page, &fds->ready, &fds->lock};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (*all[i] >= 0)
+            close(*all[i]);
+        *all[i] = -1;
+    }
+}
+
+static int open_listeners(const char *home, const struct arguments *a, const struct config *config,
+                          struct host_fds *fds, char *error)
+{
+    int port = a->port >= 0 ? a->port : (int)config_int(config, "http.port", HTTP_PORT);
+    int e = home_listen_control(home, &fds->control, error, ERROR_SIZE);
+    if (e < 0)
+        return 1;
+    if (a->is_private)
+        return 0;
+    e = home_listen_http(config_str(config, "http.host", "127.0.0.1"), port, config_bool(config, "http.public", 0),
+                         &fds->http, &port, error, ERROR_SIZE);
+    return e == CVM_EINVAL || e == CVM_EACCES ? 3 : e < 0 ? 1 : 0;
+}
+
+/* In the order in which a second host, a faulty file and a port in use are best told apart. Returns an exit status. */
+static int open_all(const char *home, const struct arguments *a, struct host_fds *fds, struct config **ret_config,
+                    char *error)
+{
+    if (home_prepare(home, error, ERROR_SIZE) < 0 || home_lock(home, &fds->lock, error, ERROR_SIZE) < 0)
+        return 1;
+    if (config_load(home, a->config, ret_config, error, ERROR_SIZE) < 0)
+        return 3;
+    fds->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fds->ready < 0) {
+        snprintf(error, ERROR_SIZE, "no descriptor is left: %s", strerror(errno));
+        return 1;
+    }
+    return open_listeners(home, a, *ret_config, fds, error);
+}
+
+static int supervise(const struct arguments *a, const struct host_options *host, const struct config *config)
+{
+    char fds[96];
+    const struct host_fds *f = &host->fds;
+    snprintf(fds, sizeof fds, "%d,%d,%d,%d,%d", f->http, f->control, f->page, f->ready, f->lock);
+    const char *argv[16] = {"cvmhost", "host", "--home", host->home, "--log-level", level_name(host->level),
+                            "--fds",   fds};
+    int n = 8;
+    if (a->config) {
+        argv[n++] = "--config";
+        argv[n++] = a->config;
+    }
+    if (a->is_private)
+        argv[n++] = "--private";
+    const int inherited[] = {f->control, f->page, f->ready, f->lock, f->http};
+    struct supervisor_options options = {
+        .argv = (char *const *)(uintptr_t)argv,
+        .fds = inherited,
+        .n_fds = f->http < 0 ? 4 : 5,
+        .ready_fd = f->ready,
+        .page = host->page,
+        .restarts_max = (int)config_int(config, "supervisor.restarts_max", RESTARTS_MAX),
+        .window_ms = config_int(config, "supervisor.restart_window_s", WINDOW_S) * 1000,
+        .delay_max_ms = config_int(config, "supervisor.restart_delay_ms", DELAY_MAX_MS),
+    };
+    return supervisor_run(&options);
+}
+
+int serve_main(int argc, char **argv)
+{
+    struct arguments a;
+    if (read_arguments(argc, argv, &a) < 0)
+        return 2;
+    if (a.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    char error[ERROR_SIZE] = "", log_path[HOME_PATH_MAX];
+    struct config *config = NULL;
+    struct host_options host = {
+        .fds = {-1, -1, -1, -1, -1}, .home = home_find(a.home), .config_file = a.config, .is_private = a.is_private};
+    int status = open_all(host.home, &a, &host.fds, &config, error);
+    if (status) {
+        fail(status, error);
+        goto out;
+    }
+    host.level = choose_level(&a, config);
+    status = 1;
+    if (supervisor_page_new(&host.fds.page, &host.page) < 0) {
+        fail(status, "there is no memory for the page shared with the host process");
+        goto out;
+    }
+    if (a.alone) {
+        status = host_run(&host);
+        goto out;
+    }
+    if (home_path(host.home, HOME_LOG, log_path, sizeof log_path) < 0 || log_open(log_path, host.level, 1) < 0)
+        fprintf(stderr, "cvmhost: %s/" HOME_LOG " cannot be written; going on without it\n", host.home);
+    status = supervise(&a, &host, config);
+    log_close();
+out:
+    if (host.page)
+        munmap(host.page, sizeof *host.page);
+    close_fds(&host.fds);
+    if (config)
+        config_free(config);
+    return status;
+}
+
+/* ---- the supervised half ----------------------------------------------------------------------------------------- */
+
+static int read_fds(const char *text, struct host_fds *ret_fds)
+{
+    struct host_fds f;
+    if (!text || sscanf(text, "%d,%d,%d,%d,%d", &f.http, &f.control, &f.page, &f.ready, &f.lock) != 5)
+        return CVM_EINVAL;
+    const int all[] = {f.control, f.page, f.ready, f.lock, f.http};
+    for (size_t i = 0; i < 5; i++)
+        if ((all[i] >= 0 || i < 4) && fcntl(all[i], F_SETFD, FD_CLOEXEC) < 0)
+            return CVM_EINVAL;
+    *ret_fds = f;
+    return CVM_OK;
+}
+
+int host_main(int argc, char **argv)
+{
+    struct arguments a;
+    struct host_options host = {0};
+    prctl(PR_SET_NAME, "cvmhost-host"); /* else it is "exe", as it was executed */
+    if (read_arguments(argc, argv, &a) < 0)
+        return 2;
+    if (read_fds(a.fds, &host.fds) < 0)
+        return fail(2, "this command is run by \"cvmhost serve\" only");
+    host.home = home_find(a.home);
+    host.config_file = a.config;
+    host.is_private = a.is_private;
+    host.level = a.level ? (enum log_level)log_level_from_name(a.level) : LOG_INFO;
+    host.supervised = true;
+    host.page = mmap(NULL, sizeof *host.page, PROT_READ | PROT_WRITE, MAP_SHARED, host.fds.page, 0);
+    if (host.page == MAP_FAILED || host.page->magic != PAGE_MAGIC)
+        return fail(1, "the page shared with the supervisor cannot be read");
+    int status = host_run(&host);
+    munmap(host.page, sizeof *host.page);
+    close_fds(&host.fds);
+    return status;
+}
