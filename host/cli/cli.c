@@ -80,7 +80,7 @@ int cli_show_error(struct cli *cli, const json_t *error)
     }
     const char *text = cvm_json_str(error, "text", "the host gave no reason"),
                *field = cvm_json_str(error, "field", "");
-    bool named = strstr(text, field) != NULL;
+    bool named = strcmp(cvm_json_str(error, "code", ""), "INVALID") != 0 || strstr(text, field) != NULL;
     return cli_fail(cli_error_status(cvm_json_str(error, "code", "")), "%s%s%s", named ? "" : field, named ? "" : ": ",
                     text);
 }

@@ -57,15 +57,16 @@ static void show_note(const struct cli *cli, const json_t *data, int indent, int
     size_t i;
     json_object_foreach((json_t *)(uintptr_t)data, name, value)
     {
-        label(cli, indent, name);
         if (is_simple(value) || depth >= NOTE_DEPTH_MAX) {
+            label(cli, indent, name);
             cell(cli, value);
             fputc('\n', cli->out);
-        } else if (json_is_object(value)) {
-            fputc('\n', cli->out);
+            continue;
+        }
+        fprintf(cli->out, "%*s%s%s%s\n", indent, "", show_dim(cli), name, show_plain(cli));
+        if (json_is_object(value)) {
             show_note(cli, value, indent + 2, depth + 1);
         } else {
-            fputc('\n', cli->out);
             json_array_foreach(value, i, item)
             {
                 fprintf(cli->out, "%*s- ", indent + 2, "");
@@ -203,10 +204,12 @@ static void show_turn(const struct cli *cli, const json_t *story, const json_t *
 static void show_conversation(const struct cli *cli, const json_t *conversation)
 {
     const json_t *context = json_object_get(conversation, "context");
-    fprintf(cli->out, "  %s%s%s  opened %s", show_bold(cli), cvm_json_str(conversation, "name", "?"), show_plain(cli),
-            cvm_json_str(conversation, "opened_at", "?"));
+    const char *opened = cvm_json_str(conversation, "opened_at", NULL);
+    fprintf(cli->out, "  %s%s%s", show_bold(cli), cvm_json_str(conversation, "name", "?"), show_plain(cli));
     const char *ended = cvm_json_str(conversation, "ended_at", NULL);
-    fprintf(cli->out, ended ? ", ended %s\n" : ", open\n", ended);
+    if (opened)
+        fprintf(cli->out, "  opened %s%s%s", opened, ended ? ", ended " : ", open", ended ? ended : "");
+    fputc('\n', cli->out);
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)context, name,
