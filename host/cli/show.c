@@ -211,14 +211,14 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
     const char *names[COLUMNS_MAX];
     size_t n = choose_columns(rows, columns, names), n_rows = json_array_size(rows), widths[COLUMNS_MAX];
     bool numeric[COLUMNS_MAX];
-    if (n_rows == 0 || n == 0)
-        return;
-    char **cells = calloc(n_rows * n, sizeof *cells);
+    if (n == 0 || (n_rows == 0 && !columns))
+        return; /* an empty list whose columns are declared still has its header */
+    char **cells = calloc(n_rows * n + 1, sizeof *cells);
     if (!cells)
         return;
     for (size_t c = 0; c < n; c++) {
         widths[c] = show_width(names[c]);
-        numeric[c] = true;
+        numeric[c] = n_rows > 0;
         for (size_t r = 0; r < n_rows; r++) {
             const json_t *value = json_object_get(json_array_get(rows, r), names[c]);
             char *cell = cells[r * n + c] = show_cell(value);
@@ -401,10 +401,10 @@ void show_result(const struct cli *cli, const json_t *data, const char *rows, co
     show_table(cli, list, columns);
     const char *name;
     json_t *value;
-    bool first = json_array_size(list) > 0;
+    bool first = json_array_size(list) > 0 || columns;
     json_object_foreach((json_t *)(uintptr_t)data, name, value)
     {
-        if (value == list)
+        if (value == list || (strcmp(name, "more") == 0 && json_is_false(value)))
             continue;
         if (first)
             fputc('\n', cli->out);

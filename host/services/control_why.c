@@ -12,7 +12,8 @@
 #define ROWS_MAX 200 /* of one table */
 #define SQL_MAX_BYTES 65536
 #define COPIES_MAX 64
-#define ROUNDS_MAX 8 /* hops from conversation to conversation that only the turns tell of */
+#define ABOVE_TURNS_MAX 100 /* of each conversation that opened ours */
+#define ROUNDS_MAX 8        /* hops from conversation to conversation that only the turns tell of */
 
 struct why {
     char what[513];
@@ -307,13 +308,17 @@ static void find_turns(struct exchange *x, struct why *w)
 {
     struct text sql;
     size_t i;
-    json_t *copy;
+    json_t *copy, *key;
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql, TURN_COLUMNS "conversation IN (");
     add_keys(&sql, w->keys, ",");
-    text_puts(&sql, json_array_size(w->keys) && json_array_size(w->above) ? "," : "");
-    add_keys(&sql, w->above, ",");
     text_puts(&sql, ")");
+    json_array_foreach(w->above, i, key)
+    {
+        text_puts(&sql, " UNION ALL SELECT * FROM (" TURN_COLUMNS);
+        text_printf(&sql, "conversation = %lld ORDER BY seq LIMIT %d)", (long long)json_integer_value(key),
+                    ABOVE_TURNS_MAX);
+    }
     json_array_foreach(w->copies, i, copy) /* their ids have passed id_parse: MSG- and hex digits */
     {
         text_puts(&sql, " UNION ALL SELECT * FROM (" TURN_COLUMNS);
@@ -327,6 +332,22 @@ static void find_turns(struct exchange *x, struct why *w)
 }
 
 /* ---- conversations ---- */
+
+/* Whether the key is that of "component:<id>". */
+static bool is_component_lane(const struct core *core, int64_t key)
+{
+    json_t *components = core_components(core), *component;
+    bool found = false;
+    size_t i;
+    char name[CVM_NAME_MAX + 16];
+    json_array_foreach(components, i, component)
+    {
+        snprintf(name, sizeof name, "component:%s", cvm_json_str(component, "id", ""));
+        found = found || conversation_key(name) == key;
+    }
+    json_decref(components);
+    return found;
+}
 
 /* The message asked for went through a shared lane: its turn is the story, not the lane. */
 static void only_the_message(struct why *w)
@@ -356,6 +377,12 @@ static void family_found(struct exchange *x, void *arg, json_t *rows, bool more)
         json_object_del(row, "doc");
         if (doc)
             json_object_set_new(row, "context", doc);
+    }
+    json_array_foreach(rows, i, row)
+    {
+        int64_t parent = cvm_json_int(row, "parent", 0);
+        if (!is_shared(cvm_json_str(row, "name", "")) && !is_component_lane(x->core, parent))
+            add_key(w, parent, true); /* one that keeps no context has no row */
     }
     json_object_set_new(w->story, "conversations", rows);
     find_turns(x, w);

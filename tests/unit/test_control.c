@@ -895,11 +895,14 @@ static void add_turn(const char *conversation, const char *type, const char *rec
 START_TEST(tells_why)
 {
     make_journal();
-    add_context("IN-1", NULL, "{}");
+    /* IN-1 keeps no context: only the turns and its child tell of it */
     add_context("ENQ-1", "IN-1", "{\"intent\":\"BUY\"}");
     add_context("ENQ-1/child", "ENQ-1", "{}");
     add_context("ENQ-2", "IN-1", "{}"); /* a brother: not part of the story */
-    add_turn("IN-1", "open", "{}");
+    add_context("OWN-1", "component:a.b", "{}");
+    add_turn("component:a.b", "tick", "{}");
+    add_turn("OWN-1", "handle", "{}");
+    add_turn("IN-1", "open", "{\"in\":{\"conversation\":\"IN-1\"}}");
     add_turn(
         "ENQ-1", "handle",
         "{\"notes\":[[\"decision\",{\"chosen\":\"x\"}]],\"rows\":[[\"orders\",\"ORD-1\"]],\"out\":[{\"type\":\"far\","
@@ -948,6 +951,9 @@ START_TEST(tells_why)
     story = ask(&p, message);
     ck_assert_uint_eq(json_array_size(json_object_get(story, "turns")), 2);
     ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(story, "turns"), 0), "type", ""), "news");
+    json_decref(story);
+    story = ask(&p, "{\"id\":1,\"do\":\"why\",\"what\":\"OWN-1\"}"); /* opened from a lane of many */
+    ck_assert_uint_eq(json_array_size(json_object_get(story, "turns")), 1);
     json_decref(story);
     say(&p, "{\"id\":1,\"do\":\"why\",\"what\":\"'; DROP TABLE turns; --\"}");
     expect_error(&p, "NOT_FOUND", "what");
