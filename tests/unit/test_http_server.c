@@ -3,6 +3,7 @@
 #include "services/http_server.h"
 
 #include "core/core.h"
+#include "core/crash.h"
 #include "core/edge.h"
 #include "core/registry.h"
 #include <arpa/inet.h>
@@ -895,6 +896,23 @@ END_TEST
 /* ---- built in -----------------------------------------------------------------------------------------------------
  */
 
+START_TEST(passes_its_crash_point)
+{
+    char path[] = "/tmp/http_server_hits_XXXXXX", hits[128] = "";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    setenv("CVMHOST_CRASH_HITS", path, 1);
+    crash_init();
+    ck_assert_int_eq(status_for("GET", "/health", NULL, NULL), 200);
+    ck_assert_int_eq(read(fd, hits, sizeof hits - 1), 0); /* only what the core said counts */
+    ck_assert_int_eq(status_for("POST", "/api/v1/things", NULL, "{}"), 201);
+    ck_assert_int_ge(read(fd, hits, sizeof hits - 1), 0);
+    ck_assert_str_eq(hits, "reply_committed\n");
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(tells_its_health)
 {
     struct client *client = ask("GET", "/health", NULL, NULL);
@@ -1149,6 +1167,7 @@ int main(void)
     tcase_add_test(results, maps_outcomes);
     tcase_add_test(results, maps_refused_inputs);
     tcase_add_test(results, answers_raw_as_told);
+    tcase_add_test(results, passes_its_crash_point);
     tcase_add_test(results, tells_its_health);
     tcase_add_test(results, shows_metrics);
     TCase *waiting = tcase_create("waiting");
