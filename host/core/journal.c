@@ -104,7 +104,8 @@ static void *writer(void *arg)
         }
     }
     pthread_mutex_unlock(&j->mutex);
-    uv_async_send(j->core->wake);
+    if (atomic_load(&j->state) == JOURNAL_DAMAGED) /* else the loop ended this thread, and may have closed `wake` */
+        uv_async_send(j->core->wake);
     return NULL;
 }
 
