@@ -34,7 +34,7 @@ static bool is_simple(const json_t *value)
     return true;
 }
 
-/* Members of one object in one line: "label POWER, score 0.93". */
+/* Members of one object in one line, empty ones left out: "label A, score 0.93". */
 static void inline_members(const struct cli *cli, const json_t *object)
 {
     const char *name;
@@ -42,10 +42,12 @@ static void inline_members(const struct cli *cli, const json_t *object)
     bool first = true;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        fputs(first ? "" : ", ", cli->out);
-        first = false;
-        fprintf(cli->out, "%s ", name);
-        cell(cli, value);
+        char *text = show_cell(value);
+        if (text && *text) {
+            fprintf(cli->out, "%s%s %s", first ? "" : ", ", name, text);
+            first = false;
+        }
+        free(text);
     }
 }
 
