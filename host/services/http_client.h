@@ -22,19 +22,19 @@ enum http_fate {
 
 struct http_request {
     const char *method, *url;
-    const json_t *headers;  /* object of strings; NULL for none. Secrets are already in place: never logged */
-    const char *body;       /* copied; NULL for none */
+    const json_t *headers; /* object of strings; NULL for none. Secrets are already in place: never logged */
+    const char *body;      /* copied; NULL for none */
     size_t body_len;
-    int64_t timeout_ms;     /* whole exchange; > 0 */
+    int64_t timeout_ms; /* whole exchange; > 0 */
 };
 
 struct http_result {
     enum http_fate fate;
     int status;
-    const json_t *headers;  /* lower-case names */
-    const char *body;       /* NUL-terminated */
+    const json_t *headers; /* lower-case names */
+    const char *body;      /* NUL-terminated */
     size_t body_len;
-    const char *text;       /* what went wrong, without secrets; "" where nothing did */
+    const char *text; /* what went wrong, without secrets; "" where nothing did */
     int64_t elapsed_us;
 };
 

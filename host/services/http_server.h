@@ -17,12 +17,12 @@ struct http_server_options {
     struct core *core;
     int listen_fd;                    /* bound and listening; borrowed (a duplicate is used) */
     int64_t answer_timeout_ms;        /* http.answer_timeout_s: then 504, the work goes on; default 60 s */
-    int64_t slow_client_ms;           /* http.slow_client_s: from a request's first byte to the end of its head, three
-                                         times that for its body; default 10 s */
-    int64_t idle_ms;                  /* http.idle_s: connections without a request; default 75 s */
+    int64_t slow_client_ms;           /* http.timeout_s: from a request's first byte to the end of its head, three times
+                                         that for its body; default 10 s */
+    int64_t idle_ms;                  /* connections without a request; default 75 s */
     size_t body_max_bytes;            /* http.body_max_bytes; default 1 MiB */
-    unsigned connections_max;         /* http.connections_max; default 4096 */
-    unsigned connections_per_address; /* http.connections_per_address; default 1024 */
+    unsigned connections_max;         /* http.connections; default 4096 */
+    unsigned connections_per_address; /* http.per_address: a proxy in front is one address; default 1024 */
 };
 
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */
