@@ -23,7 +23,7 @@ void call_new_key(char ret_key[32]);
 /* Frees *client and opens another, waiting for a host that is being started. */
 int call_reconnect(const char *home, struct client **client);
 
-/* "cvmhost buy airtime NETWORK AMOUNT [OPTIONS]" */
+/* "cvmhost buy thing NAME AMOUNT [OPTIONS]" */
 void call_usage(const json_t *catalogue, const json_t *entry, char *ret_text, size_t size);
 
 #endif

@@ -152,7 +152,7 @@ static void list_operations(const struct cli *cli, const json_t *catalogue)
 
 int cli_help(struct cli *cli)
 {
-    if (cli->argc > 0) { /* "help buy airtime" is "buy airtime --help" */
+    if (cli->argc > 0) { /* "help buy thing" is "buy thing --help" */
         char *line[34] = {(char *)(uintptr_t) "cvmhost", (char *)(uintptr_t) "--help", (char *)(uintptr_t) "--home",
                           (char *)(uintptr_t)cli->home};
         int n = 4;
