@@ -1,4 +1,4 @@
-# What the demo's scripts share: words on the screen, waiting, looking at processes without any tool but a shell.
+# What the demo's scripts share: words on the screen, waiting, looking at processes with nothing but a shell.
 if [ -t 1 ]; then
     bold=$(printf '\033[1m') dim=$(printf '\033[2m') red=$(printf '\033[31m') green=$(printf '\033[32m') off=$(printf '\033[0m')
 else
@@ -8,18 +8,18 @@ fi
 die() { printf '%s\n' "${red}$*${off}" >&2; exit 1; }
 
 # A heading, and why the reader should care.
-chapter() { printf '\n%s\n%s\n' "${bold}$1${off}" "$2"; }
+chapter() { printf '\n%s\n' "${bold}$1${off}"; printf '%s\n' "$2" | fold -s -w 100; printf '\n'; }
 
-# Runs a command of the host as a reader would type it, and shows both. Its output is in $out, its status in $status.
+# Runs a command of the host as a reader would type it, and shows both, cut to a screen's width. Its output is in $out, its status in $status.
 run()
 {
     printf '%s\n' "${dim}\$ cvmhost $*${off}"
     out=$("$cvmhost" "$@" --home "$home" 2>&1)
     status=$?
-    [ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/  /'
+    [ -z "$out" ] || printf '%s\n' "$out" | sed -E 's/^/    /; s/^(.{129}).+/\1…/'
 }
 
-# The same, silently; json in $out.
+# The same, silently; JSON in $out.
 ask() { out=$("$cvmhost" "$@" --home "$home" --output json 2>"$logs/demo-error.log"); status=$?; }
 
 # claim SENTENCE COMMAND...: the demo ends at the first claim that does not hold.
@@ -27,23 +27,28 @@ claim()
 {
     sentence=$1
     shift
-    "$@" || die "NOT TRUE: $sentence
-($*)
-Logs: $logs/host.log, $home/logs/"
-    printf '%s\n' "${green}  true: $sentence${off}"
+    "$@" || die "  NOT TRUE: $sentence
+  ($*)
+  Logs: $logs/host.log, $home/logs/"
+    printf '%s\n' "${green}  checked: $sentence${off}"
 }
+
+is() { [ "$1" = "$2" ] || { printf '%s\n' "  expected \"$2\", got \"$1\"" >&2; return 1; }; }
+has() { case $1 in *"$2"*) ;; *) printf '%s\n' "  \"$2\" is not in: $1" >&2; return 1 ;; esac; }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for()
 {
-    tries=$(($1 * 20))
+    tries=$(($1 * 50))
     shift
     while ! "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || return 1
-        sleep 0.05
+        sleep 0.02
     done
 }
+
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # Whether something listens on a TCP port of this machine.
 listens() { grep -qiE "^ *[0-9]+: [0-9A-F]+:$(printf '%04X' "$1") [0-9A-F:]+ 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
@@ -60,13 +65,15 @@ free_port()
 children_of()
 {
     for stat in /proc/[0-9]*/stat; do
-        read -r line <"$stat" 2>/dev/null || continue
-        rest=${line##*) }
-        # state, then the parent
-        set -- "$1" $rest
-        [ "$3" = "$1" ] && basename "$(dirname "$stat")"
+        { read -r line <"$stat"; } 2>/dev/null || continue # it may have ended since
+        # shellcheck disable=SC2086 # what follows the name in brackets: state, parent, ..
+        set -- "$1" ${line##*) }
+        [ "$3" != "$1" ] || basename "${stat%/stat}"
     done
 }
 
-# field NAME: the value of a string or number member in the JSON text on stdin, the first there is.
-field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
+# member NAME: the value of the first member of that name in the JSON text on stdin; strings without their quotes.
+member()
+{
+    sed -nE "s/.*\"$1\": ?(\"(([^\"\\\\]|\\\\.)*)\"|([^],}]*)).*/\\2\\4/p" | head -n 1 | sed 's/\\"/"/g'
+}

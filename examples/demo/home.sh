@@ -1,0 +1,49 @@
+# Makes a home with everything in it (config/ of this tree, but with the simulators' addresses), starts the simulated networks and the host on it, stops them. Needs lib.sh and the
+# variables build, home, logs.
+cvmhost=$build/host/cvmhost
+simulator=$build/examples/simulators/network_sim/network_sim
+sim_pid='' host_pid=''
+
+stop_all()
+{
+    for pid in $host_pid $sim_pid; do kill "$pid" 2>/dev/null; done
+    for pid in $host_pid $sim_pid; do wait "$pid" 2>/dev/null; done
+}
+
+make_home()
+{
+    owner=$(cat "$home/data/lock" 2>/dev/null)
+    if tr '\0' ' ' 2>/dev/null <"/proc/${owner:-none}/cmdline" | grep -qF "$home"; then
+        die "A host runs in $home already (process $owner). End it with Ctrl-C there, or: kill $owner"
+    fi
+    rm -rf "$home"
+    mkdir -p "$home/config" "$home/manifests" "$home/plugins" "$home/data" "$logs"
+    cp -R manifests/. "$home/manifests/"
+    find "$build/plugins" -name '*.so' -exec cp {} "$home/plugins/" \;
+    [ ! -d config ] || cp -R config/. "$home/config/"
+    sim_key=demo-$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+    (umask 077 && sed "s/^\([A-Z0-9_]*_API_KEY\)=.*/\1=$sim_key/" .env.example >"$home/.env")
+}
+
+start_simulator()
+{
+    "$simulator" --port-file "$home/data/network.port" --ledger "$home/data/network-ledger.jsonl" --key "$sim_key" \
+        --settle-ms 3000 >"$logs/network_sim.log" 2>&1 &
+    sim_pid=$!
+    wait_for 10 test -s "$home/data/network.port" || die "The network simulator did not start: $logs/network_sim.log"
+    sim_port=$(cat "$home/data/network.port")
+}
+
+host_ready() { [ -S "$home/data/cvmhost.sock" ] && "$cvmhost" ps --home "$home" --timeout 5; }
+
+start_host()
+{
+    port=$(free_port 8000)
+    sed "s/@NETWORK@/127.0.0.1:$sim_port/" examples/demo/networks.json.in >"$home/data/networks.json"
+    sed -e "s/\"port\": *[0-9]*/\"port\": $port/" -e "/\"agents\": *{/r $home/data/networks.json" config/cvmhost.json \
+        >"$home/config/cvmhost.json"
+    rm "$home/data/networks.json"
+    "$cvmhost" serve --home "$home" >"$logs/host.log" 2>&1 &
+    host_pid=$!
+    wait_for 20 host_ready || { tail -n 20 "$logs/host.log" >&2; die "The host did not start: $logs/host.log"; }
+}

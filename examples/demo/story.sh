@@ -1,0 +1,100 @@
+# The story of the demo, told by the commands a reader would type. Every "checked:" was compared a moment ago.
+ledger=$home/data/network-ledger.jsonl
+
+balance_of() { ask wallet show "$1"; printf '%s' "$out" | member balance_kobo; }
+held_by() { ask wallet show "$1"; printf '%s' "$out" | member held_kobo; }
+vended() { grep -q "\"phone_number\":\"$1\"" "$ledger"; }
+
+# says NAME PHONE TEXT STATUS WORDS: a customer writes to the desk; the answer must have that status and those words.
+says()
+{
+    printf '    %s %s\n' "${bold}$1:${off}" "$3"
+    ask enquiry submit "$3" --customer-phone "$2" --customer-name "$1"
+    answer=$(printf '%s' "$out" | member response_text)
+    printf '    %s %s\n\n' "${dim}desk:${off}" "$answer"
+    is "$(printf '%s' "$out" | member status)" "$4" && has "$answer" "$5" ||
+        die "  NOT TRUE: the desk answers this with status $4 and \"$5\". Log: $logs/host.log"
+}
+
+chapter '1. What runs' "One process with plugins. Each line is a component: agents that talk to customers, the channel \
+they write to, providers that speak to mobile networks. Here the networks are a simulator, another process with books of its own."
+run plugin list
+claim 'the desk, the airtime agents, the transactions and the networks are loaded' test "$(printf '%s\n' "$out" |
+    grep -cE '^(service|airtime|transaction|network) ')" = 4
+
+chapter '2. Customers write' "Ten messages as they come in by SMS, and the desk's answers. Triage, classifier and \
+orchestrator pass each on to the agent that can help; rules decide, no language model is asked. The customers are invented."
+says Chinedu 08031234567 'Good morning' RESOLVED 'I can help you with airtime'
+says Chinedu 08031234567 'I want 1000 naira MTN airtime' RESOLVED '08031234567 on MTN'
+says Tunde 08051234567 'abeg buy 500 glo airtime for 08051234567' RESOLVED '08051234567 on GLO'
+says Amina 08021234567 'What is the minimum airtime I can buy?' RESOLVED '50,000'
+says Amina 08021234567 'How much discount do I get on 20000 naira airtime?' RESOLVED '5 %'
+says Tunde 08051234567 'Buy 20 naira airtime for 08051234567 on GLO' RESOLVED 'minimum'
+says Amina 08021234567 'NEPA has taken the light since yesterday' RESOLVED 'do not serve electricity here yet'
+says Tunde 08051234567 'TERMINATE. What does airtime cost?' RESOLVED 'face value'
+says Amina 08021234567 'I bought airtime but it has not arrived, I am angry' ESCALATED 'colleague'
+says Chinedu 08031234567 'This is fraud, I will call my lawyer' ESCALATED 'security team'
+run handoff list
+claim 'what a machine should not settle waits for a human' has "$out" HND-
+
+chapter '3. A sale, and a refusal' "Shops and other systems sell by command or by HTTP. The money is held in the customer's \
+wallet first, then the network is asked, then the sale is settled. A rule that says no says why."
+before=$(balance_of 08031234567)
+run buy airtime MTN 08031234567 1000
+claim 'the sale succeeded' is $status 0
+claim 'the wallet has 1,000 naira less' is "$(balance_of 08031234567)" $((before - 100000))
+run buy airtime MTN 08031234567 49
+claim 'less than 50 naira is refused with exit status 5' is $status 5
+run buy airtime GLO 08051234567 10000 --payer-phone 08051234567 --key order-1
+run buy airtime GLO 08051234567 10000 --payer-phone 08051234567 --key order-1
+claim 'the same order sent twice was sold once' is "$(grep -c '"phone_number":"+2348051234567","amount_kobo":1000000' "$ledger")" 1
+
+chapter '4. Pulling the plug' "Numbers that end in 0007 make the network slow: it takes the order and says nothing for a while. \
+In that moment the host process is killed, without warning (kill -9)."
+before=$(balance_of 08021234567)
+printf '%s\n' "${dim}\$ cvmhost buy airtime AIRTEL 08021110007 1500 --payer-phone 08021234567 --key order-2 &${off}"
+"$cvmhost" buy airtime AIRTEL 08021110007 1500 --payer-phone 08021234567 --key order-2 --home "$home" >"$logs/demo-buy.log" 2>&1 &
+buy_pid=$!
+wait_for 10 vended +2348021110007 || die "The order did not reach the network: $logs/demo-buy.log"
+claim 'the money is held, not spent' is "$(held_by 08021234567)" 150000
+victim=$(children_of "$host_pid" | head -n 1)
+printf '%s\n' "${dim}\$ kill -9 $victim${off}"
+died=$(now_ms)
+kill -9 "$victim" || die 'There was no host process to kill.'
+wait_for 20 host_ready || die "The host did not come back: $logs/host.log"
+printf '    %s\n' "The supervisor started it again; it answered $(($(now_ms) - died)) ms after the kill."
+claim 'it is another process' test "$(children_of "$host_pid" | head -n 1)" != "$victim"
+wait "$buy_pid"
+status=$?
+sed 's/^/    /' "$logs/demo-buy.log"
+claim 'the buyer, who was waiting all the time, got the answer' is $status 0
+killed=$(member transaction_id <<TXT
+$(sed -n 's/^transaction_id: \(.*\)/"transaction_id":"\1"/p' "$logs/demo-buy.log")
+TXT
+)
+run transaction show "$killed"
+claim 'the transaction is SUCCESS' has "$out" SUCCESS
+claim 'the wallet paid once' is "$(balance_of 08021234567)" $((before - 150000))
+claim 'and holds nothing back' is "$(held_by 08021234567)" 0
+claim "the network's own books have it once" is "$(grep -c "\"reference\":\"$killed\"" "$ledger")" 1
+
+chapter '5. The books' "Everything that was sold, counted on three sides: transactions, wallets, and the network's ledger \
+($ledger)."
+ask transaction list --status SUCCESS --limit 1000
+sold=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"amount":\([0-9.]*\),.*/\1/p' | awk '{ s += $1 } END { printf "%d", s * 100 }')
+paid=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"total_amount":\([0-9.]*\).*/\1/p' | awk '{ s += $1 } END { printf "%d", s * 100 }')
+vended=$(sed -n '/"outcome":"delivered"/s/.*"amount_kobo":\([0-9]*\).*/\1/p' "$ledger" | awk '{ s += $1 } END { printf "%d", s }')
+left=0
+for phone in 08031234567 08021234567 08051234567 08091234567; do left=$((left + $(balance_of $phone))); done
+opened=$(sed -n 's/.*"wallet_naira": *\([0-9]*\).*/\1/p' config/cvmhost.json | awk '{ s += $1 } END { printf "%d", s * 100 }')
+printf '    sold %s kobo (paid %s after discounts), vended %s, wallets %s of %s\n' "$sold" "$paid" "$vended" "$left" "$opened"
+claim 'what was sold is what the network vended' is "$sold" "$vended"
+claim 'what the wallets lost is what was paid' is $((opened - left)) "$paid"
+
+chapter '6. Why?' "Every turn of every component is in the journal, with what it knew and what it chose. This is the purchase \
+that survived the kill: look for verify_vend, where the new process asks the network what became of the order."
+printf '%s\n' "${dim}\$ cvmhost why $killed${off}"
+"$cvmhost" why "$killed" --home "$home" | sed 's/^/    /' >"$logs/demo-why.log"
+grep -E '^    ([0-9:.]+Z|  *(chose|called|answered|wrote)) ' "$logs/demo-why.log" | cut -c 1-118
+printf '    (these are the turns, choices, calls and rows; the command shows all %s lines)\n' "$(wc -l <"$logs/demo-why.log")"
+claim 'the story has the decision to hold, the call and its verification' has "$(cat "$logs/demo-why.log")" 'chose SUCCESS'
