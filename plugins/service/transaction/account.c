@@ -161,16 +161,27 @@ int64_t account_count_failure(json_t *account, const char *session_id)
     return n;
 }
 
+/* Counted by the second, [second, count], so that the account stays small whatever the limit. */
 bool account_too_fast(json_t *account, int64_t now_ms, int64_t per_minute)
 {
     const json_t *recent = json_object_get(account, "recent");
+    int64_t now_s = now_ms / 1000, in_minute = 0, in_second = 0;
     json_t *kept = json_array();
-    for (size_t i = 0; i < json_array_size(recent); i++)
-        if (json_integer_value(json_array_get(recent, i)) > now_ms - 60000)
-            json_array_append(kept, json_array_get(recent, i));
-    bool fast = (int64_t)json_array_size(kept) >= per_minute;
-    if (!fast)
-        json_array_append_new(kept, json_integer(now_ms));
+    for (size_t i = 0; i < json_array_size(recent); i++) {
+        json_t *pair = json_array_get(recent, i);
+        int64_t second = json_integer_value(json_array_get(pair, 0)), n = json_integer_value(json_array_get(pair, 1));
+        if (second <= now_s - 60)
+            continue;
+        in_minute += n;
+        if (second == now_s)
+            in_second = n;
+        else
+            json_array_append(kept, pair);
+    }
+    bool fast = in_minute >= per_minute;
+    in_second += !fast;
+    if (in_second)
+        json_array_append_new(kept, json_pack("[I, I]", (json_int_t)now_s, (json_int_t)in_second));
     json_object_set_new(account, "recent", kept);
     return fast;
 }
