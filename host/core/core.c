@@ -133,6 +133,7 @@ static bool tick(struct core *core)
     core_set_now(core);
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     more = schedule_run(core, CORE_SLICE_US) || more;
+    requests_age(core);
     journal_flush(core);
     return more;
 }
@@ -341,6 +342,15 @@ static void free_conversations(struct core *core)
     }
 }
 
+/* A waiting request is held by its message and by being open; it goes with the other open things. */
+static void drop(struct core *core, struct message *m)
+{
+    struct request *r = m->request;
+    if (r && r->live && !r->item.hashed)
+        item_insert(core, &r->item);
+    item_release(core, &m->item);
+}
+
 /* Everything still in memory is in the store as well, or was never accepted: it is let go. */
 static void free_open(struct core *core)
 {
@@ -352,7 +362,7 @@ static void free_open(struct core *core)
             while (c->head) {
                 struct message *m = c->head;
                 c->head = m->next;
-                item_release(core, &m->item);
+                drop(core, m);
             }
         }
     }
@@ -363,10 +373,11 @@ static void free_open(struct core *core)
             for (struct message *m = queues[q]->head, *next; m; m = next) {
                 next = m->queue_next;
                 if (q == CORE_CLASSES || !m->conversation) /* others were freed with their lanes */
-                    item_release(core, &m->item);
+                    drop(core, m);
             }
         }
     }
+    requests_age(core);
     while (core->alarms.n)
         alarm_clear(core, core->alarms.at[0]);
     for (int i = 0; core->items && i < CORE_HASH_BUCKETS; i++) {
@@ -405,6 +416,10 @@ void core_close(struct core *core)
         next = m->queue_next;
         free(m);
     }
+    for (struct request *r = core->free_requests, *next; r; r = next) {
+        next = (struct request *)r->item.hash_next;
+        free(r);
+    }
     for (struct edge_tap *tap = core->taps, *next; tap; tap = next) {
         next = tap->next;
         free(tap);
@@ -418,6 +433,7 @@ void core_close(struct core *core)
     free(t->rows.at);
     free(t->dead.at);
     free(core->alarms.at);
+    free(core->young.at);
     names_free(core->names);
     free(core->conversations);
     free(core->items);

@@ -60,6 +60,8 @@ extern const cvm_host turn_api; /* turn_api.c */
 int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
 
 /* request.c */
+struct request *request_alloc(struct core *core);
+void requests_age(struct core *core); /* the tick is over */
 struct request *request_new(struct core *core, struct message *carrier, int64_t deadline_ms);
 void request_answer(struct core *core, struct turn *t, struct request *r, int outcome, json_t *data,
                     const char *content); /* adds the answer to the turn; takes data */

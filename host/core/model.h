@@ -114,7 +114,9 @@ struct request {
     struct inbox *inbox;         /* an edge asks: where the answer goes; NULL: nowhere */
     cvm_id on_behalf;
     int64_t deadline_ms;
+    uint32_t young;              /* place among those of this tick, from 1; 0: its deadline is set, or it has none */
     uint8_t priority;
+    bool live;                   /* open, and so holding a reference */
     bool ended, settling;        /* settling: by the turn that runs now */
     bool edge;
 };
@@ -428,6 +430,8 @@ struct core {
     int64_t aged_ms;
     struct turn turn;
     struct message *free_messages;
+    struct request *free_requests;
+    VECTOR(struct request *) young;
 
     /* state */
     struct state_entry **states;

@@ -151,7 +151,7 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
         rec->parked++;
         return 0;
     }
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = request_alloc(core);
     if (!r)
         return CVM_ENOMEM;
     r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
@@ -159,9 +159,9 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
     fill_request(core, r, doc);
     r->subject = subject_of(doc);
     holder->counts.delivered++;
-    holder->counts.lent++;
     rec->requests++;
     request_resume(core, r);
+    request_lend(core, r);
     return 0;
 }
 

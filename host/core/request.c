@@ -5,13 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The carrier holds the first reference. Not findable before request_resume. */
+/* A recycled or new one, all zero. */
+struct request *request_alloc(struct core *core)
+{
+    struct request *r = core->free_requests;
+    if (!r)
+        return calloc(1, sizeof *r);
+    core->free_requests = (struct request *)r->item.hash_next;
+    memset(r, 0, sizeof *r);
+    return r;
+}
+
+/* The carrier holds the first reference. Not open before request_resume. */
 struct request *request_new(struct core *core, struct message *carrier, int64_t deadline_ms)
 {
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = request_alloc(core);
     if (!r)
         return NULL;
-    (void)core;
     r->item = (struct item){.id = carrier->pub.id, .kind = ITEM_REQUEST, .refs = 1};
     r->asked = carrier->pub.id;
     r->holder = carrier->to;
@@ -31,7 +41,7 @@ struct request *request_new(struct core *core, struct message *carrier, int64_t 
 
 void request_free(struct core *core, struct request *r)
 {
-    assert(!r->item.hashed && !r->alarm.index);
+    assert(!r->item.hashed && !r->alarm.index && !r->young);
     subject_release(r->subject);
     if (r->conversation)
         conversation_release(core, r->conversation);
@@ -39,7 +49,8 @@ void request_free(struct core *core, struct request *r)
         inbox_release(core, r->inbox);
     if (r->effect)
         item_release(core, &r->effect->item);
-    free(r);
+    r->item.hash_next = (struct item *)core->free_requests;
+    core->free_requests = r;
 }
 
 /* A deadline passed: the host itself answers, in a turn like any other, so that the end is journalled. */
@@ -71,22 +82,52 @@ static void deadline(struct core *core, struct alarm *alarm)
         conversation_hold(r->conversation);
     }
     core->total.timeouts++;
+    if (!r->item.hashed)
+        item_insert(core, &r->item); /* so that the host finds it */
     post(core, m);
 }
 
+/* Open from now on; the open ones hold a reference. Most end in the tick in which they began, so a deadline is set
+ * only when the tick is over. */
 void request_resume(struct core *core, struct request *r)
 {
     r->item.refs++;
-    item_insert(core, &r->item);
-    if (r->deadline_ms)
+    r->live = true;
+    if (!r->deadline_ms)
+        return;
+    if (VECTOR_PUSH(core->young, r))
+        r->young = core->young.n;
+    else
         alarm_set(core, &r->alarm, r->deadline_ms, deadline);
 }
 
+static void leave_young(struct core *core, struct request *r)
+{
+    if (!r->young)
+        return;
+    struct request *last = core->young.at[--core->young.n];
+    core->young.at[r->young - 1] = last;
+    last->young = r->young;
+    r->young = 0;
+}
+
+void requests_age(struct core *core)
+{
+    for (uint32_t i = 0; i < core->young.n; i++) {
+        struct request *r = core->young.at[i];
+        r->young = 0;
+        alarm_set(core, &r->alarm, r->deadline_ms, deadline);
+    }
+    core->young.n = 0;
+}
+
+/* From here on its holder names it by its id. */
 void request_lend(struct core *core, struct request *r)
 {
-    (void)core;
     r->message = NULL;
     r->holder->counts.lent++;
+    if (!r->item.hashed)
+        item_insert(core, &r->item);
 }
 
 void request_end(struct core *core, struct request *r)
@@ -94,6 +135,7 @@ void request_end(struct core *core, struct request *r)
     assert(!r->ended);
     r->ended = true;
     alarm_clear(core, &r->alarm);
+    leave_young(core, r);
     if (r->message) {
         r->message->expired = true; /* harmless for the message that ends it by its own turn */
     } else {
@@ -103,10 +145,11 @@ void request_end(struct core *core, struct request *r)
         holder->counts.settled++;
         schedule_place_freed(core, holder);
     }
-    bool hashed = r->item.hashed;
     item_remove(core, &r->item);
-    if (hashed)
+    if (r->live) {
+        r->live = false;
         item_release(core, &r->item);
+    }
 }
 
 /* Adds to the turn: the request ends, and its asker, if a component, gets a reply message. */

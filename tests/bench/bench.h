@@ -1,0 +1,46 @@
+/* The benchmark: one row a figure, each beside a floor measured in the same run. Figures of different days or machines
+ * compare by their ratio to the floor only. */
+#ifndef TESTS_BENCH_BENCH_H
+#define TESTS_BENCH_BENCH_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#define BENCH_RUNS 5
+
+struct row {
+    const char *name, *unit, *floor;
+    double value, p50_us, p99_us, floor_value;
+};
+
+int64_t bench_ns(void);
+double bench_median(double *values, int n);
+const char *bench_build(void);  /* the build folder */
+const char *bench_source(void); /* the source folder */
+
+/* Each fills a row; returns 0, or -1 with a sentence on stderr. */
+int bench_hop(struct row *row, int fresh);
+int bench_journal(struct row *row);
+int bench_enquiry(struct row *row, int purchase);
+int bench_recover(struct row *row);
+
+/* A home with all plugins and the benchmark's own, and a host in it. */
+struct bench_home {
+    char path[64], url[64];
+    int port, sim_port;
+    int host, sim; /* process ids */
+};
+int bench_home_make(struct bench_home *home, const char *const *plugins);
+int bench_home_serve(struct bench_home *home);
+void bench_home_stop(struct bench_home *home, int signal);
+void bench_home_remove(struct bench_home *home);
+
+/* `connections` keep-alive connections, each with one POST at a time, `total` requests; `body(i)` gives the i-th. */
+struct load_result {
+    double per_second, p50_us, p99_us;
+    int64_t failed;
+};
+int bench_load(int port, const char *path, int connections, int64_t total, void (*body)(int64_t i, char *out, size_t size),
+               struct load_result *ret_result);
+
+#endif

@@ -1,0 +1,231 @@
+/* Homes and processes for the benchmark: plugins copied from the build, the simulator and a supervised host. */
+#include "bench.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int copy(const char *from, const char *to)
+{
+    char buffer[65536];
+    size_t n;
+    FILE *in = fopen(from, "re"), *out = in ? fopen(to, "we") : NULL;
+    while (out && (n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        fwrite(buffer, 1, n, out);
+    if (in)
+        fclose(in);
+    if (out)
+        fclose(out);
+    return in && out ? 0 : -1;
+}
+
+static int run_wait(char *const *argv)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The library of a plugin lies somewhere below BUILD/plugins or in BUILD/tests. */
+static int find_library(const char *folder, const char *file, char *ret_path, size_t size, int depth)
+{
+    DIR *dir = depth ? opendir(folder) : NULL;
+    struct dirent *entry;
+    int found = 0;
+    while (dir && !found && (entry = readdir(dir))) {
+        char path[4096];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (entry->d_name[0] == '.' || stat(path, &st) < 0)
+            continue;
+        if (S_ISREG(st.st_mode) && strcmp(entry->d_name, file) == 0) {
+            snprintf(ret_path, size, "%s", path);
+            found = 1;
+        } else if (S_ISDIR(st.st_mode)) {
+            found = find_library(path, file, ret_path, size, depth - 1);
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static int add_plugin(struct bench_home *home, const char *name)
+{
+    char from[4096], to[256], file[64];
+    snprintf(file, sizeof file, "%s.so", name);
+    snprintf(from, sizeof from, "%s/plugins", bench_build());
+    char library[4096];
+    if (!find_library(from, file, library, sizeof library, 4)) {
+        snprintf(from, sizeof from, "%s/tests", bench_build());
+        if (!find_library(from, file, library, sizeof library, 4)) {
+            fprintf(stderr, "bench: plugin %s is not built\n", name);
+            return -1;
+        }
+    }
+    snprintf(to, sizeof to, "%s/plugins/%s", home->path, file);
+    if (copy(library, to) < 0)
+        return -1;
+    snprintf(from, sizeof from, "%s/manifests/%s.json", bench_source(), name);
+    snprintf(to, sizeof to, "%s/manifests/%s.json", home->path, name);
+    if (copy(from, to) < 0) {
+        snprintf(from, sizeof from, "%s/tests/bench/%s.json", bench_source(), name);
+        if (copy(from, to) < 0)
+            return -1;
+    }
+    snprintf(from, sizeof from, "%s/manifests/%s", bench_source(), name);
+    snprintf(to, sizeof to, "%s/manifests/", home->path);
+    struct stat st;
+    if (stat(from, &st) == 0) {
+        char *const argv[] = {"cp", "-r", from, to, NULL};
+        return run_wait(argv) == 0 ? 0 : -1;
+    }
+    return 0;
+}
+
+static void write_file(const struct bench_home *home, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", home->path, name);
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return;
+    fputs(text, f);
+    fclose(f);
+}
+
+static void write_config(const struct bench_home *home)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             "{\"plugins\": {\"inline\": [\"*\"]}, \"http\": {\"connections\": 4000, \"per_address\": 4000},"
+             " \"admission\": {\"conversations\": 1000000}, \"host\": {\"log_level\": \"WARNING\"}, \"agents\": {"
+             "\"provider.network.mtn\": {\"settings\": {\"base_url\": \"http://127.0.0.1:%d/mtn/v1\"}},"
+             "\"service.transaction\": {\"settings\": {\"velocity_per_minute\": 1000000000}},"
+             "\"service.desk\": {\"settings\": {\"sample_customers\": [{\"phone\": \"08031234567\","
+             " \"name\": \"Bench Customer\", \"wallet_naira\": 900000000, \"tier\": \"BRONZE\"}]}}}}",
+             home->sim_port);
+    write_file(home, "config/cvmhost.json", text);
+    write_file(home, ".env", "MTN_API_KEY=sim-key\nAIRTEL_API_KEY=sim-key\n");
+}
+
+int bench_home_make(struct bench_home *home, const char *const *plugins)
+{
+    char path[128];
+    const char *const folders[] = {"config", "manifests", "plugins", NULL};
+    *home = (struct bench_home){.host = 0};
+    snprintf(home->path, sizeof home->path, "/tmp/cvm-bench-XXXXXX");
+    if (!mkdtemp(home->path))
+        return -1;
+    for (int i = 0; folders[i]; i++) {
+        snprintf(path, sizeof path, "%s/%s", home->path, folders[i]);
+        mkdir(path, 0700);
+    }
+    for (int i = 0; plugins[i]; i++)
+        if (add_plugin(home, plugins[i]) < 0)
+            return -1;
+    write_config(home);
+    return 0;
+}
+
+static int read_port(const char *path)
+{
+    for (int i = 0; i < 500; i++) {
+        int port = 0;
+        FILE *f = fopen(path, "re");
+        if (f) {
+            if (fscanf(f, "%d", &port) != 1)
+                port = 0;
+            fclose(f);
+        }
+        if (port)
+            return port;
+        usleep(10000);
+    }
+    return 0;
+}
+
+static int start_simulator(struct bench_home *home)
+{
+    char program[4096], port[128], ledger[128];
+    snprintf(program, sizeof program, "%s/examples/simulators/network_sim", bench_build());
+    struct stat st;
+    if (stat(program, &st) == 0 && S_ISDIR(st.st_mode))
+        snprintf(program, sizeof program, "%s/examples/simulators/network_sim/network_sim", bench_build());
+    snprintf(port, sizeof port, "%s/sim.port", home->path);
+    snprintf(ledger, sizeof ledger, "%s/sim.ledger", home->path);
+    home->sim = fork();
+    if (home->sim == 0) {
+        execl(program, "network_sim", "--port-file", port, "--ledger", ledger, "--quiet", (char *)NULL);
+        _exit(127);
+    }
+    home->sim_port = read_port(port);
+    return home->sim_port ? 0 : -1;
+}
+
+int bench_home_serve(struct bench_home *home)
+{
+    char program[4096], line[1024], *at;
+    int out[2];
+    if (!home->sim && start_simulator(home) < 0) {
+        fprintf(stderr, "bench: the simulator does not start\n");
+        return -1;
+    }
+    write_config(home);
+    snprintf(program, sizeof program, "%s/host/cvmhost", bench_build());
+    if (pipe(out) < 0)
+        return -1;
+    home->host = fork();
+    if (home->host == 0) {
+        dup2(out[1], STDERR_FILENO);
+        close(out[0]);
+        execl(program, "cvmhost", "serve", "--home", home->path, "--port", "0", "--log-level", "INFO", (char *)NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    FILE *f = fdopen(out[0], "re");
+    while (f && fgets(line, sizeof line, f)) {
+        if ((at = strstr(line, "http://127.0.0.1:"))) {
+            home->port = (int)strtol(at + 17, NULL, 10);
+            snprintf(home->url, sizeof home->url, "http://127.0.0.1:%d", home->port);
+            break;
+        }
+    }
+    /* The pipe stays open so that the host can go on writing. */
+    if (!home->port)
+        fprintf(stderr, "bench: the host does not start: %s\n", line);
+    return home->port ? 0 : -1;
+}
+
+void bench_home_stop(struct bench_home *home, int signal_number)
+{
+    int status;
+    if (home->host > 0) {
+        kill(home->host, signal_number);
+        waitpid(home->host, &status, 0);
+    }
+    home->host = 0;
+    home->port = 0;
+}
+
+void bench_home_remove(struct bench_home *home)
+{
+    int status;
+    bench_home_stop(home, SIGTERM);
+    if (home->sim > 0) {
+        kill(home->sim, SIGTERM);
+        waitpid(home->sim, &status, 0);
+    }
+    char *const argv[] = {"rm", "-rf", home->path, NULL};
+    run_wait(argv);
+}
