@@ -87,9 +87,10 @@ static int open_account(cvm_turn *t, const struct customer *c, int64_t balance_k
 {
     if (!service_loaded(t, SERVICE_TRANSACTION))
         return CVM_OK;
-    return cvm_send(t, SERVICE_TRANSACTION, "open_account",
-                    json_pack("{s:s, s:s, s:I}", "customer_id", c->id, "phone", c->phone, "balance_kobo",
-                              (json_int_t)balance_kobo));
+    return cvm_request(
+        t, SERVICE_TRANSACTION, "open_account",
+        json_pack("{s:s, s:s, s:I}", "customer_id", c->id, "phone", c->phone, "balance_kobo", (json_int_t)balance_kobo),
+        NULL);
 }
 
 static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, const char *hash, int64_t balance_kobo)
@@ -211,6 +212,15 @@ static int seed(cvm_turn *t, const cvm_msg *m, const json_t *sample)
         return CVM_OK;
     CVM_TRY(customer_make(t, m, &c, hash, kobo > 0 ? kobo : 0));
     return customer_keep(t, &c, cvm_now_ms(t), NULL);
+}
+
+/* Without a wallet the customer can ask but not buy; the purchase then says so. */
+int customers_opened(cvm_turn *t, const cvm_msg *m)
+{
+    if (m->outcome != CVM_REPLIED)
+        cvm_log(t, CVM_LOG_WARNING, "a customer's wallet was not opened: %s",
+                cvm_json_str(m->data, "code", "no answer"));
+    return CVM_OK;
 }
 
 /* Sample customers are made once, at the component's first start. */

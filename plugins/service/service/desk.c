@@ -41,7 +41,7 @@ static int check(cvm_turn *t, const cvm_msg *m, struct intake *in)
     in->channel = channel_of(cvm_json_str(m->data, "channel", "SMS"));
     in->name = cvm_json_str(m->data, "customer_name", "");
     in->email = cvm_json_str(m->data, "customer_email", "");
-    in->session = cvm_json_str(m->data, "session_id", m->session_id);
+    in->session = cvm_json_str(m->data, "session_id", ""); /* an edge's own session is that of a command or request */
     if (blank(in->message))
         return cvm_refuse(t, "INVALID", "message", "The message is empty.");
     if (!in->channel)

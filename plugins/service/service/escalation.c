@@ -37,6 +37,16 @@ static int hand_over(cvm_turn *t, const cvm_msg *m, const char *draft, char *ret
     return cvm_context_set(t, "/interim", json_string(ret_interim));
 }
 
+/* Who goes on after us. Where the route does not hold us (QA called), it must not begin again. */
+static const char *after(cvm_turn *t)
+{
+    const json_t *route = json_object_get(cvm_context(t), "route");
+    for (size_t i = 0; i < json_array_size(route); i++)
+        if (!strcmp(json_string_value(json_array_get(route, i)), SERVICE_ESCALATION))
+            return NULL;
+    return SERVICE_QA;
+}
+
 /* The customer hears what was done to their money, and who looks at the rest; a draft about words alone waits for the
  * human who takes the case. */
 static int finish_case(cvm_turn *t, const cvm_msg *m, const char *draft, json_t *facts)
@@ -51,7 +61,7 @@ static int finish_case(cvm_turn *t, const cvm_msg *m, const char *draft, json_t 
     }
     if (inform) {
         CVM_TRY(cvm_context_set(t, "/interim", NULL));
-        return service_step(t, m, draft, facts, NULL, false);
+        return service_step(t, m, draft, facts, after(t), false);
     }
     e = cvm_context_set(t, "/resolution_status", json_string("ESCALATED"));
     if (e < 0) {
@@ -60,7 +70,7 @@ static int finish_case(cvm_turn *t, const cvm_msg *m, const char *draft, json_t 
     }
     snprintf(text, sizeof text, "%.*s%s%s", keep_draft ? (int)text_cut(draft, 6000) : 0, draft, keep_draft ? " " : "",
              interim);
-    return service_step(t, m, text, facts, NULL, false);
+    return service_step(t, m, text, facts, after(t), false);
 }
 
 /* ---- several domains ----------------------------------------------------------------------------------------------
@@ -155,7 +165,7 @@ static int finish_parts(cvm_turn *t, const cvm_msg *m)
     }
     if (json_array_size(rules_of(t)))
         return finish_case(t, m, text, NULL);
-    return service_step(t, m, text, NULL, NULL, false);
+    return service_step(t, m, text, NULL, after(t), false);
 }
 
 /* Goes to the next part from `n` on that somebody here can work on. */
@@ -245,7 +255,7 @@ int escalation_handle(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s}", "chose", "prepare only", "because",
                                "the customer is unhappy, no rule asks for a human")));
-    return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), NULL, false);
+    return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), after(t), false);
 }
 
 /* ---- tools --------------------------------------------------------------------------------------------------------

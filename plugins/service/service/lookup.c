@@ -29,10 +29,12 @@ int lookup_listed(cvm_turn *t, const cvm_msg *m)
 {
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), NULL);
-    return cvm_settle(t, m->on_behalf, CVM_REPLIED,
-                      json_pack("{s:O?, s:O?}", "enquiries", json_object_get(m->data, "rows"), "more",
-                                json_object_get(m->data, "more")),
-                      NULL);
+    return cvm_settle(
+        t, m->on_behalf, CVM_REPLIED,
+        json_pack("{s:o, s:O?}", "enquiries",
+                  service_rows(json_object_get(m->data, "rows"), (const char *const[]){"agents_involved"}, 1), "more",
+                  json_object_get(m->data, "more")),
+        NULL);
 }
 
 int lookup_show(cvm_turn *t, const cvm_msg *m)

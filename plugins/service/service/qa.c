@@ -70,11 +70,11 @@ static json_t *with(const cvm_msg *m, const char *name, json_t *value)
     return copy;
 }
 
-static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t attempt)
+static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t rejections)
 {
     const json_t *author = service_component(cvm_registry(t, "components"), service_from(m));
     const char *id = cvm_json_str(author, "id", "");
-    bool rework = attempt == 1 && service_has_role(author, "desk.domain");
+    bool rework = rejections == 1 && service_has_role(author, "desk.domain");
     char next[CVM_NAME_MAX + 1];
     snprintf(next, sizeof next, "%s",
              rework                            ? id
@@ -94,13 +94,42 @@ static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t attempt
     return service_step(t, m, rework ? service_context_str(t, "message") : service_content(m), data, next, false);
 }
 
+/* Agents may hand their draft straight to QA; what the route planned between them must not be lost: a part of an
+ * enquiry with several domains goes back to who collects the parts, a case for a human to who hands it over. */
+static bool escalation_waits(cvm_turn *t)
+{
+    const json_t *context = cvm_context(t);
+    return !*cvm_json_str(context, "handoff_id", "") &&
+           json_array_size(json_object_get(json_object_get(context, "escalation"), "rules")) > 0;
+}
+
+static bool part_runs(cvm_turn *t)
+{
+    return json_is_integer(json_object_get(json_object_get(cvm_context(t), "multi"), "current"));
+}
+
+static int decided(cvm_turn *t, const cvm_msg *m, json_t *review, json_t *late, int64_t rejections)
+{
+    bool approved = cvm_json_bool(review, "approved", false);
+    if (late)
+        return service_step(t, m, service_content(m), with(m, "escalate", json_incref(late)), SERVICE_ESCALATION,
+                            false);
+    if (!approved)
+        return reject(t, m, review, rejections);
+    return service_step(t, m, service_content(m), cvm_json_share(service_given(m)),
+                        escalation_waits(t) ? SERVICE_ESCALATION : SERVICE_RESPONSE, false);
+}
+
 int qa_handle(cvm_turn *t, const cvm_msg *m)
 {
-    int64_t attempt = cvm_json_int(json_object_get(cvm_context(t), "review"), "attempt", 0) + 1;
+    if (part_runs(t))
+        return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), SERVICE_ESCALATION, false);
+    int64_t rejections = cvm_json_int(json_object_get(cvm_context(t), "review"), "rejections", 0);
     json_t *review = review_draft(service_content(m), service_given(m), cvm_context(t), cvm_settings(t));
     json_t *late = late_rule(t, m);
     bool approved = cvm_json_bool(review, "approved", false);
-    json_object_set_new(review, "attempt", json_integer(attempt));
+    rejections += !approved;
+    json_object_set_new(review, "rejections", json_integer(rejections));
     json_object_set_new(review, "author", json_string(service_from(m)));
     int e = cvm_context_set(t, "/review", json_incref(review));
     if (e >= 0)
@@ -108,12 +137,8 @@ int qa_handle(cvm_turn *t, const cvm_msg *m)
                      json_pack("{s:s, s:O, s:O, s:O, s:O?}", "chose", approved ? "approved" : "rejected", "scores",
                                json_object_get(review, "scores"), "mean", json_object_get(review, "mean"), "remarks",
                                json_object_get(review, "remarks"), "human", late));
-    if (e >= 0 && late)
-        e = service_step(t, m, service_content(m), with(m, "escalate", json_incref(late)), SERVICE_ESCALATION, false);
-    else if (e >= 0 && approved)
-        e = service_step(t, m, service_content(m), cvm_json_share(service_given(m)), SERVICE_RESPONSE, false);
-    else if (e >= 0)
-        e = reject(t, m, review, attempt);
+    if (e >= 0)
+        e = decided(t, m, review, late, rejections);
     json_decref(late);
     json_decref(review);
     return e;

@@ -12,6 +12,7 @@ static const cvm_component components[] = {
 /* clang-format off */
 static const cvm_route routes[] = {
     {SERVICE_DESK, "start", customers_start},
+    {SERVICE_DESK, "open_account.reply", customers_opened},
     {SERVICE_DESK, "process_enquiry", desk_process},
     {SERVICE_DESK, "open_enquiry", desk_open},
     {SERVICE_DESK, "converse.reply", desk_conversed},

@@ -6,7 +6,7 @@
  *   routing {outcome, considered, notes}, route by OrchestratorAgent
  *   escalation {rules: [{rule, reason, queue}]} why a human is needed; grows
  *   multi {parts, current, classification}      by EscalationAgent, where an enquiry has several domains
- *   review {scores, approved, attempt}          by QAAgent
+ *   review {scores, approved, rejections}          by QAAgent
  *   handoff_id, interim                         by EscalationAgent
  *   final_response, next_steps                  by ResponseGeneratorAgent */
 #ifndef SERVICE_SERVICE_H
@@ -56,6 +56,10 @@ const char *service_context_str(cvm_turn *t, const char *name);
 /* Appends to the array at `path` of the context ("/escalation/rules"). `value` is taken. */
 CVM_MUST_USE int service_context_append(cvm_turn *t, const char *path, json_t *value);
 
+/* A row, or rows, as a query answers them, with the columns that hold JSON read. New value. */
+json_t *service_row(const json_t *row, const char *const *json_columns, size_t n);
+json_t *service_rows(const json_t *rows, const char *const *json_columns, size_t n);
+
 /* ---- pure.c: pure ---- */
 
 const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE]); /* UTC, ISO 8601 with milliseconds */
@@ -80,6 +84,7 @@ struct customer {
 CVM_MUST_USE int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
                                 const char *session, struct customer *ret_customer);
 int customers_start(cvm_turn *t, const cvm_msg *m);
+int customers_opened(cvm_turn *t, const cvm_msg *m); /* "open_account.reply" */
 /* The first sample customer's number, where the operator has set any; NULL. */
 const char *customers_sample(cvm_turn *t);
 

@@ -109,3 +109,24 @@ int service_context_append(cvm_turn *t, const char *path, json_t *value)
     }
     return cvm_context_set(t, path, list);
 }
+
+json_t *service_row(const json_t *row, const char *const *json_columns, size_t n)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)row);
+    for (size_t i = 0; copy && i < n; i++) {
+        const char *text = cvm_json_str(row, json_columns[i], NULL);
+        json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+        if (value)
+            json_object_set_new(copy, json_columns[i], value);
+    }
+    json_object_del(copy, "key_id"); /* the store's own */
+    return copy;
+}
+
+json_t *service_rows(const json_t *rows, const char *const *json_columns, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        json_array_append_new(list, service_row(json_array_get(rows, i), json_columns, n));
+    return list;
+}

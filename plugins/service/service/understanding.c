@@ -14,8 +14,7 @@ struct reading {
     const struct vocabulary *v;
     const struct text *text;
     struct vocabulary_match matches[VOCABULARY_MATCHES_MAX];
-    bool hidden[VOCABULARY_MATCHES_MAX]
-               [2]; /* inside a longer phrase, as evidence for domains; for intents and signals */
+    bool hidden[VOCABULARY_MATCHES_MAX][3]; /* inside a longer phrase: as evidence for domains, intents, signals */
     size_t n;
     int score[VOCABULARY_DOMAINS_MAX];
     int intent_score[VOCABULARY_INTENTS_MAX];
@@ -48,8 +47,8 @@ static bool has_group(const struct vocabulary *v, const struct vocabulary_match 
 /* A phrase inside a longer one of the same kind says nothing of its own: "credit" in "credit card". */
 static void hide_inner(struct reading *r)
 {
-    static const unsigned kinds[2] = {1u << GROUP_DOMAIN, 1u << GROUP_INTENT | 1u << GROUP_SIGNAL};
-    for (size_t k = 0; k < 2; k++) {
+    static const unsigned kinds[3] = {1u << GROUP_DOMAIN, 1u << GROUP_INTENT, 1u << GROUP_SIGNAL};
+    for (size_t k = 0; k < 3; k++) {
         for (size_t a = 0; a < r->n; a++) {
             if (!has_group(r->v, &r->matches[a], kinds[k]) || r->matches[a].end - r->matches[a].start < 2)
                 continue;
@@ -88,7 +87,7 @@ static void count_labels(struct reading *r)
                 r->leaf[label->index] = true;
                 break;
             case GROUP_SIGNAL:
-                if (!r->hidden[m][1])
+                if (!r->hidden[m][2])
                     r->u->signals |= UINT64_C(1) << label->index;
                 break;
             case GROUP_TONE:

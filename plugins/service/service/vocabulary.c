@@ -369,7 +369,7 @@ static void add_domain(struct builder *b, const char *name, const json_t *sectio
         at = (int)v->n_domains++;
         v->domains[at] = v->labels_of[at] = name;
     }
-    if (json_is_string(json_object_get(section, "label")))
+    if (json_is_string(json_object_get(section, "label")) && v->labels_of[at] == v->domains[at])
         v->labels_of[at] = json_string_value(json_object_get(section, "label"));
     add_weighted(b, json_object_get(section, "words"), GROUP_DOMAIN, (size_t)at, 3);
     json_t *intents = json_object_get(section, "intents");
@@ -442,7 +442,7 @@ static void compile(struct builder *b, const json_t *base, const json_t *domains
     json_array_foreach((json_t *)(uintptr_t)domains, i, value)
     {
         const char *name = json_string_value(json_object_get(value, "name"));
-        if (name && value != base && json_object_get(value, "intents") != base)
+        if (name && value != base && json_object_get(value, "words") != base)
             add_domain(b, name, value);
     }
     add_weighted(b, json_object_get(base, "hide"), GROUP_DOMAIN, VOCABULARY_NO_DOMAIN, 0);
