@@ -159,6 +159,10 @@ static json_t *record_new(const cvm_msg *m, const struct order *o, const struct 
                   "deadline_ms", (json_int_t)(now + credit_ms), "idempotency_key", o->idempotency_key);
     static const char *const kept[] = {"service_type", "network_or_disco", "recipient", "delivery",
                                        "summary",      "destination",      "remark",    "context_path"};
+    static const char *const often_empty[] = {"enquiry_id", "session_id", "idempotency_key"};
+    for (size_t i = 0; r && i < sizeof often_empty / sizeof often_empty[0]; i++)
+        if (!*record_str(r, often_empty[i]))
+            json_object_del(r, often_empty[i]);
     for (size_t i = 0; r && i < sizeof kept / sizeof kept[0]; i++) {
         const json_t *v = json_object_get(o->body, kept[i]);
         if (v)

@@ -150,6 +150,18 @@ static int purge_later(cvm_turn *t, const json_t *record)
     return cvm_state_put(t, at, json_pack("[s, s]", id, hashed));
 }
 
+/* What nobody can ask for any more once it was delivered: without a key it is never replayed, and there is nothing left
+ * to verify. Most transactions end like this, and the store keeps each for a day. */
+static void slim(json_t *record)
+{
+    static const char *const gone[] = {"delivery",     "delivered",  "summary",    "destination",  "remark",
+                                       "context_path", "session_id", "enquiry_id", "conversation", "seller"};
+    if (record_state(record) != TXN_SUCCESS || *record_str(record, "idempotency_key"))
+        return;
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
+        json_object_del(record, gone[i]);
+}
+
 int record_save(cvm_turn *t, json_t *record)
 {
     const char *id = record_str(record, "transaction_id");
@@ -171,6 +183,7 @@ int record_save(cvm_turn *t, json_t *record)
         json_decref(record);
         return e;
     }
+    slim(record);
     return cvm_state_put(t, done_key, record);
 }
 
