@@ -34,3 +34,15 @@ bool service_has_role(const json_t *component, const char *role)
     }
     return false;
 }
+
+bool triage_email_form(const char *text)
+{
+    const char *at = strchr(text, '@'), *dot;
+    if (!at || at == text || strchr(at + 1, '@') || strlen(text) > 254 || at - text > 64)
+        return false;
+    for (const char *s = text; *s; s++)
+        if ((unsigned char)*s <= ' ' || (unsigned char)*s == 0x7F || strchr("<>()[]\\,;:\"", *s))
+            return false;
+    dot = strrchr(at, '.');
+    return dot && dot > at + 1 && strlen(dot + 1) >= 2 && at[1] != '.' && !strstr(at, "..");
+}

@@ -66,6 +66,7 @@ const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE]); /* UT
 /* In the registry's array of components, by id or alias; NULL: not loaded. */
 const json_t *service_component(const json_t *components, const char *id_or_alias);
 bool service_has_role(const json_t *component, const char *role);
+bool triage_email_form(const char *text);
 
 /* ---- customers.c ---- */
 
@@ -172,7 +173,6 @@ int triage_handle(cvm_turn *t, const cvm_msg *m);
 int triage_validate_phone(cvm_turn *t, const cvm_msg *m);
 int triage_validate_email(cvm_turn *t, const cvm_msg *m);
 int triage_detect_language(cvm_turn *t, const cvm_msg *m);
-bool triage_email_form(const char *text); /* pure */
 
 int classifier_start(cvm_turn *t, const cvm_msg *m);
 int classifier_handle(cvm_turn *t, const cvm_msg *m);

@@ -1,18 +1,6 @@
 /* TriageAgent: first contact. Checks contact details and finds the language; passes the enquiry on. Loop thread. */
 #include "service.h"
 
-bool triage_email_form(const char *text)
-{
-    const char *at = strchr(text, '@'), *dot;
-    if (!at || at == text || strchr(at + 1, '@') || strlen(text) > 254 || at - text > 64)
-        return false;
-    for (const char *s = text; *s; s++)
-        if ((unsigned char)*s <= ' ' || (unsigned char)*s == 0x7F || strchr("<>()[]\\,;:\"", *s))
-            return false;
-    dot = strrchr(at, '.');
-    return dot && dot > at + 1 && strlen(dot + 1) >= 2 && at[1] != '.' && !strstr(at, "..");
-}
-
 int triage_validate_phone(cvm_turn *t, const cvm_msg *m)
 {
     char phone[PHONE_SIZE], local[PHONE_SIZE];

@@ -1,0 +1,436 @@
+/* What the desk makes of a message: tokens, phrases, entities, domain, intent, sentiment, escalation. Pure functions;
+ * no host. With CVM_DESK_DATA naming a file of labelled messages (one JSON object a line), the last test measures
+ * domain accuracy and speed on it. */
+#include "understanding.h"
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static json_t *base;
+static struct vocabulary *words;
+
+static void load(void)
+{
+    json_error_t fault;
+    char error[256];
+    base = json_load_file(VOCABULARY, 0, &fault);
+    ck_assert_msg(base != NULL, "%s:%d: %s", VOCABULARY, fault.line, fault.text);
+    ck_assert_msg(vocabulary_new(base, NULL, &words, error, sizeof error) == 0, "%s", error);
+}
+
+static void unload(void)
+{
+    vocabulary_free(words);
+    json_decref(base);
+}
+
+static json_t *read_message(const char *message)
+{
+    struct understanding u;
+    understand(words, message, "SMS", &u);
+    json_t *result = understanding_json(words, message, &u);
+    ck_assert_ptr_nonnull(result);
+    return result;
+}
+
+static const char *str(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "";
+}
+
+#define EXPECT(message, name, value)                                                                                   \
+    do {                                                                                                               \
+        json_t *r_ = read_message(message);                                                                            \
+        ck_assert_msg(strcmp(str(r_, name), value) == 0, "\"%s\": %s should be %s, is %s", message, name, value,       \
+                      str(r_, name));                                                                                  \
+        json_decref(r_);                                                                                               \
+    } while (0)
+
+/* The texts or numbers of one kind of entity, joined by blanks. */
+static void entities(const char *message, const char *kind, char *out, size_t size)
+{
+    json_t *r = read_message(message), *value;
+    size_t i, at = 0;
+    out[0] = 0;
+    json_array_foreach(json_object_get(json_object_get(r, "entities"), kind), i, value)
+    {
+        if (json_is_string(value))
+            at += (size_t)snprintf(out + at, size - at, "%s%s", i ? " " : "", json_string_value(value));
+        else
+            at += (size_t)snprintf(out + at, size - at, "%s%.2f", i ? " " : "", json_number_value(value));
+    }
+    json_decref(r);
+}
+
+#define ENTITIES(message, kind, expected)                                                                              \
+    do {                                                                                                               \
+        char got_[512];                                                                                                \
+        entities(message, kind, got_, sizeof got_);                                                                    \
+        ck_assert_msg(strcmp(got_, expected) == 0, "\"%s\": %s should be \"%s\", are \"%s\"", message, kind, expected, \
+                      got_);                                                                                           \
+    } while (0)
+
+/* ---- text ---------------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(text_folds_accents_and_case)
+{
+    static struct text x;
+    text_read(&x, "D\xC3\xA1t\xC3\xA0 \xE1\xBA\xB8 k\xC3\xA1\xC3\xA0l\xE1\xBA\xB9\xCC\x81 DON'T", NULL, NULL);
+    ck_assert_uint_eq(x.n, 4);
+    ck_assert_str_eq(text_word(&x, 0), "data");
+    ck_assert_str_eq(text_word(&x, 1), "e");
+    ck_assert_str_eq(text_word(&x, 2), "kaale");
+    ck_assert_str_eq(text_word(&x, 3), "dont");
+}
+END_TEST
+
+START_TEST(text_cuts_numbers_from_units)
+{
+    static struct text x;
+    text_read(&x, "N1,500.50 for 500mb, *312*1# at 12:30?", NULL, NULL);
+    ck_assert_str_eq(text_word(&x, 1), "1,500.50");
+    ck_assert_str_eq(text_word(&x, 3), "500");
+    ck_assert_str_eq(text_word(&x, 4), "mb");
+    ck_assert(x.tokens[5].flags & TOKEN_CODE);
+    ck_assert(x.tokens[x.n - 1].flags & TOKEN_JOINED);
+    ck_assert_uint_eq(x.questions, 1);
+}
+END_TEST
+
+START_TEST(text_survives_any_bytes)
+{
+    static struct text x;
+    static char long_message[TEXT_BYTES_MAX * 2];
+    text_read(&x, "\xFF\xFE\xC3 \xE2\x82 \xF0\x9F\x98", NULL, NULL);
+    for (size_t i = 0; i + 1 < sizeof long_message; i++)
+        long_message[i] = "a1 \xE1\xBA\xB9?"[i % 7];
+    text_read(&x, long_message, NULL, NULL);
+    ck_assert(x.cut);
+    ck_assert_uint_le(x.n, TEXT_TOKENS_MAX);
+    struct understanding u;
+    understand(words, long_message, "WEB", &u);
+    json_decref(understanding_json(words, long_message, &u));
+    unsigned seed = 7;
+    for (int round = 0; round < 2000; round++) {
+        char bytes[200];
+        for (size_t i = 0; i + 1 < sizeof bytes; i++)
+            bytes[i] = (char)(rand_r(&seed) % 255 + 1);
+        bytes[sizeof bytes - 1] = 0;
+        understand(words, bytes, "WEB", &u);
+    }
+}
+END_TEST
+
+START_TEST(text_cut_keeps_characters_whole)
+{
+    ck_assert_uint_eq(text_cut("ab\xE2\x82\xA6", 3), 2);
+    ck_assert_uint_eq(text_cut("ab\xE2\x82\xA6", 5), 5);
+    ck_assert_uint_eq(text_cut("ab", 9), 2);
+}
+END_TEST
+
+/* ---- entities -----------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(phones_in_every_form)
+{
+    ENTITIES("send 500 airtime to 08031234567", "phone_numbers", "08031234567");
+    ENTITIES("my line is +234 803 123 4567", "phone_numbers", "08031234567");
+    ENTITIES("call 2348031234567 or 0803-123-4567", "phone_numbers", "08031234567");
+    ENTITIES("+2340803123 4567 is my number", "phone_numbers", "08031234567");
+    ENTITIES("zero eight zero three one two three four five six seven", "phone_numbers", "08031234567");
+    ENTITIES("oh eight oh three double one double two double three four", "phone_numbers", "08031122334");
+    ENTITIES("0603123456", "phone_numbers", "");
+    ENTITIES("080312345678901", "phone_numbers", "");
+}
+END_TEST
+
+START_TEST(meters_and_phones_are_told_apart)
+{
+    ENTITIES("5k light for meter 45012345678 please", "meter_numbers", "45012345678");
+    ENTITIES("meter number 08031234567", "meter_numbers", "08031234567");
+    ENTITIES("meter number 08031234567", "phone_numbers", "");
+    ENTITIES("buy token for 45012345678, send it to my phone 08031234567", "phone_numbers", "08031234567");
+    ENTITIES("buy token for 45012345678, send it to my phone 08031234567", "meter_numbers", "45012345678");
+    ENTITIES("my token is 12345678901234567890", "meter_numbers", "");
+    ENTITIES("transaction reference 45012345678 failed", "meter_numbers", "");
+}
+END_TEST
+
+START_TEST(amounts_in_figures_and_words)
+{
+    ENTITIES("recharge N1,000 for me", "amounts", "1000.00");
+    ENTITIES("\xE2\x82\xA6"
+             "1500.50 airtime",
+             "amounts", "1500.50");
+    ENTITIES("1k card abeg", "amounts", "1000.00");
+    ENTITIES("2.5k light", "amounts", "2500.00");
+    ENTITIES("buy 1000 naira airtime", "amounts", "1000.00");
+    ENTITIES("i want five thousand naira light", "amounts", "5000.00");
+    ENTITIES("two hundred and fifty naira", "amounts", "250.00");
+    ENTITIES("ten k airtime", "amounts", "10000.00");
+    ENTITIES("naira dubu biyar", "amounts", "5000.00");
+    ENTITIES("mtn 200 to 08031234567", "amounts", "200.00");
+    ENTITIES("#500 airtime", "amounts", "500.00");
+}
+END_TEST
+
+START_TEST(amounts_are_not_sizes_codes_or_dates)
+{
+    ENTITIES("i bought 2GB and 500mb data", "amounts", "");
+    ENTITIES("dial *312*20# for data", "amounts", "");
+    ENTITIES("my meter gave 45 units at 12:30", "amounts", "");
+    ENTITIES("it cost $200", "amounts", "");
+    ENTITIES("airtime since 2019", "amounts", "");
+    ENTITIES("50% of my data is gone", "amounts", "");
+    ENTITIES("airtime reference TP4471", "amounts", "");
+}
+END_TEST
+
+START_TEST(networks_and_discos_by_any_name)
+{
+    ENTITIES("etisalat or globacom or mtn", "networks", "9MOBILE GLO MTN");
+    ENTITIES("T2 airtime", "networks", "9MOBILE");
+    ENTITIES("ikeja electric and PHED", "discos", "IKEDC PHEDC");
+    ENTITIES("i live in ikeja", "discos", "");
+    ENTITIES("i glow in the dark", "networks", "");
+}
+END_TEST
+
+/* ---- labels -------------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(domains_by_whole_words)
+{
+    EXPECT("buy 500 airtime for 08031234567", "service_domain", "AIRTIME");
+    EXPECT("no light since yesterday", "service_domain", "POWER");
+    EXPECT("my browsing is slow", "service_domain", "DATA");
+    EXPECT("my account number", "service_domain", "UNKNOWN"); /* "mb" inside "number" is no word */
+    EXPECT("a slight delay of my parcel", "service_domain", "UNKNOWN");
+    EXPECT("500mb please", "service_domain", "DATA");
+    EXPECT("recharge my prepaid meter", "service_domain", "POWER");
+    EXPECT("convert my airtime to data", "service_domain", "AIRTIME");
+    EXPECT("can i buy data with airtime", "service_domain", "DATA");
+    EXPECT("Hello", "service_domain", "UNKNOWN");
+    EXPECT("we sell power banks", "service_domain", "UNKNOWN");
+}
+END_TEST
+
+START_TEST(two_requests_are_multi_with_parts)
+{
+    json_t *r = read_message("Please buy me 500 naira airtime, and also my electricity meter shows error");
+    ck_assert_str_eq(str(r, "service_domain"), "MULTI");
+    const json_t *parts = json_object_get(r, "parts");
+    ck_assert_uint_eq(json_array_size(parts), 2);
+    ck_assert_str_eq(str(json_array_get(parts, 0), "service_domain"), "AIRTIME");
+    ck_assert_str_eq(str(json_array_get(parts, 1), "service_domain"), "POWER");
+    ck_assert_str_ne(str(json_array_get(parts, 1), "message"), "");
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(intents_of_each_domain)
+{
+    static const char *const cases[][3] = {
+        {"buy 1000 mtn airtime", "AIRTIME", "PURCHASE"},
+        {"i recharged but the airtime has not come", "AIRTIME", "TRANSACTION_ISSUE"},
+        {"what is the maximum airtime i can buy?", "AIRTIME", "INQUIRY"},
+        {"i forgot my airtime share pin", "AIRTIME", "SUPPORT"},
+        {"i want to buy light token of 5000", "POWER", "PURCHASE"},
+        {"this estimated bill is too high", "POWER", "BILLING_ISSUE"},
+        {"the meter rejected the token", "POWER", "TECHNICAL_ISSUE"},
+        {"what is the tariff for band B?", "POWER", "INQUIRY"},
+        {"buy 2gb data for me", "DATA", "PURCHASE"},
+        {"my data finished too fast", "DATA", "BALANCE_ISSUE"},
+        {"internet is very slow", "DATA", "TECHNICAL_ISSUE"},
+        {"stop auto renewal of my data plan", "DATA", "MANAGEMENT"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        EXPECT(cases[i][0], "service_domain", cases[i][1]);
+        EXPECT(cases[i][0], "intent", cases[i][2]);
+    }
+}
+END_TEST
+
+START_TEST(priority_and_sentiment)
+{
+    EXPECT("sparks from the electric pole, it caught fire", "priority", "CRITICAL");
+    EXPECT("my airtime has not come, i was debited", "priority", "HIGH");
+    EXPECT("buy 500 airtime for 08031234567", "priority", "MEDIUM");
+    EXPECT("what is the price of airtime?", "priority", "LOW");
+    EXPECT("you are thieves, useless people, where is my airtime", "sentiment", "VERY_NEGATIVE");
+    EXPECT("i am disappointed, the data is slow", "sentiment", "NEGATIVE");
+    EXPECT("buy 500 airtime", "sentiment", "NEUTRAL");
+    EXPECT("thank you so much, the airtime came at once", "sentiment", "POSITIVE");
+}
+END_TEST
+
+static bool escalates(const char *message)
+{
+    json_t *r = read_message(message);
+    bool yes = json_is_true(json_object_get(r, "escalate"));
+    json_decref(r);
+    return yes;
+}
+
+START_TEST(keywords_escalate_as_whole_words)
+{
+    static const char *const yes[] = {"my lawyer will hear of this airtime",
+                                      "i will call the police about my airtime",
+                                      "i will sue you for this bill",
+                                      "i go report to cbn over my airtime",
+                                      "never using this airtime app again",
+                                      "close account, i am tired of this data",
+                                      "this airtime alert is a scam",
+                                      "fraud on my airtime wallet",
+                                      "my phone was stolen, airtime is gone",
+                                      "150,000 naira light for meter 45012345678",
+                                      "airtime failed three times"};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        ck_assert_msg(escalates(yes[i]), "should escalate: %s", yes[i]);
+    ck_assert(!escalates("please pursue my airtime issue"));
+    ck_assert(!escalates("buy 500 airtime for 08031234567"));
+    ck_assert(!escalates("99,000 naira light for meter 45012345678"));
+}
+END_TEST
+
+START_TEST(the_answer_has_its_members)
+{
+    static const char *const names[] = {"service_domain", "intent", "priority", "sentiment", "entities", "reasoning"};
+    json_t *r = read_message("%s %n ${KEY} {{x}} ' OR 1=1 buy airtime");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ck_assert_ptr_nonnull(json_object_get(r, names[i]));
+    ck_assert(json_is_true(json_object_get(r, "fallback_used")));
+    ck_assert_double_eq_tol(json_number_value(json_object_get(r, "confidence")), 0.5, 1e-9);
+    json_decref(r);
+}
+END_TEST
+
+/* ---- vocabulary ---------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(a_domain_brings_its_own_words)
+{
+    json_t *domains = json_pack("[{s:s, s:s, s:[s, s], s:{s:{s:[s]}}}]", "name", "WATER", "label", "Water", "words",
+                                "water", "borehole", "intents", "PURCHASE", "words", "water tanker");
+    struct vocabulary *more = NULL;
+    struct understanding u;
+    char error[256];
+    ck_assert_int_eq(vocabulary_new(base, domains, &more, error, sizeof error), 0);
+    understand(more, "send a water tanker to my house", "SMS", &u);
+    ck_assert_int_ge(u.domain, 0);
+    ck_assert_str_eq(more->domains[u.domain], "WATER");
+    ck_assert_str_eq(more->intents[u.parts[0].intent].name, "PURCHASE");
+    vocabulary_free(more);
+    json_decref(domains);
+}
+END_TEST
+
+START_TEST(a_bad_vocabulary_is_refused)
+{
+    char error[256] = "";
+    struct vocabulary *more = NULL;
+    json_t *bad = json_pack("{s:{s:{s:{s:s}}}}", "domains", "X", "words", "999", "word");
+    ck_assert_int_lt(vocabulary_new(bad, NULL, &more, error, sizeof error), 0);
+    ck_assert_ptr_null(more);
+    ck_assert_str_ne(error, "");
+    json_decref(bad);
+    bad = json_pack("{s:{s:{s:s}}}", "domains", "X", "words", "one two three four five six seven eight nine");
+    ck_assert_int_lt(vocabulary_new(bad, NULL, &more, error, sizeof error), 0);
+    json_decref(bad);
+}
+END_TEST
+
+/* ---- measured ------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_right(const json_t *expect, const char *got)
+{
+    return strcmp(str(expect, "service_domain"), got) == 0;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+START_TEST(measured_on_labelled_messages)
+{
+    const char *path = getenv("CVM_DESK_DATA");
+    FILE *f = path ? fopen(path, "re") : NULL;
+    if (!f) {
+        printf("skipped: CVM_DESK_DATA names no file of labelled messages\n");
+        return;
+    }
+    json_t *rows = json_array(), *row;
+    char *line = NULL;
+    size_t size = 0, i, right = 0;
+    while (getline(&line, &size, f) > 0) {
+        row = json_loads(line, 0, NULL);
+        if (row)
+            json_array_append_new(rows, row);
+    }
+    free(line);
+    fclose(f);
+    json_array_foreach(rows, i, row)
+    {
+        json_t *r = read_message(str(row, "message"));
+        right += is_right(json_object_get(row, "expect"), str(r, "service_domain"));
+        json_decref(r);
+    }
+    double begun = seconds();
+    size_t n = 0;
+    while (seconds() - begun < 0.5)
+        json_array_foreach(rows, i, row)
+        {
+            json_decref(read_message(str(row, "message")));
+            n++;
+        }
+    double accuracy = (double)right / (double)json_array_size(rows), speed = (double)n / (seconds() - begun);
+    printf("domain accuracy %.3f, %.0f messages/s\n", accuracy, speed);
+    ck_assert_double_ge(accuracy, 0.60);
+    json_decref(rows);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("understanding");
+    TCase *c = tcase_create("understanding");
+    tcase_set_timeout(c, 30);
+    tcase_add_unchecked_fixture(c, load, unload);
+    tcase_add_test(c, text_folds_accents_and_case);
+    tcase_add_test(c, text_cuts_numbers_from_units);
+    tcase_add_test(c, text_survives_any_bytes);
+    tcase_add_test(c, text_cut_keeps_characters_whole);
+    tcase_add_test(c, phones_in_every_form);
+    tcase_add_test(c, meters_and_phones_are_told_apart);
+    tcase_add_test(c, amounts_in_figures_and_words);
+    tcase_add_test(c, amounts_are_not_sizes_codes_or_dates);
+    tcase_add_test(c, networks_and_discos_by_any_name);
+    tcase_add_test(c, domains_by_whole_words);
+    tcase_add_test(c, two_requests_are_multi_with_parts);
+    tcase_add_test(c, intents_of_each_domain);
+    tcase_add_test(c, priority_and_sentiment);
+    tcase_add_test(c, keywords_escalate_as_whole_words);
+    tcase_add_test(c, the_answer_has_its_members);
+    tcase_add_test(c, a_domain_brings_its_own_words);
+    tcase_add_test(c, a_bad_vocabulary_is_refused);
+    tcase_add_test(c, measured_on_labelled_messages);
+    suite_add_tcase(s, c);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
