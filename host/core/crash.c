@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,9 +24,35 @@ const char *crash_point_name(enum crash_point point)
     return point_names[point];
 }
 
-void crash_init(void)
+/* "@FILE": the wish stands in a file, which is removed, so that the host started next does not have it too. */
+static const char *wish(char *buffer, size_t size)
 {
     const char *want = getenv("CVMHOST_CRASH");
+    if (!want || *want != '@')
+        return want;
+    int fd = open(want + 1, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    ssize_t n = read(fd, buffer, size - 1);
+    close(fd);
+    unlink(want + 1);
+    buffer[n < 0 ? 0 : n] = 0;
+    return buffer;
+}
+
+/* One write, so that lines of threads do not mix. */
+static void tell(const char *name, const char *end)
+{
+    char line[64];
+    int len = snprintf(line, sizeof line, "%s%s\n", name, end);
+    if (hits_fd >= 0 && write(hits_fd, line, (size_t)len) < 0)
+        hits_fd = -1;
+}
+
+void crash_init(void)
+{
+    char buffer[64];
+    const char *want = wish(buffer, sizeof buffer);
     const char *hits = getenv("CVMHOST_CRASH_HITS");
     if (hits)
         hits_fd = open(hits, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -43,14 +70,10 @@ void crash_init(void)
 void crash_hit(enum crash_point point)
 {
     long n = atomic_fetch_add(&passed[point], 1) + 1;
-    if (n == 1 && hits_fd >= 0) {
-        char line[64];
-        size_t len = strlen(point_names[point]);
-        memcpy(line, point_names[point], len);
-        line[len] = '\n';
-        if (write(hits_fd, line, len + 1) < 0)
-            hits_fd = -1;
-    }
-    if ((int)point == crash_wanted && n == crash_count)
+    if (n == 1)
+        tell(point_names[point], "");
+    if ((int)point == crash_wanted && n == crash_count) {
+        tell(point_names[point], "!");
         kill(getpid(), SIGKILL);
+    }
 }
