@@ -265,7 +265,7 @@ int account_credit(cvm_turn *t, const cvm_msg *m)
     json_t *account = NULL;
     int e = account_find(t, customer, customer, &account);
     if (e == CVM_ENOENT)
-        return cvm_refuse(t, "UNKNOWN_CUSTOMER", "customer", "no account with this customer id or phone number");
+        return cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
     if (e < 0)
         return e;
     e = account_book(t, m, account, ENTRY_CREDIT, amount, "");
@@ -290,7 +290,7 @@ int account_show(cvm_turn *t, const cvm_msg *m)
     json_t *account = NULL;
     int e = account_find(t, customer, customer, &account);
     if (e == CVM_ENOENT)
-        return cvm_refuse(t, "UNKNOWN_CUSTOMER", "customer", "no account with this customer id or phone number");
+        return cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
     if (e < 0)
         return e;
     json_t *view = account_view(account);

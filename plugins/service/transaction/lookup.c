@@ -27,7 +27,7 @@ int lookup_list(cvm_turn *t, const cvm_msg *m)
     if (*customer) {
         e = account_find(t, customer, customer, &account);
         if (e == CVM_ENOENT)
-            e = cvm_refuse(t, "UNKNOWN_CUSTOMER", "customer", "no account with this customer id or phone number");
+            e = cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
         if (e < 0)
             goto out;
         json_object_set_new(where, "customer_id", json_string(cvm_json_str(account, "customer_id", "")));
@@ -220,7 +220,7 @@ int lookup_payment(cvm_turn *t, const cvm_msg *m)
     json_t *account = NULL;
     int e = account_find(t, customer, customer, &account);
     if (e == CVM_ENOENT)
-        return cvm_refuse(t, "UNKNOWN_CUSTOMER", "customer", "no account with this customer id or phone number");
+        return cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
     if (e < 0)
         return e;
     struct figures f;
