@@ -253,19 +253,38 @@ int desk_conversed(cvm_turn *t, const cvm_msg *m)
     return answer(t, m, m->on_behalf, text, final_status, cvm_json_str(given, "reason", "draft"));
 }
 
+static bool money_moved(cvm_turn *t)
+{
+    const json_t *agents = json_object_get(cvm_context(t), "agents_involved");
+    for (size_t i = 0; i < json_array_size(agents); i++) {
+        const char *name = json_string_value(json_array_get(agents, i));
+        if (name && !strcmp(name, "TransactionAgent"))
+            return true;
+    }
+    return false;
+}
+
+static int keep_reference(cvm_turn *t, const char *handoff)
+{
+    char step[96];
+    snprintf(step, sizeof step, "Keep the reference %s and wait for our colleague", handoff);
+    CVM_TRY(cvm_context_set(t, "/handoff_id", json_string(handoff)));
+    return cvm_context_set(t, "/next_steps", json_pack("[s]", step));
+}
+
 /* The safe answer, with the reference where the handoff could be written. */
 int desk_handed_over(cvm_turn *t, const cvm_msg *m)
 {
-    static const char safe[] = "I am sorry, I could not finish this on my own.";
     const json_t *rules = json_object_get(json_object_get(cvm_context(t), "escalation"), "rules");
-    const char *reason = cvm_json_str(json_array_get(rules, json_array_size(rules) - 1), "rule", "agent_error");
+    const char *last = cvm_json_str(json_array_get(rules, json_array_size(rules) - 1), "rule", "agent_error");
+    bool handed = m->outcome == CVM_REPLIED;
     char text[768], body[700], why[64];
-    snprintf(why, sizeof why, "%s", reason);
-    snprintf(body, sizeof body, "%s %s", safe,
-             m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "interim_message", "")
-                                       : "Please write to us again in a while.");
-    if (m->outcome == CVM_REPLIED)
-        CVM_TRY(cvm_context_set(t, "/handoff_id", cvm_json_share(json_object_get(m->data, "handoff_id"))));
+    snprintf(why, sizeof why, "%s", last);
+    snprintf(body, sizeof body, "I am sorry, I could not finish this on my own. %s%s",
+             money_moved(t) ? "Please do not repeat a purchase before you hear from us. " : "",
+             handed ? cvm_json_str(m->data, "interim_message", "") : "Please write to us again in a while.");
+    if (handed)
+        CVM_TRY(keep_reference(t, cvm_json_str(m->data, "handoff_id", "")));
     compose_text(&(struct compose_in){.channel = service_context_str(t, "channel"),
                                       .tone = "brief",
                                       .sentiment = "",
