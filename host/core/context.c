@@ -6,48 +6,62 @@
 #define CONTEXT_PATH_DEPTH_MAX 16
 #define CONTEXT_MAX_BYTES (512 * 1024)
 
-json_t *json_with_path(const json_t *object, const char *path, json_t *value, int *ret_error)
+/* Splits "/a/b" into names; false: malformed or too deep. */
+struct path {
+    char name[CONTEXT_PATH_DEPTH_MAX][CVM_NAME_MAX + 1];
+    int n;
+};
+
+static bool parse(const char *text, struct path *ret_path)
 {
-    const char *names[CONTEXT_PATH_DEPTH_MAX];
-    size_t lengths[CONTEXT_PATH_DEPTH_MAX];
-    int n = 0;
-    json_t *root = NULL, *at = NULL;
-    *ret_error = CVM_EINVAL;
-    for (const char *s = path; *s == '/';) {
-        size_t len = strcspn(++s, "/");
-        if (!len || len > CVM_NAME_MAX || n == CONTEXT_PATH_DEPTH_MAX)
-            goto out;
-        names[n] = s;
-        lengths[n++] = len;
-        s += len;
+    ret_path->n = 0;
+    while (*text == '/') {
+        size_t len = strcspn(++text, "/");
+        if (!len || len > CVM_NAME_MAX || ret_path->n == CONTEXT_PATH_DEPTH_MAX)
+            return false;
+        memcpy(ret_path->name[ret_path->n], text, len);
+        ret_path->name[ret_path->n++][len] = 0;
+        text += len;
     }
-    if (!n || strlen(path) != (size_t)(names[n - 1] - path) + lengths[n - 1])
-        goto out;
-    *ret_error = CVM_ENOMEM;
-    root = at = json_is_object(object) ? json_copy((json_t *)(uintptr_t)object) : json_object();
-    for (int i = 0; at && i < n; i++) {
-        char name[CVM_NAME_MAX + 1];
-        memcpy(name, names[i], lengths[i]);
-        name[lengths[i]] = 0;
-        if (i == n - 1) {
-            if (value ? json_object_set(at, name, value) : (json_object_del(at, name), 0))
-                goto out;
-            *ret_error = 0;
-            goto out;
+    return ret_path->n && !*text;
+}
+
+/* Sets the value at the path of `root`, which this turn alone holds. What others hold as well (an earlier version of
+ * the context, a record, a message) has more than one reference and is copied on the way. Borrows value; NULL removes. */
+static int append_at(json_t *root, struct path *path, json_t *value);
+
+static int set_at(json_t *root, struct path *path, json_t *value)
+{
+    if (value && path->n > 1 && strcmp(path->name[path->n - 1], "-") == 0)
+        return append_at(root, path, value);
+    json_t *at = root;
+    for (int i = 0; i < path->n - 1; i++) {
+        json_t *next = json_object_get(at, path->name[i]);
+        if (!json_is_object(next) || next->refcount > 1) {
+            next = json_is_object(next) ? json_copy(next) : json_object();
+            if (!next || json_object_set_new(at, path->name[i], next) < 0)
+                return CVM_ENOMEM;
         }
-        json_t *old = json_object_get(at, name);
-        json_t *copy = json_is_object(old) ? json_copy(old) : json_object();
-        if (json_object_set_new(at, name, copy))
-            goto out;
-        at = copy;
+        at = next;
     }
-out:
-    json_decref(value);
-    if (*ret_error) {
-        json_decref(root);
-        return NULL;
+    if (!value) {
+        json_object_del(at, path->name[path->n - 1]);
+        return 0;
     }
-    return root;
+    return json_object_set(at, path->name[path->n - 1], value) < 0 ? CVM_ENOMEM : 0;
+}
+
+/* "/a/b/-": to the end of the array at "/a/b", which is made if there is none. */
+static int append_at(json_t *root, struct path *path, json_t *value)
+{
+    json_t *old = root;
+    path->n--;
+    for (int i = 0; i < path->n; i++)
+        old = json_object_get(old, path->name[i]);
+    json_t *array = json_is_array(old) ? json_copy(old) : json_array();
+    int e = array && json_array_append(array, value) == 0 ? set_at(root, path, array) : CVM_ENOMEM;
+    json_decref(array);
+    return e;
 }
 
 const json_t *turn_context(cvm_turn *pub)
@@ -76,19 +90,24 @@ int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
         json_decref(value);
         return CVM_ELIMIT;
     }
-    json_t *kept = json_incref(value);
-    json_t *changed = json_with_path(turn_context(pub), path, value, &e);
-    if (!changed) {
-        json_decref(kept);
-        return e;
+    struct path where;
+    if (!path || !parse(path, &where)) {
+        json_decref(value);
+        return CVM_EINVAL;
     }
-    json_decref(t->context);
-    t->context = changed;
+    if (!t->context && !(t->context = json_copy(t->conversation->context))) {
+        json_decref(value);
+        return CVM_ENOMEM;
+    }
+    if ((e = set_at(t->context, &where, value)) < 0) {
+        json_decref(value);
+        return e; /* the handler fails with it, and the turn is undone */
+    }
     if (!t->changes)
         t->changes = json_array();
     json_t *pair = json_array();
     json_array_append_new(pair, json_string(path));
-    json_array_append_new(pair, kept ? kept : json_null());
+    json_array_append_new(pair, value ? value : json_null());
     json_array_append_new(t->changes, pair);
     return CVM_OK;
 }

@@ -88,7 +88,9 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
     if (!m)
         return NULL;
     cvm_id cause = t->message ? t->message->pub.id : (cvm_id){0, 0};
-    m->pub.id = m->item.id = id_derive(cause, t->component->salt, ++t->ordinal, lane ? (uint64_t)lane->key : 0);
+    const cvm_id id = id_derive(cause, t->component->salt, ++t->ordinal, lane ? (uint64_t)lane->key : 0);
+    m->pub.id = id;
+    m->item.id = id;
     m->cause = cause;
     m->to = to;
     m->from = t->component;

@@ -126,16 +126,12 @@ static int finish(cvm_turn *t, cvm_id opener, const char *ended, const json_t *a
 static void involve(cvm_turn *t, const struct component *agent)
 {
     const json_t *all = json_object_get(turn_context(t), "agents_involved");
-    json_t *copy = json_is_array(all) ? json_copy((json_t *)(uintptr_t)all) : json_array(), *value;
+    json_t *value;
     size_t i;
-    json_array_foreach (copy, i, value) {
-        if (strcmp(json_string_value(value), shown(agent)) == 0) {
-            json_decref(copy);
+    json_array_foreach (all, i, value)
+        if (strcmp(json_string_value(value), shown(agent)) == 0)
             return;
-        }
-    }
-    json_array_append_new(copy, json_string(shown(agent)));
-    set(t, "/agents_involved", copy);
+    set(t, "/agents_involved/-", json_string(shown(agent)));
 }
 
 static int step(cvm_turn *pub, cvm_id opener, struct component *agent, const char *from, const json_t *content,
@@ -189,12 +185,10 @@ static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *
     if (json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
         return;
     time_text(started, text);
-    json_t *copy = json_is_array(all) ? json_copy((json_t *)(uintptr_t)all) : json_array();
-    json_array_append_new(copy, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "agent", shown(agent), "step", "handle",
-                                          "started_at", text, "duration_ms", (json_int_t)(cvm_now_ms(t) - started),
-                                          "result", outcomes[m->outcome], "note",
-                                          cvm_json_str(m->data, "note", "")));
-    set(t, "/processing_steps", copy);
+    set(t, "/processing_steps/-",
+        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "agent", shown(agent), "step", "handle", "started_at", text,
+                  "duration_ms", (json_int_t)(cvm_now_ms(t) - started), "result", outcomes[m->outcome], "note",
+                  cvm_json_str(m->data, "note", "")));
 }
 
 /* The element after the agent in the context's route; its first where the agent is not in it. */

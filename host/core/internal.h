@@ -26,7 +26,7 @@ struct message *message_new(struct core *core, const struct name *type); /* one 
 void message_set_subject(struct message *m, struct subject *subject);    /* takes the reference */
 void message_set_content(struct message *m, const char *content);        /* copies */
 void message_free(struct core *core, struct message *m);
-void envelope_text(struct text *text, const struct message *m);          /* also on the writer's thread */
+void envelope_text(struct text *text, const struct message *m, bool whole); /* also on the writer's thread */
 json_t *envelope_json(const struct message *m);                          /* gives a new value */
 void time_text(int64_t ms, char ret_text[32]);                           /* RFC 3339 with milliseconds and Z */
 
@@ -103,7 +103,6 @@ int turn_row_del(cvm_turn *t, const char *table, const char *key);
 /* context.c */
 int turn_context_set(cvm_turn *t, const char *path, json_t *value);
 const json_t *turn_context(cvm_turn *t);
-json_t *json_with_path(const json_t *object, const char *path, json_t *value, int *ret_error); /* a copy; takes value */
 
 /* journal.c: from the loop to the writer and back */
 int journal_open(struct core *core, char *ret_error, size_t error_size);

@@ -172,7 +172,14 @@ static void add_id(struct text *text, const char *key, cvm_id id)
     text_char(text, '"');
 }
 
-void envelope_text(struct text *text, const struct message *m)
+static void add_member_if(struct text *text, bool whole, const char *key, const char *value)
+{
+    if (whole || *value)
+        add_member(text, key, value);
+}
+
+/* Whole for people and edges. The journal leaves out what has its default value: a third of its bytes. */
+void envelope_text(struct text *text, const struct message *m, bool whole)
 {
     static const char *const sorts[] = {"request", "response", "notification", "escalation"};
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
@@ -187,32 +194,37 @@ void envelope_text(struct text *text, const struct message *m)
     add_member(text, ",\"type\":", m->type->text);
     if (m->reply)
         add_member(text, ",\"outcome\":", outcomes[p->outcome]);
-    add_member(text, ",\"content\":", p->content);
+    add_member_if(text, whole, ",\"content\":", p->content);
     text_puts(text, ",\"structured_data\":");
     text_json(text, p->data);
-    add_member(text, ",\"enquiry_id\":", p->enquiry_id);
-    add_member(text, ",\"customer_id\":", p->customer_id);
-    add_member(text, ",\"session_id\":", p->session_id);
-    add_member(text, ",\"conversation\":", p->conversation);
+    add_member_if(text, whole, ",\"enquiry_id\":", p->enquiry_id);
+    add_member_if(text, whole, ",\"customer_id\":", p->customer_id);
+    add_member_if(text, whole, ",\"session_id\":", p->session_id);
+    add_member_if(text, whole, ",\"conversation\":", p->conversation);
     add_member(text, ",\"priority\":", priorities[p->priority]);
-    text_puts(text, p->requires_response ? ",\"requires_response\":true" : ",\"requires_response\":false");
-    text_puts(text, ",\"tags\":");
-    if (p->tags)
+    if (whole || p->requires_response)
+        text_puts(text, p->requires_response ? ",\"requires_response\":true" : ",\"requires_response\":false");
+    if (p->tags) {
+        text_puts(text, ",\"tags\":");
         text_json(text, p->tags);
-    else
-        text_puts(text, "[]");
-    text_puts(text, ",\"confidence\":");
-    if (p->confidence == 1.0)
-        text_puts(text, "1.0");
-    else
-        text_printf(text, "%.15g", p->confidence);
-    add_id(text, ",\"in_reply_to\":", p->in_reply_to);
-    add_id(text, ",\"cause\":", m->cause);
-    text_puts(text, ",\"deadline_ms\":");
-    text_int(text, p->deadline_ms ? p->deadline_ms - p->timestamp_ms : 0);
-    text_puts(text, ",\"schema_version\":");
-    text_int(text, p->schema_version);
-    add_member(text, ",\"traceparent\":", p->traceparent);
+    } else if (whole) {
+        text_puts(text, ",\"tags\":[]");
+    }
+    if (p->confidence != 1.0)
+        text_printf(text, ",\"confidence\":%.15g", p->confidence);
+    else if (whole)
+        text_puts(text, ",\"confidence\":1.0");
+    if (whole || !cvm_id_is_none(p->in_reply_to))
+        add_id(text, ",\"in_reply_to\":", p->in_reply_to);
+    if (whole || !cvm_id_is_none(m->cause))
+        add_id(text, ",\"cause\":", m->cause);
+    if (whole || p->deadline_ms) {
+        text_puts(text, ",\"deadline_ms\":");
+        text_int(text, p->deadline_ms ? p->deadline_ms - p->timestamp_ms : 0);
+    }
+    if (whole)
+        text_printf(text, ",\"schema_version\":%d", p->schema_version);
+    add_member_if(text, whole, ",\"traceparent\":", p->traceparent);
     text_char(text, '}');
 }
 
@@ -220,7 +232,7 @@ json_t *envelope_json(const struct message *m)
 {
     struct text text;
     text_init(&text, 4 * CVM_TURN_BYTES_MAX);
-    envelope_text(&text, m);
+    envelope_text(&text, m, true);
     json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, 0, NULL);
     text_free(&text);
     return value;

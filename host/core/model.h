@@ -20,6 +20,7 @@
 #define CORE_CALL_DEADLINE_MS 300000
 #define CORE_QUANTUM 32             /* messages of one component before the next has its turn */
 #define CORE_SLICE_US 1000          /* turns before I/O is polled */
+#define CORE_VIRTUAL_SLICE 1024     /* messages of a slice under the virtual clock */
 #define CORE_AGE_MS 1000            /* waiting this long lifts a lane by a class */
 #define CORE_PROBE_MS 30000         /* how often a component marked down is tried */
 #define CORE_HARD_LIMIT_FACTOR 10

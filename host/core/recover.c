@@ -114,7 +114,8 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->pub.recipient = to->id->text;
     m->pub.in_reply_to = id_of(e, "in_reply_to");
     m->pub.on_behalf = id_of(doc, "on_behalf");
-    m->pub.confidence = json_number_value(json_object_get(e, "confidence"));
+    if (json_object_get(e, "confidence"))
+        m->pub.confidence = json_number_value(json_object_get(e, "confidence"));
     for (uint8_t i = 0; i < 6; i++)
         m->pub.outcome = strcmp(outcomes[i], cvm_json_str(e, "outcome", "")) == 0 ? i : m->pub.outcome;
     for (uint8_t i = 0; i < 4; i++) {

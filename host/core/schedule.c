@@ -125,7 +125,8 @@ static void rotate(struct core *core, int class)
 
 bool schedule_run(struct core *core, int64_t budget_us)
 {
-    int64_t end_ns = clock_ns() + budget_us * 1000;
+    /* Under the virtual clock a slice is counted, not timed: the order of turns must not depend on the machine. */
+    int64_t end_ns = core->options.loop ? clock_ns() + budget_us * 1000 : 0;
     uint32_t run = 0;
     if (core->now_ms - core->aged_ms >= CORE_AGE_MS / 4)
         age(core);
@@ -142,7 +143,7 @@ bool schedule_run(struct core *core, int64_t budget_us)
         run++;
         if (run % CORE_QUANTUM == 0) {
             rotate(core, class);
-            if (clock_ns() >= end_ns)
+            if (core->options.loop ? clock_ns() >= end_ns : run >= CORE_VIRTUAL_SLICE)
                 break;
         }
     }

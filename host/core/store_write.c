@@ -119,11 +119,11 @@ static void record_text(struct text *text, const struct record *rec)
     text_reset(text);
     if (rec->message && rec->message->input) {
         text_puts(text, ",\"in\":");
-        envelope_text(text, rec->message);
+        envelope_text(text, rec->message, false);
     }
     for (uint32_t i = 0; i < rec->n_outs; i++) {
         text_puts(text, i ? "," : ",\"out\":[");
-        envelope_text(text, rec->outs[i]);
+        envelope_text(text, rec->outs[i], false);
     }
     if (rec->n_outs)
         text_char(text, ']');
@@ -285,7 +285,7 @@ static int write_dead(struct store *s, const struct record *rec, const struct de
     sqlite3_stmt *st = s->statement[STATEMENT_DEAD];
     uint8_t id[16];
     text_reset(&s->text);
-    envelope_text(&s->text, dead->message);
+    envelope_text(&s->text, dead->message, true);
     id_bytes(dead->message->pub.id, id);
     sqlite3_bind_int64(st, 1, rec->at_ms);
     sqlite3_bind_blob(st, 2, id, 16, SQLITE_STATIC);

@@ -166,6 +166,8 @@ static int start_simulator(struct bench_home *home)
     snprintf(ledger, sizeof ledger, "%s/sim.ledger", home->path);
     home->sim = fork();
     if (home->sim == 0) {
+        if (!freopen("/dev/null", "w", stdout)) /* its address is read from the file */
+            _exit(127);
         execl(program, "network_sim", "--port-file", port, "--ledger", ledger, "--quiet", (char *)NULL);
         _exit(127);
     }

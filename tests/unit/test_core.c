@@ -322,6 +322,12 @@ START_TEST(same_input_same_journal)
 {
     json_t *one = journal_of_a_run(), *two = journal_of_a_run();
     ck_assert_uint_gt(json_array_size(one), 100);
+    for (size_t i = 0; i < json_array_size(one) && i < json_array_size(two); i++) {
+        char *a = json_dumps(json_array_get(one, i), 0), *b = json_dumps(json_array_get(two, i), 0);
+        ck_assert_msg(strcmp(a, b) == 0, "turn %zu\n%s\n%s", i, a, b);
+        free(a);
+        free(b);
+    }
     ck_assert(json_equal(one, two));
     json_decref(one);
     json_decref(two);

@@ -363,7 +363,8 @@ static inline const json_t *cvm_context(cvm_turn *t)
     return t->host->context(t);
 }
 
-/* Sets the value at `path` ("/a/b"; missing objects on the way are made; NULL value removes). Taken. */
+/* Sets the value at `path` ("/a/b"; missing objects on the way are made; NULL value removes; "/a/b/-" appends to the
+ * array at "/a/b"). Taken. */
 CVM_MUST_USE static inline int cvm_context_set(cvm_turn *t, const char *path, json_t *value)
 {
     return t->host->context_set(t, path, value);
