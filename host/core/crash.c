@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define WISHES_MAX_BYTES 65536
+
 #define CRASH_X(id, name) name,
 static const char *const point_names[] = {CRASH_POINTS(CRASH_X)};
 #undef CRASH_X
@@ -24,19 +26,24 @@ const char *crash_point_name(enum crash_point point)
     return point_names[point];
 }
 
-/* "@FILE": the wish stands in a file, which is removed, so that the host started next does not have it too. */
+/* "@FILE": a line of a file is for one process; the first process takes the first line away. */
 static const char *wish(char *buffer, size_t size)
 {
     const char *want = getenv("CVMHOST_CRASH");
     if (!want || *want != '@')
         return want;
-    int fd = open(want + 1, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    ssize_t n = read(fd, buffer, size - 1);
-    close(fd);
-    unlink(want + 1);
+    int fd = open(want + 1, O_RDWR | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buffer, size - 1);
     buffer[n < 0 ? 0 : n] = 0;
+    char *end = strchr(buffer, '\n');
+    if (end) {
+        size_t rest = strlen(end + 1);
+        *end = 0;
+        if (pwrite(fd, end + 1, rest, 0) != (ssize_t)rest || ftruncate(fd, (off_t)rest) < 0)
+            *buffer = 0;
+    }
+    if (fd >= 0)
+        close(fd);
     return buffer;
 }
 
@@ -51,7 +58,7 @@ static void tell(const char *name, const char *end)
 
 void crash_init(void)
 {
-    char buffer[64];
+    static char buffer[WISHES_MAX_BYTES];
     const char *want = wish(buffer, sizeof buffer);
     const char *hits = getenv("CVMHOST_CRASH_HITS");
     if (hits)

@@ -1,6 +1,6 @@
 /* Named crash points: places where a test kills the host. `CVMHOST_CRASH=name[:n]` ends the process by SIGKILL at the
- * n-th passing of a point (default 1); `CVMHOST_CRASH=@FILE` reads that from a file and removes it, so that it is meant
- * for one process only. `CVMHOST_CRASH_HITS=FILE` appends the name of each point at its first passing, and with a "!"
+ * n-th passing of a point (default 1); `CVMHOST_CRASH=@FILE` takes the first line of a file for that, so that each of a
+ * row of processes has its own end. `CVMHOST_CRASH_HITS=FILE` appends the name of each point at its first passing, and with a "!"
  * the one that ends the process, so that a test can tell which were reached. All are read once, at start. Any thread. */
 #ifndef HOST_CORE_CRASH_H
 #define HOST_CORE_CRASH_H
