@@ -1,0 +1,89 @@
+#!/bin/sh
+# Holds the documentation against the program: the commands of docs/tutorial.md are run one after the other, and what
+# the reference lists (commands, metrics, settings, errors, secrets) must be what there is.
+# Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+build=$CVMHOST_BUILD
+top=$(mktemp -d)
+home=$top/home logs=$top/log
+. examples/demo/lib.sh
+. examples/demo/home.sh
+trap 'stop_all; rm -rf "$top"' EXIT
+
+faults=0
+fault() { printf '%s\n' "$*"; faults=$((faults + 1)); }
+
+# ---- the tutorial ----
+
+# The lines that begin with "$ " in its console blocks.
+commands() { sed -n '/^```console/,/^```$/s/^\$ //p' docs/tutorial.md; }
+
+run_tutorial()
+{
+    enquiry='' transaction='' n=0
+    commands >"$top/commands"
+    while read -r line; do
+        n=$((n + 1)) expected=0
+        case $line in *'# exit status '*) expected=${line##*# exit status } ;; esac
+        line=$(printf '%s' "$line" | sed "s/ENQ-…/$enquiry/g; s/TXN-…/$transaction/g")
+        sh -c "$line" >"$top/out" 2>&1 </dev/null
+        status=$?
+        [ $status = "$expected" ] || fault "docs/tutorial.md: \"$line\" ended with $status: $(head -c 300 "$top/out")"
+        [ -s "$top/out" ] || fault "docs/tutorial.md: \"$line\" printed nothing"
+        found=$(grep -oE 'ENQ-[0-9a-f]{12}' "$top/out" | head -n 1)
+        enquiry=${found:-$enquiry}
+        found=$(sed -nE 's/^transaction_id: (TXN-[0-9a-f]{12})$/\1/p' "$top/out" | head -n 1)
+        transaction=${found:-$transaction}
+    done <"$top/commands"
+    [ $n -ge 15 ] || fault "docs/tutorial.md: found only $n commands"
+}
+
+# ---- the reference ----
+
+# listed FILE WORD...: each word stands in FILE in backquotes, alone or followed by its arguments.
+listed()
+{
+    file=$1
+    shift
+    for word in "$@"; do
+        grep -qE "\`([a-z ]*, )?$word[\` ]|, \`$word" "$file" || fault "$file does not list $word"
+    done
+}
+
+check_reference()
+{
+    # shellcheck disable=SC2046 # words
+    listed docs/reference/metrics.md $("$cvmhost" metrics | sed -n 's/^# TYPE \([a-z0-9_]*\) .*/\1/p')
+    "$cvmhost" metrics | sed -n 's/^# TYPE \([a-z0-9_]*\) .*/\1/p' >"$top/metrics"
+    for name in $(sed -n 's/^| `\(cvmhost_[a-z_]*\)`.*/\1/p' docs/reference/metrics.md); do
+        case $name in *_http_*) continue ;; esac # on the listener's own page
+        grep -qx "$name" "$top/metrics" || fault "docs/reference/metrics.md lists $name, which there is not"
+    done
+    "$cvmhost" help | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)  .*/\1/p' >"$top/words"
+    [ "$(wc -l <"$top/words")" -gt 20 ] || fault 'cvmhost help lists too few commands'
+    while read -r words; do
+        grep -qF "\`$words" docs/reference/cli.md || fault "docs/reference/cli.md does not list: $words"
+    done <"$top/words"
+    for name in $(sed -n 's/^ *X(\(CVM_E[A-Z]*\),.*/\1/p' sdk/include/cvm/cvm.h); do
+        grep -qF "| \`$name\` |" docs/reference/errors.md || fault "docs/reference/errors.md does not list $name"
+    done
+    # Settings: two words deep, as config show prints them.
+    "$cvmhost" config show | awk '/^[a-z]/ { area = $1; next } /^  [a-z_]+:/ { print area $1 }' | sed 's/:/./; s/:$//' |
+        grep -vE '^(agents|roles|secrets)\.' >"$top/settings"
+    [ "$(wc -l <"$top/settings")" -gt 20 ] || fault 'config show prints too few settings'
+    while read -r setting; do
+        grep -qF "\`$setting\`" docs/reference/configuration.md || fault "docs/reference/configuration.md does not list $setting"
+    done <"$top/settings"
+    for name in $(sed -n '/"secrets": *\[/s/.*\[\(.*\)\].*/\1/p' manifests/*.json | tr -d '",'); do
+        grep -qE "^#? ?$name=" .env.example || fault ".env.example does not list $name"
+    done
+}
+
+make_home
+start_simulator
+start_host
+export CVMHOST_HOME="$home" PATH="$build/host:$PATH"
+check_reference
+run_tutorial
+[ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }
