@@ -46,13 +46,14 @@ check_test() # ROW TEST
     fi
 }
 
-rows=0 met=0
+rows=0 met=0 last=0
 while IFS='|' read -r _ id _ state tests _; do
     id=${id# } state=${state# } tests=${tests# }
     id=${id% } state=${state% } tests=${tests% }
     case $id in R-[0-9][0-9][0-9]) ;; *) continue ;; esac
-    rows=$((rows + 1))
-    [ "$id" = "$(printf 'R-%03d' $rows)" ] || fault "$id stands where R-$(printf '%03d' $rows) belongs"
+    rows=$((rows + 1)) expected=$(printf 'R-%03d' $((last + 1)))
+    [ "$id" = "$expected" ] || fault "$id stands where $expected belongs"
+    last=${id#R-} last=${last#0} last=${last#0}
     case $state in
     met)
         met=$((met + 1))
