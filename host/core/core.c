@@ -372,7 +372,7 @@ static void free_open(struct core *core)
         for (int q = 0; q <= CORE_CLASSES; q++) {
             for (struct message *m = queues[q]->head, *next; m; m = next) {
                 next = m->queue_next;
-                if (q == CORE_CLASSES || !m->conversation) /* others were freed with their lanes */
+                if (m->outside || !m->conversation) /* others were freed with their lanes */
                     drop(core, m);
             }
         }

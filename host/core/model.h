@@ -74,11 +74,17 @@ struct subject {
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
+enum message_place {
+    PLACE_NONE,    /* behind others in its lane, or being handled */
+    PLACE_RUN,     /* in the run queue of its class and recipient */
+    PLACE_WAITING  /* beyond the recipient's concurrency */
+};
+
 struct message {
     struct item item;            /* item.id == pub.id */
     cvm_msg pub;                 /* what the handler sees */
     struct message *next;        /* in the lane */
-    struct message *queue_next;  /* in a run queue, or among those waiting for a place */
+    struct message *queue_next, *queue_prev; /* in a run queue, or among those waiting for a place */
     struct component *to, *from; /* from: NULL for the outside */
     struct conversation *conversation; /* NULL: ephemeral */
     struct subject *subject;
@@ -92,6 +98,9 @@ struct message {
     int64_t eligible_ms;
     uint32_t route;              /* index for the plugin's turn function */
     uint8_t class;               /* run queue it stands in */
+    uint8_t place;               /* enum message_place */
+    bool outside;                /* has left its lane before its turn */
+    bool called;                 /* a place is kept for it */
     uint8_t attempts;
     bool input;                  /* its envelope stands in the record of its own turn */
     bool expired;                /* its request ended while it waited: to be dropped */
@@ -241,6 +250,7 @@ struct component {
     bool active[CORE_CLASSES];
     struct queue waiting;         /* requests beyond `concurrency` */
     int64_t concurrency;          /* 0: no limit */
+    int64_t called;               /* places kept for those of `waiting` that are in a run queue now */
     int64_t mailbox, budget_us, hard_limit_ns;
     uint32_t conversation_limit;
     int64_t strikes_at[16];

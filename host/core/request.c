@@ -138,6 +138,7 @@ void request_end(struct core *core, struct request *r)
     leave_young(core, r);
     if (r->message) {
         r->message->expired = true; /* harmless for the message that ends it by its own turn */
+        schedule_drop(core, r->message);
     } else {
         struct component *holder = r->holder;
         assert(holder->counts.lent > 0);

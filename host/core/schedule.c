@@ -20,6 +20,7 @@ static void activate(struct core *core, struct component *c, int class)
 static void queue_push(struct queue *q, struct message *m)
 {
     m->queue_next = NULL;
+    m->queue_prev = q->tail;
     if (q->tail)
         q->tail->queue_next = m;
     else
@@ -31,15 +32,30 @@ static struct message *queue_pop(struct queue *q)
 {
     struct message *m = q->head;
     q->head = m->queue_next;
-    if (!q->head)
+    if (q->head)
+        q->head->queue_prev = NULL;
+    else
         q->tail = NULL;
     return m;
+}
+
+static void queue_remove(struct queue *q, struct message *m)
+{
+    if (m->queue_prev)
+        m->queue_prev->queue_next = m->queue_next;
+    else
+        q->head = m->queue_next;
+    if (m->queue_next)
+        m->queue_next->queue_prev = m->queue_prev;
+    else
+        q->tail = m->queue_prev;
 }
 
 void schedule(struct core *core, struct message *m)
 {
     struct component *c = m->to;
     m->eligible_ms = core->now_ms;
+    m->place = PLACE_RUN;
     queue_push(&c->run[m->class], m);
     activate(core, c, m->class);
     if (core->runnable++ == 0)
@@ -76,12 +92,24 @@ static void age(struct core *core)
     }
 }
 
-/* The place a request took is free again: the next of those that waited becomes eligible. */
+/* Places are free again: those that waited longest become eligible. Each keeps its place until its turn is over. */
 void schedule_place_freed(struct core *core, struct component *c)
 {
-    if (!c->waiting.head || (int64_t)c->counts.lent >= c->concurrency)
+    while (c->waiting.head && (int64_t)c->counts.lent + c->called < c->concurrency) {
+        struct message *m = queue_pop(&c->waiting);
+        m->called = true;
+        c->called++;
+        m->class = m->pub.priority;
+        schedule(core, m);
+    }
+}
+
+/* Its request ended while it waited: it needs no place, only to be dropped. */
+void schedule_drop(struct core *core, struct message *m)
+{
+    if (m->place != PLACE_WAITING)
         return;
-    struct message *m = queue_pop(&c->waiting);
+    queue_remove(&m->to->waiting, m);
     m->class = m->pub.priority;
     schedule(core, m);
 }
@@ -90,11 +118,19 @@ void schedule_place_freed(struct core *core, struct component *c)
 static bool must_wait(struct core *core, struct message *m)
 {
     struct component *c = m->to;
-    if (!c->concurrency || !m->request || (int64_t)c->counts.lent < c->concurrency || m->request->ended)
+    if (m->called) {
+        m->called = false;
+        c->called--;
         return false;
+    }
+    if (!c->concurrency || !m->request || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended)
+        return false;
+    m->place = PLACE_WAITING;
     queue_push(&c->waiting, m);
-    if (m->conversation && m->conversation->head == m)
+    if (m->conversation && m->conversation->head == m) {
+        m->outside = true;
         lane_resume(core, m->conversation);
+    }
     return true;
 }
 
@@ -137,6 +173,7 @@ bool schedule_run(struct core *core, int64_t budget_us)
             class--;
         assert(m);
         core->runnable--;
+        m->place = PLACE_NONE;
         if (must_wait(core, m))
             continue;
         turn_run(core, m);

@@ -316,6 +316,8 @@ static void finish(struct core *core, struct message *m, bool dead)
     if (m->request && m->request->message == m)
         m->request->message = NULL;
     item_release(core, &m->item);
+    if (c->waiting.head)
+        schedule_place_freed(core, c);
 }
 
 void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
