@@ -76,8 +76,11 @@ void lane_append(struct core *core, struct message *m)
     else
         c->head = m;
     c->tail = m;
-    if (m->pub.priority > c->class)
+    if (m->pub.priority > c->class) {
         c->class = m->pub.priority;
+        if (c->scheduled)
+            schedule_lift(core, c->head, c->class);
+    }
     schedule_head(core, c);
 }
 

@@ -43,6 +43,7 @@ void post(struct core *core, struct message *m);     /* deliver to its recipient
 void schedule(struct core *core, struct message *m); /* into the run queue of its class and recipient */
 bool schedule_run(struct core *core, int64_t budget_us); /* true: there is more to run */
 void schedule_place_freed(struct core *core, struct component *c);
+void schedule_lift(struct core *core, struct message *m, uint8_t class);
 void schedule_drop(struct core *core, struct message *m);
 void kick(struct core *core);                        /* makes the loop run turns */
 

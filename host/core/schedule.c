@@ -75,6 +75,18 @@ void post(struct core *core, struct message *m)
     }
 }
 
+/* A higher class for a message that stands in a run queue. */
+void schedule_lift(struct core *core, struct message *m, uint8_t class)
+{
+    struct component *c = m->to;
+    if (m->place != PLACE_RUN || m->class >= class)
+        return;
+    queue_remove(&c->run[m->class], m);
+    m->class = class;
+    queue_push(&c->run[class], m);
+    activate(core, c, class);
+}
+
 /* A lane that has waited a second stands in the next higher class. */
 static void age(struct core *core)
 {
