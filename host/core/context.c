@@ -1,4 +1,5 @@
-/* The conversation's shared document. Values are frozen: a change copies the objects on its path and shares the rest. */
+/* The conversation's shared document. Values are frozen: a change copies the objects on its path and shares the rest.
+ */
 #include "core/internal.h"
 
 #include <string.h>
@@ -27,7 +28,8 @@ static bool parse(const char *text, struct path *ret_path)
 }
 
 /* Sets the value at the path of `root`, which this turn alone holds. What others hold as well (an earlier version of
- * the context, a record, a message) has more than one reference and is copied on the way. Borrows value; NULL removes. */
+ * the context, a record, a message) has more than one reference and is copied on the way. Borrows value; NULL removes.
+ */
 static int append_at(json_t *root, struct path *path, json_t *value);
 
 static int set_at(json_t *root, struct path *path, json_t *value)
@@ -77,31 +79,61 @@ const json_t *turn_context(cvm_turn *pub)
     return none;
 }
 
+static size_t size_at(const json_t *root, const struct path *path)
+{
+    for (int i = 0; i < path->n; i++)
+        root = json_object_get(root, path->name[i]);
+    return root ? json_text_size(root, SIZE_MAX / 4) : 0;
+}
+
+/* The size is counted upwards only, and found anew when it seems to be too much: so a set costs what it sets. */
+static int grow(struct turn *t, const struct path *where, const json_t *value)
+{
+    size_t more = 32;
+    for (int i = 0; i < where->n; i++)
+        more += strlen(where->name[i]) + 5;
+    more += json_text_size(value, CVM_TURN_BYTES_MAX);
+    if (t->context_bytes + more > CONTEXT_MAX_BYTES) {
+        size_t old = size_at(t->context, where);
+        t->context_bytes = json_text_size(t->context, SIZE_MAX / 4);
+        if (value && t->context_bytes + more - old > CONTEXT_MAX_BYTES)
+            return CVM_ELIMIT;
+        t->context_bytes -= old;
+    }
+    CVM_TRY(turn_count(t, more));
+    t->context_bytes += more;
+    return 0;
+}
+
+/* The turn's own copy. One that the handler has given away, in a message or a state, is frozen: copied again. */
+static int own_copy(struct turn *t)
+{
+    if (t->context && t->context->refcount == 1)
+        return 0;
+    json_t *copy = json_copy(t->context ? t->context : t->conversation->context);
+    if (!copy)
+        return CVM_ENOMEM;
+    if (!t->context)
+        t->context_bytes = t->conversation->context_bytes;
+    json_decref(t->context);
+    t->context = copy;
+    return 0;
+}
+
 int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
 {
     struct turn *t = (struct turn *)pub;
-    int e = CVM_ESTATE;
-    if (!t->conversation) {
+    struct path where;
+    int e = !t->conversation                                                     ? CVM_ESTATE
+            : !path || !text_is_utf8(path, strlen(path)) || !parse(path, &where) ? CVM_EINVAL
+                                                                                 : own_copy(t);
+    if (!e)
+        e = grow(t, &where, value);
+    if (!e)
+        e = set_at(t->context, &where, value); /* fails for want of memory only */
+    if (e) {
         json_decref(value);
         return e;
-    }
-    t->bytes += json_text_size(value, CONTEXT_MAX_BYTES);
-    if (t->bytes > CVM_TURN_BYTES_MAX) {
-        json_decref(value);
-        return CVM_ELIMIT;
-    }
-    struct path where;
-    if (!path || !parse(path, &where)) {
-        json_decref(value);
-        return CVM_EINVAL;
-    }
-    if (!t->context && !(t->context = json_copy(t->conversation->context))) {
-        json_decref(value);
-        return CVM_ENOMEM;
-    }
-    if ((e = set_at(t->context, &where, value)) < 0) {
-        json_decref(value);
-        return e; /* the handler fails with it, and the turn is undone */
     }
     if (!t->changes)
         t->changes = json_array();

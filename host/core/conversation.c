@@ -25,11 +25,16 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     memcpy(c->name, name, len + 1);
     c->key = key;
     c->opened_ms = core->now_ms;
-    c->limit = 10000;
-    if (!fresh)
-        store_context_get(core->reader, key, &c->context, &c->version, &c->parent, &c->opened_ms);
-    if (!c->context)
+    int e = fresh ? CVM_ENOENT
+                  : store_context_get(core->reader, key, &c->context, &c->version, &c->parent, &c->opened_ms, &c->ended_ms);
+    if (e == CVM_ENOENT) {
         c->context = json_object();
+    } else if (e) { /* an empty one would replace what is stored */
+        log_error("journal", "a conversation's document cannot be read: %s", cvm_strerror(e));
+        free(c);
+        return NULL;
+    }
+    c->context_bytes = json_text_size(c->context, SIZE_MAX / 4);
     c->hash_next = *at;
     *at = c;
     core->n_conversations++;

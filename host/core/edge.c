@@ -172,6 +172,8 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
         if (m->conversation) {
             conversation_hold(m->conversation);
             m->pub.conversation = m->conversation->name;
+            conversation_limit(m->conversation, to);
+            m->conversation->messages++;
         }
     }
     int64_t timeout = in->timeout_ms > 0              ? in->timeout_ms

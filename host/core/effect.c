@@ -13,6 +13,7 @@
 
 #define EFFECT_URL_MAX_BYTES 4096
 #define EFFECT_HEADER_MAX_BYTES 4096
+#define EFFECT_KEY_MAX_BYTES 256
 
 static void attempt(struct core *core, struct effect *e);
 static void ask(struct core *core, struct effect *e);
@@ -148,7 +149,10 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
         error = CVM_ELIMIT;
     else if (!headers_good(call->headers))
         error = CVM_EINVAL;
-    else if ((t->bytes += json_text_size(call->body, CVM_TURN_BYTES_MAX)) > CVM_TURN_BYTES_MAX)
+    else if (call->key && (strlen(call->key) > EFFECT_KEY_MAX_BYTES || !text_is_utf8(call->key, strlen(call->key))))
+        error = CVM_EINVAL;
+    else if (turn_count(t, json_text_size(call->body, CVM_TURN_BYTES_MAX) +
+                               json_text_size(call->headers, CVM_TURN_BYTES_MAX)) < 0)
         error = CVM_ELIMIT;
     else if (!(url = make_url(t->component, decl, call)))
         error = CVM_ENOENT;
@@ -234,6 +238,7 @@ int turn_query(cvm_turn *pub, const cvm_query *query)
                 : !table                                                                       ? CVM_EACCES
                 : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX                ? CVM_ELIMIT
                 : (query->where && !json_is_object(query->where))                              ? CVM_EINVAL
+                : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0          ? CVM_ELIMIT
                 : !(sql = make_sql(table->decl, query))                                        ? CVM_EINVAL
                 : !(e = effect_new(t, core->name_query))                                       ? CVM_ENOMEM
                                                                                                : 0;

@@ -36,21 +36,45 @@ static int resolve(struct turn *t, const cvm_out *out, struct component **ret_to
     return 0;
 }
 
-static int check_size(struct turn *t, const cvm_out *out)
+/* A text that goes into the journal: what is no UTF-8 there could not be read back. */
+static int check_text(const char *text, size_t most, size_t *bytes)
 {
-    if (t->outs.n + t->answers.n + t->opens.n + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
+    size_t n = text ? strlen(text) : 0;
+    if (n > most)
         return CVM_ELIMIT;
-    if (out->data && !json_is_object(out->data))
+    *bytes += n;
+    return n && !text_is_utf8(text, n) ? CVM_EINVAL : 0;
+}
+
+static bool all_strings(const json_t *array)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(array, i, value) if (!json_is_string(value)) return false;
+    return true;
+}
+
+/* Shape and size of an emission. *ret_bytes: what one copy of it adds to the turn. */
+static int check(const struct turn *t, const cvm_out *out, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+    if (out->kind > CVM_OUT_FORWARD || out->message_type > CVM_ESCALATION || !(out->confidence <= 1.0))
         return CVM_EINVAL;
-    if (out->tags && !json_is_array(out->tags))
+    if ((out->data && !json_is_object(out->data)) ||
+        (out->tags && !(json_is_array(out->tags) && all_strings(out->tags))))
         return CVM_EINVAL;
-    if (out->content && strlen(out->content) > CVM_CONTENT_MAX_BYTES)
-        return CVM_ELIMIT;
-    if (out->data && !(t->message && out->data == t->message->data)) {
-        t->bytes += json_text_size(out->data, CVM_TURN_BYTES_MAX);
-        if (t->bytes > CVM_TURN_BYTES_MAX)
-            return CVM_ELIMIT;
-    }
+    CVM_TRY(check_text(out->content, CVM_CONTENT_MAX_BYTES, &bytes));
+    CVM_TRY(check_text(out->conversation, CVM_NAME_MAX, &bytes));
+    CVM_TRY(check_text(out->enquiry_id, CVM_NAME_MAX, &bytes));
+    CVM_TRY(check_text(out->customer_id, CVM_NAME_MAX, &bytes));
+    CVM_TRY(check_text(out->session_id, CVM_NAME_MAX, &bytes));
+    if (t->message && out->data == t->message->data && t->message->weight)
+        bytes += t->message->weight;
+    else if (out->data)
+        bytes += json_text_size(out->data, CVM_TURN_BYTES_MAX);
+    if (out->tags)
+        bytes += json_text_size(out->tags, CVM_TURN_BYTES_MAX);
+    *ret_bytes = bytes;
     return 0;
 }
 
@@ -59,8 +83,6 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
 {
     struct conversation *c = t->conversation;
     if (out->conversation && *out->conversation) {
-        if (strlen(out->conversation) > CVM_NAME_MAX)
-            return CVM_ELIMIT;
         c = conversation_open(t->core, out->conversation, out->fresh);
         if (!c)
             return CVM_ENOMEM;
@@ -71,6 +93,7 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
     }
     if (c) {
         conversation_hold(c);
+        conversation_limit(c, t->component);
         if (!c->pinned && ++c->messages > c->limit) {
             conversation_release(t->core, c);
             return CVM_ELIMIT;
@@ -109,8 +132,8 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
     m->pub.data = m->data = out->data ? json_incref(out->data) : json_object();
     m->pub.tags = m->tags = json_incref(out->tags);
     message_set_content(m, out->content);
-    message_set_subject(m, subject_derive(t->message ? t->message->subject : NULL, out->enquiry_id, out->customer_id,
-                                          out->session_id));
+    message_set_subject(
+        m, subject_derive(t->message ? t->message->subject : NULL, out->enquiry_id, out->customer_id, out->session_id));
     return m;
 }
 
@@ -123,7 +146,7 @@ static bool answers_busy(struct core *core, struct component *to)
 static int keep_request(struct turn *t, const cvm_out *out, struct message *m, const struct manifest_operation *op)
 {
     struct core *core = t->core;
-    int64_t timeout = out->timeout_ms > 0 ? out->timeout_ms
+    int64_t timeout = out->timeout_ms > 0        ? out->timeout_ms
                       : op && op->timeout_ms > 0 ? op->timeout_ms
                                                  : CORE_REQUEST_TIMEOUT_MS;
     if (timeout > CORE_REQUEST_TIMEOUT_MAX_MS)
@@ -206,13 +229,24 @@ static int refuse_full(struct turn *t, struct message *m)
     return 0;
 }
 
+/* A reply, a timer, a start come from the host alone: between components only operations and topics are sent. */
+static bool addressable(const struct turn *t, const cvm_out *out, const struct component *to,
+                        const struct route_slot *slot)
+{
+    return slot && (slot->operation || out->kind == CVM_OUT_PUBLISH || to == t->component);
+}
+
 static int emit_to(struct turn *t, const cvm_out *out, struct component *to, const struct name *type,
-                   struct conversation *lane, cvm_id *ret_id)
+                   struct conversation *lane, size_t bytes, cvm_id *ret_id)
 {
     const struct route_slot *slot = component_route(to, type);
     struct message *m = NULL;
     struct request *forwarded = NULL;
-    int e = slot ? 0 : CVM_ENOENT;
+    int e = addressable(t, out, to, slot) ? 0 : CVM_ENOENT;
+    if (!e && t->outs.n + t->answers.n + t->opens.n + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
+        e = CVM_ELIMIT;
+    if (!e)
+        e = turn_count(t, bytes);
     if (!e && out->kind == CVM_OUT_FORWARD)
         e = find_forwarded(t, out, &forwarded);
     if (!e && !(m = build(t, out, to, type, lane)))
@@ -223,6 +257,7 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
         return e;
     }
     m->route = slot->route;
+    m->weight = (uint32_t)bytes;
     if (out->kind == CVM_OUT_REQUEST)
         e = keep_request(t, out, m, slot->operation);
     else if (out->kind == CVM_OUT_FORWARD)
@@ -242,8 +277,22 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
     return 0;
 }
 
-/* Each subscriber gets its copy in the lane topic:<name>/<component>; an ephemeral publication stays ephemeral. */
-static int publish(struct turn *t, const cvm_out *out, const struct name *type, cvm_id *ret_id)
+/* The lane topic:<name>/<component>: like a component's own it stays in memory and has no end. */
+static struct conversation *topic_lane(struct core *core, const struct name *topic, const struct component *to)
+{
+    char name[2 * CVM_NAME_MAX + 32];
+    snprintf(name, sizeof name, "topic:%s/%s", topic->text, to->id->text);
+    struct conversation *lane = conversation_open(core, name, false);
+    if (lane) {
+        lane->pinned = true;
+        lane->limit = UINT32_MAX;
+        conversation_hold(lane);
+    }
+    return lane;
+}
+
+/* Each subscriber gets a copy in a lane of its own; of an ephemeral publication the copies are ephemeral. */
+static int publish(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes, cvm_id *ret_id)
 {
     struct core *core = t->core;
     for (uint32_t i = 0; i < core->topics.n; i++) {
@@ -253,18 +302,13 @@ static int publish(struct turn *t, const cvm_out *out, const struct name *type, 
         for (uint32_t s = 0; s < topic->subscribers.n; s++) {
             struct component *to = topic->subscribers.at[s];
             struct conversation *lane = NULL;
-            char name[2 * CVM_NAME_MAX + 16];
             if (to == t->component)
                 continue;
+            if (t->conversation && !(lane = topic_lane(core, type, to)))
+                return CVM_ENOMEM;
             cvm_out copy = *out;
-            snprintf(name, sizeof name, "topic:%s/%s", type->text, to->id->text);
-            copy.conversation = t->conversation ? name : NULL;
-            copy.fresh = 1;
-            int e = choose_lane(t, &copy, &lane);
-            if (lane)
-                lane->limit = UINT32_MAX; /* the lane of a topic has no end */
-            if (!e)
-                e = emit_to(t, &copy, to, type, lane, ret_id);
+            copy.kind = CVM_OUT_PUBLISH;
+            int e = emit_to(t, &copy, to, type, lane, bytes, ret_id);
             if (e && e != CVM_ENOENT)
                 return e;
         }
@@ -289,18 +333,21 @@ int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     struct conversation *lane = NULL;
     const struct name *type = out->size >= sizeof *out && out->type ? names_find(t->core->names, out->type) : NULL;
     bool broadcast = out->kind == CVM_OUT_PUBLISH || (out->to && strcmp(out->to, "BROADCAST") == 0);
-    int e = out->size < sizeof *out ? CVM_EINVAL : check_size(t, out);
+    size_t bytes = 0;
+    int e = out->size < sizeof *out ? CVM_EINVAL : check(t, out, &bytes);
     if (!e && broadcast) {
-        if (!out->type || !may_publish(t->component, out->type))
+        if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD)
+            e = CVM_EINVAL; /* one answer is expected, many would come */
+        else if (!out->type || !may_publish(t->component, out->type))
             e = CVM_EACCES;
         else if (type)
-            e = publish(t, out, type, ret_id);
+            e = publish(t, out, type, bytes, ret_id);
     } else if (!e) {
         e = type ? resolve(t, out, &to) : CVM_ENOENT;
         if (!e)
             e = choose_lane(t, out, &lane);
         if (!e)
-            e = emit_to(t, out, to, type, lane, ret_id);
+            e = emit_to(t, out, to, type, lane, bytes, ret_id);
     }
     json_decref(out->data);
     json_decref(out->tags);

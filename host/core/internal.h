@@ -31,7 +31,7 @@ json_t *envelope_json(const struct message *m);                          /* give
 void time_text(int64_t ms, char ret_text[32]);                           /* RFC 3339 with milliseconds and Z */
 
 /* conversation.c: lanes */
-struct conversation *conversation_open(struct core *core, const char *name, bool fresh); /* NULL: no memory */
+struct conversation *conversation_open(struct core *core, const char *name, bool fresh); /* NULL: no memory, or its document cannot be read */
 void conversation_hold(struct conversation *conversation);
 void conversation_release(struct core *core, struct conversation *conversation); /* leaves memory when nothing is open */
 void lane_append(struct core *core, struct message *m);
@@ -135,7 +135,7 @@ int store_state_get(struct store *store, const char *component, const char *key,
 int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,
                      json_t *pairs); /* appends [key, value] */
 int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
-                      int64_t *ret_opened);
+                      int64_t *ret_opened, int64_t *ret_ended);
 int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,
                     json_t **ret_result, cvm_id *ret_id); /* CVM_ENOENT; *ret_outcome -1: running */
 typedef int (*store_open_fn)(void *arg, int64_t no, const char *kind, json_t *doc);

@@ -107,6 +107,32 @@ static void add_real(struct text *text, double value)
     text_puts(text, digits);
 }
 
+/* Length of the well-formed character at `s`, whose first byte is no ASCII; 0: it is none. RFC 3629, section 4. */
+static size_t utf8_length(const unsigned char *s, size_t len)
+{
+    size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+    if (!n || n > len)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool beyond = (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f);
+    return overlong || beyond ? 0 : n;
+}
+
+bool text_is_utf8(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t n = (unsigned char)text[i] < 0x80 ? 1 : utf8_length((const unsigned char *)text + i, len - i);
+        if (!n)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+/* What is no UTF-8 becomes U+FFFD: whatever came in, the text can be read back. */
 static void add_string(struct text *text, const char *s, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
@@ -114,12 +140,19 @@ static void add_string(struct text *text, const char *s, size_t len)
     size_t start = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+        size_t n = c < 0x80 ? 1 : utf8_length((const unsigned char *)s + i, len - i);
+        if (n && c >= 0x20 && c != '"' && c != '\\') {
+            i += n - 1;
             continue;
+        }
         text_add(text, s + start, i - start);
         start = i + 1;
+        if (!n) {
+            text_add(text, "\xef\xbf\xbd", 3);
+            continue;
+        }
         char escape[6] = {'\\', (char)c};
-        size_t n = 2;
+        n = 2;
         switch (c) {
         case '"':
         case '\\':
@@ -229,7 +262,7 @@ char *json_text(const json_t *value, size_t *ret_len)
 static size_t size_of(const json_t *value, size_t limit, int depth)
 {
     size_t size = 0;
-    if (depth > JSON_TEXT_DEPTH_MAX)
+    if (depth > JSON_TEXT_DEPTH_MAX / 2)
         return limit + 1;
     switch (json_typeof(value)) {
     case JSON_OBJECT: {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JSON_TEXT_DEPTH_MAX 512
+#define JSON_TEXT_DEPTH_MAX 512 /* as deep as is written; what is taken from others is at most half as deep */
 
 /* A growing buffer. A failure (no memory, limit passed, too deep) sticks: `failed` is set and later calls do nothing. */
 struct text {
@@ -34,10 +34,14 @@ static inline void text_char(struct text *text, char c)
         text_add(text, &c, 1);
 }
 
+/* Well-formed UTF-8 (RFC 3629): no stray, overlong or surrogate bytes. */
+bool text_is_utf8(const char *text, size_t len);
+
 /* The compact text of a value, for free(); NULL: out of memory or too deep. `ret_len` may be NULL. */
 char *json_text(const json_t *value, size_t *ret_len);
 
-/* The length of that text, without making it, counted up to a little over `limit`. */
+/* The length of that text, without making it, counted up to a little over `limit`. What is more than half as deep as
+ * can be written counts as over the limit: so what passes may still be put into something else. */
 size_t json_text_size(const json_t *value, size_t limit);
 
 #endif

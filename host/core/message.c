@@ -233,7 +233,7 @@ json_t *envelope_json(const struct message *m)
     struct text text;
     text_init(&text, 4 * CVM_TURN_BYTES_MAX);
     envelope_text(&text, m, true);
-    json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, 0, NULL);
+    json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, JSON_ALLOW_NUL, NULL);
     text_free(&text);
     return value;
 }

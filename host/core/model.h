@@ -26,6 +26,8 @@
 #define CORE_HARD_LIMIT_FACTOR 10
 #define CORE_HARD_LIMIT_LEAST_MS 250
 #define CORE_RETRIES_MAX 3
+#define CORE_CONVERSATION_MESSAGES 10000
+#define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
 #define CORE_STATE_CACHE_MAX 200000 /* entries */
 #define CORE_CLASSES 4
 #define CORE_PUBLISH_MAX 128        /* subscribers of a topic */
@@ -97,6 +99,7 @@ struct message {
     json_t *tags;
     int64_t eligible_ms;
     uint32_t route;              /* index for the plugin's turn function */
+    uint32_t weight;             /* about the bytes of its text; 0: not known */
     uint8_t class;               /* run queue it stands in */
     uint8_t place;               /* enum message_place */
     bool outside;                /* has left its lane before its turn */
@@ -195,6 +198,7 @@ struct conversation {
     int64_t key;
     struct message *head, *tail; /* first in, first out; only the head is eligible */
     json_t *context;             /* an object; frozen, replaced by copies of changed paths */
+    size_t context_bytes;        /* of its text, at most */
     int64_t version;             /* of the context */
     int64_t parent;              /* key of the conversation that opened it; 0: none */
     int64_t opened_ms, ended_ms;
@@ -356,6 +360,7 @@ struct turn {
     struct conversation *conversation;
     struct message *message;
     json_t *context;              /* changed copy; NULL: unchanged */
+    size_t context_bytes;         /* of the changed copy */
     json_t *changes, *reads, *notes, *error; /* arrays and object for the record; NULL: none */
     VECTOR(struct message *) outs;
     VECTOR(struct answer) answers;
@@ -364,7 +369,8 @@ struct turn {
     VECTOR(struct state_change) states;
     VECTOR(struct row_change) rows;
     VECTOR(struct dead_letter) dead;
-    size_t bytes;
+    size_t bytes;                 /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
+    size_t state_bytes;
     uint32_t ordinal;
     uint64_t random;
     json_t *denied;               /* what the manifest did not allow; outlives the undoing, ends in the record */
@@ -374,6 +380,15 @@ struct turn {
     bool random_seeded;
     bool lend;                    /* the handler returned PENDING on an open request */
 };
+
+/* Counts what a turn puts out; CVM_ELIMIT, and nothing counted, where it would be too much. */
+static inline int turn_count(struct turn *t, size_t bytes)
+{
+    if (bytes > CVM_TURN_BYTES_MAX - t->bytes)
+        return CVM_ELIMIT;
+    t->bytes += bytes;
+    return 0;
+}
 
 /* ---- loop, journal, store ------------------------------------------------------------------------------------------ */
 
@@ -508,6 +523,13 @@ static inline const struct route_slot *component_route(const struct component *c
 static inline bool component_may_send(const struct component *from, const struct component *to)
 {
     return from->may_all || from == to || !to->plugin || (from->may_send[to->index / 64] >> (to->index % 64) & 1);
+}
+
+/* Who opens a conversation says how many messages it may have. */
+static inline void conversation_limit(struct conversation *conversation, const struct component *opener)
+{
+    if (!conversation->limit)
+        conversation->limit = opener->conversation_limit ? opener->conversation_limit : CORE_CONVERSATION_MESSAGES;
 }
 
 /* The conservation law, asserted at every turn. */

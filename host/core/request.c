@@ -222,11 +222,13 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
         e = CVM_ESTATE; /* an ephemeral turn may not end a durable request */
     else if (t->answers.n + t->outs.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
         e = CVM_ELIMIT;
-    if (!e && !(t->message && data == t->message->data)) {
-        t->bytes += json_text_size(data, CVM_TURN_BYTES_MAX);
-        if (t->bytes > CVM_TURN_BYTES_MAX)
-            e = CVM_ELIMIT;
-    }
+    size_t len = content ? strlen(content) : 0;
+    if (!e && len > CVM_CONTENT_MAX_BYTES)
+        e = CVM_ELIMIT;
+    if (!e && !text_is_utf8(content, len))
+        e = CVM_EINVAL;
+    if (!e)
+        e = turn_count(t, len + json_text_size(data, CVM_TURN_BYTES_MAX));
     if (e) {
         json_decref(data);
         return e;

@@ -20,12 +20,10 @@ static int change(struct turn *t, const char *table_name, json_t *row, const cha
             return CVM_EINVAL;
         }
         key = json_string_value(json_object_get(row, table->decl->key));
-        t->bytes += json_text_size(row, CVM_TURN_BYTES_MAX);
     }
     if (!key || strlen(key) > ROW_KEY_MAX_BYTES)
         return CVM_EINVAL;
-    if (t->bytes > CVM_TURN_BYTES_MAX)
-        return CVM_ELIMIT;
+    CVM_TRY(turn_count(t, strlen(key) + json_text_size(row, CVM_TURN_BYTES_MAX)));
     struct row_change c = {.table = table, .row = json_incref(row), .key = strdup(key)};
     if (!c.key || !VECTOR_PUSH(t->rows, c)) {
         json_decref(row);

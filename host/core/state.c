@@ -120,7 +120,7 @@ static struct state_change *own_change(struct turn *t, const char *key)
 static bool key_good(const char *key)
 {
     size_t n = key ? strlen(key) : 0;
-    return n > 0 && n <= CVM_STATE_KEY_MAX;
+    return n > 0 && n <= CVM_STATE_KEY_MAX && text_is_utf8(key, n);
 }
 
 int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
@@ -152,10 +152,13 @@ int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
 {
     struct turn *t = (struct turn *)pub;
     struct state_entry *e;
-    int r = !t->conversation                                                              ? CVM_ESTATE
-            : !key_good(key)                                                              ? CVM_ELIMIT
-            : json_text_size(value, CVM_STATE_VALUE_MAX_BYTES) > CVM_STATE_VALUE_MAX_BYTES ? CVM_ELIMIT
-                                                                                          : 0;
+    size_t bytes = json_text_size(value, CVM_STATE_VALUE_MAX_BYTES);
+    int r = !t->conversation                                                      ? CVM_ESTATE
+            : !key_good(key) || bytes > CVM_STATE_VALUE_MAX_BYTES                 ? CVM_ELIMIT
+            : (bytes += strlen(key)) > CORE_TURN_STATE_BYTES_MAX - t->state_bytes ? CVM_ELIMIT
+                                                                                  : 0;
+    if (!r)
+        t->state_bytes += bytes;
     if (!r) {
         struct state_change *own = own_change(t, key);
         if (own) {
@@ -215,7 +218,8 @@ static void overlay(json_t *pairs, const char *key, json_t *value)
 {
     size_t i;
     json_t *pair;
-    json_array_foreach (pairs, i, pair) {
+    json_array_foreach(pairs, i, pair)
+    {
         if (strcmp(json_string_value(json_array_get(pair, 0)), key) != 0)
             continue;
         if (value)
@@ -243,7 +247,8 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
     json_t *pairs = json_array();
     for (struct state_entry *e = core->pending; e; e = e->pending_next)
         deletions += e->component == t->component && !e->value;
-    int r = store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
+    int r =
+        store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
     if (r < 0) {
         json_decref(pairs);
         return r;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of one row. A turn's messages and state have 5 MiB, and a byte becomes six where JSON must escape it. */
+#define STORE_TEXT_MAX_BYTES (64 * 1024 * 1024)
 #define STORE_QUERY_MAX_NS (5 * INT64_C(1000000000))
 
 static const char *const statements[] = {
@@ -49,7 +51,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
     if (!s || !(s->path = strdup(path)))
         goto fail;
     s->writer = writer;
-    text_init(&s->text, 16 * 1024 * 1024);
+    text_init(&s->text, STORE_TEXT_MAX_BYTES);
     if (sqlite3_open_v2(path, &s->db, flags, NULL) ||
         sqlite3_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
                             "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
@@ -136,7 +138,8 @@ int store_meta_int(struct store *s, const char *sql, int64_t *ret_value)
 static json_t *column_json(sqlite3_stmt *st, int i)
 {
     const char *text = (const char *)sqlite3_column_text(st, i);
-    return text ? json_loadb(text, (size_t)sqlite3_column_bytes(st, i), JSON_DECODE_ANY, NULL) : NULL;
+    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL; /* an outside server's answer may hold one */
+    return text ? json_loadb(text, (size_t)sqlite3_column_bytes(st, i), flags, NULL) : NULL;
 }
 
 static int row_of(sqlite3_stmt *st)
@@ -185,16 +188,20 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
 }
 
 int store_context_get(struct store *s, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
-                      int64_t *ret_opened)
+                      int64_t *ret_opened, int64_t *ret_ended)
 {
     sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT_GET];
     sqlite3_bind_int64(st, 1, key);
     int e = row_of(st);
+    json_t *doc = e ? NULL : column_json(st, 0);
+    if (!e && !doc)
+        e = CVM_EDATA;
     if (!e) {
-        *ret_doc = column_json(st, 0);
+        *ret_doc = doc;
         *ret_version = sqlite3_column_int64(st, 1);
         *ret_parent = sqlite3_column_int64(st, 2);
         *ret_opened = sqlite3_column_int64(st, 3);
+        *ret_ended = sqlite3_column_int64(st, 4);
     }
     sqlite3_reset(st);
     return e;

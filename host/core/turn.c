@@ -28,7 +28,7 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->component = component;
     t->conversation = conversation;
     t->message = m;
-    t->bytes = 0;
+    t->bytes = t->state_bytes = 0;
     t->ordinal = 0;
     t->ended = t->lend = t->random_seeded = false;
 }
@@ -171,6 +171,7 @@ static void commit_changes(struct core *core, struct record *rec)
     if (t->context) {
         json_decref(c->context);
         c->context = t->context;
+        c->context_bytes = t->context_bytes;
         t->context = NULL;
         rec->context = json_incref(c->context);
         rec->context_version = ++c->version;
@@ -420,6 +421,8 @@ void turn_run(struct core *core, struct message *m)
         end_badly(core, m, result);
         return;
     }
+    json_decref(core->turn.refusal); /* said no, and went on */
+    core->turn.refusal = NULL;
     if (m->request && !m->request->ended && !m->request->settling) {
         if (result == CVM_PENDING)
             core->turn.lend = true;

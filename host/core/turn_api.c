@@ -34,8 +34,7 @@ static int turn_refuse(cvm_turn *pub, const char *code, const char *field, const
 static int turn_note(cvm_turn *pub, const char *what, json_t *data)
 {
     struct turn *t = of(pub);
-    t->bytes += json_text_size(data, CVM_TURN_BYTES_MAX);
-    if (!t->conversation || t->bytes > CVM_TURN_BYTES_MAX) {
+    if (!t->conversation || turn_count(t, json_text_size(data, CVM_TURN_BYTES_MAX)) < 0) {
         json_decref(data);
         return t->conversation ? CVM_ELIMIT : CVM_OK; /* an ephemeral turn leaves no record */
     }
