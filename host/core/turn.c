@@ -120,6 +120,23 @@ static void record_close(struct record *rec, struct item *item)
     rec->closes[rec->n_closes++] = item;
 }
 
+/* Outside hears only of what is durable: of this turn, and, where an ephemeral one read what others wrote, of theirs. */
+static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a)
+{
+    if (core->seq <= core->durable) {
+        inbox_answer(core, inbox, a->outcome, a->data, a->content);
+        return;
+    }
+    struct held *h = calloc(1, sizeof *h);
+    if (!h)
+        abort();
+    inbox->refs++;
+    *h = (struct held){.seq = core->seq, .inbox = inbox, .outcome = a->outcome, .data = json_incref(a->data),
+                       .content = a->content};
+    a->content = NULL;
+    held_add(core, h);
+}
+
 static void commit_answer(struct core *core, struct record *rec, struct answer *a)
 {
     struct request *r = a->request;
@@ -146,17 +163,9 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
             r->inbox->refs++;
             rec->inboxes[rec->n_inboxes++] =
                 (struct inbox_change){.inbox = r->inbox, .outcome = a->outcome, .result = json_incref(a->data)};
-            struct held *h = calloc(1, sizeof *h);
-            if (!h)
-                abort();
-            r->inbox->refs++;
-            *h = (struct held){.seq = rec->seq, .inbox = r->inbox, .outcome = a->outcome,
-                               .data = json_incref(a->data), .content = a->content};
-            a->content = NULL;
-            held_add(core, h);
-        } else if (r->inbox) {
-            inbox_answer(core, r->inbox, a->outcome, a->data, a->content);
         }
+        if (r->inbox)
+            answer_edge(core, r->inbox, a);
     }
     json_decref(a->data);
     free(a->content);
