@@ -167,6 +167,10 @@ static int keep_forward(struct turn *t, const cvm_out *out, struct message *m, s
     struct request *r = request_new(t->core, m, old->deadline_ms);
     if (!r)
         return CVM_ENOMEM;
+    subject_release(r->subject); /* the request's, not that of the turn which hands it on */
+    r->subject = old->subject;
+    if (r->subject)
+        r->subject->refs++;
     r->asked = old->asked;
     r->asker = old->asker;
     r->type = old->type;
@@ -201,6 +205,8 @@ static int find_forwarded(struct turn *t, const cvm_out *out, struct request **r
         return CVM_ENOENT;
     if (r->holder != t->component)
         return CVM_EACCES;
+    if (!t->conversation && request_durable(r))
+        return CVM_ESTATE;
     *ret_request = r;
     return 0;
 }

@@ -525,6 +525,12 @@ static inline bool component_may_send(const struct component *from, const struct
     return from->may_all || from == to || !to->plugin || (from->may_send[to->index / 64] >> (to->index % 64) & 1);
 }
 
+/* Stands in the journal, or will: so must its end. */
+static inline bool request_durable(const struct request *r)
+{
+    return r->item.no || r->conversation || (r->message && r->message->conversation);
+}
+
 /* Who opens a conversation says how many messages it may have. */
 static inline void conversation_limit(struct conversation *conversation, const struct component *opener)
 {

@@ -76,10 +76,11 @@ static void deadline(struct core *core, struct alarm *alarm)
     if (r->subject)
         r->subject->refs++;
     message_set_subject(m, r->subject);
-    if (r->conversation) {
-        m->conversation = r->conversation;
-        m->pub.conversation = r->conversation->name;
-        conversation_hold(r->conversation);
+    /* of a durable request with an ephemeral asker the end is journalled too */
+    m->conversation = r->conversation ? r->conversation : request_durable(r) ? core->host->lane : NULL;
+    if (m->conversation) {
+        m->pub.conversation = m->conversation->name;
+        conversation_hold(m->conversation);
     }
     core->total.timeouts++;
     if (!r->item.hashed)
@@ -218,7 +219,7 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
         e = CVM_ENOENT;
     } else if (r->holder != t->component)
         e = CVM_EACCES;
-    else if (!t->conversation && r->conversation)
+    else if (!t->conversation && request_durable(r))
         e = CVM_ESTATE; /* an ephemeral turn may not end a durable request */
     else if (t->answers.n + t->outs.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
         e = CVM_ELIMIT;
