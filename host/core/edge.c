@@ -139,7 +139,7 @@ static cvm_id input_id(struct core *core, const struct edge_in *in, bool durable
 {
     char name[40];
     uint64_t lo;
-    if (in->key)
+    if (in->key && durable)
         lo = id_hash(in->key, strlen(in->key), id_hash(in->source, strlen(in->source), 0x6b6579));
     else
         lo = id_mix(core->seed += 0x9e3779b97f4a7c15ULL, 0x696e707574ULL);

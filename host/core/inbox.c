@@ -36,6 +36,7 @@ struct inbox *inbox_new(struct core *core, const char *source, const char *key, 
     }
     i->next = *bucket(core, id.lo);
     *bucket(core, id.lo) = i;
+    i->listed = true;
     return i;
 }
 
@@ -49,20 +50,29 @@ int inbox_wait(struct inbox *inbox, edge_done done, void *arg, bool repeated)
     return 0;
 }
 
+static void unlist(struct core *core, struct inbox *inbox)
+{
+    for (struct inbox **at = bucket(core, inbox->id.lo); inbox->listed && *at; at = &(*at)->next) {
+        if (*at == inbox) {
+            *at = inbox->next;
+            inbox->listed = false;
+            return;
+        }
+    }
+}
+
 void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const json_t *data, const char *content)
 {
-    struct waiter *w = inbox->waiters;
-    (void)core;
-    inbox->waiters = NULL;
-    if (w)
+    struct waiter *w;
+    unlist(core, inbox); /* who asks again from now on finds the answer in the store */
+    if (inbox->waiters)
         crash_here(CRASH_REPLY_COMMITTED);
-    while (w) {
-        struct waiter *next = w->next;
+    while ((w = inbox->waiters)) { /* one may forget another */
+        inbox->waiters = w->next;
         struct edge_reply reply = {.request = inbox->id, .outcome = outcome, .data = data,
                                    .content = content ? content : "", .repeated = w->repeated};
         w->done(w->arg, &reply);
         free(w);
-        w = next;
     }
 }
 
@@ -71,12 +81,7 @@ void inbox_release(struct core *core, struct inbox *inbox)
     assert(inbox->refs > 0);
     if (--inbox->refs)
         return;
-    for (struct inbox **at = bucket(core, inbox->id.lo); *at; at = &(*at)->next) {
-        if (*at == inbox) {
-            *at = inbox->next;
-            break;
-        }
-    }
+    unlist(core, inbox);
     for (struct waiter *w = inbox->waiters, *next; w; w = next) {
         next = w->next;
         free(w);
