@@ -302,16 +302,18 @@ int core_start(struct core *core, char *error, size_t size)
     snprintf(error, size, "out of memory");
     int e = open_handles(core);
     if (!e)
+        e = recover_position(core, error, size);
+    for (uint32_t i = 0; !e && i < core->n_components; i++) {
+        const struct route_slot *slot = component_route(core->components[i], core->name_start);
+        if (slot)
+            post_start(core, core->components[i], slot); /* before what waits for it, which may need what it prepares */
+    }
+    if (!e)
         e = recover(core, error, size);
     if (!e)
         e = journal_start(core);
     if (e)
         return e;
-    for (uint32_t i = 0; i < core->n_components; i++) {
-        const struct route_slot *slot = component_route(core->components[i], core->name_start);
-        if (slot)
-            post_start(core, core->components[i], slot);
-    }
     core->accepting = true;
     if (core->options.loop)
         kick(core);

@@ -146,6 +146,7 @@ void store_close_open_item(struct store *store, int64_t no);
 
 /* item_doc.c: open things as JSON, and back (recovery) */
 void item_doc(struct text *text, const struct item *item); /* the writer's thread */
+int recover_position(struct core *core, char *ret_error, size_t error_size);
 int recover(struct core *core, char *ret_error, size_t error_size);
 
 /* inbox.c */

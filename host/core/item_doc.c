@@ -86,6 +86,7 @@ static void message_doc(struct text *text, const struct message *m)
     envelope_text(text, m, false);
     text_char(text, ',');
     id_member(text, "on_behalf", m->pub.on_behalf);
+    number(text, "timestamp_ms", m->pub.timestamp_ms);
     number(text, "reply", m->reply);
     if (m->request) {
         text_puts(text, "\"request\":");

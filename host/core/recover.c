@@ -33,14 +33,17 @@ static struct subject *subject_of(const json_t *doc)
                        cvm_json_str(s, "session_id", ""), cvm_json_str(s, "traceparent", ""));
 }
 
-/* A held conversation; NULL for "". */
-static struct conversation *lane_of(struct core *core, const json_t *doc, const char *key)
+/* Gives a held conversation; NULL for "". */
+static int lane_of(struct core *core, const json_t *doc, const char *key, struct conversation **ret_lane)
 {
     const char *name = cvm_json_str(doc, key, "");
     struct conversation *c = *name ? conversation_open(core, name, false) : NULL;
+    if (*name && !c)
+        return CVM_EDATA; /* without its lane it would be ephemeral */
     if (c)
         conversation_hold(c);
-    return c;
+    *ret_lane = c;
+    return 0;
 }
 
 static struct component *component_of(struct core *core, const json_t *doc, const char *key)
@@ -63,7 +66,7 @@ static int inbox_of(struct core *core, const json_t *doc, struct request *r)
     return r->inbox ? 0 : CVM_ENOMEM;
 }
 
-static void fill_request(struct core *core, struct request *r, const json_t *doc)
+static int fill_request(struct core *core, struct request *r, const json_t *doc)
 {
     r->item.id = id_of(doc, "id");
     r->asked = id_of(doc, "asked");
@@ -73,14 +76,33 @@ static void fill_request(struct core *core, struct request *r, const json_t *doc
     r->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
     r->edge = cvm_json_int(doc, "edge", 0) != 0;
     r->deadline_ms = cvm_json_int(doc, "deadline_ms", 0);
-    r->conversation = lane_of(core, doc, "conversation");
-    inbox_of(core, doc, r);
+    CVM_TRY(lane_of(core, doc, "conversation", &r->conversation));
+    return inbox_of(core, doc, r);
 }
 
 /* Of a request whose asker is not loaded nobody could take the reply. */
 static bool asker_missing(struct core *core, const json_t *doc)
 {
     return *cvm_json_str(doc, "asker", "") && !component_of(core, doc, "asker");
+}
+
+/* A request that `holder` has taken, or, where its plugin is not loaded, that nobody can answer: then the host holds it,
+ * so that it still ends for who asked. Its row stays as it is: if the plugin is back before, it finds it. */
+static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struct component *holder)
+{
+    struct core *core = rec->core;
+    struct request *r = request_alloc(core);
+    if (!r)
+        return CVM_ENOMEM;
+    r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
+    r->holder = holder ? holder : core->host;
+    r->subject = subject_of(doc);
+    CVM_TRY(fill_request(core, r, doc));
+    r->holder->counts.delivered++;
+    rec->requests++;
+    request_resume(core, r);
+    request_lend(core, r);
+    return 0;
 }
 
 static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
@@ -96,7 +118,7 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
     if (!slot || (request && asker_missing(core, request))) {
         rec->parked++;
-        return 0;
+        return request && !asker_missing(core, request) ? lend_again(rec, no, request, NULL) : 0;
     }
     struct message *m = message_new(core, type);
     if (!m)
@@ -110,7 +132,9 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->to = to;
     m->from = component_of(core, e, "sender");
     m->route = slot->route;
-    m->pub.sender = m->from ? m->from->id->text : "";
+    struct name *sender = names_intern(core->names, cvm_json_str(e, "sender", "")); /* who may be gone */
+    m->pub.sender = sender ? sender->text : "";
+    m->pub.timestamp_ms = cvm_json_int(doc, "timestamp_ms", m->pub.timestamp_ms);
     m->pub.recipient = to->id->text;
     m->pub.in_reply_to = id_of(e, "in_reply_to");
     m->pub.on_behalf = id_of(doc, "on_behalf");
@@ -126,13 +150,13 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->pub.tags = m->tags = json_incref(json_object_get(e, "tags"));
     message_set_content(m, cvm_json_str(e, "content", ""));
     message_set_subject(m, subject_of(doc));
-    m->conversation = lane_of(core, e, "conversation");
+    CVM_TRY(lane_of(core, e, "conversation", &m->conversation));
     m->pub.conversation = m->conversation ? m->conversation->name : "";
     if (request) {
         struct request *r = request_new(core, m, cvm_json_int(request, "deadline_ms", 0));
         if (!r)
             return CVM_ENOMEM;
-        fill_request(core, r, request);
+        CVM_TRY(fill_request(core, r, request));
         request_resume(core, r);
     }
     rec->messages++;
@@ -148,22 +172,12 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
         store_close_open_item(journal_store(core), no);
         return 0;
     }
-    if (!holder || asker_missing(core, doc)) {
+    if (asker_missing(core, doc)) {
         rec->parked++;
         return 0;
     }
-    struct request *r = request_alloc(core);
-    if (!r)
-        return CVM_ENOMEM;
-    r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
-    r->holder = holder;
-    fill_request(core, r, doc);
-    r->subject = subject_of(doc);
-    holder->counts.delivered++;
-    rec->requests++;
-    request_resume(core, r);
-    request_lend(core, r);
-    return 0;
+    rec->parked += !holder;
+    return lend_again(rec, no, doc, holder);
 }
 
 static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)
@@ -181,7 +195,7 @@ static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)
     t->item = (struct item){.id = id_of(doc, "id"), .kind = ITEM_TIMER, .no = no, .written = true};
     t->component = c;
     t->type = type;
-    t->conversation = lane_of(core, doc, "conversation");
+    CVM_TRY(lane_of(core, doc, "conversation", &t->conversation));
     t->subject = subject_of(doc);
     t->data = json_incref(json_object_get(doc, "data"));
     t->on_behalf = id_of(doc, "on_behalf");
@@ -210,7 +224,7 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     e->component = c;
     e->call = decl;
     e->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
-    e->conversation = lane_of(core, doc, "conversation");
+    CVM_TRY(lane_of(core, doc, "conversation", &e->conversation));
     e->subject = subject_of(doc);
     e->url = url ? strdup(url) : NULL;
     e->key = strdup(cvm_json_str(doc, "key", ""));
@@ -245,15 +259,25 @@ static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
     return recover_effect(rec, no, doc);
 }
 
+/* Where the journal ends. The generator goes on from there: a seed that is given does not give the same ids again. */
+int recover_position(struct core *core, char *ret_error, size_t error_size)
+{
+    int64_t seq = 0;
+    if (store_meta_int(journal_store(core), "SELECT coalesce(max(seq), 0) FROM turns", &seq) < 0) {
+        snprintf(ret_error, error_size, "the journal cannot be read back; restore a backup");
+        return CVM_EDATA;
+    }
+    core->seq = core->durable = seq;
+    if (seq)
+        core->seed = id_mix(core->seed, (uint64_t)seq);
+    return 0;
+}
+
 int recover(struct core *core, char *ret_error, size_t error_size)
 {
     struct recovery rec = {.core = core};
-    int64_t seq = 0;
     struct store *store = journal_store(core);
-    int e = store_meta_int(store, "SELECT coalesce(max(seq), 0) FROM turns", &seq);
-    core->seq = core->durable = seq;
-    if (!e)
-        e = store_each_open(store, recover_one, &rec);
+    int e = store_each_open(store, recover_one, &rec);
     if (e) {
         snprintf(ret_error, error_size, "the journal cannot be read back (%s); restore a backup", cvm_strerror(e));
         free(rec.effect_list);

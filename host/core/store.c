@@ -229,7 +229,7 @@ int store_inbox_get(struct store *s, const char *source, const char *key, uint8_
 int store_each_open(struct store *s, store_open_fn fn, void *arg)
 {
     sqlite3_stmt *st = NULL;
-    int e = 0, step;
+    int e = 0, step = SQLITE_DONE;
     if (sqlite3_prepare_v2(s->db, "SELECT no, kind, doc FROM open_items ORDER BY no", -1, &st, NULL))
         return CVM_EDATA;
     while (!e && (step = sqlite3_step(st)) == SQLITE_ROW) {
@@ -238,7 +238,7 @@ int store_each_open(struct store *s, store_open_fn fn, void *arg)
         json_decref(doc);
     }
     sqlite3_finalize(st);
-    return e;
+    return !e && step != SQLITE_DONE ? CVM_EDATA : e; /* half of what was open is not what was open */
 }
 
 void store_close_open_item(struct store *s, int64_t no)
