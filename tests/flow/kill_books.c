@@ -143,7 +143,7 @@ static void load_ledger(struct flow *f, sqlite3 *db, const char *sim_url, const 
     ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
     json_array_foreach(json_object_get(a.json, "entries"), i, entry)
     {
-        static const char *const texts[] = {"reference", "status", NULL, "phone", "network"};
+        static const char *const texts[] = {"reference", "status", NULL, "phone_number", "network"};
         for (int c = 0; c < 5; c++)
             if (texts[c])
                 sqlite3_bind_text(st, c + 1, json_string_value(json_object_get(entry, texts[c])), -1, SQLITE_STATIC);

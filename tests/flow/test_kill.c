@@ -268,8 +268,8 @@ static void check_repeats(struct flow *f, struct load *load)
         char *text = NULL;
         bool replayed = false;
         int status = load_ask_again(f->url, a, &text, &replayed);
-        ck_assert_msg(status == atomic_load(&a->status) && replayed, "%s gave %d, then %d%s", a->key,
-                      atomic_load(&a->status), status, replayed ? "" : " as if it were new");
+        ck_assert_msg(status == atomic_load(&a->status) && replayed, "%s gave %d, then %d%s: %s", a->key,
+                      atomic_load(&a->status), status, replayed ? "" : " as if it were new", text);
         json_t *first = json_loads(a->text, 0, NULL), *again = json_loads(text, 0, NULL);
         ck_assert_msg(first && json_equal(first, again), "%s gave %s, then %s", a->key, a->text, text);
         json_decref(first);
