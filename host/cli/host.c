@@ -326,6 +326,7 @@ static int open_signals(void)
 {
     sigset_t stops;
     signal(SIGPIPE, SIG_IGN); /* a client that goes is a failed write */
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk */
     signal(SIGHUP, SIG_IGN);
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);

@@ -422,7 +422,7 @@ void show_envelope(const struct cli *cli, FILE *out, const json_t *envelope)
         fit(cli, data);
     struct text line;
     text_init(&line, TEXT_MAX_BYTES);
-    text_printf(&line, "%.12s  %s -> %s  %s%s%s%s  ", strlen(at) > 11 ? at + 11 : at, sender[0] ? sender : "(outside)",
+    text_printf(&line, "%.12s  %s -> %s  %s%s%s%s  ", strlen(at) > 11 ? at + 11 : at, sender,
                 cvm_json_str(envelope, "recipient", "?"), cvm_json_str(envelope, "type", "?"),
                 strcmp(kind, "response") == 0  ? " = "
                 : strcmp(kind, "request") == 0 ? ""

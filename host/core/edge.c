@@ -120,8 +120,11 @@ static int repeated(struct core *core, const struct edge_in *in, const uint8_t h
     int outcome = 0;
     json_t *result = NULL;
     cvm_id first;
-    if (store_inbox_get(core->reader, in->source, in->key, known, &outcome, &result, &first) < 0)
+    int e = store_inbox_get(core->reader, in->source, in->key, known, &outcome, &result, &first);
+    if (e == CVM_ENOENT)
         return 0;
+    if (e < 0) /* it may have been done already */
+        return refuse(error, CVM_EBUSY, "", "earlier keys cannot be read: %s", cvm_strerror(e));
     if (memcmp(known, hash, 32) != 0) {
         json_decref(result);
         return refuse(error, CVM_EEXIST, "idempotency_key", "this key was used with another body");

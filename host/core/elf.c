@@ -18,6 +18,23 @@ static bool take(const struct file *f, uint64_t offset, void *ret, size_t size)
     return true;
 }
 
+/* What the file's head promises is in the file. A file that was cut off would end the host as the linker maps it. */
+static bool is_whole(const struct file *f, const Elf64_Ehdr *h)
+{
+    Elf64_Shdr last_section;
+    if (h->e_shnum &&
+        !take(f, h->e_shoff + (h->e_shnum - 1u) * sizeof last_section, &last_section, sizeof last_section))
+        return false;
+    for (unsigned i = 0; i < h->e_phnum; i++) {
+        Elf64_Phdr segment;
+        if (!take(f, h->e_phoff + i * sizeof segment, &segment, sizeof segment))
+            return false;
+        if (segment.p_offset > f->size || segment.p_filesz > f->size - segment.p_offset)
+            return false;
+    }
+    return true;
+}
+
 static bool find_symbol(const struct file *f, const Elf64_Ehdr *h, const char *name, Elf64_Sym *ret_symbol)
 {
     for (unsigned i = 0; i < h->e_shnum; i++) {
@@ -70,6 +87,10 @@ int elf_read_identity(const uint8_t *at, size_t size, cvm_plugin_descriptor *ret
     }
     if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_type != ET_DYN) {
         snprintf(ret_error, error_size, "is not a 64-bit shared library");
+        return CVM_EINVAL;
+    }
+    if (!is_whole(&f, &h)) {
+        snprintf(ret_error, error_size, "is cut off: parts of it lie beyond its end; copy it again");
         return CVM_EINVAL;
     }
     if (!find_symbol(&f, &h, "cvm_plugin", &symbol)) {

@@ -15,7 +15,7 @@ void fault_strike(struct core *core, struct component *c)
         return;
     c->down = true;
     c->probe_ms = core->now_ms + CORE_PROBE_MS;
-    log_error(c->id->text, "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost revive %s",
+    log_error(c->id->text, "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s",
               recent, (long long)(window / 1000), c->id->text);
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define JOURNAL_RETRY_MS 100
 
@@ -24,6 +25,8 @@ struct journal {
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
     atomic_int state;                       /* enum journal_state */
+    char error[256];                        /* why it retries; with the mutex */
+    char trouble[256];                      /* the loop's copy */
 };
 
 enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };
@@ -59,6 +62,9 @@ static bool write_group(struct journal *j, struct record *first, struct record *
             atomic_store(&j->state, JOURNAL_DAMAGED);
             return false;
         }
+        pthread_mutex_lock(&j->mutex);
+        snprintf(j->error, sizeof j->error, "%s", store_error(j->store));
+        pthread_mutex_unlock(&j->mutex);
         if (atomic_exchange(&j->state, JOURNAL_RETRYING) == JOURNAL_GOOD)
             uv_async_send(j->core->wake);
         struct timespec pause = {.tv_nsec = JOURNAL_RETRY_MS * 1000000L};
@@ -242,18 +248,23 @@ void journal_returned(struct core *core)
     struct record *done = j->done;
     j->done = j->done_tail = NULL;
     core->durable = j->durable;
+    char error[sizeof j->error];
+    memcpy(error, j->error, sizeof error);
     pthread_mutex_unlock(&j->mutex);
+    bool retried = core->trouble == j->trouble;
     switch ((enum journal_state)atomic_load(&j->state)) {
     case JOURNAL_GOOD:
         core->trouble = store_wal_bytes(j->store) > j->wal_max_bytes
                             ? "the write-ahead log is too large; is a reader stuck?"
                             : NULL;
+        if (retried)
+            log_info("journal", "commits again");
         break;
     case JOURNAL_RETRYING:
-        if (!core->trouble)
-            log_error("journal", "cannot commit: %s; nothing leaves and nothing is admitted until it can",
-                      store_error(j->store));
-        core->trouble = store_error(j->store);
+        memcpy(j->trouble, error, sizeof error);
+        if (!retried)
+            log_error("journal", "cannot commit: %s; nothing leaves and nothing is admitted until it can", error);
+        core->trouble = j->trouble;
         break;
     case JOURNAL_DAMAGED:
         if (core->options.fatal)

@@ -188,7 +188,7 @@ void envelope_text(struct text *text, const struct message *m, bool whole)
     add_id(text, "{\"message_id\":", p->id);
     text_puts(text, ",\"timestamp\":");
     add_time(text, p->timestamp_ms);
-    add_member(text, ",\"sender\":", p->sender);
+    add_member(text, ",\"sender\":", *p->sender || !whole ? p->sender : "outside");
     add_member(text, ",\"recipient\":", p->recipient);
     add_member(text, ",\"message_type\":", sorts[p->message_type]);
     add_member(text, ",\"type\":", m->type->text);

@@ -7,6 +7,8 @@
 
 /* Of one row. A turn's messages and state have 5 MiB, and a byte becomes six where JSON must escape it. */
 #define STORE_TEXT_MAX_BYTES (64 * 1024 * 1024)
+#define STORE_OPEN_WAIT_MS 5000 /* for another program that holds the file as the host starts */
+#define STORE_WRITE_WAIT_MS 200 /* then the journal says so, and tries again */
 #define STORE_QUERY_MAX_NS (5 * INT64_C(1000000000))
 
 static const char *const statements[] = {
@@ -52,7 +54,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
         goto fail;
     s->writer = writer;
     text_init(&s->text, STORE_TEXT_MAX_BYTES);
-    if (sqlite3_open_v2(path, &s->db, flags, NULL) ||
+    if (sqlite3_open_v2(path, &s->db, flags, NULL) || sqlite3_busy_timeout(s->db, STORE_OPEN_WAIT_MS) ||
         sqlite3_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
                             "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
                      NULL, NULL, NULL) ||
@@ -63,13 +65,14 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
                  : code == SQLITE_NOTADB || code == SQLITE_CORRUPT
                      ? "; restore a backup, or move the file away to begin anew"
                      : "");
-        e = CVM_EDATA;
+        e = code == SQLITE_BUSY || code == SQLITE_LOCKED ? CVM_EBUSY : CVM_EDATA;
         goto fail;
     }
     if (writer)
         sqlite3_wal_hook(s->db, on_wal, s);
     else if ((e = store_prepare(s, ret_error, size)))
         goto fail;
+    sqlite3_busy_timeout(s->db, writer ? STORE_WRITE_WAIT_MS : 0);
     *ret_store = s;
     return 0;
 fail:

@@ -43,8 +43,10 @@ static const char *const migrations[] = {
 
 static int fail(struct store *s, char *ret_error, size_t size, const char *what)
 {
+    int code = sqlite3_errcode(s->db) & 0xff;
     snprintf(ret_error, size, "%s: %s: %s", s->path, what, sqlite3_errmsg(s->db));
-    return CVM_EDATA;
+    return code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL || code == SQLITE_IOERR ? CVM_EBUSY
+                                                                                                       : CVM_EDATA;
 }
 
 int store_migrate(struct store *s, char *ret_error, size_t size)

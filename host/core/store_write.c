@@ -334,7 +334,8 @@ static int write_record(struct store *s, const struct record *r)
 /* Only full, busy and I/O errors pass by themselves; the group is tried again. */
 static int judge(struct store *s, int code)
 {
-    snprintf(s->error, sizeof s->error, "%s: %s", s->path, sqlite3_errmsg(s->db));
+    snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, sqlite3_errmsg(s->db),
+             (code & 0xff) == SQLITE_BUSY ? "; another program holds it: end that" : "");
     if (!sqlite3_get_autocommit(s->db))
         run(s->statement[STATEMENT_ROLLBACK]);
     switch (code & 0xff) {
