@@ -1,6 +1,6 @@
 #!/bin/sh
 # count.sh RESULTS      prints "PASSED FAILED SKIPPED" of what run_one.sh left in the folder RESULTS
-# count.sh -f RESULTS   prints the failures, one a line
+# count.sh -f RESULTS   prints the failures, with the end of the output of a program that told of none itself
 # count.sh -v RESULTS   prints every test
 # A Check program counts by its tests; any other, and one that died before it reported, counts as one.
 mode=sum
@@ -12,7 +12,7 @@ find "$1" -name '*.rc' | sort | while read -r rc; do
     [ -f "$log" ] || log=/dev/null
     echo "== $key $(cat "$rc")"
     cat "$log"
-done | awk -v mode=$mode '
+done | awk -v mode=$mode -v results="$1" '
 function close_one() {
     if (key == "") return
     if (status == "77") { skipped++; state = "skipped" }
@@ -21,6 +21,8 @@ function close_one() {
     else state = ""
     if (state != "" && (mode == "all" || (mode == "failures" && state != "passed" && state != "skipped")))
         print "  " key ": " state
+    if (mode == "failures" && state != "" && state != "passed" && state != "skipped")
+        system("tail -n 15 \"" results "/" key ".out\" 2>/dev/null | sed \"s/^/    /\"")
 }
 /^== / { close_one(); key = $2; status = $3; good = bad = 0; next }
 match($0, /:[PFES]:[^:]*:[^:]*:[0-9]+: /) {
