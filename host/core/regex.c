@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define REGEX_CACHE_MAX 512
+#define REGEX_GROUPS_MAX 32
 #define REGEX_MATCH_LIMIT 100000
 #define REGEX_PATTERN_MAX_BYTES 4096
 #define REGEX_TEXT_MAX_BYTES 65536
@@ -33,10 +34,30 @@ static struct regexes *open_cache(struct core *core)
     if (!all)
         return NULL;
     all->limits = pcre2_match_context_create(NULL);
-    all->match = pcre2_match_data_create(32, NULL);
+    all->match = pcre2_match_data_create(REGEX_GROUPS_MAX, NULL);
+    if (!all->limits || !all->match) {
+        pcre2_match_context_free(all->limits);
+        pcre2_match_data_free(all->match);
+        free(all);
+        return NULL;
+    }
     pcre2_set_match_limit(all->limits, REGEX_MATCH_LIMIT);
     core->regexes = all;
     return all;
+}
+
+/* All or none: which are used often shows soon enough. */
+static void forget_all(struct regexes *all)
+{
+    for (int i = 0; i < 256; i++) {
+        for (struct regex *r = all->bucket[i], *next; r; r = next) {
+            next = r->next;
+            pcre2_code_free(r->code);
+            free(r);
+        }
+        all->bucket[i] = NULL;
+    }
+    all->n = 0;
 }
 
 static int compile(struct regexes *all, const char *pattern, struct regex **ret_regex)
@@ -50,8 +71,10 @@ static int compile(struct regexes *all, const char *pattern, struct regex **ret_
             return 0;
         }
     }
-    if (len > REGEX_PATTERN_MAX_BYTES || all->n >= REGEX_CACHE_MAX)
+    if (len > REGEX_PATTERN_MAX_BYTES)
         return CVM_ELIMIT;
+    if (all->n >= REGEX_CACHE_MAX)
+        forget_all(all);
     pcre2_code *compiled =
         pcre2_compile((PCRE2_SPTR)pattern, len, PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS, &code, &offset, NULL);
     if (!compiled)
@@ -87,7 +110,12 @@ int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset
     if (found == PCRE2_ERROR_NOMATCH)
         return CVM_ENOENT;
     if (found < 0)
-        return found == PCRE2_ERROR_MATCHLIMIT ? CVM_ELIMIT : CVM_EINVAL;
+        return found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT || found == PCRE2_ERROR_HEAPLIMIT ||
+                       found == PCRE2_ERROR_JIT_STACKLIMIT
+                   ? CVM_ELIMIT
+                   : CVM_EINVAL;
+    if (found == 0)
+        found = REGEX_GROUPS_MAX; /* there are more groups than places */
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(all->match);
     for (size_t i = 0; i < n; i++)
         spans[i] = (int)i < found ? (cvm_span){at[2 * i], at[2 * i + 1]} : (cvm_span){SIZE_MAX, SIZE_MAX};
@@ -99,13 +127,7 @@ void regex_free(struct core *core)
     struct regexes *all = core->regexes;
     if (!all)
         return;
-    for (int i = 0; i < 256; i++) {
-        for (struct regex *r = all->bucket[i], *next; r; r = next) {
-            next = r->next;
-            pcre2_code_free(r->code);
-            free(r);
-        }
-    }
+    forget_all(all);
     pcre2_match_context_free(all->limits);
     pcre2_match_data_free(all->match);
     free(all);
