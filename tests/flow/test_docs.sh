@@ -1,6 +1,7 @@
 #!/bin/sh
-# Holds the documentation against the program: the commands of docs/tutorial.md are run one after the other, and what
-# the reference lists (commands, metrics, settings, errors, secrets) must be what there is.
+# Holds the documentation against the program: the commands of docs/tutorial.md are run one after the other, the plugin
+# of docs/howto/plugin.md is built and used, and what the reference lists (commands, metrics, settings, errors, secrets)
+# must be what there is.
 # Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -14,29 +15,39 @@ trap 'stop_all; rm -rf "$top"' EXIT
 faults=0
 fault() { printf '%s\n' "$*"; faults=$((faults + 1)); }
 
-# ---- the tutorial ----
+# ---- pages with commands ----
 
-# The lines that begin with "$ " in its console blocks.
-commands() { sed -n '/^```console/,/^```$/s/^\$ //p' docs/tutorial.md; }
-
-run_tutorial()
+# run_page FILE LEAST: runs the lines that begin with "$ " in its console blocks, at least so many.
+run_page()
 {
-    enquiry='' transaction='' n=0
-    commands >"$top/commands"
+    page=$1 enquiry='' transaction='' n=0
+    sed -n '/^```console/,/^```$/s/^\$ //p' "$page" >"$top/commands"
     while read -r line; do
         n=$((n + 1)) expected=0
         case $line in *'# exit status '*) expected=${line##*# exit status } ;; esac
         line=$(printf '%s' "$line" | sed "s/ENQ-…/$enquiry/g; s/TXN-…/$transaction/g")
         sh -c "$line" >"$top/out" 2>&1 </dev/null
         status=$?
-        [ $status = "$expected" ] || fault "docs/tutorial.md: \"$line\" ended with $status: $(head -c 300 "$top/out")"
-        [ -s "$top/out" ] || fault "docs/tutorial.md: \"$line\" printed nothing"
+        [ $status = "$expected" ] || fault "$page: \"$line\" ended with $status: $(head -c 300 "$top/out")"
+        [ -s "$top/out" ] || fault "$page: \"$line\" printed nothing"
         found=$(grep -oE 'ENQ-[0-9a-f]{12}' "$top/out" | head -n 1)
         enquiry=${found:-$enquiry}
         found=$(sed -nE 's/^transaction_id: (TXN-[0-9a-f]{12})$/\1/p' "$top/out" | head -n 1)
         transaction=${found:-$transaction}
     done <"$top/commands"
-    [ $n -ge 15 ] || fault "docs/tutorial.md: found only $n commands"
+    [ $n -ge "$2" ] || fault "$page: found only $n commands"
+}
+
+block() { sed -n "/^\`\`\`$2\$/,/^\`\`\`\$/{/^\`\`\`/d;p}" "$1"; } # FILE LANGUAGE
+
+# The plugin of the page, built and dropped into the home before the host starts.
+build_plugin()
+{
+    block docs/howto/plugin.md c >"$top/hello.c"
+    block docs/howto/plugin.md json >"$top/hello.json"
+    block docs/howto/plugin.md sh >"$top/hello.sh"
+    ln -s "$PWD/sdk" "$top/sdk"
+    (cd "$top" && sh -e hello.sh) || fault 'docs/howto/plugin.md: the plugin cannot be built'
 }
 
 # ---- the reference ----
@@ -55,6 +66,7 @@ check_reference()
     "$cvmhost" help | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)  .*/\1/p' >"$top/words"
     [ "$(wc -l <"$top/words")" -gt 20 ] || fault 'cvmhost help lists too few commands'
     while read -r words; do
+        [ "$words" != greet ] || continue # of docs/howto/plugin.md
         grep -qF "\`$words" docs/reference/cli.md || fault "docs/reference/cli.md does not list: $words"
     done <"$top/words"
     for name in $(sed -n 's/^ *X(\(CVM_E[A-Z]*\),.*/\1/p' sdk/include/cvm/cvm.h); do
@@ -72,10 +84,12 @@ check_reference()
     done
 }
 
+export CVMHOST_HOME="$home" PATH="$build/host:$PATH"
 make_home
+build_plugin
 start_simulator
 start_host
-export CVMHOST_HOME="$home" PATH="$build/host:$PATH"
 check_reference
-run_tutorial
+run_page docs/tutorial.md 15
+run_page docs/howto/plugin.md 3
 [ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }
