@@ -134,6 +134,7 @@ static bool tick(struct core *core)
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     more = schedule_run(core, CORE_SLICE_US) || more;
     requests_age(core);
+    state_trim(core);
     journal_flush(core);
     return more;
 }
@@ -370,8 +371,9 @@ static void free_open(struct core *core)
     }
     for (uint32_t i = 0; i < core->n_components; i++) {
         struct component *c = core->components[i];
-        struct queue *queues[CORE_CLASSES + 1] = {&c->run[0], &c->run[1], &c->run[2], &c->run[3], &c->waiting};
-        for (int q = 0; q <= CORE_CLASSES; q++) {
+        struct queue *queues[CORE_CLASSES + 2] = {&c->run[0], &c->run[1],  &c->run[2],
+                                                  &c->run[3], &c->waiting, &c->kept};
+        for (int q = 0; q < CORE_CLASSES + 2; q++) {
             for (struct message *m = queues[q]->head, *next; m; m = next) {
                 next = m->queue_next;
                 if (m->outside || !m->conversation) /* others were freed with their lanes */

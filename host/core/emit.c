@@ -140,7 +140,7 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
 /* A recipient that is full or down answers at once; the sender sees an ordinary reply. */
 static bool answers_busy(struct core *core, struct component *to)
 {
-    return (int64_t)to->counts.queued >= to->mailbox || (to->down && fault_down(core, to));
+    return (int64_t)to->counts.queued >= to->mailbox || (to->down && core->now_ms < to->probe_ms);
 }
 
 static int keep_request(struct turn *t, const cvm_out *out, struct message *m, const struct manifest_operation *op)

@@ -1,5 +1,27 @@
-/* The ladder of faults: strikes against a component, out of service at the limit, probed until it works again. */
+/* The ladder of faults: strikes against a component, out of service at the limit, probed until it works again.
+ * Meanwhile requests are answered BUSY; what cannot be refused (replies, timers, publications) is kept for it. */
 #include "core/internal.h"
+
+/* Nothing may have come that could be the probe: then the first of those that were kept is. */
+static void probe(struct core *core, struct alarm *alarm)
+{
+    struct component *c = (struct component *)((char *)alarm - offsetof(struct component, probe));
+    schedule_kept(core, c, false);
+}
+
+static void probe_later(struct core *core, struct component *c)
+{
+    c->probe_ms = core->now_ms + CORE_PROBE_MS;
+    alarm_set(core, &c->probe, c->probe_ms, probe);
+}
+
+static void back_in_service(struct core *core, struct component *c)
+{
+    c->down = false;
+    c->n_strikes = 0;
+    alarm_clear(core, &c->probe);
+    schedule_kept(core, c, true);
+}
 
 void fault_strike(struct core *core, struct component *c)
 {
@@ -14,7 +36,7 @@ void fault_strike(struct core *core, struct component *c)
     if (c->down || (int64_t)recent < limit || !c->plugin)
         return;
     c->down = true;
-    c->probe_ms = core->now_ms + CORE_PROBE_MS;
+    probe_later(core, c);
     log_error(c->id->text, "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s",
               recent, (long long)(window / 1000), c->id->text);
 }
@@ -25,15 +47,13 @@ bool fault_down(struct core *core, struct component *c)
         return false;
     if (core->now_ms < c->probe_ms)
         return true;
-    c->probe_ms = core->now_ms + CORE_PROBE_MS; /* this message is the probe */
+    probe_later(core, c); /* this message is the probe */
     return false;
 }
 
 void fault_succeeded(struct core *core, struct component *c)
 {
-    (void)core;
-    c->down = false;
-    c->n_strikes = 0;
+    back_in_service(core, c);
     log_info(c->id->text, "in service again");
 }
 
@@ -42,7 +62,6 @@ int core_revive(struct core *core, const char *component)
     struct component *c = registry_find(core, component, NULL);
     if (!c)
         return CVM_ENOENT;
-    c->down = false;
-    c->n_strikes = 0;
+    back_in_service(core, c);
     return 0;
 }

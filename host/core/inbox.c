@@ -69,8 +69,11 @@ void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const jso
         crash_here(CRASH_REPLY_COMMITTED);
     while ((w = inbox->waiters)) { /* one may forget another */
         inbox->waiters = w->next;
-        struct edge_reply reply = {.request = inbox->id, .outcome = outcome, .data = data,
-                                   .content = content ? content : "", .repeated = w->repeated};
+        struct edge_reply reply = {.request = inbox->id,
+                                   .outcome = outcome,
+                                   .data = data,
+                                   .content = content ? content : "",
+                                   .repeated = w->repeated};
         w->done(w->arg, &reply);
         free(w);
     }

@@ -44,6 +44,7 @@ void schedule(struct core *core, struct message *m); /* into the run queue of it
 bool schedule_run(struct core *core, int64_t budget_us); /* true: there is more to run */
 void schedule_place_freed(struct core *core, struct component *c);
 void schedule_lift(struct core *core, struct message *m, uint8_t class);
+void schedule_kept(struct core *core, struct component *c, bool all);
 void schedule_drop(struct core *core, struct message *m);
 void kick(struct core *core);                        /* makes the loop run turns */
 
@@ -96,6 +97,7 @@ int turn_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t l
 int turn_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 void state_apply(struct core *core, const struct state_change *change, int64_t seq);
 void state_durable(struct core *core, const struct state_change *change);
+void state_trim(struct core *core);
 void state_free(struct core *core);
 
 /* row.c */
@@ -133,7 +135,7 @@ int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);
 int store_state_get(struct store *store, const char *component, const char *key, json_t **ret_value,
                     int64_t *ret_version, int64_t *ret_turn);
 int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,
-                     json_t *pairs); /* appends [key, value] */
+                     json_t *pairs); /* appends [key, value, version] */
 int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
                       int64_t *ret_opened, int64_t *ret_ended);
 int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,

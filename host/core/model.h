@@ -79,7 +79,7 @@ struct subject {
 enum message_place {
     PLACE_NONE,    /* behind others in its lane, or being handled */
     PLACE_RUN,     /* in the run queue of its class and recipient */
-    PLACE_WAITING  /* beyond the recipient's concurrency */
+    PLACE_WAITING  /* beyond the recipient's concurrency, or kept until it is in service again */
 };
 
 struct message {
@@ -261,6 +261,8 @@ struct component {
     uint32_t n_strikes;
     bool down, may_all;
     int64_t probe_ms;
+    struct alarm probe;
+    struct queue kept;            /* while it is down: what cannot be answered BUSY */
     struct counts counts;
 };
 

@@ -11,7 +11,7 @@
 struct recovery {
     struct core *core;
     int64_t messages, requests, timers, effects, parked;
-    struct effect **effect_list;  /* begun when everything is back */
+    struct effect **effect_list; /* begun when everything is back */
     uint32_t n_effects, effects_cap;
 };
 
@@ -86,8 +86,8 @@ static bool asker_missing(struct core *core, const json_t *doc)
     return *cvm_json_str(doc, "asker", "") && !component_of(core, doc, "asker");
 }
 
-/* A request that `holder` has taken, or, where its plugin is not loaded, that nobody can answer: then the host holds it,
- * so that it still ends for who asked. Its row stays as it is: if the plugin is back before, it finds it. */
+/* A request that `holder` has taken, or, where its plugin is not loaded, that nobody can answer: then the host holds
+ * it, so that it still ends for who asked. Its row stays as it is: if the plugin is back before, it finds it. */
 static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struct component *holder)
 {
     struct core *core = rec->core;
@@ -287,8 +287,8 @@ int recover(struct core *core, char *ret_error, size_t error_size)
         effect_recover(core, rec.effect_list[i]);
     free(rec.effect_list);
     if (rec.messages + rec.requests + rec.timers + rec.effects + rec.parked)
-        log_info("host", "recovered %lld messages, %lld open requests, %lld timers, %lld calls%s", (long long)rec.messages,
-                 (long long)rec.requests, (long long)rec.timers, (long long)rec.effects,
+        log_info("host", "recovered %lld messages, %lld open requests, %lld timers, %lld calls%s",
+                 (long long)rec.messages, (long long)rec.requests, (long long)rec.timers, (long long)rec.effects,
                  rec.parked ? "; some wait for a plugin that is not loaded" : "");
     return 0;
 }

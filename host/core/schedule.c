@@ -67,6 +67,7 @@ void post(struct core *core, struct message *m)
     struct component *c = m->to;
     c->counts.delivered++;
     c->counts.queued++;
+    core->bytes_queued += m->weight;
     if (m->conversation) {
         lane_append(core, m);
     } else {
@@ -91,7 +92,7 @@ void schedule_lift(struct core *core, struct message *m, uint8_t class)
 static void age(struct core *core)
 {
     core->aged_ms = core->now_ms;
-    for (int class = CORE_CLASSES - 2; class >= 0; class--) {
+    for (int class = CORE_CLASSES - 2; class >= 0; class --) {
         for (struct component *c = core->active_head[class]; c; c = c->active_next[class]) {
             while (c->run[class].head && core->now_ms - c->run[class].head->eligible_ms >= CORE_AGE_MS) {
                 struct message *m = queue_pop(&c->run[class]);
@@ -126,23 +127,47 @@ void schedule_drop(struct core *core, struct message *m)
     schedule(core, m);
 }
 
-/* Beyond the component's concurrency a request waits outside its lane, so that the replies it depends on pass. */
+/* What was kept while the component was out of service: one as the probe, or all, in the order in which it came. */
+void schedule_kept(struct core *core, struct component *c, bool all)
+{
+    while (c->kept.head) {
+        struct message *m = queue_pop(&c->kept);
+        m->class = m->pub.priority;
+        schedule(core, m);
+        if (!all)
+            break;
+    }
+}
+
+static void step_aside(struct core *core, struct queue *q, struct message *m)
+{
+    m->place = PLACE_WAITING;
+    queue_push(q, m);
+    if (m->conversation && m->conversation->head == m) {
+        m->outside = true;
+        lane_resume(core, m->conversation);
+    }
+}
+
+/* Beyond the component's concurrency a request waits, and while the component is down what is no request; outside its
+ * lane, so that what others are sent there passes: the replies it depends on, or the end of a request. */
 static bool must_wait(struct core *core, struct message *m)
 {
     struct component *c = m->to;
+    if (!m->request) {
+        if (!c->down || core->now_ms >= c->probe_ms)
+            return false;
+        step_aside(core, &c->kept, m);
+        return true;
+    }
     if (m->called) {
         m->called = false;
         c->called--;
         return false;
     }
-    if (!c->concurrency || !m->request || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended)
+    if (!c->concurrency || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended)
         return false;
-    m->place = PLACE_WAITING;
-    queue_push(&c->waiting, m);
-    if (m->conversation && m->conversation->head == m) {
-        m->outside = true;
-        lane_resume(core, m->conversation);
-    }
+    step_aside(core, &c->waiting, m);
     return true;
 }
 
@@ -182,7 +207,7 @@ bool schedule_run(struct core *core, int64_t budget_us)
         int class = CORE_CLASSES - 1;
         struct message *m = NULL;
         while (class >= 0 && !(m = next(core, class)))
-            class--;
+            class --;
         assert(m);
         core->runnable--;
         m->place = PLACE_NONE;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define STATE_BUCKETS CORE_HASH_BUCKETS
+#define STATE_TRIM_BUCKETS 8192 /* looked at in a tick */
 #define STATE_SCAN_MAX 1000
 
 static uint64_t hash_key(const struct component *c, const char *key)
@@ -29,10 +30,11 @@ static void entry_free(struct state_entry *e)
     free(e);
 }
 
-/* Drops entries that are durable and were not used since the hand last passed. */
-static void shrink(struct core *core)
+/* Drops entries that are durable and were not used since the hand last passed. Between turns: a turn holds entries and
+ * has lent their values to its handler. */
+void state_trim(struct core *core)
 {
-    for (int looked = 0; looked < STATE_BUCKETS && core->n_states > CORE_STATE_CACHE_MAX; looked++) {
+    for (int looked = 0; looked < STATE_TRIM_BUCKETS && core->n_states > CORE_STATE_CACHE_MAX; looked++) {
         struct state_entry **at = &core->states[core->state_hand++ & (STATE_BUCKETS - 1)];
         while (*at) {
             struct state_entry *e = *at;
@@ -59,8 +61,7 @@ static struct state_entry *insert(struct core *core, struct component *c, const 
     e->hash = hash;
     e->hash_next = core->states[hash & (STATE_BUCKETS - 1)];
     core->states[hash & (STATE_BUCKETS - 1)] = e;
-    if (++core->n_states > CORE_STATE_CACHE_MAX)
-        shrink(core);
+    core->n_states++;
     return e;
 }
 
@@ -232,6 +233,26 @@ static void overlay(json_t *pairs, const char *key, json_t *value)
         json_array_append_new(pairs, json_pack("[s, O]", key, value));
 }
 
+/* [key, value, version] as stored to [key, value] of today's version. */
+static int upgrade_pairs(const struct component *c, json_t *pairs)
+{
+    size_t i;
+    json_t *pair;
+    json_array_foreach(pairs, i, pair)
+    {
+        json_t *value = json_incref(json_array_get(pair, 1));
+        int e =
+            upgrade(c, json_string_value(json_array_get(pair, 0)), json_integer_value(json_array_get(pair, 2)), &value);
+        if (e < 0) {
+            json_decref(value);
+            return e;
+        }
+        json_array_set_new(pair, 1, value);
+        json_array_remove(pair, 2);
+    }
+    return 0;
+}
+
 static bool in_range(const char *key, const char *prefix, const char *after)
 {
     return strncmp(key, prefix, strlen(prefix)) == 0 && (!after || strcmp(key, after) > 0);
@@ -242,13 +263,15 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
     struct turn *t = (struct turn *)pub;
     struct core *core = t->core;
     size_t deletions = t->states.n;
-    if (!prefix || limit < 1 || limit > STATE_SCAN_MAX)
+    if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
         return CVM_EINVAL;
     json_t *pairs = json_array();
     for (struct state_entry *e = core->pending; e; e = e->pending_next)
         deletions += e->component == t->component && !e->value;
     int r =
         store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
+    if (!r)
+        r = upgrade_pairs(t->component, pairs);
     if (r < 0) {
         json_decref(pairs);
         return r;

@@ -184,8 +184,15 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
     sqlite3_bind_text(st, 3, prefix, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 4, end, -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 5, (int64_t)limit);
-    while (!(e = row_of(st)))
-        json_array_append_new(pairs, json_pack("[s, o]", sqlite3_column_text(st, 0), column_json(st, 1)));
+    while (!(e = row_of(st))) {
+        json_t *value = column_json(st, 1);
+        if (!value) {
+            e = CVM_EDATA;
+            break;
+        }
+        json_array_append_new(pairs, json_pack("[s, o, I]", sqlite3_column_text(st, 0), value,
+                                               (json_int_t)sqlite3_column_int64(st, 2)));
+    }
     sqlite3_reset(st);
     return e == CVM_ENOENT ? 0 : e;
 }

@@ -22,7 +22,7 @@
     X(INBOX_EXPIRE, "DELETE FROM inbox WHERE at_ms < ? AND outcome >= 0")                                              \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
-    X(STATE_SCAN, "SELECT key, value FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"              \
+    X(STATE_SCAN, "SELECT key, value, version FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"              \
                   " ORDER BY key LIMIT ?")                                                                             \
     X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms FROM contexts WHERE conversation = ?")                      \
     X(INBOX_GET, "SELECT hash, outcome, result, message FROM inbox WHERE source = ? AND key = ?")
