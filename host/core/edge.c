@@ -54,6 +54,17 @@ static int find_operation(struct core *core, const struct edge_in *in, struct co
     return 0;
 }
 
+/* Texts that come beside the data, some of them from headers, which may hold any byte. */
+static int check_text(const char *field, const char *text, size_t most, struct edge_error *error)
+{
+    size_t n = text ? strlen(text) : 0;
+    if (n > most)
+        return refuse(error, CVM_ELIMIT, field, "must be at most %zu bytes long", most);
+    if (n && !text_is_utf8(text, n))
+        return refuse(error, CVM_EINVAL, field, "must be UTF-8");
+    return 0;
+}
+
 static int check_shape(const struct edge_in *in, const struct route_slot *slot, struct edge_error *error)
 {
     struct schema_error fault;
@@ -65,10 +76,13 @@ static int check_shape(const struct edge_in *in, const struct route_slot *slot, 
     }
     if (!json_is_object(in->data))
         return refuse(error, CVM_EINVAL, "", "the data must be a JSON object");
-    if (in->conversation && strlen(in->conversation) > CVM_NAME_MAX)
-        return refuse(error, CVM_ELIMIT, "conversation", "must be at most %d bytes long", CVM_NAME_MAX);
-    if (in->content && strlen(in->content) > CVM_CONTENT_MAX_BYTES)
-        return refuse(error, CVM_ELIMIT, "content", "must be at most %d bytes long", CVM_CONTENT_MAX_BYTES);
+    CVM_TRY(check_text("idempotency_key", in->key, EDGE_KEY_MAX_BYTES, error));
+    CVM_TRY(check_text("conversation", in->conversation, CVM_NAME_MAX, error));
+    CVM_TRY(check_text("content", in->content, CVM_CONTENT_MAX_BYTES, error));
+    CVM_TRY(check_text("enquiry_id", in->enquiry_id, CVM_NAME_MAX, error));
+    CVM_TRY(check_text("customer_id", in->customer_id, CVM_NAME_MAX, error));
+    CVM_TRY(check_text("session_id", in->session_id, CVM_NAME_MAX, error));
+    CVM_TRY(check_text("traceparent", in->traceparent, CVM_NAME_MAX, error));
     if (json_text_size(in->data, CVM_TURN_BYTES_MAX) > CVM_TURN_BYTES_MAX)
         return refuse(error, CVM_ELIMIT, "", "the data must be at most %d bytes of JSON", CVM_TURN_BYTES_MAX);
     if (schema_check(slot->operation->request, in->data, &fault) < 0)
@@ -84,6 +98,8 @@ static int admit(struct core *core, const struct component *to, struct edge_erro
         return refuse(error, CVM_EBUSY, "", "the journal cannot be written (%s)", core->trouble);
     if (core->n_conversations >= (uint32_t)config_int(core->options.config, "admission.conversations", 100000))
         return refuse(error, CVM_EBUSY, "", "too many open conversations (%u)", core->n_conversations);
+    if (core->bytes_queued >= 1048576 * config_int(core->options.config, "admission.bytes_mib", 256))
+        return refuse(error, CVM_EBUSY, "", "too much waits (%lld MiB)", (long long)(core->bytes_queued >> 20));
     if ((int64_t)to->counts.queued >= to->mailbox)
         return refuse(error, CVM_EBUSY, "", "%s is full (%lld messages wait)", to->id->text, (long long)to->mailbox);
     if (to->down && core->now_ms < to->probe_ms)
@@ -167,6 +183,7 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     m->pub.priority = in->priority >= 0 && in->priority <= CVM_CRITICAL ? (uint8_t)in->priority : (uint8_t)CVM_MEDIUM;
     m->pub.data = m->data = json_incref(in->data);
     m->input = true;
+    m->weight = (uint32_t)json_text_size(in->data, CVM_TURN_BYTES_MAX);
     message_set_content(m, in->content);
     message_set_subject(m, subject_new(id, in->enquiry_id, in->customer_id, in->session_id, in->traceparent));
     if (!slot->operation->ephemeral) {

@@ -316,6 +316,7 @@ static void finish(struct core *core, struct message *m, bool dead)
     struct conversation *lane = m->conversation;
     assert(c->counts.queued > 0);
     c->counts.queued--;
+    core->bytes_queued -= m->weight;
     if (dead)
         c->counts.dead++;
     else if (!m->request || m->request->message == m || m->request->ended)
