@@ -433,6 +433,42 @@ int cli_state_get(struct cli *cli)
     return show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.get", "store", words[0], "key", words[1]));
 }
 
+/* Any JSON: as it stands, of "@file", or of standard input ("-"). */
+static json_t *read_value(const char *argument, char *ret_error, size_t error_size)
+{
+    json_error_t error;
+    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
+    json_t *value = strcmp(argument, "-") == 0 ? json_loadf(stdin, flags, &error)
+                    : argument[0] == '@'       ? json_load_file(argument + 1, flags, &error)
+                                               : json_loads(argument, flags, &error);
+    if (!value)
+        snprintf(ret_error, error_size, "expected JSON (a text stands in double quotes): %s", error.text);
+    return value;
+}
+
+int cli_state_put(struct cli *cli)
+{
+    const char *words[3] = {NULL, NULL, NULL};
+    char error[512];
+    int status = cli_arguments(cli, "state put STORE KEY JSON|@FILE|-", NULL, 0, words, 3, 3);
+    if (status != CLI_OK)
+        return status;
+    json_t *value = read_value(words[2], error, sizeof error);
+    if (!value)
+        return cli_fail(CLI_USAGE, "%s", error);
+    return show_one(
+        cli, json_pack("{s:s, s:s, s:s, s:o}", "do", "state.put", "store", words[0], "key", words[1], "value", value));
+}
+
+int cli_state_delete(struct cli *cli)
+{
+    const char *words[2] = {NULL, NULL};
+    int status = cli_arguments(cli, "state delete STORE KEY", NULL, 0, words, 2, 2);
+    if (status != CLI_OK)
+        return status;
+    return show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.delete", "store", words[0], "key", words[1]));
+}
+
 /* ---- configuration ---- */
 
 /* Of the running host; where none runs, of the files as a host would read them now. */

@@ -170,6 +170,8 @@ char *core_metrics(const struct core *core)
     PER_COMPONENT("component_faults_total", "Turns that faulted.", "counter", c->counts.faults);
     PER_COMPONENT("component_turn_seconds_total", "Time in durable turns.", "counter",
                   (double)c->counts.us_total / 1e6);
+    PER_COMPONENT("component_decisions_total", "Decisions noted with a confidence.", "counter", c->counts.decisions);
+    PER_COMPONENT("component_confidence_total", "Sum of those confidences.", "counter", c->counts.confidence);
     PER_COMPONENT("component_queued", "Messages waiting for a component.", "gauge", c->counts.queued);
     PER_COMPONENT("component_in_flight", "Requests a component holds unsettled.", "gauge", c->counts.lent);
     PER_COMPONENT("component_up", "Whether the component is in service.", "gauge", !c->down);

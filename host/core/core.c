@@ -80,7 +80,7 @@ static int allocate(struct core *core)
     core->name_start = names_intern(core->names, "start");
     core->name_query = names_intern(core->names, "query");
     core->name_timeout = names_intern(core->names, "timeout");
-    return core->name_start && core->name_query && core->name_timeout ? 0 : CVM_ENOMEM;
+    return core->name_start && core->name_query && core->name_timeout ? state_edit_init(core) : CVM_ENOMEM;
 }
 
 int core_open(const struct core_options *options, struct core **ret_core, char *error, size_t size)

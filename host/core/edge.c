@@ -44,8 +44,10 @@ static int find_operation(struct core *core, const struct edge_in *in, struct co
     if (!to)
         return refuse(error, CVM_ENOENT, "to", "no component \"%.100s\" is loaded; see: cvmhost agent list",
                       in->to ? in->to : "");
-    const struct name *type = in->type ? names_find(core->names, in->type) : NULL;
-    const struct route_slot *slot = type ? component_route(to, type) : NULL;
+    const struct name *type = in->type && !in->edit ? names_find(core->names, in->type) : NULL;
+    const struct route_slot *slot = type                      ? component_route(to, type)
+                                    : in->edit && to->plugin ? state_edit_slot(core, in->type)
+                                                              : NULL;
     if (!slot || !slot->operation)
         return refuse(error, CVM_ENOENT, "type", "%s has no operation \"%.100s\"; see: cvmhost plugin info %s",
                       to->id->text, in->type ? in->type : "", to->id->text);
@@ -90,7 +92,7 @@ static int check_shape(const struct edge_in *in, const struct route_slot *slot, 
     return 0;
 }
 
-static int admit(struct core *core, const struct component *to, struct edge_error *error)
+static int admit(struct core *core, const struct component *to, bool edit, struct edge_error *error)
 {
     if (core->stopping || !core->accepting)
         return refuse(error, CVM_EBUSY, "", "the host is %s", core->stopping ? "stopping" : "starting");
@@ -100,6 +102,8 @@ static int admit(struct core *core, const struct component *to, struct edge_erro
         return refuse(error, CVM_EBUSY, "", "too many open conversations (%u)", core->n_conversations);
     if (core->bytes_queued >= 1048576 * config_int(core->options.config, "admission.bytes_mib", 256))
         return refuse(error, CVM_EBUSY, "", "too much waits (%lld MiB)", (long long)(core->bytes_queued >> 20));
+    if (edit) /* the way to help a component that is full or down */
+        return 0;
     if ((int64_t)to->counts.queued >= to->mailbox)
         return refuse(error, CVM_EBUSY, "", "%s is full (%lld messages wait)", to->id->text, (long long)to->mailbox);
     if (to->down && core->now_ms < to->probe_ms)
@@ -234,6 +238,8 @@ int edge_submit(struct core *core, struct edge_in *in, edge_done done, void *arg
         e = check_shape(in, slot, &error);
     cvm_id id = {0, 0};
     bool durable = slot && !slot->operation->ephemeral;
+    if (!e && in->edit)
+        in->conversation = to->lane->name;
     if (!e && in->key && durable) {
         if (body_hash(in, hash) < 0)
             e = refuse(&error, CVM_ENOMEM, "", "out of memory");
@@ -244,7 +250,7 @@ int edge_submit(struct core *core, struct edge_in *in, edge_done done, void *arg
             e = repeated(core, in, hash, id, done, arg, &error);
     }
     if (!e)
-        e = admit(core, to, &error);
+        e = admit(core, to, in->edit, &error);
     if (!e) {
         struct inbox *inbox = inbox_new(core, in->source, durable ? in->key : NULL, hash, id);
         if (!inbox || inbox_wait(inbox, done, arg, false) < 0 || take(core, in, to, slot, id, inbox) < 0)

@@ -26,6 +26,7 @@ struct edge_in {
     const char *enquiry_id, *customer_id, *session_id, *traceparent; /* NULL for "" */
     int priority;              /* enum cvm_priority; -1: MEDIUM */
     int64_t timeout_ms;        /* 0: the operation's default */
+    bool edit;                 /* the operator's "state.put" {key, value} or "state.delete" {key} of component `to` */
 };
 
 struct edge_reply {

@@ -100,6 +100,11 @@ void state_durable(struct core *core, const struct state_change *change);
 void state_trim(struct core *core);
 void state_free(struct core *core);
 
+/* state_edit.c: "state.put" and "state.delete" of any component, run by the host itself */
+int state_edit_init(struct core *core);
+const struct route_slot *state_edit_slot(const struct core *core, const char *type); /* NULL: neither */
+int state_edit_turn(cvm_turn *t, const cvm_msg *m);
+
 /* row.c */
 int turn_row_put(cvm_turn *t, const char *table, json_t *row);
 int turn_row_del(cvm_turn *t, const char *table, const char *key);

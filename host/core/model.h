@@ -225,11 +225,15 @@ struct route_slot {
     uint32_t route;
 };
 
+#define ROUTE_STATE_EDIT UINT32_MAX /* run by the host, not by the component */
+
 struct counts {
     uint64_t delivered, settled, dead;
     uint64_t queued, lent;
     uint64_t turns, errors, refusals, faults, retries, over_budget, busy, late_replies, unrouted;
     uint64_t us_total;
+    uint64_t decisions;          /* notes that say a confidence, and the sum of it */
+    double confidence;
 };
 
 /* The function a component's turns run: the plugin's, or one of the host's own components. */
@@ -465,6 +469,7 @@ struct core {
     struct state_entry **states;
     uint32_t n_states, state_hand;
     struct state_entry *pending;
+    struct route_slot state_edit[2]; /* state_edit.c */
 
     /* journal */
     int64_t seq, durable, item_no;

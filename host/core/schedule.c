@@ -165,7 +165,8 @@ static bool must_wait(struct core *core, struct message *m)
         c->called--;
         return false;
     }
-    if (!c->concurrency || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended)
+    if (!c->concurrency || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended ||
+        m->route == ROUTE_STATE_EDIT)
         return false;
     step_aside(core, &c->waiting, m);
     return true;

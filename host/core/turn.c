@@ -172,6 +172,16 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
     item_release(core, &r->item);
 }
 
+/* How sure the component said it was of its first decision. */
+static void count_confidence(struct component *c, const json_t *notes)
+{
+    const json_t *confidence = json_object_get(json_array_get(json_array_get(notes, 0), 1), "confidence");
+    if (!json_is_number(confidence))
+        return;
+    c->counts.decisions++;
+    c->counts.confidence += json_number_value(confidence);
+}
+
 /* Context, state and rows into the record, and into what the next turn will see. */
 static void commit_changes(struct core *core, struct record *rec)
 {
@@ -208,6 +218,8 @@ static void commit_changes(struct core *core, struct record *rec)
     add_extra(rec, "context", t->changes);
     add_extra(rec, "reads", t->reads);
     add_extra(rec, "notes", t->notes);
+    if (t->notes)
+        count_confidence(rec->component, t->notes);
     add_extra(rec, "error", t->error);
     add_extra(rec, "denied", t->denied);
 }
@@ -409,14 +421,16 @@ void turn_run(struct core *core, struct message *m)
         turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host", "crashed the host twice");
         return;
     }
-    if (c->down && fault_down(core, c)) {
+    bool edit = m->route == ROUTE_STATE_EDIT;
+    if (c->down && !edit && fault_down(core, c)) {
         turn_fail(core, m, CVM_BUSY, "DOWN", "the component is out of service", m->request || m->reply ? NULL : "down");
         return;
     }
     turn_begin(core, c, m->conversation, m);
     page_enter(core, c, m->pub.id);
     int64_t begun = m->conversation ? clock_ns() : 0;
-    int result = c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
+    int result = edit ? state_edit_turn(&core->turn.pub, &m->pub)
+                      : c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
     int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
     page_leave(core);
     c->counts.turns++;
@@ -440,7 +454,7 @@ void turn_run(struct core *core, struct message *m)
             request_answer(core, &core->turn, m->request, CVM_ERROR,
                            json_pack("{s:s, s:s}", "code", "NO_REPLY", "message", "the component gave no reply"), NULL);
     }
-    if (c->down)
+    if (c->down && !edit)
         fault_succeeded(core, c);
     turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
     finish(core, m, false);

@@ -11,7 +11,7 @@
  *   -> {"id":3,"do":"tail",..}     <- {"id":3,"open":true}, then {"id":3,"envelope":ENVELOPE} until the client goes
  *
  * "do" is one of call, operations, ps, plugins, plugin, components, metrics, config, revive, tail, why, dlq.list,
- * dlq.show, state.stores, state.list, state.get, conversation. */
+ * dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation. */
 #ifndef HOST_SERVICES_CONTROL_H
 #define HOST_SERVICES_CONTROL_H
 

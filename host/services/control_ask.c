@@ -151,6 +151,14 @@ static void answer_values(struct exchange *x, void *arg, json_t *rows, bool more
     answer_rows(x, arg, rows, more);
 }
 
+static void answer_records(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) unpack(row, "record");
+    answer_rows(x, arg, rows, more);
+}
+
 static void dead_letters(struct exchange *x, const json_t *request)
 {
     size_t limit;
@@ -209,6 +217,23 @@ static void state_get(struct exchange *x, const json_t *request)
         control__query(x, "SELECT component, key, version, turn, value FROM state WHERE component = ?1 AND key = ?2",
                        json_pack("[o, s]", store_id(x->core, store), key), 1, answer_one, NULL,
                        (void *)(uintptr_t) "there is no such key in that store");
+}
+
+/* The newest `limit` turns, or the first ones behind the turn number "after". */
+static void audit(struct exchange *x, const json_t *request)
+{
+    static const char newest[] = "SELECT * FROM (SELECT seq, at, agent, action, sender, subject, outcome, us, record"
+                                 " FROM audit_log ORDER BY seq DESC LIMIT ?1) ORDER BY seq";
+    static const char behind[] = "SELECT seq, at, agent, action, sender, subject, outcome, us, record"
+                                 " FROM audit_log WHERE seq > ?2 ORDER BY seq LIMIT ?1";
+    size_t limit;
+    const json_t *after = json_object_get(request, "after");
+    if (after && !json_is_integer(after))
+        control__fail(x, CVM_EINVAL, "after", "after: expected the number of a turn");
+    else if (limit_of(x, request, &limit))
+        control__query(x, after ? behind : newest,
+                       json_pack("[I, I]", (json_int_t)limit, (json_int_t)json_integer_value(after)), limit,
+                       answer_records, NULL, NULL);
 }
 
 /* ---- a conversation ---- */
@@ -288,6 +313,10 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         state_list(x, request);
     else if (strcmp(what, "state.get") == 0)
         state_get(x, request);
+    else if (strcmp(what, "state.put") == 0 || strcmp(what, "state.delete") == 0)
+        control__edit(x, what, request);
+    else if (strcmp(what, "audit") == 0)
+        audit(x, request);
     else if (strcmp(what, "conversation") == 0)
         conversation(x, request);
     else if (strcmp(what, "why") != 0)

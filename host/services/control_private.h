@@ -1,5 +1,5 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_why.c). Loop thread. */
+ * (control_call.c, control_ask.c, control_state.c, control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
 
@@ -49,6 +49,7 @@ void control__query(struct exchange *x, const char *sql, json_t *binds, size_t l
 void control__call(struct exchange *x, const json_t *request);
 void control__tail(struct exchange *x, const json_t *request);
 void control__ask(struct exchange *x, const char *what, const json_t *request);
+void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
 
 /* Checks a whole envelope, member by member, as one that a client wants delivered as a request. Returns 0, or
