@@ -38,10 +38,13 @@ static const char *const migrations[] = {
     " FROM turns t, json_each(t.record, '$.out') e"
     " UNION ALL SELECT seq, conversation, json_extract(record, '$.in.message_id'), json_extract(record, '$.in')"
     " FROM turns WHERE json_extract(record, '$.in') IS NOT NULL;",
-    /* The confidence is what the agent said with its decision, its answer or its message; else it was sure. */
+    /* A turn that answers with a refusal or error is none of success. The confidence is what the agent said with its
+     * decision, its answer or its message; else it was sure. */
     "DROP VIEW agent_metrics; CREATE VIEW agent_metrics AS SELECT seq AS id, component AS agent_name,"
     " (SELECT name FROM contexts c WHERE c.conversation = t.conversation) AS enquiry_id, us / 1000.0 AS"
-    " processing_time_ms, outcome IN ('OK', 'PENDING') AS success, coalesce("
+    " processing_time_ms, outcome IN ('OK', 'PENDING') AND coalesce("
+    "json_extract(record, '$.answers[0][1]'), json_extract(record, '$.out[0].outcome'), 'REPLIED') = 'REPLIED'"
+    " AS success, coalesce("
     "json_extract(record, '$.notes[0][1].confidence'), json_extract(record, '$.answers[0][2].confidence'),"
     " json_extract(record, '$.out[0].structured_data.confidence'), json_extract(record, '$.out[0].confidence'), 1.0)"
     " AS confidence_score, json_extract(record, '$.in.content') AS input_message,"

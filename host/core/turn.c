@@ -408,6 +408,15 @@ static void end_badly(struct core *core, struct message *m, int result)
               m->request ? NULL : "the handler faulted");
 }
 
+/* A turn that went well may have answered that something did not. */
+static void count_answers(const struct core *core, struct component *c)
+{
+    for (uint32_t i = 0; i < core->turn.answers.n; i++) {
+        c->counts.refusals += core->turn.answers.at[i].outcome == CVM_REFUSED;
+        c->counts.errors += core->turn.answers.at[i].outcome == CVM_ERROR;
+    }
+}
+
 void turn_run(struct core *core, struct message *m)
 {
     struct component *c = m->to;
@@ -456,6 +465,7 @@ void turn_run(struct core *core, struct message *m)
     }
     if (c->down && !edit)
         fault_succeeded(core, c);
+    count_answers(core, c);
     turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
     finish(core, m, false);
 }
