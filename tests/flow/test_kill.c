@@ -94,7 +94,7 @@ static int deaths(struct flow *f, bool *ret_up)
 {
     char *text = flow_read(f, "serve.err"), *last = text, *at = text;
     int n = 0;
-    for (; (at = strstr(at, "the host died (")); last = at++)
+    for (; (at = strstr(at, "supervisor: the host died (")); last = at++)
         n++;
     at = strstr(last, "serving on http://");
     *ret_up = at && strchr(at, '\n');
@@ -155,7 +155,7 @@ static void kill_often(struct flow *f, struct load *load, const struct death *pl
 static void check_deaths(struct flow *f)
 {
     char *text = flow_read(f, "serve.err");
-    ck_assert_msg(count(text, "the host died (") == count(text, "the host died (signal 9"),
+    ck_assert_msg(count(text, "supervisor: the host died (") == count(text, "supervisor: the host died (signal 9"),
                   "the host died by itself:\n%s", text);
     free(text);
 }
@@ -211,6 +211,7 @@ static struct flow *home(int kills, uint64_t *random, struct death **ret_plan)
     flow_plugin(f, "faulty");
     flow_config(f, "agents", agents());
     flow_config(f, "journal.wal_checkpoint_mib", json_integer(1));
+    flow_config(f, "journal.group_max", json_integer(2)); /* many commits: many moments between two of them */
     flow_config(f, "supervisor.restart_delay_ms", json_integer(20));
     flow_config(f, "supervisor.restarts_max", json_integer(100000));
     for (size_t i = 0; i < 4; i++)
