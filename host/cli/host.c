@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <cvm/json.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -338,6 +339,9 @@ static int open_signals(void)
 int host_run(struct host_options *options)
 {
     struct host h = {.options = options, .signal_fd = open_signals()};
+    /* Payloads are many small blocks that live for a group commit. Kept in malloc's fast bins they would be merged all
+     * at once, again and again, whenever a larger block is asked for: a fifth of the loop's time under load. */
+    mallopt(M_MXFAST, 0);
     open_log(options);
     crash_init();
     if (h.signal_fd < 0 || uv_loop_init(&h.loop) < 0) {
