@@ -11,6 +11,7 @@
 
 #define REGISTRY_PLUGINS_MAX 256
 
+#define ONE_OF_THEM "; take one of them out, or name it in plugins.disabled"
 #define REFUSE(error, size, ...) (snprintf(error, size, __VA_ARGS__), CVM_EINVAL)
 
 struct registry_scan {
@@ -179,7 +180,7 @@ static int find_library(const struct core *core, const struct manifest *m, bool 
     if (access(ret_path, R_OK) != 0)
         n = snprintf(ret_path, 4096, "%.*s/%s", (int)(slash - m->path), m->path, m->library);
     if (n >= 4096 || access(ret_path, R_OK) != 0)
-        return REFUSE(error, size, "%s: its library %s is not in %s/plugins", m->path, m->library,
+        return REFUSE(error, size, "%s: its library %s is not in %s/plugins: copy it there", m->path, m->library,
                       installed ? core->options.installed : core->home);
     return 0;
 }
@@ -304,7 +305,7 @@ static int add_component(struct core *core, struct plugin *p, const struct manif
     size_t n = 0;
     struct name *taken = names_find(core->names, decl->id);
     if (taken && taken->component)
-        return REFUSE(error, size, "%s: component id %s is already taken by plugin %s", m->path, decl->id,
+        return REFUSE(error, size, "%s: component id %s is already taken by plugin %s" ONE_OF_THEM, m->path, decl->id,
                       ((struct component *)taken->component)->plugin
                           ? ((struct component *)taken->component)->plugin->manifest->name
                           : "host");
@@ -346,8 +347,8 @@ static int add_topics(struct core *core, struct component *c, char *error, size_
         struct name *name = names_intern(core->names, c->decl->subscribes.at[i]);
         struct topic *topic = NULL;
         if (!name || !component_route(c, name))
-            return REFUSE(error, size, "%s: subscribes to %s but has no handler for it", c->id->text,
-                          c->decl->subscribes.at[i]);
+            return REFUSE(error, size, "%s: %s: subscribes to %s but has no handler for it",
+                          c->plugin ? c->plugin->manifest->path : "host", c->id->text, c->decl->subscribes.at[i]);
         for (uint32_t k = 0; k < core->topics.n; k++)
             if (core->topics.at[k]->name == name)
                 topic = core->topics.at[k];
@@ -417,10 +418,10 @@ static int check_operations(struct core *core, char *error, size_t size)
             const struct operation *b = &core->operations[k];
             const struct manifest_expose *y = b->decl->expose;
             if (y && x->cli && y->cli && strcmp(x->cli, y->cli) == 0)
-                return REFUSE(error, size, "the command \"%s\" is claimed by %s and by %s", x->cli, b->component_id,
-                              a->component_id);
+                return REFUSE(error, size, "the command \"%s\" is claimed by %s and by %s" ONE_OF_THEM, x->cli,
+                              b->component_id, a->component_id);
             if (y && x->path && y->path && strcmp(x->method, y->method) == 0 && same_path(x->path, y->path))
-                return REFUSE(error, size, "the route %s %s is claimed by %s and by %s", x->method, x->path,
+                return REFUSE(error, size, "the route %s %s is claimed by %s and by %s" ONE_OF_THEM, x->method, x->path,
                               b->component_id, a->component_id);
         }
     }
@@ -485,7 +486,7 @@ static int add_tables(struct core *core, struct plugin *p, char *error, size_t s
         const struct manifest_table *decl = &p->manifest->tables[i];
         for (struct table *t = core->tables; t; t = t->next)
             if (strcmp(t->decl->name, decl->name) == 0)
-                return REFUSE(error, size, "the table %s is declared by plugins %s and %s", decl->name,
+                return REFUSE(error, size, "the table %s is declared by plugins %s and %s" ONE_OF_THEM, decl->name,
                               t->plugin->manifest->name, p->manifest->name);
         struct table *t = calloc(1, sizeof *t);
         if (!t)
@@ -551,8 +552,8 @@ int registry_load(struct core *core, char *error, size_t size)
     }
     for (const struct plugin *p = core->plugins; p && p->next && !e; p = p->next)
         if (strcmp(p->manifest->name, p->next->manifest->name) == 0)
-            e = REFUSE(error, size, "plugin name %s is claimed by %s and %s", p->manifest->name, p->manifest->path,
-                       p->next->manifest->path);
+            e = REFUSE(error, size, "plugin name %s is claimed by %s and %s; take one of them out", p->manifest->name,
+                       p->manifest->path, p->next->manifest->path);
     return e ? e : register_plugins(core, error, size);
 }
 
