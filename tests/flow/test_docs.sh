@@ -69,6 +69,10 @@ check_reference()
         [ "$words" != greet ] || continue # of docs/howto/plugin.md
         grep -qF "\`$words" docs/reference/cli.md || fault "docs/reference/cli.md does not list: $words"
     done <"$top/words"
+    sed -n 's/.*"rest": *"\([^"]*\)".*/\1/p' manifests/*.json | sort -u >"$top/routes"
+    while read -r route; do
+        grep -qF "| \`$route\` |" docs/reference/http.md || fault "docs/reference/http.md does not list $route"
+    done <"$top/routes"
     for name in $(sed -n 's/^ *X(\(CVM_E[A-Z]*\),.*/\1/p' sdk/include/cvm/cvm.h); do
         grep -qF "| \`$name\` |" docs/reference/errors.md || fault "docs/reference/errors.md does not list $name"
     done
