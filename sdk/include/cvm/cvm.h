@@ -537,7 +537,7 @@ typedef struct cvm_plugin_descriptor {
 
 /* Defines the descriptor. `static const cvm_component components[]` and `static const cvm_route routes[]` are given
  * as .components and .routes:
- *     CVM_PLUGIN(.name = "airtime", .version = "1.4.0", .components = components, .routes = routes); */
+ *     CVM_PLUGIN(.name = "orders", .version = "1.4.0", .components = components, .routes = routes); */
 #define CVM_PLUGIN(...)                                                                                                \
     static int cvm__turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);                               \
     __attribute__((visibility("default"), used)) const cvm_plugin_descriptor cvm_plugin = {                            \

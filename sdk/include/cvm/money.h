@@ -1,5 +1,5 @@
-/* Money is an integer number of minor units (kobo, pence) with its currency beside it, never floating point.
- * JSON at the edges shows major units (naira) with two decimals; the owner of a field converts once, here. */
+/* Money is an integer number of minor units (cents, pence) with its currency beside it, never floating point.
+ * JSON at the edges shows major units with two decimals; the owner of a field converts once, here. */
 #ifndef CVM_MONEY_H
 #define CVM_MONEY_H
 
