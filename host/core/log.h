@@ -10,7 +10,7 @@ int log_open(const char *path, enum log_level level, int to_stderr);
 void log_close(void);
 int log_level_from_name(const char *name); /* -1: unknown */
 
-/* `about` names what the line concerns ("host", "airtime 1.2.0", a component id). */
+/* `about` names what the line concerns ("host", "orders 1.2.0", a component id). */
 void log_write(enum log_level level, const char *about, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_debug(about, ...) log_write(LOG_DEBUG, about, __VA_ARGS__)

@@ -20,7 +20,7 @@ struct manifest_strings {
 
 /* "expose" of an operation; members are NULL or 0 where the manifest has none. */
 struct manifest_expose {
-    const char *cli;                /* "buy airtime" */
+    const char *cli;                /* "order place" */
     const char *help;               /* one line */
     struct manifest_strings args;   /* positional arguments, in order; each names a request property. A "?" at the end
                                        of the name makes it optional, which is already cut off here: see n_required */
