@@ -26,7 +26,7 @@ end()
 }
 trap 'end $?' EXIT
 trap 'end 130' INT
-trap 'end 143' TERM
+trap 'end 143' TERM HUP
 
 make_home
 start_simulator
