@@ -1,0 +1,96 @@
+/* Makes the outgoing calls that a message asks for and answers with what came of them. The component holds nothing: the
+ * open request is the cookie of its call. */
+#include <cvm/cvm.h>
+#include <cvm/json.h>
+
+static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
+
+/* {"call", "path"?, "query"?, "headers"?, "body"?, "key"?, "timeout_ms"?, "deadline_ms"? (a point in time)} */
+static int go(cvm_turn *t, const cvm_msg *m)
+{
+    cvm_call call = {.size = sizeof call,
+                     .name = cvm_json_str(m->data, "call", ""),
+                     .path = cvm_json_str(m->data, "path", NULL),
+                     .query = json_object_get(m->data, "query"),
+                     .headers = cvm_json_share(json_object_get(m->data, "headers")),
+                     .body = cvm_json_share(json_object_get(m->data, "body")),
+                     .key = cvm_json_str(m->data, "key", NULL),
+                     .timeout_ms = cvm_json_int(m->data, "timeout_ms", 0),
+                     .deadline_ms = cvm_json_int(m->data, "deadline_ms", 0),
+                     .on_behalf = m->id};
+    int e = cvm_http_call(t, &call, NULL);
+    if (e < 0)
+        return cvm_reply(t, m, json_pack("{s:i}", "error", e));
+    return CVM_PENDING;
+}
+
+static int came(cvm_turn *t, const cvm_msg *m)
+{
+    int64_t n;
+    if (*m->conversation) { /* how often an answer came at all */
+        CVM_TRY(cvm_state_int(t, "answers", &n));
+        CVM_TRY(cvm_state_put_int(t, "answers", n + 1));
+    }
+    int e = cvm_settle(t, m->on_behalf, CVM_REPLIED,
+                       json_pack("{s:s, s:O}", "outcome", outcomes[m->outcome], "data", m->data), NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+/* ---- the host asks ----------------------------------------------------------------------------------------------- */
+
+static int probe(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *query = json_pack("{s:s}", "key", cvm_json_str(m->data, "key", ""));
+    int e = cvm_http_call(t, &(cvm_call){.size = sizeof(cvm_call), .name = "state", .query = query, .on_behalf = m->id},
+                          NULL);
+    json_decref(query);
+    return e < 0 ? e : CVM_PENDING;
+}
+
+/* The outside's word is passed on; without one the question failed. */
+static int probed(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *body = json_object_get(m->data, "body");
+    int e = m->outcome == CVM_REPLIED && json_is_object(body)
+                ? cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(body), NULL)
+                : cvm_settle(t, m->on_behalf, CVM_ERROR, NULL, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+static int note(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_row_put(t, "outside_notes", cvm_json_share(m->data)));
+    return cvm_reply(t, m, NULL);
+}
+
+/* {"table"?, "where"?, "order_by"?, "limit"?} */
+static int list(cvm_turn *t, const cvm_msg *m)
+{
+    int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+                                    .table = cvm_json_str(m->data, "table", "outside_notes"),
+                                    .where = cvm_json_share(json_object_get(m->data, "where")),
+                                    .order_by = cvm_json_str(m->data, "order_by", NULL),
+                                    .limit = cvm_json_int(m->data, "limit", 0),
+                                    .on_behalf = m->id});
+    if (e < 0)
+        return cvm_reply(t, m, json_pack("{s:i}", "error", e));
+    return CVM_PENDING;
+}
+
+#define SELF "test.outside"
+
+/* clang-format off */
+static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {0}};
+static const cvm_route routes[] = {
+    {SELF, "go", go}, {SELF, "look", go},
+    {SELF, "read.reply", came}, {SELF, "again.reply", came}, {SELF, "checked.reply", came}, {SELF, "once.reply", came},
+    {SELF, "fixed.reply", came},
+    {SELF, "probe", probe}, {SELF, "state.reply", probed},
+    {SELF, "note", note}, {SELF, "list", list}, {SELF, "peek", list}, {SELF, "query.reply", came},
+    {0}
+};
+/* clang-format on */
+
+CVM_PLUGIN(.name = "outside", .version = "1.0.0", .components = components, .routes = routes);
