@@ -177,6 +177,8 @@ static int write_context(struct store *s, const struct record *rec)
     sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT];
     text_reset(&s->text);
     text_json(&s->text, rec->context);
+    if (s->text.failed)
+        return SQLITE_NOMEM;
     sqlite3_bind_int64(st, 1, c->key);
     bind_str(st, 2, c->name);
     sqlite3_bind_int64(st, 3, c->parent);
@@ -196,6 +198,8 @@ static int write_state(struct store *s, const struct record *rec, const struct s
     if (change->value) {
         text_reset(&s->text);
         text_json(&s->text, change->value);
+        if (s->text.failed)
+            return SQLITE_NOMEM;
         bind_text(st, 3, &s->text);
         sqlite3_bind_int64(st, 4, c->decl->state_version);
         sqlite3_bind_int64(st, 5, rec->seq);
@@ -228,6 +232,8 @@ static int write_row(struct store *s, const struct row_change *change)
         } else {
             text_reset(&s->text);
             text_json(&s->text, value);
+            if (s->text.failed)
+                return SQLITE_NOMEM;
             sqlite3_bind_text(st, at, s->text.at, (int)s->text.len, SQLITE_TRANSIENT);
         }
     }
@@ -273,6 +279,8 @@ static int write_inbox(struct store *s, const struct record *rec, const struct i
     sqlite3_stmt *st = s->statement[STATEMENT_INBOX_ANSWER];
     text_reset(&s->text);
     text_json(&s->text, change->result);
+    if (s->text.failed)
+        return SQLITE_NOMEM;
     sqlite3_bind_int(st, 1, change->outcome);
     bind_text(st, 2, &s->text);
     bind_str(st, 3, inbox->source);
@@ -286,6 +294,8 @@ static int write_dead(struct store *s, const struct record *rec, const struct de
     uint8_t id[16];
     text_reset(&s->text);
     envelope_text(&s->text, dead->message, true);
+    if (s->text.failed)
+        return SQLITE_NOMEM;
     id_bytes(dead->message->pub.id, id);
     sqlite3_bind_int64(st, 1, rec->at_ms);
     sqlite3_bind_blob(st, 2, id, 16, SQLITE_STATIC);
