@@ -36,9 +36,12 @@ void core_set_now(struct core *core)
         core->now_ms = core->virtual_ms;
         return;
     }
-    int64_t now = clock_wall_ms();
-    if (now > core->now_ms) /* a clock set back must not make deadlines or ids run backwards */
-        core->now_ms = now;
+    /* A clock set forward is followed. One set back is not: time must neither run backwards nor stand still, or every
+     * deadline would be late by as much; until the next start the host is ahead of it. */
+    int64_t steady = clock_ns() / 1000000, wall = clock_wall_ms();
+    if (wall - steady > core->clock_offset_ms)
+        core->clock_offset_ms = wall - steady;
+    core->now_ms = steady + core->clock_offset_ms;
 }
 
 int64_t core_now_ms(const struct core *core)

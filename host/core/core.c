@@ -128,11 +128,19 @@ int core_load(struct core *core, char *error, size_t size)
 
 /* ---- one tick ------------------------------------------------------------------------------------------------------ */
 
+/* Not once the host has stopped long enough, and not further ahead of the journal than memory should hold: a disk that
+ * is full or slow holds the turns back, not only their effects. */
+static bool may_run(const struct core *core)
+{
+    return !(core->stopping && core->now_ms >= core->stop_ms) && journal_ahead(core) < CORE_AHEAD_MAX;
+}
+
 static bool tick(struct core *core)
 {
     core_set_now(core);
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
-    more = schedule_run(core, CORE_SLICE_US) || more;
+    if (may_run(core))
+        more = schedule_run(core, CORE_SLICE_US) || more;
     requests_age(core);
     state_trim(core);
     journal_flush(core);
@@ -190,8 +198,10 @@ static void close_handles(struct core *core)
 /* Once admission is closed and what was submitted is durable, the loop may let go of the core. */
 static void stop_when_idle(struct core *core)
 {
-    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core))
+    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core)) {
+        journal_stop(core);
         close_handles(core);
+    }
 }
 
 static void arm_clock(struct core *core);
@@ -215,7 +225,7 @@ static void on_wake(uv_async_t *wake)
     struct core *core = core_of(wake);
     core_set_now(core);
     journal_returned(core);
-    if (core->runnable || core->batch)
+    if ((core->runnable && may_run(core)) || core->batch)
         kick(core);
     arm_clock(core);
     stop_when_idle(core);
@@ -227,7 +237,7 @@ static void on_prepare(uv_prepare_t *prepare)
     struct core *core = core_of(prepare);
     if (core->held && core->held->seq <= core->durable)
         journal_returned(core);
-    if (core->runnable || core->batch)
+    if ((core->runnable && may_run(core)) || core->batch)
         kick(core);
     arm_clock(core);
 }
@@ -242,7 +252,8 @@ static void arm_clock(struct core *core)
         uv_timer_stop(core->clock);
         core->clock_at = 0;
     } else if (next != core->clock_at || !uv_is_active((uv_handle_t *)core->clock)) {
-        int64_t delay = next - clock_wall_ms();
+        core_set_now(core);
+        int64_t delay = next - core->now_ms;
         uv_update_time(core->options.loop);
         uv_timer_start(core->clock, on_clock, delay > 0 ? (uint64_t)delay : 0, 0);
         core->clock_at = next;
@@ -323,7 +334,9 @@ int core_start(struct core *core, char *error, size_t size)
 
 void core_stop(struct core *core, void (*done)(void *), void *arg)
 {
+    core_set_now(core);
     core->stopping = true;
+    core->stop_ms = core->now_ms + CORE_STOP_MS; /* work without end must not keep the host */
     core->stopped = done;
     core->stopped_arg = arg;
     if (core->options.loop && core->handles) {
@@ -405,6 +418,11 @@ void core_close(struct core *core)
 {
     if (!core)
         return;
+    for (struct edge_tap *tap = core->taps, *next; tap; tap = next) { /* first: what is let go now is not durable */
+        next = tap->next;
+        free(tap);
+    }
+    core->taps = NULL;
     query_close(core);
     journal_close(core);
     if (core->names) {
@@ -423,10 +441,6 @@ void core_close(struct core *core)
     for (struct request *r = core->free_requests, *next; r; r = next) {
         next = (struct request *)r->item.hash_next;
         free(r);
-    }
-    for (struct edge_tap *tap = core->taps, *next; tap; tap = next) {
-        next = tap->next;
-        free(tap);
     }
     struct turn *t = &core->turn;
     free(t->outs.at);

@@ -120,7 +120,9 @@ struct store *journal_store(struct core *core); /* before journal_start only */
 void journal_add(struct core *core, struct record *record);
 void journal_flush(struct core *core);     /* submits the batch */
 void journal_returned(struct core *core);  /* takes back what is durable: releases held effects, taps, memory */
+void journal_stop(struct core *core);
 void journal_close(struct core *core);
+uint32_t journal_ahead(const struct core *core); /* turns that are not durable yet */
 bool journal_idle(const struct core *core);
 void held_add(struct core *core, struct held *held);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define JOURNAL_RETRY_MS 100
+#define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
 
 struct journal {
     struct core *core;
@@ -51,7 +52,30 @@ static void append(struct record **head, struct record **tail, struct record *fi
     *tail = last;
 }
 
-/* Commits one group of at most group_max records; repeats it while the disk is full or busy. False: damaged. */
+/* The loop's handle may be closed once the loop has asked the writer to stop. With the mutex. */
+static void tell_loop(struct journal *j)
+{
+    if (!j->stop)
+        uv_async_send(j->core->wake);
+}
+
+/* Until there is something to write, the host stops, or `ms` are over (0: no limit). With the mutex. */
+static void writer_waits(struct journal *j, int64_t ms)
+{
+    if (!ms) {
+        pthread_cond_wait(&j->work, &j->mutex);
+        return;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_cond_timedwait(&j->work, &j->mutex, &until);
+}
+
+/* Commits one group of at most group_max records; repeats it while the disk is full or busy. False: damaged, or the
+ * host stops and cannot wait: nothing of the group was accepted. */
 static bool write_group(struct journal *j, struct record *first, struct record *end)
 {
     for (;;) {
@@ -64,11 +88,14 @@ static bool write_group(struct journal *j, struct record *first, struct record *
         }
         pthread_mutex_lock(&j->mutex);
         snprintf(j->error, sizeof j->error, "%s", store_error(j->store));
-        pthread_mutex_unlock(&j->mutex);
         if (atomic_exchange(&j->state, JOURNAL_RETRYING) == JOURNAL_GOOD)
-            uv_async_send(j->core->wake);
-        struct timespec pause = {.tv_nsec = JOURNAL_RETRY_MS * 1000000L};
-        nanosleep(&pause, NULL);
+            tell_loop(j);
+        for (int64_t next = clock_ns() + JOURNAL_RETRY_MS * INT64_C(1000000); !j->stop && clock_ns() < next;)
+            writer_waits(j, JOURNAL_RETRY_MS);
+        bool stop = j->stop;
+        pthread_mutex_unlock(&j->mutex);
+        if (stop)
+            return false;
     }
     atomic_store(&j->state, JOURNAL_GOOD);
     return true;
@@ -81,10 +108,14 @@ static void *writer(void *arg)
     for (;;) {
         while (!j->queue && !j->stop) {
             pthread_mutex_unlock(&j->mutex);
+            int64_t before = store_wal_bytes(j->store);
             bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);
             pthread_mutex_lock(&j->mutex);
+            if (worked && before > j->wal_max_bytes)
+                tell_loop(j); /* it admits again */
+            /* a reader may hold the log back: it is tried again, because nothing new may come that would */
             if (!j->queue && !j->stop && !worked)
-                pthread_cond_wait(&j->work, &j->mutex);
+                writer_waits(j, before > j->checkpoint_bytes ? JOURNAL_CHECKPOINT_MS : 0);
         }
         if (!j->queue)
             break;
@@ -98,20 +129,22 @@ static void *writer(void *arg)
         pthread_mutex_unlock(&j->mutex);
         bool good = write_group(j, first, NULL);
         pthread_mutex_lock(&j->mutex);
-        if (!good)
+        if (!good) {
+            last->next = j->queue;
+            j->queue = first;
             break;
+        }
         append(&j->done, &j->done_tail, first, last);
         j->durable = last->seq;
-        uv_async_send(j->core->wake);
+        tell_loop(j);
         if (store_wal_bytes(j->store) > j->checkpoint_bytes) {
             pthread_mutex_unlock(&j->mutex);
             store_checkpoint(j->store, false, j->checkpoint_bytes);
             pthread_mutex_lock(&j->mutex);
         }
     }
+    tell_loop(j);
     pthread_mutex_unlock(&j->mutex);
-    if (atomic_load(&j->state) == JOURNAL_DAMAGED) /* else the loop ended this thread, and may have closed `wake` */
-        uv_async_send(j->core->wake);
     return NULL;
 }
 
@@ -139,7 +172,11 @@ int journal_open(struct core *core, char *ret_error, size_t error_size)
     core->journal = j;
     j->core = core;
     pthread_mutex_init(&j->mutex, NULL);
-    pthread_cond_init(&j->work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     j->group_max = (uint32_t)config_int(core->options.config, "journal.group_max", 1024);
     j->checkpoint_bytes = config_int(core->options.config, "journal.wal_checkpoint_mib", 4) * 1024 * 1024;
     j->wal_max_bytes = config_int(core->options.config, "journal.wal_max_mib", 512) * 1024 * 1024;
@@ -172,6 +209,8 @@ void journal_flush(struct core *core)
         append(&j->done, &j->done_tail, first, last);
         j->durable = last->seq;
         store_checkpoint(j->store, false, j->checkpoint_bytes);
+    } else {
+        append(&j->queue, &j->queue_tail, first, last);
     }
 }
 
@@ -247,7 +286,8 @@ void journal_returned(struct core *core)
     pthread_mutex_lock(&j->mutex);
     struct record *done = j->done;
     j->done = j->done_tail = NULL;
-    core->durable = j->durable;
+    if (j->durable > core->durable) /* else nothing was written yet since the start */
+        core->durable = j->durable;
     char error[sizeof j->error];
     memcpy(error, j->error, sizeof error);
     pthread_mutex_unlock(&j->mutex);
@@ -267,8 +307,11 @@ void journal_returned(struct core *core)
         core->trouble = j->trouble;
         break;
     case JOURNAL_DAMAGED:
-        if (core->options.fatal)
-            core->options.fatal(core->options.fatal_arg, 3, store_error(j->store));
+        if (core->options.fatal && core->trouble != j->trouble) {
+            core->trouble = j->trouble;
+            snprintf(j->trouble, sizeof j->trouble, "%s", store_error(j->store));
+            core->options.fatal(core->options.fatal_arg, 3, j->trouble);
+        }
         return;
     }
     while (done) {
@@ -280,24 +323,36 @@ void journal_returned(struct core *core)
     release_held(core);
 }
 
-bool journal_idle(const struct core *core)
+uint32_t journal_ahead(const struct core *core)
 {
-    return !core->batch && core->journal->in_flight == 0;
+    return core->journal->in_flight;
 }
 
-/* What was submitted is committed first. */
+/* All is durable, or cannot become so: then the host that stops need not wait, for nothing of it was accepted. */
+bool journal_idle(const struct core *core)
+{
+    return atomic_load(&core->journal->state) != JOURNAL_GOOD || (!core->batch && core->journal->in_flight == 0);
+}
+
+/* From here on the writer does not touch the loop. */
+void journal_stop(struct core *core)
+{
+    struct journal *j = core->journal;
+    pthread_mutex_lock(&j->mutex);
+    j->stop = true;
+    pthread_cond_signal(&j->work);
+    pthread_mutex_unlock(&j->mutex);
+}
+
+/* What was submitted is committed first, where it can be. */
 void journal_close(struct core *core)
 {
     struct journal *j = core->journal;
     if (!j)
         return;
-    if (j->threaded) {
-        pthread_mutex_lock(&j->mutex);
-        j->stop = true;
-        pthread_cond_signal(&j->work);
-        pthread_mutex_unlock(&j->mutex);
+    journal_stop(core);
+    if (j->threaded)
         pthread_join(j->thread, NULL);
-    }
     struct record *left[] = {j->queue, j->done, core->batch};
     for (int i = 0; i < 3; i++) {
         for (struct record *r = left[i], *next; r; r = next) {

@@ -21,6 +21,8 @@
 #define CORE_QUANTUM 32             /* messages of one component before the next has its turn */
 #define CORE_SLICE_US 1000          /* turns before I/O is polled */
 #define CORE_VIRTUAL_SLICE 1024     /* messages of a slice under the virtual clock */
+#define CORE_AHEAD_MAX 32768        /* turns that are not durable yet */
+#define CORE_STOP_MS 2000           /* turns that may still run once the host stops */
 #define CORE_AGE_MS 1000            /* waiting this long lifts a lane by a class */
 #define CORE_PROBE_MS 30000         /* how often a component marked down is tried */
 #define CORE_HARD_LIMIT_FACTOR 10
@@ -432,6 +434,7 @@ struct core {
     char *home;
     uint64_t seed;
     int64_t now_ms;               /* of this tick */
+    int64_t clock_offset_ms;      /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
     struct name *name_start, *name_query, *name_timeout;
@@ -480,6 +483,7 @@ struct core {
     struct query_service *queries;
     uint64_t short_id_key;
     bool stopping, accepting;
+    int64_t stop_ms;              /* stopping: no turns from then on */
     bool starting;                /* replies and starts before the edge opens */
     const char *trouble;          /* the store cannot commit; NULL: it can */
     int64_t bytes_queued;
