@@ -184,6 +184,8 @@ static int step(cvm_turn *t, const cvm_msg *m, const json_t *s, json_t *found)
         return cvm_settle(t, m->id, CVM_REPLIED, json_pack("{s:O}", "found", found), cvm_json_str(s, "content", NULL));
     if (strcmp(what, "timer") == 0)
         return timer(t, m, s);
+    if (strcmp(what, "again") == 0)
+        return cvm_timer(t, "tick", 0, cvm_json_share(m->data), m->id, NULL);
     if (strcmp(what, "cancel") == 0)
         return cvm_timer_cancel(t, id_of(t, m, s));
     if (strcmp(what, "set") == 0)
