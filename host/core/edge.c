@@ -143,6 +143,7 @@ static int repeated(struct core *core, const struct edge_in *in, const uint8_t h
     int e = store_inbox_get(core->reader, in->source, in->key, known, &outcome, &result, &first);
     if (e == CVM_ENOENT)
         return 0;
+    core_check_read(core, e);
     if (e < 0) /* it may have been done already */
         return refuse(error, CVM_EBUSY, "", "earlier keys cannot be read: %s", cvm_strerror(e));
     if (memcmp(known, hash, 32) != 0) {

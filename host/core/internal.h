@@ -122,6 +122,7 @@ void journal_flush(struct core *core);     /* submits the batch */
 void journal_returned(struct core *core);  /* takes back what is durable: releases held effects, taps, memory */
 void journal_stop(struct core *core);
 void journal_close(struct core *core);
+void core_check_read(struct core *core, int error); /* of a look-up: CVM_EDATA, a damaged file, ends the host */
 uint32_t journal_ahead(const struct core *core); /* turns that are not durable yet */
 bool journal_idle(const struct core *core);
 void held_add(struct core *core, struct held *held);

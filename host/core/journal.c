@@ -329,6 +329,12 @@ uint32_t journal_ahead(const struct core *core)
 }
 
 /* All is durable, or cannot become so: then the host that stops need not wait, for nothing of it was accepted. */
+void core_check_read(struct core *core, int error)
+{
+    if (error == CVM_EDATA && core->options.fatal)
+        core->options.fatal(core->options.fatal_arg, 3, "data/cvmhost.db is damaged; restore a backup");
+}
+
 bool journal_idle(const struct core *core)
 {
     return atomic_load(&core->journal->state) != JOURNAL_GOOD || (!core->batch && core->journal->in_flight == 0);

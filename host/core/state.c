@@ -92,6 +92,7 @@ static int load(struct core *core, struct component *c, const char *key, struct 
         json_t *value = NULL;
         int64_t version = 0, turn = 0;
         int r = store_state_get(core->reader, c->id->text, key, &value, &version, &turn);
+        core_check_read(core, r);
         if (r < 0 && r != CVM_ENOENT)
             return r;
         if (!r && (r = upgrade(c, key, version, &value)) < 0) {
@@ -272,6 +273,7 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
         store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
     if (!r)
         r = upgrade_pairs(t->component, pairs);
+    core_check_read(core, r);
     if (r < 0) {
         json_decref(pairs);
         return r;

@@ -148,7 +148,10 @@ static json_t *column_json(sqlite3_stmt *st, int i)
 static int row_of(sqlite3_stmt *st)
 {
     int e = sqlite3_step(st);
-    return e == SQLITE_ROW ? 0 : e == SQLITE_DONE ? CVM_ENOENT : CVM_EIO;
+    return e == SQLITE_ROW                                                 ? 0
+           : e == SQLITE_DONE                                              ? CVM_ENOENT
+           : (e & 0xff) == SQLITE_CORRUPT || (e & 0xff) == SQLITE_NOTADB ? CVM_EDATA
+                                                                           : CVM_EIO;
 }
 
 int store_state_get(struct store *s, const char *component, const char *key, json_t **ret_value, int64_t *ret_version,

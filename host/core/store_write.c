@@ -344,8 +344,10 @@ static int write_record(struct store *s, const struct record *r)
 /* Only full, busy and I/O errors pass by themselves; the group is tried again. */
 static int judge(struct store *s, int code)
 {
-    snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, sqlite3_errmsg(s->db),
-             (code & 0xff) == SQLITE_BUSY ? "; another program holds it: end that" : "");
+    const char *remedy = (code & 0xff) == SQLITE_BUSY ? "; another program holds it: end that"
+                         : (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ? "; restore a backup"
+                                                                                              : "";
+    snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, sqlite3_errmsg(s->db), remedy);
     if (!sqlite3_get_autocommit(s->db))
         run(s->statement[STATEMENT_ROLLBACK]);
     switch (code & 0xff) {
