@@ -336,7 +336,7 @@ START_TEST(damaged_in_use)
     struct flow_answer a;
     damage(f, tables[_i]);
     flow_start(f);
-    FLOW_RUN(f, &a, "faulty", "count", "--key", "again");
+    FLOW_RUN(f, &a, "faulty", "count", "--key", "again", "--timeout", "2");
     ck_assert_int_ne(a.status, 0);
     ck_assert_ptr_null(strstr(a.text, "count: "));
     flow_answer_free(&a);
