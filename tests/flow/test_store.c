@@ -333,13 +333,10 @@ START_TEST(damaged_in_use)
 {
     static const char *const tables[] = {"inbox", "state"};
     struct flow *f = counted();
-    struct flow_answer a;
     damage(f, tables[_i]);
     flow_start(f);
-    FLOW_RUN(f, &a, "faulty", "count", "--key", "again", "--timeout", "2");
-    ck_assert_int_ne(a.status, 0);
-    ck_assert_ptr_null(strstr(a.text, "count: "));
-    flow_answer_free(&a);
+    int status = flow_http(f, "POST", "/test/count", "{}", (const char *const[]){"Idempotency-Key: again", NULL}, NULL);
+    ck_assert_int_ne(status, 200);
     ck_assert_int_eq(flow_wait_end(f), 3);
     ck_assert(flow_logged(f, "restore a backup"));
     ck_assert(flow_logged(f, "is not started again"));
