@@ -85,7 +85,7 @@ sold=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"amount":\([0-9.]*\),.*/\1
 paid=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"total_amount":\([0-9.]*\).*/\1/p' | awk '{ s += $1 } END { printf "%d", s * 100 }')
 vended=$(sed -n '/"outcome":"delivered"/s/.*"amount_kobo":\([0-9]*\).*/\1/p' "$ledger" | awk '{ s += $1 } END { printf "%d", s }')
 left=0
-for phone in 08031234567 08021234567 08051234567 08091234567; do left=$((left + $(balance_of $phone))); done
+for phone in $(sed -n 's/.*"phone": *"\([0-9]*\)".*/\1/p' config/cvmhost.json); do left=$((left + $(balance_of "$phone"))); done
 opened=$(sed -n 's/.*"wallet_naira": *\([0-9]*\).*/\1/p' config/cvmhost.json | awk '{ s += $1 } END { printf "%d", s * 100 }')
 printf '    sold %s kobo (paid %s after discounts), vended %s, wallets %s of %s\n' "$sold" "$paid" "$vended" "$left" "$opened"
 claim 'what was sold is what the network vended' is "$sold" "$vended"

@@ -131,6 +131,25 @@ START_TEST(multi_unknown_and_unserved)
 }
 END_TEST
 
+static json_t *weighed(const char *domain, int weight, int airtime)
+{
+    json_t *c = enquiry(domain, "PURCHASE", "MEDIUM", "NEUTRAL");
+    json_object_set_new(c, "classification",
+                        json_pack("{s:{s:i, s:i}}", "weights", domain, weight, "AIRTIME", airtime));
+    return c;
+}
+
+/* A customer whose words also speak of what is served is asked, not sent away. */
+START_TEST(doubtful_domains_are_clarified)
+{
+    ROUTE(weighed("DATA", 7, 0), "response_generator", "not_served");
+    ROUTE(weighed("DATA", 7, 2), "response_generator", "clarify_domain");
+    ROUTE(weighed("DATA", 5, 1), "response_generator", "not_served");
+    ROUTE(weighed("DATA", 4, 1), "response_generator", "clarify_domain");
+    ROUTE(weighed("POWER", 2, 0), "response_generator", "clarify_domain");
+}
+END_TEST
+
 START_TEST(no_purchase_before_a_human_has_looked)
 {
     json_t *c = enquiry("AIRTIME", "PURCHASE", "MEDIUM", "NEUTRAL");
@@ -282,6 +301,12 @@ START_TEST(channels_have_limits)
     ck_assert_str_eq(sms + strlen(sms) - 21, "\n12345678901234567890");
     ck_assert_ptr_null(strchr(text_for("USSD", "NEUTRAL", "a\nb", ""), '\n'));
     ck_assert_ptr_nonnull(strstr(text_for("VOICE", "NEUTRAL", "Number 08031234567 is set. Good.", ""), "0 8 0, 3 1 2"));
+    ck_assert_ptr_nonnull(strstr(text_for("VOICE", "NEUTRAL", "Reference HND-7778d5823410.", ""), "HND-7778d5823410."));
+    ck_assert_ptr_nonnull(strstr(text_for("VOICE", "NEUTRAL",
+                                          "It is \xE2\x82\xA6"
+                                          "1,500.00.",
+                                          ""),
+                                 "1,500 naira."));
 }
 END_TEST
 
@@ -312,6 +337,7 @@ int main(void)
     tcase_add_test(c, delayed_credit_adds_the_technical_agent);
     tcase_add_test(c, priority_and_sentiment_change_the_route);
     tcase_add_test(c, multi_unknown_and_unserved);
+    tcase_add_test(c, doubtful_domains_are_clarified);
     tcase_add_test(c, no_purchase_before_a_human_has_looked);
     tcase_add_test(c, each_rule_holds_alone);
     tcase_add_test(c, review_by_the_rubric);

@@ -817,6 +817,7 @@ START_TEST(conversation_buys)
 {
     fake_subject(f, "ENQ-1", "SES-1");
     converse("ENQ-1", "PURCHASE", named(NULL, 1000, NULL));
+    json_object_set_new(fake_context(f, "ENQ-1"), "cues", json_pack("[s, s]", "buy", "request"));
     const json_t *d = step("ENQ-1", SALES, "OrchestratorAgent", "1000 naira airtime for my line", NULL);
     ck_assert_str_eq(text(d, "next"), TXN_SELF);
     const json_t *c = fake_context(f, "ENQ-1"), *air = json_object_get(c, "airtime_context");
@@ -853,6 +854,7 @@ START_TEST(conversation_asks_for_what_is_missing)
                  {NULL, 1000, NULL, "1k airtime for my brother", "[\"recipient_phone\"]"},
                  {NULL, 1000, "MTN", "1k MTN airtime for him", "[\"recipient_phone\"]"},
                  {NULL, 0, NULL, "airtime for her", "[\"amount\",\"recipient_phone\"]"},
+                 {NULL, 1000, NULL, "1k airtime", "[\"network\"]"}, /* nothing is sold on an amount alone */
                  {"07021234567", 1000, NULL, "1k airtime to 07021234567", "[\"network\"]"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         converse("ENQ-2", "purchase", named(cases[i].phone, cases[i].amount, cases[i].network));
@@ -875,8 +877,8 @@ END_TEST
 
 START_TEST(conversation_refuses_customers_orders)
 {
-    converse("ENQ-3", "PURCHASE", named(NULL, 1000, NULL));
-    const json_t *sales = step("ENQ-3", SALES, "OrchestratorAgent", "1000 airtime", NULL);
+    converse("ENQ-3", "PURCHASE", named(NULL, 1000, "MTN"));
+    const json_t *sales = step("ENQ-3", SALES, "OrchestratorAgent", "1000 MTN airtime", NULL);
     json_t *order = json_deep_copy(json_object_get(sales, "structured_data"));
     static const char *const others[] = {"", "customer", "TriageAgent", "X", "test.stranger"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -897,8 +899,8 @@ START_TEST(conversation_counts_failures_of_the_session)
         char lane[16];
         snprintf(lane, sizeof lane, "ENQ-%d", 40 + i);
         fake_subject(f, lane, "SES-9");
-        converse(lane, "PURCHASE", named(NULL, 1000, NULL));
-        json_t *sales = json_deep_copy(step(lane, SALES, "OrchestratorAgent", "1000 airtime", NULL));
+        converse(lane, "PURCHASE", named(NULL, 1000, "MTN"));
+        json_t *sales = json_deep_copy(step(lane, SALES, "OrchestratorAgent", "1000 MTN airtime", NULL));
         const json_t *d = hand_on(lane, sales);
         ck_assert_ptr_nonnull(strstr(text(d, "content"), "was returned to your wallet"));
         ck_assert_str_eq(text(json_object_get(d, "structured_data"), "outcome"), "FAILED");
@@ -911,8 +913,8 @@ END_TEST
 START_TEST(conversation_hears_that_it_is_pending)
 {
     net.outcome = -1;
-    converse("ENQ-5", "PURCHASE", named(NULL, 1000, NULL));
-    json_t *sales = json_deep_copy(step("ENQ-5", SALES, "OrchestratorAgent", "1000 airtime", NULL));
+    converse("ENQ-5", "PURCHASE", named(NULL, 1000, "MTN"));
+    json_t *sales = json_deep_copy(step("ENQ-5", SALES, "OrchestratorAgent", "1000 MTN airtime", NULL));
     const json_t *d = hand_on("ENQ-5", sales);
     json_decref(sales);
     ck_assert_str_eq(text(json_object_get(d, "structured_data"), "outcome"), "PENDING");
@@ -928,8 +930,36 @@ START_TEST(conversation_answers_questions)
     ck_assert_str_eq(text(d, "next"), "service.qa");
     ck_assert(cvm_json_bool(json_object_get(d, "structured_data"), "answered", false));
     d = step("ENQ-6", SALES, "OrchestratorAgent", "why is the sky blue", NULL);
-    ck_assert(!cvm_json_bool(json_object_get(d, "structured_data"), "answered", true));
-    ck_assert(json_is_null(json_object_get(d, "next"))); /* the route goes on */
+    const json_t *structured = json_object_get(d, "structured_data");
+    ck_assert_str_eq(text(structured, "rule"), "no_answer");
+    ck_assert_str_eq(text(json_object_get(structured, "escalate"), "rule"), "no_answer");
+    ck_assert_str_eq(text(d, "next"), "service.escalation"); /* nobody else is loaded who may know */
+}
+END_TEST
+
+/* Complaints, anger, a report of fraud: nothing is sold, whatever is named. */
+START_TEST(conversation_holds_sales)
+{
+    static const struct {
+        const char *cue, *sentiment, *escalate, *rule;
+    } cases[] = {{"complaint", "NEUTRAL", "", "unclear_purchase"},
+                 {"order", "VERY_NEGATIVE", "", "sentiment_threshold"},
+                 {"order", "NEGATIVE", "security", "security_keywords"},
+                 {"order", "NEUTRAL", "legal", "legal_keywords"},
+                 {"bulk", "NEUTRAL", "", "bulk_order"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *phone = strcmp(cases[i].cue, "bulk") ? "08031234567" : NULL;
+        converse("ENQ-7", "PURCHASE", named(phone, 1000, "MTN"));
+        json_t *c = fake_context(f, "ENQ-7");
+        json_object_set_new(c, "cues", json_pack("[s]", cases[i].cue));
+        json_object_set_new(c, "sentiment", json_string(cases[i].sentiment));
+        json_object_set_new(c, "classification", json_pack("{s:[s]}", "escalate_reasons", cases[i].escalate));
+        const json_t *d = step("ENQ-7", SALES, "OrchestratorAgent", "1k MTN", NULL);
+        ck_assert_str_eq(text(json_object_get(d, "structured_data"), "rule"), cases[i].rule);
+        ck_assert_ptr_null(json_object_get(json_object_get(d, "structured_data"), "order"));
+        ck_assert_str_ne(text(d, "next"), TXN_SELF);
+    }
+    ck_assert_int_eq(net.vends, 0);
 }
 END_TEST
 
@@ -1037,6 +1067,7 @@ int main(void)
     tcase_add_test(talk, conversation_counts_failures_of_the_session);
     tcase_add_test(talk, conversation_hears_that_it_is_pending);
     tcase_add_test(talk, conversation_answers_questions);
+    tcase_add_test(talk, conversation_holds_sales);
     tcase_add_loop_test(all, random_purchases_conserve_money, 0, 3);
     tcase_add_checked_fixture(sale, setup, teardown);
     tcase_add_checked_fixture(talk, setup, teardown);

@@ -1,6 +1,6 @@
 /* What the desk makes of a message: tokens, phrases, entities, domain, intent, sentiment, escalation. Pure functions;
- * no host. With CVM_DESK_DATA naming a file of labelled messages (one JSON object a line), the last test measures
- * domain accuracy and speed on it. */
+ * no host. With CVM_DESK_DATA naming a folder with enquiries.jsonl (labelled messages, one JSON object a line), the
+ * last test measures domain accuracy and speed on it. */
 #include "understanding.h"
 #include <check.h>
 #include <stdio.h>
@@ -255,6 +255,81 @@ START_TEST(intents_of_each_domain)
 }
 END_TEST
 
+START_TEST(airtime_turned_into_data_is_airtime)
+{
+    static const char *const turned[] = {"convert my airtime to data",
+                                         "how 2 change glo card 2 mb",
+                                         "turn 500 of my airtime to MB please",
+                                         "i want to swap the 2000 credit on my line for data",
+                                         "can airtime be turned into a data bundle?",
+                                         "transfer my card into data for me",
+                                         "change airtime back to money"};
+    for (size_t i = 0; i < sizeof turned / sizeof *turned; i++) {
+        EXPECT(turned[i], "service_domain", "AIRTIME");
+        EXPECT(turned[i], "intent", "SUPPORT");
+    }
+    EXPECT("use my airtime to buy 1GB", "service_domain", "DATA");
+    EXPECT("I have 1000 airtime, use it to get me data", "service_domain", "DATA");
+    EXPECT("Take the money from my airtime and subscribe me to the weekly plan", "service_domain", "DATA");
+}
+END_TEST
+
+static bool has_cue(const char *message, const char *cue)
+{
+    json_t *r = read_message(message), *name;
+    bool found = false;
+    size_t i;
+    json_array_foreach(json_object_get(r, "cues"), i, name) found |= !strcmp(json_string_value(name), cue);
+    json_decref(r);
+    return found;
+}
+
+/* A sum, a network and a number are an order, however it is put; not where something went wrong before. */
+START_TEST(orders_and_complaints_are_told_apart)
+{
+    static const char *const orders[] = {"Could you put 1,000 naira on 09011223344? It's an Airtel line",
+                                         "Is it possible to recharge 08099887766 (9mobile) with N750 right away?",
+                                         "MTN 500 08034445556",
+                                         "Top-up: Airtel / 07015552211 / 2500",
+                                         "kindly credit 08031119999 with MTN airtime of N5,000 and debit my wallet",
+                                         "2000 to 08031234567, mtn. no mistake o",
+                                         "gift my wife 1000 naira airtel airtime 09021234567"};
+    static const char *const complaints[] = {"I sent 500 MTN airtime to 08031234567 and it has not shown",
+                                             "status of 1000 glo to 08055551212?",
+                                             "1000 MTN 08031234567 was paid at 9am, the line is empty",
+                                             "you deducted twice for the 300 glo top up of 08055551212",
+                                             "2k mtn card to 08031234567 since Friday",
+                                             "somebody used my wallet to buy 500 mtn for 08031234567"};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        EXPECT(orders[i], "service_domain", "AIRTIME");
+        EXPECT(orders[i], "intent", "PURCHASE");
+        ck_assert_msg(!has_cue(orders[i], "complaint"), "no complaint: %s", orders[i]);
+    }
+    for (size_t i = 0; i < sizeof complaints / sizeof *complaints; i++) {
+        EXPECT(complaints[i], "service_domain", "AIRTIME");
+        ck_assert_msg(has_cue(complaints[i], "complaint"), "a complaint: %s", complaints[i]);
+        EXPECT(complaints[i], "intent", "TRANSACTION_ISSUE");
+    }
+}
+END_TEST
+
+START_TEST(languages_by_words_as_they_are_written)
+{
+    EXPECT("please what do you want me to do", "language", "en");
+    EXPECT("abeg wetin una dey do", "language", "pcm");
+}
+END_TEST
+
+START_TEST(a_word_in_passing_is_no_second_request)
+{
+    EXPECT("I sell recharge cards and biscuits in my small shop by the market, and you people sent me a light bill of "
+           "N90,000 for it although I have one bulb and a fan there.",
+           "service_domain", "POWER");
+    EXPECT("MTN 500 for 08035551212 and AEDC 3k for 45123456789", "service_domain", "MULTI");
+    EXPECT("plots of land for sale, prepaid meter, light 24 hours", "service_domain", "UNKNOWN");
+}
+END_TEST
+
 START_TEST(priority_and_sentiment)
 {
     EXPECT("sparks from the electric pole, it caught fire", "priority", "CRITICAL");
@@ -329,6 +404,23 @@ START_TEST(a_domain_brings_its_own_words)
 }
 END_TEST
 
+START_TEST(a_phrase_may_name_alternatives)
+{
+    json_t *domains = json_pack("[{s:s, s:s}]", "name", "WATER", "words", "send|bring * tank|tanker");
+    struct vocabulary *more = NULL;
+    char error[256];
+    static const char *const said[] = {"send a tank", "bring one big tanker", "bring tank"};
+    ck_assert_int_eq(vocabulary_new(base, domains, &more, error, sizeof error), 0);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        struct understanding u;
+        understand(more, said[i], "SMS", &u);
+        ck_assert_msg(u.domain >= 0 && !strcmp(more->domains[u.domain], "WATER"), "not understood: %s", said[i]);
+    }
+    vocabulary_free(more);
+    json_decref(domains);
+}
+END_TEST
+
 START_TEST(a_bad_vocabulary_is_refused)
 {
     char error[256] = "";
@@ -361,10 +453,12 @@ static double seconds(void)
 
 START_TEST(measured_on_labelled_messages)
 {
-    const char *path = getenv("CVM_DESK_DATA");
-    FILE *f = path ? fopen(path, "re") : NULL;
+    const char *folder = getenv("CVM_DESK_DATA");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/enquiries.jsonl", folder ? folder : "");
+    FILE *f = folder ? fopen(path, "re") : NULL;
     if (!f) {
-        printf("skipped: CVM_DESK_DATA names no file of labelled messages\n");
+        printf("skipped: CVM_DESK_DATA names no folder with enquiries.jsonl\n");
         return;
     }
     json_t *rows = json_array(), *row;
@@ -416,10 +510,15 @@ static Suite *suite(void)
     tcase_add_test(c, domains_by_whole_words);
     tcase_add_test(c, two_requests_are_multi_with_parts);
     tcase_add_test(c, intents_of_each_domain);
+    tcase_add_test(c, airtime_turned_into_data_is_airtime);
+    tcase_add_test(c, orders_and_complaints_are_told_apart);
+    tcase_add_test(c, languages_by_words_as_they_are_written);
+    tcase_add_test(c, a_word_in_passing_is_no_second_request);
     tcase_add_test(c, priority_and_sentiment);
     tcase_add_test(c, keywords_escalate_as_whole_words);
     tcase_add_test(c, the_answer_has_its_members);
     tcase_add_test(c, a_domain_brings_its_own_words);
+    tcase_add_test(c, a_phrase_may_name_alternatives);
     tcase_add_test(c, a_bad_vocabulary_is_refused);
     tcase_add_test(c, measured_on_labelled_messages);
     suite_add_tcase(s, c);

@@ -1,6 +1,7 @@
 /* AirtimeSalesAgent in a conversation: reads what the customer named, asks for exactly what is missing, hands a
  * complete order to the saga, answers questions from what it knows. Decides by the context and rules, never by words of
  * the customer that look like instructions. Loop thread. */
+#include "../common/hold.h"
 #include "airtime.h"
 
 #define PIECES_MAX 3
@@ -11,7 +12,8 @@ struct wish {
     const char *phone;    /* as named; "" for missing */
     const json_t *amount; /* NULL for missing */
     bool many_networks, many_phones, many_amounts;
-    bool own; /* the customer's own number was assumed */
+    bool named; /* the network or the number: one of them must come from the customer */
+    bool own;   /* the customer's own number was assumed */
     char hint[AIRTIME_NETWORK_SIZE];
 };
 
@@ -59,6 +61,14 @@ static bool for_somebody_else(const char *words)
     return words_have_any(words, cues);
 }
 
+/* "Load 500 on my line": a plain request that says whose number it is. */
+static bool own_line_named(cvm_turn *t, const char *words)
+{
+    static const char *const cues[] = {"my line",     "my own line", "my number", "my phone", "this line",
+                                       "this number", "my sim",      "myself",    NULL};
+    return hold_cue(t, "request") && words_have_any(words, cues);
+}
+
 static void wish_read(cvm_turn *t, const struct airtime_rules *rules, const json_t *message, struct wish *w)
 {
     const json_t *entities = entities_of(t, message), *context = cvm_context(t);
@@ -78,6 +88,8 @@ static void wish_read(cvm_turn *t, const struct airtime_rules *rules, const json
     if (!w->amount && !w->many_amounts && json_is_number(json_object_get(before, "amount")))
         w->amount = json_object_get(before, "amount");
 
+    w->named =
+        *w->network || *w->phone || w->many_networks || w->many_phones || own_line_named(t, customer_words(t, message));
     if (!*w->phone && !w->many_phones && !for_somebody_else(customer_words(t, message))) {
         w->phone = cvm_json_str(context, "customer_phone", "");
         w->own = *w->phone != '\0';
@@ -113,17 +125,30 @@ static size_t missing(const struct airtime_rules *rules, const struct wish *w, c
                  w->many_phones ? "which one number to recharge first" : "the phone number to recharge");
         json_array_append_new(names, json_string("recipient_phone"));
     }
-    if (!*w->network && (*w->phone || w->many_networks)) { /* a number may still tell its network */
-        snprintf(pieces[n++], 200, "%s (%s)", w->many_networks ? "which one network" : "the network",
-                 airtime_networks_text(rules, list, sizeof list));
+    /* A number may still tell its network. */
+    if ((!*w->network && (*w->phone || w->many_networks)) || (!w->named && *w->phone)) {
+        snprintf(pieces[n++], 200, "%s (%s)%s", w->many_networks ? "which one network" : "the network",
+                 airtime_networks_text(rules, list, sizeof list), w->own ? ", or the phone number to recharge" : "");
         json_array_append_new(names, json_string("network"));
     }
     return n;
 }
 
-static int ask(cvm_turn *t, const cvm_msg *m, char pieces[PIECES_MAX][200], size_t n, json_t *names)
+/* An agent's question to the customer; `rule` says why there is no more than that. */
+static int ask_text(cvm_turn *t, const cvm_msg *m, const char *text, const char *rule, json_t *names)
 {
-    char text[AIRTIME_TEXT_SIZE * 2] = "To buy the airtime, please tell me ";
+    CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:s, s:O}", "chose", "ask", "rule", rule, "missing", names)));
+    return step(t, m, text, json_pack("{s:O, s:b, s:s}", "missing", names, "needs_input", 1, "rule", rule),
+                "service.qa");
+}
+
+static int ask(cvm_turn *t, const cvm_msg *m, const struct wish *w, char pieces[PIECES_MAX][200], size_t n,
+               json_t *names)
+{
+    bool several = w->many_amounts || w->many_networks || w->many_phones;
+    char text[AIRTIME_TEXT_SIZE * 2];
+    snprintf(text, sizeof text, "%sTo buy the airtime, please tell me ",
+             several ? "I can do one order in a message. " : "");
     size_t at = strlen(text);
     for (size_t i = 0; i < n; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, "%s%s",
@@ -132,8 +157,30 @@ static int ask(cvm_turn *t, const cvm_msg *m, char pieces[PIECES_MAX][200], size
                                             : ", ",
                                pieces[i]);
     snprintf(text + at, sizeof text - at, ".");
-    CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:O}", "chose", "ask", "missing", names)));
-    return step(t, m, text, json_pack("{s:O, s:b}", "missing", names, "needs_input", 1), "service.qa");
+    return ask_text(t, m, text, several ? "several_orders" : "needs_input", names);
+}
+
+/* The words of a purchase, but also of something that went wrong before: nothing is sold on a guess. */
+static int ask_which(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *names = json_pack("[s]", "purpose");
+    int e = ask_text(t, m,
+                     "Do you want to buy airtime now, or is it about an earlier purchase? To buy, please write the "
+                     "amount, the network and the number. About an earlier purchase, please write when it was.",
+                     "unclear_purchase", names);
+    json_decref(names);
+    return e;
+}
+
+/* A human is needed; `content` is what can be said meanwhile. */
+static int hand_over(cvm_turn *t, const cvm_msg *m, const char *content, const char *rule, const char *reason,
+                     const char *queue)
+{
+    CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:s, s:s}", "chose", "a human", "rule", rule, "because", reason)));
+    return step(
+        t, m, content,
+        json_pack("{s:s, s:{s:s, s:s, s:s}}", "rule", rule, "escalate", "rule", rule, "reason", reason, "queue", queue),
+        "service.escalation");
 }
 
 /* ---- buying ---- */
@@ -163,7 +210,8 @@ static int order(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *rule
     if (airtime_check(rules, w->network, w->phone, w->amount, &o, &f) < 0) {
         snprintf(text, sizeof text, "%.250s %.250s", f.error, f.recommendation);
         CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f.rule, "because", f.error)));
-        return step(t, m, text, json_pack("{s:o}", "result", airtime_failure_body(f.error, f.recommendation)),
+        return step(t, m, text,
+                    json_pack("{s:o, s:s}", "result", airtime_failure_body(f.error, f.recommendation), "rule", f.rule),
                     "service.qa");
     }
     const json_t *context = cvm_context(t);
@@ -192,30 +240,52 @@ static int purchase(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *r
 {
     struct wish w;
     char pieces[PIECES_MAX][200];
+    const char *hold = hold_rule(t);
+    if (hold) {
+        CVM_TRY(
+            cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", hold, "because", "nothing is sold before a human")));
+        return step(t, m, "", json_pack("{s:s}", "rule", hold), "service.escalation");
+    }
+    if (hold_cue(t, "complaint"))
+        return ask_which(t, m);
     wish_read(t, rules, message, &w);
+    if (hold_cue(t, "bulk") && (!*w.phone || w.own || w.many_amounts))
+        return hand_over(t, m, "", "bulk_order", "an order for several numbers that are not in the message",
+                         "transactions");
     json_t *names = json_array();
     size_t n = missing(rules, &w, pieces, names);
     int e;
     if (n == 0)
         e = order(t, m, rules, &w);
     else if ((e = context_put(t, &w, NULL)) >= 0)
-        e = ask(t, m, pieces, n, names);
+        e = ask(t, m, &w, pieces, n, names);
     json_decref(names);
     return e;
 }
 
 /* ---- answering ---- */
 
+static bool loaded(cvm_turn *t, const char *id)
+{
+    const json_t *components = cvm_registry(t, "components");
+    for (size_t i = 0; i < json_array_size(components); i++)
+        if (strcmp(cvm_json_str(json_array_get(components, i), "id", ""), id) == 0)
+            return true;
+    return false;
+}
+
 static int answer(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *rules, const json_t *message)
 {
     char text[AIRTIME_TEXT_SIZE * 3];
     size_t topics = airtime_facts(rules, customer_words(t, message), text, sizeof text);
-    CVM_TRY(cvm_note(
-        t, "decision",
-        json_pack("{s:s, s:i}", "chose", topics ? "answer from facts" : "no answer known", "topics", (int)topics)));
-    if (topics)
+    if (topics) {
+        CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:i}", "chose", "answer from facts", "topics", (int)topics)));
         return step(t, m, text, json_pack("{s:b}", "answered", 1), "service.qa");
+    }
+    if (!loaded(t, "service.research"))
+        return hand_over(t, m, "", "no_answer", "the answer is not among what the agents know", "general");
     /* The rest of the route may know more. */
+    CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:i}", "chose", "no answer known", "topics", 0)));
     return step(t, m, "I do not have the answer to this airtime question at hand.", json_pack("{s:b}", "answered", 0),
                 NULL);
 }

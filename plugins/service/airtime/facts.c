@@ -21,17 +21,17 @@ static const struct {
     enum topic topic;
     const char *const words[16];
 } cues[] = {
-    { T_DISCOUNT, { "discount", "discounts", "bulk", "cheaper", "promo", "bonus", "percent", "wholesale", NULL } },
-    { T_LIMITS,   { "minimum", "maximum", "limit", "limits", "least", "smallest", "largest", "biggest", "highest", "lowest", "at most", "at least", NULL } },
-    { T_FEE,      { "fee", "fees", "charge", "charges", "price", "prices", "pricing", "cost", "costs", "how much", "rate", "rates", NULL } },
-    { T_BALANCE,  { "balance", "how much airtime", "airtime left", NULL } },
+    { T_DISCOUNT, { "discount", "discounts", "bulk", "cheaper", "percent", "wholesale", NULL } },
+    { T_LIMITS,   { "minimum", "maximum", "limit", "limits", "least", "smallest", "largest", "biggest", "highest", "lowest", "at most", "at least", "ceiling", NULL } },
+    { T_FEE,      { "fee", "fees", "charge", "charges", "price", "prices", "cost", "costs", "how much is", "how much does", "how much do", "how much for", "nawa", "rate", "rates", NULL } },
+    { T_BALANCE,  { "balance", "bal", "airtime left", "airtime remaining", "remain", "remaining", "how much airtime do i have", "how much airtime i have", NULL } },
     { T_BORROW,   { "borrow", "borrowing", "lend", "loan", "advance", NULL } },
     { T_SHARE,    { "share", "transfer", "send airtime", NULL } },
-    { T_LOAD,     { "load a card", "load card", "recharge card", "voucher", "scratch card", "recharge pin", NULL } },
+    { T_LOAD,     { "load a card", "load card", "load a voucher", "load the card", "load my card", "load recharge card", "recharge pin", "how do i load", "how to load", NULL } },
     { T_CODES,    { "code", "codes", "ussd", "dial", "short code", NULL } },
     { T_DELAY,    { "how long", "how fast", "how soon", "when will", "instant", "immediately", NULL } },
     { T_REFUND,   { "refund", "refunds", "refunded", "money back", "reversal", "reversed", NULL } },
-    { T_NETWORKS, { "which network", "which networks", "what networks", "all networks", "supported", NULL } },
+    { T_NETWORKS, { "which network", "which networks", "what networks", "all networks", "supported", "do you sell", "do you have", "una dey sell", NULL } },
     { T_HOW,      { "how do i buy", "how can i buy", "how to buy", "how do i recharge", "how to recharge", "how do i top up", "how can i recharge", NULL } },
 };
 /* clang-format on */

@@ -75,7 +75,8 @@ int classifier_intent(cvm_turn *t, const cvm_msg *m)
 
 static int keep(cvm_turn *t, const json_t *result)
 {
-    static const char *const names[] = {"service_domain", "intent", "sub_intent", "priority", "sentiment", "entities"};
+    static const char *const names[] = {"service_domain", "intent",   "sub_intent", "priority",
+                                        "sentiment",      "entities", "cues"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[40];
         snprintf(path, sizeof path, "/%s", names[i]);
@@ -107,12 +108,13 @@ int classifier_handle(cvm_turn *t, const cvm_msg *m)
         e = keep_deadline(t, cvm_json_str(result, "priority", "MEDIUM"));
     if (e >= 0)
         e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:f}", "chose", "classification", "service_domain",
-                               json_object_get(result, "service_domain"), "intent", json_object_get(result, "intent"),
-                               "priority", json_object_get(result, "priority"), "sentiment",
-                               json_object_get(result, "sentiment"), "escalate_reasons",
+                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:f}", "chose", "classification",
+                               "service_domain", json_object_get(result, "service_domain"), "intent",
+                               json_object_get(result, "intent"), "priority", json_object_get(result, "priority"),
+                               "sentiment", json_object_get(result, "sentiment"), "escalate_reasons",
                                json_object_get(result, "escalate_reasons"), "because",
-                               json_object_get(result, "reasoning"), "confidence", 0.5));
+                               json_object_get(result, "reasoning"), "weights", json_object_get(result, "weights"),
+                               "cues", json_object_get(result, "cues"), "confidence", 0.5));
     json_decref(result);
     return e < 0 ? e : service_step(t, m, service_content(m), NULL, SERVICE_ORCHESTRATOR, false);
 }

@@ -114,22 +114,44 @@ static void shorten(struct out *o, size_t max)
     o->text[cut] = 0;
 }
 
-/* Read aloud: one sentence, long numbers in groups of three figures. */
+static bool letter_or_hyphen(char c)
+{
+    return c == '-' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* "naira" stands after the sum when it is said. Returns the bytes read, 0 for no sum. */
+static size_t speak_sum(const char *s, struct out *o)
+{
+    size_t sign = strlen("\xE2\x82\xA6"), n;
+    if (strncmp(s, "\xE2\x82\xA6", sign) != 0)
+        return 0;
+    n = strspn(s + sign, "0123456789,.");
+    while (n && strchr(",.", s[sign + n - 1]))
+        n--;
+    bool even = n > 3 && !strncmp(s + sign + n - 3, ".00", 3);
+    put(o, s + sign, even ? n - 3 : n);
+    puts_out(o, " naira");
+    return sign + n;
+}
+
+/* Read aloud: long numbers in groups of three figures, sums with their unit behind; references stay as they are. */
 static void speak(const char *text, struct out *o)
 {
     for (const char *s = text; *s; s++) {
-        size_t digits = strspn(s, "0123456789");
-        if (digits >= 5) {
+        size_t sum = speak_sum(s, o), digits = strspn(s, "0123456789");
+        bool number = digits >= 5 && (s == text || !letter_or_hyphen(s[-1])) && !letter_or_hyphen(s[digits]);
+        if (sum) {
+            s += sum - 1;
+        } else if (number) {
             for (size_t i = 0; i < digits; i++) {
                 put(o, s + i, 1);
                 if (i + 1 < digits)
                     puts_out(o, (i + 1) % 3 ? " " : ", ");
             }
             s += digits - 1;
-        } else if (strchr(".!?", *s) && s[1] == ' ' && s[2]) {
-            puts_out(o, ";");
         } else {
-            put(o, s, 1);
+            put(o, s, digits ? digits : 1);
+            s += digits ? digits - 1 : 0;
         }
     }
 }

@@ -1,5 +1,6 @@
 /* Customers and their sessions. Owns the tables `customers` and `sessions` and the state keys phone/<keyed hash> -> id,
- * customer/<id> -> record, phone_key, seeded. A phone number is looked up by its keyed hash. Loop thread. */
+ * customer/<id> -> record, phone_key, seeded, sample_turn. A phone number is looked up by its keyed hash. Loop thread.
+ */
 #include "service.h"
 
 #define SESSION_MS_DEFAULT (30 * 60 * INT64_C(1000))
@@ -185,10 +186,25 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
     return customer_keep(t, c, created, new_session);
 }
 
-const char *customers_sample(cvm_turn *t)
+static bool highest_tier(const json_t *sample)
 {
-    const json_t *samples = json_object_get(cvm_settings(t), "sample_customers");
-    return cvm_json_str(json_array_get(samples, 0), "phone", NULL);
+    return !strcmp(cvm_json_str(sample, "tier", ""), "PLATINUM");
+}
+
+int customers_sample(cvm_turn *t, const char **ret_phone)
+{
+    const json_t *samples = json_object_get(cvm_settings(t), "sample_customers"), *sample = NULL;
+    size_t n = json_array_size(samples) < SAMPLES_MAX ? json_array_size(samples) : SAMPLES_MAX;
+    int64_t turn = 0;
+    int e = cvm_state_int(t, "sample_turn", &turn);
+    if (e < 0 && e != CVM_ENOENT)
+        return e;
+    for (size_t tried = 0; tried < n && !sample; tried++, turn++) {
+        sample = json_array_get(samples, (size_t)(turn % (int64_t)n));
+        sample = highest_tier(sample) ? NULL : sample;
+    }
+    *ret_phone = cvm_json_str(sample, "phone", NULL);
+    return sample ? cvm_state_put_int(t, "sample_turn", turn) : CVM_OK;
 }
 
 static int seed(cvm_turn *t, const cvm_msg *m, const json_t *sample)

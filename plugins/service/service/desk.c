@@ -47,7 +47,7 @@ static int check(cvm_turn *t, const cvm_msg *m, struct intake *in)
     if (!in->channel)
         return cvm_refuse(t, "INVALID", "channel", "The channel must be SMS, WHATSAPP, WEB, VOICE, EMAIL or USSD.");
     if (!phone || !*phone)
-        phone = customers_sample(t);
+        CVM_TRY(customers_sample(t, &phone));
     if (!phone)
         return cvm_refuse(t, "INVALID", "customer_phone", "The customer's phone number is missing.");
     if (phone_normalise(phone, in->phone) < 0)
@@ -250,7 +250,7 @@ int desk_conversed(cvm_turn *t, const cvm_msg *m)
     char final_status[16];
     snprintf(final_status, sizeof final_status, "%s", status);
     CVM_TRY(cvm_context_set(t, "/resolution_status", json_string(final_status)));
-    return answer(t, m, m->on_behalf, text, final_status, cvm_json_str(given, "reason", "draft"));
+    return answer(t, m, m->on_behalf, text, final_status, cvm_json_str(given, "reason", "answered"));
 }
 
 static bool money_moved(cvm_turn *t)

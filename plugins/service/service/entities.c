@@ -157,17 +157,22 @@ static bool word_is(const struct text *x, size_t i, const char *const *words, si
 static bool meter_near(const struct scan *s, size_t from, size_t to)
 {
     static const char *const phone_words[] = {"phone", "line", "call", "sms", "whatsapp", "sim", "mobile", "gsm"};
+    static const char *const joints[] = {"and", "then", "plus", "also"};
+    size_t n_joints = sizeof joints / sizeof *joints;
     for (size_t d = 1; d <= NEAR && d <= from; d++) {
         if (word_is(s->text, from - d, phone_words, sizeof phone_words / sizeof *phone_words))
             return false;
         if (s->meter_word[from - d])
             return true;
-        if (s->text->tokens[from - d].flags & TOKEN_SENTENCE_END)
+        if ((s->text->tokens[from - d].flags & TOKEN_SENTENCE_END) || word_is(s->text, from - d, joints, n_joints))
             break;
     }
-    for (size_t i = to; i < s->text->n && i < to + 2 && !(s->text->tokens[i - 1].flags & TOKEN_SENTENCE_END); i++)
+    for (size_t i = to; i < s->text->n && i < to + 2 && !(s->text->tokens[i - 1].flags & TOKEN_SENTENCE_END); i++) {
+        if (word_is(s->text, i, joints, n_joints))
+            break;
         if (s->meter_word[i])
             return true;
+    }
     return false;
 }
 
@@ -200,6 +205,8 @@ static bool take_number(struct scan *s, const char *digits, size_t n, size_t fro
     struct entities *e = s->e;
     bool phone_like = phone_form(digits, n, phone);
     if (phone_like && !(n == 11 && meter_near(s, from, to))) {
+        if (e->n_phones < ENTITIES_MAX)
+            e->phone_at[e->n_phones] = (uint16_t)from;
         keep_text(e->phones[0], sizeof e->phones[0], &e->n_phones, phone);
         return true;
     }
@@ -207,6 +214,8 @@ static bool take_number(struct scan *s, const char *digits, size_t n, size_t fro
         return false;
     if (!meter_near(s, from, to) && (phone_like || reference_before(s, from)))
         return false; /* else: no other number of the trade has so many digits */
+    if (e->n_meters < ENTITIES_MAX)
+        e->meter_at[e->n_meters] = (uint16_t)from;
     keep_text(e->meters[0], sizeof e->meters[0], &e->n_meters, digits);
     return true;
 }
@@ -246,13 +255,15 @@ static void read_numbers(struct scan *s)
 /* ---- sums ---------------------------------------------------------------------------------------------------------
  */
 
-static void keep_amount(struct entities *e, int64_t kobo)
+static void keep_amount(struct entities *e, int64_t kobo, size_t at)
 {
     for (size_t i = 0; i < e->n_amounts; i++)
         if (e->amounts[i] == kobo)
             return;
-    if (kobo > 0 && kobo <= INT64_C(100000000000000) && e->n_amounts < ENTITIES_MAX)
-        e->amounts[e->n_amounts++] = kobo;
+    if (kobo <= 0 || kobo > INT64_C(100000000000000) || e->n_amounts == ENTITIES_MAX)
+        return;
+    e->amount_at[e->n_amounts] = (uint16_t)at;
+    e->amounts[e->n_amounts++] = kobo;
 }
 
 /* Kobo of a number token; -1: no sum (more than two decimals without a multiplier are still a number). */
@@ -377,7 +388,7 @@ static size_t read_figure(struct scan *s, size_t i)
     if (!sum && next == i + 1 && looks_bare_amount(s, i, kobo))
         s->e->bare_amount = sum = true;
     if (sum)
-        keep_amount(s->e, kobo);
+        keep_amount(s->e, kobo, i);
     return next;
 }
 
@@ -440,7 +451,7 @@ static size_t read_words(struct scan *s, size_t i)
     if (after == UNIT_SIZE || after == UNIT_OTHER || after == UNIT_FOREIGN)
         return i;
     if (naira || (multiplied && total >= 50))
-        keep_amount(s->e, total * 100);
+        keep_amount(s->e, total * 100, start);
     return i > start ? i : start + 1;
 }
 

@@ -10,8 +10,9 @@
 struct entities {
     char phones[ENTITIES_MAX][12]; /* 0XXXXXXXXXX */
     char meters[ENTITIES_MAX][14];
-    int64_t amounts[ENTITIES_MAX];                        /* kobo */
-    uint8_t networks[ENTITIES_MAX], discos[ENTITIES_MAX]; /* indexes in the vocabulary */
+    int64_t amounts[ENTITIES_MAX];                                                    /* kobo */
+    uint8_t networks[ENTITIES_MAX], discos[ENTITIES_MAX];                             /* indexes in the vocabulary */
+    uint16_t phone_at[ENTITIES_MAX], meter_at[ENTITIES_MAX], amount_at[ENTITIES_MAX]; /* the tokens where they begin */
     size_t n_phones, n_meters, n_amounts, n_networks, n_discos;
     bool size_named;  /* "2GB" */
     bool bare_amount; /* a number alone was taken for a sum */

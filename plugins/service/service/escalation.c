@@ -32,7 +32,7 @@ static int hand_over(cvm_turn *t, const cvm_msg *m, const char *draft, char *ret
                         .rules = rules,
                         .context = context};
     CVM_TRY(handoffs_create(t, m, &h, id));
-    handoffs_interim(t, id, rules_queue(rules), priority, ret_interim, size);
+    handoffs_interim(t, id, rules, priority, ret_interim, size);
     CVM_TRY(cvm_context_set(t, "/handoff_id", json_string(id)));
     return cvm_context_set(t, "/interim", json_string(ret_interim));
 }
@@ -92,11 +92,13 @@ static json_t *part_entities(const json_t *part, const json_t *whole)
     return entities ? entities : json_object();
 }
 
-static int set_current(cvm_turn *t, const char *domain, const char *intent, const json_t *leaf, json_t *entities)
+static int set_current(cvm_turn *t, const char *domain, const char *intent, const json_t *leaf, const json_t *cues,
+                       json_t *entities)
 {
     CVM_TRY(cvm_context_set(t, "/service_domain", json_string(domain)));
     CVM_TRY(cvm_context_set(t, "/intent", json_string(intent)));
     CVM_TRY(cvm_context_set(t, "/sub_intent", leaf ? cvm_json_share(leaf) : json_null()));
+    CVM_TRY(cvm_context_set(t, "/cues", cues ? cvm_json_share(cues) : json_array()));
     return cvm_context_set(t, "/entities", entities);
 }
 
@@ -115,7 +117,7 @@ static int begin_part(cvm_turn *t, const cvm_msg *m, size_t n, const json_t *par
     json_array_append_new(route, json_string(SERVICE_QA));
     json_array_append_new(route, json_string(SERVICE_RESPONSE));
     CVM_TRY(set_current(t, cvm_json_str(part, "service_domain", ""), cvm_json_str(part, "intent", ""),
-                        json_object_get(part, "sub_intent"), entities));
+                        json_object_get(part, "sub_intent"), json_object_get(part, "cues"), entities));
     CVM_TRY(cvm_context_set(t, "/route", route));
     CVM_TRY(cvm_context_set(t, "/multi/current", json_integer((json_int_t)n)));
     CVM_TRY(cvm_note(t, "decision",
@@ -147,12 +149,12 @@ static int finish_parts(cvm_turn *t, const cvm_msg *m)
             snprintf(reason + strlen(reason), sizeof reason - strlen(reason), "%s%s", *reason ? " and " : "", label);
         int n = answer ? snprintf(text + at, sizeof text - at, "%sAbout %s: %.*s", at ? "\n" : "", label,
                                   (int)text_cut(answer, 1800), answer)
-                       : snprintf(text + at, sizeof text - at, "%sAbout %s: I cannot do this part myself.",
+                       : snprintf(text + at, sizeof text - at, "%sAbout %s: a colleague will answer this part.",
                                   at ? "\n" : "", label);
         at += n > 0 ? (size_t)n : 0;
     }
     json_t *held = cvm_json_share(multi); /* the context changes under it */
-    int e = set_current(t, "MULTI", cvm_json_str(held, "intent", ""), NULL, member(held, "entities"));
+    int e = set_current(t, "MULTI", cvm_json_str(held, "intent", ""), NULL, NULL, member(held, "entities"));
     json_decref(held);
     CVM_TRY(e);
     CVM_TRY(cvm_context_set(t, "/multi/current", NULL));
@@ -214,8 +216,13 @@ static int part_answered(cvm_turn *t, const cvm_msg *m, size_t n)
     }
     if (*service_content(m))
         json_object_set_new(part, "answer", json_string(service_content(m)));
+    if (*service_rule(service_given(m)))
+        json_object_set_new(part, "rule", json_string(service_rule(service_given(m))));
     json_array_set_new(list, n, part);
     CVM_TRY(cvm_context_set(t, "/multi/parts", list));
+    json_t *late = qa_late_rule(t, service_given(m));
+    if (late)
+        CVM_TRY(service_context_append(t, "/escalation/rules", late));
     return next_part(t, m, n + 1);
 }
 
@@ -275,7 +282,7 @@ int escalation_create(cvm_turn *t, const cvm_msg *m)
                         .context =
                             json_object_get(m->data, "context") ? json_object_get(m->data, "context") : cvm_context(t)};
     CVM_TRY(handoffs_create(t, m, &h, id));
-    handoffs_interim(t, id, rules_queue(reasons), priority, interim, sizeof interim);
+    handoffs_interim(t, id, reasons, priority, interim, sizeof interim);
     return cvm_reply(t, m,
                      json_pack("{s:s, s:s, s:s, s:s}", "handoff_id", id, "queue", rules_queue(reasons), "status",
                                "open", "interim_message", interim));

@@ -38,20 +38,34 @@ int handoffs_create(cvm_turn *t, const cvm_msg *m, const struct handoff *h, char
                                  queue, "priority", h->priority));
 }
 
-void handoffs_interim(cvm_turn *t, const char *handoff_id, const char *queue, const char *priority, char *ret_text,
+/* Said before the rest, where the rule asks for it. */
+static const char *lead(const char *rule)
+{
+    static const char *const leads[][2] = {
+        {"no_answer", "I do not have the answer to this myself. "},
+        {"agents_missing", "I cannot settle this myself. "},
+        {"bulk_order", "An order for several numbers needs a colleague. "},
+        {"security_keywords", "Please give nobody your PIN or codes. "},
+    };
+    for (size_t i = 0; i < sizeof leads / sizeof *leads; i++)
+        if (!strcmp(leads[i][0], rule))
+            return leads[i][1];
+    return "";
+}
+
+void handoffs_interim(cvm_turn *t, const char *handoff_id, const json_t *rules, const char *priority, char *ret_text,
                       size_t size)
 {
     const json_t *minutes = json_object_get(cvm_settings(t), "expected_minutes");
     int64_t n = cvm_json_int(minutes, priority, 240);
-    const char *team = cvm_json_str(json_object_get(cvm_settings(t), "teams"), queue, "customer care");
+    const char *team = cvm_json_str(json_object_get(cvm_settings(t), "teams"), rules_queue(rules), "customer care");
     char when[48];
     if (n % 60 == 0)
         snprintf(when, sizeof when, "%lld hour%s", (long long)(n / 60), n == 60 ? "" : "s");
     else
         snprintf(when, sizeof when, "%lld minutes", (long long)n);
-    snprintf(ret_text, size,
-             "A colleague from our %s team will look at this and get back to you within %s. Your reference is %s.",
-             team, when, handoff_id);
+    snprintf(ret_text, size, "%sA colleague from our %s team will get back to you within %s. Your reference is %s.",
+             lead(rules_first(rules)), team, when, handoff_id);
 }
 
 int handoffs_list(cvm_turn *t, const cvm_msg *m)

@@ -114,9 +114,10 @@ int orchestrator_handle(cvm_turn *t, const cvm_msg *m)
         e = cvm_context_set(t, "/route", cvm_json_share(route));
     if (e >= 0)
         e = cvm_context_set(t, "/routing",
-                            json_pack("{s:O, s:O, s:O}", "outcome", json_object_get(decision, "outcome"), "considered",
-                                      json_object_get(decision, "considered"), "notes",
-                                      json_object_get(decision, "notes")));
+                            json_pack("{s:O, s:O, s:O, s:O*}", "outcome", json_object_get(decision, "outcome"),
+                                      "considered", json_object_get(decision, "considered"), "notes",
+                                      json_object_get(decision, "notes"), "instead",
+                                      json_object_get(decision, "instead")));
     if (e >= 0)
         e = cvm_note(t, "decision",
                      json_pack("{s:s, s:O, s:O, s:O, s:O, s:O}", "chose", "route", "route", route, "outcome",

@@ -43,9 +43,9 @@ static json_t *rule(const char *name, const char *reason, const char *queue)
 }
 
 /* What became known only by the work itself: a purchase that needs a colleague, the third failure. */
-static json_t *late_rule(cvm_turn *t, const cvm_msg *m)
+json_t *qa_late_rule(cvm_turn *t, const json_t *given)
 {
-    const json_t *transaction = json_object_get(service_given(m), "transaction");
+    const json_t *transaction = json_object_get(given, "transaction");
     const char *code = cvm_json_str(transaction, "rule", "");
     char reason[160];
     if (*service_context_str(t, "handoff_id"))
@@ -126,7 +126,7 @@ int qa_handle(cvm_turn *t, const cvm_msg *m)
         return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), SERVICE_ESCALATION, false);
     int64_t rejections = cvm_json_int(json_object_get(cvm_context(t), "review"), "rejections", 0);
     json_t *review = review_draft(service_content(m), service_given(m), cvm_context(t), cvm_settings(t));
-    json_t *late = late_rule(t, m);
+    json_t *late = qa_late_rule(t, service_given(m));
     bool approved = cvm_json_bool(review, "approved", false);
     rejections += !approved;
     json_object_set_new(review, "rejections", json_integer(rejections));

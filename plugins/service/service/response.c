@@ -63,6 +63,13 @@ static const char *own_text(cvm_turn *t, char *text, size_t size)
                  label_of(t, cvm_json_str(context, "service_domain", "")), served);
         return "domain_not_served";
     }
+    if (!strcmp(outcome, "clarify_domain")) {
+        const json_t *routing = json_object_get(context, "routing");
+        snprintf(text, size, "I want to get this right: is it about %s, or about %s? Please tell me what you need.",
+                 label_of(t, cvm_json_str(routing, "instead", "")),
+                 label_of(t, cvm_json_str(context, "service_domain", "")));
+        return "clarify_domain";
+    }
     if (!strcmp(outcome, "unknown") && v) {
         struct understanding u;
         understand(v, cvm_json_str(context, "message", ""), "", &u);
@@ -74,7 +81,7 @@ static const char *own_text(cvm_turn *t, char *text, size_t size)
             return "clarify";
         }
         if (u.greeting) {
-            snprintf(text, size, "Good day! I can help you with %s. What can I do for you?", served);
+            snprintf(text, size, "I can help you with %s. What can I do for you?", served);
             return "greeting";
         }
         snprintf(text, size, "I am sorry, I cannot help with that here. I can help you with %s.", served);
@@ -95,7 +102,7 @@ static json_t *next_steps(cvm_turn *t, const char *why)
         json_array_append_new(steps, json_string(text));
     } else if (!strcmp(service_context_str(t, "transaction_status"), "PENDING")) {
         json_array_append_new(steps, json_string("Do not repeat the purchase; check its status in 5 minutes"));
-    } else if (!strcmp(why, "clarify") || !strcmp(why, "greeting") || !strcmp(why, "out_of_scope")) {
+    } else if (!strncmp(why, "clarify", 7) || !strcmp(why, "greeting") || !strcmp(why, "out_of_scope")) {
         json_array_append_new(steps, json_string("Write what you need, with the number and the amount"));
     } else if (!strcmp(why, "domain_not_served")) {
         json_array_append_new(steps, json_string("Ask us about the services we offer"));
@@ -117,19 +124,42 @@ static const char *resolution(cvm_turn *t, const cvm_msg *m)
     return "RESOLVED";
 }
 
+static bool own_outcome(const char *outcome)
+{
+    return !strcmp(outcome, "unknown") || !strcmp(outcome, "not_served") || !strcmp(outcome, "clarify_domain");
+}
+
+/* Why the answer is what it is, by the rule's name: what the desk said itself, what a human must settle, what an agent
+ * did not do. "sold" and "answered" need no rule. */
+static const char *reason_of(cvm_turn *t, const json_t *given, const char *text)
+{
+    const json_t *context = cvm_context(t), *parts = json_object_get(json_object_get(context, "multi"), "parts");
+    bool money = !strcmp(service_context_str(t, "transaction_status"), "SUCCESS");
+    if (*text)
+        return text;
+    if (*service_context_str(t, "handoff_id"))
+        return rules_first(json_object_get(json_object_get(context, "escalation"), "rules"));
+    if (*service_rule(given))
+        return service_rule(given);
+    for (size_t i = 0; i < json_array_size(parts); i++)
+        if (*cvm_json_str(json_array_get(parts, i), "rule", ""))
+            return cvm_json_str(json_array_get(parts, i), "rule", "");
+    return money ? "sold" : "answered";
+}
+
 int response_handle(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *context = cvm_context(t), *given = service_given(m);
     const char *outcome = cvm_json_str(json_object_get(context, "routing"), "outcome", "");
-    const char *why = "draft", *channel = cvm_json_str(context, "channel", "SMS");
-    bool own =
-        (!strcmp(outcome, "unknown") || !strcmp(outcome, "not_served")) && !*cvm_json_str(context, "handoff_id", "");
-    char body[SERVICE_TEXT_MAX], text[SERVICE_TEXT_MAX];
+    const char *why = "", *channel = cvm_json_str(context, "channel", "SMS");
+    bool own = own_outcome(outcome) && !*cvm_json_str(context, "handoff_id", "");
+    char body[SERVICE_TEXT_MAX], text[SERVICE_TEXT_MAX], reason[65];
     snprintf(body, sizeof body, "%.*s", own ? 0 : (int)text_cut(service_content(m), sizeof body - 1),
              service_content(m));
     if (!*body)
         why = own_text(t, body, sizeof body);
-    else if (cvm_json_bool(given, "needs_input", false))
+    snprintf(reason, sizeof reason, "%s", reason_of(t, given, why));
+    if (!*why && cvm_json_bool(given, "needs_input", false))
         why = "needs_input";
     const char *token = cvm_json_str(json_object_get(json_object_get(given, "transaction"), "delivered"), "token", "");
     const char *tone = cvm_json_str(context, "tone", "");
@@ -147,13 +177,13 @@ int response_handle(cvm_turn *t, const cvm_msg *m)
     json_t *steps = next_steps(t, why);
     CVM_TRY(
         cvm_note(t, "decision",
-                 json_pack("{s:s, s:s, s:s, s:s}", "chose", "answer", "tone", tone, "text", why, "status", status)));
+                 json_pack("{s:s, s:s, s:s, s:s}", "chose", "answer", "tone", tone, "rule", reason, "status", status)));
     int e = cvm_context_set(t, "/final_response", json_string(text));
     if (e >= 0)
         e = cvm_context_set(t, "/next_steps", json_incref(steps));
     if (e >= 0)
         e = cvm_context_set(t, "/resolution_status", json_string(status));
-    json_t *facts = json_pack("{s:o, s:s, s:s}", "next_steps", steps, "resolution_status", status, "reason", why);
+    json_t *facts = json_pack("{s:o, s:s, s:s}", "next_steps", steps, "resolution_status", status, "reason", reason);
     if (e < 0) {
         json_decref(facts);
         return e;

@@ -122,6 +122,27 @@ static void route_domain(const struct facts *f, json_t *decision, json_t *route,
     json_decref(agents);
 }
 
+/* A domain that is served and that the message may be about as well, where the chosen one is not served: words for it
+ * are there, and those for the chosen one do not settle it. Better to ask than to send away a customer of ours. */
+static const char *served_instead(const json_t *context, const json_t *domains, const char *domain)
+{
+    const json_t *weights = json_object_get(json_object_get(context, "classification"), "weights");
+    int64_t chosen = cvm_json_int(weights, domain, 0);
+    const char *name, *instead = NULL;
+    json_t *weight;
+    json_object_foreach((json_t *)(uintptr_t)weights, name, weight)
+    {
+        int64_t n = json_integer_value(weight);
+        if (strcmp(name, domain) != 0 && routing_served(domains, name) && (n >= 2 || (n == 1 && chosen < 5)))
+            instead = name;
+    }
+    for (size_t i = 0; i < json_array_size(domains) && !instead && json_is_object(weights) && chosen < 3; i++) {
+        const char *other = cvm_json_str(json_array_get(domains, i), "name", "");
+        instead = strcmp(other, domain) != 0 && routing_served(domains, other) ? other : NULL;
+    }
+    return instead;
+}
+
 /* Not ours, or nobody's: answered at once, unless a rule asks for a human. */
 static void route_unserved(const struct facts *f, json_t *decision, json_t *route, json_t *missing, const char *outcome,
                            const char *text)
@@ -153,6 +174,10 @@ json_t *routing_decide(const json_t *context, const json_t *rules, const json_t 
         note(decision, "multi", "several lines of business: the parts are split", NULL);
         add(route, SERVICE_ESCALATION, components, missing);
         add(route, SERVICE_RESEARCH, components, missing);
+    } else if (!routing_served(domains, f.domain) && served_instead(context, domains, f.domain)) {
+        const char *instead = served_instead(context, domains, f.domain);
+        json_object_set_new(decision, "instead", json_string(instead));
+        route_unserved(&f, decision, route, missing, "clarify_domain", "not served, but it may be about another one");
     } else if (!routing_served(domains, f.domain)) {
         route_unserved(&f, decision, route, missing, "not_served", "known, but no plugin that serves it is loaded");
     } else {
@@ -162,7 +187,8 @@ json_t *routing_decide(const json_t *context, const json_t *rules, const json_t 
     add(route, SERVICE_RESPONSE, components, missing);
     /* A text of our own needs no review: QA is for what agents wrote. */
     const char *outcome = cvm_json_str(decision, "outcome", "");
-    if ((!strcmp(outcome, "unknown") || !strcmp(outcome, "not_served")) && !json_array_size(rules)) {
+    if (strcmp(outcome, "answer") && strcmp(outcome, "multi") && strcmp(outcome, "agents_missing") &&
+        !json_array_size(rules)) {
         json_array_clear(route);
         add(route, SERVICE_RESPONSE, components, missing);
     }

@@ -11,6 +11,7 @@ static const struct {
     {"transaction_failure_count", "transactions"},
     {"two_factor", "transactions"},
     {"fraud_check", "transactions"},
+    {"bulk_order", "transactions"},
     {"churn_keywords", "retention"},
     {"customer_tier", "vip"},
 };
@@ -95,6 +96,14 @@ bool rules_hold_money(const json_t *rules)
 bool rules_only_inform(const json_t *rules, const char *intent)
 {
     return json_array_size(rules) == 1 && holds(rules, "customer_tier") && !strcmp(intent, "PURCHASE");
+}
+
+const char *rules_first(const json_t *rules)
+{
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        if (holds(rules, queues[i].rule))
+            return queues[i].rule;
+    return cvm_json_str(json_array_get(rules, 0), "rule", "");
 }
 
 const char *rules_queue(const json_t *rules)

@@ -2,7 +2,7 @@
  *
  * The shared document of an enquiry's conversation (service.md 11), beside the fields named there:
  *   channel, message, created_ms, language      set by the desk and TriageAgent
- *   classification, sub_intent, entities        by ClassifierAgent; service_domain, intent, priority, sentiment too
+ *   classification, sub_intent, entities, cues  by ClassifierAgent; service_domain, intent, priority, sentiment too
  *   routing {outcome, considered, notes}, route by OrchestratorAgent
  *   escalation {rules: [{rule, reason, queue}]} why a human is needed; grows
  *   multi {parts, current, classification}      by EscalationAgent, where an enquiry has several domains
@@ -51,6 +51,9 @@ CVM_MUST_USE int service_step(cvm_turn *t, const cvm_msg *m, const char *content
 
 bool service_loaded(cvm_turn *t, const char *id);
 
+/* The rule by which an agent, named in its structured data, did not do what was asked; "" where it did. */
+const char *service_rule(const json_t *given);
+
 /* A string member of the context, or "". */
 const char *service_context_str(cvm_turn *t, const char *name);
 /* Appends to the array at `path` of the context ("/escalation/rules"). `value` is taken. */
@@ -86,8 +89,10 @@ CVM_MUST_USE int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone
                                 const char *session, struct customer *ret_customer);
 int customers_start(cvm_turn *t, const cvm_msg *m);
 int customers_opened(cvm_turn *t, const cvm_msg *m); /* "open_account.reply" */
-/* The first sample customer's number, where the operator has set any; NULL. */
-const char *customers_sample(cvm_turn *t);
+/* The number of the sample customer whose turn it is, where the operator has set any; NULL. Each enquiry without a
+ * number is the next one's, so that many of them are not one customer's haste; those of the highest tier are left out,
+ * because their cases go to humans. */
+CVM_MUST_USE int customers_sample(cvm_turn *t, const char **ret_phone);
 
 /* ---- rules.c: pure ---- */
 
@@ -95,12 +100,14 @@ const char *customers_sample(cvm_turn *t);
 json_t *rules_apply(const json_t *context, const json_t *settings);
 bool rules_hold_money(const json_t *rules);                      /* no purchase may go on before a human has looked */
 bool rules_only_inform(const json_t *rules, const char *intent); /* a human is told, the customer is served */
-const char *rules_queue(const json_t *rules);                    /* the most urgent one of them */
+const char *rules_queue(const json_t *rules);                    /* of the most urgent one of them */
+const char *rules_first(const json_t *rules);                    /* the most urgent one's name; "" for none */
 
 /* ---- routing.c: pure ---- */
 
 /* Section 13 for what the context says. New object: {"route": [ids], "outcome": "answer", "multi", "unknown",
- * "not_served" or "agents_missing", "considered": [..], "notes": [{"rule", ..}]}. */
+ * "not_served", "clarify_domain" (with "instead": the domain that may be meant) or "agents_missing", "considered":
+ * [..], "notes": [{"rule", ..}]}. */
 json_t *routing_decide(const json_t *context, const json_t *rules, const json_t *domains, const json_t *base,
                        const json_t *components);
 /* The agents of one domain and intent that are loaded, without QA and the rest. New array. */
@@ -148,7 +155,7 @@ struct handoff {
 CVM_MUST_USE int handoffs_create(cvm_turn *t, const cvm_msg *m, const struct handoff *h,
                                  char ret_id[CVM_SHORT_ID_SIZE]);
 /* What the customer is told meanwhile. */
-void handoffs_interim(cvm_turn *t, const char *handoff_id, const char *queue, const char *priority, char *ret_text,
+void handoffs_interim(cvm_turn *t, const char *handoff_id, const json_t *rules, const char *priority, char *ret_text,
                       size_t size);
 int handoffs_list(cvm_turn *t, const cvm_msg *m);
 int handoffs_listed(cvm_turn *t, const cvm_msg *m);
@@ -188,6 +195,8 @@ int orchestrator_route(cvm_turn *t, const cvm_msg *m);
 int orchestrator_check(cvm_turn *t, const cvm_msg *m);
 int orchestrator_context(cvm_turn *t, const cvm_msg *m);
 
+/* The escalation rule that an agent's work made hold (a purchase that needs a colleague); NULL. New value. */
+json_t *qa_late_rule(cvm_turn *t, const json_t *given);
 int qa_handle(cvm_turn *t, const cvm_msg *m);
 int qa_review(cvm_turn *t, const cvm_msg *m);
 int qa_policy(cvm_turn *t, const cvm_msg *m);

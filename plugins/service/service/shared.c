@@ -78,6 +78,17 @@ bool service_loaded(cvm_turn *t, const char *id)
     return service_component(cvm_registry(t, "components"), id) != NULL;
 }
 
+const char *service_rule(const json_t *given)
+{
+    const json_t *transaction = json_object_get(given, "transaction");
+    const char *rule = cvm_json_str(given, "rule", "");
+    if (!*rule && !strcmp(cvm_json_str(given, "outcome", ""), "PENDING"))
+        return "PENDING";
+    if (!*rule)
+        rule = cvm_json_str(transaction, "rule", "");
+    return *rule ? rule : cvm_json_str(transaction, "error_code", "");
+}
+
 const char *service_context_str(cvm_turn *t, const char *name)
 {
     return cvm_json_str(cvm_context(t), name, "");

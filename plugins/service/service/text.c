@@ -203,6 +203,7 @@ static void sign(struct reader *r, uint32_t c, bool digit_next, bool touches)
         end_sentence(x, TOKEN_SENTENCE_END);
         break;
     case ',':
+    case '&':
     case '(':
     case ')':
     case 0x2013:

@@ -28,14 +28,16 @@ struct understanding_part {
     uint8_t intent;      /* index in the vocabulary */
     int leaf;            /* index in the vocabulary, -1: none */
     uint32_t start, end; /* bytes of the message that speak of it */
+    uint64_t signals;    /* of the clauses that speak of it */
 };
 
 struct understanding {
     int domain;                                               /* index, DOMAIN_MULTI or DOMAIN_UNKNOWN */
     struct understanding_part parts[UNDERSTANDING_PARTS_MAX]; /* one, or more where MULTI; strongest first */
     size_t n_parts;
-    uint8_t priority, sentiment; /* 0 VERY_NEGATIVE .. 3 POSITIVE */
-    uint8_t escalate;            /* bits */
+    int weights[VOCABULARY_DOMAINS_MAX]; /* what speaks for each domain */
+    uint8_t priority, sentiment;         /* 0 VERY_NEGATIVE .. 3 POSITIVE */
+    uint8_t escalate;                    /* bits */
     uint64_t signals;
     int language; /* index in the vocabulary; -1: English */
     bool request; /* it asks for something, though no domain is recognised */
@@ -49,7 +51,8 @@ void understand(const struct vocabulary *vocabulary, const char *message, const 
                 struct understanding *ret_understanding);
 
 /* As service.md 12.4: service_domain, intent, priority, sentiment, entities, reasoning; plus sub_intent, escalate,
- * escalate_reasons, confidence, fallback_used, tags, language and, where MULTI, parts. New value. */
+ * escalate_reasons, confidence, fallback_used, tags, language, weights (of the domains), cues (names of the signals)
+ * and, where MULTI, parts. New value. */
 json_t *understanding_json(const struct vocabulary *vocabulary, const char *message, const struct understanding *u);
 
 #endif

@@ -9,6 +9,7 @@
 #define WORD_GAP 1       /* word number of "*" */
 #define WORD_NUMBER 2    /* word number of "<number>" */
 #define WORD_FIRST 3
+#define ROOT_AS_WRITTEN 1 /* node where phrases of words as they are written begin; 0 is that of the others */
 
 struct edge {
     uint32_t node, word, to; /* to 0: empty */
@@ -140,7 +141,7 @@ static uint32_t add_edge(struct builder *b, uint32_t node, uint32_t word)
     struct edge *e = &w->edges[edge_slot(w, node, word)];
     if (e->to)
         return e->to;
-    if (w->n_nodes == NODES_MAX || w->n_edges == TABLE_SIZE) {
+    if (w->n_nodes == NODES_MAX || w->n_edges == NODES_MAX) {
         fail(b, CVM_ELIMIT, "too many phrases", "");
         return 0;
     }
@@ -173,8 +174,8 @@ static void add_label(struct builder *b, uint32_t node, enum vocabulary_group gr
     v->words->node_label[node] = (uint32_t)++v->n_labels;
 }
 
-/* What stands between two blanks of a phrase: usually one word. Returns the node reached. */
-static uint32_t add_part(struct builder *b, struct text *text, uint32_t node, const char *part)
+/* One alternative of what stands between two blanks of a phrase: usually one word. Returns the node reached. */
+static uint32_t add_part(struct builder *b, struct text *text, uint32_t node, const char *part, bool as_written)
 {
     if (!strcmp(part, "*"))
         return add_edge(b, node, WORD_GAP);
@@ -186,38 +187,69 @@ static uint32_t add_part(struct builder *b, struct text *text, uint32_t node, co
         return add_edge(b, node, add_word(b, part, strlen(part)));
     for (size_t i = 0; i < text->n && !b->failed; i++) {
         uint32_t word = add_word(b, text_word(text, i), text->tokens[i].len);
-        node = add_edge(b, node, b->v->words->canonical[word]);
+        node = add_edge(b, node, as_written ? word : b->v->words->canonical[word]);
     }
     return node;
 }
 
-/* One phrase: words between blanks; "*" stands for up to three words, "<number>" for a number. */
+struct phrase {
+    const char *parts[VOCABULARY_PHRASE_WORDS_MAX]; /* each with its length */
+    size_t lens[VOCABULARY_PHRASE_WORDS_MAX];
+    size_t n;
+    enum vocabulary_group group;
+    size_t index;
+    int weight;
+};
+
+/* Goes on from `node` with part `i` of the phrase and the rest, for each of its alternatives. As deep as the phrase is
+ * long. */
+static void add_parts(struct builder *b, const struct phrase *p, size_t i, uint32_t node)
+{
+    static struct text text; /* large; the loop thread alone compiles */
+    char part[TEXT_WORD_BYTES_MAX + 1];
+    if (i == p->n) {
+        add_label(b, node, p->group, p->index, p->weight);
+        return;
+    }
+    for (const char *s = p->parts[i], *end = s + p->lens[i]; s < end && !b->failed; s++) {
+        size_t len = strcspn(s, "|");
+        len = len < (size_t)(end - s) ? len : (size_t)(end - s);
+        if (len > TEXT_WORD_BYTES_MAX) {
+            fail(b, CVM_ELIMIT, "a word is too long, at", s);
+            return;
+        }
+        memcpy(part, s, len);
+        part[len] = 0;
+        uint32_t to = add_part(b, &text, node, part, p->group == GROUP_LANGUAGE);
+        if (!b->failed && to != node)
+            add_parts(b, p, i + 1, to);
+        s += len;
+    }
+}
+
+/* One phrase: words between blanks, "one|two" for one of several; "*" stands for up to three words, "<number>" for a
+ * number. */
 static void add_phrase(struct builder *b, const char *phrase, size_t len, enum vocabulary_group group, size_t index,
                        int weight)
 {
-    static struct text text; /* large; the loop thread alone compiles */
-    uint32_t node = 0;
-    size_t words = 0;
-    for (size_t i = 0; i < len && !b->failed;) {
-        char part[TEXT_WORD_BYTES_MAX + 1];
-        size_t n = 0;
+    struct phrase p = {.group = group, .index = index, .weight = weight};
+    for (size_t i = 0; i < len; i += p.lens[p.n - 1]) {
         while (i < len && phrase[i] == ' ')
             i++;
+        size_t n = 0;
         while (i + n < len && phrase[i + n] != ' ')
             n++;
         if (!n)
             break;
-        if (n > TEXT_WORD_BYTES_MAX || ++words > VOCABULARY_PHRASE_WORDS_MAX) {
-            fail(b, CVM_ELIMIT, "a phrase or word is too long", phrase);
+        if (p.n == VOCABULARY_PHRASE_WORDS_MAX) {
+            fail(b, CVM_ELIMIT, "a phrase is too long", phrase);
             return;
         }
-        memcpy(part, phrase + i, n);
-        part[n] = 0;
-        i += n;
-        node = add_part(b, &text, node, part);
+        p.parts[p.n] = phrase + i;
+        p.lens[p.n++] = n;
     }
-    if (node && !b->failed)
-        add_label(b, node, group, index, weight);
+    if (p.n && !b->failed)
+        add_parts(b, &p, 0, group == GROUP_LANGUAGE ? ROOT_AS_WRITTEN : 0);
 }
 
 /* Phrases: "a, b c, d" or ["a", "b c"]. */
@@ -483,7 +515,7 @@ int vocabulary_new(const json_t *base, const json_t *domains, struct vocabulary 
     }
     w->n = WORD_FIRST;
     w->n_bytes = 1;
-    w->n_nodes = 1;
+    w->n_nodes = ROOT_AS_WRITTEN + 1;
     compile(&b, base, domains);
     if (b.failed) {
         vocabulary_free(v);
@@ -575,4 +607,21 @@ size_t vocabulary_match(const struct vocabulary *v, const struct text *text, str
         walk(&s, 0, i);
     }
     return s.n;
+}
+
+void vocabulary_languages(const struct vocabulary *v, const struct text *text, int counts[16])
+{
+    const struct vocabulary_words *w = v->words;
+    for (size_t i = 0; i < text->n; i++) {
+        uint32_t node = ROOT_AS_WRITTEN;
+        for (size_t j = i; j < text->n; j++) {
+            size_t len = text->tokens[j].len;
+            uint32_t word = len <= TEXT_WORD_BYTES_MAX ? find_word(w, text_word(text, j), len) : 0;
+            node = word ? w->edges[edge_slot(w, node, word)].to : 0;
+            if (!node)
+                break;
+            for (uint32_t l = w->node_label[node]; l; l = v->labels[l - 1].next)
+                counts[v->labels[l - 1].index]++;
+        }
+    }
 }

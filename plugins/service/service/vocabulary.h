@@ -94,6 +94,10 @@ uint32_t vocabulary_lookup(const void *vocabulary, const char *word, size_t len)
 size_t vocabulary_match(const struct vocabulary *vocabulary, const struct text *text, struct vocabulary_match *matches,
                         size_t max);
 
+/* Adds to counts[] how often words of each language are found. They are compared as they are written: "wetin" may stand
+ * for "what" elsewhere, but only "wetin" is Pidgin. */
+void vocabulary_languages(const struct vocabulary *vocabulary, const struct text *text, int counts[16]);
+
 /* Bit of a signal by name; 0: the vocabulary does not know it. */
 uint64_t vocabulary_signal(const struct vocabulary *vocabulary, const char *name);
 int vocabulary_domain(const struct vocabulary *vocabulary, const char *name); /* index or -1 */
