@@ -56,6 +56,7 @@ static bool find_symbol(const struct file *f, const Elf64_Ehdr *h, const char *n
                 return true;
             }
         }
+        return false; /* a library has one such table; a file that shows thousands only wants our time */
     }
     return false;
 }
@@ -110,7 +111,7 @@ int elf_read_identity(const uint8_t *at, size_t size, cvm_plugin_descriptor *ret
                  d.abi_minor, CVM_ABI_MAJOR, CVM_ABI_MINOR);
         return CVM_EABI;
     }
-    if (d.size < identity || symbol.st_size < d.size) {
+    if (d.size < sizeof d || symbol.st_size < d.size) {
         snprintf(ret_error, error_size, "its descriptor says it is %u bytes long, the file holds %llu", d.size,
                  (unsigned long long)symbol.st_size);
         return CVM_EABI;

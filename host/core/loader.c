@@ -56,12 +56,22 @@ static void hash_hex(const uint8_t *bytes, size_t size, char ret_hex[65])
         snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* A copy with these bytes may stand there from an earlier start; it is written anew unless it has the right size. */
+static bool holds(const char *path, const uint8_t *bytes, size_t size)
+{
+    uint8_t *there = NULL;
+    size_t n = 0;
+    char ignored[64];
+    bool same = read_file(path, &there, &n, ignored, sizeof ignored) == 0 && n == size && memcmp(there, bytes, n) == 0;
+    free(there);
+    return same;
+}
+
+/* A copy may stand there from an earlier start, but a power cut leaves files of the right name and size with other
+ * bytes: it is written anew unless it is the same. */
 static int stage(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size)
 {
-    struct stat st;
     char temporary[4200];
-    if (stat(path, &st) == 0 && (size_t)st.st_size == size)
+    if (holds(path, bytes, size))
         return 0;
     snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0500);
@@ -72,6 +82,8 @@ static int stage(const char *path, const uint8_t *bytes, size_t size, char *erro
             break;
         have += (size_t)n;
     }
+    if (fd >= 0 && fsync(fd) < 0)
+        have = 0;
     if (fd >= 0)
         close(fd);
     if (have != size || rename(temporary, path) < 0) {
@@ -82,13 +94,17 @@ static int stage(const char *path, const uint8_t *bytes, size_t size, char *erro
 }
 
 /* The descriptor must be that of our copy, and agree with the manifest. */
-static int check(const struct plugin *p, const cvm_plugin_descriptor *d, char *error, size_t error_size)
+static int check(const struct plugin *p, const cvm_plugin_descriptor *d, const cvm_plugin_descriptor *file, char *error,
+                 size_t error_size)
 {
     Dl_info info;
     const struct manifest *m = p->manifest;
     if (!dladdr(d, &info) || strcmp(info.dli_fname, p->path) != 0)
         return REFUSE(error, error_size, CVM_EINVAL, "%s: the linker gave another library's descriptor (%s)", m->name,
                       info.dli_fname ? info.dli_fname : "?");
+    if (memcmp(d, file, offsetof(cvm_plugin_descriptor, components)) != 0)
+        return REFUSE(error, error_size, CVM_EABI, "%s: the library in memory describes itself otherwise than its file",
+                      m->name);
     if (strcmp(d->name, m->name) != 0)
         return REFUSE(error, error_size, CVM_EINVAL, "%s: the library calls itself \"%s\"", m->path, d->name);
     if (strcmp(d->version, m->version) != 0)
@@ -148,10 +164,11 @@ int loader_load(struct core *core, struct plugin *p, const char *library, char *
         goto out;
     }
     p->descriptor = dlsym(p->library, "cvm_plugin");
-    e = p->descriptor ? check(p, p->descriptor, error, error_size)
+    e = p->descriptor ? check(p, p->descriptor, &identity, error, error_size)
                       : REFUSE(error, error_size, CVM_EINVAL, "%s: no symbol cvm_plugin", library);
     if (!e && p->descriptor->create && (e = p->descriptor->create(&p->instance)) < 0)
         snprintf(error, error_size, "%s: create failed: %s", p->manifest->name, cvm_strerror(e));
+    p->created = !e;
 out:
     free(bytes);
     return e;
@@ -159,11 +176,12 @@ out:
 
 void loader_unload(struct plugin *p)
 {
-    if (p->descriptor && p->descriptor->destroy)
+    if (p->created && p->descriptor->destroy)
         p->descriptor->destroy(p->instance);
     if (p->library)
         dlclose(p->library);
     free(p->path);
+    p->created = false;
     p->library = NULL;
     p->descriptor = NULL;
     p->path = NULL;

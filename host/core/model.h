@@ -278,6 +278,7 @@ struct plugin {
     void *library;
     const cvm_plugin_descriptor *descriptor;
     void *instance;
+    bool created;
     char build[65];               /* SHA-256 of the library, in hex */
     char *path;                   /* the private copy */
     struct component **components;
