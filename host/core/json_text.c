@@ -33,6 +33,8 @@ static bool grow(struct text *text, size_t more)
     size_t cap = text->cap ? text->cap : 256;
     while (cap < text->len + more + 1)
         cap *= 2;
+    if (cap > text->limit + 1) /* so that appending within the memory is appending within the limit */
+        cap = text->limit + 1;
     char *at = realloc(text->at, cap);
     if (!at) {
         text->failed = true;
