@@ -81,7 +81,7 @@ void timer_arm(struct core *core, struct timer *timer);
 void timer_cancel(struct core *core, struct timer *timer); /* its turn is committed */
 void timer_free(struct core *core, struct timer *timer);
 
-/* effect.c */
+/* effect_make.c: turn_call, turn_query, effect_find_call; effect.c: the rest */
 int turn_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
 int turn_query(cvm_turn *t, const cvm_query *query);
 void effect_begin(struct core *core, struct effect *e);   /* its turn is durable */

@@ -168,6 +168,8 @@ struct effect {
     int64_t timeout_ms, deadline_ms;
     uint64_t handle;             /* of the attempt under way; 0: none */
     enum effect_state state;
+    struct effect *sending_next; /* of the same conversation, calls of channels in order */
+    bool recovered;
     uint32_t attempts, asked;
     uint8_t priority;
     struct core *core;
@@ -199,6 +201,7 @@ struct conversation {
     struct conversation *hash_next;
     int64_t key;
     struct message *head, *tail; /* first in, first out; only the head is eligible */
+    struct effect *sending;      /* calls of channels that have begun or wait for their turn */
     json_t *context;             /* an object; frozen, replaced by copies of changed paths */
     size_t context_bytes;        /* of its text, at most */
     int64_t version;             /* of the context */

@@ -81,14 +81,34 @@ static int list(cvm_turn *t, const cvm_msg *m)
 
 #define SELF "test.outside"
 
+/* Three letters from one turn. */
+static int mail(cvm_turn *t, const cvm_msg *m)
+{
+    for (int i = 0; i < 3; i++) {
+        cvm_call call = {.size = sizeof call, .name = "once", .body = json_pack("{s:i}", "n", i)};
+        CVM_TRY(cvm_http_call(t, &call, NULL));
+    }
+    return cvm_reply(t, m, NULL);
+}
+
+static int mailed(cvm_turn *t, const cvm_msg *m)
+{
+    (void)t;
+    (void)m;
+    return CVM_OK;
+}
+
 /* clang-format off */
-static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {0}};
+static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {.id = "test.postman", .state_version = 1},
+    {.id = "test.fetcher", .state_version = 1}, {0}};
 static const cvm_route routes[] = {
     {SELF, "go", go}, {SELF, "look", go},
     {SELF, "read.reply", came}, {SELF, "again.reply", came}, {SELF, "checked.reply", came}, {SELF, "once.reply", came},
     {SELF, "fixed.reply", came},
     {SELF, "probe", probe}, {SELF, "state.reply", probed},
     {SELF, "note", note}, {SELF, "list", list}, {SELF, "peek", list}, {SELF, "query.reply", came},
+    {"test.postman", "mail", mail}, {"test.postman", "once.reply", mailed},
+    {"test.fetcher", "mail", mail}, {"test.fetcher", "once.reply", mailed},
     {0}
 };
 /* clang-format on */

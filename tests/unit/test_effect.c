@@ -669,6 +669,29 @@ static const char *row(size_t i)
     return json_string_value(json_object_get(json_array_get(data("rows"), i), "note_id"));
 }
 
+/* What a conversation tells by one channel leaves one at a time, in order; other components need not wait. */
+START_TEST(channel_keeps_order)
+{
+    static const char *const bodies[] = {"{\"n\":0}", "{\"n\":1}", "{\"n\":2}"};
+    begin();
+    virtual_submit(world.v, "test.fetcher", "mail", NULL, &seen);
+    core_step(world.v->core, core_now_ms(world.v->core));
+    ck_assert_int_eq(world.n_sent, 3);
+    pass(STEP_MS);
+    forget();
+    virtual_submit(world.v, "test.postman", "mail", NULL, &seen);
+    for (int i = 0; i < 3; i++) {
+        core_step(world.v->core, core_now_ms(world.v->core));
+        ck_assert_int_eq(world.n_sent, i + 1);
+        ck_assert_str_eq(world.sent[i].body, bodies[i]);
+        ck_assert(answer_one());
+    }
+    core_step(world.v->core, core_now_ms(world.v->core));
+    ck_assert_int_eq(world.n_sent, 3);
+    end();
+}
+END_TEST
+
 START_TEST(tables_answer)
 {
     static const char *const colours[] = {"red", "blue", "red"};
@@ -726,6 +749,7 @@ int main(void)
     tcase_add_test(c, restart_with_the_answer_in_hand);
     tcase_add_test(c, restart_after_the_deadline);
     tcase_add_test(c, answer_nobody_takes);
+    tcase_add_test(c, channel_keeps_order);
     tcase_add_test(c, tables_answer);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
