@@ -31,8 +31,8 @@ json_t *config_component_settings(const struct config *config, const char *compo
  * NULL: not set. */
 const char *config_secret(const struct config *config, const char *name);
 
-/* Everything, defaults filled in; under "secrets.names" the secrets of .env and the file, each "set" or "not set", never
- * a value. Gives a new object. */
+/* Everything, defaults filled in; under "secrets.names" the secrets of .env and the file, each "set" or "not set",
+ * never a value. Gives a new object. */
 json_t *config_show(const struct config *config);
 
 #endif

@@ -21,7 +21,8 @@ static int host_turn(void *instance, cvm_turn *pub, const cvm_msg *m, uint32_t r
     struct request *r = (struct request *)item_find(t->core, m->on_behalf, ITEM_REQUEST);
     if (r && !r->ended && !r->settling && !t->message->origin)
         request_answer(t->core, t, r, CVM_TIMEOUT,
-                       json_pack("{s:s, s:s}", "code", "TIMEOUT", "message", "no answer came before the deadline"), NULL);
+                       json_pack("{s:s, s:s}", "code", "TIMEOUT", "message", "no answer came before the deadline"),
+                       NULL);
     return CVM_OK;
 }
 
@@ -126,7 +127,8 @@ int core_load(struct core *core, char *error, size_t size)
     return e ? e : registry_load(core, error, size);
 }
 
-/* ---- one tick ------------------------------------------------------------------------------------------------------ */
+/* ---- one tick ------------------------------------------------------------------------------------------------------
+ */
 
 /* Not once the host has stopped long enough, and not further ahead of the journal than memory should hold: a disk that
  * is full or slow holds the turns back, not only their effects. */
@@ -168,7 +170,8 @@ int64_t core_step(struct core *core, int64_t until_ms)
     return (int64_t)core->total.turns - before;
 }
 
-/* ---- on a loop ----------------------------------------------------------------------------------------------------- */
+/* ---- on a loop -----------------------------------------------------------------------------------------------------
+ */
 
 static struct core *core_of(void *handle)
 {
@@ -287,7 +290,8 @@ void kick(struct core *core)
         uv_idle_start(core->idle, on_idle);
 }
 
-/* ---- start and stop ------------------------------------------------------------------------------------------------ */
+/* ---- start and stop ------------------------------------------------------------------------------------------------
+ */
 
 static void post_start(struct core *core, struct component *c, const struct route_slot *slot)
 {

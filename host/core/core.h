@@ -11,12 +11,12 @@
 struct core;
 
 struct core_options {
-    const char *home;             /* data/ is made in it */
-    const struct config *config;  /* borrowed; outlives the core */
-    const char *installed;        /* PREFIX/lib/cvmhost, NULL: none */
-    uv_loop_t *loop;              /* NULL: virtual clock, in-loop writer; core_step() drives it */
-    struct page *page;            /* NULL: a private one */
-    uint64_t seed;                /* of the generator for ids without a key; 0: from the system */
+    const char *home;            /* data/ is made in it */
+    const struct config *config; /* borrowed; outlives the core */
+    const char *installed;       /* PREFIX/lib/cvmhost, NULL: none */
+    uv_loop_t *loop;             /* NULL: virtual clock, in-loop writer; core_step() drives it */
+    struct page *page;           /* NULL: a private one */
+    uint64_t seed;               /* of the generator for ids without a key; 0: from the system */
     /* Sends an outgoing call; NULL: calls end as HTTP_NOT_SENT. */
     int (*send)(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle);
     void *send_arg;
@@ -39,11 +39,11 @@ int64_t core_step(struct core *core, int64_t until_ms);
 int64_t core_now_ms(const struct core *core);
 
 /* What the operator sees; each gives a new value. */
-json_t *core_ps(const struct core *core);                            /* {"components": [..], "totals": {..}} */
-json_t *core_plugins(const struct core *core);                       /* array */
-json_t *core_plugin(const struct core *core, const char *name);      /* by plugin name, component id or alias; NULL */
-json_t *core_components(const struct core *core);                    /* array */
-json_t *core_tables(const struct core *core);                        /* array of {table, key, conversation} */
+json_t *core_ps(const struct core *core);                       /* {"components": [..], "totals": {..}} */
+json_t *core_plugins(const struct core *core);                  /* array */
+json_t *core_plugin(const struct core *core, const char *name); /* by plugin name, component id or alias; NULL */
+json_t *core_components(const struct core *core);               /* array */
+json_t *core_tables(const struct core *core);                   /* array of {table, key, conversation} */
 int core_revive(struct core *core, const char *component);
 
 /* Prometheus text format. Gives a string for free(). */
@@ -58,7 +58,6 @@ const char *core_unhealthy(const struct core *core);
 typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
 
-
 /* The journal, as `core_query` sees it:
  *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type TEXT, sender TEXT,
  *         outcome TEXT, us INTEGER, build TEXT, key_id INTEGER, record TEXT)  index on conversation
@@ -68,14 +67,12 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
  *       "out": [envelopes], "calls": [{name, url, key, id}], "timers": [{type, at_ms, id}], "settled": [ids],
  *       "context": [[path, value]..], "state": [[key, value]..], "reads": [[key, turn]..], "rows": [[table, key]..],
  *       "notes": [[what, data]..], "error": {code, message}
- *   contexts(conversation INTEGER PRIMARY KEY, name TEXT, parent INTEGER, version, opened_ms, ended_ms, key_id, doc TEXT)
- *   state(component TEXT, key TEXT, value TEXT, version, turn, key_id; PRIMARY KEY(component, key))
- *   inbox(source TEXT, key TEXT, hash BLOB, message BLOB, at_ms, outcome TEXT, result TEXT; PRIMARY KEY(source, key))
- *   open_items(no INTEGER PRIMARY KEY, kind TEXT, doc TEXT)         what recovery reads
- *   dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component TEXT, type TEXT, reason TEXT, envelope TEXT)
- *   every table a manifest declares, under its own name. A column named "conversation" there makes its rows
- *   explainable by `why`.
- *   views: audit_log, agent_metrics, messages
- * The high half of a message id is its conversation's key, so a message leads to its conversation. */
+ *   contexts(conversation INTEGER PRIMARY KEY, name TEXT, parent INTEGER, version, opened_ms, ended_ms, key_id, doc
+ * TEXT) state(component TEXT, key TEXT, value TEXT, version, turn, key_id; PRIMARY KEY(component, key)) inbox(source
+ * TEXT, key TEXT, hash BLOB, message BLOB, at_ms, outcome TEXT, result TEXT; PRIMARY KEY(source, key)) open_items(no
+ * INTEGER PRIMARY KEY, kind TEXT, doc TEXT)         what recovery reads dead_letters(id INTEGER PRIMARY KEY, at_ms,
+ * message BLOB, component TEXT, type TEXT, reason TEXT, envelope TEXT) every table a manifest declares, under its own
+ * name. A column named "conversation" there makes its rows explainable by `why`. views: audit_log, agent_metrics,
+ * messages The high half of a message id is its conversation's key, so a message leads to its conversation. */
 
 #endif

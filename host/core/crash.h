@@ -1,20 +1,21 @@
 /* Named crash points: places where a test kills the host. `CVMHOST_CRASH=name[:n]` ends the process by SIGKILL at the
  * n-th passing of a point (default 1); `CVMHOST_CRASH=@FILE` takes the first line of a file for that, so that each of a
- * row of processes has its own end. `CVMHOST_CRASH_HITS=FILE` appends the name of each point at its first passing, and with a "!"
- * the one that ends the process, so that a test can tell which were reached. All are read once, at start. Any thread. */
+ * row of processes has its own end. `CVMHOST_CRASH_HITS=FILE` appends the name of each point at its first passing, and
+ * with a "!" the one that ends the process, so that a test can tell which were reached. All are read once, at start.
+ * Any thread. */
 #ifndef HOST_CORE_CRASH_H
 #define HOST_CORE_CRASH_H
 
 #define CRASH_POINTS(X)                                                                                                \
     X(INPUT_ADMITTED, "input_admitted")                                                                                \
-    X(TURN_RUN, "turn_run")                       /* its turn is not submitted to the writer */                       \
+    X(TURN_RUN, "turn_run") /* its turn is not submitted to the writer */                                              \
     X(GROUP_BEGUN, "group_begun")                                                                                      \
-    X(ROWS_WRITTEN, "rows_written")               /* not committed */                                                 \
-    X(COMMITTED, "committed")                     /* the loop does not know yet */                                    \
-    X(EFFECT_HELD, "effect_held")                 /* durable, the effect not begun */                                 \
+    X(ROWS_WRITTEN, "rows_written") /* not committed */                                                                \
+    X(COMMITTED, "committed")       /* the loop does not know yet */                                                   \
+    X(EFFECT_HELD, "effect_held")   /* durable, the effect not begun */                                                \
     X(FIRST_BYTE_SENT, "first_byte_sent")                                                                              \
-    X(ANSWER_RECEIVED, "answer_received")         /* the turn that takes the answer has not run */                    \
-    X(REPLY_COMMITTED, "reply_committed")         /* not written to the client */                                     \
+    X(ANSWER_RECEIVED, "answer_received") /* the turn that takes the answer has not run */                             \
+    X(REPLY_COMMITTED, "reply_committed") /* not written to the client */                                              \
     X(CHECKPOINT, "checkpoint")                                                                                        \
     X(RECOVERY, "recovery")
 

@@ -29,9 +29,10 @@ static int body_hash(const struct edge_in *in, uint8_t ret_hash[32])
     if (!text)
         return CVM_ENOMEM;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) && EVP_DigestUpdate(ctx, in->to, strlen(in->to) + 1) &&
-                EVP_DigestUpdate(ctx, in->type, strlen(in->type) + 1) &&
-                EVP_DigestUpdate(ctx, text, strlen(text)) && EVP_DigestFinal_ex(ctx, ret_hash, NULL);
+    bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+                EVP_DigestUpdate(ctx, in->to, strlen(in->to) + 1) &&
+                EVP_DigestUpdate(ctx, in->type, strlen(in->type) + 1) && EVP_DigestUpdate(ctx, text, strlen(text)) &&
+                EVP_DigestFinal_ex(ctx, ret_hash, NULL);
     EVP_MD_CTX_free(ctx);
     free(text);
     return good ? 0 : CVM_ENOMEM;
@@ -45,9 +46,9 @@ static int find_operation(struct core *core, const struct edge_in *in, struct co
         return refuse(error, CVM_ENOENT, "to", "no component \"%.100s\" is loaded; see: cvmhost agent list",
                       in->to ? in->to : "");
     const struct name *type = in->type && !in->edit ? names_find(core->names, in->type) : NULL;
-    const struct route_slot *slot = type                      ? component_route(to, type)
+    const struct route_slot *slot = type                     ? component_route(to, type)
                                     : in->edit && to->plugin ? state_edit_slot(core, in->type)
-                                                              : NULL;
+                                                             : NULL;
     if (!slot || !slot->operation)
         return refuse(error, CVM_ENOENT, "type", "%s has no operation \"%.100s\"; see: cvmhost plugin info %s",
                       to->id->text, in->type ? in->type : "", to->id->text);
@@ -73,8 +74,8 @@ static int check_shape(const struct edge_in *in, const struct route_slot *slot, 
     if (in->key) {
         size_t n = strlen(in->key);
         if (n < 1 || n > EDGE_KEY_MAX_BYTES)
-            return refuse(error, CVM_EINVAL, "idempotency_key", "must be 1 to %d bytes long, got %zu", EDGE_KEY_MAX_BYTES,
-                          n);
+            return refuse(error, CVM_EINVAL, "idempotency_key", "must be 1 to %d bytes long, got %zu",
+                          EDGE_KEY_MAX_BYTES, n);
     }
     if (!json_is_object(in->data))
         return refuse(error, CVM_EINVAL, "", "the data must be a JSON object");
@@ -107,7 +108,8 @@ static int admit(struct core *core, const struct component *to, bool edit, struc
     if ((int64_t)to->counts.queued >= to->mailbox)
         return refuse(error, CVM_EBUSY, "", "%s is full (%lld messages wait)", to->id->text, (long long)to->mailbox);
     if (to->down && core->now_ms < to->probe_ms)
-        return refuse(error, CVM_EBUSY, "", "%s is out of service after repeated faults; see: cvmhost ps", to->id->text);
+        return refuse(error, CVM_EBUSY, "", "%s is out of service after repeated faults; see: cvmhost ps",
+                      to->id->text);
     return 0;
 }
 
@@ -201,7 +203,7 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
             m->conversation->messages++;
         }
     }
-    int64_t timeout = in->timeout_ms > 0              ? in->timeout_ms
+    int64_t timeout = in->timeout_ms > 0                ? in->timeout_ms
                       : slot->operation->timeout_ms > 0 ? slot->operation->timeout_ms
                                                         : CORE_REQUEST_TIMEOUT_MS;
     struct request *r = request_new(core, m, core->now_ms + timeout);

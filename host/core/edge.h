@@ -9,32 +9,32 @@ struct core;
 
 /* Why an input was not taken. Nothing was changed. */
 struct edge_error {
-    int error;          /* CVM_EINVAL (field names it), CVM_ENOENT (no such component or operation), CVM_EEXIST (the key
-                           was used with another body), CVM_EBUSY (come back later), CVM_ELIMIT, CVM_EACCES */
-    char field[128];    /* "" where none */
-    char text[384];     /* a sentence */
-    int retry_after_s;  /* CVM_EBUSY: when to try again */
+    int error;         /* CVM_EINVAL (field names it), CVM_ENOENT (no such component or operation), CVM_EEXIST (the key
+                          was used with another body), CVM_EBUSY (come back later), CVM_ELIMIT, CVM_EACCES */
+    char field[128];   /* "" where none */
+    char text[384];    /* a sentence */
+    int retry_after_s; /* CVM_EBUSY: when to try again */
 };
 
 struct edge_in {
-    const char *source;        /* scope of the key: "http", "cli" */
-    const char *key;           /* idempotency key, at most 128 bytes; NULL: none */
-    const char *to, *type;     /* component id or alias; operation */
-    json_t *data;              /* taken; an object; NULL for {} */
-    const char *content;       /* NULL for "" */
-    const char *conversation;  /* NULL: a conversation of its own */
+    const char *source;       /* scope of the key: "http", "cli" */
+    const char *key;          /* idempotency key, at most 128 bytes; NULL: none */
+    const char *to, *type;    /* component id or alias; operation */
+    json_t *data;             /* taken; an object; NULL for {} */
+    const char *content;      /* NULL for "" */
+    const char *conversation; /* NULL: a conversation of its own */
     const char *enquiry_id, *customer_id, *session_id, *traceparent; /* NULL for "" */
-    int priority;              /* enum cvm_priority; -1: MEDIUM */
-    int64_t timeout_ms;        /* 0: the operation's default */
-    bool edit;                 /* the operator's "state.put" {key, value} or "state.delete" {key} of component `to` */
+    int priority;                                                    /* enum cvm_priority; -1: MEDIUM */
+    int64_t timeout_ms;                                              /* 0: the operation's default */
+    bool edit; /* the operator's "state.put" {key, value} or "state.delete" {key} of component `to` */
 };
 
 struct edge_reply {
-    cvm_id request;            /* id of the input */
-    int outcome;               /* enum cvm_outcome */
-    const json_t *data;        /* borrowed; an object */
+    cvm_id request;     /* id of the input */
+    int outcome;        /* enum cvm_outcome */
+    const json_t *data; /* borrowed; an object */
     const char *content;
-    bool repeated;             /* the answer to an earlier input with the same key */
+    bool repeated; /* the answer to an earlier input with the same key */
 };
 
 /* Called once for each input taken, from the loop, never from inside edge_submit. */

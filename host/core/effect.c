@@ -93,8 +93,8 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
     if (outcome == CVM_UNKNOWN)
         core->total.call_unknown++;
     m->route = slot->route;
-    m->pub.id = m->item.id = id_derive(e->item.id, core->host->salt, 1,
-                                       e->conversation ? (uint64_t)e->conversation->key : 0);
+    m->pub.id = m->item.id =
+        id_derive(e->item.id, core->host->salt, 1, e->conversation ? (uint64_t)e->conversation->key : 0);
     m->cause = e->item.id;
     m->pub.in_reply_to = e->item.id;
     m->pub.on_behalf = e->on_behalf;
@@ -170,7 +170,8 @@ static json_t *expand(struct core *core, const struct effect *e, const char **re
     json_t *expanded = json_object();
     const char *name;
     json_t *value;
-    json_object_foreach (e->headers, name, value) {
+    json_object_foreach(e->headers, name, value)
+    {
         struct text text;
         const char *s = json_string_value(value), *open, *close;
         text_init(&text, EFFECT_HEADERS_EXPANDED_MAX_BYTES);
@@ -268,12 +269,15 @@ static void attempt(struct core *core, struct effect *e)
     }
     size_t len = 0;
     char *body = e->body ? json_text(e->body, &len) : NULL;
-    struct http_request request = {.method = e->call->method, .url = e->url, .headers = headers, .body = body,
-                                   .body_len = len, .timeout_ms = e->timeout_ms};
+    struct http_request request = {.method = e->call->method,
+                                   .url = e->url,
+                                   .headers = headers,
+                                   .body = body,
+                                   .body_len = len,
+                                   .timeout_ms = e->timeout_ms};
     e->state = EFFECT_SENT;
-    int error = core->options.send
-                    ? core->options.send(core->options.send_arg, &request, sent, e, &e->handle)
-                    : CVM_ESTATE;
+    int error =
+        core->options.send ? core->options.send(core->options.send_arg, &request, sent, e, &e->handle) : CVM_ESTATE;
     free(body);
     json_decref(headers);
     if (error) {
@@ -335,8 +339,8 @@ void effect_verified(struct core *core, struct effect *e, int outcome, const jso
     if (outcome == CVM_REPLIED && json_is_true(found)) {
         const json_t *result = json_object_get(data, "result");
         answer(core, e, CVM_REPLIED,
-               json_pack("{s:i, s:{}, s:O?, s:s, s:b}", "status", 200, "headers", "body", result, "text", "", "verified",
-                         1));
+               json_pack("{s:i, s:{}, s:O?, s:s, s:b}", "status", 200, "headers", "body", result, "text", "",
+                         "verified", 1));
     } else if (outcome == CVM_REPLIED && json_is_false(found) && core->now_ms < e->deadline_ms) {
         attempt(core, e);
     } else {

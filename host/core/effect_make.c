@@ -46,7 +46,8 @@ static char *make_url(const struct component *c, const struct manifest_call *dec
     char mark = '?';
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)call->query, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)call->query, key, value)
+    {
         text_char(&text, mark);
         mark = '&';
         add_escaped(&text, key);
@@ -77,8 +78,8 @@ static struct effect *effect_new(struct turn *t, const struct name *type)
         return NULL;
     cvm_id cause = t->message ? t->message->pub.id : (cvm_id){0, 0};
     e->item = (struct item){.kind = ITEM_EFFECT, .refs = 1};
-    e->item.id = id_derive(cause, t->component->salt, ++t->ordinal,
-                           t->conversation ? (uint64_t)t->conversation->key : 0);
+    e->item.id =
+        id_derive(cause, t->component->salt, ++t->ordinal, t->conversation ? (uint64_t)t->conversation->key : 0);
     e->core = core;
     e->type = type;
     e->component = t->component;
@@ -94,7 +95,8 @@ static bool headers_good(const json_t *headers)
 {
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)headers, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)headers, name, value)
+    {
         if (!json_is_string(value) || json_string_length(value) > EFFECT_HEADER_MAX_BYTES ||
             strpbrk(json_string_value(value), "\r\n") || strpbrk(name, "\r\n: "))
             return false;
@@ -174,7 +176,8 @@ static json_t *make_sql(const struct manifest_table *table, const cvm_query *que
     text_init(&sql, 65536);
     text_printf(&sql, "SELECT * FROM \"%s\"", table->name);
     const char *word = " WHERE ";
-    json_object_foreach (query->where, column, value) {
+    json_object_foreach(query->where, column, value)
+    {
         if (!has_column(table, column))
             goto bad;
         json_array_append(binds, value);
@@ -200,19 +203,18 @@ int turn_query(cvm_turn *pub, const cvm_query *query)
 {
     struct turn *t = (struct turn *)pub;
     struct core *core = t->core;
-    struct table *table = t->component->plugin && query->table
-                              ? registry_table(core, t->component->plugin, query->table)
-                              : NULL;
+    struct table *table =
+        t->component->plugin && query->table ? registry_table(core, t->component->plugin, query->table) : NULL;
     json_t *sql = NULL;
     struct effect *e = NULL;
-    int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000         ? CVM_EINVAL
-                : !table                                                                       ? CVM_EACCES
-                : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX                ? CVM_ELIMIT
-                : (query->where && !json_is_object(query->where))                              ? CVM_EINVAL
-                : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0          ? CVM_ELIMIT
-                : !(sql = make_sql(table->decl, query))                                        ? CVM_EINVAL
-                : !(e = effect_new(t, core->name_query))                                       ? CVM_ENOMEM
-                                                                                               : 0;
+    int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000 ? CVM_EINVAL
+                : !table                                                               ? CVM_EACCES
+                : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX        ? CVM_ELIMIT
+                : (query->where && !json_is_object(query->where))                      ? CVM_EINVAL
+                : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0  ? CVM_ELIMIT
+                : !(sql = make_sql(table->decl, query))                                ? CVM_EINVAL
+                : !(e = effect_new(t, core->name_query))                               ? CVM_ENOMEM
+                                                                                       : 0;
     json_decref(query->where);
     if (error) {
         json_decref(sql);

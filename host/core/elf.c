@@ -49,7 +49,8 @@ static bool find_symbol(const struct file *f, const Elf64_Ehdr *h, const char *n
             Elf64_Sym symbol;
             if (!take(f, section.sh_offset + s * sizeof symbol, &symbol, sizeof symbol))
                 return false;
-            if (symbol.st_name >= strings.sh_size || !take(f, strings.sh_offset + symbol.st_name, found, strlen(name) + 1))
+            if (symbol.st_name >= strings.sh_size ||
+                !take(f, strings.sh_offset + symbol.st_name, found, strlen(name) + 1))
                 continue;
             if (memcmp(found, name, strlen(name) + 1) == 0) {
                 *ret_symbol = symbol;

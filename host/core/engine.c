@@ -21,7 +21,8 @@ static bool forbidden(const struct core *core, const struct component *from, con
     const json_t *list = core->transitions ? json_object_get(core->transitions->doc, "forbid") : NULL;
     size_t i;
     json_t *pair;
-    json_array_foreach (list, i, pair) {
+    json_array_foreach(list, i, pair)
+    {
         const char *a = json_string_value(json_array_get(pair, 0)), *b = json_string_value(json_array_get(pair, 1));
         if (registry_component_matches(from, a) && registry_component_matches(to, b))
             return true;
@@ -55,9 +56,9 @@ int transitions_load(struct core *core, char *ret_error, size_t error_size)
         return CVM_EINVAL;
     }
     bool good = json_is_object(doc) && json_is_array(json_object_get(doc, "forbid")) && json_object_size(doc) == 1;
-    json_array_foreach (json_object_get(doc, "forbid"), i, pair)
-        good = good && json_array_size(pair) == 2 && json_is_string(json_array_get(pair, 0)) &&
-               json_is_string(json_array_get(pair, 1));
+    json_array_foreach(json_object_get(doc, "forbid"), i, pair) good = good && json_array_size(pair) == 2 &&
+                                                                       json_is_string(json_array_get(pair, 0)) &&
+                                                                       json_is_string(json_array_get(pair, 1));
     if (!good) {
         snprintf(ret_error, error_size, "%s: must be {\"forbid\": [[\"from\", \"to\"], ...]}", path);
         json_decref(doc);
@@ -112,11 +113,11 @@ static int finish(cvm_turn *t, cvm_id opener, const char *ended, const json_t *a
 {
     const json_t *context = turn_context(t);
     const json_t *data = json_object_get(answer, "structured_data");
-    json_t *result = json_pack(
-        "{s:s, s:o, s:O?, s:I, s:s, s:s, s:o}", "content", cvm_json_str(answer, "content", ""), "structured_data",
-        json_is_object(data) ? cvm_json_share(data) : json_object(), "agents_involved",
-        json_object_get(context, "agents_involved"), "rounds", (json_int_t)cvm_json_int(context, "rounds", 0), "ended",
-        ended, "last", cvm_json_str(context, "current_agent", ""), "error", error ? error : json_null());
+    json_t *result = json_pack("{s:s, s:o, s:O?, s:I, s:s, s:s, s:o}", "content", cvm_json_str(answer, "content", ""),
+                               "structured_data", json_is_object(data) ? cvm_json_share(data) : json_object(),
+                               "agents_involved", json_object_get(context, "agents_involved"), "rounds",
+                               (json_int_t)cvm_json_int(context, "rounds", 0), "ended", ended, "last",
+                               cvm_json_str(context, "current_agent", ""), "error", error ? error : json_null());
     CVM_TRY(cvm_note(t, "conversation_ended", json_pack("{s:s}", "by", ended)));
     set(t, "/updated_at", now_json(t));
     int e = cvm_settle(t, opener, CVM_REPLIED, result, NULL);
@@ -128,9 +129,7 @@ static void involve(cvm_turn *t, const struct component *agent)
     const json_t *all = json_object_get(turn_context(t), "agents_involved");
     json_t *value;
     size_t i;
-    json_array_foreach (all, i, value)
-        if (strcmp(json_string_value(value), shown(agent)) == 0)
-            return;
+    json_array_foreach(all, i, value) if (strcmp(json_string_value(value), shown(agent)) == 0) return;
     set(t, "/agents_involved/-", json_string(shown(agent)));
 }
 
@@ -142,8 +141,9 @@ static int step(cvm_turn *pub, cvm_id opener, struct component *agent, const cha
     int64_t most = config_int(t->core->options.config, "conversation.max_rounds", 30);
     if (round > most) {
         log_info("host.conversation", "a conversation passed %lld rounds", (long long)most);
-        return finish(pub, opener, "rounds", NULL, json_pack("{s:s, s:s}", "code", "MAX_ROUNDS", "message",
-                                                             "the conversation passed its round limit"));
+        return finish(
+            pub, opener, "rounds", NULL,
+            json_pack("{s:s, s:s}", "code", "MAX_ROUNDS", "message", "the conversation passed its round limit"));
     }
     set(pub, "/rounds", json_integer(round));
     set(pub, "/current_agent", json_string(shown(agent)));
@@ -154,7 +154,8 @@ static int step(cvm_turn *pub, cvm_id opener, struct component *agent, const cha
         json_object_set_new(message, "content", json_string(""));
     if (!data)
         json_object_set_new(message, "structured_data", json_object());
-    int e = cvm_request(pub, agent->id->text, "handle", json_pack("{s:o, s:I}", "message", message, "round", (json_int_t)round),
+    int e = cvm_request(pub, agent->id->text, "handle",
+                        json_pack("{s:o, s:I}", "message", message, "round", (json_int_t)round),
                         &(cvm_request_opts){.on_behalf = opener});
     if (e == CVM_ENOENT)
         return finish(pub, opener, "error", NULL,
@@ -230,8 +231,8 @@ static int handled(cvm_turn *pub, const cvm_msg *m)
     if (!next || !allowed(core, agent, next)) {
         core->total.transitions_denied++;
         log_warning("host.conversation", "transition_denied: %s to %s", shown(agent), who);
-        CVM_TRY(cvm_note(pub, "transition_denied", json_pack("{s:s, s:s, s:b}", "from", shown(agent), "to", who, "loaded",
-                                                             next != NULL)));
+        CVM_TRY(cvm_note(pub, "transition_denied",
+                         json_pack("{s:s, s:s, s:b}", "from", shown(agent), "to", who, "loaded", next != NULL)));
         return finish(pub, m->on_behalf, "denied", m->data,
                       json_pack("{s:s, s:s, s:s}", "code", next ? "TRANSITION_DENIED" : "NOT_LOADED", "from",
                                 shown(agent), "to", who));
@@ -249,8 +250,8 @@ static int engine_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t r
 int engine_register(struct core *core)
 {
     static struct manifest_operation operations[] = {{.type = "converse", .timeout_ms = 600000}};
-    static struct manifest_component decl = {.id = "host.conversation", .kind = KIND_AGENT, .operations = operations,
-                                             .n_operations = 1};
+    static struct manifest_component decl = {
+        .id = "host.conversation", .kind = KIND_AGENT, .operations = operations, .n_operations = 1};
     static const char *const types[] = {"converse", "handle.reply", NULL};
     core->engine = registry_add_host(core, &decl, engine_turn, types);
     return core->engine ? 0 : CVM_ENOMEM;

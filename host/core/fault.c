@@ -37,8 +37,9 @@ void fault_strike(struct core *core, struct component *c)
         return;
     c->down = true;
     probe_later(core, c);
-    log_error(c->id->text, "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s",
-              recent, (long long)(window / 1000), c->id->text);
+    log_error(c->id->text,
+              "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s", recent,
+              (long long)(window / 1000), c->id->text);
 }
 
 bool fault_down(struct core *core, struct component *c)

@@ -13,7 +13,7 @@ void item_release(struct core *core, struct item *item); /* frees at the last re
 /* alarm.c: deadlines */
 int alarm_set(struct core *core, struct alarm *alarm, int64_t at_ms, void (*fire)(struct core *, struct alarm *));
 void alarm_clear(struct core *core, struct alarm *alarm);
-int64_t alarm_next(const struct core *core); /* INT64_MAX: none */
+int64_t alarm_next(const struct core *core);   /* INT64_MAX: none */
 int alarms_fire(struct core *core, int limit); /* those due at now_ms; returns how many */
 
 /* message.c */
@@ -27,26 +27,28 @@ void message_set_subject(struct message *m, struct subject *subject);    /* take
 void message_set_content(struct message *m, const char *content);        /* copies */
 void message_free(struct core *core, struct message *m);
 void envelope_text(struct text *text, const struct message *m, bool whole); /* also on the writer's thread */
-json_t *envelope_json(const struct message *m);                          /* gives a new value */
-void time_text(int64_t ms, char ret_text[32]);                           /* RFC 3339 with milliseconds and Z */
+json_t *envelope_json(const struct message *m);                             /* gives a new value */
+void time_text(int64_t ms, char ret_text[32]);                              /* RFC 3339 with milliseconds and Z */
 
 /* conversation.c: lanes */
-struct conversation *conversation_open(struct core *core, const char *name, bool fresh); /* NULL: no memory, or its document cannot be read */
+struct conversation *conversation_open(struct core *core, const char *name,
+                                       bool fresh); /* NULL: no memory, or its document cannot be read */
 void conversation_hold(struct conversation *conversation);
-void conversation_release(struct core *core, struct conversation *conversation); /* leaves memory when nothing is open */
+void conversation_release(struct core *core,
+                          struct conversation *conversation); /* leaves memory when nothing is open */
 void lane_append(struct core *core, struct message *m);
 void lane_resume(struct core *core, struct conversation *conversation); /* the head is done: schedule the next */
 void lane_put_back(struct core *core, struct message *m);               /* to the front, eligible again */
 
 /* schedule.c */
-void post(struct core *core, struct message *m);     /* deliver to its recipient's queue; takes the reference */
-void schedule(struct core *core, struct message *m); /* into the run queue of its class and recipient */
+void post(struct core *core, struct message *m);         /* deliver to its recipient's queue; takes the reference */
+void schedule(struct core *core, struct message *m);     /* into the run queue of its class and recipient */
 bool schedule_run(struct core *core, int64_t budget_us); /* true: there is more to run */
 void schedule_place_freed(struct core *core, struct component *c);
 void schedule_lift(struct core *core, struct message *m, uint8_t class);
 void schedule_kept(struct core *core, struct component *c, bool all);
 void schedule_drop(struct core *core, struct message *m);
-void kick(struct core *core);                        /* makes the loop run turns */
+void kick(struct core *core); /* makes the loop run turns */
 
 /* turn.c */
 void turn_run(struct core *core, struct message *m);
@@ -55,8 +57,7 @@ void turn_commit(struct core *core, const char *outcome, int64_t us);
 void turn_undo(struct core *core);
 /* The message ends without its handler: the requester gets `outcome` with {"code", "message"}; a message nobody waits
  * for becomes a dead letter where `dead` is given (static text). */
-void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
-               const char *dead);
+void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead);
 extern const cvm_host turn_api; /* turn_api.c */
 
 /* emit.c: messages out */
@@ -115,15 +116,15 @@ const json_t *turn_context(cvm_turn *t);
 
 /* journal.c: from the loop to the writer and back */
 int journal_open(struct core *core, char *ret_error, size_t error_size);
-int journal_start(struct core *core);         /* after recovery; starts the writer's thread */
+int journal_start(struct core *core);           /* after recovery; starts the writer's thread */
 struct store *journal_store(struct core *core); /* before journal_start only */
 void journal_add(struct core *core, struct record *record);
-void journal_flush(struct core *core);     /* submits the batch */
-void journal_returned(struct core *core);  /* takes back what is durable: releases held effects, taps, memory */
+void journal_flush(struct core *core);    /* submits the batch */
+void journal_returned(struct core *core); /* takes back what is durable: releases held effects, taps, memory */
 void journal_stop(struct core *core);
 void journal_close(struct core *core);
 void core_check_read(struct core *core, int error); /* of a look-up: CVM_EDATA, a damaged file, ends the host */
-uint32_t journal_ahead(const struct core *core); /* turns that are not durable yet */
+uint32_t journal_ahead(const struct core *core);    /* turns that are not durable yet */
 bool journal_idle(const struct core *core);
 void held_add(struct core *core, struct held *held);
 

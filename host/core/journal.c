@@ -19,15 +19,15 @@ struct journal {
     pthread_mutex_t mutex;
     pthread_cond_t work;
     bool threaded, stop;
-    struct record *queue, *queue_tail;      /* submitted */
-    struct record *done, *done_tail;        /* durable, on the way back */
+    struct record *queue, *queue_tail; /* submitted */
+    struct record *done, *done_tail;   /* durable, on the way back */
     int64_t durable;
-    uint32_t in_flight;                     /* records submitted and not taken back; loop's */
+    uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
-    atomic_int state;                       /* enum journal_state */
-    char error[256];                        /* why it retries; with the mutex */
-    char trouble[256];                      /* the loop's copy */
+    atomic_int state;  /* enum journal_state */
+    char error[256];   /* why it retries; with the mutex */
+    char trouble[256]; /* the loop's copy */
 };
 
 enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };

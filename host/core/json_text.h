@@ -10,7 +10,8 @@
 
 #define JSON_TEXT_DEPTH_MAX 512 /* as deep as is written; what is taken from others is at most half as deep */
 
-/* A growing buffer. A failure (no memory, limit passed, too deep) sticks: `failed` is set and later calls do nothing. */
+/* A growing buffer. A failure (no memory, limit passed, too deep) sticks: `failed` is set and later calls do nothing.
+ */
 struct text {
     char *at;
     size_t len, cap, limit;
@@ -23,8 +24,8 @@ void text_reset(struct text *text); /* keeps the memory */
 void text_add(struct text *text, const char *bytes, size_t len);
 void text_puts(struct text *text, const char *string);
 void text_int(struct text *text, int64_t value);
-void text_json(struct text *text, const json_t *value);    /* compact */
-void text_string(struct text *text, const char *string);   /* as a JSON string, with quotes */
+void text_json(struct text *text, const json_t *value);  /* compact */
+void text_string(struct text *text, const char *string); /* as a JSON string, with quotes */
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline void text_char(struct text *text, char c)
 {

@@ -124,8 +124,8 @@ static int check(const struct plugin *p, const cvm_plugin_descriptor *d, const c
                           m->path, c->id, m->components[i].state_version, c->state_version);
         for (size_t k = 0; k < m->components[i].n_operations; k++) {
             const cvm_route *r = d->routes;
-            while (r->component && (strcmp(r->component, c->id) != 0 ||
-                                    strcmp(r->type, m->components[i].operations[k].type) != 0))
+            while (r->component &&
+                   (strcmp(r->component, c->id) != 0 || strcmp(r->type, m->components[i].operations[k].type) != 0))
                 r++;
             if (!r->component)
                 return REFUSE(error, error_size, CVM_EINVAL, "%s: %s: the library has no handler for operation %s",

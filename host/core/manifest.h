@@ -20,51 +20,51 @@ struct manifest_strings {
 
 /* "expose" of an operation; members are NULL or 0 where the manifest has none. */
 struct manifest_expose {
-    const char *cli;                /* "order place" */
-    const char *help;               /* one line */
-    struct manifest_strings args;   /* positional arguments, in order; each names a request property. A "?" at the end
-                                       of the name makes it optional, which is already cut off here: see n_required */
+    const char *cli;              /* "order place" */
+    const char *help;             /* one line */
+    struct manifest_strings args; /* positional arguments, in order; each names a request property. A "?" at the end
+                                     of the name makes it optional, which is already cut off here: see n_required */
     size_t n_required;
-    const char *method, *path;      /* REST: "POST", "/api/v1/transactions/{transaction_id}" */
-    const json_t *rename;           /* object: edge name -> request property */
-    int refused;                    /* HTTP status of a REFUSED reply; default 422 */
-    int success;                    /* default 200 */
+    const char *method, *path; /* REST: "POST", "/api/v1/transactions/{transaction_id}" */
+    const json_t *rename;      /* object: edge name -> request property */
+    int refused;               /* HTTP status of a REFUSED reply; default 422 */
+    int success;               /* default 200 */
     const char *permission;
-    const json_t *columns;          /* array of strings: columns of the table output; NULL: all scalar members */
-    const char *rows;               /* member of the response that holds the array shown as a table; NULL: none */
+    const json_t *columns; /* array of strings: columns of the table output; NULL: all scalar members */
+    const char *rows;      /* member of the response that holds the array shown as a table; NULL: none */
 };
 
 struct manifest_operation {
     const char *type;
-    const char *description;        /* "" where there is none */
-    struct schema *request, *response; /* NULL: any object */
+    const char *description;                        /* "" where there is none */
+    struct schema *request, *response;              /* NULL: any object */
     const json_t *request_schema, *response_schema; /* as written, $ref not resolved; NULL where there is none */
-    const struct manifest_expose *expose; /* NULL: only on the bus */
-    bool ephemeral;                 /* "durable": false: a pure look-up, not journalled */
+    const struct manifest_expose *expose;           /* NULL: only on the bus */
+    bool ephemeral;                                 /* "durable": false: a pure look-up, not journalled */
     bool redrive, raw;
-    int retry;                      /* 0 to 3: how often a faulted turn is run again */
-    int64_t timeout_ms;             /* default for requests to it; 0: 30 s */
+    int retry;          /* 0 to 3: how often a faulted turn is run again */
+    int64_t timeout_ms; /* default for requests to it; 0: 30 s */
 };
 
 struct manifest_component {
-    const char *id, *alias;         /* without an alias of its own: the id */
+    const char *id, *alias; /* without an alias of its own: the id */
     enum manifest_kind kind;
     struct manifest_strings roles, next, may_send_to, publishes, subscribes;
-    const json_t *serves;           /* {"region": ["north"]}: which requests a role holder takes; NULL: all */
-    const json_t *settings;         /* object, never NULL */
-    const json_t *tools;            /* array of strings or NULL */
-    uint32_t state_version;         /* default 1 */
+    const json_t *serves;   /* {"region": ["north"]}: which requests a role holder takes; NULL: all */
+    const json_t *settings; /* object, never NULL */
+    const json_t *tools;    /* array of strings or NULL */
+    uint32_t state_version; /* default 1 */
     struct manifest_operation *operations;
     size_t n_operations;
 };
 
 struct manifest_call {
     const char *name, *method;
-    const char *url;                /* base URL, or "setting:NAME": the calling component's setting of that name */
-    const char *path;               /* "" or "/..." */
-    enum manifest_unknown unknown;  /* "safe": true gives UNKNOWN_SAFE */
-    const char *by;                 /* UNKNOWN_VERIFY: the component's operation that looks the outcome up */
-    const char *key_header;         /* header that carries the key, default "Idempotency-Key" */
+    const char *url;               /* base URL, or "setting:NAME": the calling component's setting of that name */
+    const char *path;              /* "" or "/..." */
+    enum manifest_unknown unknown; /* "safe": true gives UNKNOWN_SAFE */
+    const char *by;                /* UNKNOWN_VERIFY: the component's operation that looks the outcome up */
+    const char *key_header;        /* header that carries the key, default "Idempotency-Key" */
 };
 
 struct manifest_column {
@@ -74,27 +74,27 @@ struct manifest_column {
 
 struct manifest_table {
     const char *name;
-    const char *key;                /* the column that is the primary key: a string */
-    struct schema *schema;          /* of a row: an object of the columns, additionalProperties false */
+    const char *key;       /* the column that is the primary key: a string */
+    struct schema *schema; /* of a row: an object of the columns, additionalProperties false */
     struct manifest_column *columns;
     size_t n_columns;
     struct manifest_strings indexes; /* one column each; "-column" for descending */
 };
 
 struct manifest_limits {
-    int64_t mailbox;                /* messages waiting for a component; default 4096 */
-    int64_t turn_budget_ms;         /* default 25 */
-    int64_t memory_mib;             /* default 64 */
-    int64_t conversation_messages;  /* default 10000 */
+    int64_t mailbox;               /* messages waiting for a component; default 4096 */
+    int64_t turn_budget_ms;        /* default 25 */
+    int64_t memory_mib;            /* default 64 */
+    int64_t conversation_messages; /* default 10000 */
 };
 
 struct manifest {
     json_t *doc;
-    char *path;                     /* where it was read, for messages */
-    char *dir;                      /* folder of the manifest's own files: <manifests>/NAME */
+    char *path; /* where it was read, for messages */
+    char *dir;  /* folder of the manifest's own files: <manifests>/NAME */
     const char *name, *version, *abi;
-    const char *library;            /* default: NAME.so */
-    const char *description;        /* "" where there is none */
+    const char *library;     /* default: NAME.so */
+    const char *description; /* "" where there is none */
     uint16_t abi_major, abi_minor;
     struct manifest_limits limits;
     struct manifest_component *components;
@@ -104,8 +104,8 @@ struct manifest {
     size_t n_calls;
     struct manifest_table *tables;
     size_t n_tables;
-    json_t *domain;                 /* the domain section with its files read in: "intents" (object), "examples"
-                                       (array), "name", "label", "routes", "words"; NULL: none */
+    json_t *domain; /* the domain section with its files read in: "intents" (object), "examples"
+                       (array), "name", "label", "routes", "words"; NULL: none */
 };
 
 /* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with

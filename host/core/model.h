@@ -18,21 +18,21 @@
 #define CORE_REQUEST_TIMEOUT_MS 30000
 #define CORE_REQUEST_TIMEOUT_MAX_MS (7 * 24 * 3600 * INT64_C(1000))
 #define CORE_CALL_DEADLINE_MS 300000
-#define CORE_QUANTUM 32             /* messages of one component before the next has its turn */
-#define CORE_SLICE_US 1000          /* turns before I/O is polled */
-#define CORE_VIRTUAL_SLICE 1024     /* messages of a slice under the virtual clock */
-#define CORE_AHEAD_MAX 32768        /* turns that are not durable yet */
-#define CORE_STOP_MS 2000           /* turns that may still run once the host stops */
-#define CORE_AGE_MS 1000            /* waiting this long lifts a lane by a class */
-#define CORE_PROBE_MS 30000         /* how often a component marked down is tried */
+#define CORE_QUANTUM 32         /* messages of one component before the next has its turn */
+#define CORE_SLICE_US 1000      /* turns before I/O is polled */
+#define CORE_VIRTUAL_SLICE 1024 /* messages of a slice under the virtual clock */
+#define CORE_AHEAD_MAX 32768    /* turns that are not durable yet */
+#define CORE_STOP_MS 2000       /* turns that may still run once the host stops */
+#define CORE_AGE_MS 1000        /* waiting this long lifts a lane by a class */
+#define CORE_PROBE_MS 30000     /* how often a component marked down is tried */
 #define CORE_HARD_LIMIT_FACTOR 10
 #define CORE_HARD_LIMIT_LEAST_MS 250
 #define CORE_RETRIES_MAX 3
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
-#define CORE_STATE_CACHE_MAX 200000 /* entries */
+#define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_CLASSES 4
-#define CORE_PUBLISH_MAX 128        /* subscribers of a topic */
+#define CORE_PUBLISH_MAX 128 /* subscribers of a topic */
 
 struct component;
 struct conversation;
@@ -50,20 +50,21 @@ enum item_kind { ITEM_MESSAGE, ITEM_REQUEST, ITEM_TIMER, ITEM_EFFECT };
 struct item {
     cvm_id id;
     struct item *hash_next;
-    int64_t no;          /* key of its row; 0: never journalled (ephemeral, or an input not taken yet) */
+    int64_t no; /* key of its row; 0: never journalled (ephemeral, or an input not taken yet) */
     uint32_t refs;
-    uint8_t kind;        /* enum item_kind */
+    uint8_t kind; /* enum item_kind */
     bool hashed;
-    bool written;        /* writer's: the row stands in the table */
-    bool doomed;         /* writer's: closed in the group in which it was opened */
+    bool written; /* writer's: the row stands in the table */
+    bool doomed;  /* writer's: closed in the group in which it was opened */
 };
 
-/* ---- deadlines: one heap ------------------------------------------------------------------------------------------ */
+/* ---- deadlines: one heap ------------------------------------------------------------------------------------------
+ */
 
 struct alarm {
     int64_t at_ms;
-    uint64_t order;      /* equal times fire in the order they were set */
-    size_t index;        /* in the heap, from 1; 0: not set */
+    uint64_t order; /* equal times fire in the order they were set */
+    size_t index;   /* in the heap, from 1; 0: not set */
     void (*fire)(struct core *core, struct alarm *alarm);
 };
 
@@ -71,7 +72,7 @@ struct alarm {
 
 struct subject {
     uint32_t refs;
-    cvm_id root;         /* the input from outside that began it */
+    cvm_id root;                                                     /* the input from outside that began it */
     const char *enquiry_id, *customer_id, *session_id, *traceparent; /* in `text`, or "" */
     char text[];
 };
@@ -79,60 +80,60 @@ struct subject {
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 enum message_place {
-    PLACE_NONE,    /* behind others in its lane, or being handled */
-    PLACE_RUN,     /* in the run queue of its class and recipient */
-    PLACE_WAITING  /* beyond the recipient's concurrency, or kept until it is in service again */
+    PLACE_NONE,   /* behind others in its lane, or being handled */
+    PLACE_RUN,    /* in the run queue of its class and recipient */
+    PLACE_WAITING /* beyond the recipient's concurrency, or kept until it is in service again */
 };
 
 struct message {
-    struct item item;            /* item.id == pub.id */
-    cvm_msg pub;                 /* what the handler sees */
-    struct message *next;        /* in the lane */
+    struct item item;                        /* item.id == pub.id */
+    cvm_msg pub;                             /* what the handler sees */
+    struct message *next;                    /* in the lane */
     struct message *queue_next, *queue_prev; /* in a run queue, or among those waiting for a place */
-    struct component *to, *from; /* from: NULL for the outside */
-    struct conversation *conversation; /* NULL: ephemeral */
+    struct component *to, *from;             /* from: NULL for the outside */
+    struct conversation *conversation;       /* NULL: ephemeral */
     struct subject *subject;
-    struct request *request;     /* the open request it carries; NULL: none */
-    struct item *origin;         /* the timer, effect or request that this message ends; NULL: none */
-    const struct name *type;     /* the operation's; of a reply, the request's */
-    const char *source, *key;    /* of an input from outside, in `hash`ed inbox; else NULL */
+    struct request *request;  /* the open request it carries; NULL: none */
+    struct item *origin;      /* the timer, effect or request that this message ends; NULL: none */
+    const struct name *type;  /* the operation's; of a reply, the request's */
+    const char *source, *key; /* of an input from outside, in `hash`ed inbox; else NULL */
     cvm_id cause;
-    json_t *data;                /* pub.data */
+    json_t *data; /* pub.data */
     json_t *tags;
     int64_t eligible_ms;
-    uint32_t route;              /* index for the plugin's turn function */
-    uint32_t weight;             /* about the bytes of its text; 0: not known */
-    uint8_t class;               /* run queue it stands in */
-    uint8_t place;               /* enum message_place */
-    bool outside;                /* has left its lane before its turn */
-    bool called;                 /* a place is kept for it */
+    uint32_t route;  /* index for the plugin's turn function */
+    uint32_t weight; /* about the bytes of its text; 0: not known */
+    uint8_t class;   /* run queue it stands in */
+    uint8_t place;   /* enum message_place */
+    bool outside;    /* has left its lane before its turn */
+    bool called;     /* a place is kept for it */
     uint8_t attempts;
-    bool input;                  /* its envelope stands in the record of its own turn */
-    bool expired;                /* its request ended while it waited: to be dropped */
+    bool input;   /* its envelope stands in the record of its own turn */
+    bool expired; /* its request ended while it waited: to be dropped */
     bool reply;
-    char *content;               /* owned; NULL for "" */
+    char *content; /* owned; NULL for "" */
 };
 
 /* ---- requests: end exactly once ------------------------------------------------------------------------------- */
 
 struct request {
-    struct item item;            /* the row of a lent request; item.id is the id by which its holder knows it */
-    struct alarm alarm;          /* its deadline */
-    cvm_id asked;                /* the id by which its asker knows it; differs after a forward */
-    struct component *asker;     /* NULL: an edge, or the host for `effect` */
+    struct item item;                  /* the row of a lent request; item.id is the id by which its holder knows it */
+    struct alarm alarm;                /* its deadline */
+    cvm_id asked;                      /* the id by which its asker knows it; differs after a forward */
+    struct component *asker;           /* NULL: an edge, or the host for `effect` */
     struct conversation *conversation; /* the asker's lane; NULL: ephemeral */
     struct component *holder;
-    struct message *message;     /* while it waits in a queue; NULL: lent */
+    struct message *message; /* while it waits in a queue; NULL: lent */
     const struct name *type;
     struct subject *subject;
-    struct effect *effect;       /* the host asks on behalf of this effect; NULL: no */
-    struct inbox *inbox;         /* an edge asks: where the answer goes; NULL: nowhere */
+    struct effect *effect; /* the host asks on behalf of this effect; NULL: no */
+    struct inbox *inbox;   /* an edge asks: where the answer goes; NULL: nowhere */
     cvm_id on_behalf;
     int64_t deadline_ms;
-    uint32_t young;              /* place among those of this tick, from 1; 0: its deadline is set, or it has none */
+    uint32_t young; /* place among those of this tick, from 1; 0: its deadline is set, or it has none */
     uint8_t priority;
-    bool live;                   /* open, and so holding a reference */
-    bool ended, settling;        /* settling: by the turn that runs now */
+    bool live;            /* open, and so holding a reference */
+    bool ended, settling; /* settling: by the turn that runs now */
     bool edge;
 };
 
@@ -155,18 +156,18 @@ enum effect_state { EFFECT_HELD, EFFECT_WAITING, EFFECT_SENT, EFFECT_ASKING, EFF
 
 struct effect {
     struct item item;
-    struct alarm alarm;          /* next attempt, or the deadline */
+    struct alarm alarm; /* next attempt, or the deadline */
     struct component *component;
     struct conversation *conversation; /* NULL: ephemeral */
     struct subject *subject;
-    const struct manifest_call *call;  /* NULL: a query */
-    const struct name *type;     /* of the answer: "<call>.reply" is type->reply */
-    char *url;                   /* of a call */
+    const struct manifest_call *call; /* NULL: a query */
+    const struct name *type;          /* of the answer: "<call>.reply" is type->reply */
+    char *url;                        /* of a call */
     json_t *headers, *body, *query;
     char *key;
     cvm_id on_behalf;
     int64_t timeout_ms, deadline_ms;
-    uint64_t handle;             /* of the attempt under way; 0: none */
+    uint64_t handle; /* of the attempt under way; 0: none */
     enum effect_state state;
     struct effect *sending_next; /* of the same conversation, calls of channels in order */
     bool recovered;
@@ -185,8 +186,8 @@ struct waiter {
 };
 
 struct inbox {
-    struct inbox *next;          /* in the bucket; unkeyed ones are in no bucket */
-    char *source, *key;          /* NULL: no key */
+    struct inbox *next; /* in the bucket; unkeyed ones are in no bucket */
+    char *source, *key; /* NULL: no key */
     uint8_t hash[32];
     cvm_id id;
     struct waiter *waiters;
@@ -207,14 +208,14 @@ struct conversation {
     int64_t version;             /* of the context */
     int64_t parent;              /* key of the conversation that opened it; 0: none */
     int64_t opened_ms, ended_ms;
-    uint32_t open;               /* messages, requests, timers, effects that belong to it, and records in flight */
-    uint32_t messages;           /* in its life, as far as this process knows */
+    uint32_t open;     /* messages, requests, timers, effects that belong to it, and records in flight */
+    uint32_t messages; /* in its life, as far as this process knows */
     uint32_t limit;
-    uint8_t class;               /* highest priority waiting */
-    bool scheduled;              /* the head stands in a run queue, waits for a place, or runs */
-    bool pinned;                 /* component:<id>: never leaves memory */
-    bool dirty;                  /* its row (name, parent, end) is not journalled yet */
-    struct record *last;         /* writer's: the last record of the group that changes it */
+    uint8_t class;       /* highest priority waiting */
+    bool scheduled;      /* the head stands in a run queue, waits for a place, or runs */
+    bool pinned;         /* component:<id>: never leaves memory */
+    bool dirty;          /* its row (name, parent, end) is not journalled yet */
+    struct record *last; /* writer's: the last record of the group that changes it */
     char name[];
 };
 
@@ -237,7 +238,7 @@ struct counts {
     uint64_t queued, lent;
     uint64_t turns, errors, refusals, faults, retries, over_budget, busy, late_replies, unrouted;
     uint64_t us_total;
-    uint64_t decisions;          /* notes that say a confidence, and the sum of it */
+    uint64_t decisions; /* notes that say a confidence, and the sum of it */
     double confidence;
 };
 
@@ -246,24 +247,24 @@ typedef int (*turn_fn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t r
 
 struct component {
     const struct manifest_component *decl;
-    struct plugin *plugin;        /* NULL: the host's own */
+    struct plugin *plugin; /* NULL: the host's own */
     struct name *id;
     const char *alias;
     uint32_t index;
     uint64_t salt;
     turn_fn turn;
     void *instance;
-    struct route_slot *slots;     /* open addressing by the type's pointer; size a power of two */
+    struct route_slot *slots; /* open addressing by the type's pointer; size a power of two */
     uint32_t slot_mask;
-    uint64_t *may_send;           /* bit set of component indexes */
+    uint64_t *may_send; /* bit set of component indexes */
     json_t *settings;
-    struct conversation *lane;    /* component:<id> */
+    struct conversation *lane; /* component:<id> */
     struct queue run[CORE_CLASSES];
     struct component *active_next[CORE_CLASSES];
     bool active[CORE_CLASSES];
-    struct queue waiting;         /* requests beyond `concurrency` */
-    int64_t concurrency;          /* 0: no limit */
-    int64_t called;               /* places kept for those of `waiting` that are in a run queue now */
+    struct queue waiting; /* requests beyond `concurrency` */
+    int64_t concurrency;  /* 0: no limit */
+    int64_t called;       /* places kept for those of `waiting` that are in a run queue now */
     int64_t mailbox, budget_us, hard_limit_ns;
     uint32_t conversation_limit;
     int64_t strikes_at[16];
@@ -271,7 +272,7 @@ struct component {
     bool down, may_all;
     int64_t probe_ms;
     struct alarm probe;
-    struct queue kept;            /* while it is down: what cannot be answered BUSY */
+    struct queue kept; /* while it is down: what cannot be answered BUSY */
     struct counts counts;
 };
 
@@ -282,8 +283,8 @@ struct plugin {
     const cvm_plugin_descriptor *descriptor;
     void *instance;
     bool created;
-    char build[65];               /* SHA-256 of the library, in hex */
-    char *path;                   /* the private copy */
+    char build[65]; /* SHA-256 of the library, in hex */
+    char *path;     /* the private copy */
     struct component **components;
 };
 
@@ -293,23 +294,23 @@ struct state_entry {
     struct state_entry *hash_next;
     struct state_entry *pending_prev, *pending_next; /* list of those with changes not yet durable */
     struct component *component;
-    json_t *value;                /* NULL: no such key */
+    json_t *value; /* NULL: no such key */
     uint64_t hash;
-    int64_t turn;                 /* that wrote it; 0: unknown */
-    uint32_t pending;             /* changes on their way to the journal */
-    bool used;                    /* for the cache's clock hand */
-    struct record *last;          /* writer's */
+    int64_t turn;        /* that wrote it; 0: unknown */
+    uint32_t pending;    /* changes on their way to the journal */
+    bool used;           /* for the cache's clock hand */
+    struct record *last; /* writer's */
     char key[];
 };
 
 struct state_change {
     struct state_entry *entry;
-    json_t *value;                /* NULL: delete */
+    json_t *value; /* NULL: delete */
 };
 
 struct row_change {
     struct table *table;
-    json_t *row;                  /* NULL: delete */
+    json_t *row; /* NULL: delete */
     char *key;
 };
 
@@ -317,13 +318,13 @@ struct row_change {
 
 struct inbox_change {
     struct inbox *inbox;
-    int outcome;                  /* -1: taken; else the answer */
+    int outcome; /* -1: taken; else the answer */
     json_t *result;
 };
 
 struct dead_letter {
     struct message *message;
-    const char *reason;           /* static text */
+    const char *reason; /* static text */
 };
 
 struct record {
@@ -331,13 +332,13 @@ struct record {
     int64_t seq, at_ms;
     struct conversation *conversation;
     struct component *component;
-    struct message *message;      /* the input of the turn */
-    const char *outcome;          /* static text */
+    struct message *message; /* the input of the turn */
+    const char *outcome;     /* static text */
     int64_t us;
-    json_t *context;              /* after the turn; NULL: not changed */
+    json_t *context; /* after the turn; NULL: not changed */
     int64_t context_version, ended_ms;
-    bool contexts_row;            /* write the conversation's row */
-    json_t *extra;                /* object: context, reads, notes, error, settled; NULL: none */
+    bool contexts_row; /* write the conversation's row */
+    json_t *extra;     /* object: context, reads, notes, error, settled; NULL: none */
     struct message **outs;
     struct item **opens, **closes;
     struct state_change *states;
@@ -347,7 +348,8 @@ struct record {
     uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead;
 };
 
-/* ---- a turn under way ---------------------------------------------------------------------------------------------- */
+/* ---- a turn under way ----------------------------------------------------------------------------------------------
+ */
 
 #define VECTOR(type)                                                                                                   \
     struct {                                                                                                           \
@@ -355,24 +357,24 @@ struct record {
         uint32_t n, cap;                                                                                               \
     }
 
-struct answer {                   /* a request that this turn ends */
+struct answer { /* a request that this turn ends */
     struct request *request;
-    struct message *reply;        /* NULL: an edge or an effect asked */
-    int outcome;                  /* ANSWER_FORWARDED: handed on, nothing to tell */
+    struct message *reply; /* NULL: an edge or an effect asked */
+    int outcome;           /* ANSWER_FORWARDED: handed on, nothing to tell */
     json_t *data;
-    char *content;                /* owned */
+    char *content; /* owned */
 };
 
 #define ANSWER_FORWARDED (-1)
 
 struct turn {
-    cvm_turn pub;                 /* first: the handler holds a pointer to it */
+    cvm_turn pub; /* first: the handler holds a pointer to it */
     struct core *core;
     struct component *component;
     struct conversation *conversation;
     struct message *message;
-    json_t *context;              /* changed copy; NULL: unchanged */
-    size_t context_bytes;         /* of the changed copy */
+    json_t *context;                         /* changed copy; NULL: unchanged */
+    size_t context_bytes;                    /* of the changed copy */
     json_t *changes, *reads, *notes, *error; /* arrays and object for the record; NULL: none */
     VECTOR(struct message *) outs;
     VECTOR(struct answer) answers;
@@ -381,16 +383,16 @@ struct turn {
     VECTOR(struct state_change) states;
     VECTOR(struct row_change) rows;
     VECTOR(struct dead_letter) dead;
-    size_t bytes;                 /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
+    size_t bytes; /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
     size_t state_bytes;
     uint32_t ordinal;
     uint64_t random;
-    json_t *denied;               /* what the manifest did not allow; outlives the undoing, ends in the record */
-    json_t *refusal;              /* body of a refusal; outlives the undoing */
+    json_t *denied;  /* what the manifest did not allow; outlives the undoing, ends in the record */
+    json_t *refusal; /* body of a refusal; outlives the undoing */
     int refusal_outcome;
-    bool ended;                   /* cvm_end */
+    bool ended; /* cvm_end */
     bool random_seeded;
-    bool lend;                    /* the handler returned PENDING on an open request */
+    bool lend; /* the handler returned PENDING on an open request */
 };
 
 /* Counts what a turn puts out; CVM_ELIMIT, and nothing counted, where it would be too much. */
@@ -402,14 +404,15 @@ static inline int turn_count(struct turn *t, size_t bytes)
     return 0;
 }
 
-/* ---- loop, journal, store ------------------------------------------------------------------------------------------ */
+/* ---- loop, journal, store ------------------------------------------------------------------------------------------
+ */
 
 /* What is held until a turn is durable. */
 struct held {
     struct held *next;
     int64_t seq;
-    struct effect *effect;        /* begins */
-    struct inbox *inbox;          /* answers its waiters */
+    struct effect *effect; /* begins */
+    struct inbox *inbox;   /* answers its waiters */
     int outcome;
     json_t *data;
     char *content;
@@ -419,7 +422,7 @@ struct table {
     const struct manifest_table *decl;
     struct plugin *plugin;
     struct name *name;
-    void *put, *del;              /* writer's prepared statements */
+    void *put, *del; /* writer's prepared statements */
     struct table *next;
 };
 
@@ -437,8 +440,8 @@ struct core {
     struct core_options options;
     char *home;
     uint64_t seed;
-    int64_t now_ms;               /* of this tick */
-    int64_t clock_offset_ms;      /* from the steady clock to the wall's */
+    int64_t now_ms;          /* of this tick */
+    int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
     struct name *name_start, *name_query, *name_timeout;
@@ -483,13 +486,13 @@ struct core {
     struct record *batch, *batch_tail;
     struct held *held, *held_tail;
     struct journal *journal;
-    struct store *reader;         /* the loop's own read-only connection */
+    struct store *reader; /* the loop's own read-only connection */
     struct query_service *queries;
     uint64_t short_id_key;
     bool stopping, accepting;
-    int64_t stop_ms;              /* stopping: no turns from then on */
-    bool starting;                /* replies and starts before the edge opens */
-    const char *trouble;          /* the store cannot commit; NULL: it can */
+    int64_t stop_ms;     /* stopping: no turns from then on */
+    bool starting;       /* replies and starts before the edge opens */
+    const char *trouble; /* the store cannot commit; NULL: it can */
     int64_t bytes_queued;
 
     struct edge_tap *taps;
@@ -508,7 +511,7 @@ struct core {
     uv_timer_t *clock;
     uv_async_t *wake;
     int handles;
-    int64_t clock_at;             /* the deadline the loop's timer is set for; 0: none */
+    int64_t clock_at; /* the deadline the loop's timer is set for; 0: none */
     void (*stopped)(void *);
     void *stopped_arg;
     struct page *page, *own_page;

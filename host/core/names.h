@@ -8,9 +8,9 @@
 
 struct name {
     uint32_t hash, len;
-    struct name *next;   /* in the bucket */
-    struct name *reply;  /* "<text>.reply"; NULL until asked for */
-    void *component;     /* struct component of this id or unambiguous alias; NULL: none */
+    struct name *next;  /* in the bucket */
+    struct name *reply; /* "<text>.reply"; NULL until asked for */
+    void *component;    /* struct component of this id or unambiguous alias; NULL: none */
     char text[];
 };
 

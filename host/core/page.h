@@ -14,21 +14,21 @@
 
 struct page {
     uint64_t magic;
-    atomic_uint_fast64_t iterations;     /* loop iterations that ran turns; the watchdog's sign of life */
-    atomic_uint_fast32_t in_turn;        /* 1 while a handler runs */
-    uint32_t component;                  /* index into `components` */
+    atomic_uint_fast64_t iterations; /* loop iterations that ran turns; the watchdog's sign of life */
+    atomic_uint_fast32_t in_turn;    /* 1 while a handler runs */
+    uint32_t component;              /* index into `components` */
     cvm_id message;
-    int64_t turn_started_ns;             /* CLOCK_MONOTONIC */
-    int64_t hard_limit_ns;               /* of the running turn; 0: none */
-    atomic_uint_fast32_t ready;          /* 1 when the host serves */
-    int32_t exit_reason;                 /* set by the watchdog before it aborts the host: 1 */
+    int64_t turn_started_ns;    /* CLOCK_MONOTONIC */
+    int64_t hard_limit_ns;      /* of the running turn; 0: none */
+    atomic_uint_fast32_t ready; /* 1 when the host serves */
+    int32_t exit_reason;        /* set by the watchdog before it aborts the host: 1 */
     uint32_t n_components;
     char components[PAGE_COMPONENTS_MAX][CVM_NAME_MAX + 1];
     struct {
         cvm_id message;
         uint32_t crashes;
         uint32_t component;
-    } suspects[PAGE_SUSPECTS_MAX];       /* a ring, newest replaces oldest */
+    } suspects[PAGE_SUSPECTS_MAX]; /* a ring, newest replaces oldest */
     uint32_t next_suspect;
     uint32_t restarts;
 };

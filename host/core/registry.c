@@ -20,7 +20,8 @@ struct registry_scan {
     size_t n;
 };
 
-/* ---- looking up ---------------------------------------------------------------------------------------------------- */
+/* ---- looking up ----------------------------------------------------------------------------------------------------
+ */
 
 static bool in_area(const struct component *c, const char *area)
 {
@@ -65,12 +66,12 @@ static bool serves(const struct component *c, const json_t *fields)
 {
     const char *field;
     json_t *accepted;
-    json_object_foreach ((json_t *)(uintptr_t)c->decl->serves, field, accepted) {
+    json_object_foreach((json_t *)(uintptr_t)c->decl->serves, field, accepted)
+    {
         json_t *wanted = json_object_get(fields, field), *value;
         size_t i;
         bool found = false;
-        json_array_foreach (accepted, i, value)
-            found = found || (wanted && json_equal(value, wanted));
+        json_array_foreach(accepted, i, value) found = found || (wanted && json_equal(value, wanted));
         if (!found)
             return false;
     }
@@ -89,9 +90,8 @@ struct component *registry_role(struct core *core, const char *role, const json_
             continue;
         size_t rank = c->index + 100000u, k;
         json_t *id;
-        json_array_foreach (order, k, id)
-            if (json_is_string(id) && strcmp(json_string_value(id), c->id->text) == 0)
-                rank = k;
+        json_array_foreach(order, k, id) if (json_is_string(id) && strcmp(json_string_value(id), c->id->text) == 0)
+            rank = k;
         rank += c->down ? 1000000u : 0;
         if (rank < best_rank) {
             best = c;
@@ -128,7 +128,8 @@ uint64_t registry_version(const struct core *core)
     return core->registry_version;
 }
 
-/* ---- reading the folders ------------------------------------------------------------------------------------------- */
+/* ---- reading the folders -------------------------------------------------------------------------------------------
+ */
 
 static void scan_folder(struct registry_scan *scan, const char *folder, bool installed)
 {
@@ -163,10 +164,9 @@ static bool listed(const json_t *array, const char *name)
 {
     size_t i;
     json_t *value;
-    json_array_foreach (array, i, value)
-        if (json_is_string(value) &&
-            (strcmp(json_string_value(value), name) == 0 || strcmp(json_string_value(value), "*") == 0))
-            return true;
+    json_array_foreach(array, i,
+                       value) if (json_is_string(value) && (strcmp(json_string_value(value), name) == 0 ||
+                                                            strcmp(json_string_value(value), "*") == 0)) return true;
     return false;
 }
 
@@ -220,7 +220,8 @@ fail:
     return e;
 }
 
-/* ---- making components --------------------------------------------------------------------------------------------- */
+/* ---- making components ---------------------------------------------------------------------------------------------
+ */
 
 static bool add_route(struct component *c, const struct name *type, const struct manifest_operation *op, uint32_t route)
 {
@@ -394,7 +395,8 @@ static void link_component(struct core *core, struct component *c)
     }
 }
 
-/* ---- checks across plugins ---------------------------------------------------------------------------------------- */
+/* ---- checks across plugins ----------------------------------------------------------------------------------------
+ */
 
 /* Two routes collide where every part is equal or a parameter. */
 static bool same_path(const char *a, const char *b)
@@ -446,10 +448,12 @@ static int list_operations(struct core *core, char *error, size_t size)
     for (uint32_t i = 0; i < core->n_components; i++) {
         const struct component *c = core->components[i];
         for (size_t k = 0; c->plugin && k < c->decl->n_operations; k++)
-            core->operations[core->n_operations++] =
-                (struct operation){.component_id = c->id->text, .alias = c->alias, .plugin = c->plugin->manifest->name,
-                                   .kind = c->decl->kind, .decl = &c->decl->operations[k],
-                                   .document = c->plugin->manifest->doc};
+            core->operations[core->n_operations++] = (struct operation){.component_id = c->id->text,
+                                                                        .alias = c->alias,
+                                                                        .plugin = c->plugin->manifest->name,
+                                                                        .kind = c->decl->kind,
+                                                                        .decl = &c->decl->operations[k],
+                                                                        .document = c->plugin->manifest->doc};
     }
     qsort(core->operations, core->n_operations, sizeof *core->operations, by_component);
     return check_operations(core, error, size);
@@ -474,9 +478,10 @@ static void list_for_components(struct core *core)
         const struct component *c = core->components[i];
         if (c->plugin)
             json_array_append_new(core->component_list,
-                                  json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id->text, "alias", c->alias, "kind",
-                                            manifest_kind_name(c->decl->kind), "roles", strings_json(&c->decl->roles),
-                                            "next", strings_json(&c->decl->next), "plugin", c->plugin->manifest->name));
+                                  json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id->text, "alias", c->alias,
+                                            "kind", manifest_kind_name(c->decl->kind), "roles",
+                                            strings_json(&c->decl->roles), "next", strings_json(&c->decl->next),
+                                            "plugin", c->plugin->manifest->name));
     }
 }
 

@@ -2,14 +2,15 @@
  * additionalProperties, items, minItems, maxItems, minLength, maxLength, pattern, minimum, maximum, oneOf, anyOf,
  * allOf, and $ref within the document ("#/schemas/Name" and other JSON pointers). Annotations are allowed and ignored:
  * title, description, default, examples, $schema, $id, $comment, deprecated, format (not asserted), and $defs as a
- * place for $ref. Any other keyword is an error when the schema is compiled. A compiled schema is immutable; checking is for the loop thread. */
+ * place for $ref. Any other keyword is an error when the schema is compiled. A compiled schema is immutable; checking
+ * is for the loop thread. */
 #ifndef HOST_CORE_SCHEMA_H
 #define HOST_CORE_SCHEMA_H
 
 #include <jansson.h>
 #include <stddef.h>
 
-#define SCHEMA_DEPTH_MAX 64      /* nesting of a schema, and of an instance while it is checked */
+#define SCHEMA_DEPTH_MAX 64 /* nesting of a schema, and of an instance while it is checked */
 #define SCHEMA_NODES_MAX 10000
 
 struct schema;

@@ -55,8 +55,9 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
     s->writer = writer;
     text_init(&s->text, STORE_TEXT_MAX_BYTES);
     if (sqlite3_open_v2(path, &s->db, flags, NULL) || sqlite3_busy_timeout(s->db, STORE_OPEN_WAIT_MS) ||
-        sqlite3_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                            "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
+        sqlite3_exec(s->db,
+                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+                     "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
                      NULL, NULL, NULL) ||
         (!writer && sqlite3_exec(s->db, "PRAGMA query_only = ON", NULL, NULL, NULL))) {
         int code = s->db ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
@@ -148,10 +149,10 @@ static json_t *column_json(sqlite3_stmt *st, int i)
 static int row_of(sqlite3_stmt *st)
 {
     int e = sqlite3_step(st);
-    return e == SQLITE_ROW                                                 ? 0
-           : e == SQLITE_DONE                                              ? CVM_ENOENT
+    return e == SQLITE_ROW                                               ? 0
+           : e == SQLITE_DONE                                            ? CVM_ENOENT
            : (e & 0xff) == SQLITE_CORRUPT || (e & 0xff) == SQLITE_NOTADB ? CVM_EDATA
-                                                                           : CVM_EIO;
+                                                                         : CVM_EIO;
 }
 
 int store_state_get(struct store *s, const char *component, const char *key, json_t **ret_value, int64_t *ret_version,
@@ -193,8 +194,8 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
             e = CVM_EDATA;
             break;
         }
-        json_array_append_new(pairs, json_pack("[s, o, I]", sqlite3_column_text(st, 0), value,
-                                               (json_int_t)sqlite3_column_int64(st, 2)));
+        json_array_append_new(
+            pairs, json_pack("[s, o, I]", sqlite3_column_text(st, 0), value, (json_int_t)sqlite3_column_int64(st, 2)));
     }
     sqlite3_reset(st);
     return e == CVM_ENOENT ? 0 : e;
@@ -329,8 +330,7 @@ int store_query(struct store *s, const char *sql, const json_t *binds, size_t li
         log_debug("query", "%s", sqlite3_errmsg(s->db));
         goto out;
     }
-    json_array_foreach (binds, i, value)
-        bind_value(st, (int)i + 1, value);
+    json_array_foreach(binds, i, value) bind_value(st, (int)i + 1, value);
     while ((step = sqlite3_step(st)) == SQLITE_ROW && json_array_size(rows) < limit) {
         json_t *row = json_object();
         for (int c = 0; c < sqlite3_column_count(st); c++)

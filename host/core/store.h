@@ -9,22 +9,24 @@
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
     X(COMMIT, "COMMIT")                                                                                                \
     X(ROLLBACK, "ROLLBACK")                                                                                            \
-    X(TURN, "INSERT INTO turns(seq, at_ms, conversation, component, message, type, sender, outcome, us, build, record)" \
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                                \
+    X(TURN,                                                                                                            \
+      "INSERT INTO turns(seq, at_ms, conversation, component, message, type, sender, outcome, us, build, record)"      \
+      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                                      \
     X(CONTEXT, "INSERT OR REPLACE INTO contexts(conversation, name, parent, version, opened_ms, ended_ms, doc)"        \
                " VALUES(?, ?, ?, ?, ?, ?, ?)")                                                                         \
-    X(STATE_PUT, "INSERT OR REPLACE INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?)")          \
+    X(STATE_PUT, "INSERT OR REPLACE INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?)")           \
     X(STATE_DEL, "DELETE FROM state WHERE component = ? AND key = ?")                                                  \
     X(OPEN, "INSERT INTO open_items(no, kind, doc) VALUES(?, ?, ?)")                                                   \
     X(CLOSE, "DELETE FROM open_items WHERE no = ?")                                                                    \
-    X(INBOX_TAKE, "INSERT OR REPLACE INTO inbox(source, key, hash, message, at_ms, outcome) VALUES(?, ?, ?, ?, ?, -1)") \
+    X(INBOX_TAKE,                                                                                                      \
+      "INSERT OR REPLACE INTO inbox(source, key, hash, message, at_ms, outcome) VALUES(?, ?, ?, ?, ?, -1)")            \
     X(INBOX_ANSWER, "UPDATE inbox SET outcome = ?, result = ? WHERE source = ? AND key = ?")                           \
     X(INBOX_EXPIRE, "DELETE FROM inbox WHERE at_ms < ? AND outcome >= 0")                                              \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
-    X(STATE_SCAN, "SELECT key, value, version FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"              \
+    X(STATE_SCAN, "SELECT key, value, version FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"     \
                   " ORDER BY key LIMIT ?")                                                                             \
-    X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms FROM contexts WHERE conversation = ?")                      \
+    X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms FROM contexts WHERE conversation = ?")            \
     X(INBOX_GET, "SELECT hash, outcome, result, message FROM inbox WHERE source = ? AND key = ?")
 
 enum store_statement {
@@ -39,7 +41,7 @@ struct store {
     char *path;
     bool writer;
     sqlite3_stmt *statement[STATEMENT_COUNT];
-    struct text text;            /* reused for each row's JSON */
+    struct text text; /* reused for each row's JSON */
     _Atomic int64_t wal_bytes;
     int64_t inbox_expired_ms, inbox_keep_ms;
     int64_t busy_until_ns;

@@ -131,7 +131,8 @@ static void record_text(struct text *text, const struct record *rec)
     add_changes(text, rec);
     const char *key;
     json_t *value;
-    json_object_foreach (rec->extra, key, value) {
+    json_object_foreach(rec->extra, key, value)
+    {
         text_char(text, ',');
         text_string(text, key);
         text_char(text, ':');
@@ -346,7 +347,7 @@ static int judge(struct store *s, int code)
 {
     const char *remedy = (code & 0xff) == SQLITE_BUSY ? "; another program holds it: end that"
                          : (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ? "; restore a backup"
-                                                                                              : "";
+                                                                                             : "";
     snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, sqlite3_errmsg(s->db), remedy);
     if (!sqlite3_get_autocommit(s->db))
         run(s->statement[STATEMENT_ROLLBACK]);

@@ -120,7 +120,8 @@ static void record_close(struct record *rec, struct item *item)
     rec->closes[rec->n_closes++] = item;
 }
 
-/* Outside hears only of what is durable: of this turn, and, where an ephemeral one read what others wrote, of theirs. */
+/* Outside hears only of what is durable: of this turn, and, where an ephemeral one read what others wrote, of theirs.
+ */
 static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a)
 {
     if (core->seq <= core->durable) {
@@ -131,8 +132,8 @@ static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a
     if (!h)
         abort();
     inbox->refs++;
-    *h = (struct held){.seq = core->seq, .inbox = inbox, .outcome = a->outcome, .data = json_incref(a->data),
-                       .content = a->content};
+    *h = (struct held){
+        .seq = core->seq, .inbox = inbox, .outcome = a->outcome, .data = json_incref(a->data), .content = a->content};
     a->content = NULL;
     held_add(core, h);
 }
@@ -343,8 +344,7 @@ static void finish(struct core *core, struct message *m, bool dead)
         schedule_place_freed(core, c);
 }
 
-void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
-               const char *dead)
+void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead)
 {
     static const char *const outcomes[] = {"OK", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     struct turn *t = &core->turn;
@@ -427,7 +427,8 @@ void turn_run(struct core *core, struct message *m)
     if (core->page->next_suspect && page_crashes(core->page, m->pub.id) >= PAGE_CRASHES_TO_DEAD) {
         log_error(c->id->text, "a %s message was being handled in %d crashes; it is now a dead letter", m->pub.type,
                   PAGE_CRASHES_TO_DEAD);
-        turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host", "crashed the host twice");
+        turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host",
+                  "crashed the host twice");
         return;
     }
     bool edit = m->route == ROUTE_STATE_EDIT;
@@ -438,8 +439,8 @@ void turn_run(struct core *core, struct message *m)
     turn_begin(core, c, m->conversation, m);
     page_enter(core, c, m->pub.id);
     int64_t begun = m->conversation ? clock_ns() : 0;
-    int result = edit ? state_edit_turn(&core->turn.pub, &m->pub)
-                      : c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
+    int result =
+        edit ? state_edit_turn(&core->turn.pub, &m->pub) : c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
     int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
     page_leave(core);
     c->counts.turns++;

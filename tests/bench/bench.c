@@ -61,7 +61,7 @@ static int purchase(struct row *row)
 static const struct {
     const char *name;
     int (*run)(struct row *row);
-} rows[] = {{"hop4.shared", hop_shared}, {"hop4.fresh", hop_fresh},           {"journal.turns", bench_journal},
+} rows[] = {{"hop4.shared", hop_shared},   {"hop4.fresh", hop_fresh},         {"journal.turns", bench_journal},
             {"enquiry.answer.64", answer}, {"enquiry.purchase.64", purchase}, {"recover.host", bench_recover}};
 
 static void cpu_name(char *name, size_t size)
@@ -86,15 +86,14 @@ static void print_json(const struct row *done, int n)
     json_t *list = json_array();
     cpu_name(cpu, sizeof cpu);
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:i}", "name", done[i].name, "unit",
-                                              done[i].unit, "value", done[i].value, "p50_us", done[i].p50_us, "p99_us",
-                                              done[i].p99_us, "floor", done[i].floor, "floor_value",
-                                              done[i].floor_value, "ratio",
-                                              done[i].floor_value > 0 ? done[i].value / done[i].floor_value : 0.0,
-                                              "runs", BENCH_RUNS));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:i}", "name", done[i].name, "unit", done[i].unit,
+                            "value", done[i].value, "p50_us", done[i].p50_us, "p99_us", done[i].p99_us, "floor",
+                            done[i].floor, "floor_value", done[i].floor_value, "ratio",
+                            done[i].floor_value > 0 ? done[i].value / done[i].floor_value : 0.0, "runs", BENCH_RUNS));
     const char *commit = getenv("BENCH_COMMIT");
-    json_t *all = json_pack("{s:i, s:s, s:{s:s, s:i}, s:o}", "bench", 1, "commit", commit ? commit : "", "machine", "cpu",
-                            cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "rows", list);
+    json_t *all = json_pack("{s:i, s:s, s:{s:s, s:i}, s:o}", "bench", 1, "commit", commit ? commit : "", "machine",
+                            "cpu", cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "rows", list);
     json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     puts("");
     json_decref(all);
@@ -116,8 +115,8 @@ int main(int argc, char **argv)
             only = argv[i];
     }
     if (!as_json)
-        printf("%-20s %12s %-10s %9s %9s   %-26s %12s %8s\n", "row", "value", "unit", "p50 us", "p99 us", "floor", "floor",
-               "ratio");
+        printf("%-20s %12s %-10s %9s %9s   %-26s %12s %8s\n", "row", "value", "unit", "p50 us", "p99 us", "floor",
+               "floor", "ratio");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct row row = {.name = rows[i].name};
         if (only && strncmp(rows[i].name, only, strlen(only)) != 0)

@@ -40,7 +40,7 @@ struct load_result {
     double per_second, p50_us, p99_us;
     int64_t failed;
 };
-int bench_load(int port, const char *path, int connections, int64_t total, void (*body)(int64_t i, char *out, size_t size),
-               struct load_result *ret_result);
+int bench_load(int port, const char *path, int connections, int64_t total,
+               void (*body)(int64_t i, char *out, size_t size), struct load_result *ret_result);
 
 #endif

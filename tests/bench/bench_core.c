@@ -60,11 +60,12 @@ static json_t *order(void)
     char filler[240];
     memset(filler, 'x', sizeof filler - 1);
     filler[sizeof filler - 1] = 0;
-    return json_pack("{s:s, s:f, s:s, s:i, s:b, s:s}", "order_id", "ORD-1001", "amount", 129.95, "currency", "EUR", "items",
-                     3, "express", 1, "note", filler);
+    return json_pack("{s:s, s:f, s:s, s:i, s:b, s:s}", "order_id", "ORD-1001", "amount", 129.95, "currency", "EUR",
+                     "items", 3, "express", 1, "note", filler);
 }
 
-/* ---- hop4 ---------------------------------------------------------------------------------------------------------- */
+/* ---- hop4 ----------------------------------------------------------------------------------------------------------
+ */
 
 static void replied(void *arg, const struct edge_reply *reply)
 {
@@ -76,8 +77,8 @@ static json_t *run_chain(struct inside *in, int64_t requests, int in_flight, int
     json_t *result = NULL;
     struct edge_error error;
     struct edge_in input = {.source = "bench", .to = "bench.producer", .type = "run", .priority = -1};
-    input.data = json_pack("{s:I, s:i, s:b, s:o}", "requests", (json_int_t)requests, "in_flight", in_flight, "fresh", fresh,
-                           "payload", order());
+    input.data = json_pack("{s:I, s:i, s:b, s:o}", "requests", (json_int_t)requests, "in_flight", in_flight, "fresh",
+                           fresh, "payload", order());
     if (edge_submit(in->core, &input, replied, &result, NULL, &error) < 0) {
         fprintf(stderr, "bench: %s\n", error.text);
         return NULL;
@@ -102,8 +103,12 @@ static struct header *hop(struct header *from, const char *to)
 {
     struct header *h = free_headers;
     free_headers = h->next;
-    *h = (struct header){.id = {from->id[0] + 1, from->id[1] * 3}, .cause = {from->id[0], from->id[1]},
-                         .time = from->time + 1, .sender = from->recipient, .recipient = to, .type = from->type,
+    *h = (struct header){.id = {from->id[0] + 1, from->id[1] * 3},
+                         .cause = {from->id[0], from->id[1]},
+                         .time = from->time + 1,
+                         .sender = from->recipient,
+                         .recipient = to,
+                         .type = from->type,
                          .payload = json_incref(from->payload)};
     json_decref(from->payload);
     from->next = free_headers;
@@ -170,7 +175,8 @@ int bench_hop(struct row *row, int fresh)
     return 0;
 }
 
-/* ---- journal.turns ------------------------------------------------------------------------------------------------- */
+/* ---- journal.turns -------------------------------------------------------------------------------------------------
+ */
 
 #define JOURNAL_TURNS 200000
 #define JOURNAL_IN_FLIGHT 1024
@@ -207,8 +213,12 @@ static void feed(struct slot *slot)
         return;
     slot->n = --f->left;
     snprintf(conversation, sizeof conversation, "bench-%lld", (long long)(slot->n % 256));
-    struct edge_in input = {.source = "bench", .to = "bench.keeper", .type = "keep", .data = json_incref(f->data),
-                            .conversation = conversation, .priority = -1};
+    struct edge_in input = {.source = "bench",
+                            .to = "bench.keeper",
+                            .type = "keep",
+                            .data = json_incref(f->data),
+                            .conversation = conversation,
+                            .priority = -1};
     f->sent_ns[slot->n] = bench_ns();
     if (edge_submit(f->in->core, &input, kept, slot, NULL, &error) < 0) {
         fprintf(stderr, "bench: %s\n", error.text);
@@ -237,8 +247,8 @@ static double floor_rows(const struct inside *in)
     int n = 0;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", in->home.path);
     sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY, NULL);
-    sqlite3_prepare_v2(from, "SELECT seq, conversation, message, record FROM turns WHERE type = 'keep' LIMIT ?", -1, &read,
-                       NULL);
+    sqlite3_prepare_v2(from, "SELECT seq, conversation, message, record FROM turns WHERE type = 'keep' LIMIT ?", -1,
+                       &read, NULL);
     sqlite3_bind_int(read, 1, JOURNAL_TURNS);
     while (sqlite3_step(read) == SQLITE_ROW) {
         rows[n].seq = sqlite3_column_int64(read, 0);
@@ -250,15 +260,16 @@ static double floor_rows(const struct inside *in)
     sqlite3_close(from);
     snprintf(path, sizeof path, "%s/floor.db", in->home.path);
     sqlite3_open(path, &to);
-    sqlite3_exec(to,
-                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"
-                 "PRAGMA secure_delete = OFF; CREATE TABLE turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER,"
-                 " component TEXT, message BLOB, type TEXT, sender TEXT, outcome TEXT, us INTEGER, build TEXT, record TEXT);"
-                 "CREATE INDEX turns_conversation ON turns(conversation);"
-                 "CREATE TABLE contexts(conversation INTEGER PRIMARY KEY, name TEXT, doc TEXT)",
-                 NULL, NULL, NULL);
-    sqlite3_prepare_v2(to, "INSERT INTO turns VALUES(?, 1, ?, 'bench.keeper', ?, 'keep', '', 'OK', 1, 'b', ?)", -1, &turn,
-                       NULL);
+    sqlite3_exec(
+        to,
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"
+        "PRAGMA secure_delete = OFF; CREATE TABLE turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER,"
+        " component TEXT, message BLOB, type TEXT, sender TEXT, outcome TEXT, us INTEGER, build TEXT, record TEXT);"
+        "CREATE INDEX turns_conversation ON turns(conversation);"
+        "CREATE TABLE contexts(conversation INTEGER PRIMARY KEY, name TEXT, doc TEXT)",
+        NULL, NULL, NULL);
+    sqlite3_prepare_v2(to, "INSERT INTO turns VALUES(?, 1, ?, 'bench.keeper', ?, 'keep', '', 'OK', 1, 'b', ?)", -1,
+                       &turn, NULL);
     sqlite3_prepare_v2(to, "INSERT OR REPLACE INTO contexts VALUES(?, 'bench-1', '{\"last\":1}')", -1, &context, NULL);
     int64_t begun = bench_ns();
     for (int i = 0; i < n; i++) {

@@ -17,22 +17,25 @@ static const char *const RELAY[] = {"relay", NULL};
 
 static void inquiry_body(int64_t i, char *out, size_t size)
 {
-    snprintf(out, size,
-             "{\"customer_phone\": \"08031234567\", \"message\": \"What is the minimum airtime I can buy on MTN? (%lld)\","
-             " \"channel\": \"WEB\"}",
-             (long long)i);
+    snprintf(
+        out, size,
+        "{\"customer_phone\": \"08031234567\", \"message\": \"What is the minimum airtime I can buy on MTN? (%lld)\","
+        " \"channel\": \"WEB\"}",
+        (long long)i);
 }
 
 static void purchase_body(int64_t i, char *out, size_t size)
 {
-    snprintf(out, size, "{\"network\": \"MTN\", \"phone\": \"0803%07lld\", \"amount\": 100, \"payer_phone\": \"08031234567\"}",
+    snprintf(out, size,
+             "{\"network\": \"MTN\", \"phone\": \"0803%07lld\", \"amount\": 100, \"payer_phone\": \"08031234567\"}",
              (long long)(1000100 + i % 8000000 * 10));
 }
 
 static void echo_body(int64_t i, char *out, size_t size)
 {
     snprintf(out, size,
-             "{\"n\": %lld, \"text\": \"a body of about two hundred bytes, as the peers move it: the quick brown fox jumps over "
+             "{\"n\": %lld, \"text\": \"a body of about two hundred bytes, as the peers move it: the quick brown fox "
+             "jumps over "
              "the lazy dog, and then once more, until there is enough of it to matter\"}",
              (long long)i);
 }
@@ -121,9 +124,10 @@ static int open_calls(const struct bench_home *home, int *fds)
             return -1;
         for (int i = 0; i < RECOVER_OPEN / RECOVER_CONNECTIONS; i++) {
             char line[256];
-            int n = snprintf(line, sizeof line,
-                             "{\"id\":%d,\"do\":\"call\",\"to\":\"bench.keeper\",\"type\":\"wait\",\"data\":{\"n\":%d}}\n", i,
-                             c * RECOVER_OPEN + i);
+            int n =
+                snprintf(line, sizeof line,
+                         "{\"id\":%d,\"do\":\"call\",\"to\":\"bench.keeper\",\"type\":\"wait\",\"data\":{\"n\":%d}}\n",
+                         i, c * RECOVER_OPEN + i);
             if (write_whole(fds[c], line, (size_t)n) < 0)
                 return -1;
         }

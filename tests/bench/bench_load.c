@@ -25,8 +25,8 @@ struct connection {
 
 static int open_connection(int port)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
         close(fd);
@@ -40,9 +40,10 @@ static int send_one(struct connection *c, const char *path, int64_t i, void (*bo
 {
     char text[REQUEST_MAX], json[REQUEST_MAX / 2];
     body(i, json, sizeof json);
-    int n = snprintf(text, sizeof text,
-                     "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                     path, strlen(json), json);
+    int n =
+        snprintf(text, sizeof text,
+                 "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                 path, strlen(json), json);
     c->n = i;
     c->have = 0;
     c->sent_ns = bench_ns();
@@ -73,8 +74,8 @@ static int by_int(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int bench_load(int port, const char *path, int connections, int64_t total, void (*body)(int64_t i, char *out, size_t size),
-               struct load_result *ret_result)
+int bench_load(int port, const char *path, int connections, int64_t total,
+               void (*body)(int64_t i, char *out, size_t size), struct load_result *ret_result)
 {
     struct connection *all = calloc((size_t)connections, sizeof *all);
     int64_t *took = calloc((size_t)total, sizeof *took), next = 0, done = 0, failed = 0;

@@ -40,10 +40,14 @@ START_TEST(every_request_ends_once)
         int outcome;
         const char *name, *code;
     } cases[] = {
-        {"ok", CVM_REPLIED, "REPLIED", ""},         {"error", CVM_ERROR, "ERROR", "FAILED"},
-        {"refuse", CVM_REFUSED, "REFUSED", "NOT_TODAY"}, {"silent", CVM_ERROR, "ERROR", "NO_REPLY"},
-        {"twice", CVM_REPLIED, "REPLIED", ""},      {"never", CVM_TIMEOUT, "TIMEOUT", "TIMEOUT"},
-        {"later", CVM_REPLIED, "REPLIED", ""},      {"fault", CVM_ERROR, "ERROR", "FAULT"},
+        {"ok", CVM_REPLIED, "REPLIED", ""},
+        {"error", CVM_ERROR, "ERROR", "FAILED"},
+        {"refuse", CVM_REFUSED, "REFUSED", "NOT_TODAY"},
+        {"silent", CVM_ERROR, "ERROR", "NO_REPLY"},
+        {"twice", CVM_REPLIED, "REPLIED", ""},
+        {"never", CVM_TIMEOUT, "TIMEOUT", "TIMEOUT"},
+        {"later", CVM_REPLIED, "REPLIED", ""},
+        {"fault", CVM_ERROR, "ERROR", "FAULT"},
         {"flood", CVM_REPLIED, "REPLIED", ""},
     };
     struct virtual *v = virtual_new(PLUGINS, NULL);
@@ -76,8 +80,8 @@ START_TEST(late_reply_is_dropped)
     json_t *ps = core_ps(v->core), *c;
     size_t i;
     json_int_t late = 0;
-    json_array_foreach (json_object_get(ps, "components"), i, c)
-        late += json_integer_value(json_object_get(c, "late_replies"));
+    json_array_foreach(json_object_get(ps, "components"), i, c) late +=
+        json_integer_value(json_object_get(c, "late_replies"));
     ck_assert_int_eq(late, 1);
     json_decref(ps);
     virtual_conserved(v);
@@ -311,7 +315,8 @@ static json_t *journal_of_a_run(void)
         virtual_submit(v, i % 2 ? "test.caller" : "test.faulty", i % 2 ? "call" : types[i % 7],
                        i % 2 ? json_pack("{s:s}", "type", types[i % 7]) : NULL, &a);
     core_step(v->core, core_now_ms(v->core) + 120000);
-    core_query(v->core, "SELECT seq, at_ms, conversation, component, message, type, outcome, record FROM turns ORDER BY seq",
+    core_query(v->core,
+               "SELECT seq, at_ms, conversation, component, message, type, outcome, record FROM turns ORDER BY seq",
                json_array(), 100000, keep, &rows);
     json_decref(a.data);
     virtual_free(v);

@@ -60,8 +60,8 @@ struct virtual *virtual_new(const char *const *plugins, const char *config)
 void virtual_open(struct virtual *v)
 {
     char error[512];
-    struct core_options options = {.home = v->home, .config = v->config, .seed = 42, .send = v->send,
-                                   .send_arg = v->send_arg, .page = v->page};
+    struct core_options options = {
+        .home = v->home, .config = v->config, .seed = 42, .send = v->send, .send_arg = v->send_arg, .page = v->page};
     ck_assert_msg(core_open(&options, &v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_load(v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_start(v->core, error, sizeof error) == 0, "%s", error);
@@ -139,7 +139,8 @@ void virtual_conserved(struct virtual *v)
 {
     json_t *ps = core_ps(v->core), *c;
     size_t i;
-    json_array_foreach (json_object_get(ps, "components"), i, c) {
+    json_array_foreach(json_object_get(ps, "components"), i, c)
+    {
         const char *id = json_string_value(json_object_get(c, "id"));
         json_int_t delivered = json_integer_value(json_object_get(c, "delivered"));
         ck_assert_msg(json_integer_value(json_object_get(c, "queued")) == 0, "%s has messages queued", id);

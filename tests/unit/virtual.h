@@ -6,7 +6,8 @@
 #include "core/edge.h"
 #include <check.h>
 
-struct virtual {
+struct virtual
+{
     char home[64];
     struct config *config;
     struct core *core;
@@ -32,7 +33,7 @@ cvm_id virtual_submit(struct virtual *v, const char *to, const char *type, json_
 /* Submits, runs until nothing is left to do for `ms`, expects exactly one answer; gives its outcome, data in *seen. */
 int virtual_call(struct virtual *v, const char *to, const char *type, json_t *data, struct answer_seen *seen);
 void virtual_seen(void *arg, const struct edge_reply *reply); /* an edge_done */
-int64_t virtual_count(struct virtual *v, const char *sql);      /* one integer from the committed data */
+int64_t virtual_count(struct virtual *v, const char *sql);    /* one integer from the committed data */
 void virtual_conserved(struct virtual *v); /* nothing queued or lent, and delivered = settled + dead, everywhere */
 
 #endif

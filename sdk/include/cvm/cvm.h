@@ -38,12 +38,12 @@ extern "C" {
 
 /* ---- limits (the host refuses what is larger, naming the limit) ---------------------------------------------- */
 
-#define CVM_STATE_KEY_MAX 128              /* bytes of a state key, without NUL */
-#define CVM_STATE_VALUE_MAX_BYTES 65536    /* a state value, as JSON text */
-#define CVM_TURN_OUTPUTS_MAX 256           /* messages, calls, timers and settlements of one turn */
-#define CVM_TURN_BYTES_MAX (1024 * 1024)   /* the JSON text of all of them together */
-#define CVM_NAME_MAX 127                   /* bytes of a component id, type, topic, conversation or table name */
-#define CVM_CONTENT_MAX_BYTES 65536        /* the text of a message */
+#define CVM_STATE_KEY_MAX 128            /* bytes of a state key, without NUL */
+#define CVM_STATE_VALUE_MAX_BYTES 65536  /* a state value, as JSON text */
+#define CVM_TURN_OUTPUTS_MAX 256         /* messages, calls, timers and settlements of one turn */
+#define CVM_TURN_BYTES_MAX (1024 * 1024) /* the JSON text of all of them together */
+#define CVM_NAME_MAX 127                 /* bytes of a component id, type, topic, conversation or table name */
+#define CVM_CONTENT_MAX_BYTES 65536      /* the text of a message */
 
 /* ---- errors: negative, from this one table ------------------------------------------------------------------- */
 
@@ -67,8 +67,8 @@ enum {
 #define CVM_X(name, value, text) name = value,
     CVM_ERRORS(CVM_X)
 #undef CVM_X
-        CVM_OK = 0,      /* the turn is kept; a request left without a reply gets an ERROR reply */
-    CVM_PENDING = 1      /* the turn is kept; the request stays open, `cvm_settle` ends it in a later turn */
+        CVM_OK = 0, /* the turn is kept; a request left without a reply gets an ERROR reply */
+    CVM_PENDING = 1 /* the turn is kept; the request stays open, `cvm_settle` ends it in a later turn */
 };
 
 /* Text of an error; never NULL. Any thread. */
@@ -128,25 +128,25 @@ enum cvm_outcome {
 /* What a handler receives. Borrowed until the handler returns. Strings are never NULL. */
 typedef struct cvm_msg {
     cvm_id id;
-    cvm_id in_reply_to;        /* the request answered, in a reply; else none */
-    cvm_id on_behalf;          /* the cookie given when the request, call or timer was made, else none */
-    int64_t timestamp_ms;      /* when it was emitted */
-    int64_t deadline_ms;       /* point in time by which a reply must be given; 0 is none */
-    const char *sender;        /* component id; "" for a message from outside */
-    const char *recipient;     /* component id */
-    const char *type;          /* operation, topic, timer name, or "<type>.reply" for a reply */
-    const char *conversation;  /* "" for an ephemeral message, which may change no state and no context */
-    const char *content;       /* human-readable */
+    cvm_id in_reply_to;       /* the request answered, in a reply; else none */
+    cvm_id on_behalf;         /* the cookie given when the request, call or timer was made, else none */
+    int64_t timestamp_ms;     /* when it was emitted */
+    int64_t deadline_ms;      /* point in time by which a reply must be given; 0 is none */
+    const char *sender;       /* component id; "" for a message from outside */
+    const char *recipient;    /* component id */
+    const char *type;         /* operation, topic, timer name, or "<type>.reply" for a reply */
+    const char *conversation; /* "" for an ephemeral message, which may change no state and no context */
+    const char *content;      /* human-readable */
     const char *enquiry_id;
     const char *customer_id;
     const char *session_id;
-    const char *traceparent;   /* W3C trace context, or "" */
-    const json_t *data;        /* structured data: always an object */
-    const json_t *tags;        /* array of strings */
-    double confidence;         /* 0 to 1 */
-    uint8_t message_type;      /* enum cvm_message_type */
-    uint8_t priority;          /* enum cvm_priority */
-    uint8_t outcome;           /* enum cvm_outcome; meaningful in a reply */
+    const char *traceparent; /* W3C trace context, or "" */
+    const json_t *data;      /* structured data: always an object */
+    const json_t *tags;      /* array of strings */
+    double confidence;       /* 0 to 1 */
+    uint8_t message_type;    /* enum cvm_message_type */
+    uint8_t priority;        /* enum cvm_priority */
+    uint8_t outcome;         /* enum cvm_outcome; meaningful in a reply */
     uint8_t requires_response;
     uint16_t schema_version;
 } cvm_msg;
@@ -163,22 +163,22 @@ enum cvm_out_kind {
 };
 
 typedef struct cvm_out {
-    uint32_t size;             /* sizeof(cvm_out) */
-    uint32_t kind;             /* enum cvm_out_kind */
-    const char *to;            /* component id, alias, or "role:R" (one holder is chosen); "BROADCAST" publishes */
+    uint32_t size;  /* sizeof(cvm_out) */
+    uint32_t kind;  /* enum cvm_out_kind */
+    const char *to; /* component id, alias, or "role:R" (one holder is chosen); "BROADCAST" publishes */
     const char *type;
-    json_t *data;              /* taken; an object, NULL for {} */
-    const char *content;       /* copied; NULL for "" */
-    json_t *tags;              /* taken; array of strings, NULL for [] */
-    const char *conversation;  /* NULL: the turn's own; else the name of another one, opened if it does not exist */
+    json_t *data;             /* taken; an object, NULL for {} */
+    const char *content;      /* copied; NULL for "" */
+    json_t *tags;             /* taken; array of strings, NULL for [] */
+    const char *conversation; /* NULL: the turn's own; else the name of another one, opened if it does not exist */
     const char *enquiry_id, *customer_id, *session_id; /* NULL: inherited */
-    cvm_id on_behalf;          /* comes back in the reply */
-    cvm_id request;            /* CVM_OUT_FORWARD: the open request */
-    int64_t timeout_ms;        /* CVM_OUT_REQUEST: 0 means the recipient's default (30 s); at most 7 days */
-    double confidence;         /* 0 means 1.0; give a negative number for a confidence of 0 */
-    int8_t priority;           /* enum cvm_priority; -1: inherited */
-    uint8_t message_type;      /* CVM_OUT_MESSAGE: 0 means NOTIFICATION; may be CVM_ESCALATION */
-    uint8_t fresh;             /* 1: `conversation` is new, the host need not look for an earlier one */
+    cvm_id on_behalf;                                  /* comes back in the reply */
+    cvm_id request;                                    /* CVM_OUT_FORWARD: the open request */
+    int64_t timeout_ms;   /* CVM_OUT_REQUEST: 0 means the recipient's default (30 s); at most 7 days */
+    double confidence;    /* 0 means 1.0; give a negative number for a confidence of 0 */
+    int8_t priority;      /* enum cvm_priority; -1: inherited */
+    uint8_t message_type; /* CVM_OUT_MESSAGE: 0 means NOTIFICATION; may be CVM_ESCALATION */
+    uint8_t fresh;        /* 1: `conversation` is new, the host need not look for an earlier one */
 } cvm_out;
 
 /* An outgoing HTTP call. It must be declared in the manifest (needs.hosts[].calls) under `name`; method, base URL
@@ -188,14 +188,14 @@ typedef struct cvm_out {
 typedef struct cvm_call {
     uint32_t size;
     const char *name;
-    const char *path;          /* appended to the declared path; NULL for nothing */
-    const json_t *query;       /* borrowed; object of strings and numbers, NULL for none */
-    json_t *headers;           /* taken; object of strings, NULL for none. Put secrets here, by cvm_secret_ref() */
-    json_t *body;              /* taken; sent as JSON; NULL for no body */
-    const char *key;           /* the business reference that makes a repeat harmless; NULL: the message id */
+    const char *path;    /* appended to the declared path; NULL for nothing */
+    const json_t *query; /* borrowed; object of strings and numbers, NULL for none */
+    json_t *headers;     /* taken; object of strings, NULL for none. Put secrets here, by cvm_secret_ref() */
+    json_t *body;        /* taken; sent as JSON; NULL for no body */
+    const char *key;     /* the business reference that makes a repeat harmless; NULL: the message id */
     cvm_id on_behalf;
-    int64_t timeout_ms;        /* of one attempt; 0 means 30 s */
-    int64_t deadline_ms;       /* point in time when repeating and verifying end; 0: 5 minutes from now */
+    int64_t timeout_ms;  /* of one attempt; 0 means 30 s */
+    int64_t deadline_ms; /* point in time when repeating and verifying end; 0: 5 minutes from now */
 } cvm_call;
 
 /* A question to the tables that people read (manifest: needs.tables). Answers what is committed, as "query.reply"
@@ -203,9 +203,9 @@ typedef struct cvm_call {
 typedef struct cvm_query {
     uint32_t size;
     const char *table;
-    json_t *where;             /* taken; object column -> value (equal), NULL for all rows */
-    const char *order_by;      /* a column, "-" before it for descending; NULL: by key */
-    int64_t limit;             /* 1 to 1000; 0 means 100 */
+    json_t *where;        /* taken; object column -> value (equal), NULL for all rows */
+    const char *order_by; /* a column, "-" before it for descending; NULL: by key */
+    int64_t limit;        /* 1 to 1000; 0 means 100 */
     cvm_id on_behalf;
 } cvm_query;
 
@@ -301,8 +301,13 @@ CVM_MUST_USE static inline int cvm_publish(cvm_turn *t, const char *topic, json_
 /* Hands an open request on: `to` settles it in our place, the requester and the deadline stay. */
 CVM_MUST_USE static inline int cvm_forward(cvm_turn *t, cvm_id request, const char *to, const char *type, json_t *data)
 {
-    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_FORWARD, .to = to, .type = type, .data = data,
-                   .request = request, .priority = -1};
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_FORWARD,
+                   .to = to,
+                   .type = type,
+                   .data = data,
+                   .request = request,
+                   .priority = -1};
     return t->host->emit(t, &out, NULL);
 }
 
@@ -522,8 +527,8 @@ typedef struct cvm_route {
 } cvm_route;
 
 typedef struct cvm_plugin_descriptor {
-    char magic[8];      /* CVM_MAGIC; these first fields are read from the file before any code of it runs */
-    uint32_t size;      /* sizeof(cvm_plugin_descriptor) */
+    char magic[8]; /* CVM_MAGIC; these first fields are read from the file before any code of it runs */
+    uint32_t size; /* sizeof(cvm_plugin_descriptor) */
     uint16_t abi_major, abi_minor;
     char name[64];
     char version[32];
@@ -540,9 +545,13 @@ typedef struct cvm_plugin_descriptor {
  *     CVM_PLUGIN(.name = "orders", .version = "1.4.0", .components = components, .routes = routes); */
 #define CVM_PLUGIN(...)                                                                                                \
     static int cvm__turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);                               \
-    __attribute__((visibility("default"), used)) const cvm_plugin_descriptor cvm_plugin = {                            \
-        .magic = CVM_MAGIC, .size = sizeof(cvm_plugin_descriptor), .abi_major = CVM_ABI_MAJOR,                         \
-        .abi_minor = CVM_ABI_MINOR, .turn = cvm__turn, __VA_ARGS__};                                                   \
+    __attribute__((visibility("default"), used))                                                                       \
+    const cvm_plugin_descriptor cvm_plugin = {.magic = CVM_MAGIC,                                                      \
+                                              .size = sizeof(cvm_plugin_descriptor),                                   \
+                                              .abi_major = CVM_ABI_MAJOR,                                              \
+                                              .abi_minor = CVM_ABI_MINOR,                                              \
+                                              .turn = cvm__turn,                                                       \
+                                              __VA_ARGS__};                                                            \
     static int cvm__turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)                                \
     {                                                                                                                  \
         (void)instance;                                                                                                \
