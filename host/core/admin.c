@@ -168,6 +168,8 @@ char *core_metrics(const struct core *core)
     PER_COMPONENT("component_errors_total", "Turns that ended in an error.", "counter", c->counts.errors);
     PER_COMPONENT("component_refusals_total", "Turns that refused.", "counter", c->counts.refusals);
     PER_COMPONENT("component_faults_total", "Turns that faulted.", "counter", c->counts.faults);
+    PER_COMPONENT("component_over_budget_total", "Turns that took longer than their budget.", "counter",
+                  c->counts.over_budget);
     PER_COMPONENT("component_turn_seconds_total", "Time in durable turns.", "counter",
                   (double)c->counts.us_total / 1e6);
     PER_COMPONENT("component_decisions_total", "Decisions noted with a confidence.", "counter", c->counts.decisions);

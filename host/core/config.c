@@ -115,6 +115,9 @@ static int read_secrets(struct config *c, const char *home, char *ret_error, siz
         return CVM_ENOMEM;
     error = secrets_read_file(&c->secrets, path, ret_error, error_size);
     free(path);
+    if (error && error != CVM_ENOMEM)
+        snprintf(ret_error + strlen(ret_error), error_size - strlen(ret_error),
+                 " (named by secrets.file in config/cvmhost.json)");
     return error;
 }
 
