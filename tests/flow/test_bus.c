@@ -233,6 +233,20 @@ END_TEST
 
 /* ---- too much ---- */
 
+/* A figure of test.faulty, as `ps` shows it. */
+static int64_t of_faulty(struct flow *f, const char *member)
+{
+    struct flow_answer a;
+    int64_t n = -1;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "ps", "--output", "json"), 0);
+    json_t *c;
+    size_t i;
+    json_array_foreach(json_object_get(a.json, "components"), i, c) if (strcmp(text_of(c, "id"), "test.faulty") == 0)
+        n = (int64_t)json_integer_value(json_object_get(c, member));
+    flow_answer_free(&a);
+    return n;
+}
+
 START_TEST(full_mailbox_is_refused)
 {
     struct flow *f = flow_new();
@@ -253,8 +267,9 @@ START_TEST(full_mailbox_is_refused)
                    (const char *const[]){program, "agent", "call", "test.faulty", "never", "--timeout", "3", "--home",
                                          f->home, NULL});
     }
-    struct flow_answer a = {0};
-    FLOW_UNTIL((flow_answer_free(&a), flow_http(f, "POST", "/test/ok", "{}", NULL, &a)) == 503);
+    struct flow_answer a;
+    FLOW_UNTIL(of_faulty(f, "queued") == 3);
+    ck_assert_int_eq(flow_http(f, "POST", "/test/ok", "{}", NULL, &a), 503);
     ck_assert_msg(strstr(a.headers, "Retry-After: "), "%s", a.headers);
     ck_assert_msg(strstr(a.text, "test.faulty is full (3 messages wait)"), "%s", a.text);
     flow_answer_free(&a);
@@ -276,12 +291,7 @@ START_TEST(handler_past_its_budget_is_counted)
     ck_assert_int_eq(flow_http(f, "POST", "/test/slow", "{\"ms\": 60}", NULL, NULL), 200);
     ck_assert_int_eq(flow_http(f, "POST", "/test/ok", "{}", NULL, NULL), 200);
     struct flow_answer a;
-    ck_assert_int_eq(FLOW_RUN(f, &a, "ps", "--output", "json"), 0);
-    json_t *c;
-    size_t i;
-    json_array_foreach(json_object_get(a.json, "components"), i, c) if (strcmp(text_of(c, "id"), "test.faulty") == 0)
-        ck_assert_int_eq(json_integer_value(json_object_get(c, "over_budget")), 1);
-    flow_answer_free(&a);
+    ck_assert_int_eq(of_faulty(f, "over_budget"), 1);
     ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
     ck_assert_ptr_nonnull(strstr(a.text, "cvmhost_component_over_budget_total{component=\"test.faulty\"} 1\n"));
     flow_answer_free(&a);
