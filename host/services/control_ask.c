@@ -98,6 +98,24 @@ static void metrics(struct exchange *x)
     free(text);
 }
 
+/* What the components at `path` or below use, by id: "shop" has "shop.desk" and "shop_floor". NULL: there is none. */
+static json_t *settings_of(const struct core *core, const char *path)
+{
+    json_t *components = core_components(core), *found = json_object(), *c;
+    size_t i, len = strlen(path);
+    json_array_foreach(components, i, c)
+    {
+        const char *id = cvm_json_str(c, "id", "");
+        if (strncmp(id, path, len) == 0 && (!id[len] || id[len] == '.' || id[len] == '_'))
+            json_object_set(found, id, json_object_get(c, "settings"));
+    }
+    json_decref(components);
+    if (json_object_size(found))
+        return found;
+    json_decref(found);
+    return NULL;
+}
+
 static void config(struct exchange *x, const json_t *request)
 {
     const char *path;
@@ -105,8 +123,11 @@ static void config(struct exchange *x, const json_t *request)
         return;
     json_t *all = x->config ? config_show(x->config) : json_object();
     const json_t *value = path ? catalogue_setting(all, path) : all;
+    json_t *settings = value || !path ? NULL : settings_of(x->core, path);
     if (value)
         control__answer(x, cvm_json_share(value));
+    else if (settings)
+        control__answer(x, settings);
     else
         control__fail(x, CVM_ENOENT, "path", "there is no setting %.100s", path ? path : "");
     json_decref(all);
