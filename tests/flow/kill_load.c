@@ -99,9 +99,12 @@ static void make(struct load *load, int i, struct ask *a)
         make_buy(a, &random);
     else if (a->kind == ASK_ENQUIRY)
         make_enquiry(a, &random);
-    else if (a->kind == ASK_LATER)
+    else if (a->kind == ASK_LATER && load_random(&random) % 2)
         snprintf(a->body, sizeof a->body, "{\"type\":\"later\",\"data\":{\"delay_ms\":%d},\"n\":%d}",
                  (int)(load_random(&random) % 400), i);
+    else if (a->kind == ASK_LATER) /* ended by its deadline */
+        snprintf(a->body, sizeof a->body, "{\"type\":\"never\",\"timeout_ms\":%d,\"n\":%d}",
+                 200 + (int)(load_random(&random) % 400), i);
     else
         snprintf(a->body, sizeof a->body, "{\"n\":%d}", i);
 }
