@@ -61,7 +61,7 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
 /* The journal, as `core_query` sees it:
  *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type TEXT, sender TEXT,
  *         outcome TEXT, us INTEGER, build TEXT, key_id INTEGER, record TEXT)  index on conversation
- *     outcome: "OK", "PENDING", "REFUSED", "ERROR", "FAULT"
+ *     outcome: "OK", "PENDING", "REFUSED", "ERROR" (also after a fault), "TIMEOUT", "BUSY", "UNKNOWN", "DEAD"
  *     record: JSON object; members present only when not empty:
  *       "in": the envelope (inputs from outside, timers, answers of calls; others stand in the causing turn's "out"),
  *       "out": [envelopes], "calls": [{name, url, key, id}], "timers": [{type, at_ms, id}], "settled": [ids],

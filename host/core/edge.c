@@ -206,6 +206,8 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     int64_t timeout = in->timeout_ms > 0                ? in->timeout_ms
                       : slot->operation->timeout_ms > 0 ? slot->operation->timeout_ms
                                                         : CORE_REQUEST_TIMEOUT_MS;
+    if (timeout > CORE_REQUEST_TIMEOUT_MAX_MS)
+        timeout = CORE_REQUEST_TIMEOUT_MAX_MS;
     struct request *r = request_new(core, m, core->now_ms + timeout);
     if (!r || (!slot->operation->ephemeral && !m->conversation)) {
         item_release(core, &m->item);

@@ -336,7 +336,7 @@ struct record {
     const char *outcome;     /* static text */
     int64_t us;
     json_t *context; /* after the turn; NULL: not changed */
-    int64_t context_version, ended_ms;
+    int64_t context_version, ended_ms, parent; /* copies: the conversation goes on meanwhile */
     bool contexts_row; /* write the conversation's row */
     json_t *extra;     /* object: context, reads, notes, error, settled; NULL: none */
     struct message **outs;

@@ -40,8 +40,10 @@ static int lane_of(struct core *core, const json_t *doc, const char *key, struct
     struct conversation *c = *name ? conversation_open(core, name, false) : NULL;
     if (*name && !c)
         return CVM_EDATA; /* without its lane it would be ephemeral */
-    if (c)
+    if (c) {
         conversation_hold(c);
+        c->messages++; /* it is not new: who writes to it next has not opened it */
+    }
     *ret_lane = c;
     return 0;
 }

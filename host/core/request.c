@@ -229,7 +229,9 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
     if (!e && !text_is_utf8(content, len))
         e = CVM_EINVAL;
     if (!e)
-        e = turn_count(t, len + json_text_size(data, CVM_TURN_BYTES_MAX));
+        e = turn_count(t, len + (t->message && data == t->message->data && t->message->weight
+                                     ? t->message->weight
+                                     : json_text_size(data, CVM_TURN_BYTES_MAX)));
     if (e) {
         json_decref(data);
         return e;

@@ -182,7 +182,7 @@ static int write_context(struct store *s, const struct record *rec)
         return SQLITE_NOMEM;
     sqlite3_bind_int64(st, 1, c->key);
     bind_str(st, 2, c->name);
-    sqlite3_bind_int64(st, 3, c->parent);
+    sqlite3_bind_int64(st, 3, rec->parent);
     sqlite3_bind_int64(st, 4, rec->context_version);
     sqlite3_bind_int64(st, 5, c->opened_ms);
     sqlite3_bind_int64(st, 6, rec->ended_ms);

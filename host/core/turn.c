@@ -206,6 +206,7 @@ static void commit_changes(struct core *core, struct record *rec)
         rec->contexts_row = true;
     }
     rec->ended_ms = c->ended_ms;
+    rec->parent = c->parent;
     if (rec->contexts_row && !rec->context) {
         rec->context = json_incref(c->context);
         rec->context_version = c->version;
@@ -385,6 +386,8 @@ static void end_badly(struct core *core, struct message *m, int result)
     core->turn.refusal = NULL;
     if (result != CVM_EFAULT) {
         c->counts.errors++;
+        if (m->type == core->name_start)
+            log_error(c->id->text, "start failed: %s", cvm_strerror(result));
         log_debug(c->id->text, "%s: %s", m->pub.type, cvm_strerror(result));
         turn_fail(core, m, CVM_ERROR, result == CVM_EACCES ? "NOT_ALLOWED" : "FAILED", cvm_strerror(result),
                   m->request || m->reply ? NULL : "the handler failed");
@@ -429,6 +432,11 @@ void turn_run(struct core *core, struct message *m)
                   PAGE_CRASHES_TO_DEAD);
         turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host",
                   "crashed the host twice");
+        return;
+    }
+    if (m->request && m->request->deadline_ms && core->now_ms >= m->request->deadline_ms) {
+        core->total.timeouts += m->request->alarm.index || m->request->young; /* else its alarm has counted it */
+        turn_fail(core, m, CVM_TIMEOUT, "TIMEOUT", "no answer came before the deadline", NULL);
         return;
     }
     bool edit = m->route == ROUTE_STATE_EDIT;
