@@ -739,6 +739,51 @@ START_TEST(urgency_lifts_the_lane)
 }
 END_TEST
 
+static void configure(struct virtual *v, const char *text)
+{
+    char path[128], error[256];
+    snprintf(path, sizeof path, "%s/config/cvmhost.json", v->home);
+    FILE *f = fopen(path, "we");
+    fputs(text, f);
+    ck_assert_int_eq(fclose(f), 0);
+    config_free(v->config);
+    ck_assert_int_eq(config_load(v->home, NULL, &v->config, error, sizeof error), 0);
+}
+
+static void sql(struct virtual *v, const char *text)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", v->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+/* What comes to its turn after its deadline is not begun: who asked may have asked elsewhere by then. */
+START_TEST(nothing_begins_after_its_deadline)
+{
+    struct virtual *v = begin(ONE_PLACE);
+    struct answer_seen a[4] = {{0}};
+    static const char script[] = "[{'do':'request','data':{'steps':[{'do':'mark','text':'x'},{'do':'reply'}]}},"
+                                 "{'do':'pending'}]";
+    submit(v, B, "[{'do':'pending'}]", &a[0]);
+    keyed(v, "k", script, &a[1]);
+    virtual_close(v);
+    configure(v, "{" INLINE "}");
+    sql(v, "UPDATE open_items SET doc = json_set(doc, '$.request.deadline_ms', 1699999999999) WHERE kind = 'message'");
+    virtual_open(v);
+    keyed(v, "k", script, &a[2]);
+    wait_ms(v, 60000);
+    ck_assert_str_eq(text(&a[2], "outcome"), "TIMEOUT");
+    ck_assert(!json_is_array(log_of(v, B, &a[3])));
+    char *metrics = core_metrics(v->core);
+    ck_assert_ptr_nonnull(strstr(metrics, "\ncvmhost_timeouts_total 2\n"));
+    free(metrics);
+    end(v, a, 4);
+}
+END_TEST
+
 /* ---- state ---------------------------------------------------------------------------------------------------------
  */
 
@@ -786,16 +831,6 @@ START_TEST(scan_sees_everything)
     end(v, a, 3);
 }
 END_TEST
-
-static void sql(struct virtual *v, const char *text)
-{
-    char path[128];
-    sqlite3 *db = NULL;
-    snprintf(path, sizeof path, "%s/data/cvmhost.db", v->home);
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_msg(sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
 
 /* A value of an older state version is upgraded as it is read, one by one and in a scan. */
 START_TEST(older_values_are_upgraded)
@@ -920,6 +955,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, replies_wait_for_a_component_out_of_service);
     tcase_add_test(c, holder_that_has_gone);
     tcase_add_test(c, urgency_lifts_the_lane);
+    tcase_add_test(c, nothing_begins_after_its_deadline);
     tcase_add_test(c, scan_sees_everything);
     tcase_add_test(c, older_values_are_upgraded);
     tcase_add_test(c, more_keys_than_the_cache);
