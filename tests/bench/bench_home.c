@@ -104,18 +104,33 @@ static void write_file(const struct bench_home *home, const char *name, const ch
     fclose(f);
 }
 
+/* Several customers, as in life: one wallet would be one lane for all. */
+static json_t *customers(void)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < BENCH_CUSTOMERS; i++) {
+        char phone[16];
+        snprintf(phone, sizeof phone, "0803123%04d", i);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:s}", "phone", phone, "name", "Bench Customer",
+                                              "wallet_naira", 90000000, "tier", "BRONZE"));
+    }
+    return list;
+}
+
 static void write_config(const struct bench_home *home)
 {
-    char text[4096];
-    snprintf(text, sizeof text,
-             "{\"plugins\": {\"inline\": [\"*\"]}, \"http\": {\"connections\": 4000, \"per_address\": 4000},"
-             " \"admission\": {\"conversations\": 1000000}, \"host\": {\"log_level\": \"WARNING\"}, \"agents\": {"
-             "\"provider.network.mtn\": {\"settings\": {\"base_url\": \"http://127.0.0.1:%d/mtn/v1\"}},"
-             "\"service.transaction\": {\"settings\": {\"velocity_per_minute\": 1000000000}},"
-             "\"service.desk\": {\"settings\": {\"sample_customers\": [{\"phone\": \"08031234567\","
-             " \"name\": \"Bench Customer\", \"wallet_naira\": 900000000, \"tier\": \"BRONZE\"}]}}}}",
-             home->sim_port);
-    write_file(home, "config/cvmhost.json", text);
+    char base_url[64];
+    snprintf(base_url, sizeof base_url, "http://127.0.0.1:%d/mtn/v1", home->sim_port);
+    json_t *config =
+        json_pack("{s:{s:[s]}, s:{s:i, s:i}, s:{s:i}, s:{s:{s:{s:s}}, s:{s:{s:i}}, s:{s:{s:o}}}}", "plugins", "inline",
+                  "*", "http", "connections", 4000, "per_address", 4000, "admission", "conversations", 1000000,
+                  "agents", "provider.network.mtn", "settings", "base_url", base_url, "service.transaction", "settings",
+                  "max_per_minute", 1000000000, "service.desk", "settings", "sample_customers", customers());
+    char *text = config ? json_dumps(config, 0) : NULL;
+    if (text)
+        write_file(home, "config/cvmhost.json", text);
+    free(text);
+    json_decref(config);
     write_file(home, ".env", "MTN_API_KEY=sim-key\nAIRTEL_API_KEY=sim-key\n");
 }
 
@@ -164,6 +179,7 @@ static int start_simulator(struct bench_home *home)
         snprintf(program, sizeof program, "%s/examples/simulators/network_sim/network_sim", bench_build());
     snprintf(port, sizeof port, "%s/sim.port", home->path);
     snprintf(ledger, sizeof ledger, "%s/sim.ledger", home->path);
+    fflush(stdout); /* else the child prints it once more */
     home->sim = fork();
     if (home->sim == 0) {
         if (!freopen("/dev/null", "w", stdout)) /* its address is read from the file */

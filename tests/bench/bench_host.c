@@ -27,8 +27,8 @@ static void inquiry_body(int64_t i, char *out, size_t size)
 static void purchase_body(int64_t i, char *out, size_t size)
 {
     snprintf(out, size,
-             "{\"network\": \"MTN\", \"phone\": \"0803%07lld\", \"amount\": 100, \"payer_phone\": \"08031234567\"}",
-             (long long)(1000100 + i % 8000000 * 10));
+             "{\"network\": \"MTN\", \"phone\": \"0803%07lld\", \"amount\": 100, \"payer_phone\": \"0803123%04d\"}",
+             (long long)(1000100 + i % 8000000 * 10), (int)(i % BENCH_CUSTOMERS));
 }
 
 static void echo_body(int64_t i, char *out, size_t size)
