@@ -93,6 +93,46 @@ static int stage(const char *path, const uint8_t *bytes, size_t size, char *erro
     return 0;
 }
 
+/* What the manifest says of the interface, before any code of the library runs. */
+static int check_interface(const struct manifest *m, const cvm_plugin_descriptor *file, char *error, size_t size)
+{
+    if (m->abi_major != CVM_ABI_MAJOR || m->abi_minor > CVM_ABI_MINOR)
+        return REFUSE(error, size, CVM_EABI,
+                      "%s: abi: the manifest asks for the plugin interface %s, this host has %d.%d", m->path, m->abi,
+                      CVM_ABI_MAJOR, CVM_ABI_MINOR);
+    if (m->abi_major != file->abi_major || m->abi_minor != file->abi_minor)
+        return REFUSE(error, size, CVM_EABI, "%s: abi: the manifest says %s, the library was built for %u.%u", m->path,
+                      m->abi, file->abi_major, file->abi_minor);
+    return 0;
+}
+
+static const cvm_component *find_component(const cvm_plugin_descriptor *d, const char *id)
+{
+    const cvm_component *c = d->components;
+    while (c->id && strcmp(c->id, id) != 0)
+        c++;
+    return c->id ? c : NULL;
+}
+
+/* "a, b, c": the components of the library, as far as they fit. */
+static void list_components(const cvm_plugin_descriptor *d, char *ret_text, size_t size)
+{
+    size_t at = (size_t)snprintf(ret_text, size, "%s", d->components->id ? "" : "none");
+    for (const cvm_component *c = d->components; c->id && at < size; c++)
+        at += (size_t)snprintf(ret_text + at, size - at, "%s%s", c == d->components ? "" : ", ", c->id);
+}
+
+/* A route leads from a component that both sides know; else its messages would never come. */
+static int check_routes(const struct manifest *m, const cvm_plugin_descriptor *d, char *error, size_t size)
+{
+    for (const cvm_route *r = d->routes; r->component; r++)
+        if (!r->type || !find_component(d, r->component))
+            return REFUSE(error, size, CVM_EINVAL,
+                          "%s: the library has a route \"%s\" of %s, which is none of its components", m->path,
+                          r->type ? r->type : "", r->component);
+    return 0;
+}
+
 /* The descriptor must be that of our copy, and agree with the manifest. */
 static int check(const struct plugin *p, const cvm_plugin_descriptor *d, const cvm_plugin_descriptor *file, char *error,
                  size_t error_size)
@@ -106,19 +146,21 @@ static int check(const struct plugin *p, const cvm_plugin_descriptor *d, const c
         return REFUSE(error, error_size, CVM_EABI, "%s: the library in memory describes itself otherwise than its file",
                       m->name);
     if (strcmp(d->name, m->name) != 0)
-        return REFUSE(error, error_size, CVM_EINVAL, "%s: the library calls itself \"%s\"", m->path, d->name);
+        return REFUSE(error, error_size, CVM_EINVAL, "%s: the library calls itself \"%s\", the manifest \"%s\"",
+                      m->path, d->name, m->name);
     if (strcmp(d->version, m->version) != 0)
         return REFUSE(error, error_size, CVM_EINVAL, "%s: version: the manifest says %s, the library %s", m->path,
                       m->version, d->version);
     if (!d->components || !d->routes || !d->turn)
         return REFUSE(error, error_size, CVM_EINVAL, "%s: the descriptor has no components, routes or turn", m->name);
     for (size_t i = 0; i < m->n_components; i++) {
-        const cvm_component *c = d->components;
-        while (c->id && strcmp(c->id, m->components[i].id) != 0)
-            c++;
-        if (!c->id)
-            return REFUSE(error, error_size, CVM_EINVAL, "%s: component %s is not in the library", m->path,
-                          m->components[i].id);
+        const cvm_component *c = find_component(d, m->components[i].id);
+        if (!c) {
+            char has[256];
+            list_components(d, has, sizeof has);
+            return REFUSE(error, error_size, CVM_EINVAL, "%s: component %s is not in the library, which has: %s",
+                          m->path, m->components[i].id, has);
+        }
         if (c->state_version != m->components[i].state_version)
             return REFUSE(error, error_size, CVM_EINVAL, "%s: %s: state_version: the manifest says %u, the library %u",
                           m->path, c->id, m->components[i].state_version, c->state_version);
@@ -132,7 +174,7 @@ static int check(const struct plugin *p, const cvm_plugin_descriptor *d, const c
                               m->path, c->id, m->components[i].operations[k].type);
         }
     }
-    return 0;
+    return check_routes(m, d, error, error_size);
 }
 
 int loader_load(struct core *core, struct plugin *p, const char *library, char *error, size_t error_size)
@@ -149,6 +191,9 @@ int loader_load(struct core *core, struct plugin *p, const char *library, char *
         snprintf(error, error_size, "%s: %s", library, why);
         goto out;
     }
+    e = check_interface(p->manifest, &identity, error, error_size);
+    if (e)
+        goto out;
     hash_hex(bytes, size, p->build);
     snprintf(path, sizeof path, "%s/data/builds/%s.so", core->home, p->build);
     e = stage(path, bytes, size, error, error_size);

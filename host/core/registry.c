@@ -170,16 +170,17 @@ static bool listed(const json_t *array, const char *name)
     return false;
 }
 
-/* Where the library of a manifest lies: beside a dropped-in manifest, in HOME/plugins, or in the installed set. */
+/* Where the library of a manifest lies: in HOME/plugins, beside a dropped-in manifest, or in the installed set. A file
+ * that is there and cannot be read is given too: opening it says why. */
 static int find_library(const struct core *core, const struct manifest *m, bool installed, char ret_path[4096],
                         char *error, size_t size)
 {
     const char *slash = strrchr(m->path, '/');
     int n = installed ? snprintf(ret_path, 4096, "%s/plugins/%s", core->options.installed, m->library)
                       : snprintf(ret_path, 4096, "%s/plugins/%s", core->home, m->library);
-    if (access(ret_path, R_OK) != 0)
+    if (access(ret_path, F_OK) != 0)
         n = snprintf(ret_path, 4096, "%.*s/%s", (int)(slash - m->path), m->path, m->library);
-    if (n >= 4096 || access(ret_path, R_OK) != 0)
+    if (n >= 4096 || access(ret_path, F_OK) != 0)
         return REFUSE(error, size, "%s: its library %s is not in %s/plugins: copy it there", m->path, m->library,
                       installed ? core->options.installed : core->home);
     return 0;
@@ -200,10 +201,11 @@ static int load_one(struct core *core, const char *path, bool installed, struct 
         goto fail;
     }
     if (!installed && !listed(config_get(core->options.config, "plugins.inline"), p->manifest->name)) {
-        e = REFUSE(error, size,
-                   "%s: plugin %s is not part of the installed set, and a process of its own for it is not available "
-                   "yet; to trust it inside the host add \"%s\" to plugins.inline in config/cvmhost.json",
-                   path, p->manifest->name, p->manifest->name);
+        e = REFUSE(
+            error, size,
+            "%s: plugin %s is not part of the installed set, and a process of its own for it is not available "
+            "yet; to trust it inside the host add \"%s\" to plugins.inline in config/cvmhost.json (\"*\" trusts all)",
+            path, p->manifest->name, p->manifest->name);
         goto fail;
     }
     e = find_library(core, p->manifest, installed, library, error, size);

@@ -371,7 +371,7 @@ START_TEST(missing_library)
     flow_plugin(f, "faulty");
     flow_remove(f, "plugins/faulty.so");
     refused(f, "faulty.json: its library faulty.so is not in ");
-    EXPECT(f, 0, "faulty.so is not there", "config", "check");
+    EXPECT(f, 3, "faulty.json: its library faulty.so is not in ", "config", "check");
     snprintf(path, sizeof path, "%s/plugins/faulty.so", f->home);
     ck_assert_int_eq(mkdir(path, 0755), 0);
     refused(f, "faulty.so: is not a regular file");
@@ -394,6 +394,8 @@ static const struct {
     {"version", "\"new\"", "version: must be a version", true},
     {"colour", "1", "colour: unknown field", true},
     {"abi", "\"1\"", "abi: must be", true},
+    {"abi", "\"2.0\"", "abi: the manifest asks for the plugin interface 2.0, this host has 1.0", true},
+    {"abi", "\"1.7\"", "abi: the manifest asks for the plugin interface 1.7, this host has 1.0", true},
     {"library", "\"../x.so\"", "library: must be a file name", true},
     {"components", "[]", "components: must have at least 1", true},
     {"components.0.id", "\"Test\"", "components[0].id: must be", true},
