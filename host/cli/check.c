@@ -1,32 +1,19 @@
 /* `config check`: reads what a host would read at start, without one, and looks for what would stop it or surprise its
  * operator. Loads no code. */
-#include "cli/cli.h"
+#include "cli/check.h"
 
+#include "cli/installed.h"
 #include "cli/show.h"
-#include "core/config.h"
-#include "core/file.h"
-#include "core/manifest.h"
 #include "services/home.h"
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#define MANIFESTS_MAX 512
 #define FINDINGS_MAX 200
 #define ERROR_SIZE 1024
 
-struct check {
-    const char *home;
-    struct config *config;
-    struct manifest *manifests[MANIFESTS_MAX];
-    size_t n;
-    json_t *errors, *warnings;
-    json_t *names; /* what is taken, by kind of name: {"component x": "plugin"} */
-    json_t *roles;
-};
-
-__attribute__((format(printf, 2, 3))) static void find(json_t *list, const char *format, ...)
+void check_find(json_t *list, const char *format, ...)
 {
     char text[ERROR_SIZE];
     va_list args;
@@ -39,12 +26,14 @@ __attribute__((format(printf, 2, 3))) static void find(json_t *list, const char 
 
 /* ---- reading ---- */
 
-static bool is_disabled(const struct check *c, const char *name)
+bool check_listed(const struct check *c, const char *setting, const char *name)
 {
-    const json_t *disabled = config_get(c->config, "plugins.disabled");
-    for (size_t i = 0; i < json_array_size(disabled); i++)
-        if (strcmp(json_string_value(json_array_get(disabled, i)), name) == 0)
+    const json_t *list = config_get(c->config, setting);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (text && strcmp(text, name) == 0)
             return true;
+    }
     return false;
 }
 
@@ -53,26 +42,38 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void read_manifest(struct check *c, const char *path)
+/* A manifest of the home wins over an installed one by the name of its file. */
+static bool is_known(const struct check *c, const char *file)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(strrchr(c->plugins[i].manifest->path, '/') + 1, file) == 0)
+            return true;
+    return false;
+}
+
+static void read_manifest(struct check *c, const char *path, bool installed)
 {
     char error[ERROR_SIZE];
     struct manifest *m = NULL;
     if (manifest_load(path, &m, error, sizeof error) < 0)
-        find(c->errors, "%s", error);
-    else if (is_disabled(c, m->name))
+        check_find(c->errors, "%s", error);
+    else if (check_listed(c, "plugins.disabled", m->name)) {
+        json_object_set_new(c->disabled, m->name, json_true());
         manifest_free(m);
-    else
-        c->manifests[c->n++] = m;
+    } else {
+        c->plugins[c->n++] = (struct check_plugin){.manifest = m, .installed = installed};
+    }
 }
 
-static void read_folder(struct check *c, const char *folder)
+static void read_folder(struct check *c, const char *folder, bool installed)
 {
-    char path[HOME_PATH_MAX + 300], *names[MANIFESTS_MAX];
+    char path[HOME_PATH_MAX + 300], *names[CHECK_PLUGINS_MAX];
     DIR *dir = opendir(folder);
     size_t n = 0;
-    for (struct dirent *file; dir && n < MANIFESTS_MAX - c->n && (file = readdir(dir));) {
+    for (struct dirent *file; dir && n < CHECK_PLUGINS_MAX - c->n && (file = readdir(dir));) {
         const char *dot = strrchr(file->d_name, '.');
-        if (dot && dot != file->d_name && strcmp(dot, ".json") == 0 && (names[n] = strdup(file->d_name)))
+        if (dot && dot != file->d_name && strcmp(dot, ".json") == 0 && !(installed && is_known(c, file->d_name)) &&
+            (names[n] = strdup(file->d_name)))
             n++;
     }
     if (dir)
@@ -80,9 +81,26 @@ static void read_folder(struct check *c, const char *folder)
     qsort(names, n, sizeof *names, compare);
     for (size_t i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        read_manifest(c, path);
+        read_manifest(c, path, installed);
         free(names[i]);
     }
+}
+
+static void read_folders(struct check *c)
+{
+    static const char *const folders[] = {"manifests", "plugins"};
+    char path[HOME_PATH_MAX];
+    for (int i = 0; i < 2; i++)
+        if (home_path(c->home, folders[i], path, sizeof path) == 0)
+            read_folder(c, path, false);
+    const char *installed = getenv("CVMHOST_INSTALLED"); /* "": none */
+    c->installed = installed ? installed : CVMHOST_INSTALLED;
+    if (*c->installed) {
+        snprintf(path, sizeof path, "%s/../../share/cvmhost/manifests", c->installed);
+        read_folder(c, path, true);
+    }
+    if (c->n == 0 && json_array_size(c->errors) == 0)
+        check_find(c->warnings, "there are no manifests in %s/manifests, and no plugins are installed", c->home);
 }
 
 /* ---- names that may be taken once ---- */
@@ -93,7 +111,8 @@ static void take_name(struct check *c, const char *plugin, const char *kind, con
     snprintf(key, sizeof key, "%s %s", kind, name);
     const char *owner = json_string_value(json_object_get(c->names, key));
     if (owner)
-        find(c->errors, "%s: the %s \"%s\" belongs to plugin %s already", plugin, kind, name, owner);
+        check_find(c->errors, "%s: the %s \"%s\" belongs to %s%s already", plugin, kind, name,
+                   strcmp(owner, "host") == 0 ? "the " : "plugin ", owner);
     else
         json_object_set_new(c->names, key, json_string(plugin));
 }
@@ -142,8 +161,13 @@ static void take_component(struct check *c, const struct manifest *m, const stru
 
 static void take_names(struct check *c)
 {
+    for (const struct cli_command *own = cli_commands; own->words; own++) {
+        char key[128];
+        snprintf(key, sizeof key, "command %s", own->words);
+        json_object_set_new(c->names, key, json_string("host"));
+    }
     for (size_t i = 0; i < c->n; i++) {
-        const struct manifest *m = c->manifests[i];
+        const struct manifest *m = c->plugins[i].manifest;
         take_name(c, m->name, "plugin", m->name);
         for (size_t k = 0; k < m->n_components; k++)
             take_component(c, m, &m->components[k]);
@@ -154,7 +178,7 @@ static void take_names(struct check *c)
 
 /* ---- names that should lead somewhere ---- */
 
-static bool is_component(const struct check *c, const char *name)
+bool check_is_component(const struct check *c, const char *name)
 {
     if (is_taken(c, "component", name))
         return true;
@@ -176,58 +200,24 @@ static void check_reference(struct check *c, const struct manifest_component *fr
         return;
     if (strncmp(name, "role:", 5) == 0) {
         if (!json_object_get(c->roles, name + 5))
-            find(c->warnings, "%s: %s names %s, which no component has", from->id, member, name);
-    } else if (!is_component(c, name)) {
-        find(c->warnings, "%s: %s names %s, which is not there", from->id, member, name);
+            check_find(c->warnings, "%s: %s names %s, which no loaded component has (without one, it is never asked)",
+                       from->id, member, name);
+    } else if (!check_is_component(c, name)) {
+        check_find(c->warnings, "%s: %s names %s, which is not loaded (another plugin may bring it)", from->id, member,
+                   name);
     }
 }
 
 static void check_references(struct check *c)
 {
     for (size_t i = 0; i < c->n; i++)
-        for (size_t k = 0; k < c->manifests[i]->n_components; k++) {
-            const struct manifest_component *component = &c->manifests[i]->components[k];
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++) {
+            const struct manifest_component *component = &c->plugins[i].manifest->components[k];
             for (size_t j = 0; j < component->next.n; j++)
                 check_reference(c, component, "next", component->next.at[j]);
             for (size_t j = 0; j < component->may_send_to.n; j++)
                 check_reference(c, component, "may_send_to", component->may_send_to.at[j]);
         }
-}
-
-static void check_libraries(struct check *c)
-{
-    char path[HOME_PATH_MAX];
-    for (size_t i = 0; i < c->n; i++) {
-        const struct manifest *m = c->manifests[i];
-        if (!m->library || home_path(c->home, "plugins", path, sizeof path) < 0)
-            continue;
-        size_t n = strlen(path);
-        snprintf(path + n, sizeof path - n, "/%s", m->library);
-        if (access(path, R_OK) != 0)
-            find(c->warnings, "%s %s: %s is not there; the host looks for it in its installed plugins next", m->name,
-                 m->version, path);
-        for (size_t k = 0; k < m->secrets.n; k++)
-            if (!config_secret(c->config, m->secrets.at[k]))
-                find(c->warnings, "%s %s: the secret %s is not set", m->name, m->version, m->secrets.at[k]);
-    }
-}
-
-static void check_settings(struct check *c)
-{
-    const char *name;
-    json_t *value, *one;
-    size_t i;
-    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "agents"), name, value) if (!is_component(c, name))
-        find(c->warnings, "agents.%s: there is no such component", name);
-    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "roles"), name, value)
-        json_array_foreach(value, i, one) if (json_is_string(one) && !is_component(c, json_string_value(one)))
-            find(c->warnings, "roles.%s: there is no component %s", name, json_string_value(one));
-    char path[HOME_PATH_MAX], error[ERROR_SIZE];
-    json_t *transitions = NULL;
-    if (home_path(c->home, "config/transitions.json", path, sizeof path) == 0 && access(path, F_OK) == 0 &&
-        file_json(path, 1024 * 1024, false, &transitions, error, sizeof error) < 0)
-        find(c->errors, "%s", error);
-    json_decref(transitions);
 }
 
 /* ---- the command ---- */
@@ -236,8 +226,8 @@ static int tell(struct cli *cli, const struct check *c)
 {
     size_t components = 0, operations = 0, i;
     for (i = 0; i < c->n; i++)
-        for (size_t k = 0; k < c->manifests[i]->n_components; k++, components++)
-            operations += c->manifests[i]->components[k].n_operations;
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++, components++)
+            operations += c->plugins[i].manifest->components[k].n_operations;
     json_t *result = json_pack("{s:b, s:i, s:i, s:i, s:O, s:O}", "ok", json_array_size(c->errors) == 0, "plugins",
                                (int)c->n, "components", (int)components, "operations", (int)operations, "errors",
                                c->errors, "warnings", c->warnings),
@@ -260,7 +250,8 @@ static int tell(struct cli *cli, const struct check *c)
 int cli_config_check(struct cli *cli)
 {
     struct check c = {.home = cli->home};
-    char error[ERROR_SIZE], path[HOME_PATH_MAX];
+    char error[ERROR_SIZE];
+    struct stat st;
     int status = cli_arguments(cli, "config check", NULL, 0, NULL, 0, 0);
     if (status != CLI_OK)
         return status;
@@ -268,27 +259,25 @@ int cli_config_check(struct cli *cli)
     c.warnings = json_array();
     c.names = json_object();
     c.roles = json_object();
-    if (config_load(cli->home, cli->config_file, &c.config, error, sizeof error) < 0) {
-        find(c.errors, "%s", error);
+    c.disabled = json_object();
+    if (stat(cli->home, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        check_find(c.errors, "there is no home at %s: make the folder, or name another one with --home", cli->home);
+    } else if (config_load(cli->home, cli->config_file, &c.config, error, sizeof error) < 0) {
+        check_find(c.errors, "%s", error);
     } else {
-        static const char *const folders[] = {"manifests", "plugins"};
-        for (int i = 0; i < 2; i++)
-            if (home_path(cli->home, folders[i], path, sizeof path) == 0)
-                read_folder(&c, path);
-        if (c.n == 0 && json_array_size(c.errors) == 0)
-            find(c.warnings, "there are no manifests in %s/manifests", cli->home);
+        read_folders(&c);
         take_names(&c);
         check_references(&c);
-        check_libraries(&c);
-        check_settings(&c);
+        check_home(&c);
     }
     status = tell(cli, &c);
     for (size_t i = 0; i < c.n; i++)
-        manifest_free(c.manifests[i]);
+        manifest_free(c.plugins[i].manifest);
     json_decref(c.errors);
     json_decref(c.warnings);
     json_decref(c.names);
     json_decref(c.roles);
+    json_decref(c.disabled);
     config_free(c.config);
     return status;
 }

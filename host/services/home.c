@@ -181,28 +181,49 @@ static int bound_port(int fd)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-int home_listen_http(const char *host, int port, int is_public, int *ret_fd, int *ret_port, char *ret_error,
-                     size_t error_size)
+/* Gives the address to listen on, for freeaddrinfo(). */
+static int find_address(const char *host, const char *service, int is_public, struct addrinfo **ret_found,
+                        char *ret_error, size_t error_size)
 {
-    char service[16];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-    int fd = -1, e = CVM_EIO, one = 1;
-    snprintf(service, sizeof service, "%d", port);
     int failed = getaddrinfo(host, service, &hints, &found);
     if (failed || !found) {
         snprintf(ret_error, error_size, "http.host \"%s\" is no address of this machine: %s", host,
                  gai_strerror(failed));
-        e = CVM_EINVAL;
-        goto out;
+        return CVM_EINVAL;
     }
     if (!is_public && !is_loopback(found->ai_addr)) {
         snprintf(ret_error, error_size,
                  "http.host \"%s\" can be reached from other machines: set http.public to true if that is meant (with "
                  "a proxy for TLS before it), or use 127.0.0.1",
                  host);
-        e = CVM_EACCES;
-        goto out;
+        freeaddrinfo(found);
+        return CVM_EACCES;
     }
+    *ret_found = found;
+    return CVM_OK;
+}
+
+int home_check_http(const char *host, int is_public, char *ret_error, size_t error_size)
+{
+    struct addrinfo *found = NULL;
+    int e = find_address(host, "0", is_public, &found, ret_error, error_size);
+    if (found)
+        freeaddrinfo(found);
+    return e;
+}
+
+int home_listen_http(const char *host, int port, int is_public, int *ret_fd, int *ret_port, char *ret_error,
+                     size_t error_size)
+{
+    char service[16];
+    struct addrinfo *found = NULL;
+    int fd = -1, one = 1;
+    snprintf(service, sizeof service, "%d", port);
+    int e = find_address(host, service, is_public, &found, ret_error, error_size);
+    if (e < 0)
+        return e;
+    e = CVM_EIO;
     fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0) {
@@ -224,7 +245,6 @@ int home_listen_http(const char *host, int port, int is_public, int *ret_fd, int
 out:
     if (fd >= 0)
         close(fd);
-    if (found)
-        freeaddrinfo(found);
+    freeaddrinfo(found);
     return e;
 }

@@ -40,6 +40,10 @@ int home_socket(const char *home, struct sockaddr_un *ret_address, char *ret_err
 int home_listen_control(const char *home, int *ret_fd, char *ret_error, size_t error_size)
     __attribute__((warn_unused_result));
 
+/* Whether home_listen_http() would take this address; opens nothing. Same errors. */
+int home_check_http(const char *host, int is_public, char *ret_error, size_t error_size)
+    __attribute__((warn_unused_result));
+
 /* Opens the TCP listener. An address that is not loopback is refused (CVM_EACCES) unless `is_public`; port 0 takes a
  * free one. CVM_EBUSY: the port is in use. Gives a listening descriptor as above and the port. */
 int home_listen_http(const char *host, int port, int is_public, int *ret_fd, int *ret_port, char *ret_error,

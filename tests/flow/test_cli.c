@@ -259,20 +259,56 @@ END_TEST
 
 /* ---- config check ---- */
 
+#define TRUSTED "{\"plugins\":{\"inline\":[\"*\"]},"
+
 START_TEST(checks_before_the_host_does)
 {
     struct flow *f = flow_new();
     flow_plugin(f, "faulty");
+    EXPECT(f, 3, "add \"faulty\" to plugins.inline", "config", "check");
+    flow_write(f, "config/cvmhost.json", "{\"plugins\":{\"inline\":[\"faulty\"]}}");
     EXPECT(f, 0, "1 plugin with 2 components", "config", "check");
     flow_write(f, "config/cvmhost.json", "{\"http\":{\"prot\":1}}");
     EXPECT(f, 3, "http.prot", "config", "check");
-    flow_write(f, "config/cvmhost.json", "{}");
+    flow_write(f, "config/cvmhost.json", TRUSTED "\"http\":{\"host\":\"0.0.0.0\"}}");
+    EXPECT(f, 3, "set http.public to true if that is meant", "config", "check");
+    flow_write(f, "config/cvmhost.json", TRUSTED "\"http\":{\"port\":0}}");
     flow_write(f, "manifests/broken.json", "{\"manifest\":1,\"name\":\"broken\"}");
     EXPECT(f, 3, "broken.json", "config", "check");
     flow_write(f, "manifests/broken.json",
                "{\"manifest\":1,\"name\":\"broken\",\"version\":\"1.0.0\",\"abi\":\"1.0\",\"library\":\"x.so\","
                "\"description\":\"x\",\"components\":[{\"id\":\"test.faulty\",\"kind\":\"agent\",\"operations\":[]}]}");
     EXPECT(f, 3, "\"test.faulty\" belongs to plugin", "config", "check");
+    EXPECT(f, 3, "there is no home at /nonexistent", "config", "check", "--home", "/nonexistent");
+    flow_free(f);
+}
+END_TEST
+
+/* What would start, and then surprise: the file, its text, and the sentence of the warning. */
+static const struct {
+    const char *file, *text, *says;
+} surprises[] = {
+    {"config/cvmhost.json", TRUSTED "\"agents\":{\"test.none\":{}}}", "agents.test.none: there is no component"},
+    {"config/cvmhost.json", TRUSTED "\"agents\":{\"test.faulty\":{\"settings\":{\"colour\":1}}}}",
+     "agents.test.faulty.settings.colour: the component has no such setting"},
+    {"config/cvmhost.json", "{\"plugins\":{\"inline\":[\"*\",\"nobody\"]}}",
+     "plugins.inline: there is no plugin nobody"},
+    {"config/cvmhost.json", "{\"plugins\":{\"inline\":[\"*\"],\"disabled\":[\"nobody\"]}}",
+     "plugins.disabled: there is no plugin nobody"},
+    {"config/transitions.json", "{\"forbid\":[[\"test.faulty\",\"test.none\"]]}",
+     "transitions.json: forbid: there is no component test.none"},
+    {".env", "A=1\n", ".env can be read by others (mode "},
+};
+
+START_TEST(warns_of_what_would_surprise)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "faulty");
+    flow_write(f, "config/cvmhost.json", "{\"plugins\":{\"inline\":[\"*\"]}}");
+    flow_write(f, surprises[_i].file, surprises[_i].text);
+    EXPECT(f, 0, surprises[_i].says, "config", "check");
+    flow_write(f, "config/transitions.json", "{\"forbidden\":[]}");
+    EXPECT(f, 3, "must be {\"forbid\": [[\"from\", \"to\"], ...]}", "config", "check");
     flow_free(f);
 }
 END_TEST
@@ -289,5 +325,6 @@ int main(void)
     tcase_add_test(c, answers_lines_in_order);
     tcase_add_test(c, does_each_line_once_through_crashes);
     tcase_add_test(c, checks_before_the_host_does);
+    tcase_add_loop_test(c, warns_of_what_would_surprise, 0, sizeof surprises / sizeof *surprises);
     return flow_main("cli", (TCase *[]){c, NULL});
 }

@@ -1,0 +1,218 @@
+/* `config check`, the part beyond manifests: libraries, trust, secrets, the settings of components, transitions and the
+ * listener's address, each as the start would look at it. Loads no code and opens no port. */
+#include "cli/check.h"
+
+#include "core/file.h"
+#include "services/home.h"
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ERROR_SIZE 1024
+#define TRANSITIONS_MAX_BYTES (1024 * 1024)
+
+/* ---- plugins ---- */
+
+static bool is_loaded(const struct check *c, const char *plugin)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(c->plugins[i].manifest->name, plugin) == 0)
+            return true;
+    return json_object_get(c->disabled, plugin) != NULL;
+}
+
+static void check_named(struct check *c, const char *setting)
+{
+    const json_t *list = config_get(c->config, setting);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name && strcmp(name, "*") != 0 && !is_loaded(c, name))
+            check_find(c->warnings, "%s: there is no plugin %s", setting, name);
+    }
+}
+
+/* Where the start looks: HOME/plugins, then beside the manifest; or the installed set. */
+static void check_library(struct check *c, const struct check_plugin *p)
+{
+    const struct manifest *m = p->manifest;
+    char path[HOME_PATH_MAX + 300];
+    snprintf(path, sizeof path, "%s/plugins/%s", p->installed ? c->installed : c->home, m->library);
+    if (access(path, F_OK) != 0)
+        snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(m->path, '/') - m->path), m->path, m->library);
+    if (access(path, F_OK) != 0)
+        check_find(c->errors, "%s: its library %s is not in %s/plugins: copy it there", m->path, m->library,
+                   p->installed ? c->installed : c->home);
+    else if (access(path, R_OK) != 0)
+        check_find(c->errors, "%s: %s", path, strerror(errno));
+}
+
+static void check_plugin(struct check *c, const struct check_plugin *p)
+{
+    const struct manifest *m = p->manifest;
+    if (m->abi_major != CVM_ABI_MAJOR || m->abi_minor > CVM_ABI_MINOR)
+        check_find(c->errors, "%s: abi: the manifest asks for the plugin interface %s, this host has %d.%d", m->path,
+                   m->abi, CVM_ABI_MAJOR, CVM_ABI_MINOR);
+    if (!p->installed && !check_listed(c, "plugins.inline", m->name) && !check_listed(c, "plugins.inline", "*"))
+        check_find(c->errors,
+                   "%s: plugin %s is not part of the installed set; to trust it inside the host add \"%s\" to "
+                   "plugins.inline in config/cvmhost.json (\"*\" trusts all)",
+                   m->path, m->name, m->name);
+    check_library(c, p);
+    for (size_t k = 0; k < m->secrets.n; k++)
+        if (!config_secret(c->config, m->secrets.at[k]))
+            check_find(c->warnings, "%s %s: the secret %s is not set (in the environment, .env or secrets.file)",
+                       m->name, m->version, m->secrets.at[k]);
+}
+
+/* ---- settings ---- */
+
+static const struct manifest_component *find_component(const struct check *c, const char *id)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++)
+            if (strcmp(c->plugins[i].manifest->components[k].id, id) == 0)
+                return &c->plugins[i].manifest->components[k];
+    return NULL;
+}
+
+static const char *type_name(const json_t *value)
+{
+    static const char *const names[] = {"an object", "an array",      "a text",        "a number",
+                                        "a number",  "true or false", "true or false", "null"};
+    return names[json_typeof(value)];
+}
+
+/* The defaults in the manifest say which settings there are and of what type. */
+static void check_setting(struct check *c, const struct manifest_component *component, const char *name,
+                          const json_t *value)
+{
+    const json_t *standard = json_object_get(component->settings, name);
+    if (!standard)
+        check_find(c->warnings,
+                   "agents.%s.settings.%s: the component has no such setting; it has those that "
+                   "\"cvmhost plugin info %s\" shows",
+                   component->id, name, component->id);
+    else if (!json_is_null(standard) && !json_is_null(value) && strcmp(type_name(standard), type_name(value)) != 0)
+        check_find(c->warnings, "agents.%s.settings.%s: expected %s as its default is, got %s", component->id, name,
+                   type_name(standard), type_name(value));
+}
+
+static void check_agents(struct check *c)
+{
+    const char *id, *name;
+    json_t *agent, *value;
+    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "agents"), id, agent)
+    {
+        const struct manifest_component *component = find_component(c, id);
+        if (!component)
+            check_find(c->warnings, "agents.%s: there is no component with this id", id);
+        else
+            json_object_foreach(json_object_get(agent, "settings"), name, value)
+                check_setting(c, component, name, value);
+    }
+}
+
+static void check_url(struct check *c, const struct manifest_component *component, const char *setting)
+{
+    json_t *settings = config_component_settings(c->config, component->id, component->settings);
+    const char *url = json_string_value(json_object_get(settings, setting));
+    if (url && !*url)
+        check_find(c->warnings, "agents.%s.settings.%s is not set: its calls have no address to go to", component->id,
+                   setting);
+    else if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        check_find(c->warnings,
+                   "agents.%s.settings.%s: expected an address that begins with http:// or https://, got "
+                   "\"%.60s\"",
+                   component->id, setting, url);
+    json_decref(settings);
+}
+
+/* "url": "setting:NAME" leads to an address only if the component's setting is one. */
+static void check_urls(struct check *c, const struct manifest *m)
+{
+    json_t *seen = json_object(); /* a setting serves many calls */
+    for (size_t i = 0; i < m->n_calls; i++) {
+        const char *url = m->calls[i].url;
+        if (strncmp(url, "setting:", 8) != 0 || json_object_get(seen, url))
+            continue;
+        json_object_set_new(seen, url, json_true());
+        for (size_t k = 0; k < m->n_components; k++)
+            check_url(c, &m->components[k], url + 8);
+    }
+    json_decref(seen);
+}
+
+static void check_roles(struct check *c)
+{
+    const char *name;
+    json_t *value, *one;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)config_get(c->config, "roles"), name, value)
+    {
+        if (!json_object_get(c->roles, name))
+            check_find(c->warnings, "roles.%s: no component has this role", name);
+        json_array_foreach(value, i, one) if (json_is_string(one) && !check_is_component(c, json_string_value(one)))
+            check_find(c->warnings, "roles.%s: there is no component %s", name, json_string_value(one));
+    }
+}
+
+/* ---- other files ---- */
+
+static void check_transition(struct check *c, const char *path, const json_t *pair)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const char *name = json_string_value(json_array_get(pair, i));
+        bool role = strncmp(name, "role:", 5) == 0;
+        if (strcmp(name, "*") != 0 && (role ? !json_object_get(c->roles, name + 5) : !check_is_component(c, name)))
+            check_find(c->warnings, "%s: forbid: there is no component %s", path, name);
+    }
+}
+
+static void check_transitions(struct check *c)
+{
+    char path[HOME_PATH_MAX], error[ERROR_SIZE];
+    json_t *doc = NULL, *pair;
+    size_t i;
+    if (home_path(c->home, "config/transitions.json", path, sizeof path) < 0 || access(path, F_OK) != 0)
+        return;
+    if (file_json(path, TRANSITIONS_MAX_BYTES, false, &doc, error, sizeof error) < 0) {
+        check_find(c->errors, "%s", error);
+        return;
+    }
+    const json_t *forbid = json_object_get(doc, "forbid");
+    bool good = json_is_array(forbid) && json_object_size(doc) == 1;
+    json_array_foreach(forbid, i, pair) good = good && json_array_size(pair) == 2 &&
+                                               json_is_string(json_array_get(pair, 0)) &&
+                                               json_is_string(json_array_get(pair, 1));
+    if (!good)
+        check_find(c->errors, "%s: must be {\"forbid\": [[\"from\", \"to\"], ...]}", path);
+    else
+        json_array_foreach(forbid, i, pair) check_transition(c, path, pair);
+    json_decref(doc);
+}
+
+static void check_listener(struct check *c)
+{
+    char error[ERROR_SIZE];
+    if (home_check_http(config_str(c->config, "http.host", "127.0.0.1"), config_bool(c->config, "http.public", 0),
+                        error, sizeof error) < 0)
+        check_find(c->errors, "%s", error);
+}
+
+void check_home(struct check *c)
+{
+    char path[HOME_PATH_MAX];
+    struct stat st;
+    for (size_t i = 0; i < c->n; i++) {
+        check_plugin(c, &c->plugins[i]);
+        check_urls(c, c->plugins[i].manifest);
+    }
+    check_named(c, "plugins.inline");
+    check_named(c, "plugins.disabled");
+    check_agents(c);
+    check_roles(c);
+    check_transitions(c);
+    check_listener(c);
+    if (home_path(c->home, ".env", path, sizeof path) == 0 && stat(path, &st) == 0 && (st.st_mode & 077))
+        check_find(c->warnings, "%s can be read by others (mode %04o): chmod 600 it", path, st.st_mode & 0777);
+}
