@@ -51,7 +51,7 @@ static const struct {
     const char *word, *answer;
 } nonsense[] = {
     {"/mtn/", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 25\r\n\r\n<html>All is well.</html>"},
-    {"/airtel/", "\x16\x03\x01\xff\xfe no HTTP at all \x00\x01\x02"},
+    {"/airtel/", "\x16\x03\x01\xff\xfe no HTTP at all \x01\x02"},
     {"/glo/", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\r\n"
               "[{\"status\": 17}, null, \"SUCCESS\""},
     {"/9mobile/",
@@ -80,8 +80,7 @@ static void answer(int fd, FILE *seen, bool cut)
     size_t i = 0;
     while (*nonsense[i].word && !strstr(text, nonsense[i].word))
         i++;
-    size_t len = strcmp(nonsense[i].word, "/airtel/") == 0 ? 27 : strlen(nonsense[i].answer);
-    if (write(fd, nonsense[i].answer, len) < 0)
+    if (write(fd, nonsense[i].answer, strlen(nonsense[i].answer)) < 0)
         return;
     shutdown(fd, SHUT_WR);
 }
