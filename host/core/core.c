@@ -377,15 +377,6 @@ static void free_open(struct core *core)
     for (int i = 0; core->conversations && i < CORE_HASH_BUCKETS; i++)
         for (struct conversation *c = core->conversations[i]; c; c = c->hash_next)
             c->open += 1000000; /* none leaves while the others are freed */
-    for (int i = 0; core->conversations && i < CORE_HASH_BUCKETS; i++) {
-        for (struct conversation *c = core->conversations[i]; c; c = c->hash_next) {
-            while (c->head) {
-                struct message *m = c->head;
-                c->head = m->next;
-                drop(core, m);
-            }
-        }
-    }
     for (uint32_t i = 0; i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct queue *queues[CORE_CLASSES + 2] = {&c->run[0], &c->run[1],  &c->run[2],
@@ -393,8 +384,17 @@ static void free_open(struct core *core)
         for (int q = 0; q < CORE_CLASSES + 2; q++) {
             for (struct message *m = queues[q]->head, *next; m; m = next) {
                 next = m->queue_next;
-                if (m->outside || !m->conversation) /* others were freed with their lanes */
+                if (m->outside || !m->conversation) /* others go with their lanes: later, for this reads them */
                     drop(core, m);
+            }
+        }
+    }
+    for (int i = 0; core->conversations && i < CORE_HASH_BUCKETS; i++) {
+        for (struct conversation *c = core->conversations[i]; c; c = c->hash_next) {
+            while (c->head) {
+                struct message *m = c->head;
+                c->head = m->next;
+                drop(core, m);
             }
         }
     }

@@ -95,6 +95,8 @@ int turn_timer_cancel(cvm_turn *pub, cvm_id id)
     struct timer *timer = (struct timer *)item_find(t->core, id, ITEM_TIMER);
     if (!timer || timer->component != t->component || timer->cancelled)
         return CVM_ENOENT;
+    if (!t->conversation)
+        return CVM_ESTATE; /* it would be back after a restart */
     timer->item.refs++;
     if (!VECTOR_PUSH(t->closes, &timer->item)) {
         timer->item.refs--;
