@@ -116,7 +116,8 @@ static int mark(cvm_turn *t, const char *text)
 {
     const json_t *old = NULL;
     cvm_state_get(t, "log", &old) < 0 ? old = NULL : old;
-    json_t *log = old ? json_copy((json_t *)(uintptr_t)old) : json_array();
+    json_t *log =
+        json_array_size(old) && json_array_size(old) < 500 ? json_copy((json_t *)(uintptr_t)old) : json_array();
     json_array_append_new(log, json_string(text));
     return cvm_state_put(t, "log", log);
 }

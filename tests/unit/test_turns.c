@@ -620,6 +620,9 @@ START_TEST(timers_are_cancelled)
     ck_assert_int_eq(error_of(&a[0]), CVM_ENOENT);
     submit(v, A, "[{'do':'cancel','key':'own'},{'do':'return','code':-1}]", &a[0]);
     ck_assert_int_eq(a[0].outcome, CVM_ERROR);
+    virtual_submit(v, A, "peek", steps("[{'do':'cancel','key':'own','try':true},{'do':'reply'}]"), &a[0]);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(error_of(&a[0]), CVM_ESTATE);
     restart(v);
     submit(v, A, "[{'do':'cancel','key':'own'},{'do':'cancel','key':'own','try':true},{'do':'reply'}]", &a[0]);
     wait_ms(v, 8000000);
@@ -926,6 +929,133 @@ START_TEST(admission_counts_bytes)
 }
 END_TEST
 
+/* ---- anything ------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t seed;
+
+static unsigned dice(unsigned sides)
+{
+    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (unsigned)(seed >> 33) % sides;
+}
+
+static json_t *random_steps(int depth);
+
+static json_t *random_step(int depth)
+{
+    static const char *const simple[] = {"keep", "settle", "cancel", "put", "del", "get", "scan", "set", "end", "note"};
+    static const char *const nested[] = {"request", "send", "forward", "timer", "publish"};
+    static const char *const ends[] = {"reply", "pending", "return", "refuse"};
+    char key[8];
+    snprintf(key, sizeof key, "k%u", dice(6));
+    json_t *s;
+    unsigned what = dice(10);
+    if (what < 3) {
+        s = json_pack("{s:s, s:b}", "do", ends[dice(3 + !dice(5))], "try", 0);
+        if (dice(4) == 0)
+            json_object_set_new(s, "code", json_integer(-(int)dice(9)));
+        return s;
+    }
+    if (what < 6 || !depth)
+        return json_pack("{s:s, s:s, s:b, s:[i], s:s}", "do", simple[dice(10)], "key", key, "try", 1, "value", dice(9),
+                         "path", dice(2) ? "/a/b" : "/a/-");
+    s = json_pack("{s:s, s:s, s:s, s:b, s:i, s:i, s:o}", "do", nested[dice(5)], "save", key, "to", dice(2) ? A : B,
+                  "try", (int)dice(3), "timeout_ms", 1 + (int)dice(5000), "delay_ms", (int)dice(3000), "data",
+                  json_pack("{s:o}", "steps", random_steps(depth - 1)));
+    const char *kind = json_string_value(json_object_get(s, "do"));
+    if (strcmp(kind, "publish") == 0)
+        json_object_set_new(s, "type", json_string("test.parcel"));
+    else if (strcmp(kind, "timer") != 0 && dice(6) == 0)
+        json_object_set_new(s, "type", json_string("peek"));
+    if (dice(3) == 0)
+        json_object_set_new(s, "key", json_string(key)); /* forward: what was kept */
+    if (dice(3) == 0)
+        json_object_set_new(s, "priority", json_integer(dice(4)));
+    if (dice(3) == 0)
+        json_object_set_new(s, "conversation", json_sprintf("c%u", dice(8)));
+    return s;
+}
+
+static json_t *random_steps(int depth)
+{
+    json_t *all = json_array();
+    for (unsigned n = 1 + dice(4); n; n--)
+        json_array_append_new(all, random_step(depth));
+    return all;
+}
+
+#define INPUTS 120
+
+struct input {
+    char key[16];
+    const char *to, *type;
+    json_t *data;
+    struct answer_seen seen;
+    bool busy;
+};
+
+static void give(struct virtual *v, struct input *input)
+{
+    struct edge_in in = {.source = "test",
+                         .key = input->key,
+                         .to = input->to,
+                         .type = input->type,
+                         .priority = -1,
+                         .data = json_incref(input->data)};
+    struct edge_error error;
+    int e = edge_submit(v->core, &in, virtual_seen, &input->seen, NULL, &error);
+    ck_assert_msg(e == 0 || e == CVM_EBUSY, "%s", error.text);
+    input->busy = e != 0;
+}
+
+static json_int_t work(unsigned number)
+{
+    static struct input inputs[INPUTS];
+    struct virtual *v = begin("{" INLINE ", \"agents\": {\"" B "\": {\"concurrency\": 2}}}");
+    seed = number * 77 + 5;
+    memset(inputs, 0, sizeof inputs);
+    for (int i = 0; i < INPUTS; i++) {
+        struct input *input = &inputs[i];
+        snprintf(input->key, sizeof input->key, "i%d", i);
+        input->to = dice(2) ? A : B;
+        input->type = dice(8) ? "run" : "peek";
+        input->data = json_pack("{s:o}", "steps", random_steps(3));
+        give(v, input);
+        if (dice(3))
+            core_step(v->core, core_now_ms(v->core) + dice(4) * dice(500));
+        if (dice(20))
+            continue;
+        restart(v);
+        for (int k = 0; k <= i; k++)
+            if (!inputs[k].seen.n && strcmp(inputs[k].type, "run") == 0 && !inputs[k].busy)
+                give(v, &inputs[k]);
+    }
+    core_step(v->core, core_now_ms(v->core) + INT64_C(30) * 24 * 3600 * 1000);
+    for (int i = 0; i < INPUTS; i++) {
+        struct input *input = &inputs[i];
+        bool sure = !input->busy && strcmp(input->type, "run") == 0;
+        ck_assert_msg(input->seen.n == 1 || (!sure && input->seen.n == 0), "%s %s: %d answers", input->key, input->type,
+                      input->seen.n);
+        json_decref(input->data);
+        json_decref(input->seen.data);
+    }
+    virtual_conserved(v);
+    json_int_t turns = virtual_count(v, "SELECT sum(seq * length(record) % 1000003) AS n FROM turns");
+    virtual_free(v);
+    return turns;
+}
+
+/* Scripts of chance, and restarts between them: whatever happens, each input is answered once, nothing stays open, and
+ * the same again gives the same journal. */
+START_TEST(anything)
+{
+    json_int_t one = work((unsigned)_i);
+    if (_i % 4 == 0)
+        ck_assert_int_eq(one, work((unsigned)_i));
+}
+END_TEST
+
 static void add_tests(TCase *c)
 {
     tcase_add_test(c, places_are_passed_on);
@@ -962,6 +1092,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, patterns_beyond_the_cache);
     tcase_add_test(c, ids_go_on_after_a_restart);
     tcase_add_test(c, admission_counts_bytes);
+    tcase_add_loop_test(c, anything, 0, 12);
 }
 
 int main(void)
