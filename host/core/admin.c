@@ -15,13 +15,13 @@ static json_t *strings(const struct manifest_strings *s)
 static json_t *counts(const struct component *c)
 {
     const struct counts *n = &c->counts;
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id->text,
-                     "alias", c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->manifest->name : "host",
-                     "status", c->down ? "down" : "up", "delivered", (json_int_t)n->delivered, "settled",
-                     (json_int_t)n->settled, "queued", (json_int_t)n->queued, "lent", (json_int_t)n->lent, "dead",
-                     (json_int_t)n->dead, "turns", (json_int_t)n->turns, "refused", (json_int_t)n->refusals, "errors",
-                     (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy", (json_int_t)n->busy,
-                     "over_budget", (json_int_t)n->over_budget, "late_replies", (json_int_t)n->late_replies);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id->text, "alias",
+        c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->manifest->name : "host", "status",
+        c->down ? "down" : "up", "delivered", (json_int_t)n->delivered, "settled", (json_int_t)n->settled, "queued",
+        (json_int_t)n->queued, "lent", (json_int_t)n->lent, "dead", (json_int_t)n->dead, "turns", (json_int_t)n->turns,
+        "refused", (json_int_t)n->refusals, "errors", (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy",
+        (json_int_t)n->busy, "over_budget", (json_int_t)n->over_budget, "late_replies", (json_int_t)n->late_replies);
 }
 
 json_t *core_ps(const struct core *core)
@@ -75,11 +75,11 @@ static json_t *plugin_json(const struct plugin *p, bool whole)
         json_array_append_new(tables, json_string(m->tables[i].name));
     for (size_t i = 0; i < m->n_calls; i++)
         json_array_append_new(calls, json_string(m->calls[i].name));
-    json_t *result = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name, "version",
-                               m->version, "abi", m->abi, "description", m->description, "build", p->build,
-                               "placement", "inline", "manifest", m->path, "components", list, "tables", tables, "calls",
-                               calls, "secrets", strings(&m->secrets), "domain",
-                               m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    json_t *result =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name, "version",
+                  m->version, "abi", m->abi, "description", m->description, "build", p->build, "placement", "inline",
+                  "manifest", m->path, "components", list, "tables", tables, "calls", calls, "secrets",
+                  strings(&m->secrets), "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
     return result;
 }
 

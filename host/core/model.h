@@ -335,10 +335,10 @@ struct record {
     struct message *message; /* the input of the turn */
     const char *outcome;     /* static text */
     int64_t us;
-    json_t *context; /* after the turn; NULL: not changed */
+    json_t *context;                           /* after the turn; NULL: not changed */
     int64_t context_version, ended_ms, parent; /* copies: the conversation goes on meanwhile */
-    bool contexts_row; /* write the conversation's row */
-    json_t *extra;     /* object: context, reads, notes, error, settled; NULL: none */
+    bool contexts_row;                         /* write the conversation's row */
+    json_t *extra;                             /* object: context, reads, notes, error, settled; NULL: none */
     struct message **outs;
     struct item **opens, **closes;
     struct state_change *states;
