@@ -1,6 +1,7 @@
 /* Walks command lines. Knows which options every command takes, nothing of the commands. */
 #include "cli/cli.h"
 
+#include "core/json_text.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -98,6 +99,26 @@ int cli_common_option(struct cli *cli, struct args *args, char *ret_error, size_
     return 1;
 }
 
+/* The name of word `n` of a usage line: it follows the words of the command, which are small. */
+static void word_name(const char *usage, size_t n, char *ret_name, size_t size)
+{
+    snprintf(ret_name, size, "an argument");
+    for (size_t len; *usage && *usage != '['; usage += len + (usage[len] == ' ')) {
+        len = strcspn(usage, " ");
+        if (isupper((unsigned char)*usage) && n-- == 0) {
+            snprintf(ret_name, size, "%.*s", (int)len, usage);
+            return;
+        }
+    }
+}
+
+int cli_missing(const char *usage, size_t n)
+{
+    char name[60];
+    word_name(usage, n, name, sizeof name);
+    return cli_fail(CLI_USAGE, "%s is missing\nusage: cvmhost %s", name, usage);
+}
+
 int cli_arguments(struct cli *cli, const char *usage, const struct cli_option *options, size_t n_options,
                   const char **words, size_t n_required, size_t n_words)
 {
@@ -108,6 +129,8 @@ int cli_arguments(struct cli *cli, const char *usage, const struct cli_option *o
         if (kind == ARG_WORD) {
             if (n == n_words)
                 return cli_fail(CLI_USAGE, "\"%s\" is one argument too many\nusage: cvmhost %s", args.text, usage);
+            if (!text_is_utf8(args.text, strlen(args.text)))
+                return cli_fail(CLI_USAGE, "argument %zu is not UTF-8 text\nusage: cvmhost %s", n + 1, usage);
             words[n++] = args.text;
             continue;
         }
@@ -125,9 +148,10 @@ int cli_arguments(struct cli *cli, const char *usage, const struct cli_option *o
         if (common < 0)
             return cli_fail(CLI_USAGE, "%s", error);
         if (common == 0)
-            return cli_fail(CLI_USAGE, "there is no option --%s here\nusage: cvmhost %s", args.name, usage);
+            return cli_fail(CLI_USAGE, "there is no option %.*s here\nusage: cvmhost %s", (int)strcspn(args.text, "="),
+                            args.text, usage);
     }
     if (n < n_required)
-        return cli_fail(CLI_USAGE, "an argument is missing\nusage: cvmhost %s", usage);
+        return cli_missing(usage, n);
     return cli_redirect(cli);
 }

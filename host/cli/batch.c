@@ -30,7 +30,8 @@ struct batch {
     const struct call *call;
     struct client *client;
     int fd;
-    bool ended; /* the input */
+    bool ended;     /* the input */
+    int read_error; /* errno */
     char *in;
     size_t in_len, in_cap, taken;
     struct item *items;   /* a ring of WINDOW */
@@ -251,8 +252,10 @@ static int read_input(struct batch *b)
         b->in_cap = cap;
     }
     ssize_t n = read(b->fd, b->in + b->in_len, b->in_cap - b->in_len - 1); /* room for the NUL below */
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN ? 0 : CVM_EIO;
+    if (n < 0) {
+        b->read_error = errno == EINTR || errno == EAGAIN ? 0 : errno;
+        return b->read_error ? CVM_ESTATE : 0;
+    }
     b->ended = n == 0;
     b->in_len += (size_t)n;
     b->in[b->in_len] = 0;
@@ -305,7 +308,7 @@ int batch_run(struct cli *cli, const json_t *catalogue, const json_t *entry, con
     int status = CLI_OK;
     b.fd = strcmp(cli->file, "-") == 0 ? STDIN_FILENO : open(cli->file, O_RDONLY | O_CLOEXEC);
     if (b.fd < 0)
-        return cli_fail(CLI_FAILED, "%s: %s", cli->file, strerror(errno));
+        return cli_fail(CLI_USAGE, "--file: %s: %s", cli->file, strerror(errno));
     b.items = calloc(WINDOW, sizeof *b.items);
     int error = b.items ? client_open(cli->home, &b.client, text, sizeof text) : CVM_ENOMEM;
     if (error < 0) {
@@ -315,7 +318,9 @@ int batch_run(struct cli *cli, const json_t *catalogue, const json_t *entry, con
         show_progress(&b, true);
         if (error < 0)
             status = cli_fail(CLI_FAILED, "stopped after %llu lines: %s", (unsigned long long)b.lines,
-                              error == CVM_ELIMIT ? "a line is longer than 1 MiB" : cvm_strerror(error));
+                              error == CVM_ELIMIT ? "a line is longer than 1 MiB"
+                              : b.read_error      ? strerror(b.read_error)
+                                                  : cvm_strerror(error));
         else if (b.failed)
             status = cli_fail(CLI_FAILED, "%llu of %llu lines failed", (unsigned long long)b.failed,
                               (unsigned long long)b.next);

@@ -58,17 +58,29 @@ static const char *message_of(const json_t *data)
     return NULL;
 }
 
+/* What people can do next about a result that is none; "" where the message says all. */
+static const char *advice_for(const char *outcome, const char *code)
+{
+    if (strcmp(outcome, "TIMEOUT") == 0)
+        return "; what was begun may still be done, so look before you repeat it";
+    if (strcmp(outcome, "ERROR") == 0 && code && (strcmp(code, "FAILED") == 0 || strcmp(code, "NOT_ALLOWED") == 0))
+        return "; the log may say more: cvmhost log tail";
+    return "";
+}
+
 /* A result that is not the operation's answer: the body for programs, a sentence for people. */
 static int show_failure(struct cli *cli, const char *outcome, const json_t *data)
 {
     int status = cli_outcome_status(outcome, data);
     const char *code = cvm_json_str(data, "code", NULL), *field = cvm_json_str(data, "field", NULL);
     const char *message = message_of(data);
-    bool own_body = !code && strcmp(outcome, "REFUSED") == 0;
+    bool unknown = strcmp(outcome, "UNKNOWN") == 0, own_body = !code && (unknown || strcmp(outcome, "REFUSED") == 0);
     if (cli->output == OUTPUT_JSON) {
-        json_t *body = own_body ? json_incref((json_t *)(uintptr_t)data)
-                                : json_pack("{s:{s:s, s:s, s:s, s:s*}}", "error", "outcome", outcome, "code",
-                                            code ? code : outcome, "message", message ? message : "", "field", field);
+        json_t *body = own_body && !unknown
+                           ? json_incref((json_t *)(uintptr_t)data)
+                           : json_pack("{s:{s:s, s:s, s:s, s:s*, s:O*}}", "error", "outcome", outcome, "code",
+                                       code ? code : outcome, "message", message ? message : "", "field", field, "data",
+                                       own_body ? data : NULL);
         show_json(cli, body);
         json_decref(body);
     } else if (own_body) {
@@ -82,8 +94,12 @@ static int show_failure(struct cli *cli, const char *outcome, const json_t *data
         message = "no answer came in time";
     if (!message && strcmp(outcome, "BUSY") == 0)
         message = "the component takes nothing more at the moment";
+    const char *advice = advice_for(outcome, code);
+    if (code && strcmp(code, outcome) == 0)
+        code = NULL; /* said already */
     return cli_fail(status, "%s: %s%s%s%s%s%s%s", low, message ? message : "no reason was given", code ? " (" : "",
-                    code ? code : "", code && field ? ", field " : "", code && field ? field : "", code ? ")" : "", "");
+                    code ? code : "", code && field ? ", field " : "", code && field ? field : "", code ? ")" : "",
+                    advice);
 }
 
 static json_t *call_line(const struct cli *cli, const struct call *call)

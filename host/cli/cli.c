@@ -207,7 +207,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
             cli->help = true;
             continue;
         }
-        if (!(value = args_value(&args)))
+        if (!(value = args_value(&args)) || !*value)
             return cli_fail(CLI_USAGE, "--%s needs a value", names[which]);
         if (which == 0)
             home = value;
@@ -356,10 +356,19 @@ static int unknown_command(const struct cli *cli, const json_t *catalogue)
             (k == 0 || strcmp(best[k].words, best[k - 1].words) != 0))
             at += (size_t)snprintf(text + at, sizeof text - at, "%s\"%s\"", k ? " or " : "; did you mean ",
                                    best[k].words);
+    const bool best_shown = at > 0;
+    if (at == 0 && json_array_size(json_object_get(catalogue, "operations")) == 0)
+        at = (size_t)snprintf(text, sizeof text,
+                              "; no host runs in %.200s, and its manifests/ names no command: start the host, "
+                              "or name another home with --home or CVMHOST_HOME",
+                              strcmp(cli->home, ".") == 0 ? "the working directory" : cli->home);
     const char *second = cli->argc > 1 ? cli->argv[1] : "";
     bool both = second[0] && second[strspn(second, "abcdefghijklmnopqrstuvwxyz")] == 0;
     return cli_fail(CLI_USAGE, "there is no command \"%.60s%s%.60s\"%s%s", cli->argv[0], both ? " " : "",
-                    both ? second : "", text, at ? "?" : "; see: cvmhost help");
+                    both ? second : "", text,
+                    !at          ? "; see: cvmhost help"
+                    : best_shown ? "?"
+                                 : "");
 }
 
 static void look_at_output(struct cli *cli)
@@ -391,9 +400,11 @@ static int run_line(struct cli *cli)
         return cli->help ? status : CLI_USAGE;
     }
     if (cli->argv[0][0] == '-') {
-        if (strcmp(cli->argv[0], "--version") == 0)
+        if (strcmp(cli->argv[0], "--version") == 0 && cli->argc == 1) {
+            cli->argc = 0;
             return cli_version(cli);
-        return cli_fail(CLI_USAGE, "%s: options like this one follow the command; see: cvmhost help", cli->argv[0]);
+        }
+        return cli_fail(CLI_USAGE, "%.60s: a command comes first, its options follow; see: cvmhost help", cli->argv[0]);
     }
     int words = 0, status;
     const struct cli_command *command = find_command(cli, &words);

@@ -74,6 +74,9 @@ struct cli_option {
 int cli_arguments(struct cli *cli, const char *usage, const struct cli_option *options, size_t n_options,
                   const char **words, size_t n_required, size_t n_words);
 
+/* Says that word `n` of the usage line is missing. Returns CLI_USAGE. */
+int cli_missing(const char *usage, size_t n);
+
 /* ---- asking the host ---- */
 
 /* Asks and waits. `request` is taken. CLI_OK gives *ret_data; else the sentence has been written. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,22 @@ struct client {
     char *in;
     size_t in_len, in_cap, taken, scanned;
 };
+
+/* Nobody listens: most often the home is not the one that was meant. */
+static void say_nobody(const char *home, char *ret_error, size_t error_size)
+{
+    char here[4096];
+    struct stat st;
+    if (stat(home, &st) < 0 || !S_ISDIR(st.st_mode))
+        snprintf(ret_error, error_size, "there is no home at %s: name another one with --home or CVMHOST_HOME", home);
+    else if (strcmp(home, ".") == 0 && getcwd(here, sizeof here))
+        snprintf(ret_error, error_size,
+                 "no host is running in %.300s, the working directory; start it with: cvmhost serve; or name another "
+                 "home with --home or CVMHOST_HOME",
+                 here);
+    else
+        snprintf(ret_error, error_size, "no host is running in %s; start it with: cvmhost serve --home %s", home, home);
+}
 
 int client_open(const char *home, struct client **ret_client, char *ret_error, size_t error_size)
 {
@@ -37,8 +54,7 @@ int client_open(const char *home, struct client **ret_client, char *ret_error, s
         bool nobody = errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR;
         error = nobody ? CVM_ENOENT : CVM_EIO;
         if (nobody)
-            snprintf(ret_error, error_size, "no host is running in %s; start it with: cvmhost serve --home %s", home,
-                     home);
+            say_nobody(home, ret_error, error_size);
         else
             snprintf(ret_error, error_size, "the host in %s cannot be reached: %s", home, strerror(errno));
     }

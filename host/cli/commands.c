@@ -288,7 +288,7 @@ int cli_agent_call(struct cli *cli)
     if (envelope)
         return call_envelope(cli, words[0], words[1], envelope);
     if (!words[1])
-        return cli_fail(CLI_USAGE, "an argument is missing\nusage: cvmhost %s", usage);
+        return cli_missing(usage, words[0] ? 1 : 0);
     return call_component(cli, words[0], words[1], data);
 }
 
@@ -342,14 +342,17 @@ static bool read_number(const char *text, int64_t *ret_value)
     return true;
 }
 
-static int show_stored(struct cli *cli, json_t *request)
+/* An empty list shows its columns too, so that it is seen to be one. */
+static int show_stored(struct cli *cli, json_t *request, const char *column_names)
 {
     json_t *data = NULL;
     int status = cli_ask(cli, request, &data);
     if (status != CLI_OK)
         return status;
     const json_t *rows = json_object_get(data, "rows");
-    show_rows(cli, rows, NULL);
+    json_t *columns = names(column_names);
+    show_rows(cli, rows, columns);
+    json_decref(columns);
     if (cvm_json_bool(data, "more", false))
         fprintf(stderr, "cvmhost: there are more; see --limit%s\n",
                 json_object_get(json_array_get(rows, 0), "key") ? " and --after" : "");
@@ -390,7 +393,7 @@ int cli_dlq_list(struct cli *cli)
     if (status != CLI_OK)
         return status;
     json_t *request = json_pack("{s:s}", "do", "dlq.list");
-    return put_limit(request, limit) ? show_stored(cli, request) : CLI_USAGE;
+    return put_limit(request, limit) ? show_stored(cli, request, "id at component type reason message_id") : CLI_USAGE;
 }
 
 int cli_dlq_show(struct cli *cli)
@@ -408,7 +411,7 @@ int cli_dlq_show(struct cli *cli)
 int cli_state_stores(struct cli *cli)
 {
     int status = cli_arguments(cli, "state stores", NULL, 0, NULL, 0, 0);
-    return status == CLI_OK ? show_stored(cli, json_pack("{s:s}", "do", "state.stores")) : status;
+    return status == CLI_OK ? show_stored(cli, json_pack("{s:s}", "do", "state.stores"), "store keys") : status;
 }
 
 int cli_state_list(struct cli *cli)
@@ -421,7 +424,7 @@ int cli_state_list(struct cli *cli)
         return status;
     json_t *request =
         json_pack("{s:s, s:s, s:s*, s:s*}", "do", "state.list", "store", store, "prefix", prefix, "after", after);
-    return put_limit(request, limit) ? show_stored(cli, request) : CLI_USAGE;
+    return put_limit(request, limit) ? show_stored(cli, request, "key version value") : CLI_USAGE;
 }
 
 int cli_state_get(struct cli *cli)

@@ -1,5 +1,6 @@
 /* What the commands say of themselves. */
 #include "cli/call.h"
+#include "cli/serve.h"
 #include "cli/show.h"
 #include "cli/version.h"
 
@@ -152,6 +153,10 @@ static void list_operations(const struct cli *cli, const json_t *catalogue)
 
 int cli_help(struct cli *cli)
 {
+    if (cli->argc == 1 && strcmp(cli->argv[0], "serve") == 0) {
+        char *line[] = {(char *)(uintptr_t) "serve", (char *)(uintptr_t) "--help", NULL};
+        return serve_main(2, line);
+    }
     if (cli->argc > 0) { /* "help buy thing" is "buy thing --help" */
         char *line[34] = {(char *)(uintptr_t) "cvmhost", (char *)(uintptr_t) "--help", (char *)(uintptr_t) "--home",
                           (char *)(uintptr_t)cli->home};
@@ -177,6 +182,9 @@ int cli_help(struct cli *cli)
 
 int cli_version(struct cli *cli)
 {
+    int status = cli_arguments(cli, "version", NULL, 0, NULL, 0, 0);
+    if (status != CLI_OK)
+        return status;
     if (cli->output == OUTPUT_JSON)
         fprintf(cli->out, "{\"version\":\"%s\",\"abi\":\"%d.%d\"}\n", CVMHOST_VERSION, CVM_ABI_MAJOR, CVM_ABI_MINOR);
     else
@@ -192,7 +200,7 @@ int cli_completion(struct cli *cli)
     if (status != CLI_OK)
         return status;
     if (strcmp(shell, "bash") != 0)
-        return cli_fail(CLI_USAGE, "only bash is known");
+        return cli_fail(CLI_USAGE, "expected bash, got \"%.40s\": only that shell is known", shell);
     json_t *catalogue = cli_catalogue(cli, NULL), *entry;
     size_t i;
     fputs(

@@ -195,7 +195,8 @@ static int tail_file(struct cli *cli, const struct tail *t)
         return cli_fail(CLI_FAILED, "%s: too long a path", cli->home);
     FILE *file = fopen(path, "r");
     if (!file)
-        return cli_fail(CLI_NOT_FOUND, "%s: %s; has a host run in this home?", path, strerror(errno));
+        return cli_fail(errno == ENOENT ? CLI_NOT_FOUND : CLI_FAILED, "%s: %s%s", path, strerror(errno),
+                        errno == ENOENT ? "; has a host run in this home?" : "");
     fstat(fileno(file), &opened);
     off_t from = opened.st_size > WINDOW_BYTES ? opened.st_size - WINDOW_BYTES : 0;
     from = show_from(cli, t, file, from, t->lines);

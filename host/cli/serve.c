@@ -26,7 +26,7 @@
 
 static const char usage[] =
     "usage: cvmhost serve [OPTIONS]\n"
-    "Runs the host: HTTP API and pages, bus, timers, control socket. Ends with SIGTERM or Ctrl-C.\n"
+    "Runs the host: HTTP, messages, timers, control socket. Ends with SIGTERM or Ctrl-C.\n"
     "\n"
     "  --home DIR          the folder with config/, manifests/, plugins/, data/ (default $CVMHOST_HOME, else here)\n"
     "  --config FILE       instead of DIR/config/cvmhost.json\n"

@@ -3,8 +3,10 @@
 
 #include "core/json_text.h"
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #define CELL_MAX_COLUMNS 60 /* on a terminal; in a pipe nothing is cut */
+#define CELL_MIN_COLUMNS 20 /* of texts; a word stays whole, as it may be an id */
 #define COLUMNS_MAX 64
 #define DEPTH_MAX 16
 #define TEXT_MAX_BYTES (64 * 1024 * 1024)
@@ -176,22 +178,52 @@ static size_t choose_columns(const json_t *rows, const json_t *columns, const ch
     return n;
 }
 
-static void fit(const struct cli *cli, char *cell)
+/* Columns of the terminal; 0: none, or it does not say. */
+static size_t terminal_columns(const struct cli *cli)
 {
-    if (!cli->terminal)
-        return;
+    struct winsize size = {0};
+    return cli->terminal && ioctl(fileno(cli->out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static void cut(char *cell, size_t most)
+{
     size_t width = 0;
     uint32_t code;
     for (char *at = cell; *at;) {
         size_t n = decode(at, &code);
         width += columns_of(code);
-        if (width >= CELL_MAX_COLUMNS && at[n]) {
+        if (width >= most && at[n]) {
             at[0] = '~'; /* one byte fits wherever the cut falls */
             at[1] = 0;
             return;
         }
         at += n;
     }
+}
+
+static void fit(const struct cli *cli, char *cell)
+{
+    if (cli->terminal)
+        cut(cell, CELL_MAX_COLUMNS);
+}
+
+/* Narrows the widest columns until a line fits. Where it cannot, all stay as they are: lines then wrap. */
+static void narrow(const struct cli *cli, const size_t *least, size_t n, size_t *widths)
+{
+    size_t room = terminal_columns(cli), total = 2 * (n - 1), chosen[COLUMNS_MAX];
+    for (size_t c = 0; c < n; c++)
+        total += chosen[c] = widths[c];
+    while (room && total > room) {
+        size_t widest = 0;
+        for (size_t c = 1; c < n; c++)
+            if (chosen[c] - least[c] > chosen[widest] - least[widest])
+                widest = c;
+        if (chosen[widest] == least[widest])
+            return;
+        chosen[widest]--;
+        total--;
+    }
+    memcpy(widths, chosen, n * sizeof *widths);
 }
 
 static void pad(FILE *out, size_t n)
@@ -209,7 +241,8 @@ static void upper(FILE *out, const char *name)
 void show_table(const struct cli *cli, const json_t *rows, const json_t *columns)
 {
     const char *names[COLUMNS_MAX];
-    size_t n = choose_columns(rows, columns, names), n_rows = json_array_size(rows), widths[COLUMNS_MAX];
+    size_t n = choose_columns(rows, columns, names), n_rows = json_array_size(rows), widths[COLUMNS_MAX],
+           least[COLUMNS_MAX];
     bool numeric[COLUMNS_MAX];
     if (n == 0 || (n_rows == 0 && !columns))
         return; /* an empty list whose columns are declared still has its header */
@@ -219,6 +252,7 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
     for (size_t c = 0; c < n; c++) {
         widths[c] = show_width(names[c]);
         numeric[c] = n_rows > 0;
+        least[c] = widths[c];
         for (size_t r = 0; r < n_rows; r++) {
             const json_t *value = json_object_get(json_array_get(rows, r), names[c]);
             char *cell = cells[r * n + c] = show_cell(value);
@@ -226,9 +260,16 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
                 fit(cli, cell);
             size_t width = cell ? show_width(cell) : 0;
             widths[c] = width > widths[c] ? width : widths[c];
+            if (width > CELL_MIN_COLUMNS && strchr(cell, ' '))
+                width = CELL_MIN_COLUMNS;
+            least[c] = width > least[c] ? width : least[c];
             numeric[c] = numeric[c] && (!value || json_is_null(value) || json_is_number(value));
         }
     }
+    narrow(cli, least, n, widths);
+    for (size_t i = 0; i < n_rows * n; i++)
+        if (cells[i])
+            cut(cells[i], widths[i % n]);
     fputs(show_bold(cli), cli->out);
     for (size_t c = 0; c < n; c++) {
         size_t gap = widths[c] - show_width(names[c]);

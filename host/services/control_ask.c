@@ -164,10 +164,16 @@ static void answer_one(struct exchange *x, void *arg, json_t *rows, bool more)
     json_decref(rows);
 }
 
+/* `arg`: why nothing may be there, where nothing is; else NULL. */
 static void answer_values(struct exchange *x, void *arg, json_t *rows, bool more)
 {
     size_t i;
     json_t *row;
+    if (arg && json_array_size(rows) == 0) {
+        json_decref(rows);
+        control__fail(x, CVM_ENOENT, "store", "%s", (const char *)arg);
+        return;
+    }
     json_array_foreach(rows, i, row) unpack(row, "value");
     answer_rows(x, arg, rows, more);
 }
@@ -199,45 +205,48 @@ static void dead_letter(struct exchange *x, const json_t *request)
     control__query(x,
                    "SELECT id, " SQL_AT ", component, type, reason, " SQL_MESSAGE ", envelope"
                    " FROM dead_letters WHERE id = ?1",
-                   json_pack("[O]", id), 1, answer_one, NULL, (void *)(uintptr_t) "there is no such dead letter");
+                   json_pack("[O]", id), 1, answer_one, NULL,
+                   (void *)(uintptr_t) "there is no such dead letter; see: cvmhost dlq list");
 }
 
 /* The id of a component that may be given by its alias; itself where it is unknown (its state may be there still). */
-static json_t *store_id(struct core *core, const char *name)
+static json_t *store_id(struct core *core, const char *name, bool *ret_known)
 {
-    json_t *components = core_components(core), *component, *id = json_string(name);
+    json_t *components = core_components(core), *component, *id = NULL;
     size_t i;
-    json_array_foreach(components, i, component) if (strcmp(cvm_json_str(component, "alias", ""), name) == 0)
-    {
-        json_decref(id);
-        id = json_incref(json_object_get(component, "id"));
-        break;
-    }
+    json_array_foreach(components, i, component) if (!id && (strcmp(cvm_json_str(component, "alias", ""), name) == 0 ||
+                                                             strcmp(cvm_json_str(component, "id", ""), name) == 0)) id =
+        json_incref(json_object_get(component, "id"));
     json_decref(components);
-    return id;
+    *ret_known = id != NULL;
+    return id ? id : json_string(name);
 }
 
 static void state_list(struct exchange *x, const json_t *request)
 {
     const char *store, *prefix, *after;
+    static char nobody[] = "no component of this name keeps state here; see: cvmhost state stores";
+    bool known;
     size_t limit;
     if (!argument(x, request, "store", true, &store) || !argument(x, request, "prefix", false, &prefix) ||
         !argument(x, request, "after", false, &after) || !limit_of(x, request, &limit))
         return;
+    json_t *id = store_id(x->core, store, &known);
     control__query(x,
                    "SELECT key, version, value FROM state WHERE component = ?1 AND key >= ?2 AND key > ?3"
                    " AND substr(key, 1, length(?2)) = ?2 ORDER BY key",
-                   json_pack("[o, s, s]", store_id(x->core, store), prefix ? prefix : "", after ? after : ""), limit,
-                   answer_values, NULL, NULL);
+                   json_pack("[o, s, s]", id, prefix ? prefix : "", after ? after : ""), limit, answer_values, NULL,
+                   known ? NULL : nobody);
 }
 
 static void state_get(struct exchange *x, const json_t *request)
 {
     const char *store, *key;
+    bool known;
     if (argument(x, request, "store", true, &store) && argument(x, request, "key", true, &key))
         control__query(x, "SELECT component, key, version, turn, value FROM state WHERE component = ?1 AND key = ?2",
-                       json_pack("[o, s]", store_id(x->core, store), key), 1, answer_one, NULL,
-                       (void *)(uintptr_t) "there is no such key in that store");
+                       json_pack("[o, s]", store_id(x->core, store, &known), key), 1, answer_one, NULL,
+                       (void *)(uintptr_t) "there is no such key in that store; see: cvmhost state list STORE");
 }
 
 /* The newest `limit` turns, or the first ones behind the turn number "after". */
@@ -278,7 +287,8 @@ static void conversation_found(struct exchange *x, void *arg, json_t *rows, bool
     json_t *row = json_incref(json_array_get(rows, 0));
     json_decref(rows);
     if (!row) {
-        control__fail(x, CVM_ENOENT, "name", "there is no such conversation");
+        control__fail(x, CVM_ENOENT, "name",
+                      "there is no such conversation; \"cvmhost why ID\" shows those that an id belongs to");
         return;
     }
     unpack(row, "doc");

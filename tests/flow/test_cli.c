@@ -50,6 +50,11 @@ START_TEST(helps_without_a_host)
     EXPECT(f, 1, "start it with: cvmhost serve --home", "faulty", "ok");
     EXPECT(f, 1, "no host is running in", "faulty", "ok", "--file", "/dev/null");
     EXPECT(f, 0, "\"port\"", "config", "show", "http", "--output", "json");
+    EXPECT(f, 0, "--no-supervise", "help", "serve");
+    EXPECT(f, 1, "there is no home at /nonexistent", "ps", "--home", "/nonexistent");
+    EXPECT(f, 2, "--home needs a value", "ps", "--home", "");
+    flow_remove(f, "manifests/faulty.json");
+    EXPECT(f, 2, "its manifests/ names no command: start the host, or name another home", "faulty", "ok");
     flow_free(f);
 }
 END_TEST
@@ -77,6 +82,14 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 4, "there is no such key", "state", "get", "test.faulty", "none");
     EXPECT(f, 4, "there is no plugin or component", "plugin", "info", "none");
     EXPECT(f, 4, "there is no such dead letter", "dlq", "show", "99");
+    EXPECT(f, 4, "no component of this name keeps state here", "state", "list", "none");
+    EXPECT(f, 0, "COMPONENT", "dlq", "list"); /* an empty list is seen to be one */
+    EXPECT(f, 2, "KEY is missing", "state", "get", "test.faulty");
+    EXPECT(f, 2, "TYPE is missing", "agent", "call", "test.faulty");
+    EXPECT(f, 2, "there is no option -x here", "ps", "-x");
+    EXPECT(f, 2, "argument 1 is not UTF-8 text", "why", "\xff");
+    EXPECT(f, 2, "--file: /nonexistent: No such file", "faulty", "ok", "--file", "/nonexistent");
+    EXPECT(f, 1, "Is a directory", "faulty", "ok", "--file", "/");
     end(f);
 }
 END_TEST
