@@ -17,7 +17,7 @@
 
 #define KILLS 20
 #define CLIENTS 16
-#define POINT_WAIT_MS 6000 /* a point that is not passed often enough by then: the host is killed as it is */
+#define POINT_WAIT_MS 15000 /* a point that is not passed often enough by then: the host is killed as it is */
 
 static char sim_url[64];
 
@@ -29,7 +29,7 @@ static const char *const points[] = {CRASH_POINTS(CRASH_X)};
 static const int passings[] = {
     [CRASH_INPUT_ADMITTED] = 60,  [CRASH_TURN_RUN] = 1000,  [CRASH_GROUP_BEGUN] = 300,    [CRASH_ROWS_WRITTEN] = 300,
     [CRASH_COMMITTED] = 300,      [CRASH_EFFECT_HELD] = 60, [CRASH_FIRST_BYTE_SENT] = 60, [CRASH_ANSWER_RECEIVED] = 60,
-    [CRASH_REPLY_COMMITTED] = 60, [CRASH_CHECKPOINT] = 2,   [CRASH_RECOVERY] = 20,
+    [CRASH_REPLY_COMMITTED] = 60, [CRASH_CHECKPOINT] = 1,   [CRASH_RECOVERY] = 20,
 };
 
 static int setting(const char *name, int otherwise)
