@@ -131,7 +131,8 @@ static void on_private_wait(uv_timer_t *timer)
 /* The core cannot go on: nothing of what it holds may leave any more, so nothing is closed either. */
 static void on_fatal(void *arg, int exit_status, const char *text)
 {
-    (void)arg;
+    const struct host *h = arg;
+    atomic_store(&h->options->page->in_turn, 0); /* the handler that runs, if any, is not to blame */
     log_error("host", "%s", text);
     log_close();
     _exit(exit_status);

@@ -251,7 +251,8 @@ static int host_ended(struct supervisor *s)
         log_error("supervisor", "%s", text);
     if (s->stop_by)
         return status;
-    if (WIFEXITED(wait_status) && is_final(s, status))
+    /* Within a turn it was the handler that called exit(), whatever the status: that is a crash like any other. */
+    if (WIFEXITED(wait_status) && !*text && is_final(s, status))
         return status == 127 ? 1 : status;
     if (s->serving_since && now_ms() - s->serving_since >= CALM_MS)
         s->in_series = 0;

@@ -161,6 +161,14 @@ START_TEST(restarts_a_host_that_failed_after_it_served)
 }
 END_TEST
 
+START_TEST(restarts_after_a_handler_that_exits)
+{
+    ck_assert_int_eq(run("exit-in-turn", 5), 0);
+    ck_assert_uint_eq(page->restarts, 2);
+    ck_assert_uint_eq(page_crashes(page, (cvm_id){0xabc, 1}), 2);
+}
+END_TEST
+
 START_TEST(forwards_the_stop)
 {
     pid_t self = getpid(), helper = fork();
@@ -191,6 +199,11 @@ static int play(const char *role, int ready)
         if (page->restarts < 3)
             raise(SIGSEGV);
         return 0;
+    }
+    if (strcmp(role, "exit-in-turn") == 0) { /* with statuses that else end the supervisor too */
+        page->message = (cvm_id){0xabc, 1};
+        atomic_store(&page->in_turn, page->restarts < 2);
+        return page->restarts == 0 ? 3 : 0;
     }
     if (strcmp(role, "serve-then-1") == 0)
         return write(ready, &one, sizeof one) == sizeof one ? 1 : 0;
@@ -225,6 +238,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, restarts_until_it_serves);
     tcase_add_test(c, gives_up_when_the_budget_is_spent);
     tcase_add_test(c, restarts_a_host_that_failed_after_it_served);
+    tcase_add_test(c, restarts_after_a_handler_that_exits);
     tcase_add_test(c, forwards_the_stop);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
