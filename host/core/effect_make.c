@@ -113,10 +113,9 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
     int error = 0;
     if (call->size < sizeof *call)
         error = CVM_EINVAL;
-    else if (!decl) {
+    else if (!decl)
         error = CVM_EACCES;
-        log_warning(t->component->id->text, "made a call its manifest does not declare: refused");
-    } else if (!t->conversation && decl->unknown != UNKNOWN_SAFE)
+    else if (!t->conversation && decl->unknown != UNKNOWN_SAFE)
         error = CVM_ESTATE;
     else if (t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
         error = CVM_ELIMIT;

@@ -60,6 +60,18 @@ void turn_undo(struct core *core);
 void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead);
 extern const cvm_host turn_api; /* turn_api.c */
 
+/* complain.c: the functions below for handlers, with a line in the log where they refuse */
+int told_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
+int told_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content);
+int told_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id);
+int told_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
+int told_query(cvm_turn *t, const cvm_query *query);
+int told_context_set(cvm_turn *t, const char *path, json_t *value);
+int told_state_put(cvm_turn *t, const char *key, json_t *value);
+int told_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
+int told_row_put(cvm_turn *t, const char *table, json_t *row);
+int told_row_del(cvm_turn *t, const char *table, const char *key);
+
 /* emit.c: messages out */
 int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
 

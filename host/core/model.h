@@ -270,6 +270,8 @@ struct component {
     int64_t strikes_at[16];
     uint32_t n_strikes;
     bool down, may_all;
+    int64_t complaints_since_ms; /* complain.c */
+    uint32_t n_complaints;
     int64_t probe_ms;
     struct alarm probe;
     struct queue kept; /* while it is down: what cannot be answered BUSY */
@@ -441,6 +443,7 @@ struct core {
     char *home;
     uint64_t seed;
     int64_t now_ms;          /* of this tick */
+    int64_t tick_cpu_us; /* the thread's processor time when it began; 0 under the virtual clock */
     int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;

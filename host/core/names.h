@@ -4,12 +4,14 @@
 #ifndef HOST_CORE_NAMES_H
 #define HOST_CORE_NAMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct name {
     uint32_t hash, len;
     struct name *next;  /* in the bucket */
     struct name *reply; /* "<text>.reply"; NULL until asked for */
+    bool unanswered;    /* a reply to it was found to have no route: said once */
     void *component;    /* struct component of this id or unambiguous alias; NULL: none */
     char text[];
 };

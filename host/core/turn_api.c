@@ -104,7 +104,7 @@ static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
     if (!t->denied)
         t->denied = json_array();
     json_array_append_new(t->denied, json_pack("[s, s]", "secret", name));
-    log_warning(t->component->id->text, "asked for a secret its manifest does not name: refused");
+    log_warning(t->component->id->text, "asked for the secret %.100s, which its manifest does not name: refused", name);
     return CVM_EACCES;
 }
 
@@ -126,20 +126,20 @@ const cvm_host turn_api = {
     .size = sizeof(cvm_host),
     .abi_major = CVM_ABI_MAJOR,
     .abi_minor = CVM_ABI_MINOR,
-    .emit = turn_emit,
-    .settle = turn_settle,
+    .emit = told_emit,
+    .settle = told_settle,
     .refuse = turn_refuse,
-    .timer = turn_timer,
+    .timer = told_timer,
     .timer_cancel = turn_timer_cancel,
-    .call = turn_call,
-    .query = turn_query,
+    .call = told_call,
+    .query = told_query,
     .context = turn_context,
-    .context_set = turn_context_set,
+    .context_set = told_context_set,
     .state_get = turn_state_get,
-    .state_put = turn_state_put,
+    .state_put = told_state_put,
     .state_scan = turn_state_scan,
-    .row_put = turn_row_put,
-    .row_del = turn_row_del,
+    .row_put = told_row_put,
+    .row_del = told_row_del,
     .note = turn_note,
     .end = turn_end,
     .now_ms = turn_now,
@@ -151,5 +151,5 @@ const cvm_host turn_api = {
     .hmac_sha256 = turn_hmac,
     .log = turn_log,
     .note_reply = turn_note_reply,
-    .new_id = turn_new_id,
+    .new_id = told_new_id,
 };

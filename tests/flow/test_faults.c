@@ -137,6 +137,37 @@ START_TEST(turns_have_limits)
 }
 END_TEST
 
+START_TEST(the_log_says_what_would_allow_it)
+{
+    struct flow *f = started();
+    number(f, "test.faulty", "stray", "{}", "error");
+    ck_assert(flow_logged(f,
+                          "stray: cvm_request call to test.caller: not allowed by the manifest: the manifest does not "
+                          "name the recipient under may_send_to"));
+    number(f, "test.faulty", "stray", "{\"to\": \"test.nobody\"}", "error");
+    ck_assert(flow_logged(f, "no component that is loaded has this id or alias"));
+    number(f, "test.faulty", "scribble", "{}", "error");
+    ck_assert(flow_logged(f, "scribble: cvm_state_put: not possible in this state: an ephemeral operation"));
+    ck_assert_int_eq(status_of(f, "test.faulty", "twice", "{}"), 0);
+    ck_assert(flow_logged(f, "twice: cvm_settle: not found: it was answered already"));
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "agent", "call", "test.caller", "call", "--data", "{\"type\": \"counted\"}",
+                              "--timeout", "0.2"),
+                     1);
+    flow_answer_free(&a);
+    ck_assert(flow_logged(f, "asked for \\\"counted\\\" and has no route \\\"counted.reply\\\""));
+    for (int i = 0; i < 20; i++)
+        number(f, "test.faulty", "scribble", "{}", "error");
+    char *log = flow_log(f);
+    int told = 0;
+    for (const char *at = log; (at = strstr(at, "scribble: cvm_state_put")); at++)
+        told++;
+    free(log);
+    ck_assert_int_lt(told, 20); /* a handler that fails under load does not fill the disk */
+    end(f);
+}
+END_TEST
+
 START_TEST(secrets_of_others_are_refused)
 {
     struct flow *f = flow_new();
@@ -216,6 +247,7 @@ int main(void)
     tcase_add_test(c, slow_work_delays_and_is_counted);
     tcase_add_test(c, late_settlement_is_harmless);
     tcase_add_test(c, turns_have_limits);
+    tcase_add_test(c, the_log_says_what_would_allow_it);
     tcase_add_test(c, secrets_of_others_are_refused);
     tcase_add_test(c, conversation_without_end_is_ended);
     tcase_add_test(c, broadcast_reaches_all_but_the_sender);
