@@ -140,6 +140,8 @@ static bool may_run(const struct core *core)
 static bool tick(struct core *core)
 {
     core_set_now(core);
+    if (core->options.loop)
+        core->tick_cpu_us = clock_thread_cpu_us();
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     if (may_run(core))
         more = schedule_run(core, CORE_SLICE_US) || more;

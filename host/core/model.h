@@ -443,7 +443,7 @@ struct core {
     char *home;
     uint64_t seed;
     int64_t now_ms;          /* of this tick */
-    int64_t tick_cpu_us; /* the thread's processor time when it began; 0 under the virtual clock */
+    int64_t tick_cpu_us;     /* the thread's processor time when it began; 0 under the virtual clock */
     int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
