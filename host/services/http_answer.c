@@ -167,9 +167,10 @@ void http_answer_edge_error(struct http_exchange *x, const struct edge_error *er
             code = table[i].code;
         }
     struct problem problem;
-    char name[sizeof problem.field];
+    char name[sizeof problem.field], text[sizeof error->text];
     rest_edge_field(x->rename, error->field, name, sizeof name);
-    problem_set(&problem, status, code, name, "%s", error->text);
+    rest_edge_text(x->rename, error->text, text, sizeof text);
+    problem_set(&problem, status, code, name, "%s", text);
     http_answer_problem(x, &problem);
     if (status == 503)
         x->answer.retry_after_s = error->retry_after_s > 0 ? error->retry_after_s : 1;

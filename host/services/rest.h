@@ -49,5 +49,7 @@ int rest_data(const struct rest_match *match, const struct rest_pair *query, siz
 
 /* The client's name for a field of the operation's data ("recipient_phone[1]" -> "phone[1]"), in `ret_name`. */
 void rest_edge_field(const json_t *rename, const char *field, char *ret_name, size_t size);
+/* The same for a sentence that ends with a list of fields: "unknown field; known are: a, b". */
+void rest_edge_text(const json_t *rename, const char *text, char *ret_text, size_t size);
 
 #endif

@@ -201,6 +201,26 @@ void rest_edge_field(const json_t *rename, const char *field, char *ret_name, si
     snprintf(ret_name, size, "%s", field);
 }
 
+void rest_edge_text(const json_t *rename, const char *text, char *ret_text, size_t size)
+{
+    static const char known[] = "known are: ";
+    const char *list = strstr(text, known);
+    if (!list) {
+        snprintf(ret_text, size, "%s", text);
+        return;
+    }
+    list += strlen(known);
+    size_t at = (size_t)snprintf(ret_text, size, "%.*s", (int)(list - text), text);
+    for (size_t len; *list && at < size; list += len) {
+        char field[256], name[256];
+        len = strcspn(list, ",");
+        snprintf(field, sizeof field, "%.*s", (int)len, list);
+        rest_edge_field(rename, field, name, sizeof name);
+        len += strspn(list + len, ", ");
+        at += (size_t)snprintf(ret_text + at, size - at, "%s%s", name, list[len] ? ", " : "");
+    }
+}
+
 /* ---- a body -------------------------------------------------------------------------------------------------------
  */
 

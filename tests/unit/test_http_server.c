@@ -6,6 +6,7 @@
 #include "core/crash.h"
 #include "core/edge.h"
 #include "core/registry.h"
+#include "services/rest.h"
 #include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
@@ -1144,6 +1145,20 @@ START_TEST(limits_connections_of_an_address)
 }
 END_TEST
 
+START_TEST(lists_fields_by_the_names_of_clients)
+{
+    json_t *rename = json_pack("{s:s}", "phone", "recipient_phone");
+    char text[64];
+    rest_edge_text(rename, "unknown field; known are: network, recipient_phone, amount", text, sizeof text);
+    ck_assert_str_eq(text, "unknown field; known are: network, phone, amount");
+    rest_edge_text(rename, "must be a string, got null", text, sizeof text);
+    ck_assert_str_eq(text, "must be a string, got null");
+    rest_edge_text(rename, "known are: recipient_phone", text, 14);
+    ck_assert_str_eq(text, "known are: ph");
+    json_decref(rename);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("http_server");
@@ -1170,6 +1185,7 @@ int main(void)
     tcase_add_test(results, passes_its_crash_point);
     tcase_add_test(results, tells_its_health);
     tcase_add_test(results, shows_metrics);
+    tcase_add_test(results, lists_fields_by_the_names_of_clients);
     TCase *waiting = tcase_create("waiting");
     tcase_add_test(waiting, waits_for_the_core);
     tcase_add_test(waiting, does_not_wait_for_ever);
