@@ -228,14 +228,17 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
         e = CVM_ELIMIT;
     if (!e && !text_is_utf8(content, len))
         e = CVM_EINVAL;
+    bool passed_on = t->message && data == t->message->data && t->message->weight;
+    size_t bytes = len + (passed_on ? t->message->weight : json_text_size(data, CVM_TURN_BYTES_MAX));
     if (!e)
-        e = turn_count(t, len + (t->message && data == t->message->data && t->message->weight
-                                     ? t->message->weight
-                                     : json_text_size(data, CVM_TURN_BYTES_MAX)));
+        e = turn_count(t, bytes);
     if (e) {
         json_decref(data);
         return e;
     }
     request_answer(core, t, r, outcome, data, content);
+    struct message *reply = t->answers.at[t->answers.n - 1].reply;
+    if (reply)
+        reply->weight = (uint32_t)bytes;
     return CVM_OK;
 }
