@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ERROR_SIZE 1024
@@ -221,6 +222,7 @@ int serve_main(int argc, char **argv)
     }
     char error[ERROR_SIZE] = "", log_path[HOME_PATH_MAX];
     struct config *config = NULL;
+    umask(umask(077) | 027); /* the database holds what customers wrote: nobody outside the group reads it */
     struct host_options host = {
         .fds = {-1, -1, -1, -1, -1}, .home = home_find(a.home), .config_file = a.config, .is_private = a.is_private};
     int status = open_all(host.home, &a, &host.fds, &config, error);

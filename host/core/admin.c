@@ -135,7 +135,7 @@ static void total(struct text *text, const char *name, const char *help, const c
         text_printf(&text, "# HELP cvmhost_%s %s\n# TYPE cvmhost_%s %s\n", name, help, name, kind);                    \
         for (uint32_t i_ = 0; i_ < core->n_components; i_++) {                                                         \
             const struct component *c = core->components[i_];                                                          \
-            text_printf(&text, "cvmhost_%s{component=\"%s\"} %.17g\n", name, c->id->text, (double)(expression));       \
+            text_printf(&text, "cvmhost_%s{component=\"%s\"} %.15g\n", name, c->id->text, (double)(expression));       \
         }                                                                                                              \
     } while (0)
 

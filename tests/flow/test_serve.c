@@ -31,6 +31,12 @@ START_TEST(serves_and_stops)
     snprintf(path, sizeof path, "%s/data/cvmhost.sock", f->home);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_mode & 0777, 0600);
+    static const char *const kept[] = {"cvmhost.db", "cvmhost.db-wal", "lock"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        snprintf(path, sizeof path, "%s/data/%s", f->home, kept[i]);
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_msg((st.st_mode & 07) == 0, "%s: mode %04o", path, st.st_mode & 0777u);
+    }
     ck_assert_int_eq(flow_stop(f), 0);
     ck_assert(flow_logged(f, "stopped"));
     flow_start(f); /* and again in the same home */
