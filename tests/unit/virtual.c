@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void copy(const char *from, const char *to)
@@ -76,16 +77,15 @@ void virtual_close(struct virtual *v)
 
 void virtual_free(struct virtual *v)
 {
-    char command[128];
     if (v->core)
         virtual_close(v);
     config_free(v->config);
-    snprintf(command, sizeof command, "%s", v->home);
     pid_t pid = fork();
     if (pid == 0) {
-        execlp("rm", "rm", "-rf", command, (char *)NULL);
+        execlp("rm", "rm", "-rf", v->home, (char *)NULL);
         _exit(1);
     }
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     free(v);
 }
 
