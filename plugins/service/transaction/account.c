@@ -231,11 +231,13 @@ int account_open(cvm_turn *t, const cvm_msg *m)
     int64_t opening = cvm_json_int(m->data, "balance_kobo", 0);
     char e164[PHONE_SIZE];
     if (!customer_valid(customer_id))
-        return cvm_refuse(t, "CUSTOMER_ID", "customer_id", "1 to 64 letters, digits, '_', '.', ':' or '-'");
+        return cvm_refuse(t, "CUSTOMER_ID", "customer_id",
+                          "the customer id must be 1 to 64 letters, digits, '_', '.', ':' or '-'");
     if (phone_normalise(cvm_json_str(m->data, "phone", ""), e164) < 0)
-        return cvm_refuse(t, "INVALID_PHONE", "phone", "a number such as 08012345678 or +2348012345678");
+        return cvm_refuse(t, "INVALID_PHONE", "phone",
+                          "the phone number must be one such as 08012345678 or +2348012345678");
     if (opening < 0 || opening > CVM_MONEY_MAX_MINOR)
-        return cvm_refuse(t, "LIMIT", "balance_kobo", "0 to 100000000000000 kobo");
+        return cvm_refuse(t, "LIMIT", "balance_kobo", "the balance must be 0 to 100000000000000 kobo");
 
     json_t *account = NULL;
     bool made = false;
@@ -261,7 +263,7 @@ int account_credit(cvm_turn *t, const cvm_msg *m)
     const char *customer = cvm_json_str(m->data, "customer", "");
     int64_t amount;
     if (cvm_money_from_json(json_object_get(m->data, "amount"), &amount) < 0 || amount <= 0)
-        return cvm_refuse(t, "AMOUNT", "amount", "a sum in naira above 0, with at most two decimals");
+        return cvm_refuse(t, "AMOUNT", "amount", "the amount must be a sum in naira above 0, such as 500 or 99.50");
     json_t *account = NULL;
     int e = account_find(t, customer, customer, &account);
     if (e == CVM_ENOENT)

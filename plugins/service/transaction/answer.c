@@ -13,8 +13,8 @@ static const struct {
     { "TIMEOUT", "The network is slow and it may still go through. Please do not repeat it; check the status in 5 minutes." },
     { "DUPLICATE", "It was already processed. Check the balance before you try again." },
     { "NETWORK_ERROR", "The provider has trouble at the moment. Try again in 10 minutes." },
-    { "CONNECTION_ERROR", "You were not charged or the charge is returned. Try again later and keep the reference %s." },
-    { "UNKNOWN", "You were not charged or the charge is returned. Try again later and keep the reference %s." },
+    { "CONNECTION_ERROR", "You have not paid for it. Try again later and keep the reference %s." },
+    { "UNKNOWN", "You have not paid for it. Try again later and keep the reference %s." },
     { "INSUFFICIENT_FUNDS", "Add money to the wallet or choose a smaller amount, then try again." },
     { "UNKNOWN_CUSTOMER", "Open a wallet for this customer or phone number first." },
     { "LIMIT", "Choose a smaller amount." },
@@ -120,8 +120,10 @@ static void say(enum cvm_outcome outcome, const json_t *body, char *text, size_t
     const char *remark = cvm_json_str(body, "remark", "");
     const char *id = cvm_json_str(body, "transaction_id", "");
     const char *message = cvm_json_str(body, "message", ""), *advice = cvm_json_str(body, "recommendation", "");
-    char total[40];
+    char total[40], reference[48] = "";
     naira(body, "total_kobo", total);
+    if (*id && !strstr(advice, id)) /* said once is enough */
+        snprintf(reference, sizeof reference, " Reference %.30s.", id);
     if (outcome == CVM_REPLIED) {
         const char *more = cvm_json_str(json_object_get(body, "delivered"), "text", "");
         bool less = cvm_json_int(body, "discount_kobo", 0) > 0;
@@ -130,13 +132,12 @@ static void say(enum cvm_outcome outcome, const json_t *body, char *text, size_t
                  *remark ? " " : "", remark, cvm_json_str(body, "reference", id));
     } else if (outcome == CVM_UNKNOWN) {
         snprintf(text, size,
-                 "%s for %s is not confirmed yet. %s If it is not delivered, %s comes back to your wallet. "
-                 "Reference %s.",
-                 summary, destination, advice, total, id);
+                 "%s for %s is not confirmed yet. %s If it is not delivered, %s comes back to your wallet.%s", summary,
+                 destination, advice, total, reference);
     } else if (*id) {
         bool stop = *message && strchr(".!?", message[strlen(message) - 1]);
-        snprintf(text, size, "%s for %s failed: %s%s %s was returned to your wallet. %s Reference %s.", summary,
-                 destination, message, stop ? "" : ".", total, advice, id);
+        snprintf(text, size, "%s for %s failed: %s%s %s was returned to your wallet. %s%s", summary, destination,
+                 message, stop ? "" : ".", total, advice, reference);
     } else {
         snprintf(text, size, "%s %s", message, advice);
     }

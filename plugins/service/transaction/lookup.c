@@ -19,7 +19,7 @@ int lookup_list(cvm_turn *t, const cvm_msg *m)
         for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
             known = known || strcmp(status, statuses[i]) == 0;
         if (!known) {
-            e = cvm_refuse(t, "STATUS", "status", "one of PENDING, SUCCESS, FAILED, REFUNDED");
+            e = cvm_refuse(t, "STATUS", "status", "the status must be PENDING, SUCCESS, FAILED or REFUNDED");
             goto out;
         }
         json_object_set_new(where, "status", json_string(status));
@@ -151,12 +151,13 @@ int lookup_receipted(cvm_turn *t, const cvm_msg *m)
     snprintf(number, sizeof number, "RCP-%.20s", strlen(id) > 4 ? id + 4 : "");
     const char *service = cvm_json_str(row, "service_type", ""), *at = cvm_json_str(row, "network_or_disco", "");
     const char *to = cvm_json_str(row, "recipient", ""), *reference = cvm_json_str(row, "external_reference", "");
-    snprintf(text, sizeof text,
-             "Receipt %s\nDate       %s\nCustomer   %s\nService    %s %s\nRecipient  %s\nAmount     NGN %s\n"
-             "Discount   NGN %s\nCharge     NGN %s\nTotal      NGN %s\nReference  %s\nTransaction %s\n",
-             number, date, cvm_json_str(row, "customer_id", ""), service, at, to, sum_text(row, "amount", a),
-             sum_text(row, "discount", d), sum_text(row, "service_charge", c), sum_text(row, "total_amount", total),
-             reference, id);
+    snprintf(
+        text, sizeof text,
+        "Receipt      %s\nDate         %s\nCustomer     %s\nService      %s %s\nRecipient    %s\nAmount       NGN %s\n"
+        "Discount     NGN %s\nCharge       NGN %s\nTotal        NGN %s\nReference    %s\nTransaction  %s\n",
+        number, date, cvm_json_str(row, "customer_id", ""), service, at, to, sum_text(row, "amount", a),
+        sum_text(row, "discount", d), sum_text(row, "service_charge", c), sum_text(row, "total_amount", total),
+        reference, id);
     json_t *body =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "receipt_number", number, "transaction_id", id,
                   "date", date, "customer_id", cvm_json_str(row, "customer_id", ""), "service_type", service,
@@ -216,7 +217,7 @@ int lookup_payment(cvm_turn *t, const cvm_msg *m)
     const char *customer = cvm_json_str(m->data, "customer", "");
     int64_t amount;
     if (cvm_money_from_json(json_object_get(m->data, "amount"), &amount) < 0 || amount <= 0)
-        return cvm_refuse(t, "AMOUNT", "amount", "a sum in naira above 0, with at most two decimals");
+        return cvm_refuse(t, "AMOUNT", "amount", "the amount must be a sum in naira above 0, such as 500 or 99.50");
     json_t *account = NULL;
     int e = account_find(t, customer, customer, &account);
     if (e == CVM_ENOENT)
