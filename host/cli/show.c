@@ -382,7 +382,7 @@ void show_object(const struct cli *cli, const json_t *object, const json_t *colu
     for (size_t i = 0; i < json_array_size(columns); i++) {
         const char *name = json_string_value(json_array_get(columns, i));
         const json_t *value = name ? json_object_get(object, name) : NULL;
-        if (value)
+        if (value && !json_is_null(value))
             show_member(cli, name, value, 0);
     }
 }
