@@ -228,6 +228,31 @@ START_TEST(key_is_answered_once)
 }
 END_TEST
 
+/* BUSY means that nothing was done: the same key may try again. */
+START_TEST(busy_frees_its_key)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    struct answer_seen a = {0}, faults[5] = {{0}};
+    struct edge_in in = {.source = "test", .key = "again", .to = "test.faulty", .type = "count", .priority = -1};
+    struct edge_error error;
+    virtual_open(v);
+    for (int i = 0; i < 5; i++)
+        virtual_submit(v, "test.faulty", "fault", NULL, &faults[i]);
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0); /* before it is marked down */
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(a.outcome, CVM_BUSY);
+    core_revive(v->core, "test.faulty");
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(a.outcome, CVM_REPLIED);
+    ck_assert_int_eq(number(&a, "count"), 1);
+    for (int i = 0; i < 5; i++)
+        json_decref(faults[i].data);
+    json_decref(a.data);
+    virtual_free(v);
+}
+END_TEST
+
 START_TEST(broadcast_reaches_the_others)
 {
     struct virtual *v = virtual_new(PLUGINS, NULL);
@@ -379,6 +404,7 @@ int main(void)
     tcase_add_test(c, state_survives);
     tcase_add_test(c, open_work_goes_on);
     tcase_add_test(c, key_is_answered_once);
+    tcase_add_test(c, busy_frees_its_key);
     tcase_add_test(c, broadcast_reaches_the_others);
     tcase_add_test(c, manifest_limits_recipients);
     tcase_add_test(c, outputs_are_limited);
