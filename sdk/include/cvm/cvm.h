@@ -190,7 +190,7 @@ typedef struct cvm_call {
     const char *name;
     const char *path;    /* appended to the declared path; NULL for nothing */
     const json_t *query; /* borrowed; object of strings and numbers, NULL for none */
-    json_t *headers;     /* taken; object of strings, NULL for none. Put secrets here, by cvm_secret_ref() */
+    json_t *headers;     /* taken; object of strings, NULL for none. A secret goes in as "${NAME}" */
     json_t *body;        /* taken; sent as JSON; NULL for no body */
     const char *key;     /* the business reference that makes a repeat harmless; NULL: the message id */
     cvm_id on_behalf;
