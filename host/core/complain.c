@@ -3,9 +3,8 @@
  * the reason from. Names only, no data. Loop thread. */
 #include "core/internal.h"
 
-#define COMPLAINTS_MAX                                                                                                 \
-    10 /* of a component in COMPLAINTS_MS; a handler that fails under load must not fill the disk                      \
-        */
+/* Of a component in so long: a handler that fails under load must not fill the disk. */
+#define COMPLAINTS_MAX 10
 #define COMPLAINTS_MS 10000
 
 static struct turn *of(cvm_turn *t)
