@@ -2,9 +2,11 @@
  * that nothing is left. Loop thread only. */
 #include "cli/host.h"
 
+#include "cli/cli.h"
 #include "cli/installed.h"
 #include "core/core.h"
 #include "core/crash.h"
+#include "core/registry.h"
 #include "services/control.h"
 #include "services/home.h"
 #include "services/http_client.h"
@@ -166,6 +168,26 @@ static void list_tools(const json_t *component, char *ret_text, size_t size)
     }
 }
 
+/* A plugin's command that is spelt like one of ours would never be reached. */
+static int check_commands(const struct core *core, char *error, size_t size)
+{
+    size_t n;
+    const struct operation *operations = registry_operations(core, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct manifest_expose *e = operations[i].decl->expose;
+        for (const struct cli_command *own = cli_commands; e && e->cli && own->words; own++)
+            if (strcmp(own->words, e->cli) == 0) {
+                snprintf(
+                    error, size,
+                    "the command \"%s\" belongs to the host already: rename it in the manifest of plugin %s, or name "
+                    "that in plugins.disabled",
+                    e->cli, operations[i].plugin);
+                return CVM_EEXIST;
+            }
+    }
+    return CVM_OK;
+}
+
 static void log_loaded(const struct core *core)
 {
     json_t *plugins = core_plugins(core), *components = core_components(core), *one;
@@ -207,6 +229,8 @@ static int start_core(struct host *h)
         e = watchdog_start(&h->loop, h->options->page, &h->watchdog);
     if (e == CVM_OK)
         e = core_load(h->core, error, sizeof error);
+    if (e == CVM_OK)
+        e = check_commands(h->core, error, sizeof error);
     if (e == CVM_OK) {
         log_loaded(h->core);
         e = core_start(h->core, error, sizeof error);

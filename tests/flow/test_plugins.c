@@ -439,6 +439,19 @@ START_TEST(faulty_manifest)
 }
 END_TEST
 
+START_TEST(command_of_the_host)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "faulty");
+    json_t *doc = manifest("faulty");
+    set(doc, "components.0.operations.0.expose.cli", "\"ps\"");
+    save_manifest(f, "manifests/faulty.json", doc);
+    refused(f, "the command \"ps\" belongs to the host already");
+    EXPECT(f, 3, "the command \"ps\" belongs to the host already", "config", "check");
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(manifest_that_is_no_json)
 {
     struct flow *f = flow_new();
@@ -561,6 +574,7 @@ int main(void)
     tcase_add_test(b, missing_library);
     tcase_add_loop_test(b, faulty_manifest, 0, (int)(sizeof manifests / sizeof *manifests));
     tcase_add_test(b, manifest_that_is_no_json);
+    tcase_add_test(b, command_of_the_host);
     tcase_add_loop_test(b, claimed_twice, 0, (int)(sizeof claims / sizeof *claims));
     return flow_main("plugins", (TCase *[]){l, b, NULL});
 }
