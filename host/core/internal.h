@@ -26,9 +26,11 @@ struct message *message_new(struct core *core, const struct name *type); /* one 
 void message_set_subject(struct message *m, struct subject *subject);    /* takes the reference */
 void message_set_content(struct message *m, const char *content);        /* copies */
 void message_free(struct core *core, struct message *m);
-void envelope_text(struct text *text, const struct message *m, bool whole); /* also on the writer's thread */
-json_t *envelope_json(const struct message *m);                             /* gives a new value */
-void time_text(int64_t ms, char ret_text[32]);                              /* RFC 3339 with milliseconds and Z */
+enum envelope_form { ENVELOPE_WHOLE, ENVELOPE_SHORT };
+/* `cause`: of an output in a record, the turn's message; else NULL. Also on the writer's thread. */
+void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause);
+json_t *envelope_json(const struct message *m); /* gives a new value */
+void time_text(int64_t ms, char ret_text[32]);  /* RFC 3339 with milliseconds and Z */
 
 /* conversation.c: lanes */
 struct conversation *conversation_open(struct core *core, const char *name,

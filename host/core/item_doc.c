@@ -83,7 +83,7 @@ static void request_doc(struct text *text, const struct request *r)
 static void message_doc(struct text *text, const struct message *m)
 {
     text_puts(text, "{\"envelope\":");
-    envelope_text(text, m, false);
+    envelope_text(text, m, ENVELOPE_SHORT, NULL);
     text_char(text, ',');
     id_member(text, "on_behalf", m->pub.on_behalf);
     number(text, "timestamp_ms", m->pub.timestamp_ms);

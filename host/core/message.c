@@ -178,9 +178,12 @@ static void add_member_if(struct text *text, bool whole, const char *key, const 
         add_member(text, key, value);
 }
 
-/* Whole for people and edges. The journal leaves out what has its default value: a third of its bytes. */
-void envelope_text(struct text *text, const struct message *m, bool whole)
+/* Whole for people and edges. The journal leaves out what has its default value, and of an output what its cause, the
+ * input of the same turn, says already: half of its bytes. */
+void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause)
 {
+    const bool whole = form == ENVELOPE_WHOLE;
+    const bool same_subject = cause && m->subject == cause->subject;
     static const char *const sorts[] = {"request", "response", "notification", "escalation"};
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
     static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
@@ -197,9 +200,11 @@ void envelope_text(struct text *text, const struct message *m, bool whole)
     add_member_if(text, whole, ",\"content\":", p->content);
     text_puts(text, ",\"structured_data\":");
     text_json(text, p->data);
-    add_member_if(text, whole, ",\"enquiry_id\":", p->enquiry_id);
-    add_member_if(text, whole, ",\"customer_id\":", p->customer_id);
-    add_member_if(text, whole, ",\"session_id\":", p->session_id);
+    if (!same_subject) {
+        add_member_if(text, whole, ",\"enquiry_id\":", p->enquiry_id);
+        add_member_if(text, whole, ",\"customer_id\":", p->customer_id);
+        add_member_if(text, whole, ",\"session_id\":", p->session_id);
+    }
     add_member_if(text, whole, ",\"conversation\":", p->conversation);
     add_member(text, ",\"priority\":", priorities[p->priority]);
     if (whole || p->requires_response)
@@ -216,7 +221,7 @@ void envelope_text(struct text *text, const struct message *m, bool whole)
         text_puts(text, ",\"confidence\":1.0");
     if (whole || !cvm_id_is_none(p->in_reply_to))
         add_id(text, ",\"in_reply_to\":", p->in_reply_to);
-    if (whole || !cvm_id_is_none(m->cause))
+    if (whole || (!cvm_id_is_none(m->cause) && !(cause && cvm_id_eq(m->cause, cause->pub.id))))
         add_id(text, ",\"cause\":", m->cause);
     if (whole || p->deadline_ms) {
         text_puts(text, ",\"deadline_ms\":");
@@ -224,7 +229,8 @@ void envelope_text(struct text *text, const struct message *m, bool whole)
     }
     if (whole)
         text_printf(text, ",\"schema_version\":%d", p->schema_version);
-    add_member_if(text, whole, ",\"traceparent\":", p->traceparent);
+    if (!same_subject)
+        add_member_if(text, whole, ",\"traceparent\":", p->traceparent);
     text_char(text, '}');
 }
 
@@ -232,7 +238,7 @@ json_t *envelope_json(const struct message *m)
 {
     struct text text;
     text_init(&text, 4 * CVM_TURN_BYTES_MAX);
-    envelope_text(&text, m, true);
+    envelope_text(&text, m, ENVELOPE_WHOLE, NULL);
     json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, JSON_ALLOW_NUL, NULL);
     text_free(&text);
     return value;

@@ -119,11 +119,11 @@ static void record_text(struct text *text, const struct record *rec)
     text_reset(text);
     if (rec->message && rec->message->input) {
         text_puts(text, ",\"in\":");
-        envelope_text(text, rec->message, false);
+        envelope_text(text, rec->message, ENVELOPE_SHORT, NULL);
     }
     for (uint32_t i = 0; i < rec->n_outs; i++) {
         text_puts(text, i ? "," : ",\"out\":[");
-        envelope_text(text, rec->outs[i], false);
+        envelope_text(text, rec->outs[i], ENVELOPE_SHORT, rec->message);
     }
     if (rec->n_outs)
         text_char(text, ']');
@@ -300,7 +300,7 @@ static int write_dead(struct store *s, const struct record *rec, const struct de
     sqlite3_stmt *st = s->statement[STATEMENT_DEAD];
     uint8_t id[16];
     text_reset(&s->text);
-    envelope_text(&s->text, dead->message, true);
+    envelope_text(&s->text, dead->message, ENVELOPE_WHOLE, NULL);
     if (s->text.failed)
         return SQLITE_NOMEM;
     id_bytes(dead->message->pub.id, id);
