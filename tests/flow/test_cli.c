@@ -75,6 +75,9 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 1, "no operation \"nonsense\"", "agent", "call", "test.faulty", "nonsense");
     EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "error");
     EXPECT(f, 1, "timeout: ", "agent", "call", "test.faulty", "never", "--timeout", "0.3");
+    EXPECT(f, 1, "order: A-17", "agent", "call", "test.faulty", "unsure");
+    EXPECT(f, 1, "unknown: nobody knows yet", "agent", "call", "test.faulty", "unsure");
+    EXPECT(f, 1, "\"data\":{\"order\":\"A-17\"", "agent", "call", "test.faulty", "unsure", "--output", "json");
     EXPECT(f, 2, "--data: ", "agent", "call", "test.faulty", "ok", "--data", "{");
     EXPECT(f, 2, "colour", "agent", "call", "test.faulty", "ok", "--data", "{\"colour\":1}");
     EXPECT(f, 4, "there is no setting http.prot", "config", "show", "http.prot");

@@ -70,6 +70,13 @@ static int settle_now(cvm_turn *t, const cvm_msg *m)
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
+/* What became of it is not known; what is known is the answer. */
+static int unsure(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_settle(t, m->id, CVM_UNKNOWN, json_pack("{s:s, s:s}", "order", "A-17", "message", "nobody knows yet"),
+                      NULL);
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static int fault(cvm_turn *t, const cvm_msg *m)
@@ -262,6 +269,7 @@ static const cvm_route routes[] = {
     {FAULTY, "never", never},
     {FAULTY, "later", later},
     {FAULTY, "settle_now", settle_now},
+    {FAULTY, "unsure", unsure},
     {FAULTY, "fault", fault},
     {FAULTY, "flaky", flaky},
     {FAULTY, "crash", crash},
