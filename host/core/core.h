@@ -58,21 +58,25 @@ const char *core_unhealthy(const struct core *core);
 typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
 
-/* The journal, as `core_query` sees it:
- *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type TEXT, sender TEXT,
- *         outcome TEXT, us INTEGER, build TEXT, key_id INTEGER, record TEXT)  index on conversation
- *     outcome: "OK", "PENDING", "REFUSED", "ERROR" (also after a fault), "TIMEOUT", "BUSY", "UNKNOWN", "DEAD"
- *     record: JSON object; members present only when not empty:
- *       "in": the envelope (inputs from outside, timers, answers of calls; others stand in the causing turn's "out"),
- *       "out": [envelopes], "calls": [{name, url, key, id}], "timers": [{type, at_ms, id}], "answers": [[id, outcome,
- * data]..], "context": [[path, value]..], "state": [[key, value]..], "reads": [[key, turn]..], "rows": [[table,
- * key]..], "notes": [[what, data]..], "error": {code, message} contexts(conversation INTEGER PRIMARY KEY, name TEXT,
- * parent INTEGER, version, opened_ms, ended_ms, key_id, doc TEXT) state(component TEXT, key TEXT, value TEXT, version,
- * turn, key_id; PRIMARY KEY(component, key)) inbox(source TEXT, key TEXT, hash BLOB, message BLOB, at_ms, outcome TEXT,
- * result TEXT; PRIMARY KEY(source, key)) open_items(no INTEGER PRIMARY KEY, kind TEXT, doc TEXT)         what recovery
- * reads dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component TEXT, type TEXT, reason TEXT, envelope
- * TEXT) every table a manifest declares, under its own name. A column named "conversation" there makes its rows
- * explainable by `why`. views: audit_log, agent_metrics, messages The high half of a message id is its conversation's
- * key, so a message leads to its conversation. */
+/* clang-format off */
+/* The journal, as `core_query` sees it (docs/reference/journal.md says it at length):
+ *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component, message BLOB, type, sender, outcome, us, build,
+ *         key_id, record): index on conversation
+ *     outcome: OK, PENDING, REFUSED, ERROR (also after a fault), TIMEOUT, BUSY, UNKNOWN, DEAD
+ *     record: JSON; members only where not empty:
+ *       in        the envelope of an input from outside, a timer, or the answer of a call; others stand in the causing "out"
+ *       out       [envelopes]             calls    [{name, url, key, id}]     timers  [{type, at_ms, id}]
+ *       answers   [[id, outcome, data]]   context  [[path, value]]            state   [[key, value]]
+ *       reads     [[key, turn]]           rows     [[table, key]]             notes   [[what, data]]
+ *       denied    [[what, name]]          error    {code, message}
+ *   contexts(conversation INTEGER PRIMARY KEY, name, parent INTEGER, version, opened_ms, ended_ms, key_id, doc)
+ *   state(component, key, value, version, turn, key_id; PRIMARY KEY(component, key))
+ *   inbox(source, key, hash BLOB, message BLOB, at_ms, outcome, result; PRIMARY KEY(source, key))
+ *   open_items(no INTEGER PRIMARY KEY, kind, doc): what recovery reads
+ *   dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component, type, reason, envelope)
+ *   every table a manifest declares, under its own name; its column "conversation" makes its rows explainable by `why`
+ *   views: audit_log, agent_metrics, messages
+ * The high half of a message id is its conversation's key, so a message leads to its conversation. */
+/* clang-format on */
 
 #endif
