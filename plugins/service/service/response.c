@@ -108,8 +108,11 @@ static json_t *next_steps(cvm_turn *t, const char *why)
         json_array_append_new(steps, json_string("Ask us about the services we offer"));
     } else if (!strcmp(why, "needs_input")) {
         json_array_append_new(steps, json_string("Write again with what is missing"));
+    } else if (*service_context_str(t, "transaction_id")) {
+        snprintf(text, sizeof text, "Keep the reference %s", service_context_str(t, "transaction_id"));
+        json_array_append_new(steps, json_string(text));
     } else {
-        json_array_append_new(steps, json_string("Rate this answer 1 to 5"));
+        json_array_append_new(steps, json_string("Write again if this did not answer your question"));
     }
     return steps;
 }
