@@ -76,8 +76,7 @@ int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward"};
     struct turn *t = of(pub);
     uint32_t sent = t->outs.n;
-    json_t *held = json_incref(out->data); /* the names may lie in it, and it is taken */
-    int e = turn_emit(pub, out, ret_id);
+    int e = turn_emit(pub, out, ret_id); /* data and tags are dropped last: the names may lie in them */
     if (__builtin_expect(e < 0, 0)) {
         char subject[200];
         snprintf(subject, sizeof subject, "%.90s%s%.90s", out->type ? out->type : "(no type)",
@@ -89,7 +88,8 @@ int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     } else if (out->kind == CVM_OUT_REQUEST && t->outs.n > sent) {
         check_reply_route(t);
     }
-    json_decref(held);
+    json_decref(out->data);
+    json_decref(out->tags);
     return e;
 }
 

@@ -332,6 +332,7 @@ static bool may_publish(const struct component *c, const char *topic)
     return false;
 }
 
+/* Borrows data and tags; the caller, which is the table's entry, drops them. */
 int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
 {
     struct turn *t = (struct turn *)pub;
@@ -355,7 +356,5 @@ int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
         if (!e)
             e = emit_to(t, out, to, type, lane, bytes, ret_id);
     }
-    json_decref(out->data);
-    json_decref(out->tags);
     return e;
 }

@@ -75,7 +75,7 @@ int told_row_put(cvm_turn *t, const char *table, json_t *row);
 int told_row_del(cvm_turn *t, const char *table, const char *key);
 
 /* emit.c: messages out */
-int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
+int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* borrows data and tags */
 
 /* request.c */
 struct request *request_alloc(struct core *core);
