@@ -7,7 +7,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define GRACE_MS 5000      /* beyond the request's own deadline, for the answer to come */
 #define RECONNECT_MS 15000 /* the host is being started again */
 
 enum cli_status cli_outcome_status(const char *outcome, const json_t *data)
@@ -114,8 +113,6 @@ static json_t *call_line(const struct cli *cli, const struct call *call)
     }
     if (call->key)
         json_object_set_new(line, "key", json_string(call->key));
-    if (cli->timeout_ms)
-        json_object_set_new(line, "timeout_ms", json_integer(cli->timeout_ms));
     return line;
 }
 
@@ -129,7 +126,7 @@ static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_l
     if (error < 0)
         return cli_fail(CLI_FAILED, "%s", text);
     error = client_send(client, call_line(cli, call));
-    int64_t patience = cli->timeout_ms ? cli->timeout_ms + GRACE_MS : -1;
+    int64_t patience = cli->timeout_ms ? cli->timeout_ms : -1;
     while (error == 0) {
         error = client_next(client, patience, &line);
         if (error == CVM_EIO && call->key && call_reconnect(cli->home, &client) == 0) {
@@ -150,8 +147,12 @@ static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_l
         line = NULL;
     }
     client_free(client);
+    if (error == CVM_ETIMEOUT && call->key) /* the request keeps its own deadline: the key must not answer "timeout" */
+        return cli_fail(CLI_FAILED,
+                        "timeout: no answer yet, the work goes on; to hear the end: the same command with --key %s",
+                        call->key);
     if (error == CVM_ETIMEOUT)
-        return cli_fail(CLI_FAILED, "timeout: the host has not answered");
+        return cli_fail(CLI_FAILED, "timeout: no answer yet");
     if (error < 0)
         return cli_fail(CLI_FAILED, "the host closed the connection before the answer came");
     *ret_last = line;

@@ -116,7 +116,7 @@ int cli_operation_help(struct cli *cli, const json_t *catalogue, const json_t *e
          "  --file FILE                JSON lines (\"-\": standard input), one request each; results as JSON lines\n"
          "  --parallel N               how many of them at a time (default 8)\n"
          "  --key K                    the same key is done once\n"
-         "  --timeout S                seconds it may take\n"
+         "  --timeout S                seconds to wait for the answer\n"
          "  --trace                    show every envelope it causes\n"
          "  --output table|json|csv    --output-file FILE    --home DIR    --config FILE    --log-level LEVEL");
     printf("\nAnswered by %s, operation %s.\n", cvm_json_str(entry, "component", ""), cvm_json_str(entry, "type", ""));
