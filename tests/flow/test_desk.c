@@ -185,6 +185,42 @@ START_TEST(every_answer_names_its_rule)
 }
 END_TEST
 
+/* What was known, considered and chosen, and why, of each agent that decided: from what is stored alone. */
+START_TEST(why_tells_each_decision)
+{
+    static const char *const deciders[] = {"service.classifier", "service.orchestrator", "service.airtime_sales",
+                                           "service.transaction", "service.qa"};
+    struct flow *f = desk_started();
+    json_t *a = desk_say(f, NULL, "SMS", "Buy 500 MTN airtime for 08031112229"), *turns, *turn, *note;
+    size_t i, k;
+    struct flow_answer why;
+    ck_assert_int_eq(FLOW_RUN(f, &why, "why", text_of(a, "enquiry_id"), "--output", "json"), 0);
+    json_t *story = json_loads(why.text, 0, NULL);
+    ck_assert_ptr_nonnull(story);
+    turns = json_object_get(story, "turns");
+    for (size_t d = 0; d < sizeof deciders / sizeof *deciders; d++) {
+        int decisions = 0;
+        json_array_foreach(turns, i, turn)
+        {
+            if (strcmp(text_of(turn, "component"), deciders[d]) != 0)
+                continue;
+            json_array_foreach(json_object_get(json_object_get(turn, "record"), "notes"), k, note)
+            {
+                if (strcmp(json_string_value(json_array_get(note, 0)), "decision") != 0)
+                    continue;
+                decisions++;
+                ck_assert_msg(json_object_get(json_array_get(note, 1), "chose"), "%s chose nothing", deciders[d]);
+            }
+        }
+        ck_assert_msg(decisions > 0, "why does not tell what %s decided: %.3000s", deciders[d], why.text);
+    }
+    json_decref(story);
+    json_decref(a);
+    flow_answer_free(&why);
+    desk_ended(f);
+}
+END_TEST
+
 START_TEST(without_airtime_it_is_not_served)
 {
     struct flow *f = desk_home();
@@ -379,6 +415,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, labelled_enquiries);
     tcase_add_test(c, every_answer_names_its_rule);
+    tcase_add_test(c, why_tells_each_decision);
     tcase_add_test(c, without_airtime_it_is_not_served);
     tcase_add_test(c, parallel_enquiries_do_not_mix);
     tcase_add_test(c, customers_words_end_nothing);
