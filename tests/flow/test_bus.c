@@ -254,6 +254,10 @@ START_TEST(full_mailbox_is_refused)
     flow_plugin(f, "faulty");
     json_t *doc = json_load_file(flow_source("tests/plugins/faulty.json"), 0, NULL);
     json_object_set_new(doc, "limits", json_pack("{s:i}", "mailbox", 3));
+    json_t *operations = json_object_get(json_array_get(json_object_get(doc, "components"), 0), "operations"), *op;
+    size_t k;
+    json_array_foreach(operations, k, op) if (strcmp(text_of(op, "type"), "never") == 0)
+        json_object_set_new(op, "timeout_ms", json_integer(3000));
     char *text = json_dumps(doc, 0);
     flow_write(f, "manifests/faulty.json", text);
     free(text);
@@ -264,8 +268,7 @@ START_TEST(full_mailbox_is_refused)
     for (int i = 0; i < 4; i++) { /* one is held, three wait */
         snprintf(name, sizeof name, "never%d", i);
         flow_spawn(f, name,
-                   (const char *const[]){program, "agent", "call", "test.faulty", "never", "--timeout", "3", "--home",
-                                         f->home, NULL});
+                   (const char *const[]){program, "agent", "call", "test.faulty", "never", "--home", f->home, NULL});
     }
     struct flow_answer a;
     FLOW_UNTIL(of_faulty(f, "queued") == 3);
