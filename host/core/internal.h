@@ -181,7 +181,15 @@ struct inbox *inbox_new(struct core *core, const char *source, const char *key, 
 void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const json_t *data, const char *content);
 void inbox_release(struct core *core, struct inbox *inbox);
 
-/* loader.c, registry.c */
+#define REGISTRY_ONE_OF_THEM "; take one of them out, or name it in plugins.disabled"
+
+/* component.c: called while plugins are loaded; a sentence in `error` on failure */
+int component_register(struct core *core, struct plugin *p, const struct manifest_component *decl, char *error,
+                       size_t size);
+int component_subscribe(struct core *core, struct component *c, char *error, size_t size);
+void component_link(struct core *core, struct component *c); /* whom it may send to; its alias */
+
+/* loader.c, registry.c, registry_load.c */
 int registry_load(struct core *core, char *ret_error, size_t error_size);
 void registry_free(struct core *core);
 struct component *registry_find(const struct core *core, const char *id_or_alias, const char *area); /* NULL */
