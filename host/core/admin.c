@@ -4,14 +4,6 @@
 #include <cvm/json.h>
 #include <string.h>
 
-static json_t *strings(const struct manifest_strings *s)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(array, json_string(s->at[i]));
-    return array;
-}
-
 static json_t *counts(const struct component *c)
 {
     const struct counts *n = &c->counts;
@@ -50,10 +42,10 @@ static json_t *component_json(const struct component *c)
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:O?, s:O, s:i, s:I, s:s, s:o}", "id", c->id->text, "alias",
                      c->alias ? c->alias : "", "kind", manifest_kind_name(d->kind), "plugin",
-                     c->plugin ? c->plugin->manifest->name : "host", "roles", strings(&d->roles), "next",
-                     strings(&d->next), "may_send_to", strings(&d->may_send_to), "tools", d->tools, "settings",
-                     c->settings, "state_version", (int)d->state_version, "concurrency", (json_int_t)c->concurrency,
-                     "status", c->down ? "down" : "up", "operations", operations);
+                     c->plugin ? c->plugin->manifest->name : "host", "roles", manifest_strings_json(&d->roles), "next",
+                     manifest_strings_json(&d->next), "may_send_to", manifest_strings_json(&d->may_send_to), "tools",
+                     d->tools, "settings", c->settings, "state_version", (int)d->state_version, "concurrency",
+                     (json_int_t)c->concurrency, "status", c->down ? "down" : "up", "operations", operations);
 }
 
 json_t *core_components(const struct core *core)
@@ -75,11 +67,11 @@ static json_t *plugin_json(const struct plugin *p, bool whole)
         json_array_append_new(tables, json_string(m->tables[i].name));
     for (size_t i = 0; i < m->n_calls; i++)
         json_array_append_new(calls, json_string(m->calls[i].name));
-    json_t *result =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name, "version",
-                  m->version, "abi", m->abi, "description", m->description, "build", p->build, "placement", "inline",
-                  "manifest", m->path, "components", list, "tables", tables, "calls", calls, "secrets",
-                  strings(&m->secrets), "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    json_t *result = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name,
+                               "version", m->version, "abi", m->abi, "description", m->description, "build", p->build,
+                               "placement", "inline", "manifest", m->path, "components", list, "tables", tables,
+                               "calls", calls, "secrets", manifest_strings_json(&m->secrets), "domain",
+                               m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
     return result;
 }
 

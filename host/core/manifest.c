@@ -10,6 +10,14 @@
 static const char *const kind_names[] = {"agent", "trigger", "treatment", "channel", "provider"};
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 
+json_t *manifest_strings_json(const struct manifest_strings *strings)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < strings->n; i++)
+        json_array_append_new(array, json_string(strings->at[i]));
+    return array;
+}
+
 const char *manifest_kind_name(enum manifest_kind kind)
 {
     return kind_names[kind];

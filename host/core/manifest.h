@@ -113,6 +113,7 @@ struct manifest {
 int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_error, size_t error_size);
 void manifest_free(struct manifest *manifest); /* accepts NULL */
 
+json_t *manifest_strings_json(const struct manifest_strings *strings); /* gives an array */
 const char *manifest_kind_name(enum manifest_kind kind);
 const struct manifest_operation *manifest_find_operation(const struct manifest_component *component, const char *type);
 

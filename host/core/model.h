@@ -236,7 +236,7 @@ struct route_slot {
 struct counts {
     uint64_t delivered, settled, dead;
     uint64_t queued, lent;
-    uint64_t turns, errors, refusals, faults, retries, over_budget, busy, late_replies, unrouted;
+    uint64_t turns, errors, refusals, faults, over_budget, busy, late_replies, unrouted;
     uint64_t us_total;
     uint64_t decisions; /* notes that say a confidence, and the sum of it */
     double confidence;
@@ -494,7 +494,6 @@ struct core {
     uint64_t short_id_key;
     bool stopping, accepting;
     int64_t stop_ms;     /* stopping: no turns from then on */
-    bool starting;       /* replies and starts before the edge opens */
     const char *trouble; /* the store cannot commit; NULL: it can */
     int64_t bytes_queued;
 
@@ -504,8 +503,8 @@ struct core {
 
     /* totals */
     struct {
-        uint64_t turns, ephemeral_turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls,
-            call_unknown, timeouts, records, secrets_refused, repeated;
+        uint64_t turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls, call_unknown,
+            timeouts, records, secrets_refused, repeated;
     } total;
 
     /* loop */

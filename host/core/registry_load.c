@@ -170,14 +170,6 @@ static int list_operations(struct core *core, char *error, size_t size)
     return check_operations(core, error, size);
 }
 
-static json_t *strings_json(const struct manifest_strings *s)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(array, json_string(s->at[i]));
-    return array;
-}
-
 static void list_for_components(struct core *core)
 {
     core->domains = json_array();
@@ -188,11 +180,11 @@ static void list_for_components(struct core *core)
     for (uint32_t i = 0; i < core->n_components; i++) {
         const struct component *c = core->components[i];
         if (c->plugin)
-            json_array_append_new(core->component_list,
-                                  json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id->text, "alias", c->alias,
-                                            "kind", manifest_kind_name(c->decl->kind), "roles",
-                                            strings_json(&c->decl->roles), "next", strings_json(&c->decl->next),
-                                            "plugin", c->plugin->manifest->name));
+            json_array_append_new(
+                core->component_list,
+                json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id->text, "alias", c->alias, "kind",
+                          manifest_kind_name(c->decl->kind), "roles", manifest_strings_json(&c->decl->roles), "next",
+                          manifest_strings_json(&c->decl->next), "plugin", c->plugin->manifest->name));
     }
 }
 

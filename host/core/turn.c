@@ -318,8 +318,6 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
     t->denied = NULL;
     if (rec)
         journal_add(core, rec);
-    else
-        core->total.ephemeral_turns++;
     core->total.turns++;
 }
 
@@ -400,7 +398,6 @@ static void end_badly(struct core *core, struct message *m, int result)
     int retries = slot && slot->operation && !m->reply ? slot->operation->retry : 0;
     if (m->attempts < retries && !c->down) {
         m->attempts++;
-        c->counts.retries++;
         if (m->conversation && m->conversation->head == m)
             lane_put_back(core, m);
         else
