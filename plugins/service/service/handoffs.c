@@ -70,21 +70,12 @@ void handoffs_interim(cvm_turn *t, const char *handoff_id, const json_t *rules, 
 
 int handoffs_list(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *where = json_object();
-    static const char *const filters[] = {"handoff_id", "status", "queue", "enquiry_id", "customer_id"};
-    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
-        const char *value = cvm_json_str(m->data, filters[i], "");
-        if (*value)
-            json_object_set_new(where, filters[i], json_string(value));
-    }
-    cvm_query q = {.size = sizeof q,
-                   .table = "handoffs",
-                   .where = where,
-                   .order_by = "-created_at",
-                   .limit = cvm_json_int(m->data, "limit", 50),
-                   .on_behalf = m->id};
-    CVM_TRY(cvm_ask(t, &q));
-    return CVM_PENDING;
+    static const char *const filters[][2] = {{"handoff_id", "handoff_id"},
+                                             {"status", "status"},
+                                             {"queue", "queue"},
+                                             {"enquiry_id", "enquiry_id"},
+                                             {"customer_id", "customer_id"}};
+    return service_list(t, m, "handoffs", filters, sizeof filters / sizeof *filters);
 }
 
 int handoffs_listed(cvm_turn *t, const cvm_msg *m)

@@ -9,20 +9,7 @@ int lookup_list(cvm_turn *t, const cvm_msg *m)
                                              {"session_id", "session_id"},
                                              {"status", "resolution_status"},
                                              {"service_domain", "service_domain"}};
-    json_t *where = json_object();
-    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
-        const char *value = cvm_json_str(m->data, filters[i][0], "");
-        if (*value)
-            json_object_set_new(where, filters[i][1], json_string(value));
-    }
-    cvm_query q = {.size = sizeof q,
-                   .table = "enquiries",
-                   .where = where,
-                   .order_by = "-created_at",
-                   .limit = cvm_json_int(m->data, "limit", 50),
-                   .on_behalf = m->id};
-    CVM_TRY(cvm_ask(t, &q));
-    return CVM_PENDING;
+    return service_list(t, m, "enquiries", filters, sizeof filters / sizeof *filters);
 }
 
 int lookup_listed(cvm_turn *t, const cvm_msg *m)

@@ -63,6 +63,10 @@ CVM_MUST_USE int service_context_append(cvm_turn *t, const char *path, json_t *v
 json_t *service_row(const json_t *row, const char *const *json_columns, size_t n);
 json_t *service_rows(const json_t *rows, const char *const *json_columns, size_t n);
 
+/* Asks for the newest rows of a table, of those whose columns equal what the message gives: pairs of (member of the
+ * message, column). The answer comes as "query.reply" on behalf of the message. */
+int service_list(cvm_turn *t, const cvm_msg *m, const char *table, const char *const (*filters)[2], size_t n);
+
 /* ---- pure.c: pure ---- */
 
 const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE]); /* UTC, ISO 8601 with milliseconds */

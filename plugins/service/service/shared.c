@@ -141,3 +141,21 @@ json_t *service_rows(const json_t *rows, const char *const *json_columns, size_t
         json_array_append_new(list, service_row(json_array_get(rows, i), json_columns, n));
     return list;
 }
+
+int service_list(cvm_turn *t, const cvm_msg *m, const char *table, const char *const (*filters)[2], size_t n)
+{
+    json_t *where = json_object();
+    for (size_t i = 0; i < n; i++) {
+        const char *value = cvm_json_str(m->data, filters[i][0], "");
+        if (*value)
+            json_object_set_new(where, filters[i][1], json_string(value));
+    }
+    cvm_query q = {.size = sizeof q,
+                   .table = table,
+                   .where = where,
+                   .order_by = "-created_at",
+                   .limit = cvm_json_int(m->data, "limit", 50),
+                   .on_behalf = m->id};
+    CVM_TRY(cvm_ask(t, &q));
+    return CVM_PENDING;
+}
