@@ -55,6 +55,10 @@ static const char *const migrations[] = {
     " 'unixepoch') AS at, component AS agent, type AS action, sender, coalesce((SELECT name FROM contexts c"
     " WHERE c.conversation = t.conversation), json_extract(record, '$.in.conversation'),"
     " json_extract(record, '$.out[0].conversation'), '') AS subject, outcome, us, record FROM turns t;",
+    /* What runs of each plugin, what ran before it, and which build was found bad: for the next start. */
+    "CREATE TABLE host_plugins(name TEXT PRIMARY KEY, phase TEXT NOT NULL, version TEXT NOT NULL, build TEXT NOT NULL,"
+    " content TEXT NOT NULL, before_version TEXT NOT NULL, before_build TEXT NOT NULL, before_content TEXT NOT NULL,"
+    " bad_build TEXT NOT NULL, bad_content TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;",
 };
 /* clang-format on */
 
