@@ -82,6 +82,15 @@ struct component *registry_add_host(struct core *core, const struct manifest_com
     return c;
 }
 
+int core_add_peer(struct core *core, const struct manifest_component *decl, turn_fn turn)
+{
+    const char *types[MANIFEST_OPERATIONS_MAX + 1] = {NULL};
+    size_t n = decl->n_operations < MANIFEST_OPERATIONS_MAX ? decl->n_operations : MANIFEST_OPERATIONS_MAX;
+    for (size_t i = 0; i < n; i++)
+        types[i] = decl->operations[i].type;
+    return registry_add_host(core, decl, turn, types) ? 0 : CVM_ENOMEM;
+}
+
 int component_register(struct core *core, struct plugin *p, const struct manifest_component *decl, char *error,
                        size_t size)
 {

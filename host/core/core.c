@@ -95,7 +95,7 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     core->options = *options;
     core->home = strdup(options->home);
     core->seed = options->seed;
-    core->virtual_ms = 1700000000000;
+    core->virtual_ms = options->begin_ms ? options->begin_ms : 1700000000000;
     core->turn.core = core;
     core->turn.pub.host = &turn_api;
     if (!core->seed && getrandom(&core->seed, sizeof core->seed, 0) != sizeof core->seed)

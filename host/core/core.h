@@ -4,11 +4,27 @@
 
 #include "config.h"
 #include "id.h"
+#include "manifest.h"
 #include "page.h"
 #include "services/http_client.h"
 #include <uv.h>
 
 struct core;
+
+/* A handler about to run: what it returns is what `turn` returns. Borrowed. */
+struct core_handler {
+    int (*turn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);
+    void *instance;
+    cvm_turn *t;
+    const cvm_msg *m;
+    uint32_t route;
+    bool plugin; /* false: a component of the host */
+};
+
+static inline int core_handler_run(const struct core_handler *h)
+{
+    return h->turn(h->instance, h->t, h->m, h->route);
+}
 
 struct core_options {
     const char *home;            /* data/ is made in it */
@@ -17,9 +33,13 @@ struct core_options {
     uv_loop_t *loop;             /* NULL: virtual clock, in-loop writer; core_step() drives it */
     struct page *page;           /* NULL: a private one */
     uint64_t seed;               /* of the generator for ids without a key; 0: from the system */
+    int64_t begin_ms;            /* where the virtual clock begins; 0: a fixed point */
     /* Sends an outgoing call; NULL: calls end as HTTP_NOT_SENT. */
     int (*send)(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle);
     void *send_arg;
+    /* Runs a handler in place of the core, as core_handler_run() does; NULL: the core. For those who watch plugins. */
+    int (*around)(void *arg, const struct core_handler *handler);
+    void *around_arg;
     void (*fatal)(void *arg, int exit_status, const char *text); /* the host must end now (damaged database: 3) */
     void *fatal_arg;
 };
@@ -27,6 +47,10 @@ struct core_options {
 int core_open(const struct core_options *options, struct core **ret_core, char *ret_error, size_t error_size);
 /* Reads the manifests and loads the plugins. The first fault refuses the start and is named in `ret_error`. */
 int core_load(struct core *core, char *ret_error, size_t error_size);
+/* A component of the caller, as the host has its own: stands in for one that is not loaded. After core_open, before
+ * core_load. `decl` is borrowed and outlives the core; its operations are the messages it takes, by index. */
+int core_add_peer(struct core *core, const struct manifest_component *decl,
+                  int (*turn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t operation));
 /* Recovers what was open, then gives each component its "start". */
 int core_start(struct core *core, char *ret_error, size_t error_size);
 /* Stops admission, lets the writer finish what was submitted, then calls `done`. Open work stays for the next start. */

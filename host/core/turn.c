@@ -424,6 +424,19 @@ static int64_t used_cpu_us(const struct core *core)
     return core->options.loop ? clock_thread_cpu_us() - core->tick_cpu_us : 0;
 }
 
+static int handle(struct core *core, const struct component *c, const struct message *m)
+{
+    const struct core_handler handler = {.turn = c->turn,
+                                         .instance = c->instance,
+                                         .t = &core->turn.pub,
+                                         .m = &m->pub,
+                                         .route = m->route,
+                                         .plugin = c->plugin != NULL};
+    if (__builtin_expect(core->options.around != NULL, 0))
+        return core->options.around(core->options.around_arg, &handler);
+    return core_handler_run(&handler);
+}
+
 void turn_run(struct core *core, struct message *m)
 {
     struct component *c = m->to;
@@ -451,8 +464,7 @@ void turn_run(struct core *core, struct message *m)
     turn_begin(core, c, m->conversation, m);
     page_enter(core, c, m->pub.id);
     int64_t begun = m->conversation ? clock_ns() : 0;
-    int result =
-        edit ? state_edit_turn(&core->turn.pub, &m->pub) : c->turn(c->instance, &core->turn.pub, &m->pub, m->route);
+    int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, c, m);
     int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
     page_leave(core);
     c->counts.turns++;
