@@ -45,6 +45,20 @@ const char *args_value(struct args *args)
     return next;
 }
 
+bool cli_take_flag(struct cli *cli, const char *name, const char *brief)
+{
+    int kept = 0;
+    bool found = false;
+    for (int i = 0; i < cli->argc; i++) {
+        if (strcmp(cli->argv[i], name) == 0 || (brief && strcmp(cli->argv[i], brief) == 0))
+            found = true;
+        else
+            cli->argv[kept++] = cli->argv[i];
+    }
+    cli->argc = kept;
+    return found;
+}
+
 static int number(const char *text, double least, double most, double *ret_value)
 {
     char *end;

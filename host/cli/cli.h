@@ -65,6 +65,9 @@ const char *args_value(struct args *args);
  * 0 not one of them, or a negative error with a sentence. */
 int cli_common_option(struct cli *cli, struct args *args, char *ret_error, size_t error_size);
 
+/* Takes an option without a value ("--now", brief "-n" or NULL) out of the line; whether it was there. */
+bool cli_take_flag(struct cli *cli, const char *name, const char *brief);
+
 /* A built-in command's own options: "name" with a value. Words go to `words` in order (NULL where not given). Returns
  * CLI_OK, or CLI_USAGE after a sentence. */
 struct cli_option {
@@ -81,6 +84,9 @@ int cli_missing(const char *usage, size_t n);
 
 /* Asks and waits. `request` is taken. CLI_OK gives *ret_data; else the sentence has been written. */
 int cli_ask(struct cli *cli, json_t *request, json_t **ret_data);
+
+/* A command of one name: asks {"do": what, "name"} and shows the answer. */
+int cli_ask_name(struct cli *cli, const char *usage, const char *what);
 
 /* The exit status of an error code of the control socket. */
 enum cli_status cli_error_status(const char *code);
@@ -103,6 +109,11 @@ int cli_ps(struct cli *cli);
 int cli_plugin_list(struct cli *cli);
 int cli_plugin_info(struct cli *cli);
 int cli_plugin_revive(struct cli *cli);
+int cli_plugin_enable(struct cli *cli);
+int cli_plugin_disable(struct cli *cli);
+int cli_plugin_remove(struct cli *cli);
+int cli_reload(struct cli *cli);
+int cli_rollback(struct cli *cli);
 int cli_agent_list(struct cli *cli);
 int cli_agent_call(struct cli *cli);
 int cli_bus_tail(struct cli *cli);

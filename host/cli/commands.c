@@ -14,16 +14,6 @@
 
 /* ---- what is loaded ---- */
 
-static json_t *names(const char *list)
-{
-    json_t *array = json_array();
-    for (size_t n; *list; list += n + (list[n] == ' ')) {
-        n = strcspn(list, " ");
-        json_array_append_new(array, json_stringn(list, n));
-    }
-    return array;
-}
-
 static void show_totals(const struct cli *cli, const json_t *totals)
 {
     const char *name;
@@ -48,7 +38,7 @@ int cli_ps(struct cli *cli)
         status = cli_ask(cli, json_pack("{s:s}", "do", "ps"), &data);
     if (status != CLI_OK)
         return status;
-    json_t *columns = names("id alias plugin status turns queued lent settled dead refused errors faults busy");
+    json_t *columns = show_names("id alias plugin status turns queued lent settled dead refused errors faults busy");
     if (cli->output == OUTPUT_JSON || cli->output == OUTPUT_CSV) {
         show_result(cli, data, "components", NULL);
     } else {
@@ -60,68 +50,7 @@ int cli_ps(struct cli *cli)
     return CLI_OK;
 }
 
-/* In a table the names of operations say enough. */
-static void name_operations(json_t *component)
-{
-    json_t *types = json_array(), *operation;
-    size_t i;
-    json_array_foreach(json_object_get(component, "operations"), i, operation)
-        json_array_append(types, json_object_get(operation, "type"));
-    json_object_set_new(component, "operations", types);
-}
-
-static json_t *of_kind(const json_t *components, const char *kind)
-{
-    json_t *chosen = json_array(), *component;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)components, i,
-                       component) if (strcmp(cvm_json_str(component, "kind", ""), kind) == 0)
-        json_array_append(chosen, component);
-    return chosen;
-}
-
-static int list_kind(struct cli *cli, const char *kind)
-{
-    json_t *data = NULL, *component;
-    size_t i;
-    int status = cli_ask(cli, json_pack("{s:s}", "do", "components"), &data);
-    if (status != CLI_OK)
-        return status;
-    json_t *chosen = of_kind(data, kind), *columns = names("id alias plugin status roles operations tools");
-    if (cli->output != OUTPUT_JSON)
-        json_array_foreach(chosen, i, component) name_operations(component);
-    show_rows(cli, chosen, columns);
-    json_decref(columns);
-    json_decref(chosen);
-    json_decref(data);
-    return CLI_OK;
-}
-
-int cli_plugin_list(struct cli *cli)
-{
-    static const char *const kinds[] = {"agent", "trigger", "treatment", "channel", "provider"};
-    const char *kind = NULL;
-    const struct cli_option options[] = {{"kind", &kind}};
-    int status = cli_arguments(cli, "plugin list [--kind KIND]", options, 1, NULL, 0, 0);
-    if (status != CLI_OK)
-        return status;
-    for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kind, kinds[i]) == 0)
-            return list_kind(cli, kind);
-    if (kind)
-        return cli_fail(CLI_USAGE, "--kind: expected agent, trigger, treatment, channel or provider, got \"%.40s\"",
-                        kind);
-    json_t *data = NULL;
-    status = cli_ask(cli, json_pack("{s:s}", "do", "plugins"), &data);
-    json_t *columns = names("name version placement components description");
-    if (status == CLI_OK)
-        show_rows(cli, data, columns);
-    json_decref(columns);
-    json_decref(data);
-    return status;
-}
-
-static int ask_name(struct cli *cli, const char *usage, const char *what)
+int cli_ask_name(struct cli *cli, const char *usage, const char *what)
 {
     const char *name = NULL;
     json_t *data = NULL;
@@ -134,50 +63,9 @@ static int ask_name(struct cli *cli, const char *usage, const char *what)
     return status;
 }
 
-/* By the name of one of its components: that one, with the plugin it is of. */
-static json_t *narrow(json_t *plugin, const char *name)
-{
-    size_t i;
-    json_t *component;
-    json_array_foreach(json_object_get(plugin, "components"), i, component)
-    {
-        if (strcmp(cvm_json_str(component, "id", ""), name) != 0 &&
-            strcmp(cvm_json_str(component, "alias", ""), name) != 0)
-            continue;
-        json_object_set(component, "version", json_object_get(plugin, "version"));
-        json_object_set(component, "build", json_object_get(plugin, "build"));
-        return component;
-    }
-    return plugin;
-}
-
-int cli_plugin_info(struct cli *cli)
-{
-    const char *name = NULL;
-    json_t *data = NULL;
-    int status = cli_arguments(cli, "plugin info NAME", NULL, 0, &name, 1, 1);
-    if (status == CLI_OK)
-        status = cli_ask(cli, json_pack("{s:s, s:s}", "do", "plugin", "name", name), &data);
-    if (status == CLI_OK)
-        show_result(cli, strcmp(cvm_json_str(data, "name", ""), name) == 0 ? data : narrow(data, name), NULL, NULL);
-    json_decref(data);
-    return status;
-}
-
-int cli_plugin_revive(struct cli *cli)
-{
-    return ask_name(cli, "plugin revive COMPONENT", "revive");
-}
-
 int cli_conversation_show(struct cli *cli)
 {
-    return ask_name(cli, "conversation show ID", "conversation");
-}
-
-int cli_agent_list(struct cli *cli)
-{
-    int status = cli_arguments(cli, "agent list", NULL, 0, NULL, 0, 0);
-    return status == CLI_OK ? list_kind(cli, "agent") : status;
+    return cli_ask_name(cli, "conversation show ID", "conversation");
 }
 
 int cli_metrics(struct cli *cli)
@@ -350,7 +238,7 @@ static int show_stored(struct cli *cli, json_t *request, const char *column_name
     if (status != CLI_OK)
         return status;
     const json_t *rows = json_object_get(data, "rows");
-    json_t *columns = names(column_names);
+    json_t *columns = show_names(column_names);
     show_rows(cli, rows, columns);
     json_decref(columns);
     if (cvm_json_bool(data, "more", false))

@@ -7,6 +7,7 @@
 #include "core/core.h"
 #include "core/crash.h"
 #include "core/registry.h"
+#include "core/reload.h"
 #include "services/control.h"
 #include "services/home.h"
 #include "services/http_client.h"
@@ -100,6 +101,27 @@ static void stop(struct host *h, int status)
     on_edge_closed(h); /* our own share: nothing goes on before both were asked */
 }
 
+static void on_reloaded(void *arg, int error, json_t *report)
+{
+    const json_t *refused = json_object_get(report, "error");
+    (void)arg;
+    if (error < 0 || json_is_object(refused))
+        log_error("host", "the reload was refused and nothing was changed: %s",
+                  cvm_json_str(refused, "text", cvm_strerror(error)));
+    else
+        log_info("host", "reloaded: %s", cvm_json_str(report, "result", "done"));
+    json_decref(report);
+}
+
+/* As servers do: SIGHUP takes up what stands in the folders now. */
+static void reload_all(struct host *h)
+{
+    if (h->options->is_private || !atomic_load(&h->options->page->ready))
+        return; /* a terminal that closes is no wish; and who starts reads the folders anyway */
+    log_info("host", "SIGHUP: reloading all plugins");
+    core_change(h->core, CHANGE_RELOAD, NULL, false, on_reloaded, h);
+}
+
 static void on_signals(uv_poll_t *poll, int status, int events)
 {
     struct host *h = poll->data;
@@ -109,6 +131,10 @@ static void on_signals(uv_poll_t *poll, int status, int events)
     while (read(h->signal_fd, &info, sizeof info) == sizeof info) {
         if (h->stopping)
             continue;
+        if (info.ssi_signo == SIGHUP) {
+            reload_all(h);
+            continue;
+        }
         log_info("host", "stopping (signal %u)", info.ssi_signo);
         if (!h->options->supervised)
             supervisor_notify("STOPPING=1");
@@ -346,19 +372,20 @@ static void open_log(const struct host_options *options)
         log_warning("host", "crashes will leave no backtrace: %s cannot be written", path);
 }
 
-/* The signals that stop the host stay blocked in every thread and come through a descriptor, so that none, however
+/* The signals that the host obeys stay blocked in every thread and come through a descriptor, so that none, however
  * often and early it is sent, ends the process on its way. Gives the descriptor. */
 static int open_signals(void)
 {
-    sigset_t stops;
+    sigset_t obeyed;
     signal(SIGPIPE, SIG_IGN); /* a client that goes is a failed write */
     signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk */
-    signal(SIGHUP, SIG_IGN);
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    sigprocmask(SIG_BLOCK, &stops, NULL);
-    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
+    sigemptyset(&obeyed);
+    sigaddset(&obeyed, SIGTERM);
+    sigaddset(&obeyed, SIGINT);
+    sigaddset(&obeyed, SIGHUP);
+    sigprocmask(SIG_BLOCK, &obeyed, NULL);
+    signal(SIGHUP, SIG_DFL); /* what is ignored reaches no descriptor */
+    return signalfd(-1, &obeyed, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 int host_run(struct host_options *options)

@@ -220,29 +220,14 @@ static int tail_file(struct cli *cli, const struct tail *t)
 
 /* ---- the command ---- */
 
-/* Takes an option without a value out of the line. */
-static bool take_flag(struct cli *cli, const char *name, const char *brief)
-{
-    int kept = 0;
-    bool found = false;
-    for (int i = 0; i < cli->argc; i++) {
-        if (strcmp(cli->argv[i], name) == 0 || (brief && strcmp(cli->argv[i], brief) == 0))
-            found = true;
-        else
-            cli->argv[kept++] = cli->argv[i];
-    }
-    cli->argc = kept;
-    return found;
-}
-
 int cli_log_tail(struct cli *cli)
 {
     const char *n = NULL;
     const struct cli_option options[] = {{"n", &n}, {"lines", &n}};
     struct tail t = {.lines = LINES_DEFAULT};
     char *end = NULL;
-    t.audit = take_flag(cli, "--audit", NULL);
-    t.follow = take_flag(cli, "--follow", "-f");
+    t.audit = cli_take_flag(cli, "--audit", NULL);
+    t.follow = cli_take_flag(cli, "--follow", "-f");
     int status = cli_arguments(cli, "log tail [--audit] [-n N] [--follow]", options, 2, NULL, 0, 0);
     if (status != CLI_OK)
         return status;

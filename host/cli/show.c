@@ -387,6 +387,16 @@ void show_object(const struct cli *cli, const json_t *object, const json_t *colu
     }
 }
 
+json_t *show_names(const char *list)
+{
+    json_t *array = json_array();
+    for (size_t n; *list; list += n + (list[n] == ' ')) {
+        n = strcspn(list, " ");
+        json_array_append_new(array, json_stringn(list, n));
+    }
+    return array;
+}
+
 void show_line(const struct cli *cli, const json_t *value)
 {
     char *text = json_text(value, NULL);

@@ -12,6 +12,9 @@ size_t show_width(const char *text);
  * free(). */
 char *show_cell(const json_t *value);
 
+/* Names with a space between them, as an array of columns. Gives a new value. */
+json_t *show_names(const char *list);
+
 /* Rows (array of objects) with a header. `columns` (array of names) chooses and orders; NULL: all members that are
  * scalar or lists of scalars, in the order in which they first come. */
 void show_table(const struct cli *cli, const json_t *rows, const json_t *columns);

@@ -273,6 +273,21 @@ void control__fail(struct exchange *x, int error, const char *field, const char 
     control__end(x);
 }
 
+void control__suspend(struct exchange *x)
+{
+    assert(!x->querying);
+    x->querying = 1;
+}
+
+bool control__resume(struct exchange *x)
+{
+    x->querying = 0;
+    if (x->connection)
+        return true;
+    exchange_free(x);
+    return false;
+}
+
 struct query {
     struct exchange *x;
     control_rows done;
@@ -284,18 +299,16 @@ static void query_done(void *arg, int error, json_t *rows, bool more)
 {
     struct query q = *(struct query *)arg;
     free(arg);
-    q.x->querying = 0;
-    if (q.x->connection && error == 0) {
+    bool here = control__resume(q.x);
+    if (here && error == 0) {
         q.done(q.x, q.arg, rows, more);
         return;
     }
     json_decref(rows);
     if (q.gone)
         q.gone(q.arg);
-    if (q.x->connection)
+    if (here)
         control__fail(q.x, error, "", "the store cannot be read: %s", cvm_strerror(error));
-    else
-        exchange_free(q.x);
 }
 
 void control__query(struct exchange *x, const char *sql, json_t *binds, size_t limit, control_rows done,
@@ -305,7 +318,7 @@ void control__query(struct exchange *x, const char *sql, json_t *binds, size_t l
     int error = CVM_ENOMEM;
     if (q) {
         *q = (struct query){x, done, gone, arg};
-        x->querying = 1;
+        control__suspend(x);
         error = core_query(x->core, sql, binds, limit, query_done, q);
     } else {
         json_decref(binds);

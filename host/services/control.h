@@ -8,10 +8,13 @@
  *   <- {"id":1,"outcome":"REPLIED","data":{..},"content":"..","message_id":"MSG-..","repeated":true}
  *   <- {"id":1,"error":{"code":"INVALID","field":"amount","text":"a sentence","retry_after_s":1}}
  *   -> {"id":2,"do":"ps"}          <- {"id":2,"data":..}
+ *   -> {"id":4,"do":"change","what":"reload","plugin":"p","now":false}    what: reload, rollback, enable, disable,
+ * remove;
+ *   <- {"id":4,"data":REPORT}                                             the report is that of core/reload.h
  *   -> {"id":3,"do":"tail",..}     <- {"id":3,"open":true}, then {"id":3,"envelope":ENVELOPE} until the client goes
  *
- * "do" is one of call, operations, ps, plugins, plugin, components, metrics, config, revive, tail, why, dlq.list,
- * dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation. */
+ * "do" is one of call, operations, ps, plugins, plugin, components, metrics, config, revive, change, tail, why,
+ * dlq.list, dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation. */
 #ifndef HOST_SERVICES_CONTROL_H
 #define HOST_SERVICES_CONTROL_H
 

@@ -1,4 +1,4 @@
-/* Answers what operators ask about a running host: what is loaded, what is stored. Changes nothing except by "revive".
+/* Answers what operators ask about a running host: what is loaded, what is stored. Changes nothing but by "revive".
  * Knows no connections. Loop thread. */
 #include "services/control_private.h"
 
@@ -332,6 +332,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         config(x, request);
     else if (strcmp(what, "revive") == 0)
         revive(x, request);
+    else if (strcmp(what, "change") == 0)
+        control__change(x, request);
     else if (strcmp(what, "dlq.list") == 0)
         dead_letters(x, request);
     else if (strcmp(what, "dlq.show") == 0)

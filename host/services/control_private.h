@@ -1,5 +1,5 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_state.c, control_why.c). Loop thread. */
+ * (control_call.c, control_ask.c, control_change.c, control_state.c, control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
 
@@ -16,8 +16,8 @@ struct connection;
 #define SQL_ENDED "strftime(" AS_TIME ", nullif(ended_ms, 0) / 1000.0, 'unixepoch') AS ended_at"
 #define SQL_MESSAGE "'MSG-' || lower(hex(message)) AS message_id"
 
-/* A request that is not answered yet. It belongs to its connection until that closes; one with a query under way then
- * lives on, without a connection, until the query ends. */
+/* A request that is not answered yet. It belongs to its connection until that closes; one with a query or change
+ * under way then lives on, without a connection, until that ends. */
 struct exchange {
     struct connection *connection; /* NULL: the client has gone */
     struct core *core;
@@ -40,6 +40,11 @@ void control__fail(struct exchange *x, int error, const char *field, const char 
     __attribute__((format(printf, 4, 5)));
 json_t *control__error(int error, const char *field, const char *text, int retry_after_s);
 
+/* Something that ends with a callback of its own is under way: the exchange outlives its connection until
+ * control__resume, which says whether the client is still there; if not, the exchange is gone too. */
+void control__suspend(struct exchange *x);
+bool control__resume(struct exchange *x);
+
 /* Asks the committed data; `done` owns `rows` and is not called once the client has gone (`gone` is then, which may be
  * NULL and frees `arg`). On failure the exchange is answered and ended and `gone` called. */
 typedef void (*control_rows)(struct exchange *x, void *arg, json_t *rows, bool more);
@@ -49,6 +54,7 @@ void control__query(struct exchange *x, const char *sql, json_t *binds, size_t l
 void control__call(struct exchange *x, const json_t *request);
 void control__tail(struct exchange *x, const json_t *request);
 void control__ask(struct exchange *x, const char *what, const json_t *request);
+void control__change(struct exchange *x, const json_t *request);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
 

@@ -292,6 +292,8 @@ static void read_signals(struct supervisor *s)
     while (read(s->signal_fd, &info, sizeof info) == sizeof info)
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             stop_requested(s, (int)info.ssi_signo);
+        else if (info.ssi_signo == SIGHUP && s->pid)
+            kill(s->pid, SIGHUP); /* reload; one that is being started reads everything anyway */
 }
 
 static void host_serves(struct supervisor *s)
@@ -352,7 +354,7 @@ int supervisor_run(const struct supervisor_options *options)
     sigemptyset(&watched);
     sigaddset(&watched, SIGTERM);
     sigaddset(&watched, SIGINT);
-    sigaddset(&watched, SIGHUP); /* read and dropped: a closed terminal does not end a server */
+    sigaddset(&watched, SIGHUP); /* the host's, to reload; it ends nothing, so neither does a closed terminal */
     sigprocmask(SIG_BLOCK, &watched, NULL);
     s.signal_fd = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
     if (s.signal_fd < 0) {

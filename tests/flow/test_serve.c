@@ -79,6 +79,18 @@ START_TEST(stops_on_interrupt_of_the_whole_group)
 }
 END_TEST
 
+START_TEST(hangup_is_a_reload)
+{
+    struct flow *f = home();
+    flow_start(f);
+    kill(f->pid, SIGHUP);
+    flow_wait_log(f, "SIGHUP: reloading all plugins");
+    ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(port_in_use)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -346,6 +358,7 @@ int main(void)
     tcase_add_test(start, logs_each_agent_with_its_tools);
     tcase_add_test(start, runs_without_a_supervisor);
     tcase_add_test(start, stops_on_interrupt_of_the_whole_group);
+    tcase_add_test(start, hangup_is_a_reload);
     tcase_add_test(start, port_in_use);
     tcase_add_test(start, second_host_in_the_same_home);
     tcase_add_test(start, faulty_configuration);

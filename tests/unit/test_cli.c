@@ -1,6 +1,7 @@
 /* The client's pure parts: command lines and batch lines become requests by an operation's schema; results become
  * tables and lists. */
 #include "cli/call.h"
+#include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "cli/spec.h"
@@ -323,6 +324,58 @@ START_TEST(turns_ends_into_statuses)
 }
 END_TEST
 
+/* ---- reports of changes ---- */
+
+#define CONSERVED "'delivered':1204331,'settled':1204290,'queued':3,'lent':38,'dead':0"
+
+static const struct {
+    const char *report;
+    int status;
+    const char *text;
+} changes[] = {
+    {"{'result':'switched','plugins':[{'plugin':'shop','action':'replaced','from':{'version':'1.4.0','build':"
+     "'9c1e44d0aa'},'to':{'version':'1.5.0','build':'41d7a210bb'},'us':{'stage':412,'vet':300,'load':200,'switch':6},"
+     "'held':3,'no_way_back':false,'probation':{'turns':200,'seconds':60}," CONSERVED "}],'error':null}",
+     CLI_OK,
+     "shop 1.4.0 -> 1.5.0   build 9c1e44d0… -> 41d7a210…   on probation (200 turns or 60 s)\n"
+     "  staged 0.4 ms · vetted 0.3 ms · loaded 0.2 ms · switched 6 us · held 3 messages\n"
+     "  delivered 1,204,331 = settled 1,204,290 + queued 3 + lent 38 + dead 0\n"},
+    {"{'result':'unchanged','plugins':[{'plugin':'shop','action':'unchanged','from':{'version':'1','build':'ab'},'to':"
+     "{'version':'1','build':'ab'},'held':0}],'error':null}",
+     CLI_OK, "shop 1   build ab   unchanged\n"},
+    {"{'result':'switched','plugins':[{'plugin':'a','action':'unchanged'},{'plugin':'b','action':'added','from':null,"
+     "'to':{'version':'2','build':'cd'},'us':{'load':1500000},'held':1,'no_way_back':true,'probation':null}]}",
+     CLI_OK,
+     "b 2   build cd   added\n  loaded 1.5 s · held 1 message\n"
+     "  no way back: its state has a new version and the plugin has no downgrade\n1 more is unchanged\n"},
+    {"{'result':'unchanged','plugins':[{'action':'unchanged'},{'action':'unchanged'}]}", CLI_OK,
+     "nothing has changed: 2 plugins run as they stand in the folders\n"},
+    {"{'result':'removing','plugins':[{'plugin':'a','action':'removed','from':{'version':'1','build':'ab'}}]}", CLI_OK,
+     "a 1   build ab   leaving: open conversations finish on it\n"},
+    {"{'result':'refused','plugins':[],'error':{'code':'NOT_FOUND','text':'x'}}", CLI_NOT_FOUND, ""},
+    {"{'result':'refused','plugins':[],'error':{'code':'BAD_STATE','text':'x'}}", CLI_REFUSED, ""},
+    {"{'result':'refused','plugins':[],'error':{'code':'BAD_ELF','step':'vet','text':'x'}}", CLI_CONFIG, ""},
+};
+
+START_TEST(tells_changes)
+{
+    char *report = strdup(changes[_i].report), *text = NULL;
+    size_t len = 0;
+    for (char *at = report; *at; at++)
+        if (*at == '\'')
+            *at = '"';
+    json_t *json = json_loads(report, 0, NULL);
+    ck_assert_ptr_nonnull(json);
+    cli = (struct cli){.out = open_memstream(&text, &len)};
+    ck_assert_int_eq(change_told(&cli, json), changes[_i].status);
+    fclose(cli.out);
+    ck_assert_str_eq(text, changes[_i].text);
+    free(text);
+    free(report);
+    json_decref(json);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli");
@@ -338,6 +391,7 @@ int main(void)
     tcase_add_test(tests, cuts_and_colours_only_on_a_terminal);
     tcase_add_test(tests, measures_text);
     tcase_add_test(tests, turns_ends_into_statuses);
+    tcase_add_loop_test(tests, tells_changes, 0, sizeof changes / sizeof *changes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -3,6 +3,7 @@
 #include "core/core.h"
 #include "core/edge.h"
 #include "core/registry.h"
+#include "core/reload.h"
 #include "services/control.h"
 
 #include <check.h>
@@ -148,6 +149,36 @@ int core_revive(struct core *core, const char *component)
 {
     (void)core;
     return strcmp(component, "a.b") == 0 ? 0 : CVM_ENOENT;
+}
+
+/* A change waits until the test lets it end. */
+static struct {
+    core_change_done done;
+    void *arg;
+    enum core_change what;
+    char plugin[64];
+    bool now;
+    int error;
+    json_t *report;
+} changing;
+
+void core_change(struct core *core, enum core_change what, const char *plugin, bool now, core_change_done done,
+                 void *arg)
+{
+    (void)core;
+    ck_assert_ptr_null(changing.done);
+    changing.done = done;
+    changing.arg = arg;
+    changing.what = what;
+    changing.now = now;
+    snprintf(changing.plugin, sizeof changing.plugin, "%s", plugin ? plugin : "(all)");
+}
+
+static void end_change(int error, const char *report)
+{
+    core_change_done done = changing.done;
+    changing.done = NULL;
+    done(changing.arg, error, report ? json_loads(report, 0, NULL) : NULL);
 }
 
 char *core_metrics(const struct core *core)
@@ -1004,6 +1035,49 @@ START_TEST(reads_state_and_dead_letters)
 }
 END_TEST
 
+static void expect_change(struct peer *p, const char *code, const char *text)
+{
+    json_t *line = hear(p), *error = json_object_get(json_object_get(line, "data"), "error");
+    ck_assert_str_eq(cvm_json_str(error, "code", "none"), code);
+    ck_assert_str_eq(cvm_json_str(error, "text", "none"), text);
+    json_decref(line);
+}
+
+START_TEST(changes_plugins)
+{
+    struct peer p = join();
+    say(&p, "{\"id\":1,\"do\":\"change\",\"what\":\"reload\"}");
+    ck_assert(changing.done && changing.what == CHANGE_RELOAD && !changing.now);
+    ck_assert_str_eq(changing.plugin, "(all)");
+    end_change(0, "{\"result\":\"switched\",\"plugins\":[],\"error\":null}");
+    json_t *line = hear(&p);
+    ck_assert_str_eq(cvm_json_str(json_object_get(line, "data"), "result", ""), "switched");
+    json_decref(line);
+    say(&p, "{\"id\":2,\"do\":\"change\",\"what\":\"remove\",\"plugin\":\"p\",\"now\":true}");
+    ck_assert(changing.done && changing.what == CHANGE_REMOVE && changing.now);
+    ck_assert_str_eq(changing.plugin, "p");
+    end_change(CVM_ENOENT, "{\"result\":\"refused\",\"plugins\":[],\"error\":{\"text\":\"no p\"}}");
+    expect_change(&p, "NOT_FOUND", "no p");
+    say(&p, "{\"id\":3,\"do\":\"change\",\"what\":\"rollback\",\"plugin\":\"p\"}");
+    end_change(CVM_ESTATE, NULL);
+    expect_change(&p, "BAD_STATE", cvm_strerror(CVM_ESTATE));
+    static const char *const wrong[][2] = {{"\"what\":\"explode\"", "what"},
+                                           {"\"what\":\"rollback\"", "plugin"},
+                                           {"\"what\":\"reload\",\"plugin\":7", "plugin"},
+                                           {"\"what\":\"reload\",\"plugin\":\"\"", "plugin"},
+                                           {"\"what\":\"disable\",\"plugin\":\"p\",\"now\":1", "now"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"id\":4,\"do\":\"change\",%s}", wrong[i][0]);
+        say(&p, text);
+        expect_error(&p, "INVALID", wrong[i][1]);
+    }
+    say(&p, "{\"id\":5,\"do\":\"change\",\"what\":\"enable\",\"plugin\":\"p\"}");
+    leave(&p); /* the change goes on, nobody waits for its end */
+    end_change(0, "{\"result\":\"switched\",\"plugins\":[],\"error\":null}");
+}
+END_TEST
+
 START_TEST(survives_a_store_that_fails_and_a_client_that_goes)
 {
     make_journal();
@@ -1050,6 +1124,7 @@ int main(void)
     tcase_add_test(tests, answers_simple_questions);
     tcase_add_test(tests, tells_why);
     tcase_add_test(tests, reads_state_and_dead_letters);
+    tcase_add_test(tests, changes_plugins);
     tcase_add_test(tests, survives_a_store_that_fails_and_a_client_that_goes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

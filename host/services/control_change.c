@@ -1,0 +1,81 @@
+/* Answers "change": plugins reloaded, rolled back, enabled, disabled, removed. The answer is the report of the change
+ * as core/reload.h describes it; one that was refused says why in its "error". Loop thread. */
+#include "services/control_private.h"
+
+#include "core/log.h"
+#include "core/reload.h"
+
+static const struct {
+    const char *name;
+    enum core_change what;
+    bool named; /* it is of one plugin */
+} changes[] = {{"reload", CHANGE_RELOAD, false},
+               {"rollback", CHANGE_ROLLBACK, true},
+               {"enable", CHANGE_ENABLE, true},
+               {"disable", CHANGE_DISABLE, true},
+               {"remove", CHANGE_REMOVE, true}};
+
+static const char *code_of(int error)
+{
+    switch (error) {
+    case CVM_ENOENT:
+        return "NOT_FOUND";
+    case CVM_EACCES:
+        return "DENIED";
+    case CVM_ESTATE:
+        return "BAD_STATE";
+    case CVM_EBUSY:
+        return "BUSY";
+    default:
+        return "REFUSED";
+    }
+}
+
+/* Gives a report whose "error" says code and text wherever there was an error. Takes `report`. */
+static json_t *completed(int error, json_t *report)
+{
+    if (!report)
+        report = json_pack("{s:s, s:[]}", "result", error < 0 ? "refused" : "unchanged", "plugins");
+    json_t *said = json_object_get(report, "error");
+    if (error < 0 && !json_is_object(said)) {
+        json_object_set_new(
+            report, "error",
+            json_pack("{s:s, s:n, s:n, s:s}", "code", code_of(error), "step", "plugin", "text", cvm_strerror(error)));
+    } else if (error < 0 && (error == CVM_ENOENT || !json_object_get(said, "code"))) {
+        json_object_set_new(said, "code", json_string(code_of(error)));
+    }
+    return report;
+}
+
+static void changed(void *arg, int error, json_t *report)
+{
+    struct exchange *x = arg;
+    report = completed(error, report);
+    if (control__resume(x))
+        control__answer(x, report);
+    else
+        json_decref(report); /* the change stands, nobody waits to hear of it */
+}
+
+void control__change(struct exchange *x, const json_t *request)
+{
+    const char *what = cvm_json_str(request, "what", ""), *plugin = cvm_json_str(request, "plugin", NULL);
+    const json_t *now = json_object_get(request, "now");
+    size_t i = 0, n = sizeof changes / sizeof *changes;
+    while (i < n && strcmp(what, changes[i].name) != 0)
+        i++;
+    if (i == n) {
+        control__fail(x, CVM_EINVAL, "what", "what: expected reload, rollback, enable, disable or remove");
+    } else if ((json_object_get(request, "plugin") && !plugin) ||
+               (plugin && (!*plugin || strlen(plugin) > CVM_NAME_MAX))) {
+        control__fail(x, CVM_EINVAL, "plugin", "plugin: expected a name of 1 to %d bytes", CVM_NAME_MAX);
+    } else if (!plugin && changes[i].named) {
+        control__fail(x, CVM_EINVAL, "plugin", "plugin: is missing");
+    } else if (now && !json_is_boolean(now)) {
+        control__fail(x, CVM_EINVAL, "now", "now: expected true or false");
+    } else {
+        log_info("control", "%s%s%s asked for", what, plugin ? " of " : " of all", plugin ? plugin : "");
+        control__suspend(x);
+        core_change(x->core, changes[i].what, plugin, json_is_true(now), changed, x);
+    }
+}
