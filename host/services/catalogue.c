@@ -26,6 +26,10 @@ static json_t *expose_entry(const struct manifest_expose *expose)
     json_object_set_new(e, "required", json_integer((json_int_t)expose->n_required));
     put_string(e, "method", expose->method);
     put_string(e, "path", expose->path);
+    if (expose->path) {
+        json_object_set_new(e, "success", json_integer(expose->success ? expose->success : 200));
+        json_object_set_new(e, "refused", json_integer(expose->refused ? expose->refused : 422));
+    }
     put_shared(e, "rename", expose->rename);
     put_shared(e, "columns", expose->columns);
     put_string(e, "rows", expose->rows);
@@ -44,6 +48,8 @@ json_t *catalogue_entry(const struct operation *operation)
     put_string(e, "type", decl->type);
     put_string(e, "description", decl->description);
     json_object_set_new(e, "durable", json_boolean(!decl->ephemeral));
+    if (decl->raw)
+        json_object_set_new(e, "raw", json_true());
     if (decl->timeout_ms > 0)
         json_object_set_new(e, "timeout_ms", json_integer(decl->timeout_ms));
     put_shared(e, "request", decl->request_schema);
@@ -55,8 +61,11 @@ json_t *catalogue_entry(const struct operation *operation)
 
 json_t *catalogue_document(const json_t *manifest)
 {
-    const json_t *schemas = json_object_get(manifest, "schemas");
-    return schemas ? json_pack("{s:o}", "schemas", cvm_json_share(schemas)) : json_object();
+    static const char *const members[] = {"version", "description", "schemas"};
+    json_t *document = json_object();
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        put_shared(document, members[i], json_object_get(manifest, members[i]));
+    return document;
 }
 
 json_t *catalogue_new(void)

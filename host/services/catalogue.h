@@ -5,13 +5,14 @@
 
 #include "core/registry.h"
 
-/* {"plugin","component","alias","kind","type","description","durable","timeout_ms","request","response","expose"};
+/* {"plugin","component","alias","kind","type","description","durable","raw","timeout_ms","request","response","expose"};
  * members the manifest does not have are missing. "expose" is {"cli","help","args","required","method","path",
- * "rename","columns","rows","permission"}. Schemas are as written: "$ref" points into catalogue_document. Gives a new
- * object that shares the schemas. */
+ * "success","refused","rename","columns","rows","permission"}. Schemas are as written: "$ref" points into
+ * catalogue_document. Gives a new object that shares the schemas. */
 json_t *catalogue_entry(const struct operation *operation);
 
-/* What "$ref"s of a manifest point to: {"schemas": {..}}. Gives a new object. */
+/* What is said once for a plugin, above all what "$ref"s point to: {"version","description","schemas": {..}}. Gives a
+ * new object. */
 json_t *catalogue_document(const json_t *manifest);
 
 /* Adds an entry and, once for each plugin, its document to {"operations": [..], "documents": {plugin: ..}}. */
