@@ -17,27 +17,22 @@
 #define TABLE_FIRST_SLOTS 1024 /* a power of two */
 
 struct ledger {
+    const struct ledger_form *form;
     int fd; /* -1: in memory only */
     struct entry **slots;
     size_t n_slots, n_seen;
     const struct entry **vended; /* by number, from 0 */
     size_t n_vended, vended_capacity;
-    int64_t spent_kobo[NET_COUNT];
+    int64_t spent_kobo[VENDORS_MAX];
 };
 
-static const char *const network_names[NET_COUNT] = {"MTN", "AIRTEL", "GLO", "9MOBILE"};
 static const char *const outcome_names[] = {"not_found", "delivered", "pending", "failed"};
 
-const char *network_name(enum network network)
+bool ledger_vendor(const struct ledger_form *form, const char *name, size_t len, int *ret_vendor)
 {
-    return network_names[network];
-}
-
-bool network_from_name(const char *name, size_t len, enum network *ret_network)
-{
-    for (int i = 0; i < NET_COUNT; i++) {
-        if (strlen(network_names[i]) == len && strncasecmp(network_names[i], name, len) == 0) {
-            *ret_network = (enum network)i;
+    for (int i = 0; i < form->n_vendors; i++) {
+        if (strlen(form->vendors[i]) == len && strncasecmp(form->vendors[i], name, len) == 0) {
+            *ret_vendor = i;
             return true;
         }
     }
@@ -54,18 +49,18 @@ static void *must(void *memory)
 /* ---- the table ---- */
 
 /* FNV-1a, 64 bits. */
-static uint64_t hash(enum network network, const char *reference)
+static uint64_t hash(int vendor, const char *reference)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)network;
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)vendor;
     for (; *reference; reference++)
         h = (h ^ (unsigned char)*reference) * UINT64_C(0x100000001b3);
     return h ^ h >> 29;
 }
 
-static size_t slot_of(struct entry *const *slots, size_t n_slots, enum network network, const char *reference)
+static size_t slot_of(struct entry *const *slots, size_t n_slots, int vendor, const char *reference)
 {
-    size_t i = hash(network, reference) & (n_slots - 1);
-    while (slots[i] && (slots[i]->network != network || strcmp(slots[i]->reference, reference) != 0))
+    size_t i = hash(vendor, reference) & (n_slots - 1);
+    while (slots[i] && (slots[i]->vendor != vendor || strcmp(slots[i]->reference, reference) != 0))
         i = (i + 1) & (n_slots - 1);
     return i;
 }
@@ -76,32 +71,31 @@ static void grow(struct ledger *l)
     struct entry **slots = must(calloc(n, sizeof *slots));
     for (size_t i = 0; i < l->n_slots; i++)
         if (l->slots[i])
-            slots[slot_of(slots, n, l->slots[i]->network, l->slots[i]->reference)] = l->slots[i];
+            slots[slot_of(slots, n, l->slots[i]->vendor, l->slots[i]->reference)] = l->slots[i];
     free(l->slots);
     l->slots = slots;
     l->n_slots = n;
 }
 
-struct entry *ledger_find(const struct ledger *l, enum network network, const char *reference)
+struct entry *ledger_find(const struct ledger *l, int vendor, const char *reference)
 {
-    return l->slots[slot_of(l->slots, l->n_slots, network, reference)];
+    return l->slots[slot_of(l->slots, l->n_slots, vendor, reference)];
 }
 
-struct entry *ledger_see(struct ledger *l, enum network network, const char *reference, const char *phone,
-                         int64_t amount_kobo)
+struct entry *ledger_see(struct ledger *l, int vendor, const char *reference, const char *subject, int64_t amount_kobo)
 {
     size_t len = strlen(reference);
-    assert(len <= REFERENCE_MAX && strlen(phone) < PHONE_SIZE);
+    assert(len <= REFERENCE_MAX && strlen(subject) < SUBJECT_SIZE);
     if (l->n_seen == LEDGER_ENTRIES_MAX)
         return NULL;
     if ((l->n_seen + 1) * 10 > l->n_slots * 7)
         grow(l);
-    size_t slot = slot_of(l->slots, l->n_slots, network, reference);
+    size_t slot = slot_of(l->slots, l->n_slots, vendor, reference);
     assert(!l->slots[slot]);
     struct entry *e = must(calloc(1, sizeof *e + len + 1));
-    e->network = (uint8_t)network;
+    e->vendor = (uint8_t)vendor;
     e->amount_kobo = amount_kobo;
-    memcpy(e->phone, phone, strlen(phone) + 1);
+    memcpy(e->subject, subject, strlen(subject) + 1);
     memcpy(e->reference, reference, len + 1);
     l->slots[slot] = e;
     l->n_seen++;
@@ -121,7 +115,7 @@ void ledger_vend(struct ledger *l, struct entry *e, enum outcome outcome, int64_
     e->time_ms = now_ms;
     e->settles_ms = settles_ms;
     if (outcome != OUT_FAILED)
-        l->spent_kobo[e->network] += e->amount_kobo;
+        l->spent_kobo[e->vendor] += e->amount_kobo;
 }
 
 /* ---- what is known of an entry ---- */
@@ -133,31 +127,40 @@ const char *ledger_status(const struct entry *e, int64_t now_ms)
     return outcome_names[e->settles_ms > now_ms ? OUT_PENDING : e->outcome];
 }
 
-void ledger_transaction_id(const struct entry *e, char *buf, size_t size)
+void ledger_transaction_id(const struct ledger *l, const struct entry *e, char *buf, size_t size)
 {
-    snprintf(buf, size, "%s-%010" PRId64, network_names[e->network], e->n);
+    snprintf(buf, size, "%s-%010" PRId64, l->form->vendors[e->vendor], e->n);
 }
 
-json_t *ledger_entry_json(const struct entry *e, int64_t now_ms)
+static json_t *entry_json(const struct ledger *l, const struct entry *e)
+{
+    json_t *o =
+        must(json_pack("{s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I}", "n", (json_int_t)e->n, "time_ms",
+                       (json_int_t)e->time_ms, l->form->vendor_member, l->form->vendors[e->vendor], "reference",
+                       e->reference, l->form->subject_member, e->subject, "amount_kobo", (json_int_t)e->amount_kobo,
+                       "outcome", outcome_names[e->outcome], "settles_ms", (json_int_t)e->settles_ms));
+    if (l->form->describe && e->outcome == OUT_DELIVERED)
+        l->form->describe(e, o);
+    return o;
+}
+
+json_t *ledger_entry_json(const struct ledger *l, const struct entry *e, int64_t now_ms)
 {
     char id[32];
-    ledger_transaction_id(e, id, sizeof id);
-    return must(json_pack("{s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:i, s:i}", "n", (json_int_t)e->n,
-                          "time_ms", (json_int_t)e->time_ms, "network", network_names[e->network], "reference",
-                          e->reference, "phone_number", e->phone, "amount_kobo", (json_int_t)e->amount_kobo,
-                          "transaction_id", id, "outcome", outcome_names[e->outcome], "status",
-                          ledger_status(e, now_ms), "settles_ms", (json_int_t)e->settles_ms, "attempts",
-                          (int)e->attempts, "verifies", (int)e->verifies));
+    json_t *o = entry_json(l, e);
+    ledger_transaction_id(l, e, id, sizeof id);
+    json_object_set_new(o, "transaction_id", json_string(id));
+    json_object_set_new(o, "status", json_string(ledger_status(e, now_ms)));
+    json_object_set_new(o, "attempts", json_integer(e->attempts));
+    json_object_set_new(o, "verifies", json_integer(e->verifies));
+    return o;
 }
 
-char *ledger_line(const struct entry *e)
+char *ledger_line(const struct ledger *l, const struct entry *e)
 {
-    json_t *o = must(json_pack("{s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I}", "n", (json_int_t)e->n, "time_ms",
-                               (json_int_t)e->time_ms, "network", network_names[e->network], "reference", e->reference,
-                               "phone_number", e->phone, "amount_kobo", (json_int_t)e->amount_kobo, "outcome",
-                               outcome_names[e->outcome], "settles_ms", (json_int_t)e->settles_ms));
+    json_t *o = entry_json(l, e);
     char *line = must(malloc(LEDGER_LINE_MAX));
-    size_t len = json_dumpb(o, line, LEDGER_LINE_MAX - 2, JSON_COMPACT);
+    size_t len = json_dumpb(o, line, LEDGER_LINE_MAX - 2, JSON_COMPACT | JSON_REAL_PRECISION(15));
     assert(len > 0 && len <= LEDGER_LINE_MAX - 2);
     line[len] = '\n';
     line[len + 1] = '\0';
@@ -165,9 +168,9 @@ char *ledger_line(const struct entry *e)
     return line;
 }
 
-int64_t ledger_spent_kobo(const struct ledger *l, enum network network)
+int64_t ledger_spent_kobo(const struct ledger *l, int vendor)
 {
-    return l->spent_kobo[network];
+    return l->spent_kobo[vendor];
 }
 
 int64_t ledger_size(const struct ledger *l)
@@ -186,17 +189,16 @@ const struct entry *ledger_at(const struct ledger *l, int64_t n)
 static bool read_line(struct ledger *l, const char *line, size_t len)
 {
     json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-    const char *name = cvm_json_str(o, "network", ""), *reference = cvm_json_str(o, "reference", "");
-    const char *phone = cvm_json_str(o, "phone_number", ""), *word = cvm_json_str(o, "outcome", "");
+    const char *name = cvm_json_str(o, l->form->vendor_member, ""), *reference = cvm_json_str(o, "reference", "");
+    const char *subject = cvm_json_str(o, l->form->subject_member, ""), *word = cvm_json_str(o, "outcome", "");
     int64_t amount = cvm_json_int(o, "amount_kobo", 0);
-    enum network network;
-    int outcome = OUT_FAILED;
+    int vendor, outcome = OUT_FAILED;
     while (outcome > OUT_NONE && strcmp(outcome_names[outcome], word) != 0)
         outcome--;
-    bool good = outcome != OUT_NONE && network_from_name(name, strlen(name), &network) && reference[0] &&
-                strlen(reference) <= REFERENCE_MAX && strlen(phone) < PHONE_SIZE && amount > 0 &&
-                cvm_json_int(o, "n", 0) == (int64_t)l->n_vended + 1 && !ledger_find(l, network, reference);
-    struct entry *e = good ? ledger_see(l, network, reference, phone, amount) : NULL;
+    bool good = outcome != OUT_NONE && ledger_vendor(l->form, name, strlen(name), &vendor) && reference[0] &&
+                strlen(reference) <= REFERENCE_MAX && strlen(subject) < SUBJECT_SIZE && amount > 0 &&
+                cvm_json_int(o, "n", 0) == (int64_t)l->n_vended + 1 && !ledger_find(l, vendor, reference);
+    struct entry *e = good ? ledger_see(l, vendor, reference, subject, amount) : NULL;
     if (e)
         ledger_vend(l, e, (enum outcome)outcome, cvm_json_int(o, "time_ms", 0), cvm_json_int(o, "settles_ms", 0));
     json_decref(o);
@@ -231,10 +233,13 @@ static int sync_folder(const char *path)
     return e;
 }
 
-int ledger_open(const char *path, struct ledger **ret_ledger, char *ret_error, size_t error_size)
+int ledger_open(const struct ledger_form *form, const char *path, struct ledger **ret_ledger, char *ret_error,
+                size_t error_size)
 {
+    assert(form->n_vendors <= VENDORS_MAX);
     FILE *file = NULL;
     struct ledger *l = must(calloc(1, sizeof *l));
+    l->form = form;
     l->fd = -1;
     l->n_slots = TABLE_FIRST_SLOTS;
     l->slots = must(calloc(l->n_slots, sizeof *l->slots));

@@ -1,5 +1,6 @@
-/* network_sim: plays the vending interfaces of four mobile networks for tests, demonstrations and benchmarks. Owns the
- * options, the signals and the loop. */
+/* The program around a trade: owns the options, the signals and the loop. */
+#include "simulator.h"
+
 #include "server.h"
 
 #include <errno.h>
@@ -11,45 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#define DEFAULT_KEY "sim-key"
-
-static const char usage[] =
-    "Usage: network_sim [OPTIONS]\n"
-    "Plays the vending interfaces of MTN, AIRTEL, GLO and 9MOBILE on 127.0.0.1.\n"
-    "\n"
-    "  --port N            port; 0 chooses one (default 0); the address is printed\n"
-    "  --port-file FILE    writes the port there when ready\n"
-    "  --ledger FILE       keeps the books in FILE, one JSON object per line, synced before an answer leaves\n"
-    "                      (default: in memory)\n"
-    "  --key [NET=]KEY     the key of all networks, or of one (default " DEFAULT_KEY ")\n"
-    "  --delay-ms MEAN     delays every answer, exponentially distributed (default 0)\n"
-    "  --faults RATE       share of requests disturbed, 0 to 1 (default 0): connection cut before or after vending, "
-    "503\n"
-    "                      before, 502 after, DUPLICATE after, late by --settle-ms; of verify requests: cut or 503\n"
-    "  --seed N            of delays and faults (default 1)\n"
-    "  --slow-ms N         how late a late answer is (default 40000)\n"
-    "  --hang-ms N         when a connection without an answer is closed (default 120000)\n"
-    "  --settle-ms N       how long a vend that settles late is pending (default 3000)\n"
-    "  --float NAIRA       what each merchant account begins with (default 1000000000)\n"
-    "  --quiet             no line per request on stderr\n"
-    "\n"
-    "Addresses, with NET one of mtn, airtel, glo, 9mobile; \"/v1\" after it may be left out:\n"
-    "  POST /NET/v1/airtime/vend (or /airtime/purchase)\n"
-    "      {\"phone_number\", \"amount\", \"network\", \"reference\"}; the key Idempotency-Key may stand for the "
-    "reference\n"
-    "      -> 200 {\"status\", \"transaction_id\", \"reference\", \"phone_number\", \"network\", \"amount\"}\n"
-    "      The same reference gives the same result and vends once; with another order it is 409 DUPLICATE.\n"
-    "  GET /NET/v1/airtime/verify?reference= (or /airtime/status; or POST {\"reference\"})\n"
-    "      -> 200, as above, with status delivered, pending or failed; or {\"status\": \"not_found\", \"reference\"}\n"
-    "  GET /NET/v1/merchant/balance -> 200 {\"balance\", \"currency\"}\n"
-    "  GET /ledger[?network=NET] -> every entry and the totals, without a key\n"
-    "  GET /health\n"
-    "The key goes into X-MTN-API-Key (MTN) or Authorization, bare or as Bearer (the others). Amounts are naira, a "
-    "number\n"
-    "or a decimal string; the ledger holds kobo. Refusals are {\"error_code\", \"message\"} with 4xx.\n"
-    "\n"
-    "Phone numbers that end in these digits make trouble when something is vended to them:\n";
 
 struct settings {
     struct server_options server;
@@ -68,22 +30,22 @@ static bool read_number(const char *text, double max, double *ret_value)
     return true;
 }
 
-static bool read_key(const char *text, struct server_options *o)
+static bool read_key(const struct trade *trade, const char *text, struct server_options *o)
 {
-    enum network network;
+    int vendor;
     const char *equals = strchr(text, '=');
-    bool one = equals && network_from_name(text, (size_t)(equals - text), &network);
+    bool one = equals && ledger_vendor(&trade->form, text, (size_t)(equals - text), &vendor);
     const char *key = one ? equals + 1 : text;
     if (!*key || strlen(key) > KEY_MAX)
         return false;
-    for (int i = 0; i < NET_COUNT; i++)
-        if (!one || i == (int)network)
+    for (int i = 0; i < VENDORS_MAX; i++)
+        if (!one || i == vendor)
             memcpy(o->keys[i], key, strlen(key) + 1);
     return true;
 }
 
 /* Returns -1 to go on, else the exit status. */
-static int read_options(int argc, char **argv, struct settings *s)
+static int read_options(const struct trade *trade, int argc, char **argv, struct settings *s)
 {
     enum { PORT, PORT_FILE, LEDGER, KEY, DELAY, FAULTS, SEED, SLOW, HANG, SETTLE, FLOAT, QUIET, HELP };
     /* clang-format off */
@@ -107,7 +69,7 @@ static int read_options(int argc, char **argv, struct settings *s)
         case PORT: s->server.port = (int)v; break;
         case PORT_FILE: s->port_file = optarg; break;
         case LEDGER: s->ledger = optarg; break;
-        case KEY: good = read_key(optarg, &s->server); break;
+        case KEY: good = read_key(trade, optarg, &s->server); break;
         case DELAY: s->vending.delay_ms = (int64_t)v; break;
         case FAULTS: s->vending.faults = v; break;
         case SEED: s->vending.seed = (uint64_t)v; break;
@@ -117,19 +79,19 @@ static int read_options(int argc, char **argv, struct settings *s)
         case FLOAT: s->vending.float_kobo = (int64_t)nearbyint(v * 100); break;
         case QUIET: s->server.quiet = true; break;
         case HELP:
-            fputs(usage, stdout);
-            vend_print_triggers(stdout);
+            fputs(trade->usage, stdout);
+            vend_print_triggers(trade, stdout);
             return 0;
         }
         /* clang-format on */
         if (!good) {
             if (c != '?')
-                fprintf(stderr, "network_sim: --%s: \"%s\" is not allowed\n", known[which].name, optarg);
+                fprintf(stderr, "%s: --%s: \"%s\" is not allowed\n", trade->program, known[which].name, optarg);
             return 2;
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "network_sim: \"%s\" is not an option; see --help\n", argv[optind]);
+        fprintf(stderr, "%s: \"%s\" is not an option; see --help\n", trade->program, argv[optind]);
         return 2;
     }
     return -1;
@@ -153,23 +115,23 @@ static void on_signal(uv_signal_t *signal, int number)
     uv_stop(signal->loop);
 }
 
-static void raise_file_limit(void)
+static void raise_file_limit(const struct trade *trade)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= CONNECTIONS_MAX + 64)
         return;
     limit.rlim_cur = limit.rlim_max < CONNECTIONS_MAX + 64 ? limit.rlim_max : CONNECTIONS_MAX + 64;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        fprintf(stderr, "network_sim: few connections: %s\n", strerror(errno));
+        fprintf(stderr, "%s: few connections: %s\n", trade->program, strerror(errno));
 }
 
-int main(int argc, char **argv)
+int simulator_main(const struct trade *trade, int argc, char **argv)
 {
     struct settings s = {
         .vending = {
             .slow_ms = 40000, .hang_ms = 120000, .settle_ms = 3000, .float_kobo = INT64_C(100000000000), .seed = 1}};
-    read_key(DEFAULT_KEY, &s.server);
-    int status = read_options(argc, argv, &s);
+    read_key(trade, SIMULATOR_KEY, &s.server);
+    int status = read_options(trade, argc, argv, &s);
     if (status >= 0)
         return status;
 
@@ -178,12 +140,13 @@ int main(int argc, char **argv)
     uv_loop_t *loop = uv_default_loop();
     struct server *server;
     char error[512];
+    vending.trade = trade;
     vending.options = s.vending;
     signal(SIGPIPE, SIG_IGN);
-    raise_file_limit();
-    if (ledger_open(s.ledger, &vending.ledger, error, sizeof error) < 0 ||
+    raise_file_limit(trade);
+    if (ledger_open(&trade->form, s.ledger, &vending.ledger, error, sizeof error) < 0 ||
         server_start(loop, &s.server, &vending, &server, error, sizeof error) < 0) {
-        fprintf(stderr, "network_sim: %s\n", error);
+        fprintf(stderr, "%s: %s\n", trade->program, error);
         ledger_close(vending.ledger);
         return 1;
     }
@@ -191,7 +154,7 @@ int main(int argc, char **argv)
         if (uv_signal_init(loop, &signals[i]) < 0 || uv_signal_start(&signals[i], on_signal, i ? SIGINT : SIGTERM) < 0)
             abort();
     if (s.port_file && write_port(s.port_file, server_port(server)) < 0) {
-        fprintf(stderr, "network_sim: %s: cannot be written\n", s.port_file);
+        fprintf(stderr, "%s: %s: cannot be written\n", trade->program, s.port_file);
         status = 1;
     } else {
         printf("http://127.0.0.1:%d\n", server_port(server));

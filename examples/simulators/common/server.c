@@ -12,8 +12,6 @@
 #include <strings.h>
 #include <time.h>
 
-enum place { AT_VEND, AT_VERIFY, AT_BALANCE, AT_LEDGER, AT_HEALTH, AT_NOWHERE };
-
 /* One request. Made and freed by the server thread; while its connection is suspended it belongs to the loop. */
 struct exchange {
     struct MHD_Connection *connection;
@@ -108,7 +106,7 @@ static void commit(struct server *s, const struct exchange *queue)
         len += n;
     }
     if (ledger_commit(s->vending->ledger, s->lines, len) < 0) {
-        fprintf(stderr, "network_sim: the ledger cannot be written: %s\n", strerror(errno));
+        fprintf(stderr, "%s: the ledger cannot be written: %s\n", s->vending->trade->program, strerror(errno));
         _Exit(3);
     }
 }
@@ -137,76 +135,76 @@ static void on_wake(uv_async_t *wake)
 
 /* ---- the server thread: requests ---- */
 
-/* "/mtn/v1/airtime/vend": the network, then the version where there is one, then the call. */
-static enum place place_of(const char *path, enum network *ret_network)
+static void ledger_place(struct vending *v, const struct asked *q, int64_t now, struct answer *a)
 {
-    static const struct {
-        const char *path;
-        enum place place;
-    } calls[] = {{"/airtime/vend", AT_VEND},
-                 {"/airtime/purchase", AT_VEND},
-                 {"/airtime/verify", AT_VERIFY},
-                 {"/airtime/status", AT_VERIFY},
-                 {"/merchant/balance", AT_BALANCE}};
-    if (strcmp(path, "/ledger") == 0)
-        return AT_LEDGER;
-    if (strcmp(path, "/health") == 0)
-        return AT_HEALTH;
+    ledger_answer(v, q->vendor_name, now, a);
+}
+
+static void health_place(struct vending *v, const struct asked *q, int64_t now, struct answer *a)
+{
+    a->status = 200;
+    a->text = strdup("{\"status\":\"ok\"}");
+}
+
+static const struct place open_places[] = {{"/ledger", ledger_place, .get = true},
+                                           {"/health", health_place, .get = true}};
+
+/* "/mtn/v1/airtime/vend": the vendor, then the version where there is one, then the call. *ret_vendor is -1 for a place
+ * that needs no key. */
+static const struct place *place_of(const struct trade *trade, const char *path, int *ret_vendor)
+{
+    *ret_vendor = -1;
+    for (size_t i = 0; i < sizeof open_places / sizeof open_places[0]; i++)
+        if (strcmp(open_places[i].path, path) == 0)
+            return &open_places[i];
     size_t len = path[0] == '/' ? strcspn(path + 1, "/") : 0;
-    if (!network_from_name(path + 1, len, ret_network))
-        return AT_NOWHERE;
+    if (!ledger_vendor(&trade->form, path + 1, len, ret_vendor))
+        return NULL;
     path += 1 + len;
     if (strncmp(path, "/v1/", 4) == 0)
         path += 3;
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        if (strcmp(calls[i].path, path) == 0)
-            return calls[i].place;
-    return AT_NOWHERE;
+    for (const struct place *p = trade->places; p->path; p++)
+        if (strcmp(p->path, path) == 0)
+            return p;
+    return NULL;
 }
 
-static bool key_matches(const struct server *s, struct MHD_Connection *c, enum network network)
+static bool key_matches(const struct server *s, struct MHD_Connection *c, int vendor)
 {
-    const char *name = network == NET_MTN ? "X-MTN-API-Key" : "Authorization";
+    const char *name = s->vending->trade->key_header(vendor);
     const char *given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
-    if (given && network != NET_MTN && strncasecmp(given, "Bearer ", 7) == 0)
+    if (given && strcmp(name, "Authorization") == 0 && strncasecmp(given, "Bearer ", 7) == 0)
         given += 7;
-    return given && strcmp(given, s->options->keys[network]) == 0;
+    return given && strcmp(given, s->options->keys[vendor]) == 0;
 }
 
 static void decide(struct server *s, struct exchange *x, const char *path, const char *method)
 {
     struct answer *a = &x->answer;
-    enum network network = NET_MTN;
-    enum place place = place_of(path, &network);
-    bool get = strcmp(method, "GET") == 0, post = strcmp(method, "POST") == 0;
+    const struct trade *trade = s->vending->trade;
+    int vendor;
+    const struct place *place = place_of(trade, path, &vendor);
     const char *(*find)(struct MHD_Connection *, enum MHD_ValueKind, const char *) = MHD_lookup_connection_value;
-    struct asked asked = {.network = network,
+    struct asked asked = {.vendor = vendor,
+                          .vendor_name = find(x->connection, MHD_GET_ARGUMENT_KIND, trade->form.vendor_member),
                           .key = find(x->connection, MHD_HEADER_KIND, "Idempotency-Key"),
                           .reference = find(x->connection, MHD_GET_ARGUMENT_KIND, "reference"),
                           .body = x->body,
                           .body_len = x->body_len};
 
-    if (place == AT_NOWHERE)
+    if (!place)
         error_answer(a, 404, "NO_SUCH_ADDRESS", "no such address");
     else if (x->body_len > BODY_MAX_BYTES)
         error_answer(a, 413, "TOO_LARGE", "the body may have 4096 bytes");
-    else if (!(place == AT_VEND ? post : place == AT_VERIFY ? get || post : get))
+    else if (!((place->get && strcmp(method, "GET") == 0) || (place->post && strcmp(method, "POST") == 0)))
         error_answer(a, 405, "METHOD_NOT_ALLOWED", "this address does not take that method");
-    else if (place == AT_LEDGER)
-        ledger_answer(s->vending, find(x->connection, MHD_GET_ARGUMENT_KIND, "network"), now_ms(), a);
-    else if (place == AT_HEALTH)
-        a->status = 200, a->text = strdup("{\"status\":\"ok\"}");
-    else if (!key_matches(s, x->connection, network))
+    else if (vendor >= 0 && !key_matches(s, x->connection, vendor))
         error_answer(a, 401, "UNAUTHORIZED", "the key is missing or wrong");
-    else if (place == AT_VEND)
-        vend_answer(s->vending, &asked, now_ms(), a);
-    else if (place == AT_VERIFY)
-        verify_answer(s->vending, &asked, now_ms(), a);
     else
-        balance_answer(s->vending, network, a);
+        place->answer(s->vending, &asked, now_ms(), a);
 }
 
-/* No phone number, no key: the reference is enough to find the rest. */
+/* No phone or meter number, no key: the reference is enough to find the rest. */
 static void log_exchange(const struct server *s, const struct exchange *x, const char *path, const char *method)
 {
     char when[32];

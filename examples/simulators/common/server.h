@@ -1,8 +1,8 @@
-/* HTTP for the network simulator: requests in, answers out when they are durable and due. Two threads: the server's own
+/* HTTP for a simulator: requests in, answers out when they are durable and due. Two threads: the server's own
  * (libmicrohttpd: reads requests, decides answers, owns the ledger's entries) and the loop (commits ledger lines in
  * groups, waits out delays, lets answers go). */
-#ifndef NETWORK_SIM_SERVER_H
-#define NETWORK_SIM_SERVER_H
+#ifndef SIMULATOR_SERVER_H
+#define SIMULATOR_SERVER_H
 
 #include "vend.h"
 
@@ -14,7 +14,7 @@
 
 struct server_options {
     int port; /* 0: chosen by the system */
-    char keys[NET_COUNT][KEY_MAX + 1];
+    char keys[VENDORS_MAX][KEY_MAX + 1];
     bool quiet;
 };
 
