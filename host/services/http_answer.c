@@ -1,21 +1,18 @@
-/* Owns what a client reads: turns the core's outcomes and errors, and what the listener itself has to say, into a
- * status, headers and a body. Loop thread. */
+/* Owns what a client reads: turns the core's outcomes and errors into a status, headers and a body. Loop thread. */
 #include "services/http_server_private.h"
 
-#include "core/core.h"
 #include "core/crash.h"
 #include "core/json_text.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define METRICS_MAX_BYTES (16 * 1024 * 1024)
 #define JSON_TYPE "application/json"
 
 /* ---- answers ------------------------------------------------------------------------------------------------------
  */
 
-static void answer_text(struct http_exchange *x, int status, const char *type, char *text, size_t len)
+void http_answer_text(struct http_exchange *x, int status, const char *type, char *text, size_t len)
 {
     free(x->answer.text);
     x->answer.status = text ? status : 500;
@@ -29,14 +26,14 @@ void http_answer_problem(struct http_exchange *x, const struct problem *problem)
 {
     size_t len = 0;
     char *text = problem_text(problem, x->request_id, &len);
-    answer_text(x, problem->status, PROBLEM_TYPE, text, len);
+    http_answer_text(x, problem->status, PROBLEM_TYPE, text, len);
 }
 
-static void answer_json(struct http_exchange *x, int status, const json_t *body)
+void http_answer_json(struct http_exchange *x, int status, const json_t *body)
 {
     size_t len = 0;
     char *text = json_text(body, &len);
-    answer_text(x, status, JSON_TYPE, text, len);
+    http_answer_text(x, status, JSON_TYPE, text, len);
 }
 
 enum MHD_Result http_answer_reply(struct http_exchange *x)
@@ -49,7 +46,11 @@ enum MHD_Result http_answer_reply(struct http_exchange *x)
     answer->text = NULL;
     MHD_add_response_header(response, "Content-Type", answer->type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "Cache-Control", answer->etag[0] ? "no-cache" : "no-store");
+    if (answer->etag[0])
+        MHD_add_response_header(response, "ETag", answer->etag);
+    if (answer->authenticate[0])
+        MHD_add_response_header(response, "WWW-Authenticate", answer->authenticate);
     MHD_add_response_header(response, "X-Request-Id", x->request_id);
     if (answer->allow[0])
         MHD_add_response_header(response, "Allow", answer->allow);
@@ -119,7 +120,7 @@ static bool answer_raw(struct http_exchange *x, const json_t *data)
     char *text = malloc(len + 1);
     if (text)
         memcpy(text, json_string_value(body), len + 1);
-    answer_text(x, (int)status, type, text, len);
+    http_answer_text(x, (int)status, type, text, len);
     return true;
 }
 
@@ -128,16 +129,16 @@ void http_answer_outcome(struct http_exchange *x, int outcome, const json_t *dat
     switch (outcome) {
     case CVM_REPLIED:
         if (!x->raw || !answer_raw(x, data))
-            answer_json(x, x->success, data);
+            http_answer_json(x, x->success, data);
         break;
     case CVM_REFUSED:
         if (is_plain_refusal(data))
             answer_failure(x, refusal_status(x, data), data, NULL);
         else
-            answer_json(x, x->refused, data);
+            http_answer_json(x, x->refused, data);
         break;
     case CVM_UNKNOWN:
-        answer_json(x, 202, data);
+        http_answer_json(x, 202, data);
         break;
     case CVM_BUSY:
         answer_failure(x, 503, data, "BUSY");
@@ -174,51 +175,4 @@ void http_answer_edge_error(struct http_exchange *x, const struct edge_error *er
     http_answer_problem(x, &problem);
     if (status == 503)
         x->answer.retry_after_s = error->retry_after_s > 0 ? error->retry_after_s : 1;
-}
-
-/* ---- built-in routes ----------------------------------------------------------------------------------------------
- */
-
-static void answer_health(struct http_exchange *x)
-{
-    const char *reason = core_unhealthy(x->server->options.core);
-    if (!reason && x->server->stopping)
-        reason = "the host is going down";
-    json_t *body =
-        reason ? json_pack("{ss,ss}", "status", "unhealthy", "reason", reason) : json_pack("{ss}", "status", "ok");
-    answer_json(x, reason ? 503 : 200, body);
-    json_decref(body);
-}
-
-static void answer_metrics(struct http_exchange *x)
-{
-    struct text text;
-    text_init(&text, METRICS_MAX_BYTES);
-    char *core = core_metrics(x->server->options.core);
-    if (core)
-        text_puts(&text, core);
-    free(core);
-    http_counters_print(&x->server->counters, &text);
-    if (text.failed)
-        text_free(&text);
-    answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.at, text.len);
-}
-
-/* Whether it was one. */
-bool http_answer_built_in(struct http_exchange *x)
-{
-    bool health = strcmp(x->url, "/health") == 0, metrics = strcmp(x->url, "/metrics") == 0;
-    if (!health && !metrics)
-        return false;
-    if (strcmp(x->method, "GET") != 0 && strcmp(x->method, "HEAD") != 0) {
-        struct problem problem;
-        problem_set(&problem, 405, "METHOD_NOT_ALLOWED", NULL, "This path answers to GET, HEAD.");
-        http_answer_problem(x, &problem);
-        snprintf(x->answer.allow, sizeof x->answer.allow, "GET, HEAD");
-    } else if (health) {
-        answer_health(x);
-    } else {
-        answer_metrics(x);
-    }
-    return true;
 }

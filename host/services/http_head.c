@@ -19,7 +19,7 @@ static bool parsed_in_place(void)
 
 struct reading {
     struct http_head *head;
-    int n, n_host, n_length, n_coding, n_key;
+    int n, n_host, n_length, n_coding, n_key, n_authorization;
     const char *end; /* of the header before */
     const char *fault;
 };
@@ -83,6 +83,10 @@ static const char *take(struct reading *r, const char *name, size_t name_len, co
         r->head->key = value;
         return r->n_key++ ? "Idempotency-Key is given twice." : NULL;
     }
+    if (is(name, name_len, "authorization")) {
+        r->head->authorization = value;
+        return r->n_authorization++ ? "Authorization is given twice." : NULL;
+    }
     if (is(name, name_len, "content-type"))
         r->head->content_type = value;
     else if (is(name, name_len, "content-encoding"))
@@ -91,6 +95,8 @@ static const char *take(struct reading *r, const char *name, size_t name_len, co
         r->head->traceparent = value;
     else if (is(name, name_len, "x-request-id"))
         r->head->request_id = value;
+    else if (is(name, name_len, "if-none-match"))
+        r->head->if_none_match = value;
     return NULL;
 }
 

@@ -13,7 +13,8 @@
 
 /* Texts are the connection's own and live as long as the request; NULL where there is no such header. */
 struct http_head {
-    const char *content_type, *content_encoding, *key, *traceparent, *request_id;
+    const char *content_type, *content_encoding, *key, *traceparent, *request_id, *if_none_match;
+    const char *authorization; /* secret */
     bool chunked;
     uint64_t length; /* as declared; 0 where nothing was */
 };

@@ -334,6 +334,7 @@ static void on_handle_closed(uv_handle_t *handle)
     void (*stopped)(void *) = server->stopped;
     void *arg = server->stopped_arg;
     rest_free(server->rest);
+    free(server->description.text);
     free(server);
     if (stopped)
         stopped(arg);

@@ -1,6 +1,6 @@
-/* The HTTP listener: REST routes of the loaded manifests, /health and /metrics, over libmicrohttpd on the loop. A
- * request becomes an input of the core (edge.h); its connection is suspended until the core answers, or until the
- * listener's own deadline. TLS and HTTP/2 end at a proxy. Loop thread. */
+/* The HTTP listener: REST routes of the loaded manifests, their description, /health and /metrics, over libmicrohttpd
+ * on the loop. A request becomes an input of the core (edge.h); its connection is suspended until the core answers, or
+ * until the listener's own deadline. TLS and HTTP/2 end at a proxy. Loop thread. */
 #ifndef HOST_SERVICES_HTTP_SERVER_H
 #define HOST_SERVICES_HTTP_SERVER_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct access;
 struct core;
 struct http_server;
 
@@ -23,6 +24,8 @@ struct http_server_options {
     size_t body_max_bytes;            /* http.body_max_bytes; default 1 MiB */
     unsigned connections_max;         /* http.connections; default 4096 */
     unsigned connections_per_address; /* http.per_address: a proxy in front is one address; default 1024 */
+    const struct access *access;      /* borrowed; NULL: nobody is asked for a token */
+    const char *version;              /* of the host, for the description; borrowed */
 };
 
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */

@@ -1,5 +1,6 @@
-/* What the three parts of the HTTP listener share: http_server.c keeps daemon and connections, http_exchange.c a single
- * request until its answer is known, http_answer.c makes the answer. Loop thread. */
+/* What the parts of the HTTP listener share: http_server.c keeps daemon and connections, http_exchange.c a single
+ * request until its answer is known, http_request.c makes an operation's data of it, http_answer.c makes the answer,
+ * http_own.c answers for the host itself. Loop thread. */
 #ifndef HOST_SERVICES_HTTP_SERVER_PRIVATE_H
 #define HOST_SERVICES_HTTP_SERVER_PRIVATE_H
 
@@ -31,10 +32,12 @@ struct http_answer {
     char *text; /* for free() */
     size_t len;
     char type[96];
-    char allow[64];    /* 405 */
-    int retry_after_s; /* 0: none */
-    bool close;        /* the connection, after it */
-    bool repeated;     /* the result of an earlier request with the same key */
+    char allow[64];         /* 405 */
+    int retry_after_s;      /* 0: none */
+    char etag[40];          /* "": none, and the answer is not to be kept */
+    char authenticate[192]; /* 401, 403: WWW-Authenticate */
+    bool close;             /* the connection, after it */
+    bool repeated;          /* the result of an earlier request with the same key */
     bool from_core;
 };
 
@@ -54,8 +57,17 @@ struct http_exchange {
     cvm_id id;
     int success, refused; /* statuses of the operation, which may be gone when the answer comes */
     bool raw, has_key;
+    const char *caller; /* name of the token that was asked for; NULL: none was. The configuration's */
     json_t *rename;
     struct http_answer answer;
+};
+
+/* The OpenAPI document as text, of one version of the registry. */
+struct http_description {
+    char *text; /* for free(); NULL: not made yet */
+    size_t len;
+    uint64_t version;
+    char etag[40];
 };
 
 struct http_server {
@@ -77,6 +89,7 @@ struct http_server {
     TAILQ_HEAD(, http_exchange) waiting; /* for the core, first deadline first */
     struct rest *rest;
     uint64_t rest_version;
+    struct http_description description;
     uint64_t random; /* state of a generator for ids of requests and traces */
     struct http_counters counters;
     char scratch[HTTP_HEAD_MAX_BYTES + 64]; /* decoded query of the request at hand */
@@ -95,13 +108,22 @@ void http_exchange_handle(struct http_exchange *x);
 /* Ends an exchange that waits, without the core. */
 void http_exchange_give_up(struct http_exchange *x, int status, const char *code, const char *detail);
 
+/* http_request.c: the operation's data. Returns 0 and gives *ret_data, or the status of *problem. */
+int http_request_data(struct http_exchange *x, const struct rest_match *match, json_t **ret_data,
+                      struct problem *problem);
+
 /* http_answer.c: each makes the answer (phase ANSWERED) */
 void http_answer_problem(struct http_exchange *x, const struct problem *problem);
 void http_answer_outcome(struct http_exchange *x, int outcome, const json_t *data);
 void http_answer_edge_error(struct http_exchange *x, const struct edge_error *error);
-bool http_answer_built_in(struct http_exchange *x); /* false: its path is not one of the listener's own */
+void http_answer_json(struct http_exchange *x, int status, const json_t *body);
+/* Takes `text` (NULL: out of memory). */
+void http_answer_text(struct http_exchange *x, int status, const char *type, char *text, size_t len);
 /* Hands the answer to the daemon. */
 enum MHD_Result http_answer_reply(struct http_exchange *x);
+
+/* http_own.c: false: its path is not one of the listener's own. */
+bool http_answer_own(struct http_exchange *x);
 
 /* http_server.c: an exchange's answer is there; its connection goes on. */
 void http_server_resume(struct http_exchange *x);

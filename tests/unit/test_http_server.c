@@ -6,6 +6,7 @@
 #include "core/crash.h"
 #include "core/edge.h"
 #include "core/registry.h"
+#include "services/access.h"
 #include "services/rest.h"
 #include <arpa/inet.h>
 #include <check.h>
@@ -46,6 +47,8 @@ static struct manifest_expose exposes[] = {
     {.method = "POST", .path = "/api/v1/hold", .success = 200, .refused = 422},
     {.method = "POST", .path = "/smuggled", .success = 200, .refused = 422},
     {.method = "POST", .path = "/hooks/{channel}", .success = 200, .refused = 422},
+    {.method = "POST", .path = "/guarded", .success = 200, .refused = 422, .permission = "sell"},
+    {.method = "POST", .path = "/guarded/raw", .success = 200, .refused = 422, .permission = "sell"},
     {.method = "POST", .path = "/late", .success = 200, .refused = 422},
 };
 static struct manifest_operation declarations[] = {
@@ -56,7 +59,9 @@ static struct manifest_operation declarations[] = {
     {.type = "hold", .expose = &exposes[4]},
     {.type = "smuggled", .expose = &exposes[5]},
     {.type = "hook", .expose = &exposes[6], .raw = true},
-    {.type = "late", .expose = &exposes[7]},
+    {.type = "guarded", .expose = &exposes[7]},
+    {.type = "guarded_raw", .expose = &exposes[8], .raw = true},
+    {.type = "late", .expose = &exposes[9]},
 };
 static struct operation operations[sizeof declarations / sizeof *declarations];
 
@@ -69,6 +74,11 @@ const struct operation *registry_operations(const struct core *core, size_t *ret
 uint64_t registry_version(const struct core *core)
 {
     return version;
+}
+
+const char *manifest_kind_name(enum manifest_kind kind)
+{
+    return "agent";
 }
 
 char *core_metrics(const struct core *core)
@@ -944,6 +954,158 @@ START_TEST(shows_metrics)
 }
 END_TEST
 
+/* ---- who may --------------------------------------------------------------------------------------------------------
+ */
+
+static const char *secret_of(const void *arg, const char *name)
+{
+    return strcmp(name, "TILL") == 0 ? "till-till-till-till" : NULL;
+}
+
+/* Three tokens: one by its secret, one by its digest ("read-read-read-read"), one whose secret is not set. */
+static struct access *start_guarded(void)
+{
+    static const char text[] = "[{\"name\": \"till\", \"secret\": \"TILL\", \"permissions\": [\"sell\"]},"
+                               "{\"name\": \"reader\", \"permissions\": [\"read\"], \"sha256\":"
+                               "\"029E337B4276D8BF0BDAF087A0A11A8337D577FBC824BC70DCFCFB7484D1505D\"},"
+                               "{\"name\": \"lost\", \"secret\": \"LOST\", \"permissions\": [\"*\"]}]";
+    static const struct http_server_options options = {
+        .answer_timeout_ms = 200, .slow_client_ms = 200, .body_max_bytes = 100000, .idle_ms = 60000};
+    struct http_server_options guarded = options;
+    json_t *tokens = json_loads(text, 0, NULL), *warnings = json_array();
+    struct access *access = NULL;
+    char error[256] = "";
+    ck_assert_msg(access_new(tokens, secret_of, NULL, warnings, &access, error, sizeof error) == 0, "%s", error);
+    ck_assert_uint_eq(json_array_size(warnings), 1);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(warnings, 0)), "LOST"));
+    json_decref(tokens);
+    json_decref(warnings);
+    stop();
+    guarded.access = access;
+    guarded.version = "9.9.9";
+    start(&guarded);
+    return access;
+}
+
+#define TILL "Authorization: Bearer till-till-till-till\r\n"
+#define READER "Authorization: bearer  read-read-read-read\r\n"
+
+static void expect_refused(const char *authorization, int status, const char *code, const char *challenge)
+{
+    struct client *client = ask("POST", "/guarded", authorization, "{\"x\": 1}");
+    ck_assert_msg(status_of(client) == status, "%s: %.300s", authorization ? authorization : "", client->seen);
+    ck_assert_msg(has_header(client, challenge), "%s in %s", challenge, client->seen);
+    ck_assert_ptr_nonnull(strstr(client->seen, code));
+    hang_up(client);
+}
+
+START_TEST(asks_for_permissions)
+{
+    ck_assert_int_eq(status_for("POST", "/guarded", NULL, "{}"), 200); /* nothing is configured */
+    struct access *access = start_guarded();
+    n_submitted = 0;
+    expect_refused(NULL, 401, "UNAUTHORIZED", "WWW-Authenticate: Bearer realm=\"cvmhost\", scope=\"sell\"");
+    static const char unknown[] = "WWW-Authenticate: Bearer realm=\"cvmhost\", error=\"invalid_token\", scope=\"sell\"";
+    expect_refused("Authorization: Bearer till-till-till-tilk\r\n", 401, "not known", unknown);
+    expect_refused("Authorization: Bearer LOST\r\n", 401, "not known", unknown);
+    expect_refused("Authorization: Basic dGlsbA==\r\n", 401, "needs a token",
+                   "WWW-Authenticate: Bearer realm=\"cvmhost\", scope=\"sell\"");
+    expect_refused("Authorization: Bearer \r\n", 401, "needs a token",
+                   "WWW-Authenticate: Bearer realm=\"cvmhost\", scope=\"sell\"");
+    expect_refused(READER, 403, "\\\"reader\\\" does not hold the permission \\\"sell\\\"",
+                   "WWW-Authenticate: Bearer realm=\"cvmhost\", error=\"insufficient_scope\", scope=\"sell\"");
+    ck_assert_int_eq(n_submitted, 0);
+    ck_assert_int_eq(status_for("POST", "/guarded", TILL TILL, "{}"), 400);
+    ck_assert_int_eq(status_for("POST", "/guarded", TILL, "{}"), 200);
+    ck_assert_int_eq(status_for("POST", "/api/v1/things", NULL, "{}"), 201); /* asks for none */
+    ck_assert_int_eq(status_for("GET", "/health", NULL, NULL), 200);
+    ck_assert_int_eq(status_for("POST", "/guarded/raw", TILL "X-Sign: s\r\n", "x"), 200);
+    ck_assert_ptr_nonnull(json_object_get(json_object_get(last_data, "headers"), "x-sign"));
+    ck_assert_ptr_null(json_object_get(json_object_get(last_data, "headers"), "authorization"));
+    /* Where no token was asked for, the header is the operation's own. */
+    ck_assert_int_eq(status_for("POST", "/hooks/a", TILL, "x"), 200);
+    ck_assert_ptr_nonnull(json_object_get(json_object_get(last_data, "headers"), "authorization"));
+    stop();
+    access_free(access);
+}
+END_TEST
+
+static const char *no_secret(const void *arg, const char *name)
+{
+    return strcmp(name, "SHORT") == 0 ? "short" : "long-long-long-long";
+}
+
+START_TEST(refuses_faulty_tokens)
+{
+    static const char *const faulty[][2] = {
+        {"[{\"name\": \"a\", \"permissions\": []}]", "a: must have \"secret\""},
+        {"[{\"name\": \"a\", \"secret\": \"X\", \"sha256\": \"00\"}]", "a: must have \"secret\""},
+        {"[{\"name\": \"a\", \"sha256\": \"00\"}]", "64 hexadecimal digits"},
+        {"[{\"name\": \"a\", \"secret\": \"SHORT\"}]", "the secret SHORT must be 16 to 512 bytes long, got 5"},
+        {"[{\"name\": \"a\", \"secret\": \"X\"}, {\"name\": \"b\", \"secret\": \"Y\"}]", "b: is the same token as a"},
+        {"[{\"name\": \"a\", \"secret\": \"X\"}, {\"name\": \"a\", \"secret\": \"Y\"}]", "a: the name is given twice"}};
+    for (size_t i = 0; i < sizeof faulty / sizeof *faulty; i++) {
+        json_t *tokens = json_loads(faulty[i][0], 0, NULL);
+        struct access *access = NULL;
+        char error[256] = "";
+        ck_assert_ptr_nonnull(tokens);
+        ck_assert_int_eq(access_new(tokens, no_secret, NULL, NULL, &access, error, sizeof error), CVM_EINVAL);
+        ck_assert_msg(strstr(error, faulty[i][1]) != NULL, "%s: %s", faulty[i][0], error);
+        ck_assert_ptr_null(access);
+        json_decref(tokens);
+    }
+}
+END_TEST
+
+/* ---- the description ------------------------------------------------------------------------------------------------
+ */
+
+static void etag_of(const struct client *client, char ret_header[128])
+{
+    const char *at = strstr(client->seen, "ETag: \"");
+    ck_assert_ptr_nonnull(at);
+    snprintf(ret_header, 128, "If-None-Match: W/\"x\", %.*s\r\n", (int)strcspn(at + 6, "\r"), at + 6);
+}
+
+START_TEST(describes_its_routes)
+{
+    char known[128], after[128];
+    struct client *client = ask("GET", "/api/v1/openapi.json", NULL, NULL);
+    ck_assert_int_eq(status_of(client), 200);
+    ck_assert(has_header(client, "Content-Type: application/json"));
+    ck_assert(has_header(client, "Cache-Control: no-cache"));
+    json_t *description = json_loads(strstr(client->seen, "\r\n\r\n") + 4, 0, NULL);
+    const json_t *paths = json_object_get(description, "paths");
+    ck_assert_ptr_nonnull(json_object_get(json_object_get(paths, "/api/v1/things/{thing_id}"), "get"));
+    ck_assert_ptr_null(json_object_get(paths, "/late"));
+    json_decref(description);
+    etag_of(client, known);
+    hang_up(client);
+    client = ask("GET", "/openapi.json", known, NULL);
+    ck_assert_int_eq(status_of(client), 304);
+    ck_assert_ptr_null(strstr(client->seen, "paths"));
+    etag_of(client, after);
+    ck_assert_str_eq(after, known);
+    hang_up(client);
+    n_operations++;
+    version++;
+    client = ask("GET", "/openapi.json", known, NULL);
+    ck_assert_int_eq(status_of(client), 200);
+    ck_assert_ptr_nonnull(strstr(client->seen, "\"/late\""));
+    etag_of(client, after);
+    ck_assert_str_ne(after, known);
+    hang_up(client);
+    n_operations--;
+    version++;
+    client = ask("GET", "/openapi.json", after, NULL);
+    ck_assert_int_eq(status_of(client), 200);
+    ck_assert_ptr_null(strstr(client->seen, "\"/late\""));
+    hang_up(client);
+    ck_assert_int_eq(status_for("POST", "/late", NULL, "{}"), 404);
+    ck_assert_int_eq(status_for("POST", "/openapi.json", NULL, "{}"), 405);
+}
+END_TEST
+
 /* ---- hostile input ------------------------------------------------------------------------------------------------
  */
 
@@ -1186,6 +1348,10 @@ int main(void)
     tcase_add_test(results, tells_its_health);
     tcase_add_test(results, shows_metrics);
     tcase_add_test(results, lists_fields_by_the_names_of_clients);
+    tcase_add_test(results, describes_its_routes);
+    TCase *access = tcase_create("access");
+    tcase_add_test(access, asks_for_permissions);
+    tcase_add_test(access, refuses_faulty_tokens);
     TCase *waiting = tcase_create("waiting");
     tcase_add_test(waiting, waits_for_the_core);
     tcase_add_test(waiting, does_not_wait_for_ever);
@@ -1200,7 +1366,7 @@ int main(void)
     tcase_add_test(attacks, lets_go_of_slow_clients);
     tcase_add_test(attacks, keeps_idle_connections);
     tcase_add_test(attacks, limits_connections_of_an_address);
-    TCase *cases[] = {routing, bodies, results, waiting, attacks};
+    TCase *cases[] = {routing, bodies, results, access, waiting, attacks};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], setup, teardown);
         tcase_set_timeout(cases[i], 20);

@@ -1,0 +1,111 @@
+/* The listener's own routes: health, metrics, the description of all routes. Loop thread. */
+#include "services/http_server_private.h"
+
+#include "core/core.h"
+#include "core/json_text.h"
+#include "services/openapi.h"
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define METRICS_MAX_BYTES (16 * 1024 * 1024)
+
+static void answer_health(struct http_exchange *x)
+{
+    const char *reason = core_unhealthy(x->server->options.core);
+    if (!reason && x->server->stopping)
+        reason = "the host is going down";
+    json_t *body =
+        reason ? json_pack("{ss,ss}", "status", "unhealthy", "reason", reason) : json_pack("{ss}", "status", "ok");
+    http_answer_json(x, reason ? 503 : 200, body);
+    json_decref(body);
+}
+
+static void answer_metrics(struct http_exchange *x)
+{
+    struct text text;
+    text_init(&text, METRICS_MAX_BYTES);
+    char *core = core_metrics(x->server->options.core);
+    if (core)
+        text_puts(&text, core);
+    free(core);
+    http_counters_print(&x->server->counters, &text);
+    if (text.failed)
+        text_free(&text);
+    http_answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.at, text.len);
+}
+
+/* ---- the description ---- */
+
+static void set_etag(struct http_description *d)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    size_t n = (size_t)snprintf(d->etag, sizeof d->etag, "\"");
+    if (!d->text || EVP_Digest(d->text, d->len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return;
+    for (size_t i = 0; i < 16; i++)
+        n += (size_t)snprintf(d->etag + n, sizeof d->etag - n, "%02x", digest[i]);
+    snprintf(d->etag + n, sizeof d->etag - n, "\"");
+}
+
+/* Made once for each set of operations. */
+static const struct http_description *fresh_description(struct http_server *server)
+{
+    struct http_description *d = &server->description;
+    uint64_t version = registry_version(server->options.core);
+    if (d->text && d->version == version)
+        return d;
+    size_t n = 0;
+    const struct operation *operations = registry_operations(server->options.core, &n);
+    const struct openapi_options options = {.version = server->options.version ? server->options.version : "",
+                                            .guarded = server->options.access != NULL};
+    json_t *document = openapi_of_operations(operations, n, &options);
+    free(d->text);
+    d->text = json_text(document, &d->len);
+    d->version = version;
+    set_etag(d);
+    json_decref(document);
+    return d;
+}
+
+static void answer_description(struct http_exchange *x)
+{
+    const struct http_description *d = fresh_description(x->server);
+    const char *known = x->head.if_none_match;
+    snprintf(x->answer.etag, sizeof x->answer.etag, "%s", d->text ? d->etag : "");
+    if (d->text && known && (strstr(known, d->etag) || strcmp(known, "*") == 0)) {
+        http_answer_text(x, 304, "application/json", strdup(""), 0);
+        return;
+    }
+    char *text = d->text ? malloc(d->len + 1) : NULL;
+    if (text)
+        memcpy(text, d->text, d->len + 1);
+    http_answer_text(x, 200, "application/json", text, d->len);
+}
+
+/* ---- finding ---- */
+
+bool http_answer_own(struct http_exchange *x)
+{
+    static const struct {
+        const char *path;
+        void (*answer)(struct http_exchange *x);
+    } routes[] = {{"/health", answer_health},
+                  {"/metrics", answer_metrics},
+                  {OPENAPI_PATH, answer_description},
+                  {OPENAPI_PATH_SHORT, answer_description}};
+    size_t i = 0;
+    while (i < sizeof routes / sizeof *routes && strcmp(x->url, routes[i].path) != 0)
+        i++;
+    if (i == sizeof routes / sizeof *routes)
+        return false;
+    if (strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0) {
+        routes[i].answer(x);
+        return true;
+    }
+    struct problem problem;
+    problem_set(&problem, 405, "METHOD_NOT_ALLOWED", NULL, "This path answers to GET, HEAD.");
+    http_answer_problem(x, &problem);
+    snprintf(x->answer.allow, sizeof x->answer.allow, "GET, HEAD");
+    return true;
+}
