@@ -2,9 +2,9 @@
  * small host, with a network that does what the test says. */
 #include "../../plugins/service/airtime/airtime.h"
 #include "../../plugins/service/transaction/transaction.h"
-#include "fake_host.h"
 
 #include <check.h>
+#include <cvm/harness.h>
 #include <stdlib.h>
 
 #define START INT64_C(1795000000000)
@@ -97,32 +97,32 @@ static const char test_manifest[] =
 
 /* ---- the stage ---- */
 
-static struct fake *f;
+static struct harness *f;
 
 static void setup(void)
 {
     memset(&net, 0, sizeof net);
     net.outcome = CVM_REPLIED;
-    f = fake_new(START);
-    fake_add(f, &transaction_plugin, MANIFESTS "/transaction.json");
-    fake_add(f, &airtime_plugin, MANIFESTS "/airtime.json");
-    fake_add(f, &test_plugin, test_manifest);
-    fake_request(f, "", TXN_SELF, "open_account", "c0",
-                 json_pack("{s:s, s:s, s:I}", "customer_id", ADA, "phone", ADA_PHONE, "balance_kobo",
-                           (json_int_t)(100000 * NAIRA)));
-    fake_run(f, 0);
+    f = harness_new(START);
+    harness_add(f, &transaction_plugin, MANIFESTS "/transaction.json");
+    harness_add(f, &airtime_plugin, MANIFESTS "/airtime.json");
+    harness_add(f, &test_plugin, test_manifest);
+    harness_request(f, "", TXN_SELF, "open_account", "c0",
+                    json_pack("{s:s, s:s, s:I}", "customer_id", ADA, "phone", ADA_PHONE, "balance_kobo",
+                              (json_int_t)(100000 * NAIRA)));
+    harness_run(f, 0);
 }
 
 static void teardown(void)
 {
-    fake_free(f);
+    harness_free(f);
 }
 
 static const json_t *account(const char *customer)
 {
     char key[128];
     snprintf(key, sizeof key, "account/%s", customer);
-    return json_object_get(fake_state(f, TXN_SELF), key);
+    return json_object_get(harness_state(f, TXN_SELF), key);
 }
 
 static int64_t balance(void)
@@ -140,20 +140,20 @@ static size_t keys(const char *prefix)
     size_t n = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)fake_state(f, TXN_SELF), key, value) n +=
+    json_object_foreach((json_t *)(uintptr_t)harness_state(f, TXN_SELF), key, value) n +=
         !strncmp(key, prefix, strlen(prefix));
     return n;
 }
 
 static const json_t *row(const char *table, const char *key)
 {
-    return json_object_get(fake_rows(f, table), key);
+    return json_object_get(harness_rows(f, table), key);
 }
 
 static const json_t *only_row(void)
 {
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "transactions")), 1);
-    return json_object_iter_value(json_object_iter((json_t *)(uintptr_t)fake_rows(f, "transactions")));
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "transactions")), 1);
+    return json_object_iter_value(json_object_iter((json_t *)(uintptr_t)harness_rows(f, "transactions")));
 }
 
 static const char *text(const json_t *object, const char *key)
@@ -171,8 +171,8 @@ static cvm_id buy(const char *network, const char *phone, double amount)
     static int n;
     char lane[32];
     snprintf(lane, sizeof lane, "api-%d", ++n);
-    cvm_id id = fake_request(f, "", SALES, "process_purchase", lane, order_of(network, phone, amount));
-    fake_run(f, 0);
+    cvm_id id = harness_request(f, "", SALES, "process_purchase", lane, order_of(network, phone, amount));
+    harness_run(f, 0);
     return id;
 }
 
@@ -180,19 +180,19 @@ static cvm_id buy_key(const char *key, double amount)
 {
     json_t *o = order_of("MTN", ADA_PHONE, amount);
     json_object_set_new(o, "idempotency_key", json_string(key));
-    cvm_id id = fake_request(f, "", SALES, "process_purchase", "keyed", o);
-    fake_run(f, 0);
+    cvm_id id = harness_request(f, "", SALES, "process_purchase", "keyed", o);
+    harness_run(f, 0);
     return id;
 }
 
 /* A purchase by the other seller, of any sum. */
 static cvm_id sell(int64_t kobo, const char *sender)
 {
-    cvm_id id = fake_request(f, sender, TXN_SELF, "purchase", "other",
-                             json_pack("{s:s, s:s, s:s, s:I, s:s, s:{s:i}}", "service_type", "POWER",
-                                       "network_or_disco", "EKEDC", "recipient", "45012345678", "amount_kobo",
-                                       (json_int_t)kobo, "customer_id", ADA, "delivery", "x", 1));
-    fake_run(f, 0);
+    cvm_id id = harness_request(f, sender, TXN_SELF, "purchase", "other",
+                                json_pack("{s:s, s:s, s:s, s:I, s:s, s:{s:i}}", "service_type", "POWER",
+                                          "network_or_disco", "EKEDC", "recipient", "45012345678", "amount_kobo",
+                                          (json_int_t)kobo, "customer_id", ADA, "delivery", "x", 1));
+    harness_run(f, 0);
     return id;
 }
 
@@ -269,7 +269,7 @@ START_TEST(prices)
 {
     struct airtime_rules r;
     char code[AIRTIME_NETWORK_SIZE];
-    airtime_rules_read(fake_settings(f, SALES), &r);
+    airtime_rules_read(harness_settings(f, SALES), &r);
     ck_assert_int_eq(airtime_discount(&r, 1000 * NAIRA), 0);
     ck_assert_int_eq(airtime_discount(&r, 9999 * NAIRA + 99), 0);
     ck_assert_int_eq(airtime_discount(&r, 10000 * NAIRA), 500 * NAIRA);
@@ -292,7 +292,7 @@ START_TEST(facts)
 {
     struct airtime_rules r;
     char answer[1500];
-    airtime_rules_read(fake_settings(f, SALES), &r);
+    airtime_rules_read(harness_settings(f, SALES), &r);
     ck_assert_uint_eq(
         airtime_facts(&r, "What is the MINIMUM I can buy, and is there a discount?", answer, sizeof answer), 2);
     ck_assert_ptr_nonnull(strstr(answer, "\u20a650 to \u20a650,000"));
@@ -308,7 +308,7 @@ END_TEST
 START_TEST(success_has_all_fields)
 {
     const json_t *d;
-    ck_assert_int_eq(fake_result(f, buy("mtn", "+234 803 123 4567", 10000), &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy("mtn", "+234 803 123 4567", 10000), &d), CVM_REPLIED);
     static const char *const fields[] = {"success",  "transaction_id", "network", "recipient", "amount",
                                          "discount", "final_amount",   "message", "reference", "agent"};
     ck_assert_uint_eq(json_object_size(d), sizeof fields / sizeof fields[0]);
@@ -329,11 +329,11 @@ START_TEST(success_has_all_fields)
     ck_assert_str_eq(text(r, "transaction_id"), net.reference);
     ck_assert_int_eq(cvm_json_int(r, "total_amount", 0), 9500 * NAIRA);
     ck_assert_int_eq(cvm_json_int(r, "discount", 0), 500 * NAIRA);
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "wallet_entries")), 3); /* opening, hold, settle */
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "wallet_entries")), 3); /* opening, hold, settle */
     ck_assert_uint_eq(keys("txn/"), 0);
     ck_assert_uint_eq(keys("done/"), 1);
-    ck_assert_uint_eq(fake_open_requests(f), 0);
-    fake_run(f, 3600000); /* no timer is left that would do anything */
+    ck_assert_uint_eq(harness_open_requests(f), 0);
+    harness_run(f, 3600000); /* no timer is left that would do anything */
     ck_assert_int_eq(balance(), 90500 * NAIRA);
 }
 END_TEST
@@ -355,7 +355,7 @@ START_TEST(checks_in_order)
                  {"MTN", ADA_PHONE, 50.001, "The amount is not a sum of naira."}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const json_t *d;
-        ck_assert_int_eq(fake_result(f, buy(cases[i].network, cases[i].phone, cases[i].amount), &d), CVM_REFUSED);
+        ck_assert_int_eq(harness_result(f, buy(cases[i].network, cases[i].phone, cases[i].amount), &d), CVM_REFUSED);
         ck_assert_uint_eq(json_object_size(d), 4);
         ck_assert(json_is_false(json_object_get(d, "success")));
         ck_assert_str_eq(text(d, "error"), cases[i].error);
@@ -363,16 +363,16 @@ START_TEST(checks_in_order)
         ck_assert_str_eq(text(d, "agent"), "AirtimeSalesAgent");
     }
     ck_assert_int_eq(net.vends, 0);
-    ck_assert_ptr_null(fake_rows(f, "transactions"));
-    ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 50), NULL), CVM_REPLIED);
-    ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 50000), NULL), CVM_REPLIED);
+    ck_assert_ptr_null(harness_rows(f, "transactions"));
+    ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 50), NULL), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 50000), NULL), CVM_REPLIED);
 }
 END_TEST
 
 START_TEST(prefix_mismatch_is_mentioned)
 {
     const json_t *d;
-    ck_assert_int_eq(fake_result(f, buy("AIRTEL", ADA_PHONE, 100), &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy("AIRTEL", ADA_PHONE, 100), &d), CVM_REPLIED);
     ck_assert_ptr_nonnull(strstr(text(d, "message"), "usually on MTN"));
 }
 END_TEST
@@ -380,21 +380,21 @@ END_TEST
 START_TEST(rules_refuse)
 {
     const json_t *d;
-    ck_assert_int_eq(fake_result(f, buy("MTN", "08039999999", 100), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, buy("MTN", "08039999999", 100), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "UNKNOWN_CUSTOMER");
-    ck_assert_int_eq(fake_result(f, sell(50000 * NAIRA + 1, "test.seller"), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(50000 * NAIRA + 1, "test.seller"), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "TWO_FACTOR");
     ck_assert(cvm_json_bool(d, "handoff", false));
-    ck_assert_int_eq(fake_result(f, sell(500001 * NAIRA, "test.seller"), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(500001 * NAIRA, "test.seller"), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "LIMIT");
-    ck_assert_int_eq(fake_result(f, sell(0, "test.seller"), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(0, "test.seller"), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "ORDER");
-    ck_assert_int_eq(fake_result(f, sell(100, "test.stranger"), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(100, "test.stranger"), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "code"), "NOT_A_SELLER");
-    ck_assert_int_eq(fake_result(f, sell(100, ""), &d), CVM_REFUSED);
-    ck_assert_int_eq(fake_result(f, sell(50000 * NAIRA, "test.seller"), &d), CVM_REPLIED);
-    ck_assert_int_eq(fake_result(f, sell(50000 * NAIRA, "test.seller"), &d), CVM_REPLIED);
-    ck_assert_int_eq(fake_result(f, sell(100, "test.seller"), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(100, ""), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, sell(50000 * NAIRA, "test.seller"), &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, sell(50000 * NAIRA, "test.seller"), &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, sell(100, "test.seller"), &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "INSUFFICIENT_FUNDS");
     ck_assert_int_eq(balance(), 0);
     ck_assert_int_eq(held(), 0);
@@ -405,15 +405,15 @@ START_TEST(sixth_in_a_minute_is_held_back)
 {
     const json_t *d;
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 100), NULL), CVM_REPLIED);
+        ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 100), NULL), CVM_REPLIED);
     for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 100), &d), CVM_REFUSED);
+        ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 100), &d), CVM_REFUSED);
         ck_assert_str_eq(text(d, "rule"), "VELOCITY");
     }
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "fraud_flags")), 1);
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "fraud_flags")), 1);
     ck_assert_int_eq(net.vends, 5);
-    fake_run(f, 60001);
-    ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 100), NULL), CVM_REPLIED);
+    harness_run(f, 60001);
+    ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 100), NULL), CVM_REPLIED);
 }
 END_TEST
 
@@ -422,9 +422,9 @@ START_TEST(only_the_saga_may_ask_for_a_delivery)
     const json_t *d;
     json_t *delivery = json_pack("{s:s, s:{s:s, s:s, s:i}}", "transaction_id", "TXN-000000000001", "delivery",
                                  "network", "MTN", "phone", ADA_PHONE, "amount_kobo", 5000);
-    cvm_id id = fake_request(f, "test.stranger", SALES, "deliver", "x", delivery);
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    cvm_id id = harness_request(f, "test.stranger", SALES, "deliver", "x", delivery);
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REFUSED);
     ck_assert_int_eq(net.vends, 0);
 }
 END_TEST
@@ -444,7 +444,7 @@ START_TEST(known_failure_is_refunded_at_once)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const json_t *d;
         net.code = cases[i].code;
-        ck_assert_int_eq(fake_result(f, buy("MTN", ADA_PHONE, 100), &d), CVM_REFUSED);
+        ck_assert_int_eq(harness_result(f, buy("MTN", ADA_PHONE, 100), &d), CVM_REFUSED);
         ck_assert_uint_eq(json_object_size(d), 4);
         ck_assert_str_eq(text(d, "error"), "no");
         ck_assert_ptr_nonnull(strstr(text(d, "recommendation"), cases[i].advice));
@@ -460,12 +460,12 @@ END_TEST
 START_TEST(no_provider_is_a_known_failure)
 {
     const json_t *d;
-    ck_assert_int_eq(fake_result(f, buy("9MOBILE", "08091234567", 100), &d), CVM_REFUSED); /* no wallet there */
+    ck_assert_int_eq(harness_result(f, buy("9MOBILE", "08091234567", 100), &d), CVM_REFUSED); /* no wallet there */
     json_t *o = order_of("9MOBILE", "08091234567", 100);
     json_object_set_new(o, "customer_id", json_string(ADA));
-    cvm_id id = fake_request(f, "", SALES, "process_purchase", "x", o);
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    cvm_id id = harness_request(f, "", SALES, "process_purchase", "x", o);
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REFUSED);
     ck_assert_str_eq(text(only_row(), "status"), "REFUNDED");
     ck_assert_int_eq(balance(), 100000 * NAIRA);
 }
@@ -476,27 +476,27 @@ START_TEST(silence_is_pending_then_refunded_then_flagged)
     const json_t *d;
     net.outcome = -1;
     cvm_id id = buy("MTN", ADA_PHONE, 1000);
-    fake_run(f, 31000);
-    ck_assert_int_eq(fake_result(f, id, NULL), -1);
-    fake_run(f, 1500);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_UNKNOWN);
+    harness_run(f, 31000);
+    ck_assert_int_eq(harness_result(f, id, NULL), -1);
+    harness_run(f, 1500);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_UNKNOWN);
     ck_assert(json_is_false(json_object_get(d, "success")));
     ck_assert_str_eq(text(d, "status"), "PENDING");
     ck_assert_str_eq(text(d, "transaction_id"), net.reference);
     ck_assert_ptr_nonnull(strstr(text(d, "recommendation"), "5 minutes"));
     ck_assert_int_eq(held(), 1000 * NAIRA);
-    fake_run(f, 266000);
+    harness_run(f, 266000);
     ck_assert_int_eq(held(), 1000 * NAIRA); /* 298.5 s: still open */
     ck_assert_str_eq(text(only_row(), "status"), "PENDING");
-    fake_run(f, 2000);
+    harness_run(f, 2000);
     ck_assert_int_eq(held(), 0);
     ck_assert_int_eq(balance(), 100000 * NAIRA);
     ck_assert_str_eq(text(only_row(), "status"), "REFUNDED");
     ck_assert_str_eq(text(only_row(), "rule"), "CREDIT_TIMEOUT");
-    ck_assert_ptr_null(fake_rows(f, "fraud_flags"));
+    ck_assert_ptr_null(harness_rows(f, "fraud_flags"));
     net.status = "delivered";
-    fake_run(f, 601000); /* the reconciliation finds it after all */
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "fraud_flags")), 1);
+    harness_run(f, 601000); /* the reconciliation finds it after all */
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "fraud_flags")), 1);
     ck_assert_ptr_nonnull(json_object_get(json_object_get(only_row(), "metadata"), "late_delivery"));
     ck_assert_int_eq(balance(), 100000 * NAIRA);
 }
@@ -506,17 +506,17 @@ START_TEST(late_reply_after_the_refund_is_flagged_once)
 {
     net.outcome = -1;
     cvm_id id = sell(1000 * NAIRA, "test.seller");
-    fake_run(f, 310000);
-    ck_assert_int_eq(fake_result(f, id, NULL), CVM_UNKNOWN);
+    harness_run(f, 310000);
+    ck_assert_int_eq(harness_result(f, id, NULL), CVM_UNKNOWN);
     ck_assert_int_eq(balance(), 100000 * NAIRA);
-    ck_assert(fake_settle(f, net.last, CVM_REPLIED, json_pack("{s:s}", "reference", "LATE")));
-    fake_run(f, 0);
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "fraud_flags")), 1);
+    ck_assert(harness_answer(f, net.last, CVM_REPLIED, json_pack("{s:s}", "reference", "LATE")));
+    harness_run(f, 0);
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "fraud_flags")), 1);
     ck_assert_str_eq(text(only_row(), "status"), "REFUNDED");
     ck_assert_int_eq(balance(), 100000 * NAIRA);
     net.status = "delivered";
-    fake_run(f, 1200000);
-    ck_assert_uint_eq(json_object_size(fake_rows(f, "fraud_flags")), 1);
+    harness_run(f, 1200000);
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "fraud_flags")), 1);
 }
 END_TEST
 
@@ -524,13 +524,13 @@ START_TEST(late_success_before_the_deadline_settles)
 {
     net.outcome = -1;
     buy("MTN", ADA_PHONE, 1000);
-    fake_run(f, 120000);
-    ck_assert(
-        fake_settle(f, net.last, CVM_REPLIED, json_pack("{s:s, s:s}", "transaction_id", "N-2", "reference", "MTN-2")));
-    fake_run(f, 0);
+    harness_run(f, 120000);
+    ck_assert(harness_answer(f, net.last, CVM_REPLIED,
+                             json_pack("{s:s, s:s}", "transaction_id", "N-2", "reference", "MTN-2")));
+    harness_run(f, 0);
     ck_assert_str_eq(text(only_row(), "status"), "SUCCESS");
     ck_assert_int_eq(balance(), 99000 * NAIRA);
-    fake_run(f, 3600000);
+    harness_run(f, 3600000);
     ck_assert_int_eq(balance(), 99000 * NAIRA);
     ck_assert_str_eq(text(only_row(), "status"), "SUCCESS");
 }
@@ -559,16 +559,16 @@ START_TEST(doubt_is_verified)
         net.status = cases[i].status;
         cvm_id id = buy("MTN", ADA_PHONE, 1000);
         if (cases[i].within_ms > 6000) {
-            fake_run(f, 290000);
+            harness_run(f, 290000);
             ck_assert_str_eq(text(only_row(), "status"), "PENDING");
             ck_assert_int_gt(net.verifies, 3);
             ck_assert_int_lt(net.verifies, 12);
         }
-        fake_run(f, cases[i].within_ms);
+        harness_run(f, cases[i].within_ms);
         ck_assert_msg(!strcmp(text(only_row(), "status"), cases[i].ends), "case %zu", i);
         ck_assert_int_eq(balance(), cases[i].balance * NAIRA);
         if (cases[i].within_ms <= 6000)
-            ck_assert_int_eq(fake_result(f, id, NULL), cases[i].balance == 100000 ? CVM_REFUSED : CVM_REPLIED);
+            ck_assert_int_eq(harness_result(f, id, NULL), cases[i].balance == 100000 ? CVM_REFUSED : CVM_REPLIED);
         teardown();
         setup();
     }
@@ -582,19 +582,19 @@ START_TEST(verify_transaction_asks_the_network)
     net.status = "pending";
     cvm_id bought = buy("MTN", ADA_PHONE, 1000);
     for (int round = 0; round < 2; round++) {
-        cvm_id id = fake_request(f, "", TXN_SELF, "verify_transaction", "ops",
-                                 json_pack("{s:s}", "transaction_id", net.reference));
-        fake_run(f, 0);
-        ck_assert_int_eq(fake_result(f, id, &d), CVM_REPLIED);
+        cvm_id id = harness_request(f, "", TXN_SELF, "verify_transaction", "ops",
+                                    json_pack("{s:s}", "transaction_id", net.reference));
+        harness_run(f, 0);
+        ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
         ck_assert_str_eq(text(d, "delivery"), round ? "delivered" : "unknown");
         ck_assert_str_eq(text(d, "status"), round ? "SUCCESS" : "PENDING");
         net.status = "delivered";
     }
-    ck_assert_int_eq(fake_result(f, bought, NULL), CVM_REPLIED);
-    cvm_id id = fake_request(f, "", TXN_SELF, "verify_transaction", "ops",
-                             json_pack("{s:s}", "transaction_id", "TXN-00000000000g"));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, bought, NULL), CVM_REPLIED);
+    cvm_id id = harness_request(f, "", TXN_SELF, "verify_transaction", "ops",
+                                json_pack("{s:s}", "transaction_id", "TXN-00000000000g"));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "code"), "NOT_FOUND");
 }
 END_TEST
@@ -607,25 +607,25 @@ START_TEST(same_key_is_charged_once)
     net.outcome = -1;
     cvm_id first = buy_key("k1", 1000), second = buy_key("k1", 1000);
     ck_assert_int_eq(net.vends, 1);
-    ck_assert_int_eq(fake_result(f, buy_key("k1", 2000), &b), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, buy_key("k1", 2000), &b), CVM_REFUSED);
     ck_assert_str_eq(text(b, "rule"), "DUPLICATE_KEY");
-    fake_run(f, 33000);
-    ck_assert_int_eq(fake_result(f, first, &a), CVM_UNKNOWN);
-    ck_assert_int_eq(fake_result(f, second, &b), CVM_UNKNOWN);
+    harness_run(f, 33000);
+    ck_assert_int_eq(harness_result(f, first, &a), CVM_UNKNOWN);
+    ck_assert_int_eq(harness_result(f, second, &b), CVM_UNKNOWN);
     ck_assert(json_equal(a, b));
-    ck_assert_int_eq(fake_result(f, buy_key("k1", 1000), &b), CVM_UNKNOWN); /* at once: it is known to take long */
-    fake_settle(f, net.last, CVM_REPLIED, json_pack("{s:s, s:s}", "transaction_id", "N", "reference", "R"));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, buy_key("k1", 1000), &b), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy_key("k1", 1000), &b), CVM_UNKNOWN); /* at once: it is known to take long */
+    harness_answer(f, net.last, CVM_REPLIED, json_pack("{s:s, s:s}", "transaction_id", "N", "reference", "R"));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, buy_key("k1", 1000), &b), CVM_REPLIED);
     ck_assert_str_eq(text(b, "reference"), "R");
     ck_assert_int_eq(net.vends, 1);
     ck_assert_int_eq(balance(), 99000 * NAIRA);
     net.outcome = CVM_REPLIED;
-    fake_run(f, TXN_KEEP_MS + 3600000);
+    harness_run(f, TXN_KEEP_MS + 3600000);
     ck_assert_uint_eq(keys("key/"), 0);
     ck_assert_uint_eq(keys("done/"), 0);
     ck_assert_uint_eq(keys("purge/"), 0);
-    ck_assert_int_eq(fake_result(f, buy_key("k1", 2000), &b), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy_key("k1", 2000), &b), CVM_REPLIED);
     ck_assert_int_eq(net.vends, 2);
 }
 END_TEST
@@ -635,11 +635,11 @@ START_TEST(failed_with_a_key_stays_failed)
     const json_t *d;
     net.outcome = CVM_REFUSED;
     net.code = "NETWORK_ERROR";
-    ck_assert_int_eq(fake_result(f, buy_key("k2", 1000), NULL), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, buy_key("k2", 1000), NULL), CVM_REFUSED);
     net.outcome = CVM_REPLIED;
-    ck_assert_int_eq(fake_result(f, buy_key("k2", 1000), &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, buy_key("k2", 1000), &d), CVM_REFUSED);
     ck_assert_int_eq(net.vends, 1);
-    ck_assert_int_eq(fake_result(f, buy_key("k3", 1000), &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, buy_key("k3", 1000), &d), CVM_REPLIED);
 }
 END_TEST
 
@@ -648,17 +648,17 @@ END_TEST
 START_TEST(wallets)
 {
     const json_t *d;
-    cvm_id id = fake_request(f, "", TXN_SELF, "credit_account", "x",
-                             json_pack("{s:s, s:s}", "customer", "+2348031234567", "amount", "10.50"));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REPLIED);
+    cvm_id id = harness_request(f, "", TXN_SELF, "credit_account", "x",
+                                json_pack("{s:s, s:s}", "customer", "+2348031234567", "amount", "10.50"));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
     ck_assert_int_eq(cvm_json_int(d, "balance_kobo", 0), 10001050);
     static const char *const bad[] = {"0", "-1", "1.234", "x"};
     for (size_t i = 0; i < 4; i++) {
-        id = fake_request(f, "", TXN_SELF, "credit_account", "x",
-                          json_pack("{s:s, s:s}", "customer", ADA, "amount", bad[i]));
-        fake_run(f, 0);
-        ck_assert_int_eq(fake_result(f, id, NULL), CVM_REFUSED);
+        id = harness_request(f, "", TXN_SELF, "credit_account", "x",
+                             json_pack("{s:s, s:s}", "customer", ADA, "amount", bad[i]));
+        harness_run(f, 0);
+        ck_assert_int_eq(harness_result(f, id, NULL), CVM_REFUSED);
     }
     static const struct {
         const char *customer, *phone;
@@ -667,16 +667,16 @@ START_TEST(wallets)
                  {"OTHER", ADA_PHONE, CVM_REFUSED}, {"a/b", "08030000001", CVM_REFUSED},
                  {"B", "0803", CVM_REFUSED},        {"B", "08030000001", CVM_REPLIED}};
     for (size_t i = 0; i < sizeof opens / sizeof opens[0]; i++) {
-        id = fake_request(f, "", TXN_SELF, "open_account", "x",
-                          json_pack("{s:s, s:s, s:i}", "customer_id", opens[i].customer, "phone", opens[i].phone,
-                                    "balance_kobo", 100));
-        fake_run(f, 0);
-        ck_assert_int_eq(fake_result(f, id, NULL), opens[i].outcome);
+        id = harness_request(f, "", TXN_SELF, "open_account", "x",
+                             json_pack("{s:s, s:s, s:i}", "customer_id", opens[i].customer, "phone", opens[i].phone,
+                                       "balance_kobo", 100));
+        harness_run(f, 0);
+        ck_assert_int_eq(harness_result(f, id, NULL), opens[i].outcome);
     }
     ck_assert_int_eq(balance(), 10001050); /* opening it again added nothing */
-    id = fake_request(f, "", TXN_SELF, "account", "", json_pack("{s:s}", "customer", "B"));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REPLIED);
+    id = harness_request(f, "", TXN_SELF, "account", "", json_pack("{s:s}", "customer", "B"));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
     ck_assert(json_number_value(json_object_get(d, "balance")) == 1);
 }
 END_TEST
@@ -686,16 +686,16 @@ START_TEST(payer_is_the_named_one)
     const json_t *d;
     json_t *o = order_of("MTN", "08135550000", 100);
     json_object_set_new(o, "payer_phone", json_string("0803 123 4567"));
-    cvm_id id = fake_request(f, "", SALES, "process_recharge", "x", o);
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REPLIED);
+    cvm_id id = harness_request(f, "", SALES, "process_recharge", "x", o);
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
     ck_assert_str_eq(text(d, "recipient"), "08135550000");
     ck_assert_int_eq(balance(), 99900 * NAIRA);
     o = order_of("MTN", ADA_PHONE, 100);
     json_object_set_new(o, "customer_id", json_string("nobody")); /* never falls back on the number's wallet */
-    id = fake_request(f, "", SALES, "process_purchase", "x", o);
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    id = harness_request(f, "", SALES, "process_purchase", "x", o);
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "rule"), "UNKNOWN_CUSTOMER");
 }
 END_TEST
@@ -709,34 +709,35 @@ START_TEST(looking_things_up)
     char good[64];
     snprintf(good, sizeof good, "%s", net.reference);
     buy("MTN", ADA_PHONE, 100);
-    cvm_id list = fake_request(f, "", TXN_SELF, "list_transactions", "",
-                               json_pack("{s:s, s:s}", "customer", ADA_PHONE, "status", "SUCCESS"));
-    cvm_id show = fake_request(f, "", TXN_SELF, "show_transaction", "", json_pack("{s:s}", "transaction_id", good));
-    cvm_id none =
-        fake_request(f, "", TXN_SELF, "show_transaction", "", json_pack("{s:s}", "transaction_id", "TXN-ffffffffffff"));
-    cvm_id receipt = fake_request(f, "", TXN_SELF, "generate_receipt", "", json_pack("{s:s}", "transaction_id", good));
+    cvm_id list = harness_request(f, "", TXN_SELF, "list_transactions", "",
+                                  json_pack("{s:s, s:s}", "customer", ADA_PHONE, "status", "SUCCESS"));
+    cvm_id show = harness_request(f, "", TXN_SELF, "show_transaction", "", json_pack("{s:s}", "transaction_id", good));
+    cvm_id none = harness_request(f, "", TXN_SELF, "show_transaction", "",
+                                  json_pack("{s:s}", "transaction_id", "TXN-ffffffffffff"));
+    cvm_id receipt =
+        harness_request(f, "", TXN_SELF, "generate_receipt", "", json_pack("{s:s}", "transaction_id", good));
     cvm_id failed =
-        fake_request(f, "", TXN_SELF, "generate_receipt", "", json_pack("{s:s}", "transaction_id", net.reference));
-    cvm_id pay = fake_request(f, "", TXN_SELF, "initiate_payment", "",
-                              json_pack("{s:s, s:i}", "customer", ADA, "amount", 200000));
-    cvm_id price = fake_request(f, "", SALES, "get_pricing", "", json_pack("{s:i}", "amount", 10000));
-    cvm_id float_ = fake_request(f, "", SALES, "check_network_balance", "", json_pack("{s:s}", "network", "mtn"));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, list, &d), CVM_REPLIED);
+        harness_request(f, "", TXN_SELF, "generate_receipt", "", json_pack("{s:s}", "transaction_id", net.reference));
+    cvm_id pay = harness_request(f, "", TXN_SELF, "initiate_payment", "",
+                                 json_pack("{s:s, s:i}", "customer", ADA, "amount", 200000));
+    cvm_id price = harness_request(f, "", SALES, "get_pricing", "", json_pack("{s:i}", "amount", 10000));
+    cvm_id float_ = harness_request(f, "", SALES, "check_network_balance", "", json_pack("{s:s}", "network", "mtn"));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, list, &d), CVM_REPLIED);
     ck_assert_uint_eq(json_array_size(json_object_get(d, "transactions")), 1);
-    ck_assert_int_eq(fake_result(f, show, &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, show, &d), CVM_REPLIED);
     ck_assert(json_number_value(json_object_get(d, "total_amount")) == 9500);
-    ck_assert_int_eq(fake_result(f, none, &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, none, &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "code"), "NOT_FOUND");
-    ck_assert_int_eq(fake_result(f, receipt, &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, receipt, &d), CVM_REPLIED);
     ck_assert_ptr_nonnull(strstr(text(d, "text"), "NGN 9,500.00"));
-    ck_assert_int_eq(fake_result(f, failed, &d), CVM_REFUSED);
+    ck_assert_int_eq(harness_result(f, failed, &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "code"), "NOT_COMPLETED");
-    ck_assert_int_eq(fake_result(f, pay, &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, pay, &d), CVM_REPLIED);
     ck_assert_str_eq(text(d, "status"), "INSUFFICIENT_FUNDS");
-    ck_assert_int_eq(fake_result(f, price, &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, price, &d), CVM_REPLIED);
     ck_assert(json_number_value(json_object_get(d, "final_amount")) == 9500);
-    ck_assert_int_eq(fake_result(f, float_, &d), CVM_REPLIED);
+    ck_assert_int_eq(harness_result(f, float_, &d), CVM_REPLIED);
     ck_assert(json_number_value(json_object_get(d, "balance")) == 123.45);
 }
 END_TEST
@@ -753,18 +754,18 @@ START_TEST(refunds_are_told)
         net.outcome = cases[i].outcome;
         net.code = "NETWORK_ERROR";
         buy("MTN", ADA_PHONE, 100);
-        cvm_id id = fake_request(f, "", TXN_SELF, "refund_transaction", "ops",
-                                 json_pack("{s:s}", "transaction_id", net.reference));
-        fake_run(f, 0);
-        ck_assert_int_eq(fake_result(f, id, &d), cases[i].result);
+        cvm_id id = harness_request(f, "", TXN_SELF, "refund_transaction", "ops",
+                                    json_pack("{s:s}", "transaction_id", net.reference));
+        harness_run(f, 0);
+        ck_assert_int_eq(harness_result(f, id, &d), cases[i].result);
         ck_assert_str_eq(cvm_json_str(d, "code", text(d, "status")), cases[i].said);
     }
-    fake_run(f, TXN_KEEP_MS + 3600000);
+    harness_run(f, TXN_KEEP_MS + 3600000);
     const json_t *d;
-    cvm_id id =
-        fake_request(f, "", TXN_SELF, "refund_transaction", "ops", json_pack("{s:s}", "transaction_id", net.reference));
-    fake_run(f, 0);
-    ck_assert_int_eq(fake_result(f, id, &d), CVM_REFUSED);
+    cvm_id id = harness_request(f, "", TXN_SELF, "refund_transaction", "ops",
+                                json_pack("{s:s}", "transaction_id", net.reference));
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REFUSED);
     ck_assert_str_eq(text(d, "code"), "REFUND_WINDOW");
 }
 END_TEST
@@ -775,20 +776,20 @@ END_TEST
 static const json_t *step(const char *lane, const char *to, const char *from, const char *words, json_t *structured)
 {
     const json_t *d = NULL;
-    cvm_id id = fake_request(f, "host.conversation", to, "handle", lane,
-                             json_pack("{s:{s:s, s:s, s:o}, s:i}", "message", "content", words, "from", from,
-                                       "structured_data", structured ? structured : json_object(), "round", 1));
-    fake_run(f, 0);
-    if (fake_result(f, id, &d) == -1) {
-        fake_run(f, 33000);
-        ck_assert_int_eq(fake_result(f, id, &d), CVM_REPLIED);
+    cvm_id id = harness_request(f, "host.conversation", to, "handle", lane,
+                                json_pack("{s:{s:s, s:s, s:o}, s:i}", "message", "content", words, "from", from,
+                                          "structured_data", structured ? structured : json_object(), "round", 1));
+    harness_run(f, 0);
+    if (harness_result(f, id, &d) == -1) {
+        harness_run(f, 33000);
+        ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
     }
     return d;
 }
 
 static void converse(const char *lane, const char *intent, json_t *entities)
 {
-    json_t *c = fake_context(f, lane);
+    json_t *c = harness_context(f, lane);
     json_object_set_new(c, "intent", json_string(intent));
     json_object_set_new(c, "customer_phone", json_string("+2348031234567"));
     json_object_set_new(c, "customer_id", json_string("someone-of-the-desk"));
@@ -815,12 +816,12 @@ static const json_t *hand_on(const char *lane, const json_t *sales)
 
 START_TEST(conversation_buys)
 {
-    fake_subject(f, "ENQ-1", "SES-1");
+    harness_subject(f, "ENQ-1", NULL, "SES-1");
     converse("ENQ-1", "PURCHASE", named(NULL, 1000, NULL));
-    json_object_set_new(fake_context(f, "ENQ-1"), "cues", json_pack("[s, s]", "buy", "request"));
+    json_object_set_new(harness_context(f, "ENQ-1"), "cues", json_pack("[s, s]", "buy", "request"));
     const json_t *d = step("ENQ-1", SALES, "OrchestratorAgent", "1000 naira airtime for my line", NULL);
     ck_assert_str_eq(text(d, "next"), TXN_SELF);
-    const json_t *c = fake_context(f, "ENQ-1"), *air = json_object_get(c, "airtime_context");
+    const json_t *c = harness_context(f, "ENQ-1"), *air = json_object_get(c, "airtime_context");
     ck_assert_str_eq(text(air, "network"), "MTN"); /* by the prefix of the own number */
     ck_assert_str_eq(text(air, "recipient_phone"), "+2348031234567");
     ck_assert(json_number_value(json_object_get(air, "amount")) == 1000);
@@ -831,7 +832,7 @@ START_TEST(conversation_buys)
     ck_assert_str_eq(text(d, "next"), "service.qa");
     ck_assert_str_eq(text(d, "content"),
                      "Done: \u20a61,000.00 airtime went to 08031234567 on MTN. Reference MTN-88213.");
-    c = fake_context(f, "ENQ-1");
+    c = harness_context(f, "ENQ-1");
     ck_assert_str_eq(text(c, "transaction_id"), net.reference);
     ck_assert_str_eq(text(json_object_get(c, "airtime_context"), "transaction_reference"), "MTN-88213");
     ck_assert_str_eq(text(only_row(), "enquiry_id"), "ENQ-1");
@@ -858,7 +859,7 @@ START_TEST(conversation_asks_for_what_is_missing)
                  {"07021234567", 1000, NULL, "1k airtime to 07021234567", "[\"network\"]"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         converse("ENQ-2", "purchase", named(cases[i].phone, cases[i].amount, cases[i].network));
-        json_object_del(fake_context(f, "ENQ-2"), "airtime_context");
+        json_object_del(harness_context(f, "ENQ-2"), "airtime_context");
         const json_t *d = step("ENQ-2", SALES, "OrchestratorAgent", cases[i].words, NULL);
         char *missing = json_dumps(json_object_get(json_object_get(d, "structured_data"), "missing"), JSON_COMPACT);
         ck_assert_str_eq(missing, cases[i].missing);
@@ -898,13 +899,13 @@ START_TEST(conversation_counts_failures_of_the_session)
     for (int i = 1; i <= 3; i++) {
         char lane[16];
         snprintf(lane, sizeof lane, "ENQ-%d", 40 + i);
-        fake_subject(f, lane, "SES-9");
+        harness_subject(f, lane, NULL, "SES-9");
         converse(lane, "PURCHASE", named(NULL, 1000, "MTN"));
         json_t *sales = json_deep_copy(step(lane, SALES, "OrchestratorAgent", "1000 MTN airtime", NULL));
         const json_t *d = hand_on(lane, sales);
         ck_assert_ptr_nonnull(strstr(text(d, "content"), "was returned to your wallet"));
         ck_assert_str_eq(text(json_object_get(d, "structured_data"), "outcome"), "FAILED");
-        ck_assert_int_eq(cvm_json_int(fake_context(f, lane), "transaction_failure_count", 0), i);
+        ck_assert_int_eq(cvm_json_int(harness_context(f, lane), "transaction_failure_count", 0), i);
         json_decref(sales);
     }
 }
@@ -919,7 +920,7 @@ START_TEST(conversation_hears_that_it_is_pending)
     json_decref(sales);
     ck_assert_str_eq(text(json_object_get(d, "structured_data"), "outcome"), "PENDING");
     ck_assert_ptr_nonnull(strstr(text(d, "content"), "do not repeat"));
-    ck_assert_str_eq(text(fake_context(f, "ENQ-5"), "transaction_status"), "PENDING");
+    ck_assert_str_eq(text(harness_context(f, "ENQ-5"), "transaction_status"), "PENDING");
 }
 END_TEST
 
@@ -950,7 +951,7 @@ START_TEST(conversation_holds_sales)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *phone = strcmp(cases[i].cue, "bulk") ? "08031234567" : NULL;
         converse("ENQ-7", "PURCHASE", named(phone, 1000, "MTN"));
-        json_t *c = fake_context(f, "ENQ-7");
+        json_t *c = harness_context(f, "ENQ-7");
         json_object_set_new(c, "cues", json_pack("[s]", cases[i].cue));
         json_object_set_new(c, "sentiment", json_string(cases[i].sentiment));
         json_object_set_new(c, "classification", json_pack("{s:[s]}", "escalate_reasons", cases[i].escalate));
@@ -970,12 +971,12 @@ static void check_books(void)
     const char *key;
     json_t *value;
     int64_t open = 0;
-    json_object_foreach((json_t *)(uintptr_t)fake_state(f, TXN_SELF), key, value) if (!strncmp(key, "txn/", 4)) open +=
-        cvm_json_int(value, "total_kobo", 0);
+    json_object_foreach((json_t *)(uintptr_t)harness_state(f, TXN_SELF), key, value) if (!strncmp(key, "txn/", 4))
+        open += cvm_json_int(value, "total_kobo", 0);
     ck_assert_int_eq(held(), open);
     int64_t sums[5] = {0};
     static const char *const kinds[] = {"opening", "credit", "hold", "settle", "refund"};
-    json_object_foreach((json_t *)(uintptr_t)fake_rows(f, "wallet_entries"), key,
+    json_object_foreach((json_t *)(uintptr_t)harness_rows(f, "wallet_entries"), key,
                         value) for (int i = 0; i < 5; i++) if (!strcmp(text(value, "kind"), kinds[i])) sums[i] +=
         cvm_json_int(value, "amount_kobo", 0);
     ck_assert_int_eq(balance(), sums[0] + sums[1] - sums[2] + sums[4]);
@@ -991,7 +992,7 @@ START_TEST(random_purchases_conserve_money)
     cvm_id vends[400];
     int n = 0;
     srand((unsigned)(11 + _i));
-    json_object_set_new(fake_settings(f, TXN_SELF), "max_per_minute", json_integer(1000));
+    json_object_set_new(harness_settings(f, TXN_SELF), "max_per_minute", json_integer(1000));
     for (int i = 0; i < 400; i++) {
         net.outcome = outcomes[rand() % 6];
         net.code = codes[rand() % 3];
@@ -1006,28 +1007,28 @@ START_TEST(random_purchases_conserve_money)
             sell(1 + rand() % 100000, "test.seller");
         vends[n++] = net.last;
         if (rand() % 4 == 0)
-            fake_settle(f, vends[rand() % n], rand() % 2 ? CVM_REPLIED : CVM_REFUSED,
-                        json_pack("{s:s, s:s}", "reference", "R", "error_code", "NETWORK_ERROR"));
+            harness_answer(f, vends[rand() % n], rand() % 2 ? CVM_REPLIED : CVM_REFUSED,
+                           json_pack("{s:s, s:s}", "reference", "R", "error_code", "NETWORK_ERROR"));
         if (rand() % 5 == 0)
-            fake_request(f, "", TXN_SELF, "credit_account", "x",
-                         json_pack("{s:s, s:i}", "customer", ADA, "amount", 1 + rand() % 5000));
-        fake_run(f, rand() % 60000);
+            harness_request(f, "", TXN_SELF, "credit_account", "x",
+                            json_pack("{s:s, s:i}", "customer", ADA, "amount", 1 + rand() % 5000));
+        harness_run(f, rand() % 60000);
         check_books();
     }
-    fake_run(f, 2000000); /* longer than any deadline */
+    harness_run(f, 2000000); /* longer than any deadline */
     check_books();
     ck_assert_int_eq(held(), 0);
     ck_assert_uint_eq(keys("txn/"), 0);
-    ck_assert_uint_eq(fake_open_requests(f), 0);
+    ck_assert_uint_eq(harness_open_requests(f), 0);
     const char *key;
     json_t *value;
     int64_t sold = 0;
-    json_object_foreach((json_t *)(uintptr_t)fake_rows(f, "transactions"), key,
+    json_object_foreach((json_t *)(uintptr_t)harness_rows(f, "transactions"), key,
                         value) if (!strcmp(text(value, "status"), "SUCCESS")) sold +=
         cvm_json_int(value, "total_amount", 0);
     else ck_assert_str_eq(text(value, "status"), "REFUNDED");
     ck_assert_int_eq(sold, cvm_json_int(account(ADA), "settled_kobo", -1));
-    fake_run(f, TXN_KEEP_MS + 3600000);
+    harness_run(f, TXN_KEEP_MS + 3600000);
     ck_assert_uint_eq(keys("done/") + keys("key/") + keys("purge/"), 0);
 }
 END_TEST
