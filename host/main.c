@@ -20,7 +20,7 @@ static int find_word(int argc, char **argv)
     for (enum arg_kind kind; (kind = args_next(&args)) != ARG_END;) {
         if (kind == ARG_WORD)
             return args.at - 1;
-        if (strcmp(args.name, "help") != 0)
+        if (strcmp(args.name, "help") != 0 && strcmp(args.name, "no-start") != 0)
             (void)args_value(&args);
     }
     return 0;

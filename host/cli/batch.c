@@ -2,6 +2,7 @@
  * memory is bounded and a program can feed lines one by one. */
 #include "cli/call.h"
 
+#include "cli/private.h"
 #include "cli/show.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -304,17 +305,14 @@ static int run(struct batch *b)
 int batch_run(struct cli *cli, const json_t *catalogue, const json_t *entry, const struct call *call)
 {
     struct batch b = {.cli = cli, .catalogue = catalogue, .entry = entry, .call = call};
-    char text[512];
-    int status = CLI_OK;
+    int status;
     b.fd = strcmp(cli->file, "-") == 0 ? STDIN_FILENO : open(cli->file, O_RDONLY | O_CLOEXEC);
     if (b.fd < 0)
         return cli_fail(CLI_USAGE, "--file: %s: %s", cli->file, strerror(errno));
     b.items = calloc(WINDOW, sizeof *b.items);
-    int error = b.items ? client_open(cli->home, &b.client, text, sizeof text) : CVM_ENOMEM;
-    if (error < 0) {
-        status = cli_fail(CLI_FAILED, "%s", b.items ? text : "out of memory");
-    } else {
-        error = run(&b);
+    status = b.items ? cli_open(cli, &b.client) : cli_fail(CLI_FAILED, "out of memory");
+    if (status == CLI_OK) {
+        int error = run(&b);
         show_progress(&b, true);
         if (error < 0)
             status = cli_fail(CLI_FAILED, "stopped after %llu lines: %s", (unsigned long long)b.lines,

@@ -2,6 +2,7 @@
  * connection breaks: the host does it once. */
 #include "cli/call.h"
 
+#include "cli/private.h"
 #include "cli/show.h"
 #include <stdlib.h>
 #include <sys/random.h>
@@ -120,12 +121,11 @@ static json_t *call_line(const struct cli *cli, const struct call *call)
 static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_last)
 {
     struct client *client = NULL;
-    char text[512];
     json_t *line = NULL;
-    int error = client_open(cli->home, &client, text, sizeof text);
-    if (error < 0)
-        return cli_fail(CLI_FAILED, "%s", text);
-    error = client_send(client, call_line(cli, call));
+    int status = cli_open(cli, &client);
+    if (status != CLI_OK)
+        return status;
+    int error = client_send(client, call_line(cli, call));
     int64_t patience = cli->timeout_ms ? cli->timeout_ms : -1;
     while (error == 0) {
         error = client_next(client, patience, &line);
@@ -169,8 +169,6 @@ int call_run(struct cli *cli, const struct call *call, const json_t *expose)
     const char *outcome = cvm_json_str(last, "outcome", "ERROR");
     if (error) {
         status = cli_show_error(cli, error);
-        if (status == CLI_NOT_FOUND) /* no such component or operation: the call failed, nothing was looked for */
-            status = CLI_FAILED;
     } else if (strcmp(outcome, "REPLIED") == 0) {
         show_result(cli, data, cvm_json_str(expose, "rows", NULL), json_object_get(expose, "columns"));
         const char *content = cvm_json_str(last, "content", "");

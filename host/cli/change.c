@@ -234,11 +234,13 @@ static int change(struct cli *cli, const char *usage, const char *what, bool req
 
 int cli_reload(struct cli *cli)
 {
+    cli->no_start = true; /* one that starts reads the folders anyway */
     return change(cli, "reload [NAME]", "reload", false, false);
 }
 
 int cli_rollback(struct cli *cli)
 {
+    cli->no_start = true;
     return change(cli, "rollback NAME", "rollback", true, false);
 }
 

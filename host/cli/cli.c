@@ -2,12 +2,11 @@
 #include "cli/cli.h"
 
 #include "cli/client.h"
+#include "cli/private.h"
 #include "cli/show.h"
 #include "cli/spec.h"
 #include "core/log.h"
-#include "services/catalogue.h"
 #include "services/home.h"
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -99,17 +98,15 @@ int cli_show_error(struct cli *cli, const json_t *error)
 
 int cli_ask(struct cli *cli, json_t *request, json_t **ret_data)
 {
-    char text[512];
     struct client *client = NULL;
     json_t *answer = NULL;
-    int status = CLI_OK;
-    int error = client_open(cli->home, &client, text, sizeof text);
-    if (error < 0) {
+    int status = cli_open(cli, &client);
+    if (status != CLI_OK) {
         json_decref(request);
-        return cli_fail(CLI_FAILED, "%s", text);
+        return status;
     }
     json_object_set_new(request, "id", json_integer(1));
-    error = client_send(client, request);
+    int error = client_send(client, request);
     if (error == 0)
         error = client_next(client, cli->timeout_ms ? cli->timeout_ms : 60000, &answer);
     const json_t *failed = json_object_get(answer, "error");
@@ -124,62 +121,6 @@ int cli_ask(struct cli *cli, json_t *request, json_t **ret_data)
     json_decref(answer);
     client_free(client);
     return status;
-}
-
-/* ---- the catalogue ---- */
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* HOME/manifests, for help where no host runs. A manifest with a fault is left out: `config check` names it. */
-static void read_manifests(const char *home, json_t *catalogue)
-{
-    enum { FILES_MAX = 1000 };
-    char folder[HOME_PATH_MAX], path[HOME_PATH_MAX + 300], error[512];
-    DIR *dir = home_path(home, "manifests", folder, sizeof folder) == 0 ? opendir(folder) : NULL;
-    char **names = calloc(FILES_MAX, sizeof *names);
-    size_t n = 0;
-    for (struct dirent *file; dir && names && n < FILES_MAX && (file = readdir(dir));) {
-        size_t len = strlen(file->d_name);
-        if (len > 5 && strcmp(file->d_name + len - 5, ".json") == 0 && file->d_name[0] != '.')
-            n += (names[n] = strdup(file->d_name)) != NULL;
-    }
-    if (n)
-        qsort(names, n, sizeof *names, compare_names);
-    for (size_t i = 0; i < n; i++) {
-        struct manifest *manifest = NULL;
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (manifest_load(path, &manifest, error, sizeof error) == 0)
-            catalogue_add_manifest(catalogue, manifest);
-        /* The catalogue shares parts of the document, which are counted, and copies names. */
-        manifest_free(manifest);
-        free(names[i]);
-    }
-    free(names);
-    if (dir)
-        closedir(dir);
-}
-
-json_t *cli_catalogue(struct cli *cli, const char *command)
-{
-    char text[512];
-    struct client *client = NULL;
-    json_t *answer = NULL, *catalogue;
-    if (client_open(cli->home, &client, text, sizeof text) == 0) {
-        json_t *request = json_pack("{s:i, s:s, s:s*}", "id", 1, "do", "operations", "command", command);
-        if (client_send(client, request) == 0)
-            (void)client_next(client, 10000, &answer);
-    }
-    client_free(client);
-    catalogue = json_incref(json_object_get(answer, "data"));
-    json_decref(answer);
-    if (!catalogue) {
-        catalogue = catalogue_new();
-        read_manifests(cli->home, catalogue);
-    }
-    return catalogue;
 }
 
 /* ---- options before anything else ---- */
@@ -201,19 +142,23 @@ static int take_options(struct cli *cli, int argc, char **argv)
 {
     struct args args = {.argc = argc, .argv = argv};
     const char *home = NULL, *value;
-    static const char *const names[] = {"home", "config", "output", "log-level", "help"};
+    static const char *const names[] = {"home", "config", "output", "log-level", "help", "no-start"};
     for (int start; (start = args.at) < argc;) {
         enum arg_kind kind = args_next(&args);
         size_t which = 0;
-        while (which < 5 && (kind != ARG_OPTION || strcmp(args.name, names[which]) != 0))
+        while (which < 6 && (kind != ARG_OPTION || strcmp(args.name, names[which]) != 0))
             which++;
-        if (which == 5) {
+        if (which == 6) {
             while (start < args.at)
                 cli->argv[cli->argc++] = argv[start++];
             continue;
         }
         if (which == 4) {
             cli->help = true;
+            continue;
+        }
+        if (which == 5) {
+            cli->no_start = true;
             continue;
         }
         if (!(value = args_value(&args)) || !*value)
@@ -226,8 +171,10 @@ static int take_options(struct cli *cli, int argc, char **argv)
             return CLI_USAGE;
         else if (which == 3 && log_level_from_name(value) < 0)
             return cli_fail(CLI_USAGE, "--log-level: expected DEBUG, INFO, WARNING or ERROR, got \"%.40s\"", value);
-        else if (which == 3)
+        else if (which == 3) {
+            cli->log_level = value;
             log_open(NULL, (enum log_level)log_level_from_name(value), 1);
+        }
     }
     cli->home = home_find(home);
     return 0;
@@ -285,7 +232,7 @@ static int command_help(const struct cli_command *command)
     printf("usage: cvmhost %s%s%s\n\n%s\n\n", command->words, command->usage[0] ? " " : "", command->usage,
            command->help);
     puts("Every command takes --home DIR, --config FILE, --output table|json|csv, --log-level LEVEL, --timeout S, "
-         "--help.");
+         "--no-start, --help.");
     if (strcmp(command->words, "agent call") == 0)
         puts("A call also takes --key K (the same key is done once), --trace (every envelope it causes), --file F\n"
              "(JSON lines: one call for each) and --parallel N.");
@@ -392,7 +339,7 @@ int cli_redirect(struct cli *cli)
 {
     if (!cli->output_file || cli->out != stdout)
         return CLI_OK;
-    FILE *out = fopen(cli->output_file, "w");
+    FILE *out = fopen(cli->output_file, "we");
     if (!out)
         return cli_fail(CLI_FAILED, "%s: %s", cli->output_file, strerror(errno));
     cli->out = out;
@@ -444,7 +391,7 @@ static int run_line(struct cli *cli)
 
 int cli_main(int argc, char **argv)
 {
-    struct cli cli = {.parallel = 8};
+    struct cli cli = {.parallel = 8, .no_start = !cli_may_start()};
     char **rest = cli.argv = calloc((size_t)argc + 1, sizeof *argv);
     if (!rest)
         return CLI_FAILED;
@@ -456,5 +403,6 @@ int cli_main(int argc, char **argv)
     if (cli.out && cli.out != stdout)
         fclose(cli.out);
     free(rest);
+    cli_close(&cli);
     return status;
 }

@@ -15,6 +15,8 @@ enum cli_status {
     CLI_REFUSED = 5 /* by a rule or limit */
 };
 
+struct client;
+
 enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_CSV };
 
 struct cli {
@@ -22,6 +24,7 @@ struct cli {
     const char *config_file; /* NULL: HOME/config/cvmhost.json */
     enum cli_output output;
     const char *output_file; /* NULL: standard output */
+    const char *log_level;   /* NULL: none given */
     const char *key;         /* NULL: none given */
     const char *file;        /* batch: JSON lines; NULL: none */
     int parallel;
@@ -29,7 +32,11 @@ struct cli {
     bool trace, help;
     FILE *out;
     bool color, terminal; /* of `out` */
-    int argc;             /* the command's words and options; those that every command takes are out of it already */
+    /* private.c: */
+    bool no_start;         /* a command that finds no host fails */
+    bool greeted;          /* the host has answered once */
+    struct client *keeper; /* while it is there a private host stays; NULL: the host is none */
+    int argc;              /* the command's words and options; those that every command takes are out of it already */
     char **argv;
 };
 

@@ -2,6 +2,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 
+#include "cli/private.h"
 #include "cli/show.h"
 #include "core/config.h"
 #include "core/file.h"
@@ -101,14 +102,11 @@ static json_t *read_json(const char *argument, bool is_file, char *ret_error, si
     return value;
 }
 
-/* The operation as the host knows it; NULL: it does not (the host will say so itself). */
-static json_t *ask_catalogue(struct cli *cli, const char *component, const char *type)
+/* The operation as the host knows it; none in it where it does not (the host will say so itself). */
+static int ask_catalogue(struct cli *cli, const char *component, const char *type, json_t **ret_catalogue)
 {
-    json_t *data = NULL;
     return cli_ask(cli, json_pack("{s:s, s:s, s:s}", "do", "operations", "component", component, "type", type),
-                   &data) == CLI_OK
-               ? data
-               : NULL;
+                   ret_catalogue);
 }
 
 static int call_component(struct cli *cli, const char *component, const char *type, const char *text)
@@ -121,14 +119,14 @@ static int call_component(struct cli *cli, const char *component, const char *ty
         json_decref(data);
         return cli_fail(CLI_USAGE, "--data: expected a JSON object");
     }
-    json_t *catalogue = ask_catalogue(cli, component, type);
+    json_t *catalogue = NULL;
+    int status = ask_catalogue(cli, component, type, &catalogue);
     const json_t *entry = json_array_get(json_object_get(catalogue, "operations"), 0);
     call_new_key(fresh);
     struct call call = {.to = component, .type = type, .data = data};
     call.key = cli->key ? cli->key : cvm_json_bool(entry, "durable", false) ? fresh : NULL;
-    int status = CLI_FAILED;
     if (catalogue && cli->file && !entry)
-        status = cli_fail(CLI_FAILED, "there is no operation %s of %s", type, component);
+        status = cli_fail(CLI_NOT_FOUND, "there is no operation %s of %s", type, component);
     else if (catalogue && cli->file)
         status = batch_run(cli, catalogue, entry, &call);
     else if (catalogue)
@@ -189,10 +187,11 @@ int cli_bus_tail(struct cli *cli)
     int status = cli_arguments(cli, "bus tail [--topic T] [--component C] [--type TYPE]", options, 3, NULL, 0, 0);
     if (status != CLI_OK)
         return status;
-    char text[512];
     struct client *client = NULL;
-    if (client_open(cli->home, &client, text, sizeof text) < 0)
-        return cli_fail(CLI_FAILED, "%s", text);
+    cli->no_start = true; /* nothing passes on a host of our own */
+    status = cli_open(cli, &client);
+    if (status != CLI_OK)
+        return status;
     json_t *line = json_pack("{s:i, s:s, s:s*, s:s*, s:s*}", "id", 1, "do", "tail", "topic", topic, "component",
                              component, "type", type);
     /* People at a terminal get a line to read, programs and files the whole envelope. */

@@ -203,14 +203,14 @@ int cli_completion(struct cli *cli)
         return cli_fail(CLI_USAGE, "expected bash, got \"%.40s\": only that shell is known", shell);
     json_t *catalogue = cli_catalogue(cli, NULL), *entry;
     size_t i;
-    fputs(
-        "_cvmhost() {\n    local cur=${COMP_WORDS[COMP_CWORD]} line i\n    line=\"\"\n"
-        "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n    COMPREPLY=()\n"
-        "    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W \"--home --config --output --log-level --trace"
-        " --key --timeout --file --parallel --help\" -- \"$cur\"))\n        return\n    fi\n"
-        "    while IFS= read -r i; do\n        [[ $i == \"$line\"* ]] || continue\n        i=${i#\"$line\"}\n"
-        "        i=${i%% *}\n        [[ $i == \"$cur\"* ]] && COMPREPLY+=(\"$i\")\n    done <<'WORDS'\n",
-        cli->out);
+    fputs("_cvmhost() {\n    local cur=${COMP_WORDS[COMP_CWORD]} line i\n    line=\"\"\n"
+          "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n    COMPREPLY=()\n"
+          "    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W \"--home --config --output --log-level "
+          "--no-start --trace"
+          " --key --timeout --file --parallel --help\" -- \"$cur\"))\n        return\n    fi\n"
+          "    while IFS= read -r i; do\n        [[ $i == \"$line\"* ]] || continue\n        i=${i#\"$line\"}\n"
+          "        i=${i%% *}\n        [[ $i == \"$cur\"* ]] && COMPREPLY+=(\"$i\")\n    done <<'WORDS'\n",
+          cli->out);
     for (const struct cli_command *c = cli_commands; c->words; c++)
         fprintf(cli->out, "%s\n", c->words);
     json_array_foreach(json_object_get(catalogue, "operations"), i, entry)

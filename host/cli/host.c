@@ -273,6 +273,7 @@ static int start_edges(struct host *h)
                                       .core = h->core,
                                       .config = h->config,
                                       .fd = fds->control,
+                                      .is_private = h->options->is_private,
                                       .idle = on_last_client,
                                       .idle_arg = h};
     fds->control = -1;

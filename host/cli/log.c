@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "cli/client.h"
+#include "cli/private.h"
 #include "cli/show.h"
 #include "core/json_text.h"
 #include "services/home.h"
@@ -109,12 +110,11 @@ static int show_turns(const struct cli *cli, const struct tail *t, const json_t 
 
 static int tail_audit(struct cli *cli, const struct tail *t)
 {
-    char text[512];
     struct client *client = NULL;
     int64_t after = 0;
-    int status = CLI_OK;
-    if (client_open(cli->home, &client, text, sizeof text) < 0)
-        return cli_fail(CLI_FAILED, "%s", text);
+    int status = cli_open(cli, &client);
+    if (status != CLI_OK)
+        return status;
     json_t *request = json_pack("{s:i, s:s, s:I}", "id", 1, "do", "audit", "limit", (json_int_t)t->lines);
     for (;;) {
         json_t *answer = NULL;

@@ -151,6 +151,7 @@ int cli_plugin_info(struct cli *cli)
 
 int cli_plugin_revive(struct cli *cli)
 {
+    cli->no_start = true; /* nothing is down where nothing runs */
     return cli_ask_name(cli, "plugin revive COMPONENT", "revive");
 }
 

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ERROR_SIZE 1024
@@ -24,6 +25,7 @@
 #define RESTARTS_MAX 20
 #define WINDOW_S 600
 #define DELAY_MAX_MS 5000
+#define TAKEN_POLL_MS 10
 
 static const char usage[] =
     "usage: cvmhost serve [OPTIONS]\n"
@@ -124,7 +126,7 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
 /* Option, then environment, then configuration, which has merged those two. */
 static enum log_level choose_level(const struct arguments *a, const struct config *config)
 {
-    const char *name = a->level ? a->level : a->is_private ? "WARNING" : config_str(config, "host.log_level", "INFO");
+    const char *name = a->level ? a->level : config_str(config, "host.log_level", "INFO");
     int level = log_level_from_name(name);
     return level < 0 ? LOG_INFO : (enum log_level)level;
 }
@@ -167,12 +169,30 @@ static int open_listeners(const char *home, const struct arguments *a, const str
     return e == CVM_EINVAL || e == CVM_EACCES ? 3 : e < 0 ? 1 : 0;
 }
 
+/* A private host is gone as soon as the command that uses it is. */
+static int take_home(const char *home, const struct arguments *a, int *ret_fd, char *error)
+{
+    int e = home_lock(home, ret_fd, error, ERROR_SIZE);
+    for (int waited = 0; e == CVM_EBUSY && !a->is_private && home_is_private(home); waited += TAKEN_POLL_MS) {
+        if (waited == 0)
+            fprintf(stderr, "cvmhost: waiting for a command that works in %s\n", home);
+        nanosleep(&(struct timespec){.tv_nsec = TAKEN_POLL_MS * 1000000L}, NULL);
+        e = home_lock(home, ret_fd, error, ERROR_SIZE);
+    }
+    if (e == CVM_OK && a->is_private)
+        e = home_mark_private(*ret_fd);
+    return e;
+}
+
 /* In the order in which a second host, a faulty file and a port in use are best told apart. Returns an exit status. */
 static int open_all(const char *home, const struct arguments *a, struct host_fds *fds, struct config **ret_config,
                     char *error)
 {
-    if (home_prepare(home, error, ERROR_SIZE) < 0 || home_lock(home, &fds->lock, error, ERROR_SIZE) < 0)
+    if (home_prepare(home, error, ERROR_SIZE) < 0)
         return 1;
+    int e = take_home(home, a, &fds->lock, error);
+    if (e < 0)
+        return e == CVM_EBUSY && a->is_private ? SERVE_TAKEN : 1;
     if (config_load(home, a->config, ret_config, error, ERROR_SIZE) < 0)
         return 3;
     fds->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -227,7 +247,8 @@ int serve_main(int argc, char **argv)
         .fds = {-1, -1, -1, -1, -1}, .home = home_find(a.home), .config_file = a.config, .is_private = a.is_private};
     int status = open_all(host.home, &a, &host.fds, &config, error);
     if (status) {
-        fail(status, error);
+        if (status != SERVE_TAKEN)
+            fail(status, error);
         goto out;
     }
     host.level = choose_level(&a, config);

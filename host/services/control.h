@@ -8,12 +8,13 @@
  *   <- {"id":1,"outcome":"REPLIED","data":{..},"content":"..","message_id":"MSG-..","repeated":true}
  *   <- {"id":1,"error":{"code":"INVALID","field":"amount","text":"a sentence","retry_after_s":1}}
  *   -> {"id":2,"do":"ps"}          <- {"id":2,"data":..}
+ *   -> {"id":5,"do":"hello"}       <- {"id":5,"data":{"pid":42,"private":false}}    private: ends with its last client
  *   -> {"id":4,"do":"change","what":"reload","plugin":"p","now":false}    what: reload, rollback, enable, disable,
  * remove;
  *   <- {"id":4,"data":REPORT}                                             the report is that of core/reload.h
  *   -> {"id":3,"do":"tail",..}     <- {"id":3,"open":true}, then {"id":3,"envelope":ENVELOPE} until the client goes
  *
- * "do" is one of call, operations, ps, plugins, plugin, components, metrics, config, revive, change, tail, why,
+ * "do" is one of hello, call, operations, ps, plugins, plugin, components, metrics, config, revive, change, tail, why,
  * dlq.list, dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation. */
 #ifndef HOST_SERVICES_CONTROL_H
 #define HOST_SERVICES_CONTROL_H
@@ -35,6 +36,7 @@ struct control_options {
     const struct config *config; /* borrowed; NULL: "config" answers nothing */
     int fd;                      /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
                                     the caller's */
+    bool is_private;             /* what "hello" says */
     void (*idle)(void *arg);     /* the last connection has closed; NULL: nobody wants to know */
     void *idle_arg;
 };

@@ -4,6 +4,7 @@
 
 #include "services/catalogue.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 #define LIST_DEFAULT 200
 #define LIST_MAX 1000
@@ -318,6 +319,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
     const char *text;
     if (strcmp(what, "operations") == 0)
         operations(x, request);
+    else if (strcmp(what, "hello") == 0)
+        control__answer(x, json_pack("{s:i, s:b}", "pid", (int)getpid(), "private", (int)x->is_private));
     else if (strcmp(what, "ps") == 0)
         control__answer(x, core_ps(x->core));
     else if (strcmp(what, "plugins") == 0)

@@ -28,6 +28,7 @@ struct exchange {
     struct exchange *next, *prev;
     json_t *filter; /* of a tail */
     uint8_t calling, querying;
+    bool is_private; /* the host */
 };
 
 /* Sends one more line of the answer. `line` is an object and taken; "id" is put into it. */

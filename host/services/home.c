@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PRIVATE "private" /* in the lock, behind the process */
+
 const char *home_find(const char *option)
 {
     if (option)
@@ -73,10 +75,10 @@ static long read_pid(int fd)
     return pread(fd, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
 }
 
-static int write_pid(int fd)
+static int write_pid(int fd, const char *remark)
 {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    char text[48];
+    int n = snprintf(text, sizeof text, "%ld%s\n", (long)getpid(), remark);
     return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n ? CVM_EIO : CVM_OK;
 }
 
@@ -102,7 +104,7 @@ int home_lock(const char *home, int *ret_fd, char *ret_error, size_t error_size)
             snprintf(ret_error, error_size, "%s cannot be locked: %s", path, strerror(errno));
             e = CVM_EIO;
         }
-    } else if ((e = write_pid(fd)) < 0) {
+    } else if ((e = write_pid(fd, "")) < 0) {
         snprintf(ret_error, error_size, "%s cannot be written: %s", path, strerror(errno));
     }
     if (e < 0)
@@ -110,6 +112,21 @@ int home_lock(const char *home, int *ret_fd, char *ret_error, size_t error_size)
     else
         *ret_fd = fd;
     return e;
+}
+
+int home_mark_private(int lock_fd)
+{
+    return write_pid(lock_fd, " " PRIVATE);
+}
+
+bool home_is_private(const char *home)
+{
+    char path[HOME_PATH_MAX], text[48] = "";
+    int fd = home_path(home, HOME_LOCK, path, sizeof path) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    bool is_private = fd >= 0 && pread(fd, text, sizeof text - 1, 0) > 0 && strstr(text, PRIVATE);
+    if (fd >= 0)
+        close(fd);
+    return is_private;
 }
 
 long home_owner(const char *home)

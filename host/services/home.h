@@ -3,6 +3,7 @@
 #ifndef HOST_SERVICES_HOME_H
 #define HOST_SERVICES_HOME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/un.h>
@@ -26,6 +27,10 @@ int home_prepare(const char *home, char *ret_error, size_t error_size) __attribu
  * has closed it, however it ended. CVM_EBUSY: another host has it; the sentence names its process and the remedy.
  * Gives the descriptor. */
 int home_lock(const char *home, int *ret_fd, char *ret_error, size_t error_size) __attribute__((warn_unused_result));
+
+/* Writes into the lock that its holder ends with the last command that uses it; and whether that stands there. */
+int home_mark_private(int lock_fd) __attribute__((warn_unused_result));
+bool home_is_private(const char *home);
 
 /* The process id written in the lock of a running host; 0: the home is free (or cannot be read). */
 long home_owner(const char *home);

@@ -46,9 +46,9 @@ START_TEST(helps_without_a_host)
     EXPECT(f, 0, "faulty count", "faulty", "--help");
     EXPECT(f, 0, "usage: cvmhost why ID", "why", "--help");
     EXPECT(f, 0, "cvmhost ", "version");
-    EXPECT(f, 1, "no host is running in", "ps");
-    EXPECT(f, 1, "start it with: cvmhost serve --home", "faulty", "ok");
-    EXPECT(f, 1, "no host is running in", "faulty", "ok", "--file", "/dev/null");
+    EXPECT(f, 1, "no host is running in", "ps", "--no-start");
+    EXPECT(f, 1, "start it with: cvmhost serve --home", "faulty", "ok", "--no-start");
+    EXPECT(f, 1, "no host is running in", "--no-start", "faulty", "ok", "--file", "/dev/null");
     EXPECT(f, 0, "\"port\"", "config", "show", "http", "--output", "json");
     EXPECT(f, 0, "--no-supervise", "help", "serve");
     EXPECT(f, 1, "there is no home at /nonexistent", "ps", "--home", "/nonexistent");
@@ -72,7 +72,7 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 2, "faulty count", "faulty");
     EXPECT(f, 2, "--output: expected table, json or csv", "ps", "--output", "xml");
     EXPECT(f, 5, "refused: ", "faulty", "refuse");
-    EXPECT(f, 1, "no operation \"nonsense\"", "agent", "call", "test.faulty", "nonsense");
+    EXPECT(f, 4, "no operation \"nonsense\"", "agent", "call", "test.faulty", "nonsense");
     EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "error");
     EXPECT(f, 1, "timeout: ", "agent", "call", "test.faulty", "never", "--timeout", "0.3");
     EXPECT(f, 1, "order: A-17", "agent", "call", "test.faulty", "unsure");
