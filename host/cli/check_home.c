@@ -3,6 +3,7 @@
 #include "cli/check.h"
 
 #include "core/file.h"
+#include "services/access.h"
 #include "services/home.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -199,6 +200,54 @@ static void check_listener(struct check *c)
         check_find(c->errors, "%s", error);
 }
 
+/* ---- tokens ---- */
+
+static const char *secret_of(const void *config, const char *name)
+{
+    return config_secret(config, name);
+}
+
+static bool is_asked_for(const struct check *c, const char *permission)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++) {
+            const struct manifest_component *component = &c->plugins[i].manifest->components[k];
+            for (size_t n = 0; n < component->n_operations; n++) {
+                const struct manifest_expose *e = component->operations[n].expose;
+                if (e && e->permission && strcmp(e->permission, permission) == 0)
+                    return true;
+            }
+        }
+    return false;
+}
+
+static void check_tokens(struct check *c)
+{
+    const json_t *tokens = config_get(c->config, "access.tokens"), *token, *one;
+    const char *address = config_str(c->config, "http.host", "127.0.0.1");
+    struct access *access = NULL;
+    char error[ERROR_SIZE];
+    size_t i, k;
+    if (!tokens) {
+        if (home_check_http(address, 0, error, sizeof error) == CVM_EACCES && config_bool(c->config, "http.public", 0))
+            check_find(c->warnings,
+                       "http.host: %s can be reached from other machines, and nobody is asked for a token: set "
+                       "access.tokens",
+                       address);
+        return;
+    }
+    if (access_new(tokens, secret_of, c->config, c->warnings, &access, error, sizeof error) < 0)
+        check_find(c->errors, "%s", error);
+    access_free(access);
+    json_array_foreach(tokens, i, token) json_array_foreach(json_object_get(token, "permissions"), k, one)
+    {
+        const char *permission = json_string_value(one);
+        if (strcmp(permission, "*") != 0 && !is_asked_for(c, permission))
+            check_find(c->warnings, "access.tokens: %s: no operation asks for the permission %s",
+                       cvm_json_str(token, "name", ""), permission);
+    }
+}
+
 void check_home(struct check *c)
 {
     char path[HOME_PATH_MAX];
@@ -213,6 +262,7 @@ void check_home(struct check *c)
     check_roles(c);
     check_transitions(c);
     check_listener(c);
+    check_tokens(c);
     if (home_path(c->home, ".env", path, sizeof path) == 0 && stat(path, &st) == 0 && (st.st_mode & 077))
         check_find(c->warnings, "%s can be read by others (mode %04o): chmod 600 it", path, st.st_mode & 0777);
 }

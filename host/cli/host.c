@@ -4,10 +4,12 @@
 
 #include "cli/cli.h"
 #include "cli/installed.h"
+#include "cli/version.h"
 #include "core/core.h"
 #include "core/crash.h"
 #include "core/registry.h"
 #include "core/reload.h"
+#include "services/access.h"
 #include "services/control.h"
 #include "services/home.h"
 #include "services/http_client.h"
@@ -34,6 +36,7 @@ struct host {
     struct host_options *options;
     uv_loop_t loop;
     struct config *config;
+    struct access *access; /* NULL: nobody is asked for a token */
     struct core *core;
     struct http_client *client;
     struct http_server *server;
@@ -231,10 +234,28 @@ static void log_loaded(const struct core *core)
     json_decref(components);
 }
 
+static const char *secret_of(const void *config, const char *name)
+{
+    return config_secret(config, name);
+}
+
+static int open_access(struct host *h, char *error, size_t size)
+{
+    const json_t *tokens = config_get(h->config, "access.tokens");
+    json_t *warnings = json_array(), *one;
+    size_t i;
+    int e = tokens ? access_new(tokens, secret_of, h->config, warnings, &h->access, error, size) : CVM_OK;
+    json_array_foreach(warnings, i, one) log_warning("host", "%s", json_string_value(one));
+    json_decref(warnings);
+    return e;
+}
+
 static int start_core(struct host *h)
 {
     char error[ERROR_SIZE] = "";
     int e = config_load(h->options->home, h->options->config_file, &h->config, error, sizeof error);
+    if (e == CVM_OK)
+        e = open_access(h, error, sizeof error);
     if (e == CVM_OK)
         e = http_client_new(&h->loop, &h->client);
     const char *installed = getenv("CVMHOST_INSTALLED"); /* "": none */
@@ -286,6 +307,8 @@ static int start_edges(struct host *h)
     struct http_server_options server = {
         .loop = &h->loop,
         .core = h->core,
+        .access = h->access,
+        .version = CVMHOST_VERSION,
         .listen_fd = fds->http,
         .answer_timeout_ms = 1000 * config_int(h->config, "http.answer_timeout_s", 0),
         .slow_client_ms = 1000 * config_int(h->config, "http.timeout_s", 0),
@@ -334,9 +357,23 @@ static void url_text(int fd, char *ret_text, size_t size)
     }
 }
 
+static bool is_loopback(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+        return false;
+    if (address.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&address)->sin6_addr);
+    return ntohl(((const struct sockaddr_in *)&address)->sin_addr.s_addr) >> 24 == 127;
+}
+
 static void tell_ready(struct host *h, const char *url)
 {
     uint64_t one = 1;
+    if (!h->access && !h->options->is_private && !is_loopback(h->options->fds.http))
+        log_warning("host", "%s can be reached from other machines, and nobody is asked for a token: set access.tokens",
+                    url);
     atomic_store(&h->options->page->ready, 1);
     if (h->options->is_private)
         log_info("host", "serving commands in %s (pid %ld)", h->options->home, (long)getpid());
@@ -405,6 +442,7 @@ int host_run(struct host_options *options)
     uv_run(&h.loop, UV_RUN_DEFAULT);
     if (h.core)
         core_close(h.core);
+    access_free(h.access);
     if (h.config)
         config_free(h.config);
     uv_run(&h.loop, UV_RUN_DEFAULT);

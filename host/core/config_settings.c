@@ -18,6 +18,16 @@ const char config_settings[] = JSON({
             "body_max_bytes": { "type": "integer", "minimum": 1024, "maximum": 67108864, "default": 1048576 },
             "timeout_s": { "type": "integer", "minimum": 1, "maximum": 3600, "default": 10 },
             "answer_timeout_s": { "type": "integer", "minimum": 1, "maximum": 3600, "default": 60 } } },
+        "access": { "type": "object", "additionalProperties": false, "properties": {
+            "tokens": { "type": "array", "minItems": 1, "maxItems": 256, "items": {
+                "type": "object", "additionalProperties": false, "required": ["name", "permissions"], "properties": {
+                    "name": { "type": "string", "maxLength": 63, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+                              "title": "a name of letters, digits, '.', '_' and '-'" },
+                    "secret": { "type": "string", "minLength": 1, "maxLength": 127 },
+                    "sha256": { "type": "string", "pattern": "^[0-9A-Fa-f]{64}$", "title": "64 hexadecimal digits" },
+                    "permissions": { "type": "array", "maxItems": 256, "items": {
+                        "type": "string", "maxLength": 63, "pattern": "^([*]|[a-z][a-z0-9_.]*)$",
+                        "title": "the name of a permission, or *" } } } } } } },
         "journal": { "type": "object", "additionalProperties": false, "properties": {
             "group_max": { "type": "integer", "minimum": 1, "maximum": 65536, "default": 1024 },
             "wal_checkpoint_mib": { "type": "integer", "minimum": 1, "maximum": 1024, "default": 4 },
