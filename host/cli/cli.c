@@ -44,10 +44,12 @@ const struct cli_command cli_commands[] = {
     {"state put", "STORE KEY JSON|@FILE|-", "write one value, as a turn of the component", cli_state_put},
     {"state delete", "STORE KEY", "delete one value", cli_state_delete},
     {"log tail", "[--audit] [-n N] [--follow]", "the last lines of the log, or who did what (--audit)", cli_log_tail},
+    {"permission list", "", "permissions, what asks for them, and the tokens that hold them", cli_permission_list},
+    {"openapi", "", "the REST routes as an OpenAPI 3.1 document", cli_openapi},
     {"metrics", "", "counters in Prometheus text format", cli_metrics},
     {"config show", "[PATH]", "the configuration, defaults filled in", cli_config_show},
     {"config check", "", "check configuration and manifests; needs no host", cli_config_check},
-    {"completion", "bash", "a completion script for the shell", cli_completion},
+    {"completion", "bash|zsh|fish", "a completion script for the shell", cli_completion},
     {"version", "", "the version of this program", cli_version},
     {"help", "[COMMAND]", "commands, or one command in full", cli_help},
     {NULL, NULL, NULL, NULL},
@@ -361,6 +363,11 @@ static int run_line(struct cli *cli)
             return cli_version(cli);
         }
         return cli_fail(CLI_USAGE, "%.60s: a command comes first, its options follow; see: cvmhost help", cli->argv[0]);
+    }
+    if (strcmp(cli->argv[0], "complete") == 0) { /* hidden: for the shells */
+        cli->argc--;
+        cli->argv++;
+        return cli_complete(cli);
     }
     int words = 0, status;
     const struct cli_command *command = find_command(cli, &words);

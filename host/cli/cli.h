@@ -95,6 +95,10 @@ int cli_ask(struct cli *cli, json_t *request, json_t **ret_data);
 /* A command of one name: asks {"do": what, "name"} and shows the answer. */
 int cli_ask_name(struct cli *cli, const char *usage, const char *what);
 
+/* Asks without a word about what goes wrong, and waits at most `timeout_ms` where --timeout says nothing else.
+ * `request` is taken. Gives the data; NULL: there is none. */
+json_t *cli_try(struct cli *cli, json_t *request, int64_t timeout_ms);
+
 /* The exit status of an error code of the control socket. */
 enum cli_status cli_error_status(const char *code);
 /* Writes an error of the control socket: {"code","field","text"}. Gives its exit status. */
@@ -141,11 +145,17 @@ int cli_config_check(struct cli *cli);
 int cli_version(struct cli *cli);
 int cli_help(struct cli *cli);
 int cli_completion(struct cli *cli);
+int cli_complete(struct cli *cli); /* hidden: what could stand next, for the shells */
+int cli_openapi(struct cli *cli);
+int cli_permission_list(struct cli *cli);
 
 /* ---- commands of manifests ---- */
 
-/* {"operations", "documents"} of the running host, or of HOME/manifests where none runs. Gives a new object. */
+/* {"operations", "documents"} of the running host, or of the files that it would load where none runs. `command`: only
+ * those whose command begins with this word; NULL: all. Gives a new object. */
 json_t *cli_catalogue(struct cli *cli, const char *command);
+/* A setting of the running host, or of the files where none runs. Gives a new value; NULL: there is none. */
+json_t *cli_setting(struct cli *cli, const char *path);
 
 int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *entry);
 int cli_operation_help(struct cli *cli, const json_t *catalogue, const json_t *entry);

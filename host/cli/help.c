@@ -191,35 +191,3 @@ int cli_version(struct cli *cli)
         fprintf(cli->out, "cvmhost %s (plugin interface %d.%d)\n", CVMHOST_VERSION, CVM_ABI_MAJOR, CVM_ABI_MINOR);
     return CLI_OK;
 }
-
-/* A completion that knows the words of commands; it asks nothing while one types. */
-int cli_completion(struct cli *cli)
-{
-    const char *shell = NULL;
-    int status = cli_arguments(cli, "completion bash", NULL, 0, &shell, 1, 1);
-    if (status != CLI_OK)
-        return status;
-    if (strcmp(shell, "bash") != 0)
-        return cli_fail(CLI_USAGE, "expected bash, got \"%.40s\": only that shell is known", shell);
-    json_t *catalogue = cli_catalogue(cli, NULL), *entry;
-    size_t i;
-    fputs("_cvmhost() {\n    local cur=${COMP_WORDS[COMP_CWORD]} line i\n    line=\"\"\n"
-          "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n    COMPREPLY=()\n"
-          "    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W \"--home --config --output --log-level "
-          "--no-start --trace"
-          " --key --timeout --file --parallel --help\" -- \"$cur\"))\n        return\n    fi\n"
-          "    while IFS= read -r i; do\n        [[ $i == \"$line\"* ]] || continue\n        i=${i#\"$line\"}\n"
-          "        i=${i%% *}\n        [[ $i == \"$cur\"* ]] && COMPREPLY+=(\"$i\")\n    done <<'WORDS'\n",
-          cli->out);
-    for (const struct cli_command *c = cli_commands; c->words; c++)
-        fprintf(cli->out, "%s\n", c->words);
-    json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
-    {
-        const char *words = cvm_json_str(json_object_get(entry, "expose"), "cli", NULL);
-        if (words)
-            fprintf(cli->out, "%s\n", words);
-    }
-    fputs("WORDS\n}\ncomplete -o default -F _cvmhost cvmhost\n", cli->out);
-    json_decref(catalogue);
-    return CLI_OK;
-}
