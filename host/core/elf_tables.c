@@ -151,11 +151,11 @@ struct elf_symbol elf_symbol(const struct elf *elf, size_t i)
 /* 0 and 1 say "none". */
 static int add_version(struct elf_opening *o, unsigned index, const char *name, const char *library)
 {
-    struct elf_version *v = &o->elf->versions[index & 0x7fff];
-    if ((index & 0x7fff) >= ELF_VERSIONS_MAX || !name)
+    index &= 0x7fff;
+    if (index >= ELF_VERSIONS_MAX || !name)
         return elf_bad(o, "has a symbol version that cannot be");
-    if ((index & 0x7fff) > 1)
-        *v = (struct elf_version){name, library};
+    if (index > 1)
+        o->elf->versions[index] = (struct elf_version){name, library};
     return 0;
 }
 

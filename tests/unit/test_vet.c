@@ -263,7 +263,9 @@ static int vet_bundled(const char *path, const struct stat *st, int type, struct
     ck_assert_msg(v.may_inline, "%s: %s", path, v.inline_reasons);
     ck_assert_msg(v.may_unload, "%s: %s", path, v.unload_reasons);
     ck_assert_int_eq(vet_library(bytes, size, &report, why, sizeof why), 0);
-    ck_assert_uint_eq(report.n_exports, 0);
+#ifndef CVM_INSTRUMENTED
+    ck_assert_uint_eq(report.n_findings, 0);
+#endif
     free(bytes);
     bundled++;
     return 0;
