@@ -1,9 +1,7 @@
-/* JSON Schema (2020-12), the keywords our manifests use: type, enum, const, required, properties,
- * additionalProperties, items, minItems, maxItems, minLength, maxLength, pattern, minimum, maximum, oneOf, anyOf,
- * allOf, and $ref within the document ("#/schemas/Name" and other JSON pointers). Annotations are allowed and ignored:
- * title, description, default, examples, $schema, $id, $comment, deprecated, format (not asserted), and $defs as a
- * place for $ref. Any other keyword is an error when the schema is compiled. A compiled schema is immutable; checking
- * is for the loop thread. */
+/* JSON Schema (2020-12), the keywords our manifests use: those in the list of schema_keywords.c, which
+ * docs/reference/schema.md explains. $ref stays within the document ("#/schemas/Name" and other JSON pointers); format
+ * is an annotation. A keyword that is not in the list is an error when the schema is compiled. A compiled schema is
+ * immutable; checking is for the loop thread. */
 #ifndef HOST_CORE_SCHEMA_H
 #define HOST_CORE_SCHEMA_H
 

@@ -1,4 +1,4 @@
-/* A compiled schema as schema_compile.c builds it and schema.c walks it. Nothing else includes this. */
+/* A compiled schema as the schema_*.c files build it and schema.c walks it. Nothing else includes this. */
 #ifndef HOST_CORE_SCHEMA_NODE_H
 #define HOST_CORE_SCHEMA_NODE_H
 
@@ -32,7 +32,8 @@ enum {
     HAS_NUMBER = 8,
     HAS_ARRAY = 16,
     HAS_OBJECT = 32,
-    HAS_COMBINED = 64
+    HAS_COMBINED = 64,
+    HAS_EXTRA = 128
 };
 
 struct node;
@@ -43,7 +44,7 @@ struct nodes {
 };
 
 struct bound {
-    bool set, real;
+    bool set, real, exclusive;
     json_int_t integer;
     double number;
 };
@@ -54,6 +55,33 @@ struct property {
     size_t len;
     struct node *node; /* NULL: only required */
     bool required;
+};
+
+struct schema_pattern {
+    pcre2_code *code;
+    char *text;        /* how an error names it */
+    struct node *node; /* of patternProperties: what members of such a name must be */
+};
+
+/* Of dependencies, dependentRequired, dependentSchemas: what the member `name` asks of the object it is in. */
+struct dependency {
+    char *name;
+    char **required;
+    size_t n_required;
+    struct node *node; /* NULL: only `required` */
+};
+
+/* Keywords that few schemas have. */
+struct extra {
+    struct node *not_, *if_, *then_, *else_;
+    struct node *contains, *names;
+    struct schema_pattern *patterns;
+    size_t n_patterns;
+    struct dependency *dependencies;
+    size_t n_dependencies;
+    size_t min_members, max_members;
+    struct bound multiple_of;
+    bool unique;
 };
 
 struct node {
@@ -67,8 +95,8 @@ struct node {
     json_t *values; /* array: enum, or const alone */
     size_t min_length, max_length, min_items, max_items;
     struct bound minimum, maximum;
-    pcre2_code *pattern;
-    char *pattern_text;
+    struct schema_pattern pattern;
+    struct extra *extra;         /* NULL unless HAS_EXTRA */
     struct property *properties; /* declared ones first, in the order of the document */
     size_t n_properties, n_declared, n_required;
     uint16_t *table; /* index + 1 into properties, by hash of the name; 0: free */
@@ -118,6 +146,60 @@ static inline const struct property *schema_property(const struct node *node, co
             return p;
     }
 }
+
+/* ---- values: schema_value.c ---- */
+
+unsigned schema_type(const json_t *value); /* its TYPE_ bits */
+int schema_compare(const json_t *number, const struct bound *bound);
+bool schema_is_multiple(const json_t *number, const struct bound *of);
+struct bound schema_bound(const json_t *number);
+/* JSON equality: 1 equals 1.0, members in any order. Adds its work to *steps and, over SCHEMA_STEPS_MAX, gives up: the
+ * caller looks at *steps. */
+bool schema_equal(const json_t *a, const json_t *b, unsigned *steps);
+
+/* ---- texts: schema_text.c ---- */
+
+/* Where we are in a value: a chain on the stack, read only when something is wrong. */
+struct step {
+    const struct step *up;
+    const char *name; /* NULL: an array's index */
+    size_t index;
+    unsigned depth;
+};
+
+/* One check under way. */
+struct check {
+    const struct schema *schema;
+    struct schema_error *error;
+    unsigned silent; /* > 0: inside an alternative, whose faults are not ours */
+    unsigned steps;
+    bool quote; /* strings may stand in the text */
+};
+
+void schema_field_text(char *buf, size_t size, const struct step *at, const char *member);
+void schema_types_text(char *buf, size_t size, unsigned types); /* "a string, an integer or null" */
+void schema_values_text(char *buf, size_t size, const json_t *values);
+size_t schema_characters(const json_t *string);
+/* What came. Strings and long numbers may be personal (a phone number), so they are shown only where the caller said
+ * that the value is no customer's. */
+const char *schema_value_text(char *buf, size_t size, const json_t *value, bool quote);
+/* Writes "<format>, got <value>" unless silent; value NULL leaves the tail out. Returns CVM_EINVAL. */
+int schema_wrong(struct check *c, const struct step *at, const char *member, const json_t *value, const char *format,
+                 ...) __attribute__((format(printf, 5, 6)));
+/* Ends the whole check, also from inside an alternative: else a `not` would take "cannot tell" for "no". CVM_ELIMIT. */
+int schema_give_up(struct check *c, const struct step *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- checking: schema.c, schema_extra.c ---- */
+
+int schema_check_node(struct check *c, const struct node *node, const json_t *value, const struct step *at);
+int schema_holds(struct check *c, const struct node *node, const json_t *value, const struct step *at);
+int schema_matches(struct check *c, const struct schema_pattern *pattern, const char *text, size_t len,
+                   const struct step *at);
+int schema_check_extra(struct check *c, const struct node *node, const json_t *value, unsigned type,
+                       const struct step *at);
+int schema_check_member_patterns(struct check *c, const struct extra *extra, const json_t *value, const struct step *at,
+                                 bool *ret_matched);
 
 /* What the pointer ("" or "/a/0") of a URI fragment leads to; NULL: nothing. */
 const json_t *schema_pointer(const json_t *document, const char *pointer);

@@ -149,6 +149,9 @@ START_TEST(runaway_pattern)
     memcpy(value + sizeof value - 3, "b\"", 3);
     ck_assert(!right("{\"pattern\":\"^(a+)+(a+)+(a+)+$\"}", value));
     ck_assert_msg(strstr(fault.text, "takes too long") != NULL, "%s", fault.text);
+    /* "cannot tell" is no "no" */
+    ck_assert(!right("{\"not\":{\"pattern\":\"^(a+)+(a+)+(a+)+$\"}}", value));
+    ck_assert(!right("{\"if\":{\"pattern\":\"^(a+)+(a+)+(a+)+$\"},\"then\":false}", value));
 }
 END_TEST
 
@@ -162,6 +165,17 @@ START_TEST(numbers)
     ck_assert(right("{\"minimum\":-9223372036854775808}", "-9223372036854775808"));
     ck_assert(!right("{\"maximum\":9223372036854775807}", "9223372036854775808.0"));
     wrong("{\"type\":\"string\"}", "8031234567", "", "must be a string, got a large number");
+    wrong("{\"exclusiveMinimum\":0}", "0", "", "must be more than 0, got number 0");
+    wrong("{\"exclusiveMaximum\":1.5}", "1.5", "", "must be less than 1.5, got number 1.5");
+    /* of both, the stricter, in either order */
+    wrong("{\"minimum\":5,\"exclusiveMinimum\":5}", "5", "", "must be more than 5, got number 5");
+    wrong("{\"exclusiveMinimum\":5,\"minimum\":5}", "5", "", "must be more than 5, got number 5");
+    wrong("{\"exclusiveMinimum\":5,\"minimum\":6}", "5.5", "", "must be at least 6, got number 5.5");
+    wrong("{\"maximum\":7,\"exclusiveMaximum\":6}", "6", "", "must be less than 6, got number 6");
+    wrong("{\"multipleOf\":50}", "120", "", "must be a multiple of 50, got number 120");
+    wrong("{\"multipleOf\":0.01}", "0.125", "", "must be a multiple of 0.01, got number 0.125");
+    ck_assert(right("{\"multipleOf\":0.01}", "0.29")); /* whose quotient is 28.999999999999996 */
+    ck_assert(right("{\"multipleOf\":1}", "-9223372036854775808"));
 }
 END_TEST
 
@@ -183,6 +197,58 @@ START_TEST(arrays)
     wrong("{\"minItems\":1}", "[]", "", "must have at least 1 item, got 0");
     wrong("{\"maxItems\":2}", "[1,2,3]", "", "must have at most 2 items, got 3");
     ck_assert(right("{\"items\":{\"type\":\"integer\"},\"maxItems\":2}", "[1,2]"));
+    wrong("{\"properties\":{\"a\":{\"uniqueItems\":true}}}", "{\"a\":[1,{\"b\":2},{\"b\":2.0}]}", "a",
+          "must have no item twice, [2] is equal to [1]");
+    ck_assert(right("{\"uniqueItems\":false}", "[1,1]"));
+    wrong("{\"contains\":{\"const\":1}}", "[2,3]", "", "must have an item of the kind it has to contain, none of 2 is");
+}
+END_TEST
+
+/* Comparing each with each is bounded by work, however large the array. */
+START_TEST(many_items)
+{
+    struct schema *schema = compile("{\"uniqueItems\":true}");
+    json_t *value = json_array();
+    for (int i = 0; i < 2000; i++)
+        json_array_append_new(value, json_integer(i));
+    ck_assert_msg(schema_check(schema, value, &fault) == 0, "%s", fault.text);
+    for (int i = 2000; i < 20000; i++)
+        json_array_append_new(value, json_integer(i));
+    ck_assert_int_eq(schema_check(schema, value, &fault), CVM_EINVAL);
+    ck_assert_str_eq(fault.text, "takes too much work to check");
+    json_decref(value);
+    schema_free(schema);
+}
+END_TEST
+
+START_TEST(members)
+{
+    wrong("{\"minProperties\":1}", "{}", "", "must have at least 1 field, got 0");
+    wrong("{\"maxProperties\":1}", "{\"a\":1,\"b\":1}", "", "must have at most 1 field, got 2");
+    wrong("{\"patternProperties\":{\"^x-\":{\"type\":\"string\"}},\"properties\":{\"x-a\":{\"minLength\":2}}}",
+          "{\"x-b\":1}", "x-b", "must be a string, got number 1");
+    wrong("{\"patternProperties\":{\"^x-\":{}},\"additionalProperties\":false}", "{\"x-b\":1,\"y\":1}", "y",
+          "unknown field; none is allowed here");
+    wrong("{\"propertyNames\":{\"maxLength\":3}}", "{\"abcd\":1}", "abcd",
+          "the name itself must be at most 3 characters long, got 4");
+    wrong("{\"dependentRequired\":{\"card\":[\"address\"]}}", "{\"card\":1}", "address",
+          "is required beside card, but missing");
+    wrong("{\"dependentSchemas\":{\"card\":{\"properties\":{\"city\":{\"type\":\"string\"}}}}}",
+          "{\"card\":1,\"city\":2}", "city", "must be a string, got number 2");
+    wrong("{\"dependencies\":{\"a\":[\"b\"]},\"dependentRequired\":{\"a\":[\"c\"]}}", "{\"a\":1,\"b\":1}", "c",
+          "is required beside a, but missing");
+}
+END_TEST
+
+START_TEST(conditions)
+{
+    const char *schema = "{\"if\":{\"required\":[\"card\"]},\"then\":{\"required\":[\"pin\"]},\"else\":{\"properties\":"
+                         "{\"pin\":{\"type\":\"null\"}}}}";
+    wrong(schema, "{\"card\":1}", "pin", "is required, but missing");
+    wrong(schema, "{\"pin\":1}", "pin", "must be null, got number 1");
+    ck_assert(right(schema, "{}"));
+    wrong("{\"not\":{\"type\":\"string\"}}", "\"x\"", "",
+          "must not be what is ruled out here (not), got a string of 1 character");
 }
 END_TEST
 
@@ -261,6 +327,17 @@ START_TEST(faulty_schemas)
     refused("{\"$ref\":\"http://example.org/x\"}", "/$ref", "JSON pointer");
     refused("{\"properties\":{\"a/b\":7}}", "/properties/a~1b", "must be a schema");
     refused("7", "", "must be a schema");
+    refused("{\"not\":7}", "/not", "must be a schema");
+    refused("{\"then\":7}", "/then", "must be a schema");
+    refused("{\"multipleOf\":0}", "/multipleOf", "above 0");
+    refused("{\"exclusiveMinimum\":true}", "/exclusiveMinimum", "must be a number");
+    refused("{\"uniqueItems\":1}", "/uniqueItems", "true or false");
+    refused("{\"patternProperties\":{\"(\":{}}}", "/patternProperties/(", "no regular expression");
+    refused("{\"patternProperties\":{\"a\":7}}", "/patternProperties/a", "must be a schema");
+    refused("{\"dependencies\":{\"a\":[7]}}", "/dependencies/a", "array of names");
+    refused("{\"dependentRequired\":{\"a\":{}}}", "/dependentRequired/a", "array of names");
+    refused("{\"dependentSchemas\":{\"a\":[]}}", "/dependentSchemas/a", "must be a schema");
+    refused("{\"minProperties\":-1}", "/minProperties", "whole number");
 }
 END_TEST
 
@@ -271,6 +348,10 @@ START_TEST(loops)
     refused("{\"$defs\":{\"a\":{\"allOf\":[{\"$ref\":\"#/$defs/b\"}]},\"b\":{\"anyOf\":[{},{\"$ref\":\"#/$defs/a\"}]}},"
             "\"$ref\":\"#/$defs/a\"}",
             "", "leads back to itself");
+    refused("{\"not\":{\"$ref\":\"#\"}}", "", "leads back to itself");
+    refused("{\"if\":{},\"else\":{\"$ref\":\"#\"}}", "", "leads back to itself");
+    refused("{\"dependencies\":{\"a\":{\"$ref\":\"#\"}}}", "", "leads back to itself");
+    ck_assert(right("{\"contains\":{\"$ref\":\"#\"}}", "[1]")); /* a step into the value each time */
 }
 END_TEST
 
@@ -385,6 +466,9 @@ int main(void)
     tcase_add_test(t, numbers);
     tcase_add_test(t, values);
     tcase_add_test(t, arrays);
+    tcase_add_test(t, many_items);
+    tcase_add_test(t, members);
+    tcase_add_test(t, conditions);
     tcase_add_test(t, combined);
     tcase_add_test(t, references);
     tcase_add_test(t, node_of_a_document);
