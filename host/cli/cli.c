@@ -17,6 +17,8 @@
 
 const struct cli_command cli_commands[] = {
     {"serve", "[--port N] [--no-supervise]", "run the host", NULL},
+    {"dev", "[--build COMMAND] [--port N] [PATHS...]", "run the host, build and reload whenever a file is saved",
+     cli_dev},
     {"ps", "", "components with their queues and counters", cli_ps},
     {"plugin list", "[--kind KIND]", "loaded plugins, or the components of a kind", cli_plugin_list},
     {"plugin info", "NAME", "a plugin or component in full", cli_plugin_info},

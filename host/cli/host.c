@@ -254,6 +254,8 @@ static int start_core(struct host *h)
 {
     char error[ERROR_SIZE] = "";
     int e = config_load(h->options->home, h->options->config_file, &h->config, error, sizeof error);
+    if (e == CVM_OK && h->options->trust_all)
+        config_trust_all(h->config);
     if (e == CVM_OK)
         e = open_access(h, error, sizeof error);
     if (e == CVM_OK)

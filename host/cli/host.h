@@ -23,6 +23,7 @@ struct host_options {
     enum log_level level;
     bool is_private; /* ends when the last control connection has closed */
     bool supervised;
+    bool trust_all; /* whatever plugins.inline says */
 };
 
 /* Runs until SIGTERM or SIGINT; gives the exit status: 0, 1 failed, 3 configuration, plugin or damaged database. */

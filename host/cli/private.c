@@ -237,6 +237,17 @@ int cli_open(struct cli *cli, struct client **ret_client)
     return status;
 }
 
+bool cli_host_runs(struct cli *cli)
+{
+    char text[512];
+    struct client *client = NULL;
+    bool is_private = true;
+    bool runs = client_open(cli->home, &client, text, sizeof text) == 0 && greet(client, START_MS, &is_private) == 0 &&
+                !is_private;
+    client_free(client);
+    return runs;
+}
+
 void cli_close(struct cli *cli)
 {
     client_free(cli->keeper);

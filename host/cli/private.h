@@ -10,6 +10,9 @@
  * it. CLI_OK gives a client; else the sentence has been written. */
 int cli_open(struct cli *cli, struct client **ret_client);
 
+/* Whether a host runs in the home that is not a private one. Starts none. */
+bool cli_host_runs(struct cli *cli);
+
 /* The command is over: a private host may go. */
 void cli_close(struct cli *cli);
 

@@ -35,12 +35,13 @@ static const char usage[] =
     "  --config FILE       instead of DIR/config/cvmhost.json\n"
     "  --port N            instead of http.port of the configuration (8000); 0 takes a free one\n"
     "  --log-level LEVEL   DEBUG, INFO, WARNING or ERROR (default $LOG_LEVEL, else host.log_level, else INFO)\n"
+    "  --trust-all         run every plugin of the home inside the host, whatever plugins.inline says\n"
     "  --no-supervise      run the host itself, without the process that starts it again after a crash\n"
     "  --help              this text\n"
     "\n"
     "exit status: 0 stopped, 1 failed (port or home in use, ..), 2 wrong usage, 3 configuration, plugin or database\n";
 
-enum { OPT_HOME = 1, OPT_CONFIG, OPT_PORT, OPT_LEVEL, OPT_ALONE, OPT_PRIVATE, OPT_FDS, OPT_HELP };
+enum { OPT_HOME = 1, OPT_CONFIG, OPT_PORT, OPT_LEVEL, OPT_ALONE, OPT_PRIVATE, OPT_TRUST, OPT_FDS, OPT_HELP };
 
 static const struct option long_options[] = {{"home", required_argument, NULL, OPT_HOME},
                                              {"config", required_argument, NULL, OPT_CONFIG},
@@ -49,6 +50,7 @@ static const struct option long_options[] = {{"home", required_argument, NULL, O
                                              {"log_level", required_argument, NULL, OPT_LEVEL},
                                              {"no-supervise", no_argument, NULL, OPT_ALONE},
                                              {"private", no_argument, NULL, OPT_PRIVATE},
+                                             {"trust-all", no_argument, NULL, OPT_TRUST},
                                              {"fds", required_argument, NULL, OPT_FDS},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              {0}};
@@ -56,7 +58,7 @@ static const struct option long_options[] = {{"home", required_argument, NULL, O
 struct arguments {
     const char *home, *config, *level, *fds;
     int port; /* -1: not given */
-    bool alone, is_private, help;
+    bool alone, is_private, trust_all, help;
 };
 
 static int read_number(const char *text, int max, int *ret_value)
@@ -104,6 +106,9 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
             break;
         case OPT_PRIVATE:
             a.is_private = true;
+            break;
+        case OPT_TRUST:
+            a.trust_all = true;
             break;
         case OPT_FDS:
             a.fds = optarg;
@@ -217,6 +222,8 @@ static int supervise(const struct arguments *a, const struct host_options *host,
     }
     if (a->is_private)
         argv[n++] = "--private";
+    if (a->trust_all)
+        argv[n++] = "--trust-all";
     const int inherited[] = {f->control, f->page, f->ready, f->lock, f->http};
     struct supervisor_options options = {
         .argv = (char *const *)(uintptr_t)argv,
@@ -243,8 +250,11 @@ int serve_main(int argc, char **argv)
     char error[ERROR_SIZE] = "", log_path[HOME_PATH_MAX];
     struct config *config = NULL;
     umask(umask(077) | 027); /* the database holds what customers wrote: nobody outside the group reads it */
-    struct host_options host = {
-        .fds = {-1, -1, -1, -1, -1}, .home = home_find(a.home), .config_file = a.config, .is_private = a.is_private};
+    struct host_options host = {.fds = {-1, -1, -1, -1, -1},
+                                .home = home_find(a.home),
+                                .config_file = a.config,
+                                .is_private = a.is_private,
+                                .trust_all = a.trust_all};
     int status = open_all(host.home, &a, &host.fds, &config, error);
     if (status) {
         if (status != SERVE_TAKEN)
@@ -301,6 +311,7 @@ int host_main(int argc, char **argv)
     host.home = home_find(a.home);
     host.config_file = a.config;
     host.is_private = a.is_private;
+    host.trust_all = a.trust_all;
     host.level = a.level ? (enum log_level)log_level_from_name(a.level) : LOG_INFO;
     host.supervised = true;
     host.page = mmap(NULL, sizeof *host.page, PROT_READ | PROT_WRITE, MAP_SHARED, host.fds.page, 0);

@@ -15,6 +15,9 @@ struct config;
 int config_load(const char *home, const char *file, struct config **ret_config, char *ret_error, size_t error_size);
 void config_free(struct config *config);
 
+/* As if "plugins.inline" were ["*"]: for a developer's own run. */
+void config_trust_all(struct config *config);
+
 /* A setting by dotted path ("http.port"); the default of the built-in schema where the file has none. Borrowed; NULL
  * where neither has it. Names with dots in them are found too ("agents.area.name.concurrency"). LOG_LEVEL of the
  * environment or .env, where it names a level, stands in for "host.log_level". */
