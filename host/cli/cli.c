@@ -22,6 +22,7 @@ const struct cli_command cli_commands[] = {
     {"ps", "", "components with their queues and counters", cli_ps},
     {"plugin list", "[--kind KIND]", "loaded plugins, or the components of a kind", cli_plugin_list},
     {"plugin info", "NAME", "a plugin or component in full", cli_plugin_info},
+    {"plugin new", "KIND NAME [--dir DIR]", "write a new plugin: its code, manifest, test and build", cli_plugin_new},
     {"plugin enable", "NAME", "put a disabled plugin back into service", cli_plugin_enable},
     {"plugin disable", "NAME [--now]", "take a plugin out of service; its files stay", cli_plugin_disable},
     {"plugin remove", "NAME [--now]", "take a plugin out of service and its files out of the home", cli_plugin_remove},

@@ -119,6 +119,7 @@ extern const struct cli_command cli_commands[]; /* ends with { NULL } */
 int cli_ps(struct cli *cli);
 int cli_plugin_list(struct cli *cli);
 int cli_plugin_info(struct cli *cli);
+int cli_plugin_new(struct cli *cli);
 int cli_plugin_revive(struct cli *cli);
 int cli_plugin_enable(struct cli *cli);
 int cli_plugin_disable(struct cli *cli);
