@@ -9,10 +9,13 @@ static json_t *counts(const struct component *c)
     const struct counts *n = &c->counts;
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id->text, "alias",
-        c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->manifest->name : "host", "status",
-        c->down ? "down" : "up", "delivered", (json_int_t)n->delivered, "settled", (json_int_t)n->settled, "queued",
-        (json_int_t)n->queued, "lent", (json_int_t)n->lent, "dead", (json_int_t)n->dead, "turns", (json_int_t)n->turns,
-        "refused", (json_int_t)n->refusals, "errors", (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy",
+        c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->name : "host", "status",
+        c->down      ? "down"
+        : c->closing ? "closing"
+                     : "up",
+        "delivered", (json_int_t)n->delivered, "settled", (json_int_t)n->settled, "queued", (json_int_t)n->queued,
+        "lent", (json_int_t)n->lent, "dead", (json_int_t)n->dead, "turns", (json_int_t)n->turns, "refused",
+        (json_int_t)n->refusals, "errors", (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy",
         (json_int_t)n->busy, "over_budget", (json_int_t)n->over_budget, "late_replies", (json_int_t)n->late_replies);
 }
 
@@ -20,7 +23,8 @@ json_t *core_ps(const struct core *core)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < core->n_components; i++)
-        json_array_append_new(list, counts(core->components[i]));
+        if (!core->components[i]->absent)
+            json_array_append_new(list, counts(core->components[i]));
     return json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}}", "components", list, "totals", "turns",
                      (json_int_t)core->total.turns, "inputs", (json_int_t)core->total.inputs, "conversations",
                      (json_int_t)core->n_conversations, "calls", (json_int_t)core->total.calls, "dead_letters",
@@ -30,7 +34,7 @@ json_t *core_ps(const struct core *core)
 
 static json_t *component_json(const struct component *c)
 {
-    const struct manifest_component *d = c->decl;
+    const struct manifest_component *d = c->now->decl;
     json_t *operations = json_array();
     for (size_t i = 0; i < d->n_operations; i++) {
         const struct manifest_operation *op = &d->operations[i];
@@ -42,36 +46,57 @@ static json_t *component_json(const struct component *c)
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:O?, s:O, s:i, s:I, s:s, s:o}", "id", c->id->text, "alias",
                      c->alias ? c->alias : "", "kind", manifest_kind_name(d->kind), "plugin",
-                     c->plugin ? c->plugin->manifest->name : "host", "roles", manifest_strings_json(&d->roles), "next",
+                     c->plugin ? c->plugin->name : "host", "roles", manifest_strings_json(&d->roles), "next",
                      manifest_strings_json(&d->next), "may_send_to", manifest_strings_json(&d->may_send_to), "tools",
-                     d->tools, "settings", c->settings, "state_version", (int)d->state_version, "concurrency",
-                     (json_int_t)c->concurrency, "status", c->down ? "down" : "up", "operations", operations);
+                     d->tools, "settings", c->now->settings, "state_version", (int)d->state_version, "concurrency",
+                     (json_int_t)c->now->concurrency, "status", c->down ? "down" : "up", "operations", operations);
 }
 
 json_t *core_components(const struct core *core)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < core->n_components; i++)
-        if (core->components[i]->plugin)
+        if (core->components[i]->plugin && !core->components[i]->absent)
             json_array_append_new(list, component_json(core->components[i]));
     return list;
 }
 
-static json_t *plugin_json(const struct plugin *p, bool whole)
+static json_t *build_json(const struct build_mark *mark)
 {
-    const struct manifest *m = p->manifest;
+    return *mark->build ? json_pack("{s:s, s:s}", "version", mark->version, "build", mark->build) : json_null();
+}
+
+static json_t *probation_json(const struct core *core, const struct plugin *p)
+{
+    if (!p->before)
+        return json_null();
+    return json_pack("{s:I, s:I}", "turns_left", (json_int_t)p->turns_left, "ms_left",
+                     (json_int_t)(p->alarm.at_ms > core->now_ms ? p->alarm.at_ms - core->now_ms : 0));
+}
+
+static json_t *plugin_json(const struct core *core, const struct plugin *p, bool whole)
+{
+    json_t *result = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:s?}", "name", p->name, "state",
+                               plugin_phase_name(p->phase), "generation", (json_int_t)(p->now ? p->now->number : 0),
+                               "strikes", (json_int_t)(p->before ? p->strikes : 0), "probation",
+                               probation_json(core, p), "previous", build_json(&p->previous), "note", p->note);
+    if (!p->now)
+        return result;
+    const struct manifest *m = p->now->manifest;
     json_t *list = json_array(), *tables = json_array(), *calls = json_array();
     for (size_t i = 0; i < m->n_components; i++)
-        json_array_append_new(list, whole ? component_json(p->components[i]) : json_string(m->components[i].id));
+        json_array_append_new(list, whole ? component_json(p->now->components[i]) : json_string(m->components[i].id));
     for (size_t i = 0; i < m->n_tables; i++)
         json_array_append_new(tables, json_string(m->tables[i].name));
     for (size_t i = 0; i < m->n_calls; i++)
         json_array_append_new(calls, json_string(m->calls[i].name));
-    json_t *result = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "name", m->name,
-                               "version", m->version, "abi", m->abi, "description", m->description, "build", p->build,
-                               "placement", "inline", "manifest", m->path, "components", list, "tables", tables,
-                               "calls", calls, "secrets", manifest_strings_json(&m->secrets), "domain",
-                               m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    json_t *loaded =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "version", m->version, "abi", m->abi,
+                  "description", m->description, "build", p->now->build, "placement", "inline", "manifest", m->path,
+                  "components", list, "tables", tables, "calls", calls, "secrets", manifest_strings_json(&m->secrets),
+                  "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    json_object_update(result, loaded);
+    json_decref(loaded);
     return result;
 }
 
@@ -79,7 +104,8 @@ json_t *core_plugins(const struct core *core)
 {
     json_t *list = json_array();
     for (const struct plugin *p = core->plugins; p; p = p->next)
-        json_array_append_new(list, plugin_json(p, false));
+        if (p->phase != PLUGIN_GONE)
+            json_array_append_new(list, plugin_json(core, p, false));
     return list;
 }
 
@@ -90,19 +116,22 @@ json_t *core_plugin(const struct core *core, const char *name)
         const struct component *c = registry_find(core, name, NULL);
         p = c ? c->plugin : NULL;
     }
-    return p ? plugin_json(p, true) : NULL;
+    return p && p->phase != PLUGIN_GONE ? plugin_json(core, p, true) : NULL;
 }
 
 /* The keys of the declared tables, so that an id from any of them leads to its conversation. */
 json_t *core_tables(const struct core *core)
 {
     json_t *list = json_array();
-    for (const struct table *t = core->tables; t; t = t->next) {
-        bool conversation = false;
-        for (size_t i = 0; i < t->decl->n_columns; i++)
-            conversation = conversation || strcmp(t->decl->columns[i].name, "conversation") == 0;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "table", t->decl->name, "key", t->decl->key,
-                                              "conversation", (int)conversation));
+    for (const struct plugin *p = core->plugins; p; p = p->next) {
+        for (size_t i = 0; p->now && i < p->now->manifest->n_tables; i++) {
+            const struct manifest_table *t = &p->now->manifest->tables[i];
+            bool conversation = false;
+            for (size_t k = 0; k < t->n_columns; k++)
+                conversation = conversation || strcmp(t->columns[k].name, "conversation") == 0;
+            json_array_append_new(
+                list, json_pack("{s:s, s:s, s:b}", "table", t->name, "key", t->key, "conversation", (int)conversation));
+        }
     }
     return list;
 }
@@ -127,6 +156,8 @@ static void total(struct text *text, const char *name, const char *help, const c
         text_printf(&text, "# HELP cvmhost_%s %s\n# TYPE cvmhost_%s %s\n", name, help, name, kind);                    \
         for (uint32_t i_ = 0; i_ < core->n_components; i_++) {                                                         \
             const struct component *c = core->components[i_];                                                          \
+            if (c->absent)                                                                                             \
+                continue;                                                                                              \
             text_printf(&text, "cvmhost_%s{component=\"%s\"} %.15g\n", name, c->id->text, (double)(expression));       \
         }                                                                                                              \
     } while (0)

@@ -1,4 +1,5 @@
-/* Makes components, the plugins' and the host's own, so that a message finds its handler by two table look-ups. */
+/* Components, the plugins' and the host's own: made once by their id, they stay while the host runs. What a generation
+ * says of one is its binding: by it a message finds its handler with two table look-ups. */
 #include "core/internal.h"
 
 #include <stdio.h>
@@ -7,10 +8,27 @@
 
 #define REFUSE(error, size, ...) (snprintf(error, size, __VA_ARGS__), CVM_EINVAL)
 
-static bool add_route(struct component *c, const struct name *type, const struct manifest_operation *op, uint32_t route)
+/* ---- bindings ---------------------------------------------------------------------------------------------------- */
+
+static int binding_init(struct core *core, struct binding *b, const struct manifest_component *decl, size_t n_routes)
+{
+    uint32_t slots = 8;
+    while (slots < 2 * (n_routes + 1))
+        slots *= 2;
+    b->slots = calloc(slots, sizeof *b->slots);
+    b->slot_mask = slots - 1;
+    b->decl = decl;
+    b->epoch = ++core->epoch;
+    b->mailbox = 4096;
+    b->budget_us = 25000;
+    b->hard_limit_ns = CORE_HARD_LIMIT_LEAST_MS * INT64_C(1000000);
+    return b->slots ? 0 : CVM_ENOMEM;
+}
+
+static bool add_route(struct binding *b, const struct name *type, const struct manifest_operation *op, uint32_t route)
 {
     for (uint32_t i = type->hash;; i++) {
-        struct route_slot *slot = &c->slots[i & c->slot_mask];
+        struct route_slot *slot = &b->slots[i & b->slot_mask];
         if (slot->type == type)
             return false;
         if (slot->type)
@@ -20,44 +38,120 @@ static bool add_route(struct component *c, const struct name *type, const struct
     }
 }
 
-static struct component *component_new(struct core *core, const struct manifest_component *decl, size_t n_routes)
+int binding_make(struct core *core, struct generation *g, const struct manifest_component *decl, struct binding *b,
+                 char *error, size_t size)
 {
-    uint32_t slots = 8;
-    struct component *c = calloc(1, sizeof *c);
-    while (slots < 2 * (n_routes + 1))
-        slots *= 2;
-    if (!c || !(c->slots = calloc(slots, sizeof *c->slots)) || !(c->id = names_intern(core->names, decl->id)))
-        goto fail;
-    if (core->n_components == core->components_cap &&
-        !vector_grow(&core->components, &core->components_cap, sizeof *core->components))
-        goto fail;
-    c->decl = decl;
-    c->alias = decl->alias;
-    c->slot_mask = slots - 1;
-    c->salt = id_hash(decl->id, strlen(decl->id), 0x73616c74);
+    const cvm_route *routes = g->descriptor->routes;
+    const struct manifest *m = g->manifest;
+    size_t n = 0;
+    for (const cvm_route *r = routes; r->component; r++)
+        n += strcmp(r->component, decl->id) == 0;
+    b->generation = g;
+    b->turn = g->descriptor->turn;
+    b->instance = g->instance;
+    if (binding_init(core, b, decl, n) < 0)
+        return REFUSE(error, size, "out of memory");
+    for (const cvm_component *code = g->descriptor->components; code->id; code++)
+        if (strcmp(code->id, decl->id) == 0)
+            b->code = code;
+    b->mailbox = m->limits.mailbox;
+    b->budget_us = m->limits.turn_budget_ms * 1000;
+    int64_t hard = m->limits.turn_budget_ms * CORE_HARD_LIMIT_FACTOR;
+    b->hard_limit_ns = (hard > CORE_HARD_LIMIT_LEAST_MS ? hard : CORE_HARD_LIMIT_LEAST_MS) * INT64_C(1000000);
+    b->conversation_limit = (uint32_t)m->limits.conversation_messages;
+    const json_t *own = json_object_get(config_get(core->options.config, "agents"), decl->id);
+    b->concurrency = (int64_t)json_integer_value(json_object_get(own, "concurrency"));
+    b->settings = config_component_settings(core->options.config, decl->id, decl->settings);
+    for (const cvm_route *r = routes; r->component; r++) {
+        if (strcmp(r->component, decl->id) != 0)
+            continue;
+        struct name *type = names_intern(core->names, r->type);
+        if (!type || !r->handler)
+            return REFUSE(error, size, "%s: %s: route \"%s\" has no handler or too long a type", m->name, decl->id,
+                          r->type);
+        if (!add_route(b, type, manifest_find_operation(decl, r->type), (uint32_t)(r - routes)))
+            return REFUSE(error, size, "%s: %s: type %s has two handlers", m->name, decl->id, r->type);
+    }
+    for (size_t i = 0; i < decl->subscribes.n; i++) {
+        struct name *topic = names_intern(core->names, decl->subscribes.at[i]);
+        if (!topic || !binding_route(b, topic))
+            return REFUSE(error, size, "%s: %s: subscribes to %s but has no handler for it", m->path, decl->id,
+                          decl->subscribes.at[i]);
+    }
+    return 0;
+}
+
+void binding_clear(struct binding *b)
+{
+    free(b->slots);
+    json_decref(b->settings);
+    b->slots = NULL;
+    b->settings = NULL;
+}
+
+/* ---- components -------------------------------------------------------------------------------------------------- */
+
+static int nothing(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)
+{
+    (void)instance;
+    (void)t;
+    (void)m;
+    (void)route;
+    return CVM_ENOENT;
+}
+
+struct component *component_get(struct core *core, const char *id)
+{
+    struct name *name = names_intern(core->names, id);
+    struct component *c;
+    if (!name)
+        return NULL;
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (core->components[i]->id == name)
+            return core->components[i];
+    c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->nothing_decl = (struct manifest_component){.id = name->text, .alias = name->text};
+    if (binding_init(core, &c->nothing, &c->nothing_decl, 0) < 0 ||
+        (core->n_components == core->components_cap &&
+         !vector_grow(&core->components, &core->components_cap, sizeof *core->components))) {
+        free(c->nothing.slots);
+        free(c);
+        return NULL;
+    }
+    c->nothing.turn = nothing;
+    c->nothing.settings = json_object();
+    c->now = &c->nothing;
+    c->absent = true;
+    c->id = name;
+    c->alias = name->text;
+    c->salt = id_hash(id, strlen(id), 0x73616c74);
     c->index = core->n_components;
-    c->mailbox = 4096;
-    c->budget_us = 25000;
-    c->hard_limit_ns = CORE_HARD_LIMIT_LEAST_MS * INT64_C(1000000);
-    c->id->component = c;
     core->components[core->n_components++] = c;
+    name->component = c;
     if (c->index < PAGE_COMPONENTS_MAX) {
-        snprintf(core->page->components[c->index], sizeof core->page->components[0], "%s", decl->id);
+        snprintf(core->page->components[c->index], sizeof core->page->components[0], "%s", id);
         core->page->n_components = core->n_components;
     }
     char lane[CVM_NAME_MAX + 16];
-    snprintf(lane, sizeof lane, "component:%s", decl->id);
+    snprintf(lane, sizeof lane, "component:%s", id);
     c->lane = conversation_open(core, lane, false);
     if (c->lane) {
         c->lane->pinned = true;
         c->lane->limit = UINT32_MAX;
     }
     return c;
-fail:
-    if (c)
-        free(c->slots);
+}
+
+void component_free(struct component *c)
+{
+    binding_clear(&c->nothing);
+    if (!c->plugin && c->now != &c->nothing) {
+        binding_clear((struct binding *)(uintptr_t)c->now);
+        free((void *)(uintptr_t)c->now);
+    }
     free(c);
-    return NULL;
 }
 
 struct component *registry_add_host(struct core *core, const struct manifest_component *decl, turn_fn turn,
@@ -66,17 +160,22 @@ struct component *registry_add_host(struct core *core, const struct manifest_com
     size_t n = 0;
     while (types[n])
         n++;
-    struct component *c = component_new(core, decl, n);
-    if (!c)
+    struct component *c = component_get(core, decl->id);
+    struct binding *b = c ? calloc(1, sizeof *b) : NULL;
+    if (!b || binding_init(core, b, decl, n) < 0) {
+        free(b);
         return NULL;
-    c->turn = turn;
+    }
+    b->turn = turn;
+    b->settings = json_object();
+    b->mailbox = INT64_MAX;
+    c->now = b;
+    c->absent = false;
+    c->alias = decl->alias;
     c->may_all = true;
-    c->settings = json_object();
-    c->mailbox = INT64_MAX;
     for (size_t i = 0; i < n; i++) {
         struct name *type = names_intern(core->names, types[i]);
-        const struct manifest_operation *op = manifest_find_operation(decl, types[i]);
-        if (!type || !add_route(c, type, op, (uint32_t)i))
+        if (!type || !add_route(b, type, manifest_find_operation(decl, types[i]), (uint32_t)i))
             return NULL;
     }
     return c;
@@ -91,100 +190,11 @@ int core_add_peer(struct core *core, const struct manifest_component *decl, turn
     return registry_add_host(core, decl, turn, types) ? 0 : CVM_ENOMEM;
 }
 
-int component_register(struct core *core, struct plugin *p, const struct manifest_component *decl, char *error,
-                       size_t size)
+struct table *component_table(const struct component *c, const char *name)
 {
-    const cvm_route *routes = p->descriptor->routes;
-    const struct manifest *m = p->manifest;
-    size_t n = 0;
-    struct name *taken = names_find(core->names, decl->id);
-    if (taken && taken->component)
-        return REFUSE(error, size, "%s: component id %s is already taken by plugin %s" REGISTRY_ONE_OF_THEM, m->path,
-                      decl->id,
-                      ((struct component *)taken->component)->plugin
-                          ? ((struct component *)taken->component)->plugin->manifest->name
-                          : "host");
-    for (const cvm_route *r = routes; r->component; r++)
-        n += strcmp(r->component, decl->id) == 0;
-    struct component *c = component_new(core, decl, n);
-    if (!c)
-        return REFUSE(error, size, "out of memory");
-    c->plugin = p;
-    c->turn = p->descriptor->turn;
-    c->instance = p->instance;
-    c->mailbox = m->limits.mailbox;
-    c->budget_us = m->limits.turn_budget_ms * 1000;
-    int64_t hard = m->limits.turn_budget_ms * CORE_HARD_LIMIT_FACTOR;
-    c->hard_limit_ns = (hard > CORE_HARD_LIMIT_LEAST_MS ? hard : CORE_HARD_LIMIT_LEAST_MS) * INT64_C(1000000);
-    c->conversation_limit = (uint32_t)m->limits.conversation_messages;
-    const json_t *own = json_object_get(config_get(core->options.config, "agents"), decl->id);
-    c->concurrency = (int64_t)json_integer_value(json_object_get(own, "concurrency"));
-    c->settings = config_component_settings(core->options.config, decl->id, decl->settings);
-    for (const cvm_route *r = routes; r->component; r++) {
-        if (strcmp(r->component, decl->id) != 0)
-            continue;
-        struct name *type = names_intern(core->names, r->type);
-        if (!type || !r->handler)
-            return REFUSE(error, size, "%s: %s: route \"%s\" has no handler or too long a type", m->name, decl->id,
-                          r->type);
-        if (!add_route(c, type, manifest_find_operation(decl, r->type), (uint32_t)(r - routes)))
-            return REFUSE(error, size, "%s: %s: type %s has two handlers", m->name, decl->id, r->type);
-    }
-    for (size_t i = 0; i < m->n_calls; i++)
-        names_intern(core->names, m->calls[i].name);
-    p->components[decl - m->components] = c;
-    return 0;
-}
-
-int component_subscribe(struct core *core, struct component *c, char *error, size_t size)
-{
-    for (size_t i = 0; i < c->decl->subscribes.n; i++) {
-        struct name *name = names_intern(core->names, c->decl->subscribes.at[i]);
-        struct topic *topic = NULL;
-        if (!name || !component_route(c, name))
-            return REFUSE(error, size, "%s: %s: subscribes to %s but has no handler for it",
-                          c->plugin ? c->plugin->manifest->path : "host", c->id->text, c->decl->subscribes.at[i]);
-        for (uint32_t k = 0; k < core->topics.n; k++)
-            if (core->topics.at[k]->name == name)
-                topic = core->topics.at[k];
-        if (!topic) {
-            topic = calloc(1, sizeof *topic);
-            if (!topic || !VECTOR_PUSH(core->topics, topic)) {
-                free(topic);
-                return REFUSE(error, size, "out of memory");
-            }
-            topic->name = name;
-        }
-        if (topic->subscribers.n >= CORE_PUBLISH_MAX || !VECTOR_PUSH(topic->subscribers, c))
-            return REFUSE(error, size, "topic %s has more than %d subscribers", name->text, CORE_PUBLISH_MAX);
-    }
-    return 0;
-}
-
-void component_link(struct core *core, struct component *c)
-{
-    size_t words = core->n_components / 64 + 1;
-    free(c->may_send);
-    c->may_send = calloc(words, sizeof *c->may_send);
-    for (size_t i = 0; c->may_send && i < c->decl->may_send_to.n; i++) {
-        const char *pattern = c->decl->may_send_to.at[i];
-        bool any = false;
-        for (uint32_t k = 0; k < core->n_components; k++) {
-            if (!registry_component_matches(core->components[k], pattern))
-                continue;
-            any = true;
-            c->may_send[k / 64] |= UINT64_C(1) << (k % 64);
-        }
-        if (!any)
-            log_debug(c->id->text, "may send to %s, which is not loaded", pattern);
-    }
-    if (c->alias) {
-        struct name *alias = names_intern(core->names, c->alias);
-        bool shared = false;
-        for (uint32_t k = 0; k < core->n_components; k++)
-            shared = shared || (core->components[k] != c && core->components[k]->alias &&
-                                strcmp(core->components[k]->alias, c->alias) == 0);
-        if (alias && !alias->component && !shared)
-            alias->component = c;
-    }
+    const struct generation *g = c->now->generation;
+    for (size_t i = 0; g && i < g->manifest->n_tables; i++)
+        if (strcmp(g->tables[i]->decl->name, name) == 0)
+            return g->tables[i];
+    return NULL;
 }

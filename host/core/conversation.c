@@ -77,6 +77,8 @@ void lane_append(struct core *core, struct message *m)
 {
     struct conversation *c = m->conversation;
     m->next = NULL;
+    if (m->to->plugin)
+        c->touched |= m->to->plugin->bit;
     if (c->tail)
         c->tail->next = m;
     else
@@ -102,6 +104,26 @@ void lane_resume(struct core *core, struct conversation *c)
     m->next = NULL;
     c->scheduled = false;
     schedule_head(core, c);
+}
+
+/* Out of the middle, or from its head's place in a run queue. */
+void lane_take(struct core *core, struct message *m)
+{
+    struct conversation *c = m->conversation;
+    struct message **at = &c->head, *before = NULL;
+    if (c->head == m && c->scheduled) {
+        schedule_unrun(core, m);
+        lane_resume(core, c);
+        return;
+    }
+    while (*at != m) {
+        before = *at;
+        at = &(*at)->next;
+    }
+    *at = m->next;
+    if (c->tail == m)
+        c->tail = before;
+    m->next = NULL;
 }
 
 void lane_put_back(struct core *core, struct message *m)

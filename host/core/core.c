@@ -81,7 +81,9 @@ static int allocate(struct core *core)
     core->name_start = names_intern(core->names, "start");
     core->name_query = names_intern(core->names, "query");
     core->name_timeout = names_intern(core->names, "timeout");
-    return core->name_start && core->name_query && core->name_timeout ? state_edit_init(core) : CVM_ENOMEM;
+    core->name_change = names_intern(core->names, "plugins.change");
+    return core->name_start && core->name_query && core->name_timeout && core->name_change ? state_edit_init(core)
+                                                                                           : CVM_ENOMEM;
 }
 
 int core_open(const struct core_options *options, struct core **ret_core, char *error, size_t size)
@@ -124,7 +126,7 @@ fail:
 int core_load(struct core *core, char *error, size_t size)
 {
     int e = transitions_load(core, error, size);
-    return e ? e : registry_load(core, error, size);
+    return e ? e : plugins_load(core, error, size);
 }
 
 /* ---- one tick ------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ static void close_handles(struct core *core)
 /* Once admission is closed and what was submitted is durable, the loop may let go of the core. */
 static void stop_when_idle(struct core *core)
 {
-    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core)) {
+    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core) && reload_is_still(core)) {
         journal_stop(core);
         close_handles(core);
     }
@@ -295,14 +297,13 @@ void kick(struct core *core)
 /* ---- start and stop ------------------------------------------------------------------------------------------------
  */
 
-static void post_start(struct core *core, struct component *c, const struct route_slot *slot)
+struct message *start_message(struct core *core, struct component *c)
 {
     struct message *m = message_new(core, core->name_start);
     if (!m)
-        return;
+        return NULL;
     m->pub.id = m->item.id = (cvm_id){(uint64_t)c->lane->key, id_mix(core->seed += 0x9e3779b97f4a7c15ULL, c->salt) | 1};
     m->to = c;
-    m->route = slot->route;
     m->pub.sender = core->host->id->text;
     m->pub.recipient = c->id->text;
     m->pub.message_type = CVM_NOTIFICATION;
@@ -312,7 +313,7 @@ static void post_start(struct core *core, struct component *c, const struct rout
     m->conversation = c->lane;
     m->pub.conversation = c->lane->name;
     conversation_hold(c->lane);
-    post(core, m);
+    return m;
 }
 
 int core_start(struct core *core, char *error, size_t size)
@@ -322,9 +323,10 @@ int core_start(struct core *core, char *error, size_t size)
     if (!e)
         e = recover_position(core, error, size);
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
-        const struct route_slot *slot = component_route(core->components[i], core->name_start);
-        if (slot)
-            post_start(core, core->components[i], slot); /* before what waits for it, which may need what it prepares */
+        struct component *c = core->components[i];
+        struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;
+        if (m)
+            post(core, m); /* before what waits for it, which may need what it prepares */
     }
     if (!e)
         e = recover(core, error, size);
@@ -429,12 +431,13 @@ void core_close(struct core *core)
         free(tap);
     }
     core->taps = NULL;
+    reload_free(core);
     query_close(core);
     journal_close(core);
     if (core->names) {
         free_open(core);
         free_conversations(core);
-        registry_free(core);
+        plugins_free(core);
         state_free(core);
     }
     store_close(core->reader);
@@ -448,16 +451,10 @@ void core_close(struct core *core)
         next = (struct request *)r->item.hash_next;
         free(r);
     }
-    struct turn *t = &core->turn;
-    free(t->outs.at);
-    free(t->answers.at);
-    free(t->opens.at);
-    free(t->closes.at);
-    free(t->states.at);
-    free(t->rows.at);
-    free(t->dead.at);
+    turn_free(core);
     free(core->alarms.at);
     free(core->young.at);
+    free(core->left.at);
     names_free(core->names);
     free(core->conversations);
     free(core->items);

@@ -105,8 +105,11 @@ static int admit(struct core *core, const struct component *to, bool edit, struc
         return refuse(error, CVM_EBUSY, "", "too much waits (%lld MiB)", (long long)(core->bytes_queued >> 20));
     if (edit) /* the way to help a component that is full or down */
         return 0;
-    if ((int64_t)to->counts.queued >= to->mailbox)
-        return refuse(error, CVM_EBUSY, "", "%s is full (%lld messages wait)", to->id->text, (long long)to->mailbox);
+    if (to->closing)
+        return refuse(error, CVM_ENOENT, "", "%s is being removed and takes nothing new", to->id->text);
+    if ((int64_t)to->counts.queued >= to->now->mailbox)
+        return refuse(error, CVM_EBUSY, "", "%s is full (%lld messages wait)", to->id->text,
+                      (long long)to->now->mailbox);
     if (to->down && core->now_ms < to->probe_ms)
         return refuse(error, CVM_EBUSY, "", "%s is out of service after repeated faults; see: cvmhost ps",
                       to->id->text);
@@ -185,6 +188,7 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     m->pub.id = m->item.id = id;
     m->to = to;
     m->route = slot->route;
+    m->epoch = to->now->epoch;
     m->pub.recipient = to->id->text;
     m->pub.message_type = CVM_REQUEST;
     m->pub.priority = in->priority >= 0 && in->priority <= CVM_CRITICAL ? (uint8_t)in->priority : (uint8_t)CVM_MEDIUM;

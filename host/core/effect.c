@@ -27,6 +27,7 @@ static int64_t backoff(uint32_t n)
 void effect_free(struct core *core, struct effect *e)
 {
     assert(!e->alarm.index && !e->item.hashed);
+    manifest_free(e->manifest);
     json_decref(e->headers);
     json_decref(e->body);
     json_decref(e->query);
@@ -42,7 +43,7 @@ void effect_free(struct core *core, struct effect *e)
  * way, the others wait. Effects begin in the order of their turns, at recovery too. */
 static bool waits_for_channel(struct effect *e)
 {
-    if (!e->call || !e->conversation || e->component->decl->kind != KIND_CHANNEL)
+    if (!e->call || !e->conversation || e->component->now->decl->kind != KIND_CHANNEL)
         return false;
     struct effect **at = &e->conversation->sending;
     bool waits = false;
@@ -67,12 +68,29 @@ static struct effect *leave_channel(struct effect *e)
     return NULL;
 }
 
+/* Its component is out of service: it leaves memory, its row stands, and the plugin that comes back finds it as one
+ * that may have been sent. */
+static void park(struct core *core, struct effect *e)
+{
+    struct effect *next = leave_channel(e);
+    e->state = EFFECT_ANSWERED;
+    item_remove(core, &e->item);
+    if (next)
+        start(core, next);
+    item_release(core, &e->item);
+}
+
 /* The answer goes to "<type>.reply" of the component; the message ends the effect when its turn is kept. */
 static void answer(struct core *core, struct effect *e, int outcome, json_t *data)
 {
     struct name *type = names_reply(core->names, (struct name *)(uintptr_t)e->type);
     const struct route_slot *slot = component_route(e->component, type);
     alarm_clear(core, &e->alarm);
+    if (e->component->absent && e->conversation && e->state != EFFECT_ANSWERED) {
+        park(core, e);
+        json_decref(data);
+        return;
+    }
     if (e->state == EFFECT_ANSWERED) {
         json_decref(data);
         return;
@@ -166,7 +184,7 @@ static void unknown(struct core *core, struct effect *e)
 /* Replaces "${NAME}" by a secret the manifest names. Gives an object; NULL where one is missing or not named. */
 static json_t *expand(struct core *core, const struct effect *e, const char **ret_missing)
 {
-    const struct manifest *manifest = e->component->plugin->manifest;
+    const struct manifest *manifest = e->manifest;
     json_t *expanded = json_object();
     const char *name;
     json_t *value;

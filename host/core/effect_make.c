@@ -13,7 +13,7 @@
 
 const struct manifest_call *effect_find_call(const struct component *c, const char *name)
 {
-    const struct manifest *m = c->plugin ? c->plugin->manifest : NULL;
+    const struct manifest *m = c->now->generation ? c->now->generation->manifest : NULL;
     for (size_t i = 0; m && name && i < m->n_calls; i++)
         if (strcmp(m->calls[i].name, name) == 0)
             return &m->calls[i];
@@ -36,7 +36,7 @@ static char *make_url(const struct component *c, const struct manifest_call *dec
     const char *base = decl->url;
     struct text text;
     if (strncmp(base, "setting:", 8) == 0)
-        base = json_string_value(json_object_get(c->settings, base + 8));
+        base = json_string_value(json_object_get(c->now->settings, base + 8));
     if (!base || !*base)
         return NULL;
     text_init(&text, EFFECT_URL_MAX_BYTES);
@@ -139,6 +139,7 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
     char shown[40];
     id_text(e->item.id, shown);
     e->call = decl;
+    e->manifest = manifest_hold(t->component->now->generation->manifest);
     e->url = url;
     e->headers = call->headers;
     e->body = call->body;
@@ -202,8 +203,7 @@ int turn_query(cvm_turn *pub, const cvm_query *query)
 {
     struct turn *t = (struct turn *)pub;
     struct core *core = t->core;
-    struct table *table =
-        t->component->plugin && query->table ? registry_table(core, t->component->plugin, query->table) : NULL;
+    struct table *table = query->table ? component_table(t->component, query->table) : NULL;
     json_t *sql = NULL;
     struct effect *e = NULL;
     int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000 ? CVM_EINVAL

@@ -28,7 +28,7 @@ static int resolve(struct turn *t, const cvm_out *out, struct component **ret_to
             to = registry_find(t->core, out->to, area);
         }
     }
-    if (!to)
+    if (!to || to->absent)
         return CVM_ENOENT;
     if (!component_may_send(t->component, to))
         return CVM_EACCES;
@@ -138,9 +138,10 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
 }
 
 /* A recipient that is full or down answers at once; the sender sees an ordinary reply. */
-static bool answers_busy(struct core *core, struct component *to)
+static bool answers_busy(struct core *core, struct component *to, const struct conversation *lane)
 {
-    return (int64_t)to->counts.queued >= to->mailbox || (to->down && core->now_ms < to->probe_ms);
+    return (int64_t)to->counts.queued >= to->now->mailbox || (to->down && core->now_ms < to->probe_ms) ||
+           (to->closing && !(lane && (lane->pinned || (lane->touched & to->plugin->bit))));
 }
 
 static int keep_request(struct turn *t, const cvm_out *out, struct message *m, const struct manifest_operation *op)
@@ -221,9 +222,12 @@ static int refuse_full(struct turn *t, struct message *m)
         struct request *r = m->request;
         r->ended = true;
         r->message = NULL;
-        request_answer(core, t, r, CVM_BUSY,
-                       json_pack("{s:s, s:s}", "code", "BUSY", "message", "the component is full or out of service"),
-                       NULL);
+        request_answer(
+            core, t, r, CVM_BUSY,
+            m->to->closing
+                ? json_pack("{s:s, s:s}", "code", "NOT_AVAILABLE", "message", "the component is being removed")
+                : json_pack("{s:s, s:s}", "code", "BUSY", "message", "the component is full or out of service"),
+            NULL);
         item_release(core, &m->item);
         return 0;
     }
@@ -263,6 +267,7 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
         return e;
     }
     m->route = slot->route;
+    m->epoch = to->now->epoch;
     m->weight = (uint32_t)bytes;
     if (out->kind == CVM_OUT_REQUEST)
         e = keep_request(t, out, m, slot->operation);
@@ -274,7 +279,7 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
     }
     if (ret_id)
         *ret_id = m->pub.id;
-    if (__builtin_expect(answers_busy(t->core, to), 0))
+    if (__builtin_expect(answers_busy(t->core, to, m->conversation), 0))
         return refuse_full(t, m);
     if (!VECTOR_PUSH(t->outs, m)) {
         item_release(t->core, &m->item);
@@ -301,8 +306,8 @@ static struct conversation *topic_lane(struct core *core, const struct name *top
 static int publish(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes, cvm_id *ret_id)
 {
     struct core *core = t->core;
-    for (uint32_t i = 0; i < core->topics.n; i++) {
-        struct topic *topic = core->topics.at[i];
+    for (uint32_t i = 0; i < core->registry->topics.n; i++) {
+        struct topic *topic = core->registry->topics.at[i];
         if (topic->name != type)
             continue;
         for (uint32_t s = 0; s < topic->subscribers.n; s++) {
@@ -326,8 +331,8 @@ static bool may_publish(const struct component *c, const char *topic)
 {
     if (!c->plugin)
         return true;
-    for (size_t i = 0; i < c->decl->publishes.n; i++)
-        if (strcmp(c->decl->publishes.at[i], topic) == 0)
+    for (size_t i = 0; i < c->now->decl->publishes.n; i++)
+        if (strcmp(c->now->decl->publishes.at[i], topic) == 0)
             return true;
     return false;
 }

@@ -32,8 +32,8 @@ static bool forbidden(const struct core *core, const struct component *from, con
 
 static bool allowed(const struct core *core, const struct component *from, const struct component *to)
 {
-    for (size_t i = 0; i < from->decl->next.n; i++)
-        if (registry_component_matches(to, from->decl->next.at[i]))
+    for (size_t i = 0; i < from->now->decl->next.n; i++)
+        if (registry_component_matches(to, from->now->decl->next.at[i]))
             return !forbidden(core, from, to);
     return false;
 }

@@ -23,6 +23,12 @@ static void back_in_service(struct core *core, struct component *c)
     schedule_kept(core, c, true);
 }
 
+/* A new build, or the operator: what happened before does not count any more. */
+void fault_forgive(struct core *core, struct component *c)
+{
+    back_in_service(core, c);
+}
+
 void fault_strike(struct core *core, struct component *c)
 {
     int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
@@ -63,6 +69,6 @@ int core_revive(struct core *core, const char *component)
     struct component *c = registry_find(core, component, NULL);
     if (!c)
         return CVM_ENOENT;
-    back_in_service(core, c);
+    fault_forgive(core, c);
     return 0;
 }

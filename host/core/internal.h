@@ -41,6 +41,7 @@ void conversation_release(struct core *core,
 void lane_append(struct core *core, struct message *m);
 void lane_resume(struct core *core, struct conversation *conversation); /* the head is done: schedule the next */
 void lane_put_back(struct core *core, struct message *m);               /* to the front, eligible again */
+void lane_take(struct core *core, struct message *m);                   /* out of it, wherever it stands */
 
 /* schedule.c */
 void post(struct core *core, struct message *m);         /* deliver to its recipient's queue; takes the reference */
@@ -50,6 +51,8 @@ void schedule_place_freed(struct core *core, struct component *c);
 void schedule_lift(struct core *core, struct message *m, uint8_t class);
 void schedule_kept(struct core *core, struct component *c, bool all);
 void schedule_drop(struct core *core, struct message *m);
+void schedule_take(struct core *core, struct message *m, struct queue *q, bool waiting);
+void schedule_unrun(struct core *core, struct message *m);
 void kick(struct core *core); /* makes the loop run turns */
 
 /* turn.c */
@@ -60,6 +63,11 @@ void turn_undo(struct core *core);
 /* The message ends without its handler: the requester gets `outcome` with {"code", "message"}; a message nobody waits
  * for becomes a dead letter where `dead` is given (static text). */
 void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead);
+/* Runs `m` at once as a turn of its component, without a queue, and keeps apart what it would do; or undoes it and
+ * returns its error. turn_settle_tried keeps or drops it. */
+int turn_try(struct core *core, struct message *m, struct turn *ret_turn);
+void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
+void turn_free(struct core *core);
 extern const cvm_host turn_api; /* turn_api.c */
 
 /* complain.c: the functions below for handlers, with a line in the log where they refuse */
@@ -114,6 +122,9 @@ void state_apply(struct core *core, const struct state_change *change, int64_t s
 void state_durable(struct core *core, const struct state_change *change);
 void state_trim(struct core *core);
 void state_free(struct core *core);
+int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit);
+/* After a switch to code of an older state version: writes what is stored in that version, while both are there. */
+void state_lower(struct core *core, const struct generation *newer, const struct generation *older);
 
 /* state_edit.c: "state.put" and "state.delete" of any component, run by the host itself */
 int state_edit_init(struct core *core);
@@ -140,6 +151,10 @@ void journal_close(struct core *core);
 void core_check_read(struct core *core, int error); /* of a look-up: CVM_EDATA, a damaged file, ends the host */
 uint32_t journal_ahead(const struct core *core);    /* turns that are not durable yet */
 bool journal_idle(const struct core *core);
+/* `run` on the writer's thread, when all turns so far are durable; then `done` on the loop. Without a writer's thread
+ * both at once. */
+int journal_job(struct core *core, void (*run)(struct store *store, void *arg),
+                void (*done)(struct core *core, void *arg), void *arg);
 void held_add(struct core *core, struct held *held);
 
 /* store.c: SQLite; the writer's functions run on its thread (or in-loop under the virtual clock) */
@@ -173,6 +188,7 @@ void store_close_open_item(struct store *store, int64_t no);
 void item_doc(struct text *text, const struct item *item); /* the writer's thread */
 int recover_position(struct core *core, char *ret_error, size_t error_size);
 int recover(struct core *core, char *ret_error, size_t error_size);
+int recover_parked(struct core *core, const struct plugin *back); /* what waited for a plugin, once it is back */
 
 /* inbox.c */
 struct inbox *inbox_find(struct core *core, cvm_id id); /* borrowed */
@@ -181,26 +197,79 @@ struct inbox *inbox_new(struct core *core, const char *source, const char *key, 
 void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const json_t *data, const char *content);
 void inbox_release(struct core *core, struct inbox *inbox);
 
-#define REGISTRY_ONE_OF_THEM "; take one of them out, or name it in plugins.disabled"
+/* component.c */
+struct component *component_get(struct core *core, const char *id); /* made where there is none; NULL: no memory */
+void component_free(struct component *c);
+struct component *registry_add_host(struct core *core, const struct manifest_component *decl, turn_fn turn,
+                                    const char *const *types);
+int binding_make(struct core *core, struct generation *g, const struct manifest_component *decl,
+                 struct binding *ret_binding, char *error, size_t size); /* to be cleared also on failure */
+void binding_clear(struct binding *binding);
+struct table *component_table(const struct component *c, const char *name); /* NULL: not its plugin's */
 
-/* component.c: called while plugins are loaded; a sentence in `error` on failure */
-int component_register(struct core *core, struct plugin *p, const struct manifest_component *decl, char *error,
-                       size_t size);
-int component_subscribe(struct core *core, struct component *c, char *error, size_t size);
-void component_link(struct core *core, struct component *c); /* whom it may send to; its alias */
-
-/* loader.c, registry.c, registry_load.c */
-int registry_load(struct core *core, char *ret_error, size_t error_size);
-void registry_free(struct core *core);
+/* registry.c */
 struct component *registry_find(const struct core *core, const char *id_or_alias, const char *area); /* NULL */
 struct component *registry_role(struct core *core, const char *role, const json_t *fields);
 bool registry_component_matches(const struct component *c, const char *pattern); /* id, alias, "role:R", "*" */
-struct table *registry_table(const struct core *core, const struct plugin *plugin, const char *name);
-const struct plugin *registry_plugin(const struct core *core, const char *name);
-struct component *registry_add_host(struct core *core, const struct manifest_component *decl, turn_fn turn,
-                                    const char *const *types);
-int loader_load(struct core *core, struct plugin *plugin, const char *library, char *ret_error, size_t error_size);
-void loader_unload(struct plugin *plugin);
+struct plugin *registry_plugin(const struct core *core, const char *name);
+/* Of the bindings that are to be, by component index. A sentence in `error` where they do not fit together. */
+int registry_build(struct core *core, const struct binding *const *future, struct registry **ret_registry, char *error,
+                   size_t size);
+struct registry *registry_exchange(struct core *core, struct registry *registry); /* takes; gives the one before */
+void registry_free(struct registry *registry);
+
+/* generation.c */
+int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
+                    char *error, size_t size);                 /* library, create, bindings; tables are the caller's */
+void generation_free(struct core *core, struct generation *g); /* stop, destroy, unload; accepts NULL */
+
+/* plugin.c */
+struct stage_place plugin_place(const struct core *core);
+struct plugin *plugin_get(struct core *core, const char *name); /* made where there is none; NULL: no memory */
+int plugins_load(struct core *core, char *error, size_t size);  /* at the start */
+void plugins_free(struct core *core);
+const char *plugin_phase_name(enum plugin_phase phase);
+void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row);
+void plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms); /* the writer's thread */
+void build_mark_of(const struct generation *g, struct build_mark *ret_mark);
+bool build_mark_is(const struct build_mark *mark, const char *build, const char *content);
+int tables_make(struct core *core, struct plugin *p, struct manifest *m, struct table **ret_tables, char *error,
+                size_t size);
+void table_release(struct core *core, struct table *table); /* accepts NULL */
+
+/* reload.c */
+bool reload_is_still(const struct core *core);
+void reload_free(struct core *core);
+void generation_install(struct core *core, struct generation *g);
+void generation_uninstall(struct generation *g); /* accepts NULL */
+json_t *change_receipt(const struct plugin *p, const char *action, const struct generation *from,
+                       const struct generation *to, int64_t held);
+void change_record(struct core *core, json_t *receipts);
+void plugin_remember(struct core *core, const struct plugin *p, const char *phase);
+struct message *start_message(struct core *core, struct component *c); /* core.c */
+
+/* vet_open.c */
+int vet_open_work(struct core *core, const struct generation *old, const struct generation *fresh, char *error,
+                  size_t size);
+
+/* probation.c */
+void probation_begin(struct core *core, struct plugin *p, struct generation *old);
+void probation_end(struct core *core, struct plugin *p); /* the generation before goes, where there is one */
+void probation_turn(struct core *core, struct component *c, bool struck);
+json_t *probation_rollback(struct core *core, struct plugin *p, const char *why); /* gives the receipt */
+void probation_behind(const struct generation *now, const struct generation *before);
+void build_forget_unused(struct core *core, const struct plugin *p, const struct build_mark *mark);
+void binding_swap(struct component *c);
+void generation_retire(struct core *core, struct plugin *p, struct generation *g); /* accepts NULL */
+void plugin_exchange(struct core *core, struct plugin *p, struct generation *other);
+void plugin_back_in_service(struct core *core, struct plugin *p);
+
+/* removal.c */
+int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
+                  size_t size);
+bool removal_of_missing(struct core *core, const struct candidate *candidates, size_t n);
+void removal_park(struct core *core, struct message *m); /* takes the reference */
+void removal_free(struct removal *removal);
 
 /* engine.c: conversations over agents */
 int engine_register(struct core *core);
@@ -211,6 +280,7 @@ void transitions_free(struct core *core);
 void fault_strike(struct core *core, struct component *c);
 bool fault_down(struct core *core, struct component *c); /* true: answer BUSY instead of running */
 void fault_succeeded(struct core *core, struct component *c);
+void fault_forgive(struct core *core, struct component *c);
 
 /* query.c */
 int query_open(struct core *core, char *ret_error, size_t error_size);

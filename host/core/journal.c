@@ -12,6 +12,15 @@
 #define JOURNAL_RETRY_MS 100
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
 
+/* Work on the writer's connection between two groups. */
+struct job {
+    struct job *next;
+    int64_t after; /* turns to be durable first */
+    void (*run)(struct store *store, void *arg);
+    void (*done)(struct core *core, void *arg);
+    void *arg;
+};
+
 struct journal {
     struct core *core;
     struct store *store;
@@ -21,6 +30,8 @@ struct journal {
     bool threaded, stop;
     struct record *queue, *queue_tail; /* submitted */
     struct record *done, *done_tail;   /* durable, on the way back */
+    struct job *jobs, *jobs_tail;      /* to be run */
+    struct job *ran, *ran_tail;        /* on the way back */
     int64_t durable;
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
@@ -101,12 +112,38 @@ static bool write_group(struct journal *j, struct record *first, struct record *
     return true;
 }
 
+static void push_job(struct job **head, struct job **tail, struct job *job)
+{
+    job->next = NULL;
+    if (*tail)
+        (*tail)->next = job;
+    else
+        *head = job;
+    *tail = job;
+}
+
+/* With the mutex, which it gives back meanwhile. */
+static void run_job(struct journal *j)
+{
+    struct job *job = j->jobs;
+    j->jobs = job->next;
+    if (!j->jobs)
+        j->jobs_tail = NULL;
+    pthread_mutex_unlock(&j->mutex);
+    job->run(j->store, job->arg);
+    pthread_mutex_lock(&j->mutex);
+    push_job(&j->ran, &j->ran_tail, job);
+    tell_loop(j);
+}
+
 static void *writer(void *arg)
 {
     struct journal *j = arg;
     pthread_mutex_lock(&j->mutex);
     for (;;) {
-        while (!j->queue && !j->stop) {
+        while (j->jobs && (!j->queue || j->queue->seq > j->jobs->after))
+            run_job(j);
+        while (!j->queue && !j->jobs && !j->stop) {
             pthread_mutex_unlock(&j->mutex);
             int64_t before = store_wal_bytes(j->store);
             bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);
@@ -114,9 +151,11 @@ static void *writer(void *arg)
             if (worked && before > j->wal_max_bytes)
                 tell_loop(j); /* it admits again */
             /* a reader may hold the log back: it is tried again, because nothing new may come that would */
-            if (!j->queue && !j->stop && !worked)
+            if (!j->queue && !j->jobs && !j->stop && !worked)
                 writer_waits(j, before > j->checkpoint_bytes ? JOURNAL_CHECKPOINT_MS : 0);
         }
+        if (!j->queue && j->jobs)
+            continue;
         if (!j->queue)
             break;
         struct record *first = j->queue, *last = first;
@@ -214,6 +253,37 @@ void journal_flush(struct core *core)
     }
 }
 
+int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*done)(struct core *, void *), void *arg)
+{
+    struct journal *j = core->journal;
+    if (!j->threaded) {
+        journal_flush(core);
+        fn(j->store, arg);
+        done(core, arg);
+        return 0;
+    }
+    struct job *job = calloc(1, sizeof *job);
+    if (!job)
+        return CVM_ENOMEM;
+    *job = (struct job){.run = fn, .done = done, .arg = arg, .after = core->seq};
+    journal_flush(core);
+    pthread_mutex_lock(&j->mutex);
+    push_job(&j->jobs, &j->jobs_tail, job);
+    pthread_cond_signal(&j->work);
+    pthread_mutex_unlock(&j->mutex);
+    return 0;
+}
+
+static void end_jobs(struct core *core, struct job *job)
+{
+    while (job) {
+        struct job *next = job->next;
+        job->done(core, job->arg);
+        free(job);
+        job = next;
+    }
+}
+
 void held_add(struct core *core, struct held *held)
 {
     held->next = NULL;
@@ -285,7 +355,9 @@ void journal_returned(struct core *core)
     struct journal *j = core->journal;
     pthread_mutex_lock(&j->mutex);
     struct record *done = j->done;
+    struct job *ran = j->ran;
     j->done = j->done_tail = NULL;
+    j->ran = j->ran_tail = NULL;
     if (j->durable > core->durable) /* else nothing was written yet since the start */
         core->durable = j->durable;
     char error[sizeof j->error];
@@ -321,6 +393,7 @@ void journal_returned(struct core *core)
         done = next;
     }
     release_held(core);
+    end_jobs(core, ran);
 }
 
 uint32_t journal_ahead(const struct core *core)
@@ -367,6 +440,10 @@ void journal_close(struct core *core)
         }
     }
     core->batch = NULL;
+    for (struct job *job = j->jobs ? j->jobs : j->ran, *next; job; job = next) {
+        next = job->next ? job->next : job == j->jobs_tail ? j->ran : NULL;
+        free(job); /* its arg belongs to who gave it */
+    }
     store_close(j->store);
     pthread_cond_destroy(&j->work);
     pthread_mutex_destroy(&j->mutex);

@@ -6,6 +6,9 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define SAVED_FILE_MAX_BYTES (64 * 1024 * 1024) /* a manifest with all its domain's files */
 
 static const char *const kind_names[] = {"agent", "trigger", "treatment", "channel", "provider"};
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
@@ -375,6 +378,62 @@ int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_er
     return 0;
 }
 
+int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char *ret_error, size_t error_size)
+{
+    struct reading r = {.m = calloc(1, sizeof *r.m), .error = ret_error, .error_size = error_size};
+    json_t *all = NULL;
+    int error = r.m ? file_json(saved, SAVED_FILE_MAX_BYTES, false, &all, ret_error, error_size) : CVM_ENOMEM;
+    if (!error) {
+        const char *path = json_string_value(json_object_get(all, "path"));
+        r.m->doc = json_incref(json_object_get(all, "manifest"));
+        r.saved_domain = json_object_get(all, "domain");
+        if (!path || !json_is_object(r.m->doc)) {
+            snprintf(ret_error, error_size, "%s: is no saved manifest", saved);
+            error = CVM_EINVAL;
+        } else if (!(r.m->path = strdup(path))) {
+            error = CVM_ENOMEM;
+        } else {
+            error = read_all(&r);
+        }
+    }
+    json_decref(all);
+    if (error) {
+        manifest_free(r.m);
+        return error;
+    }
+    *ret_manifest = r.m;
+    return 0;
+}
+
+static json_t *saved_form(const struct manifest *m)
+{
+    return json_pack("{s:s, s:O, s:O?}", "path", m->path, "manifest", m->doc, "domain", m->domain);
+}
+
+char *manifest_text(const struct manifest *m)
+{
+    json_t *all = saved_form(m);
+    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(all);
+    return text;
+}
+
+int manifest_save(const struct manifest *m, const char *path)
+{
+    char temporary[4200];
+    char *text = manifest_text(m);
+    snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+    FILE *f = text ? fopen(temporary, "we") : NULL;
+    bool good = f && fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    if (f)
+        good = fclose(f) == 0 && good;
+    free(text);
+    if (good && rename(temporary, path) == 0)
+        return 0;
+    unlink(temporary);
+    return CVM_EIO;
+}
+
 static void component_free(struct manifest_component *c)
 {
     for (size_t i = 0; i < c->n_operations; i++) {
@@ -393,9 +452,15 @@ static void component_free(struct manifest_component *c)
     free(c->subscribes.at);
 }
 
+struct manifest *manifest_hold(struct manifest *manifest)
+{
+    manifest->refs++;
+    return manifest;
+}
+
 void manifest_free(struct manifest *manifest)
 {
-    if (!manifest)
+    if (!manifest || manifest->refs--)
         return;
     for (size_t i = 0; i < manifest->n_components; i++)
         component_free(&manifest->components[i]);

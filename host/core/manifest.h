@@ -74,8 +74,9 @@ struct manifest_column {
 
 struct manifest_table {
     const char *name;
-    const char *key;       /* the column that is the primary key: a string */
-    struct schema *schema; /* of a row: an object of the columns, additionalProperties false */
+    const char *key;           /* the column that is the primary key: a string */
+    const json_t *schema_json; /* as written, without the outermost $ref */
+    struct schema *schema;     /* of a row: an object of the columns, additionalProperties false */
     struct manifest_column *columns;
     size_t n_columns;
     struct manifest_strings indexes; /* one column each; "-column" for descending */
@@ -89,6 +90,7 @@ struct manifest_limits {
 };
 
 struct manifest {
+    uint32_t refs; /* beyond the first */
     json_t *doc;
     char *path; /* where it was read, for messages */
     char *dir;  /* folder of the manifest's own files: <manifests>/NAME */
@@ -111,7 +113,14 @@ struct manifest {
 /* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with
  * a full sentence in `ret_error` (file, field, what was expected, what came). */
 int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_error, size_t error_size);
-void manifest_free(struct manifest *manifest); /* accepts NULL */
+/* The same of a saved copy (manifest_save), whose files are in it: `path` is where it was read first. */
+int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char *ret_error, size_t error_size);
+int manifest_save(const struct manifest *manifest, const char *path); /* as a whole or not at all */
+/* Everything it says, its domain's files too, as one text. Gives a string for free(). */
+char *manifest_text(const struct manifest *manifest);
+
+struct manifest *manifest_hold(struct manifest *manifest); /* gives a reference */
+void manifest_free(struct manifest *manifest);             /* drops a reference; accepts NULL */
 
 json_t *manifest_strings_json(const struct manifest_strings *strings); /* gives an array */
 const char *manifest_kind_name(enum manifest_kind kind);

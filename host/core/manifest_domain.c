@@ -118,6 +118,10 @@ int manifest_read_domain(struct reading *r, const json_t *domain)
     json_t *copy, *member = NULL;
     if (!domain)
         return 0;
+    if (r->saved_domain) {
+        r->m->domain = json_incref(r->saved_domain);
+        return 0;
+    }
     copy = json_copy((json_t *)domain);
     if (!copy)
         return CVM_ENOMEM;

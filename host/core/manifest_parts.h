@@ -7,6 +7,7 @@
 /* A manifest while it is read; `error` receives the first fault. */
 struct reading {
     struct manifest *m;
+    json_t *saved_domain; /* of a saved copy: the domain with its files; NULL: they are read */
     char *error;
     size_t error_size;
 };

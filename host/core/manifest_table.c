@@ -8,8 +8,9 @@
 #define COLUMN_NAME_MAX 63
 
 /* Tables and views of the journal, and the column the host adds to every table. */
-static const char *const host_tables[] = {"turns", "contexts",     "state",     "inbox",         "open_items",
-                                          "meta",  "dead_letters", "audit_log", "agent_metrics", "messages"};
+static const char *const host_tables[] = {"host_plugins", "turns",         "contexts", "state",
+                                          "inbox",        "open_items",    "meta",     "dead_letters",
+                                          "audit_log",    "agent_metrics", "messages"};
 #define HOST_COLUMN "key_id"
 
 /* The one type a column can have in SQL, null aside; COLUMN_JSON for whatever is mixed or nested. */
@@ -112,6 +113,7 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
     const json_t *schema = schema_resolve(r->m->doc, json_object_get(json, "schema"));
     manifest_field(&field, "needs.tables[%zu]", index);
     manifest_field(&inner, "%s.name", field.text);
+    table->schema_json = schema;
     table->name = json_string_value(json_object_get(json, "name"));
     table->key = json_string_value(json_object_get(json, "key"));
     for (size_t i = 0; i < sizeof host_tables / sizeof host_tables[0]; i++)

@@ -14,6 +14,8 @@
 #include "manifest.h"
 #include "names.h"
 #include "registry.h"
+#include "reload.h"
+#include "stage.h"
 
 #define CORE_REQUEST_TIMEOUT_MS 30000
 #define CORE_REQUEST_TIMEOUT_MAX_MS (7 * 24 * 3600 * INT64_C(1000))
@@ -32,13 +34,17 @@
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_CLASSES 4
+#define CORE_PROBATION_TURNS 200
+#define CORE_PROBATION_MS 60000
 #define CORE_PUBLISH_MAX 128 /* subscribers of a topic */
 
 struct component;
 struct conversation;
 struct effect;
+struct generation;
 struct message;
 struct plugin;
+struct removal;
 struct record;
 struct request;
 struct timer;
@@ -101,7 +107,8 @@ struct message {
     json_t *data; /* pub.data */
     json_t *tags;
     int64_t eligible_ms;
-    uint32_t route;  /* index for the plugin's turn function */
+    uint32_t route; /* index for the plugin's turn function, where `epoch` is the binding's */
+    uint32_t epoch;
     uint32_t weight; /* about the bytes of its text; 0: not known */
     uint8_t class;   /* run queue it stands in */
     uint8_t place;   /* enum message_place */
@@ -161,6 +168,7 @@ struct effect {
     struct conversation *conversation; /* NULL: ephemeral */
     struct subject *subject;
     const struct manifest_call *call; /* NULL: a query */
+    struct manifest *manifest;        /* held: `call` is a part of it */
     const struct name *type;          /* of the answer: "<call>.reply" is type->reply */
     char *url;                        /* of a call */
     json_t *headers, *body, *query;
@@ -207,6 +215,7 @@ struct conversation {
     size_t context_bytes;        /* of its text, at most */
     int64_t version;             /* of the context */
     int64_t parent;              /* key of the conversation that opened it; 0: none */
+    uint64_t touched;            /* plugins that took part, by their bits */
     int64_t opened_ms, ended_ms;
     uint32_t open;     /* messages, requests, timers, effects that belong to it, and records in flight */
     uint32_t messages; /* in its life, as far as this process knows */
@@ -245,49 +254,101 @@ struct counts {
 /* The function a component's turns run: the plugin's, or one of the host's own components. */
 typedef int (*turn_fn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);
 
-struct component {
+/* What one generation says of one component. Queues, state, requests and timers are the component's and stay; this is
+ * exchanged by one pointer store. */
+struct binding {
     const struct manifest_component *decl;
-    struct plugin *plugin; /* NULL: the host's own */
-    struct name *id;
-    const char *alias;
-    uint32_t index;
-    uint64_t salt;
+    struct generation *generation; /* NULL: the host's own, or out of service */
     turn_fn turn;
     void *instance;
-    struct route_slot *slots; /* open addressing by the type's pointer; size a power of two */
+    const cvm_component *code; /* upgrade and downgrade; NULL: none */
+    struct route_slot *slots;  /* open addressing by the type's pointer; size a power of two */
     uint32_t slot_mask;
-    uint64_t *may_send; /* bit set of component indexes */
+    uint32_t epoch; /* no two bindings of a core have the same: says whether a route index is this one's */
     json_t *settings;
+    int64_t concurrency; /* 0: no limit */
+    int64_t mailbox, budget_us, hard_limit_ns;
+    uint32_t conversation_limit;
+};
+
+struct component {
+    const struct binding *now;    /* never NULL */
+    const struct binding *before; /* of the generation before, while the new one is on probation; NULL: none */
+    struct plugin *plugin;        /* NULL: the host's own */
+    struct name *id;
+    const char *alias; /* a name's text */
+    uint32_t index;
+    uint64_t salt;
+    const uint64_t *may_send;  /* bit set of component indexes, in the registry */
     struct conversation *lane; /* component:<id> */
     struct queue run[CORE_CLASSES];
     struct component *active_next[CORE_CLASSES];
     bool active[CORE_CLASSES];
     struct queue waiting; /* requests beyond `concurrency` */
-    int64_t concurrency;  /* 0: no limit */
     int64_t called;       /* places kept for those of `waiting` that are in a run queue now */
-    int64_t mailbox, budget_us, hard_limit_ns;
-    uint32_t conversation_limit;
     int64_t strikes_at[16];
     uint32_t n_strikes;
     bool down, may_all;
+    bool closing;                /* its plugin is being removed: nothing new comes in */
+    bool absent;                 /* out of service: `now` has no routes */
     int64_t complaints_since_ms; /* complain.c */
     uint32_t n_complaints;
     int64_t probe_ms;
     struct alarm probe;
     struct queue kept; /* while it is down: what cannot be answered BUSY */
     struct counts counts;
+    struct manifest_component nothing_decl; /* what `now` says when it is out of service */
+    struct binding nothing;
 };
 
-struct plugin {
+/* One loaded build of a plugin. */
+struct generation {
+    struct plugin *plugin;
+    uint32_t number; /* from 1; counts the loads of its plugin in this process */
     struct manifest *manifest;
-    struct plugin *next;
     void *library;
     const cvm_plugin_descriptor *descriptor;
     void *instance;
-    bool created;
-    char build[65]; /* SHA-256 of the library, in hex */
-    char *path;     /* the private copy */
+    bool created, may_unload;
+    char build[65];                 /* SHA-256 of the library, in hex */
+    char content[65];               /* of the manifest with its domain */
+    const struct name *short_build; /* as turns name it */
+    char *path;                     /* the private copy it was loaded from */
+    struct binding *bindings;       /* in the manifest's order */
     struct component **components;
+    struct table **tables;
+};
+
+/* Names a build beyond its life in memory; all "": none. */
+struct build_mark {
+    char version[32], build[65], content[65];
+};
+
+/* What the next start is to know of a plugin; phase "loading" while its new build is being brought in. */
+struct plugin_row {
+    char name[CVM_NAME_MAX + 1], phase[16];
+    struct build_mark now, before, bad;
+};
+
+enum plugin_phase { PLUGIN_RUNNING, PLUGIN_PROBATION, PLUGIN_REMOVING, PLUGIN_DISABLED, PLUGIN_GONE };
+
+/* A plugin by its name, over its generations. */
+struct plugin {
+    char *name;
+    struct plugin *next;       /* by name */
+    uint64_t bit;              /* in conversations' `touched` */
+    struct generation *now;    /* NULL: disabled or gone */
+    struct generation *before; /* while on probation */
+    enum plugin_phase phase;
+    bool installed; /* of the installed set, else of the home */
+    uint32_t loads;
+    /* probation */
+    struct alarm alarm;
+    uint32_t turns_left, strikes;
+    struct build_mark previous; /* what a rollback goes back to */
+    struct build_mark bad;      /* what was rolled back: not taken from the folder again unless named */
+    const char *note;           /* static text for the operator; NULL: none */
+    struct removal *removal;
 };
 
 /* ---- state cache ------------------------------------------------------------------------------------------------- */
@@ -296,7 +357,10 @@ struct state_entry {
     struct state_entry *hash_next;
     struct state_entry *pending_prev, *pending_next; /* list of those with changes not yet durable */
     struct component *component;
-    json_t *value; /* NULL: no such key */
+    json_t *value;         /* as it was written; NULL: no such key */
+    uint32_t version;      /* state version of `value` */
+    uint32_t view_version; /* of `view` */
+    json_t *view;          /* `value` in the version of the code that reads it now; NULL: not asked for */
     uint64_t hash;
     int64_t turn;        /* that wrote it; 0: unknown */
     uint32_t pending;    /* changes on their way to the journal */
@@ -337,6 +401,8 @@ struct record {
     struct message *message; /* the input of the turn */
     const char *outcome;     /* static text */
     int64_t us;
+    const char *build; /* of the code that ran; a name's text or "" */
+    uint32_t state_version;
     json_t *context;                           /* after the turn; NULL: not changed */
     int64_t context_version, ended_ms, parent; /* copies: the conversation goes on meanwhile */
     bool contexts_row;                         /* write the conversation's row */
@@ -420,12 +486,13 @@ struct held {
     char *content;
 };
 
+/* A table as one generation declares it; shared by the generations that declare it alike. */
 struct table {
     const struct manifest_table *decl;
+    struct manifest *manifest; /* held: `decl` is a part of it */
     struct plugin *plugin;
-    struct name *name;
     void *put, *del; /* writer's prepared statements */
-    struct table *next;
+    uint32_t refs;   /* generations */
 };
 
 struct edge_tap {
@@ -447,19 +514,21 @@ struct core {
     int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
-    struct name *name_start, *name_query, *name_timeout;
+    struct name *name_start, *name_query, *name_timeout, *name_change;
 
-    /* registry */
+    /* plugins */
     struct plugin *plugins;
+    uint32_t n_plugins;
     struct component **components;
     uint32_t n_components, components_cap;
-    struct table *tables;
-    struct operation *operations;
-    size_t n_operations;
+    uint32_t epoch;
+    struct registry *registry;
     uint64_t registry_version;
-    json_t *domains, *component_list; /* what cvm_registry gives */
     struct component *host, *engine;
-    VECTOR(struct topic *) topics;
+    struct reload *reload;
+    int64_t parked_seq;   /* the last turn that may have parked something */
+    VECTOR(int64_t) left; /* rows of open things that belong to plugins which were not loaded at the start */
+    uint32_t mapped;      /* libraries of retired generations that cannot be unloaded */
 
     /* conversations, open things */
     struct conversation **conversations;
@@ -520,8 +589,25 @@ struct core {
 };
 
 struct topic {
-    struct name *name;
+    const struct name *name;
     VECTOR(struct component *) subscribers;
+};
+
+struct alias { /* that names one component only */
+    struct name *name;
+    struct component *component;
+};
+
+/* What the generations in service say together. Built aside, then exchanged as a whole. */
+struct registry {
+    struct operation *operations;
+    size_t n_operations;
+    json_t *domains, *components; /* what cvm_registry gives */
+    VECTOR(struct topic *) topics;
+    uint64_t *may_send; /* rows of `words` for each component */
+    size_t words;
+    uint32_t n_components; /* rows */
+    VECTOR(struct alias) aliases;
 };
 
 /* Appends to a VECTOR; false: out of memory. */
@@ -529,15 +615,26 @@ bool vector_grow(void *at, uint32_t *cap, size_t size);
 #define VECTOR_PUSH(v, value)                                                                                          \
     (((v).n < (v).cap || vector_grow(&(v).at, &(v).cap, sizeof *(v).at)) ? ((v).at[(v).n++] = (value), true) : false)
 
-static inline const struct route_slot *component_route(const struct component *component, const struct name *type)
+static inline const struct route_slot *binding_route(const struct binding *b, const struct name *type)
 {
     for (uint32_t i = type->hash;; i++) {
-        const struct route_slot *slot = &component->slots[i & component->slot_mask];
+        const struct route_slot *slot = &b->slots[i & b->slot_mask];
         if (slot->type == type)
             return slot;
         if (!slot->type)
             return NULL;
     }
+}
+
+static inline const struct route_slot *component_route(const struct component *component, const struct name *type)
+{
+    return binding_route(component->now, type);
+}
+
+/* The name by which its handler is found. */
+static inline const struct name *message_entry(const struct message *m)
+{
+    return m->reply ? m->type->reply : m->type;
 }
 
 static inline bool component_may_send(const struct component *from, const struct component *to)
@@ -555,7 +652,8 @@ static inline bool request_durable(const struct request *r)
 static inline void conversation_limit(struct conversation *conversation, const struct component *opener)
 {
     if (!conversation->limit)
-        conversation->limit = opener->conversation_limit ? opener->conversation_limit : CORE_CONVERSATION_MESSAGES;
+        conversation->limit =
+            opener->now->conversation_limit ? opener->now->conversation_limit : CORE_CONVERSATION_MESSAGES;
 }
 
 /* The conservation law, asserted at every turn. */

@@ -31,6 +31,7 @@ struct page {
     } suspects[PAGE_SUSPECTS_MAX]; /* a ring, newest replaces oldest */
     uint32_t next_suspect;
     uint32_t restarts;
+    char crashed[CVM_NAME_MAX + 1]; /* component that was running when the last process died; "": none, or seen */
 };
 
 /* How often a host died while it ran this message. */

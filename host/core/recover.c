@@ -10,6 +10,7 @@
 
 struct recovery {
     struct core *core;
+    const struct plugin *back; /* only what waits for this plugin; NULL: all, at the start */
     int64_t messages, requests, timers, effects, parked;
     struct effect **effect_list; /* begun when everything is back */
     uint32_t n_effects, effects_cap;
@@ -88,6 +89,44 @@ static bool asker_missing(struct core *core, const json_t *doc)
     return *cvm_json_str(doc, "asker", "") && !component_of(core, doc, "asker");
 }
 
+static bool is_back(const struct recovery *rec, const struct component *c)
+{
+    return c && c->plugin == rec->back;
+}
+
+/* At the start: the row is left for the plugin that is missing. */
+static int leave(struct recovery *rec, int64_t no)
+{
+    rec->parked++;
+    return VECTOR_PUSH(rec->core->left, no) ? 0 : CVM_ENOMEM;
+}
+
+/* A row that stayed behind at the start. */
+static bool take_left(struct core *core, int64_t no)
+{
+    for (uint32_t i = 0; i < core->left.n; i++) {
+        if (core->left.at[i] != no)
+            continue;
+        core->left.at[i] = core->left.at[--core->left.n];
+        return true;
+    }
+    return false;
+}
+
+/* The request that the host holds in place of a component that was away; NULL: none. */
+static struct request *held_by_host(struct core *core, const json_t *doc)
+{
+    struct request *r = (struct request *)item_find(core, id_of(doc, "id"), ITEM_REQUEST);
+    return r && r->holder == core->host && !r->ended && !r->message ? r : NULL;
+}
+
+static void give_back(struct core *core, struct request *r, struct component *c)
+{
+    core->host->counts.lent--;
+    core->host->counts.delivered--;
+    r->holder = c;
+}
+
 /* A request that `holder` has taken, or, where its plugin is not loaded, that nobody can answer: then the host holds
  * it, so that it still ends for who asked. Its row stays as it is: if the plugin is back before, it finds it. */
 static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struct component *holder)
@@ -118,10 +157,18 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     struct name *type = names_intern(core->names, cvm_json_str(e, "type", "?"));
     bool reply = cvm_json_int(doc, "reply", 0) != 0;
     const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
-    if (!slot || (request && asker_missing(core, request))) {
-        rec->parked++;
+    if (rec->back) {
+        bool was_left = slot && !(request && asker_missing(core, request)) && take_left(core, no);
+        if (!slot || !(is_back(rec, to) || was_left))
+            return 0;
+    } else if (!slot || (request && asker_missing(core, request))) {
+        CVM_TRY(leave(rec, no));
         return request && !asker_missing(core, request) ? lend_again(rec, no, request, NULL) : 0;
     }
+    struct request *held = request && rec->back ? held_by_host(core, request) : NULL;
+    if (request && rec->back && !held && is_back(rec, to) && cvm_json_int(request, "deadline_ms", 0) &&
+        core->now_ms >= cvm_json_int(request, "deadline_ms", 0))
+        return 0; /* it has ended meanwhile; the turn that ended it takes the row away */
     struct message *m = message_new(core, type);
     if (!m)
         return CVM_ENOMEM;
@@ -154,7 +201,16 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     message_set_subject(m, subject_of(doc));
     CVM_TRY(lane_of(core, e, "conversation", &m->conversation));
     m->pub.conversation = m->conversation ? m->conversation->name : "";
-    if (request) {
+    if (held) {
+        give_back(core, held, to);
+        item_remove(core, &held->item);
+        held->item.no = 0;
+        held->item.refs++;
+        held->message = m;
+        m->request = held;
+        m->pub.requires_response = 1;
+        m->pub.deadline_ms = held->deadline_ms;
+    } else if (request) {
         struct request *r = request_new(core, m, cvm_json_int(request, "deadline_ms", 0));
         if (!r)
             return CVM_ENOMEM;
@@ -170,14 +226,24 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
 {
     struct core *core = rec->core;
     struct component *holder = component_of(core, doc, "holder");
+    if (rec->back) {
+        struct request *r = is_back(rec, holder) ? held_by_host(core, doc) : NULL;
+        if (r) {
+            give_back(core, r, holder);
+            holder->counts.delivered++;
+            holder->counts.lent++;
+            rec->requests++;
+            return 0;
+        }
+        if (!take_left(core, no))
+            return 0;
+    }
     if (cvm_json_int(doc, "effect", 0)) { /* the host asks again by itself */
         store_close_open_item(journal_store(core), no);
         return 0;
     }
-    if (asker_missing(core, doc)) {
-        rec->parked++;
-        return 0;
-    }
+    if (asker_missing(core, doc))
+        return leave(rec, no);
     rec->parked += !holder;
     return lend_again(rec, no, doc, holder);
 }
@@ -187,6 +253,8 @@ static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)
     struct core *core = rec->core;
     struct component *c = component_of(core, doc, "component");
     struct name *type = names_find(core->names, cvm_json_str(doc, "type", "?"));
+    if (rec->back && !is_back(rec, c))
+        return 0;
     if (!c || !type || !component_route(c, type)) {
         rec->parked++;
         return 0;
@@ -214,6 +282,8 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     struct component *c = component_of(core, doc, "component");
     const char *call = cvm_json_str(doc, "call", NULL), *url = cvm_json_str(doc, "url", NULL);
     const struct manifest_call *decl = c && call ? effect_find_call(c, call) : NULL;
+    if (rec->back && (!is_back(rec, c) || item_find(core, id_of(doc, "id"), ITEM_EFFECT)))
+        return 0;
     if (!c || (call && !decl)) {
         rec->parked++;
         return 0;
@@ -225,6 +295,7 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     e->core = core;
     e->component = c;
     e->call = decl;
+    e->manifest = decl ? manifest_hold(c->now->generation->manifest) : NULL;
     e->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
     CVM_TRY(lane_of(core, doc, "conversation", &e->conversation));
     e->subject = subject_of(doc);
@@ -251,7 +322,8 @@ static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
     struct recovery *rec = arg;
     if (no > rec->core->item_no)
         rec->core->item_no = no;
-    crash_here(CRASH_RECOVERY);
+    if (!rec->back)
+        crash_here(CRASH_RECOVERY);
     if (strcmp(kind, "message") == 0)
         return recover_message(rec, no, doc);
     if (strcmp(kind, "request") == 0)
@@ -293,4 +365,18 @@ int recover(struct core *core, char *ret_error, size_t error_size)
                  (long long)rec.messages, (long long)rec.requests, (long long)rec.timers, (long long)rec.effects,
                  rec.parked ? "; some wait for a plugin that is not loaded" : "");
     return 0;
+}
+
+int recover_parked(struct core *core, const struct plugin *back)
+{
+    struct recovery rec = {.core = core, .back = back};
+    int e = store_each_open(core->reader, recover_one, &rec);
+    core_check_read(core, e);
+    for (uint32_t i = 0; i < rec.n_effects; i++)
+        effect_recover(core, rec.effect_list[i]);
+    free(rec.effect_list);
+    if (rec.messages + rec.requests + rec.timers + rec.effects)
+        log_info(back->name, "%lld messages, %lld open requests, %lld timers and %lld calls that waited for it go on",
+                 (long long)rec.messages, (long long)rec.requests, (long long)rec.timers, (long long)rec.effects);
+    return e;
 }

@@ -1,8 +1,16 @@
-/* What is loaded, looked up: components by id, alias or role, tables, plugins, operations. registry_load.c fills it. */
+/* What the generations in service say together: operations, roles, topics, domains, whom each may send to. It is built
+ * aside from the bindings that are to be, checked as a whole, and then exchanged; the first fault is named with its
+ * remedy. */
 #include "core/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define REFUSE(error, size, ...) (snprintf(error, size, __VA_ARGS__), CVM_EINVAL)
+#define ONE_OF_THEM "; take one of them out, or name it in plugins.disabled"
+
+/* ---- looking up -------------------------------------------------------------------------------------------------- */
 
 static bool in_area(const struct component *c, const char *area)
 {
@@ -13,12 +21,12 @@ static bool in_area(const struct component *c, const char *area)
 struct component *registry_find(const struct core *core, const char *text, const char *area)
 {
     struct name *name = names_find(core->names, text);
-    struct component *found = NULL;
-    if (name && name->component)
-        return name->component;
+    struct component *found = name ? name->component : NULL;
+    if (found)
+        return found->absent ? NULL : found;
     for (uint32_t i = 0; name && i < core->n_components; i++) {
         struct component *c = core->components[i];
-        if (!c->alias || strcmp(c->alias, text) != 0 || (area && !in_area(c, area)))
+        if (c->absent || !c->alias || strcmp(c->alias, text) != 0 || (area && !in_area(c, area)))
             continue;
         if (found)
             return NULL;
@@ -35,19 +43,24 @@ static bool has_string(const struct manifest_strings *list, const char *text)
     return false;
 }
 
-bool registry_component_matches(const struct component *c, const char *pattern)
+static bool matches(const struct manifest_component *decl, const char *pattern)
 {
     if (strncmp(pattern, "role:", 5) == 0)
-        return has_string(&c->decl->roles, pattern + 5);
-    return strcmp(pattern, "*") == 0 || strcmp(pattern, c->id->text) == 0 ||
-           (c->alias && strcmp(pattern, c->alias) == 0);
+        return has_string(&decl->roles, pattern + 5);
+    return strcmp(pattern, "*") == 0 || strcmp(pattern, decl->id) == 0 ||
+           (decl->alias && strcmp(pattern, decl->alias) == 0);
+}
+
+bool registry_component_matches(const struct component *c, const char *pattern)
+{
+    return matches(c->now->decl, pattern);
 }
 
 static bool serves(const struct component *c, const json_t *fields)
 {
     const char *field;
     json_t *accepted;
-    json_object_foreach((json_t *)(uintptr_t)c->decl->serves, field, accepted)
+    json_object_foreach((json_t *)(uintptr_t)c->now->decl->serves, field, accepted)
     {
         json_t *wanted = json_object_get(fields, field), *value;
         size_t i;
@@ -59,49 +72,47 @@ static bool serves(const struct component *c, const json_t *fields)
     return true;
 }
 
+/* Place in the operator's order of the role's holders; SIZE_MAX: not in it. */
+static size_t rank_of(const json_t *order, const struct component *c)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach(order, i,
+                       id) if (json_is_string(id) && strcmp(json_string_value(id), c->id->text) == 0) return i;
+    return SIZE_MAX;
+}
+
 /* The first healthy holder that serves these fields, in the operator's order, else by id; a sick one if all are. */
 struct component *registry_role(struct core *core, const char *role, const json_t *fields)
 {
     struct component *best = NULL;
-    size_t best_rank = SIZE_MAX;
     const json_t *order = json_object_get(config_get(core->options.config, "roles"), role);
     for (uint32_t i = 0; i < core->n_components; i++) {
         struct component *c = core->components[i];
-        if (!has_string(&c->decl->roles, role) || !serves(c, fields))
+        if (!has_string(&c->now->decl->roles, role) || !serves(c, fields))
             continue;
-        size_t rank = c->index + 100000u, k;
-        json_t *id;
-        json_array_foreach(order, k, id) if (json_is_string(id) && strcmp(json_string_value(id), c->id->text) == 0)
-            rank = k;
-        rank += c->down ? 1000000u : 0;
-        if (rank < best_rank) {
+        bool sick = c->down || c->closing, best_sick = best && (best->down || best->closing);
+        size_t rank = rank_of(order, c), best_rank = best ? rank_of(order, best) : SIZE_MAX;
+        if (!best || (sick != best_sick   ? best_sick
+                      : rank != best_rank ? rank < best_rank
+                                          : strcmp(c->id->text, best->id->text) < 0))
             best = c;
-            best_rank = rank;
-        }
     }
     return best;
 }
 
-struct table *registry_table(const struct core *core, const struct plugin *plugin, const char *name)
+struct plugin *registry_plugin(const struct core *core, const char *name)
 {
-    for (struct table *t = core->tables; t; t = t->next)
-        if (t->plugin == plugin && strcmp(t->decl->name, name) == 0)
-            return t;
-    return NULL;
-}
-
-const struct plugin *registry_plugin(const struct core *core, const char *name)
-{
-    for (const struct plugin *p = core->plugins; p; p = p->next)
-        if (strcmp(p->manifest->name, name) == 0)
+    for (struct plugin *p = core->plugins; p; p = p->next)
+        if (strcmp(p->name, name) == 0)
             return p;
     return NULL;
 }
 
 const struct operation *registry_operations(const struct core *core, size_t *ret_n)
 {
-    *ret_n = core->n_operations;
-    return core->operations;
+    *ret_n = core->registry ? core->registry->n_operations : 0;
+    return core->registry ? core->registry->operations : NULL;
 }
 
 uint64_t registry_version(const struct core *core)
@@ -109,33 +120,230 @@ uint64_t registry_version(const struct core *core)
     return core->registry_version;
 }
 
-void registry_free(struct core *core)
+/* ---- building ---------------------------------------------------------------------------------------------------- */
+
+/* Two routes collide where every part is equal or a parameter. */
+static bool same_path(const char *a, const char *b)
+{
+    while (*a == '/' && *b == '/') {
+        size_t n = strcspn(++a, "/"), m = strcspn(++b, "/");
+        if (!(*a == '{' && *b == '{') && (n != m || strncmp(a, b, n) != 0))
+            return false;
+        a += n;
+        b += m;
+    }
+    return *a == *b;
+}
+
+static int check_operations(const struct registry *r, char *error, size_t size)
+{
+    for (size_t i = 0; i < r->n_operations; i++) {
+        const struct operation *a = &r->operations[i];
+        const struct manifest_expose *x = a->decl->expose;
+        for (size_t k = 0; x && k < i; k++) {
+            const struct operation *b = &r->operations[k];
+            const struct manifest_expose *y = b->decl->expose;
+            if (y && x->cli && y->cli && strcmp(x->cli, y->cli) == 0)
+                return REFUSE(error, size, "the command \"%s\" is claimed by %s and by %s" ONE_OF_THEM, x->cli,
+                              b->component_id, a->component_id);
+            if (y && x->path && y->path && strcmp(x->method, y->method) == 0 && same_path(x->path, y->path))
+                return REFUSE(error, size, "the route %s %s is claimed by %s and by %s" ONE_OF_THEM, x->method, x->path,
+                              b->component_id, a->component_id);
+        }
+    }
+    return 0;
+}
+
+static int by_component(const void *a, const void *b)
+{
+    const struct operation *x = a, *y = b;
+    int d = strcmp(x->component_id, y->component_id);
+    return d ? d : (x->decl > y->decl) - (x->decl < y->decl);
+}
+
+static int list_operations(struct registry *r, const struct core *core, const struct binding *const *future,
+                           char *error, size_t size)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < core->n_components; i++)
+        n += future[i]->generation ? future[i]->decl->n_operations : 0;
+    r->operations = calloc(n + 1, sizeof *r->operations);
+    if (!r->operations)
+        return REFUSE(error, size, "out of memory");
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct binding *b = future[i];
+        for (size_t k = 0; b->generation && k < b->decl->n_operations; k++)
+            r->operations[r->n_operations++] = (struct operation){.component_id = core->components[i]->id->text,
+                                                                  .alias = b->decl->alias,
+                                                                  .plugin = b->generation->manifest->name,
+                                                                  .kind = b->decl->kind,
+                                                                  .decl = &b->decl->operations[k],
+                                                                  .document = b->generation->manifest->doc};
+    }
+    qsort(r->operations, r->n_operations, sizeof *r->operations, by_component);
+    return check_operations(r, error, size);
+}
+
+static bool first_of_generation(const struct binding *const *future, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++)
+        if (future[k]->generation == future[i]->generation)
+            return false;
+    return future[i]->generation != NULL;
+}
+
+static int by_domain(const void *a, const void *b)
+{
+    const struct generation *x = *(const struct generation *const *)a, *y = *(const struct generation *const *)b;
+    return strcmp(x->plugin->name, y->plugin->name);
+}
+
+/* By the plugins' names, so that the order says nothing of when each was loaded. */
+static int list_for_components(struct registry *r, const struct core *core, const struct binding *const *future)
+{
+    const struct generation **all = calloc(core->n_components + 1, sizeof(*all));
+    size_t n = 0;
+    r->domains = json_array();
+    r->components = json_array();
+    if (!all || !r->domains || !r->components) {
+        free(all);
+        return CVM_ENOMEM;
+    }
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (first_of_generation(future, i))
+            all[n++] = future[i]->generation;
+    qsort(all, n, sizeof(*all), by_domain);
+    for (size_t g = 0; g < n; g++) {
+        const struct manifest *m = all[g]->manifest;
+        if (m->domain)
+            json_array_append(r->domains, m->domain);
+        for (size_t i = 0; i < m->n_components; i++) {
+            const struct manifest_component *c = &m->components[i];
+            json_array_append_new(r->components,
+                                  json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id, "alias", c->alias, "kind",
+                                            manifest_kind_name(c->kind), "roles", manifest_strings_json(&c->roles),
+                                            "next", manifest_strings_json(&c->next), "plugin", m->name));
+        }
+    }
+    free(all);
+    return 0;
+}
+
+static int link_components(struct registry *r, const struct core *core, const struct binding *const *future)
+{
+    r->n_components = core->n_components;
+    r->words = core->n_components / 64 + 1;
+    r->may_send = calloc((size_t)core->n_components * r->words + 1, sizeof *r->may_send);
+    if (!r->may_send)
+        return CVM_ENOMEM;
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct manifest_component *from = future[i]->decl;
+        for (size_t p = 0; p < from->may_send_to.n; p++) {
+            for (uint32_t k = 0; k < core->n_components; k++)
+                if (matches(future[k]->decl, from->may_send_to.at[p]))
+                    r->may_send[i * r->words + k / 64] |= UINT64_C(1) << (k % 64);
+        }
+    }
+    return 0;
+}
+
+static bool is_id(const struct core *core, const struct name *name)
+{
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (core->components[i]->id == name)
+            return true;
+    return false;
+}
+
+static int list_aliases(struct registry *r, struct core *core, const struct binding *const *future)
 {
     for (uint32_t i = 0; i < core->n_components; i++) {
-        struct component *c = core->components[i];
-        free(c->slots);
-        free(c->may_send);
-        json_decref(c->settings);
-        free(c);
+        const char *alias = future[i]->decl->alias;
+        bool shared = false;
+        if (!alias || strcmp(alias, core->components[i]->id->text) == 0)
+            continue;
+        for (uint32_t k = 0; k < core->n_components; k++)
+            shared = shared || (k != i && future[k]->decl->alias && strcmp(future[k]->decl->alias, alias) == 0);
+        struct alias one = {.name = names_intern(core->names, alias), .component = core->components[i]};
+        if (!one.name || (!shared && !is_id(core, one.name) && !VECTOR_PUSH(r->aliases, one)))
+            return CVM_ENOMEM;
     }
-    free(core->components);
-    for (uint32_t i = 0; i < core->topics.n; i++) {
-        free(core->topics.at[i]->subscribers.at);
-        free(core->topics.at[i]);
+    return 0;
+}
+
+static int list_topics(struct registry *r, struct core *core, const struct binding *const *future, char *error,
+                       size_t size)
+{
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct manifest_strings *subscribes = &future[i]->decl->subscribes;
+        for (size_t s = 0; s < subscribes->n; s++) {
+            const struct name *name = names_intern(core->names, subscribes->at[s]);
+            struct topic *topic = NULL;
+            for (uint32_t k = 0; k < r->topics.n; k++)
+                if (r->topics.at[k]->name == name)
+                    topic = r->topics.at[k];
+            if (!topic) {
+                topic = calloc(1, sizeof *topic);
+                if (!topic || !name || !VECTOR_PUSH(r->topics, topic)) {
+                    free(topic);
+                    return REFUSE(error, size, "out of memory");
+                }
+                topic->name = name;
+            }
+            if (topic->subscribers.n >= CORE_PUBLISH_MAX || !VECTOR_PUSH(topic->subscribers, core->components[i]))
+                return REFUSE(error, size, "topic %s has more than %d subscribers", name->text, CORE_PUBLISH_MAX);
+        }
     }
-    free(core->topics.at);
-    for (struct table *t = core->tables, *next; t; t = next) {
-        next = t->next;
-        free(t);
+    return 0;
+}
+
+int registry_build(struct core *core, const struct binding *const *future, struct registry **ret_registry, char *error,
+                   size_t size)
+{
+    struct registry *r = calloc(1, sizeof *r);
+    int e = r ? list_operations(r, core, future, error, size) : CVM_ENOMEM;
+    snprintf(error, e == CVM_ENOMEM ? size : 0, "out of memory");
+    if (!e)
+        e = list_topics(r, core, future, error, size);
+    if (!e && (list_for_components(r, core, future) < 0 || link_components(r, core, future) < 0 ||
+               list_aliases(r, core, future) < 0))
+        e = REFUSE(error, size, "out of memory");
+    if (e) {
+        registry_free(r);
+        return e;
     }
-    json_decref(core->domains);
-    json_decref(core->component_list);
-    free(core->operations);
-    for (struct plugin *p = core->plugins, *next; p; p = next) {
-        next = p->next;
-        loader_unload(p);
-        manifest_free(p->manifest);
-        free(p->components);
-        free(p);
+    *ret_registry = r;
+    return 0;
+}
+
+/* Gives back the registry that was in service; NULL: none. */
+struct registry *registry_exchange(struct core *core, struct registry *r)
+{
+    struct registry *old = core->registry;
+    for (uint32_t i = 0; old && i < old->aliases.n; i++)
+        old->aliases.at[i].name->component = NULL;
+    for (uint32_t i = 0; i < r->aliases.n; i++)
+        r->aliases.at[i].name->component = r->aliases.at[i].component;
+    for (uint32_t i = 0; i < r->n_components; i++)
+        core->components[i]->may_send = r->may_send + i * r->words;
+    core->registry = r;
+    core->registry_version++;
+    return old;
+}
+
+void registry_free(struct registry *r)
+{
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->topics.n; i++) {
+        free(r->topics.at[i]->subscribers.at);
+        free(r->topics.at[i]);
     }
+    free(r->topics.at);
+    json_decref(r->domains);
+    json_decref(r->components);
+    free(r->operations);
+    free(r->may_send);
+    free(r->aliases.at);
+    free(r);
 }

@@ -165,13 +165,15 @@ void request_answer(struct core *core, struct turn *t, struct request *r, int ou
     if (r->asker) {
         struct name *type = names_reply(core->names, (struct name *)(uintptr_t)r->type);
         const struct route_slot *slot = component_route(r->asker, type);
-        struct message *m = slot ? message_new(core, r->type) : NULL;
+        bool parked = r->asker->absent && r->conversation; /* the reply waits in the store for it */
+        struct message *m = slot || parked ? message_new(core, r->type) : NULL;
         if (m) {
             m->reply = true;
             m->pub.type = type->text;
             m->to = r->asker;
             m->from = r->holder;
-            m->route = slot->route;
+            m->route = slot ? slot->route : 0;
+            m->epoch = slot ? r->asker->now->epoch : 0;
             m->cause = t->message ? t->message->pub.id : r->item.id;
             m->pub.id = m->item.id = id_derive(m->cause, t->component->salt, ++t->ordinal,
                                                r->conversation ? (uint64_t)r->conversation->key : 0);

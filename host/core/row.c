@@ -8,7 +8,7 @@
 
 static int change(struct turn *t, const char *table_name, json_t *row, const char *key)
 {
-    struct table *table = t->component->plugin ? registry_table(t->core, t->component->plugin, table_name) : NULL;
+    struct table *table = component_table(t->component, table_name);
     if (!t->conversation)
         return CVM_ESTATE;
     if (!table)

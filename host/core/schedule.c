@@ -65,6 +65,10 @@ void schedule(struct core *core, struct message *m)
 void post(struct core *core, struct message *m)
 {
     struct component *c = m->to;
+    if (__builtin_expect(c->absent, 0) && m->conversation) {
+        removal_park(core, m);
+        return;
+    }
     c->counts.delivered++;
     c->counts.queued++;
     core->bytes_queued += m->weight;
@@ -108,7 +112,7 @@ static void age(struct core *core)
 /* Places are free again: those that waited longest become eligible. Each keeps its place until its turn is over. */
 void schedule_place_freed(struct core *core, struct component *c)
 {
-    while (c->waiting.head && (int64_t)c->counts.lent + c->called < c->concurrency) {
+    while (c->waiting.head && (int64_t)c->counts.lent + c->called < c->now->concurrency) {
         struct message *m = queue_pop(&c->waiting);
         m->called = true;
         c->called++;
@@ -139,6 +143,26 @@ void schedule_kept(struct core *core, struct component *c, bool all)
     }
 }
 
+/* Out of the queue in which it stands outside its lane. */
+void schedule_take(struct core *core, struct message *m, struct queue *q, bool waiting)
+{
+    queue_remove(q, m);
+    if (!waiting)
+        core->runnable--;
+    if (m->called) {
+        m->called = false;
+        m->to->called--;
+    }
+}
+
+/* Out of the run queue of its class and recipient. */
+void schedule_unrun(struct core *core, struct message *m)
+{
+    queue_remove(&m->to->run[m->class], m);
+    core->runnable--;
+    m->place = PLACE_NONE;
+}
+
 static void step_aside(struct core *core, struct queue *q, struct message *m)
 {
     m->place = PLACE_WAITING;
@@ -165,7 +189,7 @@ static bool must_wait(struct core *core, struct message *m)
         c->called--;
         return false;
     }
-    if (!c->concurrency || (int64_t)c->counts.lent + c->called < c->concurrency || m->request->ended ||
+    if (!c->now->concurrency || (int64_t)c->counts.lent + c->called < c->now->concurrency || m->request->ended ||
         m->route == ROUTE_STATE_EDIT)
         return false;
     step_aside(core, &c->waiting, m);

@@ -10,6 +10,7 @@
 #define STATE_BUCKETS CORE_HASH_BUCKETS
 #define STATE_TRIM_BUCKETS 8192 /* looked at in a tick */
 #define STATE_SCAN_MAX 1000
+#define STATE_LOWER_KEYS 50 /* of the largest size they fit a turn */
 
 static uint64_t hash_key(const struct component *c, const char *key)
 {
@@ -27,6 +28,7 @@ static struct state_entry *lookup(struct core *core, const struct component *c, 
 static void entry_free(struct state_entry *e)
 {
     json_decref(e->value);
+    json_decref(e->view);
     free(e);
 }
 
@@ -65,23 +67,48 @@ static struct state_entry *insert(struct core *core, struct component *c, const 
     return e;
 }
 
-/* A value of an older version is upgraded as it is read; it is written back only when the component writes it. */
-static int upgrade(const struct component *c, const char *key, int64_t version, json_t **value)
+/* A stored value in the version of the code in service: an older one is upgraded by that code, a newer one downgraded
+ * by the code that wrote it, which is there while the two generations are. Borrows `value`, gives the new one. */
+static int convert(const struct component *c, const char *key, uint32_t version, const json_t *value,
+                   json_t **ret_value)
 {
-    const cvm_component *d = c->plugin ? c->plugin->descriptor->components : NULL;
-    if (version == c->decl->state_version || !*value)
-        return 0;
-    for (; d && d->id; d++) {
-        if (strcmp(d->id, c->id->text) != 0)
-            continue;
-        json_t *upgraded = NULL;
-        if (!d->upgrade || d->upgrade((uint32_t)version, key, *value, &upgraded) < 0 || !upgraded)
-            return CVM_EDATA;
-        json_decref(*value);
-        *value = upgraded;
+    const struct binding *b = c->now;
+    json_t *made = NULL;
+    int e = CVM_EDATA;
+    if (version < b->decl->state_version && b->code && b->code->upgrade) {
+        e = b->code->upgrade(version, key, value, &made);
+    } else if (version > b->decl->state_version) {
+        const struct binding *newer = c->before;
+        if (newer && newer->decl->state_version == version && newer->code && newer->code->downgrade)
+            e = newer->code->downgrade(b->decl->state_version, key, value, &made);
+    }
+    if (e < 0 || !made) {
+        json_decref(made);
+        log_error(c->id->text, "a stored value of state version %u cannot be read by version %u%s", version,
+                  b->decl->state_version, e < 0 && e != CVM_EDATA ? ": its conversion failed" : "");
+        return CVM_EDATA;
+    }
+    *ret_value = made;
+    return 0;
+}
+
+/* What is written stays as it is until the component writes the key itself: the view is beside it. */
+static int view(const struct component *c, struct state_entry *e, const json_t **ret_value)
+{
+    uint32_t version = c->now->decl->state_version;
+    if (e->value && e->version != version) {
+        if (!e->view || e->view_version != version) {
+            json_t *made = NULL;
+            CVM_TRY(convert(c, e->key, e->version, e->value, &made));
+            json_decref(e->view);
+            e->view = made;
+            e->view_version = version;
+        }
+        *ret_value = e->view;
         return 0;
     }
-    return CVM_EDATA;
+    *ret_value = e->value;
+    return 0;
 }
 
 static int load(struct core *core, struct component *c, const char *key, struct state_entry **ret_entry)
@@ -95,15 +122,12 @@ static int load(struct core *core, struct component *c, const char *key, struct 
         core_check_read(core, r);
         if (r < 0 && r != CVM_ENOENT)
             return r;
-        if (!r && (r = upgrade(c, key, version, &value)) < 0) {
-            json_decref(value);
-            return r;
-        }
         if (!(e = insert(core, c, key, hash))) {
             json_decref(value);
             return CVM_ENOMEM;
         }
         e->value = value;
+        e->version = (uint32_t)version;
         e->turn = turn;
     }
     e->used = true;
@@ -135,9 +159,10 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     if (!own) {
         struct state_entry *e;
         int r = load(t->core, t->component, key, &e);
+        if (!r)
+            r = view(t->component, e, &value);
         if (r < 0)
             return r;
-        value = e->value;
         if (t->conversation) { /* which version was read: the record must be able to say */
             if (!t->reads)
                 t->reads = json_array();
@@ -184,7 +209,10 @@ void state_apply(struct core *core, const struct state_change *change, int64_t s
 {
     struct state_entry *e = change->entry;
     json_decref(e->value);
+    json_decref(e->view);
+    e->view = NULL;
     e->value = json_incref(change->value);
+    e->version = e->component->now->decl->state_version;
     e->turn = seq;
     if (e->pending++ == 0) {
         e->pending_prev = NULL;
@@ -234,21 +262,19 @@ static void overlay(json_t *pairs, const char *key, json_t *value)
         json_array_append_new(pairs, json_pack("[s, O]", key, value));
 }
 
-/* [key, value, version] as stored to [key, value] of today's version. */
-static int upgrade_pairs(const struct component *c, json_t *pairs)
+/* [key, value, version] as stored to [key, value] as the code in service reads them. */
+static int convert_pairs(const struct component *c, json_t *pairs)
 {
     size_t i;
     json_t *pair;
     json_array_foreach(pairs, i, pair)
     {
-        json_t *value = json_incref(json_array_get(pair, 1));
-        int e =
-            upgrade(c, json_string_value(json_array_get(pair, 0)), json_integer_value(json_array_get(pair, 2)), &value);
-        if (e < 0) {
-            json_decref(value);
-            return e;
+        uint32_t version = (uint32_t)json_integer_value(json_array_get(pair, 2));
+        json_t *value = NULL;
+        if (version != c->now->decl->state_version) {
+            CVM_TRY(convert(c, json_string_value(json_array_get(pair, 0)), version, json_array_get(pair, 1), &value));
+            json_array_set_new(pair, 1, value);
         }
-        json_array_set_new(pair, 1, value);
         json_array_remove(pair, 2);
     }
     return 0;
@@ -271,16 +297,23 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
         deletions += e->component == t->component && !e->value;
     int r =
         store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
-    if (!r)
-        r = upgrade_pairs(t->component, pairs);
     core_check_read(core, r);
+    if (!r)
+        r = convert_pairs(t->component, pairs);
     if (r < 0) {
         json_decref(pairs);
         return r;
     }
-    for (struct state_entry *e = core->pending; e; e = e->pending_next)
-        if (e->component == t->component && in_range(e->key, prefix, after))
-            overlay(pairs, e->key, e->value);
+    for (struct state_entry *e = core->pending; e; e = e->pending_next) {
+        const json_t *value = NULL;
+        if (e->component != t->component || !in_range(e->key, prefix, after))
+            continue;
+        if ((r = view(t->component, e, &value)) < 0) {
+            json_decref(pairs);
+            return r;
+        }
+        overlay(pairs, e->key, (json_t *)(uintptr_t)value);
+    }
     for (uint32_t i = 0; i < t->states.n; i++)
         if (in_range(t->states.at[i].entry->key, prefix, after))
             overlay(pairs, t->states.at[i].entry->key, t->states.at[i].value);
@@ -332,5 +365,67 @@ void state_free(struct core *core)
             next = e->hash_next;
             entry_free(e);
         }
+    }
+}
+
+/* Whether code that would come can read what is stored: each of the first `limit` values is tried. */
+int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit)
+{
+    struct component trial = {.id = c->id, .now = b, .before = c->now};
+    json_t *pairs = json_array(), *pair;
+    size_t i;
+    int e = b->decl->state_version == c->now->decl->state_version
+                ? 0
+                : store_state_scan(core->reader, c->id->text, "", "", limit, pairs);
+    core_check_read(core, e);
+    json_array_foreach(pairs, i, pair)
+    {
+        uint32_t version = (uint32_t)json_integer_value(json_array_get(pair, 2));
+        json_t *value = NULL;
+        if (!e && version != b->decl->state_version)
+            e = convert(&trial, json_string_value(json_array_get(pair, 0)), version, json_array_get(pair, 1), &value);
+        json_decref(value);
+    }
+    json_decref(pairs);
+    return e;
+}
+
+/* Of one component, in turns of its own: after this no newer code is needed to read what is stored. */
+static void lower(struct core *core, struct component *c)
+{
+    char after[CVM_STATE_KEY_MAX + 1] = "";
+    for (size_t n = STATE_LOWER_KEYS; n == STATE_LOWER_KEYS;) {
+        json_t *pairs = NULL, *pair;
+        size_t i;
+        turn_begin(core, c, c->lane, NULL);
+        int e = turn_state_scan(&core->turn.pub, "", after, STATE_LOWER_KEYS, &pairs);
+        n = json_array_size(pairs);
+        json_array_foreach(pairs, i, pair)
+        {
+            const char *key = json_string_value(json_array_get(pair, 0));
+            snprintf(after, sizeof after, "%s", key);
+            if (!e)
+                e = turn_state_put(&core->turn.pub, key, json_incref(json_array_get(pair, 1)));
+        }
+        json_decref(pairs);
+        if (e) {
+            log_error(c->id->text, "its state cannot be brought back to version %u: %s", c->now->decl->state_version,
+                      cvm_strerror(e));
+            turn_undo(core);
+            return;
+        }
+        if (n)
+            turn_commit(core, "OK", 0);
+        else
+            turn_undo(core);
+    }
+}
+
+void state_lower(struct core *core, const struct generation *newer, const struct generation *older)
+{
+    for (size_t i = 0; newer && i < newer->manifest->n_components; i++) {
+        struct component *c = newer->components[i];
+        if (c->now->generation == older && c->now->decl->state_version < newer->bindings[i].decl->state_version)
+            lower(core, c);
     }
 }

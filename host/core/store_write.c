@@ -166,8 +166,7 @@ static int write_turn(struct store *s, const struct record *rec)
     bind_str(st, 7, m ? m->pub.sender : "");
     bind_str(st, 8, rec->outcome);
     sqlite3_bind_int64(st, 9, rec->us);
-    sqlite3_bind_text(st, 10, rec->component->plugin ? rec->component->plugin->build : "",
-                      rec->component->plugin ? 12 : 0, SQLITE_STATIC);
+    bind_str(st, 10, rec->build);
     bind_text(st, 11, &s->text);
     return run(st);
 }
@@ -202,7 +201,7 @@ static int write_state(struct store *s, const struct record *rec, const struct s
         if (s->text.failed)
             return SQLITE_NOMEM;
         bind_text(st, 3, &s->text);
-        sqlite3_bind_int64(st, 4, c->decl->state_version);
+        sqlite3_bind_int64(st, 4, rec->state_version);
         sqlite3_bind_int64(st, 5, rec->seq);
     }
     return run(st);

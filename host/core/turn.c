@@ -13,7 +13,7 @@ static void page_enter(struct core *core, const struct component *c, cvm_id id)
     page->component = c->index;
     page->message = id;
     page->turn_started_ns = clock_coarse_ns();
-    page->hard_limit_ns = core->options.loop ? c->hard_limit_ns : 0;
+    page->hard_limit_ns = core->options.loop ? c->now->hard_limit_ns : 0;
     atomic_store_explicit(&page->in_turn, 1, memory_order_release);
 }
 
@@ -263,6 +263,8 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         rec->component = c;
         rec->outcome = outcome;
         rec->us = us;
+        rec->build = c->now->generation ? c->now->generation->short_build->text : "";
+        rec->state_version = c->now->decl->state_version;
         if (m) {
             rec->message = m;
             m->item.refs++;
@@ -424,17 +426,68 @@ static int64_t used_cpu_us(const struct core *core)
     return core->options.loop ? clock_thread_cpu_us() - core->tick_cpu_us : 0;
 }
 
+/* The route is that of the code in service now, which may be another than when the message was sent. */
 static int handle(struct core *core, const struct component *c, const struct message *m)
 {
-    const struct core_handler handler = {.turn = c->turn,
-                                         .instance = c->instance,
+    const struct binding *b = c->now;
+    uint32_t route = m->route;
+    if (__builtin_expect(m->epoch != b->epoch, 0)) {
+        const struct route_slot *slot = binding_route(b, message_entry(m));
+        if (!slot)
+            return CVM_ENOENT;
+        route = slot->route;
+    }
+    const struct core_handler handler = {.turn = b->turn,
+                                         .instance = b->instance,
                                          .t = &core->turn.pub,
                                          .m = &m->pub,
-                                         .route = m->route,
+                                         .route = route,
                                          .plugin = c->plugin != NULL};
     if (__builtin_expect(core->options.around != NULL, 0))
         return core->options.around(core->options.around_arg, &handler);
     return core_handler_run(&handler);
+}
+
+static int run(struct core *core, struct message *m, bool edit)
+{
+    turn_begin(core, m->to, m->conversation, m);
+    page_enter(core, m->to, m->pub.id);
+    int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, m->to, m);
+    page_leave(core);
+    return result;
+}
+
+/* The new generation is on probation and faulted: nothing of that is kept, and the one before handles the message, as
+ * if there had been no change. The two change places until the turn is over (probation_turn). */
+static int run_by_the_one_before(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    turn_undo(core);
+    json_decref(core->turn.refusal);
+    core->turn.refusal = NULL;
+    binding_swap(c);
+    if (!binding_route(c->now, message_entry(m)))
+        return CVM_EFAULT;
+    return run(core, m, false);
+}
+
+static void end_well(struct core *core, struct message *m, int result, int64_t us, bool edit)
+{
+    struct component *c = m->to;
+    json_decref(core->turn.refusal); /* said no, and went on */
+    core->turn.refusal = NULL;
+    if (m->request && !m->request->ended && !m->request->settling) {
+        if (result == CVM_PENDING)
+            core->turn.lend = true;
+        else
+            request_answer(core, &core->turn, m->request, CVM_ERROR,
+                           json_pack("{s:s, s:s}", "code", "NO_REPLY", "message", "the component gave no reply"), NULL);
+    }
+    if (c->down && !edit)
+        fault_succeeded(core, c);
+    count_answers(core, c);
+    turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
+    finish(core, m, false);
 }
 
 void turn_run(struct core *core, struct message *m)
@@ -457,40 +510,86 @@ void turn_run(struct core *core, struct message *m)
         return;
     }
     bool edit = m->route == ROUTE_STATE_EDIT;
+    if (c->absent && !edit) {
+        turn_fail(core, m, CVM_BUSY, "NOT_AVAILABLE", "the component is not in service any more",
+                  m->request || m->reply ? NULL : "not available");
+        return;
+    }
     if (c->down && !edit && fault_down(core, c)) {
         turn_fail(core, m, CVM_BUSY, "DOWN", "the component is out of service", m->request || m->reply ? NULL : "down");
         return;
     }
-    turn_begin(core, c, m->conversation, m);
-    page_enter(core, c, m->pub.id);
     int64_t begun = m->conversation ? clock_ns() : 0;
-    int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, c, m);
+    int result = run(core, m, edit);
+    bool struck = result == CVM_EFAULT && c->before;
+    if (struck)
+        result = run_by_the_one_before(core, m);
     int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
-    page_leave(core);
     c->counts.turns++;
     if (m->conversation)
         crash_here(CRASH_TURN_RUN);
     if (us) {
         c->counts.us_total += (uint64_t)us;
-        if (us > c->budget_us && used_cpu_us(core) > c->budget_us)
+        if (us > c->now->budget_us && used_cpu_us(core) > c->now->budget_us)
             c->counts.over_budget++;
     }
-    if (result < 0) {
+    if (result < 0)
         end_badly(core, m, result);
-        return;
+    else
+        end_well(core, m, result, us, edit);
+    if (c->before)
+        probation_turn(core, c, struck);
+}
+
+static void turn_reset(struct core *core)
+{
+    core->turn = (struct turn){.core = core, .pub.host = &turn_api};
+}
+
+static void free_vectors(struct turn *t)
+{
+    free(t->outs.at);
+    free(t->answers.at);
+    free(t->opens.at);
+    free(t->closes.at);
+    free(t->states.at);
+    free(t->rows.at);
+    free(t->dead.at);
+}
+
+void turn_free(struct core *core)
+{
+    free_vectors(&core->turn);
+}
+
+int turn_try(struct core *core, struct message *m, struct turn *ret_turn)
+{
+    int result = run(core, m, false);
+    if (result < 0) {
+        turn_undo(core);
+        json_decref(core->turn.refusal);
+        json_decref(core->turn.denied);
+        core->turn.refusal = core->turn.denied = NULL;
+        return result;
     }
-    json_decref(core->turn.refusal); /* said no, and went on */
-    core->turn.refusal = NULL;
-    if (m->request && !m->request->ended && !m->request->settling) {
-        if (result == CVM_PENDING)
-            core->turn.lend = true;
-        else
-            request_answer(core, &core->turn, m->request, CVM_ERROR,
-                           json_pack("{s:s, s:s}", "code", "NO_REPLY", "message", "the component gave no reply"), NULL);
+    *ret_turn = core->turn;
+    turn_reset(core);
+    return 0;
+}
+
+void turn_settle_tried(struct core *core, struct turn *tried, bool keep)
+{
+    struct turn own = core->turn;
+    struct message *m = tried->message;
+    core->turn = *tried;
+    if (keep) {
+        m->to->counts.turns++;
+        turn_commit(core, "OK", 0);
+    } else {
+        turn_undo(core);
+        json_decref(core->turn.denied);
     }
-    if (c->down && !edit)
-        fault_succeeded(core, c);
-    count_answers(core, c);
-    turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
-    finish(core, m, false);
+    json_decref(core->turn.refusal);
+    free_vectors(&core->turn);
+    core->turn = own;
 }

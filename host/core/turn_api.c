@@ -74,25 +74,25 @@ static uint64_t turn_random(cvm_turn *pub)
 
 static const json_t *turn_settings(cvm_turn *pub)
 {
-    return of(pub)->component->settings;
+    return of(pub)->component->now->settings;
 }
 
 static const json_t *turn_registry(cvm_turn *pub, const char *what)
 {
     struct core *core = of(pub)->core;
     if (strcmp(what, "domains") == 0)
-        return core->domains;
+        return core->registry->domains;
     if (strcmp(what, "components") == 0)
-        return core->component_list;
+        return core->registry->components;
     return NULL;
 }
 
 static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
 {
     struct turn *t = of(pub);
-    const struct plugin *plugin = t->component->plugin;
-    for (size_t i = 0; plugin && i < plugin->manifest->secrets.n; i++) {
-        if (strcmp(plugin->manifest->secrets.at[i], name) != 0)
+    const struct generation *g = t->component->now->generation;
+    for (size_t i = 0; g && i < g->manifest->secrets.n; i++) {
+        if (strcmp(g->manifest->secrets.at[i], name) != 0)
             continue;
         const char *value = config_secret(t->core->options.config, name);
         if (!value)

@@ -143,6 +143,7 @@ void supervisor_examine(struct page *page, int wait_status, char *ret_text, size
         component_name(page, name);
         how_text(wait_status, page->exit_reason, how, sizeof how);
         count_suspect(page, m, page->component);
+        snprintf(page->crashed, sizeof page->crashed, "%s", name);
         uint32_t crashes = page_crashes(page, m);
         snprintf(ret_text, size,
                  "component %s was handling MSG-%016llx%016llx when the host died (%s); the host has died %u time%s of "

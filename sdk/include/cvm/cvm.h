@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 #define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
-#define CVM_ABI_MINOR 0 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_ABI_MINOR 1 /* a plugin built for a newer minor than the host's is refused */
 #define CVM_MAGIC "CVMPLUG\1"
 
 #define CVM_MUST_USE __attribute__((warn_unused_result))
@@ -538,6 +538,9 @@ typedef struct cvm_plugin_descriptor {
     int (*create)(void **ret_instance);
     void (*destroy)(void *instance);
     int (*turn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route);
+    /* Since 1.1, may be NULL. No turn comes to this build any more; a newer one may be running already. Outside any
+     * turn, cold like create; destroy follows. */
+    void (*stop)(void *instance);
 } cvm_plugin_descriptor;
 
 /* Defines the descriptor. `static const cvm_component components[]` and `static const cvm_route routes[]` are given

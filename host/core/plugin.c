@@ -1,0 +1,362 @@
+/* Plugins by name: what runs of each, what ran before, how that is remembered over restarts, and how the set is put
+ * together at the start. A restart after a crash brings back the builds that ran; a start by the operator takes what
+ * stands in the folders. */
+#include "core/internal.h"
+
+#include "core/store.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REFUSE(error, size, ...) (snprintf(error, size, __VA_ARGS__), CVM_EINVAL)
+
+struct stage_place plugin_place(const struct core *core)
+{
+    return (struct stage_place){
+        .home = core->home, .installed = core->options.installed, .config = core->options.config};
+}
+
+struct plugin *plugin_get(struct core *core, const char *name)
+{
+    struct plugin **at = &core->plugins;
+    while (*at && strcmp((*at)->name, name) < 0)
+        at = &(*at)->next;
+    if (*at && strcmp((*at)->name, name) == 0)
+        return *at;
+    struct plugin *p = calloc(1, sizeof *p);
+    if (!p || !(p->name = strdup(name))) {
+        free(p);
+        return NULL;
+    }
+    p->phase = PLUGIN_GONE;
+    p->bit = UINT64_C(1) << (core->n_plugins++ % 64);
+    p->next = *at;
+    *at = p;
+    return p;
+}
+
+/* ---- what is remembered ------------------------------------------------------------------------------------------ */
+
+static const char *const phases[] = {"running", "probation", "removing", "disabled", "gone"};
+
+const char *plugin_phase_name(enum plugin_phase phase)
+{
+    return phases[phase];
+}
+
+void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row)
+{
+    *ret_row = (struct plugin_row){.before = p->previous, .bad = p->bad};
+    snprintf(ret_row->name, sizeof ret_row->name, "%s", p->name);
+    snprintf(ret_row->phase, sizeof ret_row->phase, "%s", phase);
+    if (p->now)
+        build_mark_of(p->now, &ret_row->now);
+}
+
+void build_mark_of(const struct generation *g, struct build_mark *ret_mark)
+{
+    snprintf(ret_mark->version, sizeof ret_mark->version, "%s", g->manifest->version);
+    snprintf(ret_mark->build, sizeof ret_mark->build, "%s", g->build);
+    snprintf(ret_mark->content, sizeof ret_mark->content, "%s", g->content);
+}
+
+void plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms)
+{
+    sqlite3_stmt *st = NULL;
+    const char *texts[] = {row->name,        row->phase,          row->now.version,  row->now.build,
+                           row->now.content, row->before.version, row->before.build, row->before.content,
+                           row->bad.build,   row->bad.content};
+    if (sqlite3_prepare_v2(store->db, "INSERT OR REPLACE INTO host_plugins VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", -1,
+                           &st, NULL))
+        return;
+    for (int i = 0; i < 10; i++)
+        sqlite3_bind_text(st, i + 1, texts[i], -1, SQLITE_STATIC);
+    sqlite3_bind_int64(st, 11, at_ms);
+    if (sqlite3_step(st) != SQLITE_DONE)
+        log_error("journal", "what runs of %s cannot be noted: %s", row->name, sqlite3_errmsg(store->db));
+    sqlite3_finalize(st);
+}
+
+static void read_text(sqlite3_stmt *st, int column, char *ret_text, size_t size)
+{
+    const char *text = (const char *)sqlite3_column_text(st, column);
+    snprintf(ret_text, size, "%s", text ? text : "");
+}
+
+/* False: nothing is remembered of it. */
+static bool row_read(struct store *store, const char *name, struct plugin_row *ret_row)
+{
+    sqlite3_stmt *st = NULL;
+    bool found = false;
+    *ret_row = (struct plugin_row){0};
+    if (sqlite3_prepare_v2(store->db,
+                           "SELECT phase, version, build, content, before_version, before_build, before_content,"
+                           " bad_build, bad_content FROM host_plugins WHERE name = ?",
+                           -1, &st, NULL))
+        return false;
+    sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        found = true;
+        snprintf(ret_row->name, sizeof ret_row->name, "%s", name);
+        read_text(st, 0, ret_row->phase, sizeof ret_row->phase);
+        read_text(st, 1, ret_row->now.version, sizeof ret_row->now.version);
+        read_text(st, 2, ret_row->now.build, sizeof ret_row->now.build);
+        read_text(st, 3, ret_row->now.content, sizeof ret_row->now.content);
+        read_text(st, 4, ret_row->before.version, sizeof ret_row->before.version);
+        read_text(st, 5, ret_row->before.build, sizeof ret_row->before.build);
+        read_text(st, 6, ret_row->before.content, sizeof ret_row->before.content);
+        read_text(st, 7, ret_row->bad.build, sizeof ret_row->bad.build);
+        read_text(st, 8, ret_row->bad.content, sizeof ret_row->bad.content);
+    }
+    sqlite3_finalize(st);
+    return found;
+}
+
+bool build_mark_is(const struct build_mark *mark, const char *build, const char *content)
+{
+    return *mark->build && strcmp(mark->build, build) == 0 && strcmp(mark->content, content) == 0;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+void table_release(struct core *core, struct table *table)
+{
+    (void)core;
+    if (!table || --table->refs)
+        return;
+    manifest_free(table->manifest);
+    free(table); /* its statements end with the store's connection */
+}
+
+/* What "$ref"s in the schemas lead to counts too. */
+static bool declared_alike(const struct table *t, const struct manifest *m, const struct manifest_table *decl)
+{
+    json_t *was = json_object_get(t->manifest->doc, "schemas"), *is = json_object_get(m->doc, "schemas");
+    if (strcmp(t->decl->key, decl->key) != 0 || t->decl->indexes.n != decl->indexes.n ||
+        (was ? !json_equal(was, is) : is != NULL))
+        return false;
+    for (size_t i = 0; i < decl->indexes.n; i++)
+        if (strcmp(t->decl->indexes.at[i], decl->indexes.at[i]) != 0)
+            return false;
+    return json_equal((json_t *)(uintptr_t)t->decl->schema_json, (json_t *)(uintptr_t)decl->schema_json);
+}
+
+/* The tables of a manifest: those that the generation in service declares alike are shared. New ones have no
+ * statements yet. */
+int tables_make(struct core *core, struct plugin *p, struct manifest *m, struct table **ret_tables, char *error,
+                size_t size)
+{
+    for (size_t i = 0; i < m->n_tables; i++) {
+        const struct manifest_table *decl = &m->tables[i];
+        struct table *t = NULL;
+        for (struct plugin *other = core->plugins; other; other = other->next) {
+            const struct generation *g = other->now;
+            for (size_t k = 0; g && k < g->manifest->n_tables; k++) {
+                if (strcmp(g->tables[k]->decl->name, decl->name) != 0)
+                    continue;
+                if (other != p)
+                    return REFUSE(error, size,
+                                  "the table %s is declared by plugins %s and %s; take one of them out, or name it in "
+                                  "plugins.disabled",
+                                  decl->name, other->name, p->name);
+                if (declared_alike(g->tables[k], m, decl))
+                    t = g->tables[k];
+            }
+        }
+        if (!t) {
+            if (!(t = calloc(1, sizeof *t)))
+                return REFUSE(error, size, "out of memory");
+            *t = (struct table){.decl = decl, .manifest = manifest_hold(m), .plugin = p};
+        }
+        t->refs++;
+        ret_tables[i] = t;
+    }
+    return 0;
+}
+
+/* ---- at the start ------------------------------------------------------------------------------------------------ */
+
+/* Did the last process end in code of this plugin? */
+static bool crashed_in(const struct core *core, const struct manifest *m)
+{
+    for (size_t i = 0; i < m->n_components; i++)
+        if (strcmp(core->page->crashed, m->components[i].id) == 0)
+            return true;
+    return false;
+}
+
+/* Takes the build before in place of `candidate`; keeps the candidate where that cannot be had. */
+static bool take_back(struct core *core, struct plugin *p, struct candidate *candidate, const struct build_mark *mark,
+                      const char *why)
+{
+    struct stage_place place = plugin_place(core);
+    struct candidate old;
+    char error[512];
+    if (!*mark->build)
+        return false;
+    if (stage_recall(&place, mark->build, mark->content, &old, error, sizeof error) < 0) {
+        log_error(p->name, "%s, and the build before cannot be had: %s", why, error);
+        stage_clear(&old);
+        return false;
+    }
+    old.installed = candidate->installed;
+    log_error(p->name, "%s: version %s (build %.12s) runs instead; a new build, or cvmhost reload %s, replaces it", why,
+              old.manifest->version, old.build, p->name);
+    stage_clear(candidate);
+    *candidate = old;
+    p->note = "runs the build before: the one in the folder was found bad";
+    return true;
+}
+
+/* Which build of a plugin is to run, of the one in the folder and those that are remembered. False: none. */
+static bool choose_build(struct core *core, struct plugin *p, struct candidate *candidate)
+{
+    struct plugin_row row;
+    if (!row_read(journal_store(core), p->name, &row))
+        return true;
+    p->bad = row.bad;
+    p->previous = row.before;
+    bool loading = strcmp(row.phase, "loading") == 0;
+    bool probation = strcmp(row.phase, "probation") == 0;
+    if (build_mark_is(&row.bad, candidate->build, candidate->content)) {
+        take_back(core, p, candidate, &row.now, "the build in the folder was rolled back");
+        return true;
+    }
+    if ((loading || (probation && crashed_in(core, candidate->manifest))) &&
+        build_mark_is(&row.now, candidate->build, candidate->content)) {
+        struct build_mark bad = row.now;
+        if (take_back(core, p, candidate, &row.before,
+                      loading ? "the host ended while it loaded the new build" : "the new build crashed the host")) {
+            p->bad = bad;
+            p->previous = (struct build_mark){{0}, {0}, {0}};
+        } else if (loading) {
+            log_error(p->name,
+                      "the host ended while it loaded this build, the first there is: left out; "
+                      "cvmhost reload %s tries again",
+                      p->name);
+            return false;
+        }
+        return true;
+    }
+    if (core->page->restarts && *row.now.build && !build_mark_is(&row.now, candidate->build, candidate->content)) {
+        struct stage_place place = plugin_place(core);
+        struct candidate ran;
+        char error[512];
+        if (stage_recall(&place, row.now.build, row.now.content, &ran, error, sizeof error) == 0) {
+            ran.installed = candidate->installed;
+            log_info(p->name, "the build %.12s that ran goes on; the other one in the folder waits for a reload",
+                     ran.build);
+            stage_clear(candidate);
+            *candidate = ran;
+            return true;
+        }
+        stage_clear(&ran);
+    }
+    if (!build_mark_is(&row.now, candidate->build, candidate->content) && *row.now.build)
+        p->previous = row.now; /* exchanged while the host was down: that can be taken back too */
+    return true;
+}
+
+static int load_candidate(struct core *core, struct candidate *candidate, char *error, size_t size)
+{
+    struct plugin *p = plugin_get(core, candidate->manifest->name);
+    struct generation *g = NULL;
+    if (!p)
+        return REFUSE(error, size, "out of memory");
+    if (p->now)
+        return REFUSE(error, size, "plugin name %s is claimed by %s and %s; take one of them out", p->name,
+                      p->now->manifest->path, candidate->manifest->path);
+    p->installed = candidate->installed;
+    if (!choose_build(core, p, candidate))
+        return 0;
+    CVM_TRY(generation_load(core, p, candidate, &g, error, size));
+    int e = tables_make(core, p, g->manifest, g->tables, error, size);
+    for (size_t i = 0; !e && i < g->manifest->n_tables; i++)
+        if (!g->tables[i]->put)
+            e = store_table(journal_store(core), g->tables[i], error, size);
+    if (e) {
+        generation_free(core, g);
+        return e;
+    }
+    p->now = g;
+    p->phase = PLUGIN_RUNNING;
+    generation_install(core, g);
+    return 0;
+}
+
+static bool was_disabled(struct core *core, const char *name)
+{
+    struct plugin_row row;
+    return row_read(journal_store(core), name, &row) && strcmp(row.phase, "disabled") == 0;
+}
+
+static int load_all(struct core *core, const struct stage_list *list, char *error, size_t size)
+{
+    struct stage_place place = plugin_place(core);
+    int e = 0;
+    for (size_t i = 0; !e && i < list->n; i++) {
+        struct candidate candidate;
+        e = stage_read(&place, list->manifest[i], list->installed[i], &candidate, error, size);
+        const char *name = candidate.manifest ? candidate.manifest->name : "";
+        if (e == CVM_EEXIST) {
+            log_info(name, "disabled in the configuration");
+            e = 0;
+        } else if (candidate.manifest && was_disabled(core, name)) {
+            struct plugin *p = plugin_get(core, name);
+            log_info(name, "disabled; cvmhost plugin enable %s takes it back", name);
+            e = p ? 0 : CVM_ENOMEM;
+            if (p)
+                p->phase = PLUGIN_DISABLED;
+        } else if (!e) {
+            e = load_candidate(core, &candidate, error, size);
+        }
+        stage_clear(&candidate);
+    }
+    return e;
+}
+
+int plugins_load(struct core *core, char *error, size_t size)
+{
+    struct stage_place place = plugin_place(core);
+    struct stage_list list;
+    struct registry *registry = NULL;
+    stage_scan(&place, &list);
+    int e = load_all(core, &list, error, size);
+    stage_list_clear(&list);
+    const struct binding **future = calloc(core->n_components + 1, sizeof(*future));
+    if (!e && !future)
+        e = REFUSE(error, size, "out of memory");
+    for (uint32_t i = 0; future && i < core->n_components; i++)
+        future[i] = core->components[i]->now;
+    if (!e)
+        e = registry_build(core, future, &registry, error, size);
+    free(future);
+    if (e)
+        return e;
+    registry_free(registry_exchange(core, registry));
+    for (struct plugin *p = core->plugins; p; p = p->next) {
+        struct plugin_row row;
+        if (!p->now)
+            continue;
+        plugin_row_take(p, "running", &row);
+        plugin_row_write(journal_store(core), &row, core->now_ms);
+    }
+    core->page->crashed[0] = 0;
+    return 0;
+}
+
+void plugins_free(struct core *core)
+{
+    for (struct plugin *p = core->plugins, *next; p; p = next) {
+        next = p->next;
+        generation_free(core, p->before);
+        generation_free(core, p->now);
+        removal_free(p->removal);
+        free(p->name);
+        free(p);
+    }
+    for (uint32_t i = 0; i < core->n_components; i++)
+        component_free(core->components[i]);
+    free(core->components);
+    registry_free(core->registry);
+}

@@ -1,0 +1,176 @@
+/* Probation: for some turns and some time after a switch the generation before stays loaded. A turn in which the new
+ * one faults is run by the one before and is a strike; at the limit, or at the operator's word, the one before is back.
+ * A rollback changes code, never history. */
+#include "core/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct binding *binding_of(const struct generation *g, const struct component *c)
+{
+    for (size_t i = 0; g && i < g->manifest->n_components; i++)
+        if (g->components[i] == c)
+            return &g->bindings[i];
+    return NULL;
+}
+
+/* Which generation stands behind another one's components; NULL: none. */
+void probation_behind(const struct generation *now, const struct generation *before)
+{
+    for (size_t i = 0; now && i < now->manifest->n_components; i++)
+        now->components[i]->before = binding_of(before, now->components[i]);
+}
+
+void binding_swap(struct component *c)
+{
+    const struct binding *now = c->now;
+    c->now = c->before;
+    c->before = now;
+}
+
+/* Files in data/builds that neither run nor are what a rollback goes back to. */
+void build_forget_unused(struct core *core, const struct plugin *p, const struct build_mark *mark)
+{
+    struct stage_place place = plugin_place(core);
+    const struct generation *in_memory[] = {p->now, p->before};
+    bool need_build = strcmp(p->previous.build, mark->build) == 0;
+    bool need_content = strcmp(p->previous.content, mark->content) == 0;
+    for (int i = 0; i < 2; i++) {
+        need_build = need_build || (in_memory[i] && strcmp(in_memory[i]->build, mark->build) == 0);
+        need_content = need_content || (in_memory[i] && strcmp(in_memory[i]->content, mark->content) == 0);
+    }
+    stage_forget(&place, need_build ? "" : mark->build, need_content ? "" : mark->content);
+}
+
+void generation_retire(struct core *core, struct plugin *p, struct generation *g)
+{
+    struct build_mark mark;
+    if (!g)
+        return;
+    build_mark_of(g, &mark);
+    generation_free(core, g);
+    build_forget_unused(core, p, &mark);
+}
+
+void probation_end(struct core *core, struct plugin *p)
+{
+    struct generation *old = p->before;
+    alarm_clear(core, &p->alarm);
+    if (!old)
+        return;
+    probation_behind(p->now, NULL);
+    p->before = NULL;
+    if (p->phase == PLUGIN_PROBATION)
+        p->phase = PLUGIN_RUNNING;
+    generation_retire(core, p, old);
+}
+
+static void stood(struct core *core, struct plugin *p)
+{
+    log_info(p->name, "version %s, build %.12s: probation is over", p->now->manifest->version, p->now->build);
+    probation_end(core, p);
+    plugin_remember(core, p, "running");
+}
+
+static void time_is_over(struct core *core, struct alarm *alarm)
+{
+    stood(core, (struct plugin *)((char *)alarm - offsetof(struct plugin, alarm)));
+}
+
+void probation_begin(struct core *core, struct plugin *p, struct generation *old)
+{
+    p->before = old;
+    p->phase = PLUGIN_PROBATION;
+    p->strikes = 0;
+    p->turns_left = (uint32_t)config_int(core->options.config, "plugins.probation_turns", CORE_PROBATION_TURNS);
+    int64_t seconds = config_int(core->options.config, "plugins.probation_s", CORE_PROBATION_MS / 1000);
+    probation_behind(p->now, old);
+    alarm_set(core, &p->alarm, core->now_ms + 1000 * seconds, time_is_over);
+}
+
+/* The registry of the generations in service now. It was built before with the same parts, so only memory can lack. */
+static void rebuild_registry(struct core *core)
+{
+    const struct binding **now = calloc(core->n_components + 1, sizeof(*now));
+    struct registry *registry = NULL;
+    char error[256] = "out of memory";
+    for (uint32_t i = 0; now && i < core->n_components; i++)
+        now[i] = core->components[i]->now;
+    if (!now || registry_build(core, now, &registry, error, sizeof error) < 0) {
+        log_error("host", "the plugins do not fit together any more: %s", error);
+        abort();
+    }
+    free(now);
+    registry_free(registry_exchange(core, registry));
+}
+
+void plugin_back_in_service(struct core *core, struct plugin *p)
+{
+    for (size_t i = 0; p->now && i < p->now->manifest->n_components; i++)
+        fault_forgive(core, p->now->components[i]);
+}
+
+/* Takes the generation in service out, and puts `other` (NULL: nothing) in its place. */
+void plugin_exchange(struct core *core, struct plugin *p, struct generation *other)
+{
+    generation_uninstall(p->now);
+    if (other)
+        generation_install(core, other);
+    p->now = other;
+    rebuild_registry(core);
+}
+
+json_t *probation_rollback(struct core *core, struct plugin *p, const char *why)
+{
+    struct generation *bad = p->now, *old = p->before;
+    int64_t begun = clock_ns(), held = 0;
+    for (size_t i = 0; i < bad->manifest->n_components; i++)
+        held += (int64_t)bad->components[i]->counts.queued;
+    alarm_clear(core, &p->alarm);
+    p->phase = PLUGIN_RUNNING;
+    p->before = NULL;
+    probation_behind(bad, NULL);
+    plugin_exchange(core, p, old);
+    int64_t us = (clock_ns() - begun) / 1000;
+    probation_behind(old, bad); /* what the new one wrote is read through its downgrade */
+    state_lower(core, bad, old);
+    probation_behind(old, NULL);
+    build_mark_of(bad, &p->bad);
+    p->previous = (struct build_mark){{0}, {0}, {0}};
+    p->note = "rolled back";
+    json_t *receipt = change_receipt(p, "rolled_back", bad, old, held);
+    json_object_set_new(receipt, "us",
+                        json_pack("{s:i, s:i, s:i, s:I}", "stage", 0, "vet", 0, "load", 0, "switch", (json_int_t)us));
+    json_object_set_new(receipt, "no_way_back", json_false());
+    json_object_set_new(receipt, "strikes", json_integer(p->strikes));
+    json_object_set_new(receipt, "why", json_string(why));
+    json_t *receipts = json_pack("[O]", receipt);
+    change_record(core, receipts);
+    json_decref(receipts);
+    log_error(p->name, "rolled back: %s; version %s, build %.12s runs again", why, old->manifest->version, old->build);
+    plugin_back_in_service(core, p);
+    generation_retire(core, p, bad);
+    plugin_remember(core, p, "running");
+    return receipt;
+}
+
+/* After each turn of a component on probation. */
+void probation_turn(struct core *core, struct component *c, bool struck)
+{
+    struct plugin *p = c->plugin;
+    if (!struck) {
+        if (p->turns_left > 1)
+            p->turns_left--;
+        else
+            stood(core, p);
+        return;
+    }
+    binding_swap(c); /* for the turn the one before was in service */
+    int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
+    p->strikes++;
+    log_warning(c->id->text, "the new build faulted (strike %u of %lld); the one before handled the message",
+                p->strikes, (long long)limit);
+    if ((int64_t)p->strikes >= limit)
+        json_decref(probation_rollback(core, p, "the new build faulted too often"));
+}

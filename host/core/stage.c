@@ -1,0 +1,343 @@
+/* Staging; see stage.h. */
+#include "core/stage.h"
+
+#include "core/elf.h"
+#include "core/internal.h"
+#include "core/vet.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REFUSE(error, size, code, ...) (snprintf(error, size, __VA_ARGS__), (code))
+
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
+
+static const char *base_of(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+static void scan_folder(struct stage_list *list, const char *folder, bool installed)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    size_t begin = list->n;
+    while (dir && (entry = readdir(dir)) && list->n < STAGE_PLUGINS_MAX) {
+        char path[4096];
+        size_t len = strlen(entry->d_name);
+        bool known = false;
+        if (len < 6 || strcmp(entry->d_name + len - 5, ".json") != 0 || entry->d_name[0] == '.')
+            continue;
+        for (size_t i = 0; i < begin; i++)
+            known = known || strcmp(base_of(list->manifest[i]), entry->d_name) == 0;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (!known && (list->manifest[list->n] = strdup(path)))
+            list->installed[list->n++] = installed;
+    }
+    if (dir)
+        closedir(dir);
+}
+
+void stage_scan(const struct stage_place *place, struct stage_list *list)
+{
+    char folder[4096];
+    list->n = 0;
+    snprintf(folder, sizeof folder, "%s/manifests", place->home);
+    scan_folder(list, folder, false);
+    snprintf(folder, sizeof folder, "%s/plugins", place->home);
+    scan_folder(list, folder, false);
+    if (place->installed) {
+        snprintf(folder, sizeof folder, "%s/../../share/cvmhost/manifests", place->installed);
+        scan_folder(list, folder, true);
+    }
+    for (size_t i = 1; i < list->n; i++) { /* by name: directories have no order */
+        for (size_t k = i; k && strcmp(base_of(list->manifest[k - 1]), base_of(list->manifest[k])) > 0; k--) {
+            char *path = list->manifest[k];
+            bool installed = list->installed[k];
+            list->manifest[k] = list->manifest[k - 1];
+            list->installed[k] = list->installed[k - 1];
+            list->manifest[k - 1] = path;
+            list->installed[k - 1] = installed;
+        }
+    }
+}
+
+void stage_list_clear(struct stage_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->manifest[i]);
+    list->n = 0;
+}
+
+static bool listed(const json_t *array, const char *name)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(array, i,
+                       value) if (json_is_string(value) && (strcmp(json_string_value(value), name) == 0 ||
+                                                            strcmp(json_string_value(value), "*") == 0)) return true;
+    return false;
+}
+
+bool stage_is_disabled(const struct config *config, const char *name)
+{
+    return listed(config_get(config, "plugins.disabled"), name);
+}
+
+/* Where the library of a manifest lies: in HOME/plugins, beside a dropped-in manifest, or in the installed set. A file
+ * that is there and cannot be read is given too: opening it says why. */
+static int find_library(const struct stage_place *place, const struct manifest *m, bool installed, char ret_path[4096],
+                        char *error, size_t size)
+{
+    const char *slash = strrchr(m->path, '/');
+    int n = installed ? snprintf(ret_path, 4096, "%s/plugins/%s", place->installed, m->library)
+                      : snprintf(ret_path, 4096, "%s/plugins/%s", place->home, m->library);
+    if (access(ret_path, F_OK) != 0)
+        n = snprintf(ret_path, 4096, "%.*s/%s", (int)(slash - m->path), m->path, m->library);
+    if (n >= 4096 || access(ret_path, F_OK) != 0)
+        return REFUSE(error, size, CVM_EINVAL, "%s: its library %s is not in %s/plugins: copy it there", m->path,
+                      m->library, installed ? place->installed : place->home);
+    return 0;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+/* Gives the file's bytes, for free(). */
+static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, char *error, size_t error_size)
+{
+    int e = 0;
+    uint8_t *bytes = NULL;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return REFUSE(error, error_size, CVM_ENOENT, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        e = REFUSE(error, error_size, CVM_EINVAL, "%s: is not a regular file", path);
+    else if (st.st_size > ELF_FILE_MAX_BYTES)
+        e = REFUSE(error, error_size, CVM_ELIMIT, "%s: is larger than %d MiB", path, ELF_FILE_MAX_BYTES >> 20);
+    else if (!(bytes = malloc((size_t)st.st_size + 1)))
+        e = REFUSE(error, error_size, CVM_ENOMEM, "%s: out of memory", path);
+    size_t have = 0;
+    while (!e && have < (size_t)st.st_size) {
+        ssize_t n = read(fd, bytes + have, (size_t)st.st_size - have);
+        if (n <= 0)
+            e = REFUSE(error, error_size, CVM_EIO, "%s: cannot be read whole", path);
+        else
+            have += (size_t)n;
+    }
+    close(fd);
+    if (e) {
+        free(bytes);
+        return e;
+    }
+    *ret_bytes = bytes;
+    *ret_size = have;
+    return 0;
+}
+
+static void hash_hex(const void *bytes, size_t size, char ret_hex[65])
+{
+    uint8_t digest[32] = {0};
+    EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL);
+    for (int i = 0; i < 32; i++)
+        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool holds(const char *path, const uint8_t *bytes, size_t size)
+{
+    uint8_t *there = NULL;
+    size_t n = 0;
+    char ignored[64];
+    bool same = read_file(path, &there, &n, ignored, sizeof ignored) == 0 && n == size && memcmp(there, bytes, n) == 0;
+    free(there);
+    return same;
+}
+
+/* A copy may stand there from an earlier start, but a power cut leaves files of the right name and size with other
+ * bytes: it is written anew unless it is the same. */
+static int keep_copy(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size)
+{
+    char temporary[4200];
+    if (holds(path, bytes, size))
+        return 0;
+    snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0500);
+    size_t have = 0;
+    while (fd >= 0 && have < size) {
+        ssize_t n = write(fd, bytes + have, size - have);
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    if (fd >= 0 && fsync(fd) < 0)
+        have = 0;
+    if (fd >= 0)
+        close(fd);
+    if (have != size || rename(temporary, path) < 0) {
+        unlink(temporary);
+        return REFUSE(error, error_size, CVM_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+/* What the manifest says of the interface, before any code of the library runs. */
+static int check_interface(const struct manifest *m, const cvm_plugin_descriptor *file, char *error, size_t size)
+{
+    if (m->abi_major != CVM_ABI_MAJOR || m->abi_minor > CVM_ABI_MINOR)
+        return REFUSE(error, size, CVM_EABI,
+                      "%s: abi: the manifest asks for the plugin interface %s, this host has %d.%d", m->path, m->abi,
+                      CVM_ABI_MAJOR, CVM_ABI_MINOR);
+    if (m->abi_major != file->abi_major || m->abi_minor > file->abi_minor)
+        return REFUSE(error, size, CVM_EABI, "%s: abi: the manifest says %s, the library was built for %u.%u", m->path,
+                      m->abi, file->abi_major, file->abi_minor);
+    return 0;
+}
+
+/* ---- candidates -------------------------------------------------------------------------------------------------- */
+
+static void path_of(const struct stage_place *place, const char *hash, const char *end, char ret_path[4096])
+{
+    snprintf(ret_path, 4096, "%s/data/builds/%s.%s", place->home, hash, end);
+}
+
+static int64_t us_since(int64_t begun_ns)
+{
+    return (clock_ns() - begun_ns) / 1000;
+}
+
+static int judge(struct candidate *c, const uint8_t *bytes, size_t n, char *error, size_t size)
+{
+    struct vet_verdict verdict;
+    char why[256];
+    int e = vet_judge(bytes, n, &verdict, why, sizeof why);
+    if (e)
+        return REFUSE(error, size, e, "%s: %s", c->library, why);
+    c->may_unload = verdict.may_unload;
+    if (verdict.may_inline)
+        return 0;
+    return REFUSE(error, size, CVM_EACCES, "%s: may not run inside the host: %s; see: cvmhost plugin vet %s",
+                  c->library, verdict.inline_reasons, c->library);
+}
+
+/* Of the library's bytes: identity, verdict, hash, copy. */
+static int take_library(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+{
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    char path[4096], why[256];
+    int64_t begun = clock_ns();
+    c->failed = "stage";
+    int e = read_file(c->library, &bytes, &n, error, size);
+    if (e)
+        return e;
+    c->stage_us += us_since(begun);
+    begun = clock_ns();
+    c->failed = "vet";
+    e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
+    if (e)
+        snprintf(error, size, "%s: %s", c->library, why);
+    else
+        e = check_interface(c->manifest, &c->identity, error, size);
+    if (!e)
+        e = judge(c, bytes, n, error, size);
+    c->vet_us = us_since(begun);
+    begun = clock_ns();
+    if (!e) {
+        c->failed = "stage";
+        hash_hex(bytes, n, c->build);
+        path_of(place, c->build, "so", path);
+        e = keep_copy(path, bytes, n, error, size);
+    }
+    if (!e && !(c->path = realpath(path, NULL)))
+        e = REFUSE(error, size, CVM_EIO, "%s: %s", path, strerror(errno));
+    c->stage_us += us_since(begun);
+    free(bytes);
+    return e;
+}
+
+/* The manifest's hash, and a copy of it with its domain, from which the build can come back. */
+static int take_manifest(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+{
+    char path[4096];
+    char *text = manifest_text(c->manifest);
+    if (!text)
+        return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", c->manifest->path);
+    hash_hex(text, strlen(text), c->content);
+    free(text);
+    path_of(place, c->content, "json", path);
+    if (access(path, F_OK) != 0 && manifest_save(c->manifest, path) < 0)
+        return REFUSE(error, size, CVM_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    return 0;
+}
+
+int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *c, char *error,
+               size_t size)
+{
+    char library[4096];
+    int64_t begun = clock_ns();
+    *c = (struct candidate){.installed = installed, .failed = "stage"};
+    CVM_TRY(manifest_load(path, &c->manifest, error, size));
+    if (stage_is_disabled(place->config, c->manifest->name))
+        return REFUSE(error, size, CVM_EEXIST, "%s: disabled in the configuration", path);
+    if (!installed && !listed(config_get(place->config, "plugins.inline"), c->manifest->name))
+        return REFUSE(
+            error, size, CVM_EACCES,
+            "%s: plugin %s is not part of the installed set, and a process of its own for it is not available "
+            "yet; to trust it inside the host add \"%s\" to plugins.inline in config/cvmhost.json (\"*\" trusts all)",
+            path, c->manifest->name, c->manifest->name);
+    CVM_TRY(find_library(place, c->manifest, installed, library, error, size));
+    if (!(c->library = strdup(library)))
+        return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
+    CVM_TRY(take_manifest(place, c, error, size));
+    c->stage_us = us_since(begun);
+    CVM_TRY(take_library(place, c, error, size));
+    c->failed = NULL;
+    return 0;
+}
+
+int stage_recall(const struct stage_place *place, const char *build, const char *content, struct candidate *c,
+                 char *error, size_t size)
+{
+    char path[4096];
+    int64_t begun = clock_ns();
+    *c = (struct candidate){.failed = "stage"};
+    path_of(place, content, "json", path);
+    CVM_TRY(manifest_load_saved(path, &c->manifest, error, size));
+    snprintf(c->content, sizeof c->content, "%s", content);
+    path_of(place, build, "so", path);
+    if (!(c->library = strdup(path)))
+        return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
+    c->stage_us = us_since(begun);
+    CVM_TRY(take_library(place, c, error, size));
+    if (strcmp(c->build, build) != 0)
+        return REFUSE(error, size, CVM_EDATA, "%s: is not what it was when it was staged", path);
+    c->failed = NULL;
+    return 0;
+}
+
+void stage_forget(const struct stage_place *place, const char *build, const char *content)
+{
+    char path[4096];
+    if (*build) {
+        path_of(place, build, "so", path);
+        unlink(path);
+    }
+    if (*content) {
+        path_of(place, content, "json", path);
+        unlink(path);
+    }
+}
+
+void stage_clear(struct candidate *c)
+{
+    manifest_free(c->manifest);
+    free(c->library);
+    free(c->path);
+    *c = (struct candidate){0};
+}

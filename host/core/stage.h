@@ -1,0 +1,56 @@
+/* A build of a plugin as files, before any code of it runs: manifest and library read, checked, hashed, and kept under
+ * data/builds, where neither an overwrite nor a rename of the operator's file reaches them. Works on files and the
+ * configuration alone, so it may run beside the loop: on any thread, one at a time. */
+#ifndef HOST_CORE_STAGE_H
+#define HOST_CORE_STAGE_H
+
+#include "config.h"
+#include "manifest.h"
+
+#define STAGE_PLUGINS_MAX 256
+
+struct candidate {
+    struct manifest *manifest;
+    bool installed;              /* of the installed set */
+    bool may_unload;             /* as vetted */
+    char *library;               /* the operator's file, for messages */
+    char *path;                  /* the copy in data/builds */
+    char build[65], content[65]; /* SHA-256 of the library; of the manifest with its domain */
+    cvm_plugin_descriptor identity;
+    int64_t stage_us, vet_us;
+    const char *failed; /* "stage" or "vet"; NULL: none */
+};
+
+struct stage_place {
+    const char *home, *installed; /* installed: PREFIX/lib/cvmhost, NULL: none */
+    const struct config *config;
+};
+
+/* Where the manifests lie, of the home before the installed set, by name; a name that stands in both is the home's. */
+struct stage_list {
+    char *manifest[STAGE_PLUGINS_MAX];
+    bool installed[STAGE_PLUGINS_MAX];
+    size_t n;
+};
+
+void stage_scan(const struct stage_place *place, struct stage_list *ret_list);
+void stage_list_clear(struct stage_list *list);
+
+/* Is the plugin named in plugins.disabled of the configuration? */
+bool stage_is_disabled(const struct config *config, const char *name);
+
+/* Reads the manifest at `path` and stages its library. Returns 0, or an error with a sentence in `ret_error` and
+ * candidate->failed set; what it holds is to be cleared in both cases. CVM_EEXIST: disabled in the configuration. */
+int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *ret_candidate,
+               char *ret_error, size_t error_size);
+
+/* The build that ran before, from data/builds. */
+int stage_recall(const struct stage_place *place, const char *build, const char *content,
+                 struct candidate *ret_candidate, char *ret_error, size_t error_size);
+
+/* Lets go of a build that is not needed any more. */
+void stage_forget(const struct stage_place *place, const char *build, const char *content);
+
+void stage_clear(struct candidate *candidate);
+
+#endif
