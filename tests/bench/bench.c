@@ -8,12 +8,23 @@
 #include <unistd.h>
 
 static char build_path[4096];
+static int quick;
 
 int64_t bench_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int bench_runs(void)
+{
+    return quick ? 1 : BENCH_RUNS;
+}
+
+int64_t bench_amount(int64_t n)
+{
+    return quick ? (n + 19) / 20 : n;
 }
 
 static int by_value(const void *a, const void *b)
@@ -48,21 +59,48 @@ static int hop_fresh(struct row *row)
     return bench_hop(row, 1);
 }
 
-static int answer(struct row *row)
+static int trivial_64(struct row *row)
 {
-    return bench_enquiry(row, 0);
+    return bench_http(row, "/bench/echo", 64);
 }
 
-static int purchase(struct row *row)
+static int trivial_1000(struct row *row)
 {
-    return bench_enquiry(row, 1);
+    return bench_http(row, "/bench/echo", 1000);
+}
+
+static int journalled_64(struct row *row)
+{
+    return bench_http(row, "/bench/chain", 64);
+}
+
+static int answer_64(struct row *row)
+{
+    return bench_enquiry(row, 64, 0);
+}
+
+static int answer_1000(struct row *row)
+{
+    return bench_enquiry(row, 1000, 0);
+}
+
+static int purchase_64(struct row *row)
+{
+    return bench_enquiry(row, 64, 1);
 }
 
 static const struct {
     const char *name;
     int (*run)(struct row *row);
-} rows[] = {{"hop4.shared", hop_shared},   {"hop4.fresh", hop_fresh},         {"journal.turns", bench_journal},
-            {"enquiry.answer.64", answer}, {"enquiry.purchase.64", purchase}, {"recover.host", bench_recover}};
+} rows[] = {{"hop4.shared", hop_shared},          {"hop4.fresh", hop_fresh},
+            {"journal.turns", bench_journal},     {"http.trivial.64", trivial_64},
+            {"http.trivial.1000", trivial_1000},  {"http.journal.64", journalled_64},
+            {"enquiry.answer.64", answer_64},     {"enquiry.answer.1000", answer_1000},
+            {"enquiry.purchase.64", purchase_64}, {"reload.hold", bench_reload},
+            {"recover.host", bench_recover},      {"start.warm", bench_start},
+            {"memory.idle", bench_memory},        {"memory.growth", bench_growth},
+            {"idle.wakeups", bench_wakeups}};
+#define N_ROWS (sizeof rows / sizeof *rows)
 
 static void cpu_name(char *name, size_t size)
 {
@@ -90,7 +128,7 @@ static void print_json(const struct row *done, int n)
             list, json_pack("{s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:i}", "name", done[i].name, "unit", done[i].unit,
                             "value", done[i].value, "p50_us", done[i].p50_us, "p99_us", done[i].p99_us, "floor",
                             done[i].floor, "floor_value", done[i].floor_value, "ratio",
-                            done[i].floor_value > 0 ? done[i].value / done[i].floor_value : 0.0, "runs", BENCH_RUNS));
+                            done[i].floor_value > 0 ? done[i].value / done[i].floor_value : 0.0, "runs", bench_runs()));
     const char *commit = getenv("BENCH_COMMIT");
     json_t *all = json_pack("{s:i, s:s, s:{s:s, s:i}, s:o}", "bench", 1, "commit", commit ? commit : "", "machine",
                             "cpu", cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "rows", list);
@@ -99,9 +137,14 @@ static void print_json(const struct row *done, int n)
     json_decref(all);
 }
 
+static int decimals(double value)
+{
+    return value < 1000 ? 2 : 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct row done[16];
+    struct row done[N_ROWS];
     int n = 0, as_json = 0, failed = 0;
     const char *only = NULL;
     ssize_t len = readlink("/proc/self/exe", build_path, sizeof build_path - 1);
@@ -111,13 +154,17 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             as_json = 1;
+        else if (strcmp(argv[i], "--quick") == 0)
+            quick = 1;
+        else if (strcmp(argv[i], "--bare") == 0)
+            return bench_bare();
         else
             only = argv[i];
     }
     if (!as_json)
         printf("%-20s %12s %-10s %9s %9s   %-26s %12s %8s\n", "row", "value", "unit", "p50 us", "p99 us", "floor",
                "floor", "ratio");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < N_ROWS; i++) {
         struct row row = {.name = rows[i].name};
         if (only && strncmp(rows[i].name, only, strlen(only)) != 0)
             continue;
@@ -126,8 +173,9 @@ int main(int argc, char **argv)
             continue;
         }
         if (!as_json)
-            printf("%-20s %12.0f %-10s %9.2f %9.2f   %-26s %12.0f %8.3f\n", row.name, row.value, row.unit, row.p50_us,
-                   row.p99_us, row.floor, row.floor_value, row.floor_value > 0 ? row.value / row.floor_value : 0);
+            printf("%-20s %12.*f %-10s %9.2f %9.2f   %-26s %12.*f %8.3f\n", row.name, decimals(row.value), row.value,
+                   row.unit, row.p50_us, row.p99_us, row.floor, decimals(row.floor_value), row.floor_value,
+                   row.floor_value > 0 ? row.value / row.floor_value : 0);
         fflush(stdout);
         done[n++] = row;
     }

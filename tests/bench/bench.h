@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#define BENCH_RUNS 5
+#define BENCH_RUNS 5       /* at most; see bench_runs() */
 #define BENCH_CUSTOMERS 50 /* phones 08031230000 and following */
 
 struct row {
@@ -15,6 +15,8 @@ struct row {
 };
 
 int64_t bench_ns(void);
+int bench_runs(void);            /* 5; with --quick 1 */
+int64_t bench_amount(int64_t n); /* n; with --quick a twentieth: shows that a row works, and no more */
 double bench_median(double *values, int n);
 const char *bench_build(void);  /* the build folder */
 const char *bench_source(void); /* the source folder */
@@ -22,8 +24,25 @@ const char *bench_source(void); /* the source folder */
 /* Each fills a row; returns 0, or -1 with a sentence on stderr. */
 int bench_hop(struct row *row, int fresh);
 int bench_journal(struct row *row);
-int bench_enquiry(struct row *row, int purchase);
+int bench_enquiry(struct row *row, int connections, int purchase);
+int bench_http(struct row *row, const char *path, int connections);
 int bench_recover(struct row *row);
+int bench_start(struct row *row);
+int bench_memory(struct row *row);
+int bench_growth(struct row *row);
+int bench_wakeups(struct row *row);
+int bench_reload(struct row *row);
+
+/* Floors in processes of their own. bench_floor_serve() answers any POST with the same text, by epoll and nothing else;
+ * gives its port and process. bench_bare() is what `bench --bare` does: the libraries of the host, opened, and no more.
+ */
+int bench_floor_serve(int *ret_port, int *ret_pid);
+int bench_bare(void);
+int bench_bare_start(int *ret_pid, double *ret_ms); /* runs it until it is ready */
+void bench_end(int pid, int signal);
+
+double bench_rss_mib(int pid);
+int64_t bench_switches(int pid); /* context switches of all its threads so far */
 
 /* A home with all plugins and the benchmark's own, and a host in it. */
 struct bench_home {
@@ -32,6 +51,9 @@ struct bench_home {
     int host, sim; /* process ids */
 };
 int bench_home_make(struct bench_home *home, const char *const *plugins);
+int bench_home_make_all(struct bench_home *home);    /* with every plugin that the source has a manifest of */
+int bench_home_child(const struct bench_home *home); /* the host itself, not its supervisor */
+int bench_copy(const char *from, const char *to);
 int bench_home_serve(struct bench_home *home);
 void bench_home_stop(struct bench_home *home, int signal);
 void bench_home_remove(struct bench_home *home);
@@ -43,5 +65,7 @@ struct load_result {
 };
 int bench_load(int port, const char *path, int connections, int64_t total,
                void (*body)(int64_t i, char *out, size_t size), struct load_result *ret_result);
+
+void bench_echo_body(int64_t i, char *out, size_t size); /* about 200 bytes */
 
 #endif

@@ -1,7 +1,6 @@
 /* Rows inside one process: a core on a real loop with its writer thread, fed by the same edge as production. */
-#include "bench.h"
+#include "bench_inside.h"
 
-#include "core/core.h"
 #include "core/edge.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -11,14 +10,7 @@
 
 static const char *const PLUGINS[] = {"relay", NULL};
 
-struct inside {
-    struct bench_home home;
-    uv_loop_t loop;
-    struct config *config;
-    struct core *core;
-};
-
-static int open_inside(struct inside *in)
+int bench_inside_open(struct inside *in)
 {
     char error[512] = "";
     struct core_options options = {.home = in->home.path, .loop = &in->loop, .seed = 7};
@@ -42,7 +34,7 @@ static void stopped(void *arg)
     *(int *)arg = 1;
 }
 
-static void close_inside(struct inside *in)
+void bench_inside_close(struct inside *in)
 {
     int done = 0;
     core_stop(in->core, stopped, &done);
@@ -55,7 +47,7 @@ static void close_inside(struct inside *in)
     bench_home_remove(&in->home);
 }
 
-static json_t *order(void)
+json_t *bench_order(void)
 {
     char filler[240];
     memset(filler, 'x', sizeof filler - 1);
@@ -78,7 +70,7 @@ static json_t *run_chain(struct inside *in, int64_t requests, int in_flight, int
     struct edge_error error;
     struct edge_in input = {.source = "bench", .to = "bench.producer", .type = "run", .priority = -1};
     input.data = json_pack("{s:I, s:i, s:b, s:o}", "requests", (json_int_t)requests, "in_flight", in_flight, "fresh",
-                           fresh, "payload", order());
+                           fresh, "payload", bench_order());
     if (edge_submit(in->core, &input, replied, &result, NULL, &error) < 0) {
         fprintf(stderr, "bench: %s\n", error.text);
         return NULL;
@@ -120,13 +112,13 @@ static double floor_calls(int fresh)
 {
     static struct header pool[64];
     struct header *(*volatile call)(struct header *, const char *) = hop;
-    int64_t n = fresh ? 300000 : 5000000, begun = bench_ns();
+    int64_t n = bench_amount(fresh ? 300000 : 5000000), begun = bench_ns();
     free_headers = NULL;
     for (int i = 0; i < 64; i++) {
         pool[i].next = free_headers;
         free_headers = &pool[i];
     }
-    json_t *payload = order();
+    json_t *payload = bench_order();
     for (int64_t i = 0; i < n; i++) {
         struct header *h = free_headers;
         free_headers = h->next;
@@ -151,10 +143,11 @@ int bench_hop(struct row *row, int fresh)
 {
     struct inside in = {.core = NULL};
     double values[BENCH_RUNS], p50[BENCH_RUNS], p99[BENCH_RUNS], floors[BENCH_RUNS];
-    if (open_inside(&in) < 0)
+    if (bench_inside_open(&in) < 0)
         return -1;
-    for (int i = 0; i < BENCH_RUNS; i++) {
-        json_t *many = run_chain(&in, fresh ? 500000 : 4000000, 64, fresh), *one = run_chain(&in, 60000, 1, fresh);
+    for (int i = 0; i < bench_runs(); i++) {
+        json_t *many = run_chain(&in, bench_amount(fresh ? 500000 : 4000000), 64, fresh),
+               *one = run_chain(&in, bench_amount(60000), 1, fresh);
         if (!many || !one)
             return -1;
         values[i] = (double)json_integer_value(json_object_get(many, "requests")) * 1e9 /
@@ -167,11 +160,11 @@ int bench_hop(struct row *row, int fresh)
     }
     row->unit = "req/s";
     row->floor = fresh ? "4 calls, fresh payloads" : "4 calls";
-    row->value = bench_median(values, BENCH_RUNS);
-    row->p50_us = bench_median(p50, BENCH_RUNS);
-    row->p99_us = bench_median(p99, BENCH_RUNS);
-    row->floor_value = bench_median(floors, BENCH_RUNS);
-    close_inside(&in);
+    row->value = bench_median(values, bench_runs());
+    row->p50_us = bench_median(p50, bench_runs());
+    row->p99_us = bench_median(p99, bench_runs());
+    row->floor_value = bench_median(floors, bench_runs());
+    bench_inside_close(&in);
     return 0;
 }
 
@@ -243,13 +236,13 @@ static double floor_rows(const struct inside *in)
         char *record;
         uint8_t id[16];
         int64_t seq, conversation;
-    } *rows = calloc(JOURNAL_TURNS, sizeof *rows);
+    } *rows = calloc((size_t)bench_amount(JOURNAL_TURNS), sizeof *rows);
     int n = 0;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", in->home.path);
     sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY, NULL);
     sqlite3_prepare_v2(from, "SELECT seq, conversation, message, record FROM turns WHERE type = 'keep' LIMIT ?", -1,
                        &read, NULL);
-    sqlite3_bind_int(read, 1, JOURNAL_TURNS);
+    sqlite3_bind_int64(read, 1, bench_amount(JOURNAL_TURNS));
     while (sqlite3_step(read) == SQLITE_ROW) {
         rows[n].seq = sqlite3_column_int64(read, 0);
         rows[n].conversation = sqlite3_column_int64(read, 1);
@@ -300,38 +293,39 @@ static double floor_rows(const struct inside *in)
 
 int bench_journal(struct row *row)
 {
+    int64_t turns = bench_amount(JOURNAL_TURNS);
     double values[BENCH_RUNS], p50[BENCH_RUNS], p99[BENCH_RUNS], floors[BENCH_RUNS];
-    for (int i = 0; i < BENCH_RUNS; i++) {
+    for (int i = 0; i < bench_runs(); i++) {
         struct inside in = {.core = NULL};
-        struct feeder f = {.in = &in, .left = JOURNAL_TURNS, .data = json_pack("{s:o}", "order", order())};
-        if (open_inside(&in) < 0)
+        struct feeder f = {.in = &in, .left = turns, .data = json_pack("{s:o}", "order", bench_order())};
+        if (bench_inside_open(&in) < 0)
             return -1;
-        f.sent_ns = calloc(JOURNAL_TURNS, sizeof *f.sent_ns);
-        f.took_ns = calloc(JOURNAL_TURNS, sizeof *f.took_ns);
+        f.sent_ns = calloc((size_t)turns, sizeof *f.sent_ns);
+        f.took_ns = calloc((size_t)turns, sizeof *f.took_ns);
         int64_t begun = bench_ns();
         for (int k = 0; k < JOURNAL_IN_FLIGHT; k++) {
             f.slots[k].feeder = &f;
             feed(&f.slots[k]);
         }
-        while (f.done < JOURNAL_TURNS)
+        while (f.done < turns)
             uv_run(&in.loop, UV_RUN_ONCE);
-        values[i] = JOURNAL_TURNS * 1e9 / (double)(bench_ns() - begun);
-        qsort(f.took_ns, JOURNAL_TURNS, sizeof *f.took_ns, by_int);
-        p50[i] = (double)f.took_ns[JOURNAL_TURNS / 2] / 1e3;
-        p99[i] = (double)f.took_ns[(int64_t)(JOURNAL_TURNS * 0.99)] / 1e3;
+        values[i] = (double)turns * 1e9 / (double)(bench_ns() - begun);
+        qsort(f.took_ns, (size_t)turns, sizeof *f.took_ns, by_int);
+        p50[i] = (double)f.took_ns[turns / 2] / 1e3;
+        p99[i] = (double)f.took_ns[(int64_t)((double)turns * 0.99)] / 1e3;
         floors[i] = floor_rows(&in);
         if (f.failed)
-            fprintf(stderr, "bench: %lld of %d turns failed\n", (long long)f.failed, JOURNAL_TURNS);
+            fprintf(stderr, "bench: %lld of %lld turns failed\n", (long long)f.failed, (long long)turns);
         json_decref(f.data);
         free(f.sent_ns);
         free(f.took_ns);
-        close_inside(&in);
+        bench_inside_close(&in);
     }
     row->unit = "turns/s";
     row->floor = "SQLite, text ready";
-    row->value = bench_median(values, BENCH_RUNS);
-    row->p50_us = bench_median(p50, BENCH_RUNS);
-    row->p99_us = bench_median(p99, BENCH_RUNS);
-    row->floor_value = bench_median(floors, BENCH_RUNS);
+    row->value = bench_median(values, bench_runs());
+    row->p50_us = bench_median(p50, bench_runs());
+    row->p99_us = bench_median(p99, bench_runs());
+    row->floor_value = bench_median(floors, bench_runs());
     return 0;
 }

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int copy(const char *from, const char *to)
+int bench_copy(const char *from, const char *to)
 {
     char buffer[65536];
     size_t n;
@@ -74,13 +74,13 @@ static int add_plugin(struct bench_home *home, const char *name)
         }
     }
     snprintf(to, sizeof to, "%s/plugins/%s", home->path, file);
-    if (copy(library, to) < 0)
+    if (bench_copy(library, to) < 0)
         return -1;
     snprintf(from, sizeof from, "%s/manifests/%s.json", bench_source(), name);
     snprintf(to, sizeof to, "%s/manifests/%s.json", home->path, name);
-    if (copy(from, to) < 0) {
+    if (bench_copy(from, to) < 0) {
         snprintf(from, sizeof from, "%s/tests/bench/%s.json", bench_source(), name);
-        if (copy(from, to) < 0)
+        if (bench_copy(from, to) < 0)
             return -1;
     }
     snprintf(from, sizeof from, "%s/manifests/%s", bench_source(), name);
@@ -153,6 +153,29 @@ int bench_home_make(struct bench_home *home, const char *const *plugins)
     return 0;
 }
 
+int bench_home_make_all(struct bench_home *home)
+{
+    const char *names[64] = {NULL};
+    char path[4096];
+    struct dirent **entries;
+    snprintf(path, sizeof path, "%s/manifests", bench_source());
+    int n = scandir(path, &entries, NULL, alphasort), many = 0;
+    for (int i = 0; i < n; i++) {
+        char *dot = strstr(entries[i]->d_name, ".json");
+        if (dot && !dot[5] && many < 62) {
+            *dot = 0;
+            names[many++] = entries[i]->d_name;
+        }
+    }
+    names[many++] = "relay";
+    int result = bench_home_make(home, names);
+    for (int i = 0; i < n; i++)
+        free(entries[i]);
+    if (n >= 0)
+        free(entries);
+    return result;
+}
+
 static int read_port(const char *path)
 {
     for (int i = 0; i < 500; i++) {
@@ -223,6 +246,19 @@ int bench_home_serve(struct bench_home *home)
     if (!home->port)
         fprintf(stderr, "bench: the host does not start: %s\n", line);
     return home->port ? 0 : -1;
+}
+
+int bench_home_child(const struct bench_home *home)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", home->host, home->host);
+    FILE *f = fopen(path, "re");
+    if (f && fscanf(f, "%d", &child) != 1)
+        child = 0;
+    if (f)
+        fclose(f);
+    return child;
 }
 
 void bench_home_stop(struct bench_home *home, int signal_number)

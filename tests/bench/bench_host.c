@@ -12,7 +12,6 @@
 
 #define RECOVER_OPEN 100000
 
-static const char *const ALL[] = {"service", "transaction", "airtime", "network", "relay", NULL};
 static const char *const RELAY[] = {"relay", NULL};
 
 static void inquiry_body(int64_t i, char *out, size_t size)
@@ -31,31 +30,29 @@ static void purchase_body(int64_t i, char *out, size_t size)
              (long long)(1000100 + i % 8000000 * 10), (int)(i % BENCH_CUSTOMERS));
 }
 
-static void echo_body(int64_t i, char *out, size_t size)
+/* So many that each connection has a few. */
+static int64_t requests(int64_t n, int connections)
 {
-    snprintf(out, size,
-             "{\"n\": %lld, \"text\": \"a body of about two hundred bytes, as the peers move it: the quick brown fox "
-             "jumps over "
-             "the lazy dog, and then once more, until there is enough of it to matter\"}",
-             (long long)i);
+    return bench_amount(n) > connections * 3 ? bench_amount(n) : connections * 3;
 }
 
-int bench_enquiry(struct row *row, int purchase)
+int bench_enquiry(struct row *row, int connections, int purchase)
 {
     struct bench_home home;
     struct load_result warm, trivial, load;
     double values[BENCH_RUNS], p50[BENCH_RUNS], p99[BENCH_RUNS], floors[BENCH_RUNS];
     int result = -1;
-    if (bench_home_make(&home, ALL) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
         goto out;
     const char *path = purchase ? "/api/v1/transactions/airtime" : "/api/v1/enquiries";
     void (*body)(int64_t, char *, size_t) = purchase ? purchase_body : inquiry_body;
     sleep(1); /* the first starts seed the sample customer */
-    if (bench_load(home.port, path, 64, 500, body, &warm) < 0)
+    if (bench_load(home.port, path, connections, requests(500, connections), body, &warm) < 0)
         goto out;
-    for (int i = 0; i < BENCH_RUNS; i++) {
-        if (bench_load(home.port, "/bench/echo", 64, 40000, echo_body, &trivial) < 0 ||
-            bench_load(home.port, path, 64, purchase ? 5000 : 10000, body, &load) < 0)
+    for (int i = 0; i < bench_runs(); i++) {
+        if (bench_load(home.port, "/bench/echo", connections, requests(40000, connections), bench_echo_body, &trivial) <
+                0 ||
+            bench_load(home.port, path, connections, requests(purchase ? 5000 : 10000, connections), body, &load) < 0)
             goto out;
         values[i] = load.per_second;
         p50[i] = load.p50_us;
@@ -65,13 +62,48 @@ int bench_enquiry(struct row *row, int purchase)
             fprintf(stderr, "bench: %lld requests were not answered with 200\n", (long long)load.failed);
     }
     row->unit = "req/s";
-    row->floor = "http.trivial.64";
-    row->value = bench_median(values, BENCH_RUNS);
-    row->p50_us = bench_median(p50, BENCH_RUNS);
-    row->p99_us = bench_median(p99, BENCH_RUNS);
-    row->floor_value = bench_median(floors, BENCH_RUNS);
+    row->floor = connections == 64 ? "http.trivial.64" : "http.trivial.1000";
+    row->value = bench_median(values, bench_runs());
+    row->p50_us = bench_median(p50, bench_runs());
+    row->p99_us = bench_median(p99, bench_runs());
+    row->floor_value = bench_median(floors, bench_runs());
     result = 0;
 out:
+    bench_home_remove(&home);
+    return result;
+}
+
+/* An operation of the benchmark's own: nothing but the way in and out, and what it does to the journal. */
+int bench_http(struct row *row, const char *path, int connections)
+{
+    struct bench_home home;
+    struct load_result warm, canned, load;
+    double values[BENCH_RUNS], p50[BENCH_RUNS], p99[BENCH_RUNS], floors[BENCH_RUNS];
+    int result = -1, floor_port = 0, floor_pid = 0;
+    if (bench_home_make(&home, RELAY) < 0 || bench_home_serve(&home) < 0 ||
+        bench_floor_serve(&floor_port, &floor_pid) < 0 ||
+        bench_load(home.port, path, connections, connections * 4, bench_echo_body, &warm) < 0)
+        goto out;
+    for (int i = 0; i < bench_runs(); i++) {
+        if (bench_load(floor_port, path, connections, requests(200000, connections), bench_echo_body, &canned) < 0 ||
+            bench_load(home.port, path, connections, requests(100000, connections), bench_echo_body, &load) < 0)
+            goto out;
+        values[i] = load.per_second;
+        p50[i] = load.p50_us;
+        p99[i] = load.p99_us;
+        floors[i] = canned.per_second;
+        if (load.failed)
+            fprintf(stderr, "bench: %lld requests were not answered with 200\n", (long long)load.failed);
+    }
+    row->unit = "req/s";
+    row->floor = "epoll, canned answer";
+    row->value = bench_median(values, bench_runs());
+    row->p50_us = bench_median(p50, bench_runs());
+    row->p99_us = bench_median(p99, bench_runs());
+    row->floor_value = bench_median(floors, bench_runs());
+    result = 0;
+out:
+    bench_end(floor_pid, SIGKILL);
     bench_home_remove(&home);
     return result;
 }
@@ -135,20 +167,6 @@ static int open_calls(const struct bench_home *home, int *fds)
     return 0;
 }
 
-static pid_t child_of(pid_t pid)
-{
-    char path[64];
-    int child = 0;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
-    FILE *f = fopen(path, "re");
-    if (f) {
-        if (fscanf(f, "%d", &child) != 1)
-            child = 0;
-        fclose(f);
-    }
-    return child;
-}
-
 static int recover_once(double *ret_ms, double *ret_floor_ms)
 {
     struct bench_home home;
@@ -166,9 +184,9 @@ static int recover_once(double *ret_ms, double *ret_floor_ms)
         goto out;
     }
     int64_t begun = bench_ns();
-    kill(child_of(home.host), SIGKILL);
+    kill(bench_home_child(&home), SIGKILL);
     usleep(2000); /* the dead host's connections are gone; the listening socket is the supervisor's */
-    if (bench_load(home.port, "/bench/echo-durable", 1, 1, echo_body, &first) < 0 || first.failed)
+    if (bench_load(home.port, "/bench/echo-durable", 1, 1, bench_echo_body, &first) < 0 || first.failed)
         goto out;
     *ret_ms = (double)(bench_ns() - begun) / 1e6;
     result = 0;
@@ -183,12 +201,12 @@ out:
 int bench_recover(struct row *row)
 {
     double values[BENCH_RUNS], floors[BENCH_RUNS];
-    for (int i = 0; i < BENCH_RUNS; i++)
+    for (int i = 0; i < bench_runs(); i++)
         if (recover_once(&values[i], &floors[i]) < 0)
             return -1;
     row->unit = "ms";
     row->floor = "reading the rows";
-    row->value = bench_median(values, BENCH_RUNS);
-    row->floor_value = bench_median(floors, BENCH_RUNS);
+    row->value = bench_median(values, bench_runs());
+    row->floor_value = bench_median(floors, bench_runs());
     return 0;
 }

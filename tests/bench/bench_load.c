@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 1024
 #define REQUEST_MAX 4096
 #define RESPONSE_MAX 65536
 
@@ -22,6 +21,14 @@ struct connection {
     size_t have;
     char in[RESPONSE_MAX];
 };
+
+void bench_echo_body(int64_t i, char *out, size_t size)
+{
+    snprintf(out, size,
+             "{\"n\": %lld, \"text\": \"a body of about two hundred bytes, as the peers move it: the quick brown fox "
+             "jumps over the lazy dog, and then once more, until there is enough of it to matter\"}",
+             (long long)i);
+}
 
 static int open_connection(int port)
 {

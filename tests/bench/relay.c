@@ -113,6 +113,24 @@ static int keep(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, cvm_json_share(m->data));
 }
 
+/* Three components that journal each step: the first two pass it on, the third answers. */
+static int chain_first(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_forward(t, m->id, "bench.chain2", "chain", cvm_json_share(m->data)));
+    return CVM_OK;
+}
+
+static int chain_second(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_forward(t, m->id, "bench.chain3", "chain", cvm_json_share(m->data)));
+    return CVM_OK;
+}
+
+static int chain_third(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_reply(t, m, cvm_json_share(m->data));
+}
+
 static int wait(cvm_turn *t, const cvm_msg *m)
 {
     (void)t;
@@ -129,12 +147,14 @@ static int echo(cvm_turn *t, const cvm_msg *m)
 static const cvm_component components[] = {
     {.id = "bench.producer", .state_version = 1}, {.id = "bench.a", .state_version = 1},
     {.id = "bench.b", .state_version = 1}, {.id = "bench.c", .state_version = 1},
-    {.id = "bench.keeper", .state_version = 1}, {0}};
+    {.id = "bench.keeper", .state_version = 1}, {.id = "bench.chain1", .state_version = 1},
+    {.id = "bench.chain2", .state_version = 1}, {.id = "bench.chain3", .state_version = 1}, {0}};
 static const cvm_route routes[] = {
     {"bench.producer", "run", run}, {"bench.producer", "hop.reply", hop_reply},
     {"bench.a", "hop", hop_a}, {"bench.b", "hop", hop_b}, {"bench.c", "hop", hop_c},
     {"bench.keeper", "keep", keep}, {"bench.keeper", "wait", wait}, {"bench.keeper", "echo", echo},
-    {"bench.keeper", "echo_durable", echo}, {0}};
+    {"bench.keeper", "echo_durable", echo}, {"bench.chain1", "chain", chain_first},
+    {"bench.chain2", "chain", chain_second}, {"bench.chain3", "chain", chain_third}, {0}};
 /* clang-format on */
 
 CVM_PLUGIN(.name = "relay", .version = "1.0.0", .components = components, .routes = routes);

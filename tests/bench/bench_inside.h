@@ -1,0 +1,19 @@
+/* A core in the benchmark's own process, on a real loop with its writer thread. */
+#ifndef TESTS_BENCH_BENCH_INSIDE_H
+#define TESTS_BENCH_BENCH_INSIDE_H
+
+#include "bench.h"
+#include "core/core.h"
+
+struct inside {
+    struct bench_home home;
+    uv_loop_t loop;
+    struct config *config;
+    struct core *core;
+};
+
+int bench_inside_open(struct inside *in); /* with the plugin relay */
+void bench_inside_close(struct inside *in);
+json_t *bench_order(void); /* a payload of 400 bytes */
+
+#endif
