@@ -1,0 +1,60 @@
+/* Manifests of any content, as a file in a folder of their own. */
+#include "fuzz.h"
+
+#include "core/manifest.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char folder[64], path[96];
+
+static void remove_folder(void)
+{
+    unlink(path);
+    rmdir(folder);
+}
+
+static void make_folder(void)
+{
+    snprintf(folder, sizeof folder, "%s/fuzz_manifest_XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    FUZZ_CHECK(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/sample.json", folder);
+    atexit(remove_folder);
+}
+
+static void use(const struct manifest *m)
+{
+    json_t *object = json_object();
+    struct schema_error error;
+    FUZZ_CHECK(m->name && m->version && m->abi && m->library);
+    for (size_t i = 0; i < m->n_components; i++) {
+        const struct manifest_component *c = &m->components[i];
+        json_decref(manifest_strings_json(&c->roles));
+        FUZZ_CHECK(c->id && c->alias && manifest_kind_name(c->kind));
+        for (size_t k = 0; k < c->n_operations; k++) {
+            const struct manifest_operation *o = &c->operations[k];
+            FUZZ_CHECK(manifest_find_operation(c, o->type) && o->timeout_ms >= 0);
+            schema_check(o->request, object, &error);
+            schema_check(o->response, object, &error);
+        }
+    }
+    json_decref(object);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct manifest *m = NULL;
+    char error[1024] = "";
+    if (!folder[0])
+        make_folder();
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FUZZ_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+    close(fd);
+    int e = manifest_load(path, &m, error, sizeof error);
+    FUZZ_CHECK(e == 0 ? m != NULL : e < 0 && !m && error[0]);
+    if (m)
+        use(m);
+    manifest_free(m);
+    return 0;
+}
