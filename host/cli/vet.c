@@ -37,16 +37,19 @@ static int compare(const char *path, const cvm_plugin_descriptor *d, char *ret_e
     if (e)
         return e;
     snprintf(abi, sizeof abi, "%u.%u", d->abi_major, d->abi_minor);
+    bool serves = m->abi_major == d->abi_major && m->abi_minor <= d->abi_minor; /* what the manifest asks for */
     const struct {
         const char *what, *manifest, *library;
-    } pairs[] = {{"name", m->name, d->name}, {"version", m->version, d->version}, {"abi", m->abi, abi}};
+        bool fits;
+    } pairs[] = {{"name", m->name, d->name, strcmp(m->name, d->name) == 0},
+                 {"version", m->version, d->version, strcmp(m->version, d->version) == 0},
+                 {"abi", m->abi, abi, serves}};
     for (size_t i = 0; !e && i < sizeof pairs / sizeof *pairs; i++) {
-        if (strcmp(pairs[i].manifest, pairs[i].library) == 0)
+        if (pairs[i].fits)
             continue;
         e = CVM_EABI;
         snprintf(ret_error, ERROR_SIZE,
-                 "%s: %s: the manifest says \"%.80s\", the library \"%.80s\"; build it again, or "
-                 "mend the manifest",
+                 "%s: %s: the manifest says \"%.80s\", the library \"%.80s\"; build it again, or mend the manifest",
                  path, pairs[i].what, pairs[i].manifest, pairs[i].library);
     }
     manifest_free(m);

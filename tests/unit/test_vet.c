@@ -51,6 +51,7 @@ static const struct shape {
     {"plain_relr", NULL, NULL, 0},
     {"plain_stripped", NULL, NULL, 0},
     {"grown", NULL, NULL, 0},
+    {"old", NULL, NULL, 0},
     {"constructor", "constructor", "", VET_INLINE},
     {"constructor_alone", "constructor", "", VET_INLINE},
     {"init", "constructor", "", VET_INLINE},
@@ -119,7 +120,7 @@ START_TEST(refused_shapes)
         const char *text;
     } refused[] = {{"hidden", CVM_EINVAL, "exports no symbol cvm_plugin"},
                    {"function", CVM_EINVAL, "no data"},
-                   {"newer", CVM_EABI, "ABI 1.1"},
+                   {"newer", CVM_EABI, "; rebuild it"},
                    {"magic", CVM_EABI, "magic"},
                    {"short", CVM_EABI, "120 bytes long"},
                    {"long", CVM_EABI, "4096 bytes long"}};

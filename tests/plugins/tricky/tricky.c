@@ -34,6 +34,9 @@ extern const struct grown cvm_plugin;
 VISIBLE const struct grown cvm_plugin = {{CVM_MAGIC, sizeof(struct grown), CVM_ABI_MAJOR, CVM_ABI_MINOR, "tricky",
                                           "1.0.0", components, routes, NULL, NULL, NULL},
                                          NULL};
+#elif defined(TRICK_OLD)   /* as the first SDK made it */
+CVM_PLUGIN(.name = "tricky", .version = "1.0.0", .components = components, .routes = routes, .abi_minor = 0,
+           .size = offsetof(cvm_plugin_descriptor, turn) + sizeof(void *));
 #elif defined(TRICK_NEWER)
 CVM_PLUGIN(.name = "tricky", .version = "1.0.0", .components = components, .routes = routes,
            .abi_minor = CVM_ABI_MINOR + 1);
