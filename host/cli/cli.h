@@ -99,6 +99,14 @@ int cli_ask_name(struct cli *cli, const char *usage, const char *what);
  * `request` is taken. Gives the data; NULL: there is none. */
 json_t *cli_try(struct cli *cli, json_t *request, int64_t timeout_ms);
 
+/* Asks and shows the one thing, or the stored rows in these columns (a list of names). `request` is taken. */
+int cli_show_one(struct cli *cli, json_t *request);
+int cli_show_stored(struct cli *cli, json_t *request, const char *column_names);
+/* A whole number; false: it is none. */
+bool cli_read_number(const char *text, int64_t *ret_value);
+/* Puts --limit into the request; takes it back, after a sentence, when the number is no number. */
+bool cli_put_limit(json_t *request, const char *limit);
+
 /* The exit status of an error code of the control socket. */
 enum cli_status cli_error_status(const char *code);
 /* Writes an error of the control socket: {"code","field","text"}. Gives its exit status. */
@@ -135,6 +143,7 @@ int cli_bus_tail(struct cli *cli);
 int cli_why(struct cli *cli);
 int cli_dlq_list(struct cli *cli);
 int cli_dlq_show(struct cli *cli);
+int cli_dlq_redrive(struct cli *cli);
 int cli_state_stores(struct cli *cli);
 int cli_state_list(struct cli *cli);
 int cli_state_get(struct cli *cli);

@@ -218,7 +218,7 @@ int cli_bus_tail(struct cli *cli)
 
 /* ---- what is stored ---- */
 
-static bool read_number(const char *text, int64_t *ret_value)
+bool cli_read_number(const char *text, int64_t *ret_value)
 {
     char *end;
     errno = 0;
@@ -230,7 +230,7 @@ static bool read_number(const char *text, int64_t *ret_value)
 }
 
 /* An empty list shows its columns too, so that it is seen to be one. */
-static int show_stored(struct cli *cli, json_t *request, const char *column_names)
+int cli_show_stored(struct cli *cli, json_t *request, const char *column_names)
 {
     json_t *data = NULL;
     int status = cli_ask(cli, request, &data);
@@ -247,7 +247,7 @@ static int show_stored(struct cli *cli, json_t *request, const char *column_name
     return CLI_OK;
 }
 
-static int show_one(struct cli *cli, json_t *request)
+int cli_show_one(struct cli *cli, json_t *request)
 {
     json_t *data = NULL;
     int status = cli_ask(cli, request, &data);
@@ -257,13 +257,12 @@ static int show_one(struct cli *cli, json_t *request)
     return status;
 }
 
-/* Puts --limit into the request; takes it back when the number is no number. */
-static bool put_limit(json_t *request, const char *limit)
+bool cli_put_limit(json_t *request, const char *limit)
 {
     int64_t n = 0;
     if (!limit)
         return true;
-    if (!read_number(limit, &n)) {
+    if (!cli_read_number(limit, &n)) {
         json_decref(request);
         cli_fail(CLI_USAGE, "--limit: expected a number, got \"%.40s\"", limit);
         return false;
@@ -272,33 +271,10 @@ static bool put_limit(json_t *request, const char *limit)
     return true;
 }
 
-int cli_dlq_list(struct cli *cli)
-{
-    const char *limit = NULL;
-    const struct cli_option options[] = {{"limit", &limit}};
-    int status = cli_arguments(cli, "dlq list [--limit N]", options, 1, NULL, 0, 0);
-    if (status != CLI_OK)
-        return status;
-    json_t *request = json_pack("{s:s}", "do", "dlq.list");
-    return put_limit(request, limit) ? show_stored(cli, request, "id at component type reason message_id") : CLI_USAGE;
-}
-
-int cli_dlq_show(struct cli *cli)
-{
-    const char *text = NULL;
-    int64_t no;
-    int status = cli_arguments(cli, "dlq show NUMBER", NULL, 0, &text, 1, 1);
-    if (status != CLI_OK)
-        return status;
-    if (!read_number(text, &no))
-        return cli_fail(CLI_USAGE, "expected the number of a dead letter, as \"cvmhost dlq list\" shows it");
-    return show_one(cli, json_pack("{s:s, s:I}", "do", "dlq.show", "no", (json_int_t)no));
-}
-
 int cli_state_stores(struct cli *cli)
 {
     int status = cli_arguments(cli, "state stores", NULL, 0, NULL, 0, 0);
-    return status == CLI_OK ? show_stored(cli, json_pack("{s:s}", "do", "state.stores"), "store keys") : status;
+    return status == CLI_OK ? cli_show_stored(cli, json_pack("{s:s}", "do", "state.stores"), "store keys") : status;
 }
 
 int cli_state_list(struct cli *cli)
@@ -311,7 +287,7 @@ int cli_state_list(struct cli *cli)
         return status;
     json_t *request =
         json_pack("{s:s, s:s, s:s*, s:s*}", "do", "state.list", "store", store, "prefix", prefix, "after", after);
-    return put_limit(request, limit) ? show_stored(cli, request, "key version value") : CLI_USAGE;
+    return cli_put_limit(request, limit) ? cli_show_stored(cli, request, "key version value") : CLI_USAGE;
 }
 
 int cli_state_get(struct cli *cli)
@@ -320,7 +296,7 @@ int cli_state_get(struct cli *cli)
     int status = cli_arguments(cli, "state get STORE KEY", NULL, 0, words, 2, 2);
     if (status != CLI_OK)
         return status;
-    return show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.get", "store", words[0], "key", words[1]));
+    return cli_show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.get", "store", words[0], "key", words[1]));
 }
 
 /* Any JSON: as it stands, of "@file", or of standard input ("-"). */
@@ -346,7 +322,7 @@ int cli_state_put(struct cli *cli)
     json_t *value = read_value(words[2], error, sizeof error);
     if (!value)
         return cli_fail(CLI_USAGE, "%s", error);
-    return show_one(
+    return cli_show_one(
         cli, json_pack("{s:s, s:s, s:s, s:o}", "do", "state.put", "store", words[0], "key", words[1], "value", value));
 }
 
@@ -356,7 +332,7 @@ int cli_state_delete(struct cli *cli)
     int status = cli_arguments(cli, "state delete STORE KEY", NULL, 0, words, 2, 2);
     if (status != CLI_OK)
         return status;
-    return show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.delete", "store", words[0], "key", words[1]));
+    return cli_show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.delete", "store", words[0], "key", words[1]));
 }
 
 /* ---- configuration ---- */
@@ -373,7 +349,7 @@ int cli_config_show(struct cli *cli)
     int error = cli->config_file ? CVM_ENOENT : client_open(cli->home, &client, text, sizeof text);
     client_free(client);
     if (error == 0)
-        return show_one(cli, json_pack("{s:s, s:s*}", "do", "config", "path", path));
+        return cli_show_one(cli, json_pack("{s:s, s:s*}", "do", "config", "path", path));
     struct config *config = NULL;
     if (config_load(cli->home, cli->config_file, &config, text, sizeof text) < 0)
         return cli_fail(CLI_CONFIG, "%s", text);

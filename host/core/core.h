@@ -70,6 +70,10 @@ json_t *core_components(const struct core *core);               /* array */
 json_t *core_tables(const struct core *core);                   /* array of {table, key, conversation} */
 int core_revive(struct core *core, const char *component);
 
+/* Dead letters are redriven by a request "redrive" {"number"} from outside to the host's component "host.redrive"; what
+ * it keeps under the number, {"at", "message_id"}, is its state. Called by core_open. */
+int redrive_register(struct core *core);
+
 /* Prometheus text format. Gives a string for free(). */
 char *core_metrics(const struct core *core);
 /* NULL while healthy; else a sentence that says what is wrong (the store is full, ..). */

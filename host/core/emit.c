@@ -239,11 +239,11 @@ static int refuse_full(struct turn *t, struct message *m)
     return 0;
 }
 
-/* A reply, a timer, a start come from the host alone: between components only operations and topics are sent. */
+/* A reply, a timer, a start come from the host alone: between plugins only operations and topics are sent. */
 static bool addressable(const struct turn *t, const cvm_out *out, const struct component *to,
                         const struct route_slot *slot)
 {
-    return slot && (slot->operation || out->kind == CVM_OUT_PUBLISH || to == t->component);
+    return slot && (slot->operation || out->kind == CVM_OUT_PUBLISH || to == t->component || !t->component->plugin);
 }
 
 static int emit_to(struct turn *t, const cvm_out *out, struct component *to, const struct name *type,

@@ -254,5 +254,5 @@ int engine_register(struct core *core)
         .id = "host.conversation", .kind = KIND_AGENT, .operations = operations, .n_operations = 1};
     static const char *const types[] = {"converse", "handle.reply", NULL};
     core->engine = registry_add_host(core, &decl, engine_turn, types);
-    return core->engine ? 0 : CVM_ENOMEM;
+    return core->engine ? redrive_register(core) : CVM_ENOMEM;
 }

@@ -187,29 +187,6 @@ static void answer_records(struct exchange *x, void *arg, json_t *rows, bool mor
     answer_rows(x, arg, rows, more);
 }
 
-static void dead_letters(struct exchange *x, const json_t *request)
-{
-    size_t limit;
-    if (limit_of(x, request, &limit))
-        control__query(
-            x, "SELECT id, " SQL_AT ", component, type, reason, " SQL_MESSAGE " FROM dead_letters ORDER BY id DESC",
-            NULL, limit, answer_rows, NULL, NULL);
-}
-
-static void dead_letter(struct exchange *x, const json_t *request)
-{
-    const json_t *id = json_object_get(request, "no");
-    if (!json_is_integer(id)) {
-        control__fail(x, CVM_EINVAL, "no", "no: expected the number of a dead letter, as the list shows it");
-        return;
-    }
-    control__query(x,
-                   "SELECT id, " SQL_AT ", component, type, reason, " SQL_MESSAGE ", envelope"
-                   " FROM dead_letters WHERE id = ?1",
-                   json_pack("[O]", id), 1, answer_one, NULL,
-                   (void *)(uintptr_t) "there is no such dead letter; see: cvmhost dlq list");
-}
-
 /* The id of a component that may be given by its alias; itself where it is unknown (its state may be there still). */
 static json_t *store_id(struct core *core, const char *name, bool *ret_known)
 {
@@ -221,6 +198,50 @@ static json_t *store_id(struct core *core, const char *name, bool *ret_known)
     json_decref(components);
     *ret_known = id != NULL;
     return id ? id : json_string(name);
+}
+
+/* What a redrive keeps of a letter is state of the host's component for it. */
+#define SQL_LETTER                                                                                                     \
+    "SELECT d.id AS id, strftime(" AS_TIME ", d.at_ms / 1000.0, 'unixepoch') AS at, d.component AS component,"         \
+    " d.type AS type, d.reason AS reason, 'MSG-' || lower(hex(d.message)) AS message_id,"                              \
+    " json_extract(s.value, '$.at') AS redriven_at, json_extract(s.value, '$.message_id') AS redriven_as"
+#define SQL_LETTERS                                                                                                    \
+    " FROM dead_letters d LEFT JOIN state s ON s.component = 'host.redrive' AND s.key = CAST(d.id AS TEXT)"
+
+/* The newest "limit"; with "after" those behind that number, oldest first; of one "component"; "open": those that were
+ * not redriven. */
+static void dead_letters(struct exchange *x, const json_t *request)
+{
+    size_t limit;
+    bool known;
+    const char *component;
+    const json_t *after = json_object_get(request, "after");
+    if (!limit_of(x, request, &limit) || !argument(x, request, "component", false, &component))
+        return;
+    if (after && !json_is_integer(after)) {
+        control__fail(x, CVM_EINVAL, "after", "after: expected the number of a dead letter");
+        return;
+    }
+    json_t *id = component ? store_id(x->core, component, &known) : json_string("");
+    control__query(
+        x,
+        after ? SQL_LETTER SQL_LETTERS " WHERE (?1 = '' OR d.component = ?1) AND (?2 = 0 OR s.key IS NULL)"
+                                       " AND d.id > ?3 ORDER BY d.id"
+              : SQL_LETTER SQL_LETTERS " WHERE (?1 = '' OR d.component = ?1) AND (?2 = 0 OR s.key IS NULL)"
+                                       " ORDER BY d.id DESC",
+        json_pack("[o, i, I]", id, (int)cvm_json_bool(request, "open", false), (json_int_t)json_integer_value(after)),
+        limit, answer_rows, NULL, NULL);
+}
+
+static void dead_letter(struct exchange *x, const json_t *request)
+{
+    const json_t *id = json_object_get(request, "no");
+    if (!json_is_integer(id)) {
+        control__fail(x, CVM_EINVAL, "no", "no: expected the number of a dead letter, as the list shows it");
+        return;
+    }
+    control__query(x, SQL_LETTER ", d.envelope AS envelope" SQL_LETTERS " WHERE d.id = ?1", json_pack("[O]", id), 1,
+                   answer_one, NULL, (void *)(uintptr_t) "there is no such dead letter; see: cvmhost dlq list");
 }
 
 static void state_list(struct exchange *x, const json_t *request)

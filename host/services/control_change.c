@@ -31,9 +31,11 @@ static const char *code_of(int error)
     }
 }
 
-/* Gives a report whose "error" says code and text wherever there was an error. Takes `report`. */
-static json_t *completed(int error, json_t *report)
+/* Gives a report whose "error" says code and text wherever there was an error. Takes `report`. To take out is refused
+ * by rules alone; to take in, for what is wrong with a plugin. */
+static json_t *completed(int error, bool taking_out, json_t *report)
 {
+    bool by_rule = error == CVM_ESTATE || (error == CVM_EACCES && taking_out);
     if (!report)
         report = json_pack("{s:s, s:[]}", "result", error < 0 ? "refused" : "unchanged", "plugins");
     json_t *said = json_object_get(report, "error");
@@ -41,20 +43,29 @@ static json_t *completed(int error, json_t *report)
         json_object_set_new(
             report, "error",
             json_pack("{s:s, s:n, s:n, s:s}", "code", code_of(error), "step", "plugin", "text", cvm_strerror(error)));
-    } else if (error < 0 && (error == CVM_ENOENT || !json_object_get(said, "code"))) {
+    } else if (error < 0 && (error == CVM_ENOENT || by_rule || !json_object_get(said, "code"))) {
         json_object_set_new(said, "code", json_string(code_of(error)));
     }
     return report;
 }
 
-static void changed(void *arg, int error, json_t *report)
+static void end(struct exchange *x, int error, bool taking_out, json_t *report)
 {
-    struct exchange *x = arg;
-    report = completed(error, report);
+    report = completed(error, taking_out, report);
     if (control__resume(x))
         control__answer(x, report);
     else
         json_decref(report); /* the change stands, nobody waits to hear of it */
+}
+
+static void taken_in(void *arg, int error, json_t *report)
+{
+    end(arg, error, false, report);
+}
+
+static void taken_out(void *arg, int error, json_t *report)
+{
+    end(arg, error, true, report);
 }
 
 void control__change(struct exchange *x, const json_t *request)
@@ -76,6 +87,7 @@ void control__change(struct exchange *x, const json_t *request)
     } else {
         log_info("control", "%s%s%s asked for", what, plugin ? " of " : " of all", plugin ? plugin : "");
         control__suspend(x);
-        core_change(x->core, changes[i].what, plugin, json_is_true(now), changed, x);
+        bool out = changes[i].what == CHANGE_DISABLE || changes[i].what == CHANGE_REMOVE;
+        core_change(x->core, changes[i].what, plugin, json_is_true(now), out ? taken_out : taken_in, x);
     }
 }
