@@ -3,6 +3,7 @@
 #include "core/vet.h"
 
 #include <check.h>
+#include <elf.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,7 +250,201 @@ START_TEST(each_byte_otherwise)
 }
 END_TEST
 
-/* The end of a directory walk: our own plugins, as built. */
+/* ---- files that only a wicked linker would make ---- */
+
+static uint8_t *at_offset; /* of the file being damaged */
+
+static Elf64_Phdr *segment(uint32_t type, int nth)
+{
+    Elf64_Ehdr *h = (void *)at_offset;
+    Elf64_Phdr *p = (void *)(at_offset + h->e_phoff);
+    for (; p->p_type != type || nth-- > 0; p++)
+        ck_assert(p < (Elf64_Phdr *)(void *)(at_offset + h->e_phoff) + h->e_phnum);
+    return p;
+}
+
+static Elf64_Dyn *dynamic(int64_t tag)
+{
+    Elf64_Dyn *d = (void *)(at_offset + segment(PT_DYNAMIC, 0)->p_offset);
+    while (d->d_tag != tag && d->d_tag != DT_NULL)
+        d++;
+    ck_assert_int_eq(d->d_tag, tag);
+    return d;
+}
+
+static void *table(int64_t tag) /* all tables lie in the first segment, where addresses are offsets */
+{
+    return at_offset + dynamic(tag)->d_un.d_val;
+}
+
+static void machine(void)
+{
+    ((Elf64_Ehdr *)(void *)at_offset)->e_machine = EM_S390;
+}
+
+static void big_endian(void)
+{
+    at_offset[EI_DATA] = ELFDATA2MSB;
+}
+
+static void overlap(void)
+{
+    segment(PT_LOAD, 1)->p_vaddr = segment(PT_LOAD, 0)->p_vaddr;
+}
+
+static void huge(void)
+{
+    segment(PT_LOAD, 3)->p_memsz = 1ull << 40;
+}
+
+static void misaligned(void)
+{
+    segment(PT_LOAD, 1)->p_align = 0x1001;
+}
+
+static void two_dynamics(void)
+{
+    segment(PT_NOTE, 0)->p_type = PT_DYNAMIC;
+}
+
+static void note_outside(void)
+{
+    segment(PT_NOTE, 0)->p_vaddr = 1ull << 62;
+}
+
+static void no_end(void)
+{
+    Elf64_Phdr *p = segment(PT_DYNAMIC, 0);
+    for (Elf64_Dyn *d = (void *)(at_offset + p->p_offset); (uint8_t *)d < at_offset + p->p_offset + p->p_filesz; d++)
+        if (d->d_tag == DT_NULL)
+            d->d_tag = DT_DEBUG + 0x70000000;
+}
+
+static void twice(void)
+{
+    dynamic(DT_SYMENT)->d_tag = DT_STRTAB;
+}
+
+static void other_relocations(void)
+{
+    dynamic(DT_RELAENT)->d_un.d_val = 16;
+}
+
+static void endless_strings(void)
+{
+    ((char *)table(DT_STRTAB))[dynamic(DT_STRSZ)->d_un.d_val - 1] = 'x';
+}
+
+static void circle(void)
+{
+    uint32_t *t = table(DT_HASH);
+    for (uint32_t i = 0; i < t[1]; i++)
+        t[2 + t[0] + i] = i;
+}
+
+static void no_buckets(void)
+{
+    ((uint32_t *)table(DT_HASH))[0] = 0;
+}
+
+static void no_gnu_buckets(void)
+{
+    ((uint32_t *)table(DT_GNU_HASH))[0] = 0;
+}
+
+static void odd_filter(void)
+{
+    ((uint32_t *)table(DT_GNU_HASH))[2] = 3;
+}
+
+static void endless_chain(void)
+{
+    uint32_t *t = table(DT_GNU_HASH);
+    for (uint32_t *chain = t + 4 + t[2] * 2 + t[0]; (uint8_t *)chain < at_offset + segment(PT_LOAD, 0)->p_filesz;
+         chain++)
+        *chain &= ~1u;
+}
+
+static void symbol_name(void)
+{
+    ((Elf64_Sym *)table(DT_SYMTAB))[1].st_name = UINT32_MAX;
+}
+
+static void version_unknown(void)
+{
+    ((uint16_t *)table(DT_VERSYM))[1] = 99;
+}
+
+static void version_of_nobody(void)
+{
+    ((Elf64_Verneed *)table(DT_VERNEED))->vn_file = 1;
+}
+
+static void versions_in_small_steps(void)
+{
+    Elf64_Verneed *v = table(DT_VERNEED);
+    ((Elf64_Vernaux *)(void *)((uint8_t *)v + v->vn_aux))->vna_next = 1;
+}
+
+static void relocation_outside(void)
+{
+    ((Elf64_Rela *)table(DT_RELA))->r_offset = 1ull << 40;
+}
+
+static void relocation_of_nobody(void)
+{
+    ((Elf64_Rela *)table(DT_JMPREL))->r_info = ELF64_R_INFO(1000000, R_X86_64_JUMP_SLOT);
+}
+
+static void constructors_outside(void)
+{
+    dynamic(DT_INIT_ARRAYSZ)->d_un.d_val = 1ull << 62;
+}
+
+static const struct {
+    const char *shape, *text;
+    void (*damage)(void);
+} DAMAGES[] = {
+    {"plain", "another machine", machine},
+    {"plain", "another machine", big_endian},
+    {"plain", "overlap", overlap},
+    {"plain", "spans more than", huge},
+    {"plain", "alignment", misaligned},
+    {"plain", "two dynamic tables", two_dynamics},
+    {"plain", "outside of what is mapped", note_outside},
+    {"plain", "dynamic table without an end", no_end},
+    {"plain", "twice", twice},
+    {"plain", "relocations of a form", other_relocations},
+    {"plain", "string table without an end", endless_strings},
+    {"plain_sysv_hash", "hash table", circle},
+    {"plain_sysv_hash", "hash table", no_buckets},
+    {"plain", "hash table", no_gnu_buckets},
+    {"plain", "hash table", odd_filter},
+    {"plain", "without an end", endless_chain},
+    {"plain", "name is outside", symbol_name},
+    {"plain", "version that it does not name", version_unknown},
+    {"plain", "symbol versions", version_of_nobody},
+    {"plain", "symbol version", versions_in_small_steps},
+    {"plain", "outside of its own memory", relocation_outside},
+    {"plain", "symbol that it has not", relocation_of_nobody},
+    {"plain", "constructors or destructors outside", constructors_outside},
+};
+
+START_TEST(damaged_tables)
+{
+    size_t size;
+    long begun = micros();
+    at_offset = read_tricky(DAMAGES[_i].shape, &size);
+    DAMAGES[_i].damage();
+    ck_assert_msg(vet_library(at_offset, size, &report, why, sizeof why) == CVM_EINVAL, "%s: taken", DAMAGES[_i].text);
+    ck_assert_msg(strstr(why, DAMAGES[_i].text) != NULL, "expected \"%s\": %s", DAMAGES[_i].text, why);
+    ck_assert_int_lt(micros() - begun, 1000000);
+    free(at_offset);
+}
+END_TEST
+
+/* ---- our own plugins, as built ---- */
+
 static int bundled;
 
 static int vet_bundled(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -290,6 +485,7 @@ int main(void)
     tcase_add_test(c, spellings_of_imports);
     tcase_add_loop_test(c, cut_anywhere, 0, 4);
     tcase_add_test(c, each_byte_otherwise);
+    tcase_add_loop_test(c, damaged_tables, 0, sizeof DAMAGES / sizeof *DAMAGES);
     tcase_add_test(c, bundled_plugins_pass);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
