@@ -1,6 +1,7 @@
 /* Runs the rows and prints them as a table or as JSON. */
 #include "bench.h"
 
+#include "core/log.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,10 +97,10 @@ static const struct {
             {"journal.turns", bench_journal},     {"http.trivial.64", trivial_64},
             {"http.trivial.1000", trivial_1000},  {"http.journal.64", journalled_64},
             {"enquiry.answer.64", answer_64},     {"enquiry.answer.1000", answer_1000},
-            {"enquiry.purchase.64", purchase_64}, {"reload.hold", bench_reload},
-            {"recover.host", bench_recover},      {"start.warm", bench_start},
-            {"memory.idle", bench_memory},        {"memory.growth", bench_growth},
-            {"idle.wakeups", bench_wakeups}};
+            {"enquiry.purchase.64", purchase_64}, {"reload.hold", bench_reload_hold},
+            {"reload.pause", bench_reload_pause}, {"recover.host", bench_recover},
+            {"start.warm", bench_start},          {"memory.idle", bench_memory},
+            {"memory.growth", bench_growth},      {"idle.wakeups", bench_wakeups}};
 #define N_ROWS (sizeof rows / sizeof *rows)
 
 static void cpu_name(char *name, size_t size)
@@ -151,6 +152,7 @@ int main(int argc, char **argv)
     for (int cut = 0; len > 0 && cut < 3; len--)
         if (build_path[len - 1] == '/') /* BUILD/tests/bench/bench */
             build_path[len - 1] = 0, cut++;
+    log_open(NULL, LOG_WARNING, 1);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             as_json = 1;

@@ -1,5 +1,6 @@
-/* How long a component is held while its plugin is exchanged, under load: two builds take turns. The time is what the
- * host's own receipt says of the switch: from the last turn of the old build to the first that the new one may run. */
+/* What an exchange of a plugin costs under load: two builds take turns. reload.hold is what the host's own receipt says
+ * of the switch; reload.pause is what a client sees: the longest time between two answers while a change is under way,
+ * beside the longest of a stretch without one. */
 #include "bench_inside.h"
 
 #include "core/edge.h"
@@ -19,9 +20,12 @@ struct load {
     uv_timer_t timer;
     json_t *data;
     int changes, wanted;
+    bool changing;
+    int64_t last_ns, longest_ns, calm_ns; /* of the answers: the last, the longest pause in a change and outside */
     int64_t sent, answered, failed;
-    double us[CHANGES];
+    double us[CHANGES], pause_us[CHANGES], calm_us[CHANGES];
     bool ended, broken;
+    double floor_us;
 };
 
 static void feed(struct load *l);
@@ -29,6 +33,10 @@ static void feed(struct load *l);
 static void answered(void *arg, const struct edge_reply *reply)
 {
     struct load *l = arg;
+    int64_t now = bench_ns(), pause = now - l->last_ns, *longest = l->changing ? &l->longest_ns : &l->calm_ns;
+    l->last_ns = now;
+    if (pause > *longest)
+        *longest = pause;
     l->answered++;
     l->failed += reply->outcome != CVM_REPLIED;
     feed(l);
@@ -71,24 +79,26 @@ static void changed(void *arg, int error, json_t *report)
         l->broken = true;
     } else {
         l->us[l->changes] = json_number_value(json_object_get(json_object_get(plugin, "us"), "switch"));
+        l->pause_us[l->changes] = (double)l->longest_ns / 1e3;
+        l->calm_us[l->changes++] = (double)l->calm_ns / 1e3;
     }
     json_decref(report);
-    l->changes++;
+    l->changing = false;
+    l->calm_ns = 0;
 }
 
 static void on_pause(uv_timer_t *timer)
 {
     struct load *l = timer->data;
-    static int asked;
-    if (asked > l->changes || l->changes >= l->wanted) {
-        asked = l->changes;
+    if (l->changing || l->changes >= l->wanted)
+        return;
+    if (put_build(l->in, 1 - l->changes % 2) < 0) {
+        l->broken = true;
         return;
     }
-    asked = l->changes + 1;
-    if (put_build(l->in, asked % 2) < 0)
-        l->broken = true;
-    else
-        core_change(l->in->core, CHANGE_RELOAD, "relay", false, changed, l);
+    l->changing = true;
+    l->longest_ns = 0;
+    core_change(l->in->core, CHANGE_RELOAD, "relay", false, changed, l);
 }
 
 /* A copy of the library opened and its entry found: what no exchange can do without. */
@@ -111,33 +121,63 @@ static double floor_us(const struct inside *in)
     return bench_median(us, 21);
 }
 
-int bench_reload(struct row *row)
+static int run(struct load *l)
 {
     struct inside in = {.core = NULL};
-    struct load l = {.in = &in, .wanted = (int)bench_amount(CHANGES), .data = bench_order()};
     if (bench_inside_open(&in) < 0)
         return -1;
-    uv_timer_init(&in.loop, &l.timer);
-    l.timer.data = &l;
-    uv_timer_start(&l.timer, on_pause, PAUSE_MS, PAUSE_MS);
+    l->in = &in;
+    l->wanted = (int)bench_amount(CHANGES);
+    l->data = bench_order();
+    uv_timer_init(&in.loop, &l->timer);
+    l->timer.data = l;
+    uv_timer_start(&l->timer, on_pause, PAUSE_MS, PAUSE_MS);
+    l->last_ns = bench_ns();
     for (int i = 0; i < IN_FLIGHT; i++)
-        feed(&l);
-    while (l.changes < l.wanted && !l.broken)
+        feed(l);
+    while (l->changes < l->wanted && !l->broken)
         uv_run(&in.loop, UV_RUN_ONCE);
-    l.ended = true;
+    l->ended = true;
     int64_t until = bench_ns() + 10000000000;
-    while (l.answered < l.sent && bench_ns() < until)
+    while (l->answered < l->sent && bench_ns() < until)
         uv_run(&in.loop, UV_RUN_NOWAIT);
-    uv_close((uv_handle_t *)&l.timer, NULL);
-    if (l.answered != l.sent || l.failed)
-        fprintf(stderr, "bench: of %lld requests %lld were not answered, %lld not well\n", (long long)l.sent,
-                (long long)(l.sent - l.answered), (long long)l.failed);
-    row->unit = "us";
-    row->floor = "copy and open the library";
-    row->floor_value = floor_us(&in);
-    row->value = row->p50_us = l.changes ? bench_median(l.us, l.changes) : 0;
-    row->p99_us = l.changes ? l.us[(int)(l.changes * 0.99)] : 0; /* bench_median() has sorted them */
+    uv_close((uv_handle_t *)&l->timer, NULL);
+    if (l->answered != l->sent || l->failed)
+        fprintf(stderr, "bench: of %lld requests %lld were not answered, %lld not well\n", (long long)l->sent,
+                (long long)(l->sent - l->answered), (long long)l->failed);
+    l->floor_us = floor_us(&in);
     bench_inside_close(&in);
-    json_decref(l.data);
-    return l.broken ? -1 : 0;
+    json_decref(l->data);
+    return l->broken || l->answered != l->sent || l->failed ? -1 : 0;
+}
+
+static void fill(struct row *row, double *us, int n)
+{
+    row->unit = "us";
+    row->value = row->p50_us = bench_median(us, n); /* sorts them */
+    row->p99_us = us[(int)(n * 0.99)];
+}
+
+int bench_reload_hold(struct row *row)
+{
+    static struct load l;
+    l = (struct load){.changes = 0};
+    if (run(&l) < 0)
+        return -1;
+    fill(row, l.us, l.changes);
+    row->floor = "copy and open the library";
+    row->floor_value = l.floor_us;
+    return 0;
+}
+
+int bench_reload_pause(struct row *row)
+{
+    static struct load l;
+    l = (struct load){.changes = 0};
+    if (run(&l) < 0)
+        return -1;
+    fill(row, l.pause_us, l.changes);
+    row->floor = "the same without a change";
+    row->floor_value = bench_median(l.calm_us, l.changes);
+    return 0;
 }
