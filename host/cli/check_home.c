@@ -3,9 +3,10 @@
 #include "cli/check.h"
 
 #include "core/file.h"
+#include "core/vet.h"
 #include "services/access.h"
 #include "services/home.h"
-#include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,22 @@ static void check_named(struct check *c, const char *setting)
     }
 }
 
+/* What the start would refuse of the library, by its file alone. */
+static void vet_library_file(struct check *c, const char *path)
+{
+    struct vet_verdict verdict;
+    char error[ERROR_SIZE], *bytes = NULL;
+    size_t size;
+    if (file_read(path, ELF_FILE_MAX_BYTES, false, &bytes, &size, error, sizeof error) < 0)
+        check_find(c->errors, "%s", error);
+    else if (vet_judge((const uint8_t *)bytes, size, &verdict, error, sizeof error) < 0)
+        check_find(c->errors, "%s: %s", path, error);
+    else if (!verdict.may_inline)
+        check_find(c->errors, "%s: may not run inside the host: %s; see: cvmhost plugin vet %s", path,
+                   verdict.inline_reasons, path);
+    free(bytes);
+}
+
 /* Where the start looks: HOME/plugins, then beside the manifest; or the installed set. */
 static void check_library(struct check *c, const struct check_plugin *p)
 {
@@ -43,8 +60,8 @@ static void check_library(struct check *c, const struct check_plugin *p)
     if (access(path, F_OK) != 0)
         check_find(c->errors, "%s: its library %s is not in %s/plugins: copy it there", m->path, m->library,
                    p->installed ? c->installed : c->home);
-    else if (access(path, R_OK) != 0)
-        check_find(c->errors, "%s: %s", path, strerror(errno));
+    else
+        vet_library_file(c, path);
 }
 
 static void check_plugin(struct check *c, const struct check_plugin *p)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_SIZE 4200
 
@@ -108,6 +109,28 @@ START_TEST(compares_the_manifest)
 }
 END_TEST
 
+/* What the start would refuse, `config check` says before it. */
+START_TEST(config_check_vets)
+{
+    struct flow *f = flow_new();
+    struct flow_answer a;
+    char library[PATH_SIZE], place[128];
+    flow_write(f, "plugins/README", ""); /* makes the folder */
+    flow_write(
+        f, "manifests/tricky.json",
+        "{\"manifest\": 1, \"name\": \"tricky\", \"version\": \"1.0.0\", \"abi\": \"1.0\","
+        " \"components\": [{\"id\": \"test.tricky\", \"kind\": \"agent\", \"operations\": [{\"type\": \"answer\"}]}]}");
+    flow_write(f, "config/cvmhost.json", "{\"plugins\": {\"inline\": [\"*\"]}}");
+    path_of("constructor", library);
+    snprintf(place, sizeof place, "%s/plugins/tricky.so", f->home);
+    ck_assert_int_eq(symlink(library, place), 0);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "config", "check"), 3);
+    ck_assert_msg(strstr(a.errors, "may not run inside the host: has a constructor"), "%s%s", a.text, a.errors);
+    flow_answer_free(&a);
+    flow_free(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *c = tcase_create("vet");
@@ -115,5 +138,6 @@ int main(void)
     tcase_add_test(c, exit_statuses);
     tcase_add_test(c, says_why_and_what_next);
     tcase_add_test(c, compares_the_manifest);
+    tcase_add_test(c, config_check_vets);
     return flow_main("vet", (TCase *[]){c, NULL});
 }
