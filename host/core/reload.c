@@ -214,6 +214,7 @@ static const char *code_of(int error)
     return error == CVM_ENOENT   ? "NOT_FOUND"
            : error == CVM_EABI   ? "ABI"
            : error == CVM_EACCES ? "NOT_TRUSTED"
+           : error == CVM_ESTATE ? "BAD_STATE"
                                  : "REFUSED";
 }
 
