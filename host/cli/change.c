@@ -208,7 +208,7 @@ int change_told(const struct cli *cli, const json_t *report)
         return CLI_OK;
     const char *text = cvm_json_str(error, "text", "the host gave no reason"), *plugin, *step;
     plugin = cvm_json_str(error, "plugin", "");
-    step = cvm_json_str(error, "step", "");
+    step = status == CLI_CONFIG ? cvm_json_str(error, "step", "") : ""; /* a rule says no before anything is begun */
     bool named = !*plugin || strncmp(text, plugin, strlen(plugin)) == 0;
     return cli_fail(status, "%s%s%s%s%s%s", named ? "" : plugin, named ? "" : ": ", text, *step ? " (step: " : "", step,
                     *step ? "; nothing was changed)" : "");

@@ -66,7 +66,7 @@ static json_t *plugin_row(const json_t *plugin)
                      cvm_json_str(plugin, "version", ""), "state", state, "build",
                      change_build(cvm_json_str(plugin, "build", ""), build), "generation",
                      json_object_get(plugin, "generation"), "components", json_object_get(plugin, "components"),
-                     "description", cvm_json_str(plugin, "description", cvm_json_str(plugin, "note", "")));
+                     "description", cvm_json_str(plugin, "note", cvm_json_str(plugin, "description", "")));
 }
 
 /* Programs get the plugins as the host tells them, people what a line has room for. */

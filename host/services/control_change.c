@@ -35,7 +35,6 @@ static const char *code_of(int error)
  * by rules alone; to take in, for what is wrong with a plugin. */
 static json_t *completed(int error, bool taking_out, json_t *report)
 {
-    bool by_rule = error == CVM_ESTATE || (error == CVM_EACCES && taking_out);
     if (!report)
         report = json_pack("{s:s, s:[]}", "result", error < 0 ? "refused" : "unchanged", "plugins");
     json_t *said = json_object_get(report, "error");
@@ -43,7 +42,9 @@ static json_t *completed(int error, bool taking_out, json_t *report)
         json_object_set_new(
             report, "error",
             json_pack("{s:s, s:n, s:n, s:s}", "code", code_of(error), "step", "plugin", "text", cvm_strerror(error)));
-    } else if (error < 0 && (error == CVM_ENOENT || by_rule || !json_object_get(said, "code"))) {
+    } else if (taking_out && strcmp(cvm_json_str(said, "code", ""), "NOT_TRUSTED") == 0) {
+        json_object_set_new(said, "code", json_string("DENIED"));
+    } else if (error < 0 && (error == CVM_ENOENT || !json_object_get(said, "code"))) {
         json_object_set_new(said, "code", json_string(code_of(error)));
     }
     return report;

@@ -109,6 +109,37 @@ START_TEST(reloads_what_has_changed)
 }
 END_TEST
 
+/* From the source to what answers: the "compiler" puts the version of the source into the library. */
+START_TEST(a_save_is_served)
+{
+    struct flow *f = home();
+    flow_write(f, "src/build.sh",
+               "set -e; cd \"$CVMHOST_HOME\"; v=$(cat src/source.c)\n"
+               "sed s/1.0.0/$v/ echo.so >echo.new; sed s/1.0.0/$v/ echo.json >echo.json.new\n"
+               "mv echo.new plugins/echo.so; mv echo.json.new manifests/echo.json\n");
+    static const char *const moved[][2] = {{"plugins/echo.so", "echo.so"}, {"manifests/echo.json", "echo.json"}};
+    for (size_t i = 0; i < 2; i++) {
+        char from[160], to[160];
+        snprintf(from, sizeof from, "%s/%s", f->home, moved[i][0]);
+        snprintf(to, sizeof to, "%s/%s", f->home, moved[i][1]);
+        ck_assert_int_eq(rename(from, to), 0);
+    }
+    flow_write(f, "src/source.c", "1.0.0");
+    pid_t dev = start_dev(f, true);
+    save(f, "src/source.c", "1.0.1");
+    FLOW_UNTIL(told(f, "echo 1.0.0 -> 1.0.1   build ", 1));
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "list"), 0);
+    ck_assert_ptr_nonnull(strstr(a.text, "echo  1.0.1    probation"));
+    flow_answer_free(&a);
+    flow_write(f, "plugins/echo.so", "torn");
+    FLOW_UNTIL(told(f, "is not an ELF file", 1));
+    save(f, "src/source.c", "1.0.2");
+    FLOW_UNTIL(told(f, "echo 1.0.1 -> 1.0.2   build ", 1));
+    end_dev(f, dev);
+}
+END_TEST
+
 START_TEST(uses_the_host_that_runs)
 {
     struct flow *f = flow_new();
@@ -169,6 +200,7 @@ int main(void)
     tcase_set_timeout(tests, 90);
     tcase_add_test(tests, builds_on_save);
     tcase_add_test(tests, reloads_what_has_changed);
+    tcase_add_test(tests, a_save_is_served);
     tcase_add_test(tests, uses_the_host_that_runs);
     tcase_add_test(tests, starts_again_what_could_not_start);
     tcase_add_test(tests, says_what_is_wrong);
