@@ -3,7 +3,6 @@
  * segments, and so do we. Pure, any thread. */
 #include "elf_private.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 #if defined(__x86_64__)

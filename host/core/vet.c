@@ -2,7 +2,6 @@
  * and no registry. Pure, any thread. */
 #include "core/vet.h"
 
-#include <assert.h>
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
