@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/client.h"
+#include "cli/help.h"
 #include "cli/private.h"
 #include "cli/show.h"
 #include "cli/spec.h"
@@ -236,45 +237,6 @@ static const json_t *find_operation(const struct cli *cli, const json_t *catalog
     return best;
 }
 
-static int command_help(const struct cli_command *command)
-{
-    printf("usage: cvmhost %s%s%s\n\n%s\n\n", command->words, command->usage[0] ? " " : "", command->usage,
-           command->help);
-    puts("Every command takes --home DIR, --config FILE, --output table|json|csv, --log-level LEVEL, --timeout S, "
-         "--no-start, --help.");
-    if (strcmp(command->words, "agent call") == 0)
-        puts("A call also takes --key K (the same key is done once), --trace (every envelope it causes), --file F\n"
-             "(JSON lines: one call for each) and --parallel N.");
-    return CLI_OK;
-}
-
-/* "cvmhost buy": what there is below a word. */
-static bool show_group(const struct cli *cli, const json_t *catalogue, FILE *out)
-{
-    char prefix[WORDS_MAX_BYTES] = "";
-    size_t at = 0;
-    for (int i = 0; i < cli->argc && cli->argv[i][0] != '-' && at < sizeof prefix; i++)
-        at += (size_t)snprintf(prefix + at, sizeof prefix - at, "%s ", cli->argv[i]);
-    bool found = false;
-    for (const struct cli_command *c = cli_commands; at && c->words; c++)
-        if (strncmp(c->words, prefix, strlen(prefix)) == 0) {
-            fprintf(out, "  %-28s %s\n", c->words, c->help);
-            found = true;
-        }
-    size_t i;
-    json_t *entry;
-    json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
-    {
-        const json_t *expose = json_object_get(entry, "expose");
-        const char *words = cvm_json_str(expose, "cli", "");
-        if (at && strncmp(words, prefix, strlen(prefix)) == 0) {
-            fprintf(out, "  %-28s %s\n", words, cvm_json_str(expose, "help", cvm_json_str(entry, "description", "")));
-            found = true;
-        }
-    }
-    return found;
-}
-
 struct suggestion {
     const char *words;
     size_t distance;
@@ -385,14 +347,14 @@ static int run_line(struct cli *cli)
         entry = find_operation(cli, catalogue, &words);
     }
     if (!entry && command && cli->help) {
-        status = command_help(command);
+        status = help_command(command);
     } else if (entry || (command && command->run)) {
         cli->argc -= words;
         cli->argv += words;
         status = !entry      ? command->run(cli)
                  : cli->help ? cli_operation_help(cli, catalogue, entry)
                              : cli_run_operation(cli, catalogue, entry);
-    } else if (show_group(cli, catalogue, cli->help ? stdout : stderr)) {
+    } else if (help_group(cli, catalogue, cli->help ? stdout : stderr)) {
         status = cli->help ? CLI_OK : CLI_USAGE;
     } else {
         json_t *all = cli_catalogue(cli, NULL);

@@ -309,6 +309,8 @@ static void add_tag(struct openapi *o, const json_t *entry)
 /* Without configured tokens nobody is asked for one, and the requirement is optional. */
 static json_t *security(const struct openapi *o, const char *permission)
 {
+    if (!permission)
+        return json_array();
     return o->options->guarded ? json_pack("[{s:[s]}]", OPENAPI_SECURITY, permission)
                                : json_pack("[{s:[s]},{}]", OPENAPI_SECURITY, permission);
 }
@@ -337,8 +339,7 @@ static json_t *route(struct openapi *o, const json_t *entry, const char *path, b
     if (body)
         json_object_set_new(made, "requestBody", body);
     json_object_set_new(made, "responses", answers_of(o, entry));
-    if (permission)
-        json_object_set_new(made, "security", security(o, permission));
+    json_object_set_new(made, "security", security(o, permission));
     json_decref(parameters);
     json_decref(taken);
     return made;
@@ -367,8 +368,9 @@ static void add_entry(struct openapi *o, const json_t *entry)
 
 static json_t *own_route(const char *id, const char *summary, const char *type, json_t *schema)
 {
-    return json_pack("{s:{s:s, s:s, s:[s], s:{s:{s:s, s:o}}}}", "get", "operationId", id, "summary", summary, "tags",
-                     "host", "responses", "200", "description", summary, "content", content(type, schema));
+    return json_pack("{s:{s:s, s:s, s:[s], s:[], s:{s:{s:s, s:o}}}}", "get", "operationId", id, "summary", summary,
+                     "tags", "host", "security", "responses", "200", "description", summary, "content",
+                     content(type, schema));
 }
 
 static void add_own(struct openapi *o)

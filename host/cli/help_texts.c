@@ -1,0 +1,78 @@
+/* Options and examples of the built-in commands. An option of a usage line that has no line here is a fault that
+ * flow/test_help finds. */
+#include "cli/help.h"
+
+#define COMPONENT "COMPONENT is an id or alias, as `cvmhost ps` shows it.\n"
+#define STORE "STORE is the component that keeps it, as `cvmhost state stores` shows it.\n"
+#define NOW "  --now                      do not wait for open conversations: what waits becomes dead letters\n"
+
+static const struct {
+    const char *words, *text;
+} texts[] = {
+    {"ps", "Example:\n  cvmhost ps --output csv\n"},
+    {"plugin list", "Options:\n"
+                    "  --kind KIND                components of this kind: agent, trigger, treatment, channel or "
+                    "provider\n"
+                    "\nExample:\n  cvmhost plugin list --kind agent\n"},
+    {"plugin info", "NAME is a plugin, or the id or alias of a component.\n"
+                    "\nExample:\n  cvmhost plugin info NAME --output json\n"},
+    {"plugin enable", "NAME is a plugin that `cvmhost plugin disable` took out of service.\n"},
+    {"plugin disable", "Options:\n" NOW "\nIt stays so over restarts.\n"},
+    {"plugin remove", "Options:\n" NOW "\nIts files leave the home. What it answered is answered 404 from then on.\n"},
+    {"plugin revive", COMPONENT},
+    {"revive", "The same as plugin revive. " COMPONENT},
+    {"reload", "Without NAME all plugins that differ from what runs, all or none. Messages go on meanwhile.\n"
+               "\nExample:\n  cp build/orders.so HOME/plugins/ && cvmhost reload orders\n"},
+    {"rollback", "NAME is a plugin that was reloaded; the generation before answers again.\n"},
+    {"plugin vet", "Options:\n"
+                   "  --manifest FILE            compare with this one, not with that of its name beside it\n"
+                   "\nExit status: 0 may run inline, 5 may only be loaded, 3 may not be loaded.\n"},
+    {"agent call",
+     COMPONENT "\nOptions:\n"
+               "  --data JSON|@FILE|-        the request: as it stands, of a file, or from standard input\n"
+               "  --envelope FILE            a whole envelope instead of COMPONENT, TYPE and --data\n"
+               "  --key K                    the same key is done once\n"
+               "  --trace                    show every envelope it causes\n"
+               "  --file FILE                JSON lines (\"-\": standard input): one call for each\n"
+               "  --parallel N               how many of them at a time (default 8)\n"
+               "\nExample:\n  cvmhost agent call COMPONENT TYPE --data '{\"name\": \"value\"}'\n"},
+    {"bus tail", "Options:\n"
+                 "  --topic T                  only what is published under this topic\n"
+                 "  --component C              only what this component sends or gets\n"
+                 "  --type TYPE                only envelopes of this type\n"
+                 "\nEnds with Ctrl-C, or with --timeout.\n"},
+    {"why", "ID is that of a conversation or message, or the key of a stored row.\n"
+            "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
+    {"conversation show", "ID is that of a conversation or of one of its messages.\n"},
+    {"dlq list", "Options:\n  --limit N                  at most so many (default 200)\n"},
+    {"dlq show", "NUMBER is the id that `cvmhost dlq list` shows.\n"},
+    {"state list", STORE "\nOptions:\n"
+                         "  --prefix P                 only keys that begin so\n"
+                         "  --after KEY                those behind this key: the next page\n"
+                         "  --limit N                  at most so many (default 200)\n"},
+    {"state get", STORE},
+    {"state put", STORE "The value is JSON as it stands, of a file (@FILE), or from standard input (-).\n"
+                        "\nExample:\n  cvmhost state put STORE KEY '{\"count\": 1}'\n"},
+    {"state delete", STORE},
+    {"log tail", "Options:\n"
+                 "  --audit                    who did what, about whom, with what result, instead of the log\n"
+                 "  -n N                       so many lines\n"
+                 "  --follow                   go on with what comes, until Ctrl-C\n"},
+    {"permission list", "Tokens are those of access.tokens in the configuration.\n"},
+    {"openapi", "Example:\n  cvmhost openapi >routes.json\n"},
+    {"config show", "PATH is a setting or section, such as http or http.port.\n"
+                    "\nExample:\n  cvmhost config show http\n"},
+    {"config check", "Exit status: 0 a host would start, 3 it would not; warnings change nothing.\n"},
+    {"completion", "Examples:\n"
+                   "  source <(cvmhost completion bash)\n"
+                   "  cvmhost completion fish | source\n"},
+    {"help", "Example:\n  cvmhost help plugin list\n"},
+};
+
+const char *help_text(const char *words)
+{
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(texts[i].words, words) == 0)
+            return texts[i].text;
+    return NULL;
+}
