@@ -225,7 +225,7 @@ struct usage {
 static bool usage_next(struct usage *usage)
 {
     usage->option[0] = usage->place[0] = 0;
-    usage->at += strspn(usage->at, " [");
+    usage->at += strspn(usage->at, " []");
     if (!*usage->at)
         return false;
     size_t len = strcspn(usage->at, " ]");
