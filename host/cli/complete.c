@@ -170,6 +170,8 @@ static void commands(struct line *line, size_t from)
 static void kinds(struct line *line)
 {
     offer_words(line, "agent|trigger|treatment|channel|provider");
+    if (line->command && strcmp(line->command->words, "plugin new") == 0)
+        offer_words(line, "domain");
 }
 
 static void levels(struct line *line)

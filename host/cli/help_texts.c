@@ -9,6 +9,11 @@
 static const struct {
     const char *words, *text;
 } texts[] = {
+    {"dev", "Options:\n"
+            "  --build COMMAND            run whenever a source is saved; what it builds is reloaded\n"
+            "  --port N                   the port of the host, where this command starts one\n"
+            "\nPATHS are watched for sources, besides the folders of the home. Ends with Ctrl-C.\n"
+            "\nExample:\n  cvmhost dev --build 'make -C greet install' greet\n"},
     {"ps", "Example:\n  cvmhost ps --output csv\n"},
     {"plugin list", "Options:\n"
                     "  --kind KIND                components of this kind: agent, trigger, treatment, channel or "
@@ -27,6 +32,21 @@ static const struct {
     {"plugin vet", "Options:\n"
                    "  --manifest FILE            compare with this one, not with that of its name beside it\n"
                    "\nExit status: 0 may run inline, 5 may only be loaded, 3 may not be loaded.\n"},
+    {"plugin new", "KIND is agent, trigger, treatment, channel, provider or, for a whole line of business, domain.\n"
+                   "\nOptions:\n  --dir DIR                  where its folder is made (default: here)\n"
+                   "\nExample:\n  cvmhost plugin new agent greeter\n"},
+    {"plugin check", "Options:\n"
+                     "  --manifest FILE            that of the plugin, where it does not stand beside it\n"
+                     "  --messages N               how many random messages\n"
+                     "  --seed N                   the same number draws the same messages\n"
+                     "  --kills N                  how many times the process is killed between two steps\n"
+                     "  --only CHECK               vet, manifest, lifecycle, messages, answers, limits, references, "
+                     "leaks, determinism,\n"
+                     "                             memory, state, restart or kill\n"
+                     "  --previous FILE            an older build, whose stored state this one must read\n"
+                     "  --state-from DIR           a home, whose stored state this one must read\n"
+                     "\nExit status: 0 every check holds, 1 one does not, 3 the plugin cannot be read.\n"
+                     "\nExample:\n  cvmhost plugin check build/orders.so --messages 1000\n"},
     {"agent call",
      COMPONENT "\nOptions:\n"
                "  --data JSON|@FILE|-        the request: as it stands, of a file, or from standard input\n"
@@ -44,8 +64,14 @@ static const struct {
     {"why", "ID is that of a conversation or message, or the key of a stored row.\n"
             "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
     {"conversation show", "ID is that of a conversation or of one of its messages.\n"},
-    {"dlq list", "Options:\n  --limit N                  at most so many (default 200)\n"},
+    {"dlq list", "Options:\n"
+                 "  --open                     only those that were not sent again\n"
+                 "  --component C              only those addressed to this component\n"
+                 "  --limit N                  at most so many (default 200)\n"},
     {"dlq show", "NUMBER is the id that `cvmhost dlq list` shows.\n"},
+    {"dlq redrive", "NUMBER is the id that `cvmhost dlq list` shows.\n\nOptions:\n"
+                    "  --all                      all that were not sent again yet\n"
+                    "  --component C              with --all: only those addressed to this component\n"},
     {"state list", STORE "\nOptions:\n"
                          "  --prefix P                 only keys that begin so\n"
                          "  --after KEY                those behind this key: the next page\n"

@@ -51,6 +51,7 @@ expect bash 'buy|bus' bu
 expect bash 'airtime' buy ''
 expect bash 'list' plugin li
 expect bash 'agent|trigger|treatment|channel|provider' plugin list --kind ''
+expect bash 'domain' plugin new d
 expect bash 'shop.till' agent call shop
 expect bash 'order' agent call shop.till ''
 expect bash 'airtime' rollback air
