@@ -674,7 +674,8 @@ void change_record(struct core *core, json_t *receipts)
     item_release(core, &m->item);
 }
 
-static void into_probation(struct core *core, struct entry *e)
+/* What is gone back to (`back`) is known to be good. */
+static void into_service(struct core *core, struct entry *e, bool back)
 {
     struct plugin *p = e->plugin;
     struct generation *old = e->old;
@@ -684,7 +685,7 @@ static void into_probation(struct core *core, struct entry *e)
     p->phase = PLUGIN_RUNNING;
     p->note = NULL;
     p->previous = (struct build_mark){{0}, {0}, {0}};
-    if (old && !e->no_way_back) {
+    if (old && !e->no_way_back && !back) {
         build_mark_of(old, &p->previous);
         probation_begin(core, p, old);
     } else {
@@ -763,7 +764,7 @@ static void swap_in(struct core *core, struct reload *r)
         else if (!e->unchanged)
             e->plugin->bad = (struct build_mark){{0}, {0}, {0}};
         if (!e->unchanged)
-            into_probation(core, e);
+            into_service(core, e, r->running->what == CHANGE_ROLLBACK);
         report_entry(r, e, e->unchanged ? e->plugin->now : NULL);
         if (was)
             json_object_set_new(json_array_get(json_object_get(r->report, "plugins"), i), "from", was);

@@ -67,12 +67,19 @@ static void park_message(struct core *core, struct message *m)
     item_release(core, &m->item);
 }
 
+/* Whether the store has, or will have, what brings it back: its own row, or that of the timer or call it is of. An
+ * input from outside has none before its turn: it was not accepted, and is told that nobody is there. */
+static bool may_park(const struct message *m)
+{
+    return m->item.no || m->origin;
+}
+
 /* Messages that left their lanes before their turn; ephemeral ones stay, and are told that nobody is there. */
 static void park_queue(struct core *core, struct queue *q, bool waiting)
 {
     for (struct message *m = q->head, *next; m; m = next) {
         next = m->queue_next;
-        if (!m->outside)
+        if (!m->outside || !may_park(m))
             continue;
         schedule_take(core, m, q, waiting);
         park_message(core, m);
@@ -83,7 +90,7 @@ static void park_lane(struct core *core, struct conversation *lane, const struct
 {
     for (struct message *m = lane->head, *next; m; m = next) {
         next = m->next;
-        if (!belongs(p, m->to) || m->route == ROUTE_STATE_EDIT)
+        if (!belongs(p, m->to) || m->route == ROUTE_STATE_EDIT || !may_park(m))
             continue;
         conversation_hold(lane);
         lane_take(core, m);
@@ -131,11 +138,15 @@ static void park(struct core *core, const struct plugin *p)
     core->parked_seq = core->seq;
 }
 
-/* A message made for a component that is out of service: its row, where it has one, stands until the plugin is back. */
-void removal_park(struct core *core, struct message *m)
+/* A message made for a component that is out of service: its row stands until the plugin is back. False: it has none.
+ */
+bool removal_park(struct core *core, struct message *m)
 {
+    if (!may_park(m))
+        return false;
     core->parked_seq = core->seq;
     item_release(core, &m->item);
+    return true;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */

@@ -65,10 +65,8 @@ void schedule(struct core *core, struct message *m)
 void post(struct core *core, struct message *m)
 {
     struct component *c = m->to;
-    if (__builtin_expect(c->absent, 0) && m->conversation) {
-        removal_park(core, m);
+    if (__builtin_expect(c->absent, 0) && m->conversation && removal_park(core, m))
         return;
-    }
     c->counts.delivered++;
     c->counts.queued++;
     core->bytes_queued += m->weight;
