@@ -45,13 +45,13 @@ static void open_library(void)
     find(&pcre2.data_free, "pcre2_match_data_free_8");
 }
 
-int harness__match(const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
+int harness__match(const char *pattern, bool caseless, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
     int error;
     size_t at;
     open_library();
-    void *code = pcre2.compile((const uint8_t *)pattern, strlen(pattern), PCRE2_CASELESS | PCRE2_UTF | PCRE2_UCP,
-                               &error, &at, NULL);
+    void *code = pcre2.compile((const uint8_t *)pattern, strlen(pattern),
+                               (caseless ? PCRE2_CASELESS : 0) | PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
     if (!code || offset > strlen(text)) {
         pcre2.code_free(code);
         return CVM_EINVAL;

@@ -91,6 +91,6 @@ int harness__schema(const json_t *manifest, const json_t *schema, const json_t *
                     char ret_text[160]);
 
 /* PCRE2, found at run time. Same return as cvm_match. */
-int harness__match(const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
+int harness__match(const char *pattern, bool caseless, const char *text, size_t offset, cvm_span *spans, size_t n);
 
 #endif

@@ -1,5 +1,5 @@
 /* The part of JSON Schema that catches what a plugin's author gets wrong: types, required and unknown members, lengths,
- * bounds, fixed values. Patterns and combinations are left to the host. Pure. */
+ * bounds, patterns, fixed values. Combinations ("anyOf" and its kin) are left to the host. Pure. */
 #include "private.h"
 
 #include <stdio.h>
@@ -133,6 +133,10 @@ static int check(const struct checking *c, const json_t *schema, const json_t *v
         return wrong(c, path, "is none of the values allowed");
     CVM_TRY(check_type(c, json_object_get(schema, "type"), value, path));
     CVM_TRY(check_bounds(c, schema, value, path));
+    const char *pattern = cvm_json_str(schema, "pattern", NULL);
+    cvm_span span;
+    if (pattern && json_is_string(value) && harness__match(pattern, false, json_string_value(value), 0, &span, 1) < 0)
+        return wrong(c, path, cvm_json_str(schema, "title", "does not match the pattern"));
     for (size_t i = 0; json_object_get(schema, "items") && i < json_array_size(value); i++) {
         char at[160];
         snprintf(at, sizeof at, "%s[%zu]", path, i);

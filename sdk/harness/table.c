@@ -665,7 +665,7 @@ static int secret(cvm_turn *pub, const char *name, const char **ret_value)
 
 static int match(cvm_turn *pub, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
-    int found = harness__match(pattern, text, offset, spans, n);
+    int found = harness__match(pattern, true, text, offset, spans, n);
     return found == CVM_EINVAL ? complain(of(pub), found, "cvm_match", pattern, "") : found;
 }
 

@@ -2,7 +2,7 @@
 # on it. Needs CVMHOST_BUILD, the current folder at the top of the sources, and $top; sets prefix, cvmhost, home, port.
 . examples/demo/lib.sh
 host_pid=''
-home=$top/home prefix=$top/root/usr/local
+home=${home:-$top/home} prefix=$top/root/usr/local
 
 faults=0
 fault() { printf '%s\n' "$*"; faults=$((faults + 1)); }
@@ -45,7 +45,7 @@ start_host()
 {
     "$cvmhost" serve --home "$home" >"$top/host.log" 2>&1 &
     host_pid=$!
-    wait_for 20 "$cvmhost" ps --home "$home" --timeout 5 || { tail -n 20 "$top/host.log"; die 'The host did not start.'; }
+    wait_for 20 grep -q 'serving on' "$top/host.log" || { tail -n 20 "$top/host.log"; die 'The host did not start.'; }
 }
 
 has_command() { "$cvmhost" help 2>/dev/null | grep -qE "^  $1( |\$)"; }
