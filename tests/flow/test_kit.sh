@@ -1,6 +1,6 @@
 #!/bin/sh
 # The kit for people who write plugins, as it is installed: for each kind `plugin new`, make, make test, vet, and the
-# plugin answers in a real host, by command and route. Nothing of the source tree is used but this file and its helpers.
+# plugin answers in a real host, by command and route; the same for the samples in examples/. Nothing of the source tree is used but this file and its helpers.
 # Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -24,7 +24,7 @@ check_installed()
     for file in bin/cvmhost include/cvm/cvm.h include/cvm/json.h include/cvm/money.h include/cvm/harness.h \
         lib/libcvmharness.a lib/pkgconfig/cvmhost-sdk.pc lib/pkgconfig/cvmhost-harness.pc \
         share/cvmhost/manifest.schema.json share/cvmhost/manifests/service.json share/cvmhost/manifests/service/vocabulary.json \
-        lib/cvmhost/plugins/service.so share/doc/cvmhost/tutorial.md share/bash-completion/completions/cvmhost; do
+        lib/cvmhost/plugins/service.so share/doc/cvmhost/docs/tutorial.md share/doc/cvmhost/examples/domain/tv/tv.c share/bash-completion/completions/cvmhost; do
         [ -f "$prefix/$file" ] || fault "meson install does not put $file there"
     done
     case $(pkg-config --libs cvmhost-sdk) in *harness*) fault 'a plugin is linked with the harness' ;; esac
@@ -45,24 +45,58 @@ check_refusals()
     [ "$(cat "$top/there/Makefile")" = mine ] || fault 'plugin new touched an existing folder'
 }
 
-# build KIND: everything its README says.
+# make_all NAME FOLDER: what every README says: make, make test, the host's judgement, make install.
+make_all()
+{
+    name=$1 folder=$2
+    (cd "$folder" && make CC=cc CFLAGS='-std=gnu11 -g -Wall -Wextra -Werror' >"$top/make.log" 2>&1) ||
+        fault "$name: make fails: $(tail -n 5 "$top/make.log")"
+    (cd "$folder" && make test CC=cc >"$top/make.log" 2>&1) || fault "$name: make test fails: $(tail -n 5 "$top/make.log")"
+    grep -qE '^[1-9][0-9]* checks, 0 failed$' "$top/make.log" || fault "$name: its test checks nothing"
+    if has_command 'plugin vet'; then expect 0 'inline  yes' cvmhost plugin vet "$folder/$name.so"; fi
+    if has_command 'plugin check'; then expect 0 '' cvmhost plugin check "$folder/$name.so"; fi
+    (cd "$folder" && make install >"$top/make.log" 2>&1) || fault "$name: make install fails: $(tail -n 5 "$top/make.log")"
+    # A test that cannot fail tests nothing: with another handler it must.
+    sed 's/return cvm_reply(/return cvm_refuse_with(t, json_object()); return cvm_reply(/; s/CVM_REPLIED,/CVM_REFUSED,/' \
+        "$folder/$name.c" >"$top/broken.c"
+    # shellcheck disable=SC2046
+    (cd "$folder" && cc -o "$top/broken" "test_$name.c" "$top/broken.c" $(pkg-config --cflags --libs cvmhost-harness) 2>"$top/make.log") ||
+        fault "$name: cannot be broken: $(head -n 3 "$top/make.log")"
+    (cd "$folder" && "$top/broken" >/dev/null 2>&1) && fault "$name: its test passes with broken handlers"
+}
+
+# build KIND: a new plugin, as the template has it.
 build()
 {
-    name=my-$1
-    expect 0 'make install' cvmhost plugin new "$1" "$name" --dir "$top/src"
-    grep -rn '@[A-Za-z]*@' "$top/src/$name" && fault "$name: a placeholder is left"
-    (cd "$top/src/$name" && make CC=cc CFLAGS='-std=c11 -g -Wall -Wextra -Werror' >"$top/make.log" 2>&1) ||
-        fault "$name: make fails: $(tail -n 5 "$top/make.log")"
-    (cd "$top/src/$name" && make test CC=cc >"$top/make.log" 2>&1) || fault "$name: make test fails: $(tail -n 5 "$top/make.log")"
-    grep -qE '^[1-9][0-9]* checks, 0 failed$' "$top/make.log" || fault "$name: its test checks nothing"
-    if has_command 'plugin vet'; then expect 0 '' cvmhost plugin vet "$top/src/$name/$name.so"; fi
-    if has_command 'plugin check'; then expect 0 '' cvmhost plugin check "$top/src/$name/$name.so"; fi
-    (cd "$top/src/$name" && make install >"$top/make.log" 2>&1) || fault "$name: make install fails: $(tail -n 5 "$top/make.log")"
-    # A test that cannot fail tests nothing: with another handler it must.
-    sed 's/return cvm_reply(/return cvm_refuse_with(t, json_object()); return cvm_reply(/' "$top/src/$name/$name.c" >"$top/broken.c"
-    # shellcheck disable=SC2046
-    (cd "$top/src/$name" && cc -o "$top/broken" "test_$name.c" "$top/broken.c" $(pkg-config --cflags --libs cvmhost-harness) 2>"$top/make.log" &&
-        ! "$top/broken" >/dev/null 2>&1) || [ "$1" = provider ] || fault "$name: its test passes with broken handlers"
+    expect 0 'make install' cvmhost plugin new "$1" "my-$1" --dir "$top/src"
+    grep -rn '@[A-Za-z]*@' "$top/src/my-$1" && fault "my-$1: a placeholder is left"
+    make_all "my-$1" "$top/src/my-$1"
+}
+
+# The samples, from where they are installed.
+build_samples()
+{
+    cp -R "$prefix/share/doc/cvmhost/examples" "$top/samples"
+    for folder in "$top"/samples/plugins/*/ "$top"/samples/domain/*/; do
+        [ -f "$folder/README.md" ] || fault "$folder has no README.md"
+        make_all "$(sed -n 's/^NAME = //p' "$folder/Makefile")" "${folder%/}"
+    done
+}
+
+use_samples()
+{
+    expect 0 'CB-' cvmhost callback request ada --minutes 20
+    expect 0 'ada' cvmhost callback list
+    expect 0 'of the usual bill' cvmhost spike match --accounts '[{"id": "A", "now": 5200, "usual": "1800.00"}, {"id": "B", "now": 2100, "usual": 2000}]'
+    expect 0 'GW-' cvmhost goodwill apply ada 'no service for a day'
+    expect 5 'had a credit lately' cvmhost goodwill apply ada 'no service for a day'
+    expect 0 'accepted' cvmhost webhook receive ada hello
+    expect 5 'No rate' cvmhost rates show USD NGN
+    expect 0 'FAMILY' cvmhost tv renew 7021334455 FAMILY
+    for kind in agent trigger treatment channel provider; do
+        expect 0 "my_$kind.$kind" cvmhost plugin list --kind $kind
+    done
+    for name in callback spike goodwill webhook rates tv; do expect 0 "$name" cvmhost plugin list; done
 }
 
 route() { curl -s -o "$top/body" -w '%{http_code}' "$@" 2>"$top/curl.log"; }
@@ -100,7 +134,9 @@ check_installed
 check_refusals
 make_home
 for kind in agent trigger treatment channel provider domain; do build $kind; done
+build_samples
 configure ", \"agents\": { \"my_provider.provider\": { \"settings\": { \"base_url\": \"http://127.0.0.1:$port\" } } }"
 start_host
 use_them
+use_samples
 [ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }
