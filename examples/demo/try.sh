@@ -18,5 +18,5 @@ Addresses:
     curl -s http://127.0.0.1:$port/api/v1/enquiries -H 'Content-Type: application/json' \\
          -d '{"customer_phone": "08031234567", "message": "I want 1000 naira MTN airtime", "channel": "SMS"}'
 
-The home is $home; docs/tutorial.md goes on from here. ./dev demo starts afresh.
+The home is $home; docs/howto/first-steps.md goes on from here. ./dev demo starts afresh.
 TXT

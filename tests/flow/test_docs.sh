@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds the documentation against the program: the commands of docs/tutorial.md are run one after the other, the plugin
+# Holds the documentation against the program: the commands of docs/howto/first-steps.md are run one after the other, the plugin
 # of docs/howto/plugin.md is built and used, and what the reference lists (commands, metrics, settings, errors, secrets)
 # must be what there is.
 # Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
@@ -94,6 +94,6 @@ build_plugin
 start_simulator
 start_host
 check_reference
-run_page docs/tutorial.md 15
+run_page docs/howto/first-steps.md 15
 run_page docs/howto/plugin.md 3
 [ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }
