@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const char usage[] = "plugin check FILE [--manifest FILE] [--messages N] [--seed N] [--kills N] [--only CHECK] "
-                            "[--previous FILE] [--state-from DIR] [--timeout DURATION]";
+                            "[--previous FILE] [--state-from DIR] [--timeout S]";
 
 /* One line on a terminal, over and over. */
 static void progress(void *arg, const char *check, int done, int of)

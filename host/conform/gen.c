@@ -77,6 +77,8 @@ static json_t *gen_text(struct gen *g, const json_t *schema, const char *member)
     const json_t *most = json_object_get(schema, "maxLength"), *seen = json_object_get(g->seen, member ? member : "");
     size_t least = (size_t)json_integer_value(json_object_get(schema, "minLength"));
     size_t limit = most ? (size_t)json_integer_value(most) : LONG_TEXT;
+    if (!pattern && gen_chance(g, 10)) /* the bounds themselves */
+        return text_of(g, gen_chance(g, 50) ? least : limit < LONG_TEXT ? limit : LONG_TEXT);
     if (json_array_size(seen) && gen_chance(g, 45)) {
         json_t *value = json_array_get(seen, gen_below(g, json_array_size(seen)));
         if (json_is_string(value))
@@ -94,10 +96,6 @@ static json_t *gen_text(struct gen *g, const json_t *schema, const char *member)
         if (n >= least && n <= limit)
             return json_string(text);
     }
-    if (gen_chance(g, 6))
-        return text_of(g, limit < LONG_TEXT ? limit : LONG_TEXT);
-    if (gen_chance(g, 6))
-        return text_of(g, least);
     size_t n = least + gen_below(g, 12);
     return text_of(g, n < limit ? n : limit);
 }

@@ -141,7 +141,7 @@ static struct lines outcome_of(struct conform *c, const char *home, const json_t
     json_array_foreach((json_t *)(uintptr_t)answers, i, answer)
     {
         char *data = json_dumps(json_object_get(answer, "data"), JSON_ENCODE_ANY | JSON_SORT_KEYS), *line = NULL;
-        if (asprintf(&line, "the answer %s of %s, outcome %d: %s", cvm_json_str(answer, "type", ""),
+        if (asprintf(&line, "the answer to %s of %s: outcome %d, %s", cvm_json_str(answer, "type", ""),
                      cvm_json_str(answer, "component", ""), (int)cvm_json_int(answer, "outcome", 0),
                      data ? data : "") > 0)
             add_line(&lines, line);
@@ -149,11 +149,11 @@ static struct lines outcome_of(struct conform *c, const char *home, const json_t
     }
     snprintf(path, sizeof path, "%s/data/cvmhost.db", home);
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
-        add_rows(&lines, db, "the state", "SELECT component, key, value, version FROM state ORDER BY component, key");
+        add_rows(&lines, db, "the state:", "SELECT component, key, value, version FROM state ORDER BY component, key");
         for (i = 0; i < c->manifest->n_tables; i++) {
             const struct manifest_table *t = &c->manifest->tables[i];
             snprintf(sql, sizeof sql, "SELECT * FROM \"%s\" ORDER BY \"%s\"", t->name, t->key);
-            snprintf(path, sizeof path, "the table %s", t->name);
+            snprintf(path, sizeof path, "the table %s:", t->name);
             add_rows(&lines, db, path, sql);
         }
     }
@@ -185,9 +185,9 @@ static bool compare(struct conform *c, const char *check, const char *how, const
             back++;
         snprintf(where, sizeof where, "%s", how);
         snprintf(text, sizeof text,
-                 "%.100s: without it \"..%.90s\", with it \"..%.90s\": what must survive belongs into "
-                 "state, context or rows, and everything a turn does into one turn",
-                 x, x + back, y + (back < strlen(y) ? back : 0));
+                 "%.*s differs: without it \"..%.90s\", with it \"..%.90s\"; what must survive belongs into state, "
+                 "context or rows",
+                 (int)strcspn(x, ":"), x, x + back, y + (back < strlen(y) ? back : 0));
         report_finding(c, check, "differs", where, text, "");
         return false;
     }

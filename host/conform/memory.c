@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QUARANTINE 4096
@@ -216,14 +218,55 @@ static char *give_some(const char *text, size_t most)
     return copy;
 }
 
+/* ---- clocks: of the world, which a turn must not ask ---- */
+
+static int64_t shift_s;
+
+static time_t shifted_time(time_t *ret)
+{
+    time_t now = time(NULL) + shift_s;
+    if (ret)
+        *ret = now;
+    return now;
+}
+
+static int shifted_clock(clockid_t id, struct timespec *ret)
+{
+    int e = clock_gettime(id, ret);
+    ret->tv_sec += shift_s;
+    return e;
+}
+
+static int shifted_day(struct timeval *ret, void *zone)
+{
+    int e = gettimeofday(ret, zone);
+    ret->tv_sec += shift_s;
+    return e;
+}
+
+void memory_shift(int64_t seconds)
+{
+    shift_s = seconds;
+    srand((unsigned)seconds + 1);
+    srandom((unsigned)seconds + 1);
+    srand48(seconds + 1);
+}
+
 /* ---- the library's own calls ---- */
 
 static const struct {
     const char *name;
     void *in_place;
-} replaced[] = {{"malloc", (void *)give},      {"calloc", (void *)give_cleared}, {"realloc", (void *)give_again},
-                {"strdup", (void *)give_text}, {"__strdup", (void *)give_text},  {"strndup", (void *)give_some},
-                {"free", (void *)release}};
+} replaced[] = {{"malloc", (void *)give},
+                {"calloc", (void *)give_cleared},
+                {"realloc", (void *)give_again},
+                {"strdup", (void *)give_text},
+                {"__strdup", (void *)give_text},
+                {"strndup", (void *)give_some},
+                {"free", (void *)release},
+                {"time", (void *)shifted_time},
+                {"clock_gettime", (void *)shifted_clock},
+                {"gettimeofday", (void *)shifted_day}};
 
 struct tables {
     const ElfW(Sym) * symbols;

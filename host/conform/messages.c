@@ -17,9 +17,10 @@
 struct messages {
     char home[CONFORM_PATH];
     int from, count;
-    bool survey, quiet; /* quiet: findings are known from a run before */
-    json_t *skip;       /* "component type" of operations that crashed */
-    json_t *totals;     /* outcome -> number */
+    bool quiet;      /* findings are known from a run before */
+    int64_t shift_s; /* of the clock that a turn must not ask */
+    json_t *skip;    /* "component type" of operations that crashed */
+    json_t *totals;  /* outcome -> number */
 };
 
 /* ---- judging, in the child -----------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ static void judge(struct world *w, const struct input *in)
     const char *id = in->component->id, *type = in->operation->type;
     if (in->n > 1)
         find(c, "answers", "twice", id, type, "was answered %d times", in->n);
-    if (in->injected)
+    if (in->injected || !in->n)
         return;
     if (in->outcome == CVM_ERROR && strcmp(cvm_json_str(in->answer, "code", ""), "NO_REPLY") == 0)
         find(c, "answers", "no_reply", id, type,
@@ -211,7 +212,8 @@ static void tell_leaks(struct conform *c)
         snprintf(component, sizeof component, "%.*s", space ? (int)(space - where) : 0, where);
         c->shared->message[0] = 0;
         find(c, "leaks", "leak", component, space ? space + 1 : where,
-             "%lld blocks of memory that it asked for were never freed, also not by destroy()",
+             "%lld blocks of memory that it asked for were never freed, by it or by who was given them, also not by "
+             "destroy()",
              (long long)json_integer_value(n));
     }
     json_decref(counts);
@@ -225,6 +227,7 @@ static int run_body(struct conform *c, void *arg)
     struct input *all = calloc((size_t)run->count + 1, sizeof *all);
     guard_begin(c, "messages");
     guard.watch = !run->quiet;
+    memory_shift(run->shift_s);
     int e = all ? world_open(&w, c, run->home, WORLD_WILD, 0) : CVM_ENOMEM;
     if (e)
         return e;
@@ -247,9 +250,12 @@ static int run_body(struct conform *c, void *arg)
         }
     }
     world_pass(&w, LAST_MS);
-    for (int k = judged; k < run->count; k++)
-        if (all[k].n)
-            judge(&w, &all[k]), count(run->totals, &all[k], false);
+    for (int k = judged; k < run->count; k++) {
+        if (!all[k].data)
+            continue;
+        judge(&w, &all[k]);
+        count(run->totals, &all[k], false);
+    }
     c->shared->at = run->count;
     for (int k = run->from; k < run->count; k++)
         input_free(&all[k]);
@@ -284,7 +290,7 @@ static void take_learned(struct conform *c, const json_t *facts)
 /* First messages, only to see what is sent to whom: then the peers take it. */
 static void survey(struct conform *c)
 {
-    struct messages run = {.count = SURVEY + 2 * (int)operations_count(c), .survey = true, .quiet = true};
+    struct messages run = {.count = SURVEY + 2 * (int)operations_count(c), .quiet = true};
     char text[300];
     json_t *facts = NULL;
     if (plan_home(c, c->library, run.home) < 0)
@@ -322,7 +328,7 @@ static void add_totals(json_t *to, const json_t *from)
         to, name, json_integer(json_integer_value(n) + json_integer_value(json_object_get(to, name))));
 }
 
-static void tell_routes(struct conform *c, const json_t *ran, const json_t *totals, int messages)
+static void tell_routes(struct conform *c, const json_t *ran, const json_t *totals, int messages, int64_t slowest_us)
 {
     size_t i, n = 0, missed = 0; /* routes */
     json_t *route, *value;
@@ -341,8 +347,12 @@ static void tell_routes(struct conform *c, const json_t *ran, const json_t *tota
     at = 0;
     json_object_foreach((json_t *)(uintptr_t)totals, key, value) at += (size_t)snprintf(
         all + at, at < sizeof all ? sizeof all - at : 0, ", %lld %s", (long long)json_integer_value(value), key);
-    report(c, "messages", RESULT_OK, "%d messages%s; %zu of %zu routes ran%s%s%s", messages, all, n, n + missed,
-           missed ? ", not: " : "", text, missed > 4 ? ", .." : "");
+    char slow[100] = "";
+    if (slowest_us > c->manifest->limits.turn_budget_ms * 1000)
+        snprintf(slow, sizeof slow, "; one turn took %lld ms, its turn_budget_ms is %lld",
+                 (long long)(slowest_us / 1000), (long long)c->manifest->limits.turn_budget_ms);
+    report(c, "messages", RESULT_OK, "%d messages%s; %zu of %zu routes ran%s%s%s%s", messages, all, n, n + missed,
+           missed ? ", not: " : "", text, missed > 4 ? ", .." : "", slow);
 }
 
 /* ---- the same again -------------------------------------------------------------------------------------------------
@@ -415,7 +425,7 @@ static void compare(struct conform *c, const char *home_a, const char *home_b)
 
 static void again(struct conform *c, const char *first)
 {
-    struct messages run = {.count = c->options.messages, .quiet = true};
+    struct messages run = {.count = c->options.messages, .quiet = true, .shift_s = 100000};
     char text[300];
     json_t *facts = NULL;
     if (plan_home(c, c->library, run.home) < 0)
@@ -446,6 +456,7 @@ void check_messages(struct conform *c)
     enum child_end end = CHILD_ENDED;
     c->shared->of = run.count;
     int crashes = 0;
+    int64_t slowest_us = 0;
     while (crashes < CRASHES_MAX && run.from < run.count) {
         char text[300];
         json_t *facts = NULL;
@@ -457,6 +468,8 @@ void check_messages(struct conform *c)
         json_object_update(ran, json_object_get(fact, "routes"));
         json_object_update(timers, json_object_get(fact, "timers"));
         add_totals(totals, json_object_get(fact, "totals"));
+        slowest_us =
+            slowest_us > cvm_json_int(fact, "slowest_us", 0) ? slowest_us : cvm_json_int(fact, "slowest_us", 0);
         json_decref(facts);
         if (end == CHILD_DONE)
             break;
@@ -467,7 +480,7 @@ void check_messages(struct conform *c)
         plan_remove(run.home);
     }
     c->shared->of = 0;
-    tell_routes(c, ran, totals, c->options.messages);
+    tell_routes(c, ran, totals, c->options.messages, slowest_us);
     for (size_t i = 0; i < sizeof found_on_the_way / sizeof *found_on_the_way; i++)
         report(c, found_on_the_way[i][0], i == 3 && end != CHILD_DONE ? RESULT_SKIPPED : RESULT_OK, "%s",
                i == 3 && end != CHILD_DONE ? "not known, as it crashed" : found_on_the_way[i][1]);

@@ -24,15 +24,16 @@ static bool try_one(struct world *w, const struct input *like, int64_t nth, bool
     struct input in = *like;
     in.answer = NULL;
     in.n = 0;
+    in.data = json_deep_copy(like->data);
     ++*number;
     snprintf(in.key, sizeof in.key, "oom-%d", *number);
     snprintf(in.conversation, sizeof in.conversation, "oom-%d", *number);
     *ret_in = in;
     memory_fail(nth, on);
-    bool taken = world_submit(w, ret_in, text, sizeof text);
-    if (taken)
-        world_pass(w, PASS_MS);
-    return taken;
+    if (!world_submit(w, ret_in, text, sizeof text))
+        return false;
+    world_pass(w, PASS_MS);
+    return true;
 }
 
 static void deny(struct world *w, const struct input *best, int64_t events, int *number)
@@ -51,7 +52,7 @@ static void deny(struct world *w, const struct input *best, int64_t events, int 
         if (in.n == 0)
             find(c, "memory", "unanswered", in.component->id, in.operation->type,
                  "was never answered after the %lld. request for memory had failed", (long long)nth);
-        json_decref(in.answer);
+        input_free(&in);
     }
     c->shared->denied = 0;
 }
@@ -65,6 +66,7 @@ static void one_operation(struct world *w, int i, int *number)
     int outcome = 0;
     for (int k = 0; k < TRIES; k++) {
         struct input drawn;
+        in = (struct input){.n = 0};
         draw_input(c, &g, w->seen, i, true, &drawn);
         drawn.forward = false;
         if (!drawn.mutated && try_one(w, &drawn, 0, false, number, &in) && memory_events() > events) {
@@ -76,8 +78,7 @@ static void one_operation(struct world *w, int i, int *number)
         }
         if (in.n && in.outcome == CVM_REPLIED)
             gen_see(w->seen, in.answer);
-        json_decref(in.answer);
-        in.answer = NULL;
+        input_free(&in);
         input_free(&drawn);
     }
     if (events < 0)
@@ -87,7 +88,7 @@ static void one_operation(struct world *w, int i, int *number)
     if (outcome == CVM_REPLIED && (!last.n || last.outcome == CVM_ERROR || last.outcome == CVM_BUSY))
         find(c, "memory", "after", best.component->id, best.operation->type,
              "does not answer as before once requests for memory had failed: something was kept half done");
-    json_decref(last.answer);
+    input_free(&last);
     input_free(&best);
 }
 
@@ -128,10 +129,13 @@ void check_memory(struct conform *c)
             break;
         if (end == CHILD_ENDED)
             return;
-        snprintf(whole, sizeof whole,
-                 "%s when the %lld. request for memory failed: check what jansson, malloc and the "
-                 "host's calls return",
-                 text, (long long)c->shared->denied);
+        if (c->shared->denied)
+            snprintf(
+                whole, sizeof whole,
+                "%s when the %lld. request for memory failed: check what jansson, malloc and the host's calls return",
+                text, (long long)c->shared->denied);
+        else
+            snprintf(whole, sizeof whole, "%s", text);
         report_finding(c, "memory", end == CHILD_HANGS ? "hang" : "crash", c->shared->where, whole, c->shared->message);
         run.from = (int)c->shared->at + 1;
     }

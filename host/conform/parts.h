@@ -179,6 +179,7 @@ const char *borrow_end(char ret_text[200]);         /* what was wrong; NULL: not
 
 void memory_begin(void);                /* from now on blocks are known */
 void memory_patch(const char *home);    /* the library's own malloc and free, too */
+void memory_shift(int64_t seconds);     /* the library's clock, and its random numbers */
 void memory_enter(const char *where);   /* the handler's code runs: its blocks are its own; NULL: it is over */
 void memory_host(bool entered);         /* within a call of the host */
 void memory_fail(int64_t nth, bool on); /* the nth request for memory from now fails; on: and all behind it. 0: none */
