@@ -100,6 +100,8 @@ int handoffs_show(cvm_turn *t, const cvm_msg *m)
 
 int handoffs_shown(cvm_turn *t, const cvm_msg *m)
 {
+    if (handoffs_changing(t, m))
+        return handoffs_changed(t, m);
     const json_t *row = json_array_get(json_object_get(m->data, "handoffs"), 0);
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), NULL);

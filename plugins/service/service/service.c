@@ -51,6 +51,8 @@ static const cvm_route routes[] = {
     {SERVICE_ESCALATION, "list_handoffs.reply", handoffs_shown},
     {SERVICE_ESCALATION, "query.reply", handoffs_listed},
     {SERVICE_ESCALATION, "show_handoff", handoffs_show},
+    {SERVICE_ESCALATION, "claim_handoff", handoffs_claim},
+    {SERVICE_ESCALATION, "resolve_handoff", handoffs_resolve},
     {0},
 };
 /* clang-format on */

@@ -166,6 +166,13 @@ int handoffs_listed(cvm_turn *t, const cvm_msg *m);
 int handoffs_show(cvm_turn *t, const cvm_msg *m);
 int handoffs_shown(cvm_turn *t, const cvm_msg *m);
 
+/* ---- handoff_change.c ---- */
+
+int handoffs_claim(cvm_turn *t, const cvm_msg *m);
+int handoffs_resolve(cvm_turn *t, const cvm_msg *m);
+bool handoffs_changing(cvm_turn *t, const cvm_msg *m); /* the row that has come is for one of these */
+int handoffs_changed(cvm_turn *t, const cvm_msg *m);
+
 /* ---- desk.c, lookup.c, and the other agents ---- */
 
 int desk_process(cvm_turn *t, const cvm_msg *m);
