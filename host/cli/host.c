@@ -14,6 +14,7 @@
 #include "services/home.h"
 #include "services/http_client.h"
 #include "services/http_server.h"
+#include "services/operation_counters.h"
 #include "services/supervisor.h"
 #include "services/watchdog.h"
 
@@ -37,6 +38,7 @@ struct host {
     uv_loop_t loop;
     struct config *config;
     struct access *access; /* NULL: nobody is asked for a token */
+    struct operation_counters *counters;
     struct core *core;
     struct http_client *client;
     struct http_server *server;
@@ -300,6 +302,7 @@ static int start_edges(struct host *h)
                                       .idle = on_last_client,
                                       .idle_arg = h};
     fds->control = -1;
+    h->counters = control.counters = operation_counters_new(); /* without memory nothing is counted */
     int e = control_open(&control, &h->control);
     if (e < 0 || fds->http < 0) {
         if (e < 0)
@@ -310,6 +313,7 @@ static int start_edges(struct host *h)
         .loop = &h->loop,
         .core = h->core,
         .access = h->access,
+        .counters = h->counters,
         .version = CVMHOST_VERSION,
         .listen_fd = fds->http,
         .answer_timeout_ms = 1000 * config_int(h->config, "http.answer_timeout_s", 0),
@@ -445,6 +449,7 @@ int host_run(struct host_options *options)
     if (h.core)
         core_close(h.core);
     access_free(h.access);
+    operation_counters_free(h.counters);
     if (h.config)
         config_free(h.config);
     uv_run(&h.loop, UV_RUN_DEFAULT);

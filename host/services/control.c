@@ -342,6 +342,7 @@ static struct exchange *exchange_new(struct connection *c, json_t *id, bool call
     x->connection = c;
     x->core = c->control->options.core;
     x->config = c->control->options.config;
+    x->counters = c->control->options.counters;
     x->is_private = c->control->options.is_private;
     x->id = json_incref(id);
     x->calling = calling;

@@ -29,15 +29,17 @@
 #define CONTROL_BACKLOG_MAX_BYTES (16 * 1024 * 1024) /* unread answers; a client that lets more pile up is cut off */
 
 struct control;
+struct operation_counters;
 
 struct control_options {
     uv_loop_t *loop;
-    struct core *core;           /* borrowed; closed after the control server */
-    const struct config *config; /* borrowed; NULL: "config" answers nothing */
-    int fd;                      /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
-                                    the caller's */
-    bool is_private;             /* what "hello" says */
-    void (*idle)(void *arg);     /* the last connection has closed; NULL: nobody wants to know */
+    struct core *core;                   /* borrowed; closed after the control server */
+    const struct config *config;         /* borrowed; NULL: "config" answers nothing */
+    struct operation_counters *counters; /* borrowed; NULL: nothing is counted by operation */
+    int fd;                  /* a bound Unix stream socket (data/cvmhost.sock); taken also on failure. Its file is
+                                the caller's */
+    bool is_private;         /* what "hello" says */
+    void (*idle)(void *arg); /* the last connection has closed; NULL: nobody wants to know */
     void *idle_arg;
 };
 

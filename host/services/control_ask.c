@@ -8,6 +8,7 @@
 
 #define LIST_DEFAULT 200
 #define LIST_MAX 1000
+#define METRICS_MAX_BYTES (16 * 1024 * 1024)
 
 /* ---- arguments ---- */
 
@@ -94,9 +95,16 @@ static void revive(struct exchange *x, const json_t *request)
 
 static void metrics(struct exchange *x)
 {
-    char *text = core_metrics(x->core);
-    control__answer(x, json_pack("{s:s}", "text", text ? text : ""));
-    free(text);
+    size_t n = 0;
+    const struct operation *operations = registry_operations(x->core, &n);
+    char *core = core_metrics(x->core);
+    struct text text;
+    text_init(&text, METRICS_MAX_BYTES);
+    text_puts(&text, core ? core : "");
+    operation_counters_print(x->counters, operations, n, &text);
+    control__answer(x, json_pack("{s:s}", "text", text.failed || !text.at ? "" : text.at));
+    text_free(&text);
+    free(core);
 }
 
 /* What the components at `path` or below use, by id: "shop" has "shop.desk" and "shop_floor". NULL: there is none. */

@@ -240,6 +240,7 @@ static void call_done(void *arg, const struct edge_reply *reply)
     struct exchange *x = arg;
     char id[40];
     id_text(reply->request, id);
+    operation_count_add(x->count, reply->outcome, uv_hrtime() - x->begun_ns);
     x->message = (cvm_id){0, 0};
     const char *outcome = (unsigned)reply->outcome < 6 ? outcome_names[reply->outcome] : "UNKNOWN";
     json_t *line = json_pack("{s:s, s:o, s:s}", "outcome", outcome, "data",
@@ -269,6 +270,18 @@ static const char *filled(const json_t *object, const char *name)
 {
     const char *text = cvm_json_str(object, name, "");
     return text[0] ? text : NULL;
+}
+
+/* The counts of an operation that people can reach; components go by id or alias. */
+static struct operation_count *count_of(const struct exchange *x, const char *to, const char *type)
+{
+    size_t n = 0;
+    const struct operation *all = registry_operations(x->core, &n);
+    for (size_t i = 0; x->counters && i < n; i++)
+        if (all[i].decl->expose && strcmp(all[i].decl->type, type) == 0 &&
+            (strcmp(all[i].component_id, to) == 0 || (all[i].alias && strcmp(all[i].alias, to) == 0)))
+            return operation_counters_get(x->counters, all[i].component_id, type);
+    return NULL;
 }
 
 void control__call(struct exchange *x, const json_t *request)
@@ -304,11 +317,14 @@ void control__call(struct exchange *x, const json_t *request)
     if (trace)
         x->tap = edge_tap_open(x->core, (cvm_id){0, 0}, traced, x);
     cvm_id id = {0, 0};
+    x->count = count_of(x, in.to, in.type);
+    x->begun_ns = uv_hrtime();
     int e = edge_submit(x->core, &in, call_done, x, &id, &error);
     if (x->tap)
         edge_tap_close(x->core, x->tap);
     x->tap = NULL;
     if (e < 0) {
+        operation_count_add(x->count, e, uv_hrtime() - x->begun_ns);
         control__send(x, control__error(error.error ? error.error : e, error.field,
                                         error.text[0] ? error.text : cvm_strerror(e), error.retry_after_s));
         control__end(x);

@@ -5,6 +5,7 @@
 
 #include "core/edge.h"
 #include "services/control.h"
+#include "services/operation_counters.h"
 #include <cvm/json.h>
 
 struct connection;
@@ -23,6 +24,9 @@ struct exchange {
     struct core *core;
     const struct config *config;
     json_t *id; /* the client's number of it; NULL: it gave none */
+    struct operation_counters *counters;
+    struct operation_count *count; /* of a call */
+    uint64_t begun_ns;
     cvm_id message;
     struct edge_tap *tap;
     struct exchange *next, *prev;

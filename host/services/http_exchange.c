@@ -53,6 +53,7 @@ static void on_core_done(void *arg, const struct edge_reply *reply)
     struct http_exchange *x = arg;
     assert(x->phase == EXCHANGE_WAITING);
     http_answer_outcome(x, reply->outcome, reply->data);
+    operation_count_add(x->count, reply->outcome, uv_hrtime() - x->begun_ns);
     x->answer.repeated = reply->repeated;
     x->answer.from_core = true;
     http_server_resume(x);
@@ -91,10 +92,14 @@ static void submit(struct http_exchange *x, const struct rest_match *match, json
                          .priority = -1};
     struct edge_error error = {0};
     x->phase = EXCHANGE_WAITING;
-    if (edge_submit(x->server->options.core, &in, on_core_done, x, &x->id, &error))
+    x->count = operation_counters_get(x->server->options.counters, in.to, in.type);
+    int e = edge_submit(x->server->options.core, &in, on_core_done, x, &x->id, &error);
+    if (e) {
+        operation_count_add(x->count, e, uv_hrtime() - x->begun_ns);
         http_answer_edge_error(x, &error);
-    else if (x->caller)
+    } else if (x->caller) {
         log_caller(x, in.to, in.type);
+    }
 }
 
 /* ---- routes ---------------------------------------------------------------------------------------------------- */
@@ -120,6 +125,7 @@ void http_exchange_give_up(struct http_exchange *x, int status, const char *code
                 x->has_key ? "Ask again with the same Idempotency-Key to get its result; it is not done twice."
                            : "Nothing can be asked for again, as the request had no Idempotency-Key.");
     http_answer_problem(x, &problem);
+    operation_count_add(x->count, CVM_TIMEOUT, uv_hrtime() - x->begun_ns);
     if (x->has_key)
         x->answer.retry_after_s = 5;
     http_server_resume(x);

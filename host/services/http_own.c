@@ -29,6 +29,9 @@ static void answer_metrics(struct http_exchange *x)
     if (core)
         text_puts(&text, core);
     free(core);
+    size_t n = 0;
+    const struct operation *operations = registry_operations(x->server->options.core, &n);
+    operation_counters_print(x->server->options.counters, operations, n, &text);
     http_counters_print(&x->server->counters, &text);
     if (text.failed)
         text_free(&text);

@@ -11,6 +11,7 @@
 struct access;
 struct core;
 struct http_server;
+struct operation_counters;
 
 /* Settings; 0 takes the default. */
 struct http_server_options {
@@ -25,7 +26,8 @@ struct http_server_options {
     unsigned connections_max;         /* http.connections; default 4096 */
     unsigned connections_per_address; /* http.per_address: a proxy in front is one address; default 1024 */
     const struct access *access;      /* borrowed; NULL: nobody is asked for a token */
-    const char *version;              /* of the host, for the description; borrowed */
+    struct operation_counters *counters; /* borrowed; NULL: nothing is counted by operation */
+    const char *version;                 /* of the host, for the description; borrowed */
 };
 
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */

@@ -8,6 +8,7 @@
 #include "services/http_counters.h"
 #include "services/http_head.h"
 #include "services/http_server.h"
+#include "services/operation_counters.h"
 #include "services/rest.h"
 #include <sys/queue.h>
 
@@ -59,6 +60,7 @@ struct http_exchange {
     bool raw, has_key;
     const char *caller; /* name of the token that was asked for; NULL: none was. The configuration's */
     json_t *rename;
+    struct operation_count *count;
     struct http_answer answer;
 };
 

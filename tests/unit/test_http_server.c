@@ -7,6 +7,7 @@
 #include "core/edge.h"
 #include "core/registry.h"
 #include "services/access.h"
+#include "services/operation_counters.h"
 #include "services/rest.h"
 #include <arpa/inet.h>
 #include <check.h>
@@ -954,6 +955,53 @@ START_TEST(shows_metrics)
 }
 END_TEST
 
+static void metrics_have(const char *row, bool wanted)
+{
+    struct client *client = ask("GET", "/metrics", NULL, NULL);
+    ck_assert_int_eq(status_of(client), 200);
+    ck_assert_msg((strstr(client->seen, row) != NULL) == wanted, "%s: %s", wanted ? "no row" : "a row", row);
+    hang_up(client);
+}
+
+#define LATE "\ncvmhost_operation_requests_total{component=\"a.shop\",operation=\"late\",result="
+#define MADE "\ncvmhost_operation_requests_total{component=\"a.shop\",operation=\"make\",result="
+
+START_TEST(counts_by_operation)
+{
+    static const struct http_server_options options = {
+        .answer_timeout_ms = 200, .slow_client_ms = 200, .body_max_bytes = 100000, .idle_ms = 60000};
+    struct http_server_options counting = options;
+    counting.counters = operation_counters_new();
+    stop();
+    start(&counting);
+    metrics_have(MADE "\"done\"} 0\n", true);
+    metrics_have(LATE, false);
+    status_for("POST", "/api/v1/things", NULL, "{}");
+    status_for("POST", "/api/v1/things", NULL, "{\"outcome\": 1, \"reply\": {\"code\": \"NO\"}}");
+    status_for("POST", "/api/v1/things", NULL, "{\"outcome\": 5}");
+    status_for("POST", "/api/v1/things", NULL, "{\"error\": -1}");
+    metrics_have(MADE "\"done\"} 1\n", true);
+    metrics_have(MADE "\"refused\"} 2\n", true);
+    metrics_have(MADE "\"unknown\"} 1\n", true);
+    metrics_have("\ncvmhost_operation_seconds_total{component=\"a.shop\",operation=\"make\"} 0.", true);
+    n_operations++; /* has its rows before anybody asks */
+    version++;
+    metrics_have(LATE "\"failed\"} 0\n", true);
+    status_for("POST", "/late", NULL, "{}");
+    metrics_have(LATE "\"done\"} 1\n", true);
+    n_operations--;
+    version++;
+    metrics_have(LATE, false);
+    n_operations++;
+    version++;
+    metrics_have(LATE "\"done\"} 1\n", true); /* goes on where it was */
+    n_operations--;
+    version++;
+    stop();
+    operation_counters_free(counting.counters);
+}
+END_TEST
+
 /* ---- who may --------------------------------------------------------------------------------------------------------
  */
 
@@ -1349,6 +1397,7 @@ int main(void)
     tcase_add_test(results, shows_metrics);
     tcase_add_test(results, lists_fields_by_the_names_of_clients);
     tcase_add_test(results, describes_its_routes);
+    tcase_add_test(results, counts_by_operation);
     TCase *access = tcase_create("access");
     tcase_add_test(access, asks_for_permissions);
     tcase_add_test(access, refuses_faulty_tokens);
