@@ -186,6 +186,10 @@ char *core_metrics(const struct core *core)
           core->total.transitions_denied);
     total(&text, "secrets_refused_total", "Secrets asked for and not named in the manifest.", "counter",
           core->total.secrets_refused);
+    total(&text, "state_cache_hits_total", "Reads of a component's state that memory answered.", "counter",
+          core->total.state_hits);
+    total(&text, "state_cache_misses_total", "Reads of a component's state that the store answered.", "counter",
+          core->total.state_misses);
     total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
     PER_COMPONENT("component_turns_total", "Turns of a component.", "counter", c->counts.turns);
     PER_COMPONENT("component_errors_total", "Turns that ended in an error.", "counter", c->counts.errors);

@@ -33,6 +33,7 @@
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
+#define CORE_STATE_CACHE_TTL_MS 300000              /* read anew after so long */
 #define CORE_CLASSES 4
 #define CORE_PROBATION_TURNS 200
 #define CORE_PROBATION_MS 60000
@@ -363,6 +364,7 @@ struct state_entry {
     json_t *view;          /* `value` in the version of the code that reads it now; NULL: not asked for */
     uint64_t hash;
     int64_t turn;        /* that wrote it; 0: unknown */
+    int64_t read_ms;     /* when it was read from the store or written */
     uint32_t pending;    /* changes on their way to the journal */
     bool used;           /* for the cache's clock hand */
     struct record *last; /* writer's */
@@ -573,7 +575,7 @@ struct core {
     /* totals */
     struct {
         uint64_t turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls, call_unknown,
-            timeouts, records, secrets_refused, repeated;
+            timeouts, records, secrets_refused, repeated, state_hits, state_misses;
     } total;
 
     /* loop */

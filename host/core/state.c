@@ -111,25 +111,38 @@ static int view(const struct component *c, struct state_entry *e, const json_t *
     return 0;
 }
 
+/* From the store into `e`, a new entry where it is NULL. */
+static int read_stored(struct core *core, struct component *c, const char *key, uint64_t hash, struct state_entry **e)
+{
+    json_t *value = NULL;
+    int64_t version = 0, turn = 0;
+    int r = store_state_get(core->reader, c->id->text, key, &value, &version, &turn);
+    core_check_read(core, r);
+    if (r < 0 && r != CVM_ENOENT)
+        return r;
+    if (!*e && !(*e = insert(core, c, key, hash))) {
+        json_decref(value);
+        return CVM_ENOMEM;
+    }
+    json_decref((*e)->value);
+    json_decref((*e)->view);
+    (*e)->view = NULL;
+    (*e)->value = value;
+    (*e)->version = (uint32_t)version;
+    (*e)->turn = turn;
+    (*e)->read_ms = core->now_ms;
+    return 0;
+}
+
+/* What is in memory is what is stored, as long as only this process writes; the time to live bounds the doubt. */
 static int load(struct core *core, struct component *c, const char *key, struct state_entry **ret_entry)
 {
     uint64_t hash = hash_key(c, key);
     struct state_entry *e = lookup(core, c, key, hash);
-    if (!e) {
-        json_t *value = NULL;
-        int64_t version = 0, turn = 0;
-        int r = store_state_get(core->reader, c->id->text, key, &value, &version, &turn);
-        core_check_read(core, r);
-        if (r < 0 && r != CVM_ENOENT)
-            return r;
-        if (!(e = insert(core, c, key, hash))) {
-            json_decref(value);
-            return CVM_ENOMEM;
-        }
-        e->value = value;
-        e->version = (uint32_t)version;
-        e->turn = turn;
-    }
+    bool hit = e && (e->pending || core->now_ms - e->read_ms <= CORE_STATE_CACHE_TTL_MS);
+    hit ? core->total.state_hits++ : core->total.state_misses++;
+    if (!hit)
+        CVM_TRY(read_stored(core, c, key, hash, &e));
     e->used = true;
     *ret_entry = e;
     return 0;
@@ -214,6 +227,7 @@ void state_apply(struct core *core, const struct state_change *change, int64_t s
     e->value = json_incref(change->value);
     e->version = e->component->now->decl->state_version;
     e->turn = seq;
+    e->read_ms = core->now_ms;
     if (e->pending++ == 0) {
         e->pending_prev = NULL;
         e->pending_next = core->pending;

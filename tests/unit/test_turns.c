@@ -851,6 +851,47 @@ START_TEST(older_values_are_upgraded)
 }
 END_TEST
 
+static int64_t metric(struct virtual *v, const char *name)
+{
+    char *text = core_metrics(v->core), line[80];
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(text, line);
+    ck_assert_msg(at != NULL, "no metric %s", name);
+    int64_t value = strtoll(at + strlen(line), NULL, 10);
+    free(text);
+    return value;
+}
+
+#define HITS "cvmhost_state_cache_hits_total"
+#define MISSES "cvmhost_state_cache_misses_total"
+
+static int64_t count_once(struct virtual *v, int64_t wait_ms)
+{
+    struct answer_seen seen = {0};
+    virtual_submit(v, "test.faulty", "count", NULL, &seen);
+    core_step(v->core, core_now_ms(v->core) + wait_ms);
+    ck_assert_int_eq(seen.n, 1);
+    int64_t count = json_integer_value(json_object_get(seen.data, "count"));
+    json_decref(seen.data);
+    return count;
+}
+
+START_TEST(cached_state_has_a_time_to_live)
+{
+    struct virtual *v = virtual_new((const char *const[]){"faulty", NULL}, NULL);
+    virtual_open(v);
+    ck_assert_int_eq(count_once(v, 10), 1);
+    int64_t hits = metric(v, HITS), misses = metric(v, MISSES);
+    ck_assert_int_eq(count_once(v, 10), 2);
+    ck_assert_int_gt(metric(v, HITS), hits);
+    ck_assert_int_eq(metric(v, MISSES), misses);
+    ck_assert_int_eq(count_once(v, 301000), 3);
+    ck_assert_int_eq(count_once(v, 10), 4); /* read anew, and the same value */
+    ck_assert_int_gt(metric(v, MISSES), misses);
+    virtual_free(v);
+}
+END_TEST
+
 /* More keys than the cache holds, also in one turn: what a turn has read stays where it is until the turn is over. */
 START_TEST(more_keys_than_the_cache)
 {
@@ -1088,6 +1129,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, nothing_begins_after_its_deadline);
     tcase_add_test(c, scan_sees_everything);
     tcase_add_test(c, older_values_are_upgraded);
+    tcase_add_test(c, cached_state_has_a_time_to_live);
     tcase_add_test(c, more_keys_than_the_cache);
     tcase_add_test(c, patterns_beyond_the_cache);
     tcase_add_test(c, ids_go_on_after_a_restart);
