@@ -17,7 +17,11 @@
     X(ANSWER_RECEIVED, "answer_received") /* the turn that takes the answer has not run */                             \
     X(REPLY_COMMITTED, "reply_committed") /* not written to the client */                                              \
     X(CHECKPOINT, "checkpoint")                                                                                        \
-    X(RECOVERY, "recovery")
+    X(RECOVERY, "recovery")                                                                                            \
+    X(CHANGE_MARKED, "change_marked")     /* the next start knows that a build is being brought in */                  \
+    X(CHANGE_LOADED, "change_loaded")     /* its code has run, no message has met it */                                \
+    X(CHANGE_SWITCHED, "change_switched") /* it serves; that is not durable */                                         \
+    X(CHANGE_NOTED, "change_noted")       /* durable, not answered */
 
 enum crash_point {
 #define CRASH_X(id, name) CRASH_##id,

@@ -3,6 +3,7 @@
  * nothing; what fails in it is undone in the same tick. See reload.h. */
 #include "core/internal.h"
 
+#include "core/crash.h"
 #include "core/store.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +200,7 @@ static void marked_at_the_end(struct core *core, void *arg)
 {
     struct reload *r = arg;
     (void)core;
+    crash_here(CRASH_CHANGE_NOTED);
     answer(r, r->error);
 }
 
@@ -516,6 +518,7 @@ static void marked(struct core *core, void *arg)
             refuse_now(r, CVM_ENOMEM, "load", NULL, "out of memory");
         return;
     }
+    crash_here(CRASH_CHANGE_MARKED);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         if (e->unchanged)
@@ -526,6 +529,7 @@ static void marked(struct core *core, void *arg)
             return;
         }
     }
+    crash_here(CRASH_CHANGE_LOADED);
     swap_in(core, r);
 }
 
@@ -783,6 +787,7 @@ static void swap_in(struct core *core, struct reload *r)
                  e->action, e->plugin->now->manifest->version, e->plugin->now->build, e->plugin->now->number,
                  (long long)us, (long long)e->held);
     }
+    crash_here(CRASH_CHANGE_SWITCHED);
     if (!r->running->plugin)
         removal_of_missing(core, r->candidates, r->n_candidates);
     end(r);

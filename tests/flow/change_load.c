@@ -1,0 +1,180 @@
+/* See change_load.h. One thread, one connection, non-blocking. */
+#include "change_load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES (1 << 20)
+
+struct customer {
+    int64_t sent, answered; /* works 1 to sent are out, 1 to answered have come back */
+};
+
+struct load {
+    struct flow *f;
+    int fd;
+    struct customer customers[LOAD_CUSTOMERS];
+    int64_t each, answered;
+    char *in, *out;
+    size_t n_in, n_out;
+};
+
+static int connect_to(struct flow *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/cvmhost.sock", f->home);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+struct load *load_new(struct flow *f, int64_t works)
+{
+    struct load *load = calloc(1, sizeof *load);
+    load->f = f;
+    load->fd = -1;
+    load->each = works / LOAD_CUSTOMERS;
+    load->in = malloc(BUFFER_BYTES);
+    load->out = malloc(BUFFER_BYTES);
+    return load;
+}
+
+void load_free(struct load *load)
+{
+    if (load->fd >= 0)
+        close(load->fd);
+    free(load->in);
+    free(load->out);
+    free(load);
+}
+
+int64_t load_answered(const struct load *load)
+{
+    return load->answered;
+}
+
+int64_t load_each(const struct load *load)
+{
+    return load->each;
+}
+
+static void reconnect(struct load *load)
+{
+    FLOW_UNTIL((load->fd = connect_to(load->f)) >= 0);
+    fcntl(load->fd, F_SETFL, O_NONBLOCK);
+    load->n_in = load->n_out = 0;
+    for (int c = 0; c < LOAD_CUSTOMERS; c++) /* in their order, under their keys */
+        load->customers[c].sent = load->customers[c].answered;
+}
+
+static void fill(struct load *load)
+{
+    for (int c = 0; c < LOAD_CUSTOMERS; c++) {
+        struct customer *who = &load->customers[c];
+        while (who->sent < load->each && who->sent - who->answered < LOAD_WINDOW && BUFFER_BYTES - load->n_out > 512) {
+            long long k = (long long)++who->sent;
+            load->n_out += (size_t)snprintf(
+                load->out + load->n_out, BUFFER_BYTES - load->n_out,
+                "{\"id\":%lld,\"do\":\"call\",\"to\":\"test.changing\",\"type\":\"work\",\"key\":\"c%d-%lld\","
+                "\"conversation\":\"customer c%d\",\"timeout_ms\":60000,"
+                "\"data\":{\"customer\":\"c%d\",\"k\":%lld,\"quiet\":true}}\n",
+                k * LOAD_CUSTOMERS + c, c, k, c, c, k);
+        }
+    }
+}
+
+/* Answers of one customer come in the order of the works: the next one, whole and right. */
+static void take(struct load *load, const char *line, size_t len)
+{
+    json_t *answer = json_loadb(line, len, 0, NULL), *data = json_object_get(answer, "data");
+    json_int_t id = json_integer_value(json_object_get(answer, "id"));
+    const char *outcome = json_string_value(json_object_get(answer, "outcome"));
+    struct customer *who = &load->customers[id % LOAD_CUSTOMERS];
+    char name[16];
+    snprintf(name, sizeof name, "c%d", (int)(id % LOAD_CUSTOMERS));
+    ck_assert_msg(outcome && strcmp(outcome, "REPLIED") == 0, "%.*s", (int)len, line);
+    ck_assert_str_eq(json_string_value(json_object_get(data, "customer")), name);
+    ck_assert_msg(json_integer_value(json_object_get(data, "k")) == id / LOAD_CUSTOMERS &&
+                      id / LOAD_CUSTOMERS == who->answered + 1,
+                  "after work %lld of %s came: %.*s", (long long)who->answered, name, (int)len, line);
+    who->answered++;
+    load->answered++;
+    json_decref(answer);
+}
+
+static void take_all(struct load *load)
+{
+    char *at = load->in, *end = load->in + load->n_in, *newline;
+    while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
+        take(load, at, (size_t)(newline - at));
+        at = newline + 1;
+    }
+    load->n_in = (size_t)(end - at);
+    memmove(load->in, at, load->n_in);
+}
+
+static bool gone(ssize_t n)
+{
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+bool load_run(struct load *load, int ms)
+{
+    int64_t until = flow_now_ms() + ms;
+    while (flow_now_ms() < until && load->answered < load->each * LOAD_CUSTOMERS) {
+        if (load->fd < 0)
+            reconnect(load);
+        fill(load);
+        struct pollfd p = {.fd = load->fd, .events = (short)(POLLIN | (load->n_out ? POLLOUT : 0))};
+        poll(&p, 1, 20);
+        ssize_t n = 1;
+        if (load->n_out && (p.revents & POLLOUT)) {
+            n = send(load->fd, load->out, load->n_out, MSG_NOSIGNAL);
+            if (n > 0) {
+                load->n_out -= (size_t)n;
+                memmove(load->out, load->out + n, load->n_out);
+            }
+        }
+        if (!gone(n) && (p.revents & (POLLIN | POLLHUP | POLLERR))) {
+            n = recv(load->fd, load->in + load->n_in, BUFFER_BYTES - load->n_in, 0);
+            load->n_in += n > 0 ? (size_t)n : 0;
+            take_all(load);
+        }
+        if (gone(n)) {
+            close(load->fd);
+            load->fd = -1;
+        }
+    }
+    return load->answered < load->each * LOAD_CUSTOMERS;
+}
+
+json_t *load_ask(struct flow *f, json_t *request)
+{
+    char *text = json_dumps(request, JSON_COMPACT), *line = calloc(1, BUFFER_BYTES);
+    int fd = connect_to(f);
+    size_t have = 0;
+    ssize_t n = 1;
+    json_t *data = NULL;
+    if (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) > 0 && send(fd, "\n", 1, MSG_NOSIGNAL) == 1)
+        while (!memchr(line, '\n', have) && have < BUFFER_BYTES - 1 &&
+               (n = recv(fd, line + have, BUFFER_BYTES - 1 - have, 0)) > 0)
+            have += (size_t)n;
+    json_t *answer = have ? json_loadb(line, have, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    data = json_incref(json_object_get(answer, "data"));
+    json_decref(answer);
+    json_decref(request);
+    if (fd >= 0)
+        close(fd);
+    free(text);
+    free(line);
+    return data;
+}

@@ -1,0 +1,25 @@
+/* Customers for test_reload: works of many customers over the control socket, a few of each under way at a time, each
+ * with a key of its own; what was not answered when the host died is asked again in its order. Knows nothing of reloads
+ * and kills. */
+#ifndef TESTS_FLOW_CHANGE_LOAD_H
+#define TESTS_FLOW_CHANGE_LOAD_H
+
+#include "flow.h"
+
+#define LOAD_CUSTOMERS 64
+#define LOAD_WINDOW 8 /* works of one customer under way at once */
+
+struct load;
+
+struct load *load_new(struct flow *f, int64_t works); /* in all, spread evenly */
+void load_free(struct load *load);
+
+/* Sends and takes answers for about `ms`; a broken connection is made again. False: all are answered. */
+bool load_run(struct load *load, int ms);
+int64_t load_answered(const struct load *load);
+int64_t load_each(const struct load *load); /* works of one customer in all */
+
+/* One request of another kind over a connection of its own; gives the answer's "data" (NULL: the host is gone). */
+json_t *load_ask(struct flow *f, json_t *request); /* takes */
+
+#endif

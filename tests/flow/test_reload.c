@@ -1,0 +1,231 @@
+/* Builds exchanged in a real host while it serves: nothing is lost, nothing done twice, each customer's works in their
+ * order, memory bounded; also when the host is killed meanwhile, at any moment and at the named points of an exchange.
+ * And the rows of the rollback matrix that end the process: a build that crashes, and one that passes the hard limit.
+ *
+ * CVM_RELOADS, CVM_WORKS and CVM_KILLS say how much (40, 40000, 8). */
+#include "change_load.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int setting(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
+static void copy(const char *from, const char *to)
+{
+    char buffer[65536], temporary[300];
+    size_t n;
+    snprintf(temporary, sizeof temporary, "%s.new", to);
+    FILE *in = fopen(from, "re"), *out = fopen(temporary, "we");
+    ck_assert_msg(in && out, "%s or %s cannot be opened", from, temporary);
+    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
+    fclose(in);
+    ck_assert_int_eq(fclose(out), 0);
+    ck_assert_int_eq(rename(temporary, to), 0);
+}
+
+/* As an operator does: the new file renamed over the old one. */
+static void put(struct flow *f, const char *build)
+{
+    char from[128], to[200];
+    snprintf(from, sizeof from, "tests/plugins/changing/%s.so", build);
+    snprintf(to, sizeof to, "%s/plugins/changing.so", f->home);
+    copy(flow_build(from), to);
+    snprintf(from, sizeof from, "tests/plugins/changing/%s.json", build);
+    snprintf(to, sizeof to, "%s/manifests/changing.json", f->home);
+    copy(flow_build(from), to);
+}
+
+static struct flow *begin(const char *build)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "echo"); /* another one, which is not exchanged */
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    put(f, build);
+    return f;
+}
+
+static json_t *reload(struct flow *f)
+{
+    return load_ask(f,
+                    json_pack("{s:i, s:s, s:s, s:s}", "id", 1, "do", "change", "what", "reload", "plugin", "changing"));
+}
+
+static const char *result(const json_t *report)
+{
+    const char *text = json_string_value(json_object_get(report, "result"));
+    return text ? text : "";
+}
+
+static int64_t resident_kib(struct flow *f)
+{
+    char path[64], line[256];
+    long long kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", f->host);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtoll(line + 6, NULL, 10);
+    if (status)
+        fclose(status);
+    return kib;
+}
+
+/* What every customer's works must have come to. */
+static void check_books(struct flow *f, const struct load *load)
+{
+    long long each = (long long)load_each(load);
+    char sql[256];
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM changes"), each * LOAD_CUSTOMERS);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'last/%%' AND value = '%lld'", each);
+    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'sum/%%' AND value = '%lld'",
+             each * (each + 1) / 2);
+    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM dead_letters"), 0);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM open_items"), 0);
+}
+
+/* ---- reloads under load ------------------------------------------------------------------------------------------ */
+
+START_TEST(nothing_is_lost_or_done_twice)
+{
+    int reloads = setting("CVM_RELOADS", 40), switched = 0;
+    struct flow *f = begin("v1");
+    struct load *load = load_new(f, setting("CVM_WORKS", 40000));
+    int64_t all = load_each(load) * LOAD_CUSTOMERS, settled_kib = 0;
+    flow_start(f);
+    while (load_run(load, 5)) {
+        if (switched >= reloads || load_answered(load) * reloads < all * switched)
+            continue;
+        put(f, switched % 2 ? "v1" : "v2");
+        json_t *report = reload(f);
+        ck_assert_str_eq(result(report), "switched");
+        json_decref(report);
+        if (++switched == reloads / 5)
+            settled_kib = resident_kib(f);
+    }
+    ck_assert_int_ge(switched, reloads - 1);
+    int64_t grown = resident_kib(f) - settled_kib;
+    printf("%lld works, %d reloads; resident memory grew by %lld KiB after the first fifth\n", (long long)all, switched,
+           (long long)grown);
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+    ck_assert_int_le(grown, 16 * 1024);
+#endif
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM turns WHERE type = 'plugins.change'"), switched);
+    check_books(f, load);
+    load_free(load);
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+END_TEST
+
+/* How the next process is to end: "name:n", or "" for a kill at any moment. */
+static const char *const deaths[] = {"",
+                                     "change_marked:2",
+                                     "change_loaded:3",
+                                     "change_switched:2",
+                                     "change_noted:1",
+                                     "turn_run:5000",
+                                     "committed:40",
+                                     "rows_written:60",
+                                     "recovery:5"};
+#define DEATHS ((int)(sizeof deaths / sizeof *deaths))
+
+START_TEST(nothing_is_lost_with_kills_in_between)
+{
+    int kills = setting("CVM_KILLS", 8), killed = 0, switched = 0;
+    struct flow *f = begin("v1");
+    struct load *load = load_new(f, setting("CVM_WORKS", 40000));
+    int64_t all = load_each(load) * LOAD_CUSTOMERS, next_kill_ms = flow_now_ms() + 300;
+    char armed[128];
+    snprintf(armed, sizeof armed, "@%s/crash", f->home);
+    flow_env(f, "CVMHOST_CRASH", armed);
+    flow_write(f, "crash", deaths[1]);
+    flow_start(f);
+    for (int i = 0; load_run(load, 10); i++) {
+        json_t *report = NULL;
+        if (i % 4 == 0) {
+            put(f, i / 4 % 2 ? "v1" : "v2");
+            report = reload(f); /* NULL: it died meanwhile */
+            switched += strcmp(result(report), "switched") == 0;
+            ck_assert_msg(!report || strcmp(result(report), "refused") != 0, "refused: %s",
+                          json_string_value(json_object_get(json_object_get(report, "error"), "text")));
+        }
+        json_decref(report);
+        if (killed < kills && (load_answered(load) * kills > all * killed || flow_now_ms() > next_kill_ms)) {
+            const char *death = deaths[(killed + 2) % DEATHS];
+            flow_write(f, "crash", killed + 1 < kills ? death : "");
+            if (kill(f->host, 0) == 0 && !*deaths[(killed + 1) % DEATHS])
+                flow_kill(f, SIGKILL);
+            killed++;
+            next_kill_ms = flow_now_ms() + 1000;
+        }
+    }
+    char *log = flow_log(f);
+    int restarts = 0;
+    for (const char *at = log; (at = strstr(at, "serving on")); at++)
+        restarts++;
+    free(log);
+    printf("%lld works, %d reloads, %d deaths\n", (long long)all, switched, restarts - 1);
+    ck_assert_int_ge(restarts - 1, kills / 2);
+    check_books(f, load);
+    load_free(load);
+    flow_stop(f);
+    flow_free(f);
+}
+END_TEST
+
+/* ---- builds that end the process --------------------------------------------------------------------------------- */
+
+/* {crash, hard limit} x {idle, loaded}: the host restarts once, with the build before, and every work is done once. */
+START_TEST(a_build_that_ends_the_host_is_taken_back)
+{
+    const char *build = _i / 2 ? "hangs" : "crashes";
+    bool loaded = _i % 2;
+    struct flow *f = begin("v1");
+    struct load *load = load_new(f, loaded ? 20000 : 640);
+    flow_config(f, "host.log_level", json_string("INFO"));
+    flow_start(f);
+    if (loaded)
+        load_run(load, 100);
+    put(f, build);
+    json_t *report = reload(f);
+    ck_assert_msg(!report || strcmp(result(report), "switched") == 0, "%s", result(report));
+    json_decref(report);
+    while (load_run(load, 100))
+        continue;
+    flow_wait_log(f, "crashed the host");
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "changing", "which", "--output", "json"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(a.json, "version")), "1.0.0");
+    flow_answer_free(&a);
+    char *log = flow_log(f);
+    int served = 0;
+    for (const char *at = log; (at = strstr(at, "serving on")); at++)
+        served++;
+    free(log);
+    ck_assert_int_eq(served, 2); /* it cost one restart */
+    check_books(f, load);
+    load_free(load);
+    flow_stop(f);
+    flow_free(f);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *c = tcase_create("reload");
+    tcase_set_timeout(c, 1700);
+    tcase_add_test(c, nothing_is_lost_or_done_twice);
+    tcase_add_test(c, nothing_is_lost_with_kills_in_between);
+    tcase_add_loop_test(c, a_build_that_ends_the_host_is_taken_back, 0, 4);
+    return flow_main("reload", (TCase *[]){c, NULL});
+}
