@@ -373,6 +373,31 @@ static void add_entry(struct reload *r, struct plugin *p, struct candidate *c)
                                                       : "added";
 }
 
+/* Two plugins that come together may not claim the same component or table; those in service are looked at later. */
+static int check_claims(struct reload *r, const struct manifest *m)
+{
+    for (size_t k = 0; k < r->n_entries; k++) {
+        const struct manifest *other = r->entries[k].candidate->manifest;
+        const char *what = NULL, *claimed = NULL;
+        for (size_t i = 0; i < m->n_components && !claimed; i++)
+            for (size_t j = 0; j < other->n_components; j++)
+                if (strcmp(m->components[i].id, other->components[j].id) == 0)
+                    what = "component id", claimed = m->components[i].id;
+        for (size_t i = 0; i < m->n_tables && !claimed; i++)
+            for (size_t j = 0; j < other->n_tables; j++)
+                if (strcmp(m->tables[i].name, other->tables[j].name) == 0)
+                    what = "table", claimed = m->tables[i].name;
+        if (!claimed)
+            continue;
+        snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", m->name);
+        snprintf(r->text, sizeof r->text,
+                 "the %s %s is declared by plugins %s and %s; take one of them out, or name it in plugins.disabled",
+                 what, claimed, other->name, m->name);
+        return CVM_EINVAL;
+    }
+    return 0;
+}
+
 static int plan(struct reload *r)
 {
     struct core *core = r->core;
@@ -410,6 +435,7 @@ static int plan(struct reload *r)
             p->note = "the build in the folder was rolled back; reload it by name to try it again";
             continue;
         }
+        CVM_TRY(check_claims(r, c->manifest));
         p->installed = change->what == CHANGE_ROLLBACK ? p->installed : c->installed;
         add_entry(r, p, c);
     }

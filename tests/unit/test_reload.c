@@ -355,6 +355,52 @@ START_TEST(refusals_say_what_and_where)
 }
 END_TEST
 
+/* A plugin from another home comes into ours, with a table in its manifest. */
+static void bring(const struct virtual *from_home, const char *name, const char *table)
+{
+    char from[128], to[128];
+    json_error_t fault;
+    snprintf(from, sizeof from, "%s/plugins/%s.so", from_home->home, name);
+    snprintf(to, sizeof to, "%s/plugins/%s.so", run.v->home, name);
+    copy_file(from, to);
+    snprintf(from, sizeof from, "%s/manifests/%s.json", from_home->home, name);
+    json_t *manifest = json_load_file(from, 0, &fault), *needs = json_object_get(manifest, "needs");
+    ck_assert_msg(manifest != NULL, "%s: %s", from, fault.text);
+    if (!needs)
+        json_object_set_new(manifest, "needs", needs = json_object());
+    json_object_set_new(needs, "tables",
+                        json_pack("[{s:s, s:s, s:{s:s, s:{s:{s:s}}, s:[s], s:b}}]", "name", table, "key", "id",
+                                  "schema", "type", "object", "properties", "id", "type", "string", "required", "id",
+                                  "additionalProperties", 0));
+    snprintf(to, sizeof to, "%s/manifests/%s.json", run.v->home, name);
+    ck_assert_int_eq(json_dump_file(manifest, to, 0), 0);
+    json_decref(manifest);
+}
+
+/* They would not start together after a restart either, so neither is taken. */
+START_TEST(claims_of_plugins_that_come_together)
+{
+    static const char *const both[] = {"courier", "echo", NULL};
+    begin("v1");
+    struct virtual *other = virtual_new(both, NULL);
+    bring(other, "courier", "shared_notes");
+    bring(other, "echo", "shared_notes");
+    change(CHANGE_RELOAD, NULL, false);
+    const json_t *error = json_object_get(run.report, "error");
+    ck_assert_int_eq(run.error, CVM_EINVAL);
+    ck_assert_str_eq(cvm_json_str(error, "plugin", ""), "echo");
+    ck_assert_str_eq(cvm_json_str(error, "text", ""),
+                     "the table shared_notes is declared by plugins courier and echo; take one of them out, or name it "
+                     "in plugins.disabled");
+    check_version("1.0.0");
+    bring(other, "echo", "other_notes");
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(result(), "switched");
+    virtual_free(other);
+    finish();
+}
+END_TEST
+
 /* ---- probation and rollback -------------------------------------------------------------------------------------- */
 
 static const json_t *plugin_now(void)
@@ -681,6 +727,7 @@ int main(void)
     tcase_add_test(c, switches_code_and_keeps_the_rest);
     tcase_add_test(c, same_stream_with_a_good_build);
     tcase_add_loop_test(c, same_stream_with_a_bad_build, 0, 2 * (int)(sizeof bad / sizeof *bad));
+    tcase_add_test(c, claims_of_plugins_that_come_together);
     tcase_add_loop_test(c, refusals_say_what_and_where, 0, (int)(sizeof bad / sizeof *bad));
     tcase_add_test(c, five_strikes_bring_the_old_build_back);
     tcase_add_test(c, probation_ends_by_turns_or_time);
