@@ -236,6 +236,7 @@ static int refuse_full(struct turn *t, struct message *m)
         item_release(core, &m->item);
         return CVM_ENOMEM;
     }
+    dead_letter_publish(t, m, letter.reason);
     return 0;
 }
 

@@ -289,6 +289,11 @@ bool query_idle(const struct core *core);
 
 /* tap.c */
 void tap_message(struct core *core, const struct message *m);
+void tap_envelope(struct core *core, const json_t *envelope, cvm_id root);
+
+/* dead_letter.c: the topic "dead-letter" */
+void dead_letter_publish(struct turn *t, const struct message *m, const char *reason); /* to those who subscribe */
+void dead_letter_tap(struct core *core, const struct dead_letter *letter);             /* it is durable */
 
 /* regex.c */
 int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);

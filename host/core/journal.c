@@ -321,6 +321,8 @@ static void record_release(struct core *core, struct record *rec)
             tap_message(core, rec->message);
         for (uint32_t i = 0; i < rec->n_outs; i++)
             tap_message(core, rec->outs[i]);
+        for (uint32_t i = 0; i < rec->n_dead; i++)
+            dead_letter_tap(core, &rec->dead[i]);
     }
     for (uint32_t i = 0; i < rec->n_opens; i++)
         item_release(core, rec->opens[i]);

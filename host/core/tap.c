@@ -24,6 +24,15 @@ void edge_tap_close(struct core *core, struct edge_tap *tap)
     }
 }
 
+void tap_envelope(struct core *core, const json_t *envelope, cvm_id root)
+{
+    for (struct edge_tap *tap = core->taps, *next; tap; tap = next) {
+        next = tap->next; /* a listener may close its own tap */
+        if (cvm_id_is_none(tap->root) || cvm_id_eq(root, tap->root))
+            tap->fn(tap->arg, envelope);
+    }
+}
+
 void tap_message(struct core *core, const struct message *m)
 {
     json_t *envelope = NULL;

@@ -366,6 +366,7 @@ void turn_fail(struct core *core, struct message *m, int outcome, const char *co
         struct dead_letter letter = {.message = m, .reason = dead};
         if (VECTOR_PUSH(t->dead, letter))
             m->item.refs++;
+        dead_letter_publish(t, m, dead);
     }
     json_decref(body);
     turn_commit(core, dead ? "DEAD" : outcomes[outcome], 0);

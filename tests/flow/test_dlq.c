@@ -133,6 +133,43 @@ START_TEST(is_kept_over_a_crash)
 }
 END_TEST
 
+/* A durable topic: a copy that faults is tried again as often as its operation says, then it is a dead letter and told
+ * on a topic of its own. */
+START_TEST(topic_is_tried_again_then_told)
+{
+    struct flow *f = home();
+    flow_spawn(f, "tail", (const char *const[]){"host/cvmhost", "bus", "tail", "--topic", "dead-letter", NULL});
+    FLOW_UNTIL(FLOW_RUN(f, NULL, "ps") == 0);
+    flow_sleep_ms(300); /* the tail is open */
+    EXPECT(f, 0, "", "agent", "call", "test.mender", "publish", "--data", "{\"faults\":1}");
+    FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'read'") == 1);
+    ck_assert_int_eq(letters(f), 0);
+    EXPECT(f, 0, "", "agent", "call", "test.mender", "publish", "--data", "{\"faults\":3}");
+    FLOW_UNTIL(letters(f) == 1);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM turns WHERE component = 'test.reader' AND type ="
+                                     " 'test.repairs' AND outcome = 'DEAD'"),
+                     1);
+    /* Whoever subscribes has it as durable state, whoever watches has a line. */
+    FLOW_UNTIL(flow_sql_int(f, "SELECT count(*) FROM state WHERE component = 'test.mourner' AND key = 'test.repairs'"
+                               " AND json_extract(value, '$.reason') = 'the handler faulted'") == 1);
+    char *line = NULL;
+    FLOW_UNTIL((line = flow_read(f, "tail.txt")) && (*line || (free(line), false)));
+    json_t *envelope = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+    ck_assert_msg(envelope != NULL, "no envelope: %s", line);
+    ck_assert_str_eq(json_string_value(json_object_get(envelope, "type")), "dead-letter");
+    const json_t *data = json_object_get(envelope, "structured_data");
+    ck_assert_str_eq(json_string_value(json_object_get(data, "component")), "test.reader");
+    ck_assert_str_eq(json_string_value(json_object_get(data, "type")), "test.repairs");
+    json_decref(envelope);
+    free(line);
+
+    mend(f);
+    EXPECT(f, 0, "redriven_as", "dlq", "redrive", "1");
+    FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'read'") == 2);
+    end(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("dlq");
@@ -141,5 +178,6 @@ int main(void)
     tcase_add_test(tests, refuses_what_would_be_done_twice);
     tcase_add_test(tests, sends_all_of_a_component_again);
     tcase_add_test(tests, is_kept_over_a_crash);
+    tcase_add_test(tests, topic_is_tried_again_then_told);
     return flow_main("dlq", (TCase *[]){tests, NULL});
 }
