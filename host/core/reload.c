@@ -60,6 +60,7 @@ struct reload {
     size_t n_entries;
     struct plugin_row rows[STAGE_PLUGINS_MAX];
     size_t n_rows;
+    int64_t at_ms; /* for the writer, which may not look at the loop's clock */
     int error;
     const char *failed; /* step */
     char failed_plugin[CVM_NAME_MAX + 1];
@@ -177,7 +178,7 @@ static void write_marks(struct store *store, void *arg)
 {
     struct reload *r = arg;
     for (size_t i = 0; i < r->n_rows; i++)
-        plugin_row_write(store, &r->rows[i], r->core->now_ms);
+        plugin_row_write(store, &r->rows[i], r->at_ms);
     for (size_t i = 0; i < r->n_entries && r->step == RELOAD_MARKING; i++) {
         struct entry *e = &r->entries[i];
         for (size_t k = 0; e->tables && k < e->candidate->manifest->n_tables && !r->error; k++) {
@@ -196,6 +197,12 @@ static void mark(struct reload *r, struct plugin *p, const char *phase)
     plugin_row_take(p, phase, &r->rows[r->n_rows++]);
 }
 
+static int write_by_writer(struct reload *r, void (*done)(struct core *, void *))
+{
+    r->at_ms = r->core->now_ms;
+    return journal_job(r->core, write_marks, done, r);
+}
+
 static void marked_at_the_end(struct core *core, void *arg)
 {
     struct reload *r = arg;
@@ -207,7 +214,7 @@ static void marked_at_the_end(struct core *core, void *arg)
 static void end(struct reload *r)
 {
     r->step = RELOAD_ENDING;
-    if (!r->n_rows || journal_job(r->core, write_marks, marked_at_the_end, r) < 0)
+    if (!r->n_rows || write_by_writer(r, marked_at_the_end) < 0)
         answer(r, r->error);
 }
 
@@ -540,7 +547,7 @@ static void marked(struct core *core, void *arg)
     }
     if (core->parked_seq > core->durable) { /* what was parked meanwhile must be in the store to be found there */
         r->n_rows = 0;
-        if (journal_job(core, write_marks, marked, r) < 0)
+        if (write_by_writer(r, marked) < 0)
             refuse_now(r, CVM_ENOMEM, "load", NULL, "out of memory");
         return;
     }
@@ -582,7 +589,7 @@ static void prepare(struct reload *r)
         memcpy(row->now.build, e->candidate->build, sizeof row->now.build);
         memcpy(row->now.content, e->candidate->content, sizeof row->now.content);
     }
-    if (journal_job(core, write_marks, marked, r) < 0)
+    if (write_by_writer(r, marked) < 0)
         refuse_now(r, CVM_ENOMEM, "stage", NULL, "out of memory");
 }
 
