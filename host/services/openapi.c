@@ -393,6 +393,34 @@ static void add_own(struct openapi *o)
         own_route("openapi", "This document", "application/json", json_pack("{s:s}", "type", "object")));
 }
 
+struct place {
+    const char *component;
+    size_t at;
+};
+
+static int by_component(const void *a, const void *b)
+{
+    const struct place *left = a, *right = b;
+    int order = strcmp(left->component, right->component);
+    return order ? order : (left->at > right->at) - (left->at < right->at);
+}
+
+/* By component, as declared: a running host and its files then give the same document. Gives a new array. */
+static json_t *sorted(const json_t *operations)
+{
+    size_t n = json_array_size(operations);
+    struct place *places = calloc(n + 1, sizeof *places);
+    json_t *made = json_array();
+    for (size_t i = 0; places && i < n; i++)
+        places[i] = (struct place){cvm_json_str(json_array_get(operations, i), "component", ""), i};
+    if (places)
+        qsort(places, n, sizeof *places, by_component);
+    for (size_t i = 0; places && i < n; i++)
+        json_array_append(made, json_array_get(operations, places[i].at));
+    free(places);
+    return made;
+}
+
 json_t *openapi_of_catalogue(const json_t *catalogue, const struct openapi_options *options)
 {
     struct openapi o = {.catalogue = catalogue,
@@ -403,11 +431,14 @@ json_t *openapi_of_catalogue(const json_t *catalogue, const struct openapi_optio
                         .shapes = json_object(),
                         .ids = json_pack("{s:b, s:b, s:b}", "health", 1, "metrics", 1, "openapi", 1),
                         .schema_names = json_object()};
+    json_t *entries;
     const json_t *entry;
     size_t i;
     json_object_set_new(o.schemas, "Problem", problem_schema());
     add_own(&o);
-    json_array_foreach(json_object_get(catalogue, "operations"), i, entry) add_entry(&o, entry);
+    entries = sorted(json_object_get(catalogue, "operations"));
+    json_array_foreach(entries, i, entry) add_entry(&o, entry);
+    json_decref(entries);
     json_t *document =
         json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:O, s:O, s:o}", "openapi", "3.1.0", "info", "title", "cvmhost",
                   "version", options->version, "description",
