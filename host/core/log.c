@@ -1,21 +1,37 @@
-/* Owns the log file. A line is built in a buffer on the stack and written with one write(), so lines of several
+/* Owns the log files: one with everything, and beside it one for each area (the first part of a component's id) with
+ * what its components log. A line is built in a buffer on the stack and written with one write(), so lines of several
  * threads never mix. */
 #include "core/log.h"
 
 #include <cvm/cvm.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX_BYTES 4096
+#define LOG_AREAS_MAX 16 /* what further areas log stands in the one file only */
+#define LOG_AREA_NAME_MAX 31
 
 static int log_fd = -1;
 static int log_stderr = 1;
 static enum log_level log_least = LOG_INFO;
 static const char *const level_names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
+
+static struct {
+    pthread_mutex_t mutex;
+    char folder[4096]; /* with the "/"; "": no file is open */
+    struct {
+        char name[LOG_AREA_NAME_MAX + 1];
+        int fd; /* -1: it could not be opened */
+    } at[LOG_AREAS_MAX];
+    size_t n;
+} areas = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 int log_level_from_name(const char *name)
 {
@@ -36,6 +52,10 @@ int log_open(const char *path, enum log_level level, int to_stderr)
         return CVM_EIO;
     log_close();
     log_fd = fd;
+    const char *slash = strrchr(path, '/');
+    pthread_mutex_lock(&areas.mutex);
+    snprintf(areas.folder, sizeof areas.folder, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    pthread_mutex_unlock(&areas.mutex);
     return 0;
 }
 
@@ -44,6 +64,45 @@ void log_close(void)
     if (log_fd >= 0)
         close(log_fd);
     log_fd = -1;
+    pthread_mutex_lock(&areas.mutex);
+    for (size_t i = 0; i < areas.n; i++)
+        if (areas.at[i].fd >= 0)
+            close(areas.at[i].fd);
+    areas.n = 0;
+    areas.folder[0] = 0;
+    pthread_mutex_unlock(&areas.mutex);
+}
+
+/* How long the area's name is in "area.component"; 0: `about` is no component, or one of the host's own. */
+static size_t area_of(const char *about)
+{
+    size_t n = strspn(about, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    bool component = n && n <= LOG_AREA_NAME_MAX && about[n] == '.' && about[n + 1] && !strpbrk(about, " /");
+    static const char *const ours[] = {"host.", "cvmhost.", "crash."}; /* or files of ours */
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        component = component && strncmp(about, ours[i], strlen(ours[i])) != 0;
+    return component ? n : 0;
+}
+
+/* The descriptor of the area's file, opened when it is first needed; -1: none. */
+static int area_fd(const char *about, size_t n)
+{
+    char path[sizeof areas.folder + LOG_AREA_NAME_MAX + 8];
+    int fd = -1;
+    pthread_mutex_lock(&areas.mutex);
+    size_t i = 0;
+    while (i < areas.n && (strncmp(areas.at[i].name, about, n) != 0 || areas.at[i].name[n]))
+        i++;
+    if (i < areas.n) {
+        fd = areas.at[i].fd;
+    } else if (i < LOG_AREAS_MAX && areas.folder[0]) {
+        snprintf(areas.at[i].name, sizeof areas.at[i].name, "%.*s", (int)n, about);
+        snprintf(path, sizeof path, "%s%s.log", areas.folder, areas.at[i].name);
+        fd = areas.at[i].fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        areas.n++;
+    }
+    pthread_mutex_unlock(&areas.mutex);
+    return fd;
 }
 
 static void write_all(int fd, const char *text, size_t len)
@@ -97,7 +156,11 @@ void log_write(enum log_level level, const char *about, const char *format, ...)
         escape(escaped, sizeof escaped, text);
         int len = snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"about\":\"%s\",\"text\":\"%s\"}\n",
                            stamp, level_names[level], about, escaped);
-        write_all(log_fd, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
+        size_t size = (size_t)len < sizeof line ? (size_t)len : sizeof line - 1, in_area = area_of(about);
+        int fd = in_area ? area_fd(about, in_area) : -1;
+        write_all(log_fd, line, size);
+        if (fd >= 0)
+            write_all(fd, line, size);
     }
     if (log_stderr) {
         int len = snprintf(line, sizeof line, "%s %-7s %s: %s\n", stamp, level_names[level], about, text);

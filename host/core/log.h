@@ -5,7 +5,8 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* Opens `path` for appending (NULL: stderr only). Returns 0 or a negative error. */
+/* Opens `path` for appending (NULL: stderr only), and as soon as they log something AREA.log beside it for components
+ * called AREA.x. Returns 0 or a negative error. */
 int log_open(const char *path, enum log_level level, int to_stderr);
 void log_close(void);
 int log_level_from_name(const char *name); /* -1: unknown */

@@ -245,6 +245,48 @@ START_TEST(trace_lists_every_hop)
 }
 END_TEST
 
+/* How many lines of the level the command adds to the log. */
+static int logged_by(struct flow *f, const char *level, const char *option)
+{
+    int before = count_log(f, level);
+    EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "error", option ? "--log-level" : NULL, option);
+    FLOW_UNTIL(nobody_left(f));
+    return count_log(f, level) - before;
+}
+
+#define DEBUG "\"level\":\"DEBUG\""
+#define INFO "\"level\":\"INFO\""
+
+START_TEST(log_level_by_option_variable_and_file)
+{
+    struct flow *f = home();
+    struct flow_answer a;
+    flow_env(f, "LOG_LEVEL", "");
+    ck_assert_int_gt(logged_by(f, INFO, NULL), 0); /* the default */
+    ck_assert_int_eq(logged_by(f, DEBUG, NULL), 0);
+    flow_write(f, "config/cvmhost.json",
+               "{\"plugins\": {\"inline\": [\"*\"]}, \"host\": {\"log_level\": \"WARNING\"}}");
+    ck_assert_int_eq(logged_by(f, INFO, NULL), 0); /* the file */
+    flow_env(f, "LOG_LEVEL", "DEBUG");
+    ck_assert_int_gt(logged_by(f, DEBUG, NULL), 0); /* the variable before the file */
+    ck_assert_int_eq(logged_by(f, DEBUG, "WARNING"), 0);
+    flow_env(f, "LOG_LEVEL", "ERROR");
+    ck_assert_int_gt(logged_by(f, DEBUG, "DEBUG"), 0); /* the option before the variable */
+    ck_assert_int_eq(logged_by(f, INFO, "WARNING"), 0);
+    /* A level that was asked for is shown; and what an area logs stands in its own file too. */
+    ck_assert_int_eq(FLOW_RUN(f, &a, "agent", "call", "test.faulty", "error", "--log-level", "DEBUG"), 1);
+    ck_assert_ptr_nonnull(strstr(a.errors, "DEBUG   test.faulty: error: "));
+    flow_answer_free(&a);
+    char *area = flow_read(f, "logs/test.log");
+    ck_assert_ptr_nonnull(area);
+    ck_assert_ptr_nonnull(strstr(area, "\"about\":\"test.faulty\""));
+    ck_assert_ptr_null(strstr(area, "\"about\":\"host\""));
+    free(area);
+    EXPECT(f, 2, "--log-level: expected DEBUG, INFO, WARNING or ERROR", "ps", "--log-level", "LOUD");
+    flow_free(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("oneshot");
@@ -258,5 +300,6 @@ int main(void)
     tcase_add_test(tests, survives_a_crash_of_its_host);
     tcase_add_test(tests, knows_the_commands_of_the_installed_set);
     tcase_add_test(tests, trace_lists_every_hop);
+    tcase_add_test(tests, log_level_by_option_variable_and_file);
     return flow_main("oneshot", (TCase *[]){tests, NULL});
 }
