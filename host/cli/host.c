@@ -267,6 +267,7 @@ static int start_core(struct host *h)
         installed = CVMHOST_INSTALLED;
     struct core_options options = {.home = h->options->home,
                                    .config = h->config,
+                                   .config_file = h->options->config_file,
                                    .installed = *installed ? installed : NULL,
                                    .loop = &h->loop,
                                    .page = h->options->page,

@@ -38,6 +38,19 @@ static bool add_route(struct binding *b, const struct name *type, const struct m
     }
 }
 
+/* Takes its settings from the configuration. True: they are others than before. */
+bool binding_configure(const struct core *core, struct binding *b)
+{
+    const json_t *own = json_object_get(config_get(core->options.config, "agents"), b->decl->id);
+    int64_t concurrency = (int64_t)json_integer_value(json_object_get(own, "concurrency"));
+    json_t *settings = config_component_settings(core->options.config, b->decl->id, b->decl->settings);
+    bool differs = concurrency != b->concurrency || !json_equal(settings, b->settings);
+    json_decref(b->settings);
+    b->settings = settings;
+    b->concurrency = concurrency;
+    return differs;
+}
+
 int binding_make(struct core *core, struct generation *g, const struct manifest_component *decl, struct binding *b,
                  char *error, size_t size)
 {
@@ -59,9 +72,7 @@ int binding_make(struct core *core, struct generation *g, const struct manifest_
     int64_t hard = m->limits.turn_budget_ms * CORE_HARD_LIMIT_FACTOR;
     b->hard_limit_ns = (hard > CORE_HARD_LIMIT_LEAST_MS ? hard : CORE_HARD_LIMIT_LEAST_MS) * INT64_C(1000000);
     b->conversation_limit = (uint32_t)m->limits.conversation_messages;
-    const json_t *own = json_object_get(config_get(core->options.config, "agents"), decl->id);
-    b->concurrency = (int64_t)json_integer_value(json_object_get(own, "concurrency"));
-    b->settings = config_component_settings(core->options.config, decl->id, decl->settings);
+    binding_configure(core, b);
     for (const cvm_route *r = routes; r->component; r++) {
         if (strcmp(r->component, decl->id) != 0)
             continue;

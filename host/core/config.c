@@ -144,6 +144,14 @@ int config_load(const char *home, const char *file, struct config **ret_config, 
     return 0;
 }
 
+void config_adopt(struct config *config, struct config *fresh)
+{
+    struct config own = *config;
+    *config = *fresh;
+    *fresh = own;
+    config_free(fresh);
+}
+
 void config_free(struct config *config)
 {
     if (!config)

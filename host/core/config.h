@@ -1,5 +1,6 @@
 /* The operator's configuration: config/cvmhost.json in the home, checked against the schema of the host's own
- * settings, plus the secrets (.env, environment, protected file). Read once at start; loop thread. */
+ * settings, plus the secrets (.env, environment, protected file). Read at the start and anew at a reload; loop thread.
+ */
 #ifndef HOST_CORE_CONFIG_H
 #define HOST_CORE_CONFIG_H
 
@@ -14,6 +15,9 @@ struct config;
  * CVM_EINVAL / CVM_EIO with a sentence that names file and setting in `ret_error`. */
 int config_load(const char *home, const char *file, struct config **ret_config, char *ret_error, size_t error_size);
 void config_free(struct config *config);
+
+/* Takes what `fresh` has read in place of its own, and frees it. What was borrowed before is not valid any more. */
+void config_adopt(struct config *config, struct config *fresh);
 
 /* As if "plugins.inline" were ["*"]: for a developer's own run. */
 void config_trust_all(struct config *config);

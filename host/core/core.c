@@ -125,7 +125,7 @@ fail:
 
 int core_load(struct core *core, char *error, size_t size)
 {
-    int e = transitions_load(core, error, size);
+    int e = transitions_read(core->home, &core->transitions, error, size);
     return e ? e : plugins_load(core, error, size);
 }
 
@@ -441,7 +441,7 @@ void core_close(struct core *core)
         state_free(core);
     }
     store_close(core->reader);
-    transitions_free(core);
+    transitions_free(core->transitions);
     regex_free(core);
     for (struct message *m = core->free_messages, *next; m; m = next) {
         next = m->queue_next;

@@ -28,7 +28,8 @@ static inline int core_handler_run(const struct core_handler *h)
 
 struct core_options {
     const char *home;            /* data/ is made in it */
-    const struct config *config; /* borrowed; outlives the core */
+    struct config *config;       /* borrowed; outlives the core; a reload reads it anew */
+    const char *config_file;     /* where it was read; NULL: HOME/config/cvmhost.json */
     const char *installed;       /* PREFIX/lib/cvmhost, NULL: none */
     uv_loop_t *loop;             /* NULL: virtual clock, in-loop writer; core_step() drives it */
     struct page *page;           /* NULL: a private one */

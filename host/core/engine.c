@@ -38,14 +38,16 @@ static bool allowed(const struct core *core, const struct component *from, const
     return false;
 }
 
-/* HOME/config/transitions.json: {"forbid": [["from", "to"], ..]}; each an id, an alias, "role:R" or "*". */
-int transitions_load(struct core *core, char *ret_error, size_t error_size)
+/* HOME/config/transitions.json: {"forbid": [["from", "to"], ..]}; each an id, an alias, "role:R" or "*". Gives NULL
+ * where there is no such file. Any thread. */
+int transitions_read(const char *home, struct transitions **ret_transitions, char *ret_error, size_t error_size)
 {
     char path[4096];
     json_error_t fault;
     size_t i;
     json_t *pair;
-    snprintf(path, sizeof path, "%s/config/transitions.json", core->home);
+    snprintf(path, sizeof path, "%s/config/transitions.json", home);
+    *ret_transitions = NULL;
     FILE *f = fopen(path, "re");
     if (!f)
         return 0;
@@ -59,25 +61,23 @@ int transitions_load(struct core *core, char *ret_error, size_t error_size)
     json_array_foreach(json_object_get(doc, "forbid"), i, pair) good = good && json_array_size(pair) == 2 &&
                                                                        json_is_string(json_array_get(pair, 0)) &&
                                                                        json_is_string(json_array_get(pair, 1));
-    if (!good) {
-        snprintf(ret_error, error_size, "%s: must be {\"forbid\": [[\"from\", \"to\"], ...]}", path);
+    struct transitions *t = good ? calloc(1, sizeof *t) : NULL;
+    if (!t) {
+        snprintf(ret_error, error_size,
+                 good ? "%s: out of memory" : "%s: must be {\"forbid\": [[\"from\", \"to\"], ...]}", path);
         json_decref(doc);
-        return CVM_EINVAL;
+        return good ? CVM_ENOMEM : CVM_EINVAL;
     }
-    core->transitions = calloc(1, sizeof *core->transitions);
-    if (!core->transitions) {
-        json_decref(doc);
-        return CVM_ENOMEM;
-    }
-    core->transitions->doc = doc;
+    t->doc = doc;
+    *ret_transitions = t;
     return 0;
 }
 
-void transitions_free(struct core *core)
+void transitions_free(struct transitions *transitions)
 {
-    if (core->transitions)
-        json_decref(core->transitions->doc);
-    free(core->transitions);
+    if (transitions)
+        json_decref(transitions->doc);
+    free(transitions);
 }
 
 static const char *shown(const struct component *c)

@@ -204,6 +204,7 @@ struct component *registry_add_host(struct core *core, const struct manifest_com
                                     const char *const *types);
 int binding_make(struct core *core, struct generation *g, const struct manifest_component *decl,
                  struct binding *ret_binding, char *error, size_t size); /* to be cleared also on failure */
+bool binding_configure(const struct core *core, struct binding *binding);
 void binding_clear(struct binding *binding);
 struct table *component_table(const struct component *c, const char *name); /* NULL: not its plugin's */
 
@@ -273,8 +274,8 @@ void removal_free(struct removal *removal);
 
 /* engine.c: conversations over agents */
 int engine_register(struct core *core);
-int transitions_load(struct core *core, char *ret_error, size_t error_size);
-void transitions_free(struct core *core);
+int transitions_read(const char *home, struct transitions **ret_transitions, char *ret_error, size_t error_size);
+void transitions_free(struct transitions *transitions); /* accepts NULL */
 
 /* fault.c */
 void fault_strike(struct core *core, struct component *c);

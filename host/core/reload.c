@@ -52,6 +52,8 @@ struct reload {
     uv_work_t work;
     bool working;
     /* of the change under way */
+    struct config *config, *own_config; /* read anew; and the core's, while the new one is tried */
+    struct transitions *transitions;    /* read anew with it */
     struct stage_place place;
     struct stage_list list;
     struct candidate candidates[STAGE_PLUGINS_MAX];
@@ -218,6 +220,56 @@ static void end(struct reload *r)
         answer(r, r->error);
 }
 
+/* ---- the configuration, which a reload reads anew ---- */
+
+static void try_config(struct reload *r)
+{
+    if (!r->config)
+        return;
+    r->own_config = r->core->options.config;
+    r->core->options.config = r->config;
+}
+
+static void drop_config(struct reload *r)
+{
+    if (r->own_config)
+        r->core->options.config = r->own_config;
+    config_free(r->config);
+    transitions_free(r->transitions);
+    r->config = r->own_config = NULL;
+    r->transitions = NULL;
+}
+
+/* For good. Generations that stay take their settings; gives how many plugins have others now. */
+static uint32_t take_config(struct reload *r)
+{
+    struct core *core = r->core;
+    uint32_t changed = 0;
+    if (!r->config)
+        return 0;
+    if (r->own_config)
+        core->options.config = r->own_config;
+    config_adopt(core->options.config, r->config);
+    transitions_free(core->transitions);
+    core->transitions = r->transitions;
+    r->config = r->own_config = NULL;
+    r->transitions = NULL;
+    for (struct plugin *p = core->plugins; p; p = p->next) {
+        bool differs = false;
+        for (size_t i = 0; p->now && i < p->now->manifest->n_components; i++)
+            differs = binding_configure(core, &p->now->bindings[i]) || differs;
+        for (size_t i = 0; p->before && i < p->before->manifest->n_components; i++)
+            binding_configure(core, &p->before->bindings[i]);
+        for (size_t i = 0; i < r->n_entries; i++)
+            if (r->entries[i].plugin == p && r->entries[i].unchanged && differs)
+                r->entries[i].action = "settings";
+        if (differs)
+            log_info(p->name, "has other settings");
+        changed += differs;
+    }
+    return changed;
+}
+
 static const char *code_of(int error)
 {
     return error == CVM_ENOENT   ? "NOT_FOUND"
@@ -230,6 +282,7 @@ static const char *code_of(int error)
 /* Nothing was changed; generations that were loaded for it are let go. */
 static void refuse(struct reload *r, const char *step, const char *plugin)
 {
+    drop_config(r);
     bool were_marked = r->step == RELOAD_MARKING;
     r->n_rows = 0;
     for (size_t i = 0; i < r->n_entries; i++) {
@@ -267,6 +320,14 @@ static void stage(struct reload *r)
 {
     const struct change *c = r->running;
     bool found = false;
+    r->error = config_load(r->place.home, r->core->options.config_file, &r->config, r->text, sizeof r->text);
+    if (!r->error)
+        r->error = transitions_read(r->place.home, &r->transitions, r->text, sizeof r->text);
+    if (r->error) {
+        r->failed = "stage";
+        return;
+    }
+    r->place.config = r->config;
     stage_scan(&r->place, &r->list);
     for (size_t i = 0; i < r->list.n && !r->error; i++) {
         struct candidate *candidate = &r->candidates[r->n_candidates];
@@ -552,6 +613,7 @@ static void marked(struct core *core, void *arg)
         return;
     }
     crash_here(CRASH_CHANGE_MARKED);
+    try_config(r);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         if (e->unchanged)
@@ -785,6 +847,7 @@ static void swap_in(struct core *core, struct reload *r)
     }
     int64_t us = (clock_ns() - built) / 1000;
     registry_free(old);
+    take_config(r);
     r->report = json_pack("{s:s, s:[], s:n}", "result", "switched", "plugins", "error");
     r->n_rows = 0;
     for (size_t i = 0; i < r->n_entries; i++) {
@@ -854,10 +917,17 @@ static void staged(struct reload *r)
         prepare(r);
         return;
     }
+    uint32_t settings = take_config(r);
     bool leaving = !c->plugin && removal_of_missing(r->core, r->candidates, r->n_candidates);
-    r->report = json_pack("{s:s, s:[], s:n}", "result", leaving ? "removing" : "unchanged", "plugins", "error");
+    r->report = json_pack("{s:s, s:[], s:n}", "result",
+                          leaving    ? "removing"
+                          : settings ? "switched"
+                                     : "unchanged",
+                          "plugins", "error");
     for (size_t i = 0; i < r->n_entries; i++)
         report_entry(r, &r->entries[i], r->entries[i].plugin->now);
+    if (settings)
+        change_record(r->core, json_object_get(r->report, "plugins"));
     end(r);
 }
 
@@ -970,6 +1040,7 @@ void reload_free(struct core *core)
         if (r->entries[i].candidate && r->entries[i].fresh && r->entries[i].plugin->now != r->entries[i].fresh)
             generation_free(core, r->entries[i].fresh);
     r->running = NULL;
+    drop_config(r);
     clear(r);
     free(r);
     core->reload = NULL;

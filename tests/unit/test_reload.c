@@ -699,6 +699,41 @@ START_TEST(parked_work_comes_back_with_the_plugin)
 }
 END_TEST
 
+static void write_config(const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/config/cvmhost.json", run.v->home);
+    FILE *f = fopen(path, "we");
+    fputs(text, f);
+    fclose(f);
+}
+
+/* The configuration is read anew: settings reach generations that stay; a faulty one changes nothing. */
+START_TEST(settings_are_read_anew)
+{
+    begin("v1");
+    write_config("{\"plugins\": {\"inline\": [\"*\"]}, \"agents\": {\"test.changing\": {\"settings\": "
+                 "{\"base\": \"http://elsewhere.example\"}}}}");
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(result(), "switched");
+    ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(run.report, "plugins"), 0), "action", ""), "settings");
+    json_t *list = core_components(run.v->core);
+    ck_assert_str_eq(cvm_json_str(json_object_get(json_array_get(list, 0), "settings"), "base", ""),
+                     "http://elsewhere.example");
+    json_decref(list);
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(result(), "unchanged");
+    write_config("{\"plugins\": {\"inline\": 7}}");
+    put("v2");
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(result(), "refused");
+    ck_assert_msg(strstr(cvm_json_str(json_object_get(run.report, "error"), "text", ""), "plugins.inline") != NULL,
+                  "%s", cvm_json_str(json_object_get(run.report, "error"), "text", ""));
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
 START_TEST(disabled_over_a_restart)
 {
     begin("v1");
@@ -738,6 +773,7 @@ int main(void)
     tcase_add_test(c, the_file_may_be_written_over);
     tcase_add_test(c, goes_when_its_conversations_have_ended);
     tcase_add_loop_test(c, parked_work_comes_back_with_the_plugin, 0, 2);
+    tcase_add_test(c, settings_are_read_anew);
     tcase_add_test(c, disabled_over_a_restart);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
