@@ -1,0 +1,122 @@
+/* What is set for one agent and no other: how many requests it holds at once, its model and its temperature. */
+#include "flow.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MATRIX_MODEL "gpt-4o-mini"
+
+static void end(struct flow *f)
+{
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+
+/* The gauge of a component in /metrics. */
+static int64_t gauge(struct flow *f, const char *name, const char *component)
+{
+    struct flow_answer a;
+    char line[160];
+    ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
+    snprintf(line, sizeof line, "\ncvmhost_component_%s{component=\"%s\"} ", name, component);
+    const char *at = strstr(a.text, line);
+    ck_assert_msg(at != NULL, "no %s in /metrics", line + 1);
+    int64_t value = strtoll(at + strlen(line), NULL, 10);
+    flow_answer_free(&a);
+    return value;
+}
+
+static void call_never(struct flow *f, const char *name, const char *component, const char *type, const char *data)
+{
+    flow_spawn(f, name, (const char *const[]){"host/cvmhost", "agent", "call", component, type, "--data", data, NULL});
+}
+
+START_TEST(each_has_its_own_concurrency)
+{
+    struct flow *f = flow_new();
+    char name[16];
+    flow_plugin(f, "faulty");
+    flow_config(f, "agents", json_pack("{s:{s:i}}", "test.faulty", "concurrency", 2));
+    flow_start(f);
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "never%d", i);
+        call_never(f, name, "test.faulty", "never", "{}");
+    }
+    FLOW_UNTIL(gauge(f, "queued", "test.faulty") == 3);
+    ck_assert_int_eq(gauge(f, "in_flight", "test.faulty"), 2);
+    /* The other one is not limited: it holds as many as it is asked for. */
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "call%d", i);
+        call_never(f, name, "test.caller", "call", "{\"type\":\"ok\",\"timeout_ms\":20000}");
+    }
+    FLOW_UNTIL(gauge(f, "in_flight", "test.caller") == 4);
+    ck_assert_int_eq(gauge(f, "in_flight", "test.faulty"), 2);
+    ck_assert_int_eq(gauge(f, "queued", "test.faulty"), 7);
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", "test.faulty"), 0);
+    ck_assert_ptr_nonnull(strstr(a.text, "concurrency: 2\n"));
+    flow_answer_free(&a);
+    end(f);
+}
+END_TEST
+
+static const struct {
+    const char *agent;
+    double temperature;
+} matrix[] = {{"service.triage", 0.7},
+              {"service.classifier", 0.1},
+              {"service.orchestrator", 0.0},
+              {"service.qa", 0.1},
+              {"service.response_generator", 0.7},
+              {"service.escalation", 0.2},
+              {"service.airtime_sales", 0.3},
+              {"service.transaction", 0.0}};
+
+static void expect_settings(struct flow *f, const char *agent, const char *model, double temperature)
+{
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", agent, "--output", "json"), 0);
+    const json_t *settings = json_object_get(a.json, "settings");
+    const char *its = json_string_value(json_object_get(settings, "llm_model"));
+    double value = json_number_value(json_object_get(settings, "llm_temperature"));
+    ck_assert_msg(its && strcmp(its, model) == 0, "%s has model %s", agent, its ? its : "none");
+    ck_assert_msg(json_object_get(settings, "llm_temperature") && value > temperature - 1e-9 &&
+                      value < temperature + 1e-9,
+                  "%s has temperature %g", agent, value);
+    flow_answer_free(&a);
+}
+
+START_TEST(each_has_its_own_model_and_temperature)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    json_object_del(f->config, "agents");
+    flow_start(f);
+    for (size_t i = 0; i < sizeof matrix / sizeof *matrix; i++)
+        expect_settings(f, matrix[i].agent, MATRIX_MODEL, matrix[i].temperature);
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", "service.classifier"), 0);
+    ck_assert_ptr_nonnull(strstr(a.text, "llm_temperature: 0.1\n"));
+    flow_answer_free(&a);
+    ck_assert_int_eq(flow_stop(f), 0);
+    f->served = 0;
+    flow_remove(f, "serve.err");
+    json_object_set_new(
+        f->config, "agents",
+        json_pack("{s:{s:{s:s, s:f}}}", "service.qa", "settings", "llm_model", "large", "llm_temperature", 0.9));
+    flow_start(f);
+    expect_settings(f, "service.qa", "large", 0.9);
+    expect_settings(f, "service.triage", MATRIX_MODEL, 0.7);
+    end(f);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("agents");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, each_has_its_own_concurrency);
+    tcase_add_test(tests, each_has_its_own_model_and_temperature);
+    return flow_main("agents", (TCase *[]){tests, NULL});
+}
