@@ -29,7 +29,10 @@ static const char *const words_missing[] = {"not_found", "NOT_FOUND", "TRANSACTI
 static const char *phone_end(const char *phone)
 {
     size_t len = strlen(phone);
-    return phone + (len > 4 ? len - 4 : 0);
+    const char *end = phone + (len > 4 ? len - 4 : 0);
+    while (((unsigned char)*end & 0xc0) == 0x80) /* not within a character, for what is no number */
+        end++;
+    return end;
 }
 
 json_t *order_new(const char *reference, const char *phone, int64_t amount_kobo)

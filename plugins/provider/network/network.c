@@ -110,7 +110,10 @@ static int vend(cvm_turn *t, const cvm_msg *m)
             call.timeout_ms = left > 2 ? left / 2 : 1;
     }
     order_key(m->id, key);
-    CVM_TRY(cvm_state_put(t, key, order_new(reference, phone, kobo)));
+    json_t *order = order_new(reference, phone, kobo);
+    if (!order)
+        return CVM_ENOMEM; /* as NULL it would delete, and the answer would find nothing to settle */
+    CVM_TRY(cvm_state_put(t, key, order));
     call.headers = key_headers(t);
     call.body = json_pack("{s:s, s:o, s:s, s:s}", "phone_number", phone, "amount", naira(kobo), "network",
                           setting(t, "network"), "reference", reference);

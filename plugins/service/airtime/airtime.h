@@ -3,6 +3,7 @@
 #ifndef SERVICE_AIRTIME_H
 #define SERVICE_AIRTIME_H
 
+#include "../common/clip.h"
 #include "../common/phone.h"
 #include "../common/words.h"
 #include <cvm/json.h>

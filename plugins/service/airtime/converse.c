@@ -208,7 +208,8 @@ static int order(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *rule
     struct airtime_failure f;
     char text[AIRTIME_TEXT_SIZE];
     if (airtime_check(rules, w->network, w->phone, w->amount, &o, &f) < 0) {
-        snprintf(text, sizeof text, "%.250s %.250s", f.error, f.recommendation);
+        snprintf(text, sizeof text, "%.*s %.*s", clip(f.error, 250), f.error, clip(f.recommendation, 250),
+                 f.recommendation);
         CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f.rule, "because", f.error)));
         return step(t, m, text,
                     json_pack("{s:o, s:s}", "result", airtime_failure_body(f.error, f.recommendation), "rule", f.rule),

@@ -156,7 +156,8 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
     if (airtime_network(rules, network, o.network) < 0) {
         airtime_networks_text(rules, known, sizeof known);
         snprintf(ret_failure->error, sizeof ret_failure->error,
-                 "The network %.20s is not supported. Supported networks: %s.", *network ? network : "(none)", known);
+                 "The network %.*s is not supported. Supported networks: %s.", *network ? clip(network, 20) : 6,
+                 *network ? network : "(none)", known);
         return refuse(ret_failure, "NETWORK", "Choose one of the supported networks.");
     }
     CVM_TRY(check_phone(rules, phone, &o, ret_failure));
@@ -233,8 +234,8 @@ json_t *airtime_sold_body(const cvm_msg *reply, enum cvm_outcome *ret_outcome)
         *ret_outcome = CVM_REFUSED;
         const char *given = cvm_json_str(d, "recommendation", "Contact support.");
         bool named = !*id || strstr(given, id);
-        snprintf(advice, sizeof advice, "%.400s%s%s%s", given, named ? "" : " Reference ", named ? "" : id,
-                 named ? "" : ".");
+        snprintf(advice, sizeof advice, "%.*s%s%s%s", clip(given, 400), given, named ? "" : " Reference ",
+                 named ? "" : id, named ? "" : ".");
         json_t *body = airtime_failure_body(cvm_json_str(d, "message", "The purchase was refused."), advice);
         if (*rule)
             json_object_set_new(body, "rule", json_string(rule));

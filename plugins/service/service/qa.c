@@ -51,7 +51,7 @@ json_t *qa_late_rule(cvm_turn *t, const json_t *given)
     if (*service_context_str(t, "handoff_id"))
         return NULL;
     if (cvm_json_bool(transaction, "handoff", false)) {
-        snprintf(reason, sizeof reason, "the purchase needs a colleague (%.60s)", code);
+        snprintf(reason, sizeof reason, "the purchase needs a colleague (%.*s)", clip(code, 60), code);
         return rule(!strcmp(code, "TWO_FACTOR") ? "two_factor" : "fraud_check", reason, "transactions");
     }
     int64_t failures = cvm_json_int(cvm_context(t), "transaction_failure_count", 0);

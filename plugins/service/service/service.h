@@ -12,6 +12,7 @@
 #ifndef SERVICE_SERVICE_H
 #define SERVICE_SERVICE_H
 
+#include "../common/clip.h"
 #include "../common/phone.h"
 #include "understanding.h"
 #include <cvm/cvm.h>

@@ -123,7 +123,7 @@ static void say(enum cvm_outcome outcome, const json_t *body, char *text, size_t
     char total[40], reference[48] = "";
     naira(body, "total_kobo", total);
     if (*id && !strstr(advice, id)) /* said once is enough */
-        snprintf(reference, sizeof reference, " Reference %.30s.", id);
+        snprintf(reference, sizeof reference, " Reference %.*s.", clip(id, 30), id);
     if (outcome == CVM_REPLIED) {
         const char *more = cvm_json_str(json_object_get(body, "delivered"), "text", "");
         bool less = cvm_json_int(body, "discount_kobo", 0) > 0;

@@ -5,9 +5,11 @@
 /* The same order again in one conversation (a reworked answer) is the same purchase. */
 static void order_key(const cvm_msg *m, const json_t *order, char ret_key[TXN_IDEMPOTENCY_MAX + 1])
 {
-    snprintf(ret_key, TXN_IDEMPOTENCY_MAX + 1, "%.48s|%.12s|%.16s|%.24s|%lld", m->conversation,
-             cvm_json_str(order, "service_type", ""), cvm_json_str(order, "network_or_disco", ""),
-             cvm_json_str(order, "recipient", ""), (long long)cvm_json_int(order, "amount_kobo", 0));
+    const char *service = cvm_json_str(order, "service_type", ""), *to = cvm_json_str(order, "recipient", "");
+    const char *network = cvm_json_str(order, "network_or_disco", "");
+    snprintf(ret_key, TXN_IDEMPOTENCY_MAX + 1, "%.*s|%.*s|%.*s|%.*s|%lld", clip(m->conversation, 48), m->conversation,
+             clip(service, 12), service, clip(network, 16), network, clip(to, 24), to,
+             (long long)cvm_json_int(order, "amount_kobo", 0));
 }
 
 int converse_handle(cvm_turn *t, const cvm_msg *m)

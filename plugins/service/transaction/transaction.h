@@ -4,6 +4,7 @@
 #ifndef SERVICE_TRANSACTION_H
 #define SERVICE_TRANSACTION_H
 
+#include "../common/clip.h"
 #include <assert.h>
 #include <cvm/cvm.h>
 #include <cvm/json.h>
