@@ -24,6 +24,10 @@ static int refuse(cvm_turn *t, const cvm_msg *m, const char *code, const char *f
 static int begin(cvm_turn *t, const cvm_msg *m, const char *to)
 {
     const char *id = cvm_json_str(m->data, "handoff_id", "");
+    if (!*id)
+        return cvm_refuse(t, "REQUIRED", "handoff_id", "say which handoff");
+    if (strcmp(to, "resolved") == 0 && !json_is_string(json_object_get(m->data, "note")))
+        return cvm_refuse(t, "REQUIRED", "note", "say in a note what the customer is told");
     json_t *wanted = json_pack("{s:s, s:s, s:O*, s:O*}", "handoff_id", id, "to", to, "by",
                                json_object_get(m->data, "by"), "note", json_object_get(m->data, "note"));
     if (json_is_object(json_object_get(cvm_context(t), WANTED))) {
