@@ -445,13 +445,13 @@ static void look(const cvm_msg *m, int result, int64_t us)
 }
 
 /* What came is no longer under way, what was asked for is. */
-static void count_open(const cvm_msg *m, int result)
+static void count_open(const cvm_msg *m, int result, bool odd)
 {
     const char *name;
     json_t *n;
     if (*m->conversation) {
         json_int_t was = json_integer_value(json_object_get(guard.open, m->conversation));
-        bool came = !cvm_id_is_none(m->in_reply_to) || json_object_get(guard.timers, m->type);
+        bool came = !odd && (!cvm_id_is_none(m->in_reply_to) || json_object_get(guard.timers, m->type));
         json_object_set_new(guard.open, m->conversation, json_integer(came && was > 0 ? was - 1 : was));
     }
     if (result >= 0)
@@ -495,7 +495,7 @@ static int run(const struct core_handler *h, const cvm_msg *m, uint32_t route)
         look(m, result, cpu_us() - began);
     else
         borrow_end(name);
-    count_open(m, result);
+    count_open(m, result, h->m != m);
     guard.tolerant = odd;
     json_object_set_new(guard.ran, name, json_true());
     return result == CVM_EFAULT || result < CVM_ETIMEOUT ? CVM_EINVAL : result; /* told; strikes would end the test */

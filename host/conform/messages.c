@@ -68,9 +68,13 @@ static void judge(struct world *w, const struct input *in)
     if (in->outcome == CVM_REPLIED && schema_check(in->operation->response, in->answer, &fault) < 0)
         find(c, "answers", "response", id, type, "answered otherwise than its \"response\" schema says: %s%s%s",
              fault.field, *fault.field ? ": " : "", fault.text);
-    if (in->outcome == CVM_REFUSED && !says_why(in->answer))
+    if (in->outcome == CVM_REFUSED && !says_why(in->answer)) {
+        char *said = json_dumps(in->answer, JSON_COMPACT);
         find(c, "answers", "refusal", id, type,
-             "refused and said neither code nor message: people and programs must learn what would help");
+             "refused with %.100s, which has neither code nor message: people and programs must learn what would help",
+             said ? said : "nothing");
+        free(said);
+    }
     if (in->outcome == CVM_REPLIED)
         gen_see(w->seen, in->answer);
 }
@@ -129,6 +133,7 @@ static bool inject(struct conform *c, struct gen *g, struct input *in, json_t **
     else if (gen_chance(g, 50))
         guard.inject.on_behalf = (cvm_id){gen_next(g), gen_next(g)};
     in->injected = true;
+    snprintf(in->conversation, sizeof in->conversation, "%s-odd", in->key); /* it spoils what others have begun */
     json_object_set_new(guard.odd, in->conversation, json_true());
     return true;
 }
@@ -193,7 +198,7 @@ static void one_message(struct world *w, struct messages *run, struct input *in,
         count(run->totals, in, true);
         input_free(in);
     }
-    if (odd || gen_chance(&g, 60))
+    if (odd || gen_chance(&g, 60) || i % 4 == 3)
         world_pass(w, (int64_t)gen_below(&g, 3000));
     if (odd && guard.inject.component) /* it never came to its handler */
         guard.inject.component = NULL;

@@ -40,7 +40,7 @@ void gen_see(json_t *seen, const json_t *value);         /* remembers the scalar
 
 struct board {
     char where[300];      /* "component, type" whose handler runs, or what the child does */
-    char message[4096];   /* that message, as JSON */
+    char message[16384];  /* that message, as JSON */
     int64_t cpu_us;       /* of the child when the handler began */
     volatile int running; /* a handler runs */
     volatile uint32_t turns;
