@@ -43,7 +43,9 @@ const char config_settings[] = JSON({
             "disabled": { "type": "array", "maxItems": 1024, "default": [],
                           "items": { "type": "string", "minLength": 1, "maxLength": 127 } },
             "strikes": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 5 },
-            "strike_window_s": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 60 } } },
+            "strike_window_s": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 60 },
+            "probation_turns": { "type": "integer", "minimum": 1, "maximum": 1000000, "default": 200 },
+            "probation_s": { "type": "integer", "minimum": 1, "maximum": 604800, "default": 60 } } },
         "conversation": { "type": "object", "additionalProperties": false, "properties": {
             "max_rounds": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 } } },
         "roles": { "type": "object", "default": {}, "additionalProperties": {

@@ -243,8 +243,8 @@ bool reload_is_still(const struct core *core);
 void reload_free(struct core *core);
 void generation_install(struct core *core, struct generation *g);
 void generation_uninstall(struct generation *g); /* accepts NULL */
-json_t *change_receipt(const struct plugin *p, const char *action, const struct generation *from,
-                       const struct generation *to, int64_t held);
+json_t *change_receipt(const struct core *core, const struct plugin *p, const char *action,
+                       const struct generation *from, const struct generation *to, int64_t held);
 void change_record(struct core *core, json_t *receipts);
 void plugin_remember(struct core *core, const struct plugin *p, const char *phase);
 struct message *start_message(struct core *core, struct component *c); /* core.c */

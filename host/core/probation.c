@@ -139,7 +139,7 @@ json_t *probation_rollback(struct core *core, struct plugin *p, const char *why)
     build_mark_of(bad, &p->bad);
     p->previous = (struct build_mark){{0}, {0}, {0}};
     p->note = "rolled back";
-    json_t *receipt = change_receipt(p, "rolled_back", bad, old, held);
+    json_t *receipt = change_receipt(core, p, "rolled_back", bad, old, held);
     json_object_set_new(receipt, "us",
                         json_pack("{s:i, s:i, s:i, s:I}", "stage", 0, "vet", 0, "load", 0, "switch", (json_int_t)us));
     json_object_set_new(receipt, "no_way_back", json_false());

@@ -198,6 +198,14 @@ static int by_domain(const void *a, const void *b)
     return strcmp(x->plugin->name, y->plugin->name);
 }
 
+static void keep_equal(json_t *was, json_t **is)
+{
+    if (!json_equal(was, *is))
+        return;
+    json_decref(*is);
+    *is = json_incref(was);
+}
+
 /* By the plugins' names, so that the order says nothing of when each was loaded. */
 static int list_for_components(struct registry *r, const struct core *core, const struct binding *const *future)
 {
@@ -226,6 +234,11 @@ static int list_for_components(struct registry *r, const struct core *core, cons
         }
     }
     free(all);
+    if (core->registry) { /* the same value stays the same: components that made something of it need not make it anew
+                           */
+        keep_equal(core->registry->domains, &r->domains);
+        keep_equal(core->registry->components, &r->components);
+    }
     return 0;
 }
 

@@ -189,7 +189,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable)
     p->phase = disable ? PLUGIN_DISABLED : PLUGIN_GONE;
     p->previous = p->bad = (struct build_mark){{0}, {0}, {0}};
     plugin_exchange(core, p, NULL);
-    json_t *receipt = change_receipt(p, disable ? "disabled" : "removed", g, NULL, 0);
+    json_t *receipt = change_receipt(core, p, disable ? "disabled" : "removed", g, NULL, 0);
     json_t *receipts = json_pack("[O]", receipt);
     change_record(core, receipts);
     json_decref(receipts);
@@ -252,7 +252,7 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
             return CVM_ENOMEM;
         }
         *ret_report = json_pack("{s:s, s:[o], s:n, s:I}", "result", "removing", "plugins",
-                                change_receipt(p, disable ? "disabled" : "removed", p->now, NULL, 0), "error",
+                                change_receipt(core, p, disable ? "disabled" : "removed", p->now, NULL, 0), "error",
                                 "conversations", (json_int_t)n);
         log_info(p->name, "takes nothing new; goes when %u conversations have ended", n);
         return 0;
