@@ -141,13 +141,15 @@ static int handle(cvm_turn *t, const cvm_msg *m)
                 "service.escalation");
 }
 
-/* A card that the build before wrote was renewed once at least. Borrows `value`, gives a new one. */
+/* A card that the build before wrote was renewed once at least; all else stays as it is. Borrows `value`, gives a new
+ * one. */
 static int upgrade(uint32_t from_version, const char *key, const json_t *value, json_t **ret_value)
 {
-    if (from_version != 1 || strncmp(key, "card/", 5) != 0)
+    if (from_version != 1)
         return CVM_EDATA;
     json_t *now = json_copy((json_t *)value);
-    json_object_set_new(now, "renewals", json_integer(1));
+    if (strncmp(key, "card/", 5) == 0)
+        json_object_set_new(now, "renewals", json_integer(1));
     *ret_value = now;
     return CVM_OK;
 }
