@@ -180,14 +180,22 @@ static void home_quiet(void *arg)
 
 static void start_build(struct dev *d);
 
+/* Only now is there a handle for the next build. */
+static void builder_closed(uv_handle_t *handle)
+{
+    struct dev *d = handle->data;
+    d->building = false;
+    if (d->rebuild && !d->stopping)
+        start_build(d);
+}
+
 static void build_ended(uv_process_t *process, int64_t status, int signal_number)
 {
     struct dev *d = process->data;
     uint64_t ms = (uv_hrtime() - d->build_began) / 1000000;
     bool first = !d->built_once;
-    d->building = false;
     d->built_once = true;
-    uv_close((uv_handle_t *)process, NULL);
+    uv_close((uv_handle_t *)process, builder_closed);
     if (d->stopping)
         return;
     if (status || signal_number)
@@ -201,8 +209,6 @@ static void build_ended(uv_process_t *process, int64_t status, int signal_number
     } else if (d->pending && status == 0 && !signal_number) {
         reload(d);
     }
-    if (d->rebuild)
-        start_build(d);
 }
 
 static void start_build(struct dev *d)
