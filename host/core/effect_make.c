@@ -58,6 +58,7 @@ static char *make_url(const struct component *c, const struct manifest_call *dec
             struct text number;
             text_init(&number, 64);
             text_json(&number, value);
+            text_add(&number, "", 0); /* ends the string: an array's last character does not */
             add_escaped(&text, number.failed ? "" : number.at);
             text_free(&number);
         }

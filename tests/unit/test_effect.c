@@ -244,11 +244,12 @@ END_TEST
 START_TEST(address_is_made_of_parts)
 {
     begin();
-    go_with(json_pack("{s:s, s:s, s:{s:s, s:i}, s:{s:s}}", "call", "read", "path", "/7", "query", "colour",
-                      "red & blue", "size", 3, "headers", "Accept", "text/plain"));
+    go_with(json_pack("{s:s, s:s, s:{s:s, s:i, s:[i, i]}, s:{s:s}}", "call", "read", "path", "/7", "query", "colour",
+                      "red & blue", "size", 3, "of", 1, 2, "headers", "Accept", "text/plain"));
     pass(STEP_MS);
     ck_assert_str_eq(world.sent[0].method, "GET");
-    ck_assert_str_eq(world.sent[0].url, "http://outside.example/v1/things/7?colour=red%20%26%20blue&size=3");
+    ck_assert_str_eq(world.sent[0].url,
+                     "http://outside.example/v1/things/7?colour=red%20%26%20blue&size=3&of=%5B1%2C2%5D");
     ck_assert_str_eq(header(&world.sent[0], "Accept"), "text/plain");
     ck_assert_ptr_null(world.sent[0].body);
     go("fixed");
