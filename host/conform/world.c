@@ -2,7 +2,7 @@
  */
 #include "conform/parts.h"
 
-#include "core/log.h"
+#include "core/internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +119,9 @@ void world_pass(struct world *w, int64_t ms)
             continue;
         if (now >= until)
             return;
+        /* From alarm to alarm: what one of them asks the outside is answered before the next one's time. */
+        int64_t alarm = alarm_next(w->core);
+        next = alarm < next && alarm > now ? alarm : next;
         core_step(w->core, next < until ? next : until);
     }
 }
