@@ -5,6 +5,7 @@
 #include "cli/installed.h"
 #include "cli/show.h"
 #include "services/home.h"
+#include "services/http_server.h"
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -152,6 +153,8 @@ static void take_component(struct check *c, const struct manifest *m, const stru
         const struct manifest_expose *e = component->operations[i].expose;
         if (e && e->cli)
             take_name(c, m->name, "command", e->cli);
+        if (e && e->path && http_server_owns(e->path))
+            check_find(c->errors, "%s: the route \"%s\" belongs to the host already", m->name, e->path);
         if (e && e->path) {
             route_key(e, name, sizeof name);
             take_name(c, m->name, "route", name);

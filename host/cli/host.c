@@ -37,7 +37,8 @@ struct host {
     struct host_options *options;
     uv_loop_t loop;
     struct config *config;
-    struct access *access; /* NULL: nobody is asked for a token */
+    struct access *access;   /* NULL: nobody is asked for a token */
+    uint64_t access_version; /* of the configuration it was made of */
     struct operation_counters *counters;
     struct core *core;
     struct http_client *client;
@@ -199,24 +200,13 @@ static void list_tools(const json_t *component, char *ret_text, size_t size)
     }
 }
 
-/* A plugin's command that is spelt like one of ours would never be reached. */
-static int check_commands(const struct core *core, char *error, size_t size)
+/* A plugin's command or route that is spelt like one of ours would never be reached. */
+static const char *owns(const struct manifest_expose *expose)
 {
-    size_t n;
-    const struct operation *operations = registry_operations(core, &n);
-    for (size_t i = 0; i < n; i++) {
-        const struct manifest_expose *e = operations[i].decl->expose;
-        for (const struct cli_command *own = cli_commands; e && e->cli && own->words; own++)
-            if (strcmp(own->words, e->cli) == 0) {
-                snprintf(
-                    error, size,
-                    "the command \"%s\" belongs to the host already: rename it in the manifest of plugin %s, or name "
-                    "that in plugins.disabled",
-                    e->cli, operations[i].plugin);
-                return CVM_EEXIST;
-            }
-    }
-    return CVM_OK;
+    for (const struct cli_command *own = cli_commands; expose->cli && own->words; own++)
+        if (strcmp(own->words, expose->cli) == 0)
+            return expose->cli;
+    return expose->path && http_server_owns(expose->path) ? expose->path : NULL;
 }
 
 static void log_loaded(const struct core *core)
@@ -249,7 +239,26 @@ static int open_access(struct host *h, char *error, size_t size)
     int e = tokens ? access_new(tokens, secret_of, h->config, warnings, &h->access, error, size) : CVM_OK;
     json_array_foreach(warnings, i, one) log_warning("host", "%s", json_string_value(one));
     json_decref(warnings);
+    h->access_version = config_version(h->config);
     return e;
+}
+
+/* A reload reads the configuration anew. Tokens that cannot be used leave those before in force. */
+static const struct access *current_access(void *arg)
+{
+    struct host *h = arg;
+    struct access *before = h->access;
+    char error[ERROR_SIZE] = "";
+    if (h->access_version == config_version(h->config))
+        return h->access;
+    h->access = NULL;
+    if (open_access(h, error, sizeof error) < 0) {
+        log_error("host", "%s; the tokens of before stay in force", error);
+        h->access = before;
+    } else {
+        access_free(before);
+    }
+    return h->access;
 }
 
 static int start_core(struct host *h)
@@ -273,6 +282,7 @@ static int start_core(struct host *h)
                                    .page = h->options->page,
                                    .send = send_call,
                                    .send_arg = h->client,
+                                   .owns = owns,
                                    .fatal = on_fatal,
                                    .fatal_arg = h};
     if (e == CVM_OK)
@@ -281,8 +291,6 @@ static int start_core(struct host *h)
         e = watchdog_start(&h->loop, h->options->page, &h->watchdog);
     if (e == CVM_OK)
         e = core_load(h->core, error, sizeof error);
-    if (e == CVM_OK)
-        e = check_commands(h->core, error, sizeof error);
     if (e == CVM_OK) {
         log_loaded(h->core);
         e = core_start(h->core, error, sizeof error);
@@ -313,7 +321,8 @@ static int start_edges(struct host *h)
     struct http_server_options server = {
         .loop = &h->loop,
         .core = h->core,
-        .access = h->access,
+        .access = current_access,
+        .access_arg = h,
         .counters = h->counters,
         .version = CVMHOST_VERSION,
         .listen_fd = fds->http,

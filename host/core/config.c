@@ -14,6 +14,7 @@
 #define CONFIG_FILE_MAX_BYTES (1024 * 1024)
 
 struct config {
+    uint64_t version;
     json_t *settings; /* every default, overridden by the file */
     struct secrets secrets;
 };
@@ -148,8 +149,14 @@ void config_adopt(struct config *config, struct config *fresh)
 {
     struct config own = *config;
     *config = *fresh;
+    config->version = own.version + 1;
     *fresh = own;
     config_free(fresh);
+}
+
+uint64_t config_version(const struct config *config)
+{
+    return config->version;
 }
 
 void config_free(struct config *config)

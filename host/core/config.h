@@ -19,6 +19,9 @@ void config_free(struct config *config);
 /* Takes what `fresh` has read in place of its own, and frees it. What was borrowed before is not valid any more. */
 void config_adopt(struct config *config, struct config *fresh);
 
+/* Another number after each time that config_adopt has changed what is in it. */
+uint64_t config_version(const struct config *config);
+
 /* As if "plugins.inline" were ["*"]: for a developer's own run. */
 void config_trust_all(struct config *config);
 

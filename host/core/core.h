@@ -27,20 +27,23 @@ static inline int core_handler_run(const struct core_handler *h)
 }
 
 struct core_options {
-    const char *home;            /* data/ is made in it */
-    struct config *config;       /* borrowed; outlives the core; a reload reads it anew */
-    const char *config_file;     /* where it was read; NULL: HOME/config/cvmhost.json */
-    const char *installed;       /* PREFIX/lib/cvmhost, NULL: none */
-    uv_loop_t *loop;             /* NULL: virtual clock, in-loop writer; core_step() drives it */
-    struct page *page;           /* NULL: a private one */
-    uint64_t seed;               /* of the generator for ids without a key; 0: from the system */
-    int64_t begin_ms;            /* where the virtual clock begins; 0: a fixed point */
+    const char *home;        /* data/ is made in it */
+    struct config *config;   /* borrowed; outlives the core; a reload reads it anew */
+    const char *config_file; /* where it was read; NULL: HOME/config/cvmhost.json */
+    const char *installed;   /* PREFIX/lib/cvmhost, NULL: none */
+    uv_loop_t *loop;         /* NULL: virtual clock, in-loop writer; core_step() drives it */
+    struct page *page;       /* NULL: a private one */
+    uint64_t seed;           /* of the generator for ids without a key; 0: from the system */
+    int64_t begin_ms;        /* where the virtual clock begins; 0: a fixed point */
     /* Sends an outgoing call; NULL: calls end as HTTP_NOT_SENT. */
     int (*send)(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle);
     void *send_arg;
     /* Runs a handler in place of the core, as core_handler_run() does; NULL: the core. For those who watch plugins. */
     int (*around)(void *arg, const struct core_handler *handler);
     void *around_arg;
+    /* The command or path among these that is the host's own, which no plugin may claim. Borrowed; NULL: neither is.
+     * Itself NULL: none is. */
+    const char *(*owns)(const struct manifest_expose *expose);
     void (*fatal)(void *arg, int exit_status, const char *text); /* the host must end now (damaged database: 3) */
     void *fatal_arg;
 };

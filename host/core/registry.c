@@ -135,11 +135,17 @@ static bool same_path(const char *a, const char *b)
     return *a == *b;
 }
 
-static int check_operations(const struct registry *r, char *error, size_t size)
+static int check_operations(const struct core *core, const struct registry *r, char *error, size_t size)
 {
     for (size_t i = 0; i < r->n_operations; i++) {
         const struct operation *a = &r->operations[i];
         const struct manifest_expose *x = a->decl->expose;
+        const char *own = x && core->options.owns ? core->options.owns(x) : NULL;
+        if (own)
+            return REFUSE(error, size,
+                          "the %s \"%s\" belongs to the host already: rename it in the manifest of plugin %s, or name "
+                          "that in plugins.disabled",
+                          *own == '/' ? "route" : "command", own, a->plugin);
         for (size_t k = 0; x && k < i; k++) {
             const struct operation *b = &r->operations[k];
             const struct manifest_expose *y = b->decl->expose;
@@ -181,7 +187,7 @@ static int list_operations(struct registry *r, const struct core *core, const st
                                                                   .document = b->generation->manifest->doc};
     }
     qsort(r->operations, r->n_operations, sizeof *r->operations, by_component);
-    return check_operations(r, error, size);
+    return check_operations(core, r, error, size);
 }
 
 static bool first_of_generation(const struct binding *const *future, uint32_t i)

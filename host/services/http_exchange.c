@@ -228,7 +228,7 @@ static int route(struct http_exchange *x, struct rest_match *match, struct probl
 /* Whether the caller may have this done. Returns 0 or the status of *problem. */
 static int permit(struct http_exchange *x, const struct rest_match *match, struct problem *problem)
 {
-    const struct access *access = x->server->options.access;
+    const struct access *access = http_server_access(x->server);
     const char *permission = match->operation->decl->expose->permission, *name;
     if (!access || !permission)
         return 0;

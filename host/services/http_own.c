@@ -56,16 +56,18 @@ static const struct http_description *fresh_description(struct http_server *serv
 {
     struct http_description *d = &server->description;
     uint64_t version = registry_version(server->options.core);
-    if (d->text && d->version == version)
+    bool guarded = http_server_access(server) != NULL;
+    if (d->text && d->version == version && d->guarded == guarded)
         return d;
     size_t n = 0;
     const struct operation *operations = registry_operations(server->options.core, &n);
     const struct openapi_options options = {.version = server->options.version ? server->options.version : "",
-                                            .guarded = server->options.access != NULL};
+                                            .guarded = guarded};
     json_t *document = openapi_of_operations(operations, n, &options);
     free(d->text);
     d->text = json_text(document, &d->len);
     d->version = version;
+    d->guarded = guarded;
     set_etag(d);
     json_decref(document);
     return d;
@@ -88,22 +90,34 @@ static void answer_description(struct http_exchange *x)
 
 /* ---- finding ---- */
 
+static const struct own_route {
+    const char *path;
+    void (*answer)(struct http_exchange *x);
+} routes[] = {{"/health", answer_health},
+              {"/metrics", answer_metrics},
+              {OPENAPI_PATH, answer_description},
+              {OPENAPI_PATH_SHORT, answer_description}};
+
+static const struct own_route *find_route(const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (strcmp(path, routes[i].path) == 0)
+            return &routes[i];
+    return NULL;
+}
+
+bool http_server_owns(const char *path)
+{
+    return find_route(path) != NULL;
+}
+
 bool http_answer_own(struct http_exchange *x)
 {
-    static const struct {
-        const char *path;
-        void (*answer)(struct http_exchange *x);
-    } routes[] = {{"/health", answer_health},
-                  {"/metrics", answer_metrics},
-                  {OPENAPI_PATH, answer_description},
-                  {OPENAPI_PATH_SHORT, answer_description}};
-    size_t i = 0;
-    while (i < sizeof routes / sizeof *routes && strcmp(x->url, routes[i].path) != 0)
-        i++;
-    if (i == sizeof routes / sizeof *routes)
+    const struct own_route *route = find_route(x->url);
+    if (!route)
         return false;
     if (strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0) {
-        routes[i].answer(x);
+        route->answer(x);
         return true;
     }
     struct problem problem;

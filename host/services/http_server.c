@@ -73,6 +73,11 @@ static void pump(struct http_server *server)
         uv_timer_start(&server->timer, on_timer, wait_ms ? wait_ms : 1, 0);
 }
 
+const struct access *http_server_access(const struct http_server *server)
+{
+    return server->options.access ? server->options.access(server->options.access_arg) : NULL;
+}
+
 /* ---- exchanges that wait ------------------------------------------------------------------------------------------
  */
 

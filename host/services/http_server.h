@@ -4,6 +4,7 @@
 #ifndef HOST_SERVICES_HTTP_SERVER_H
 #define HOST_SERVICES_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -25,13 +26,18 @@ struct http_server_options {
     size_t body_max_bytes;            /* http.body_max_bytes; default 1 MiB */
     unsigned connections_max;         /* http.connections; default 4096 */
     unsigned connections_per_address; /* http.per_address: a proxy in front is one address; default 1024 */
-    const struct access *access;      /* borrowed; NULL: nobody is asked for a token */
+    const struct access *(*access)(
+        void *arg); /* who may do what now; NULL, or gives NULL: nobody is asked for a token */
+    void *access_arg;
     struct operation_counters *counters; /* borrowed; NULL: nothing is counted by operation */
     const char *version;                 /* of the host, for the description; borrowed */
 };
 
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server);
+
+/* Whether a path is one of the listener's own routes. */
+bool http_server_owns(const char *path);
 
 /* Takes no new connections or requests; waits up to `grace_ms` for the core's answers, gives those left a 503 (their
  * work goes on), writes what is to be written, frees the server and calls `stopped` once the loop holds nothing of it.

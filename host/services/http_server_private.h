@@ -69,6 +69,7 @@ struct http_description {
     char *text; /* for free(); NULL: not made yet */
     size_t len;
     uint64_t version;
+    bool guarded;
     char etag[40];
 };
 
@@ -123,6 +124,9 @@ void http_answer_json(struct http_exchange *x, int status, const json_t *body);
 void http_answer_text(struct http_exchange *x, int status, const char *type, char *text, size_t len);
 /* Hands the answer to the daemon. */
 enum MHD_Result http_answer_reply(struct http_exchange *x);
+
+/* http_server.c: who may do what now; NULL: nobody is asked. Borrowed until the loop goes on. */
+const struct access *http_server_access(const struct http_server *server);
 
 /* http_own.c: false: its path is not one of the listener's own. */
 bool http_answer_own(struct http_exchange *x);

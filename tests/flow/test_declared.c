@@ -119,6 +119,7 @@ static void is_there(struct flow *f, const char *path)
     ck_assert(SAYS(f, 0, path, "openapi"));
     ck_assert(SAYS(f, 0, "test.echo_a shout", "permission", "list"));
     ck_assert(SAYS(f, 0, row, "metrics"));
+    ck_assert(!SAYS(f, 0, "operation=\"heard\"", "metrics")); /* only on the bus */
     ck_assert(SAYS(f, 0, "cvmhost_component_turns_total{component=\"test.echo_a\"}", "metrics"));
 }
 
@@ -230,6 +231,56 @@ START_TEST(counts_and_names_who_asked)
 }
 END_TEST
 
+/* Writes the configuration as it is now, for a reload. */
+static void write_config(struct flow *f)
+{
+    char *text = json_dumps(f->config, 0);
+    flow_write(f, "config/cvmhost.json", text);
+    free(text);
+}
+
+START_TEST(follows_changed_tokens)
+{
+    struct flow *f = started();
+    drop_in(f, "POST /test/shout");
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
+    http(f, 200, "/test/shout", "{}", bearer, "");
+    json_t *tokens = json_object_get(json_object_get(f->config, "access"), "tokens");
+    json_array_clear(json_object_get(json_array_get(tokens, 0), "permissions"));
+    write_config(f);
+    http(f, 200, "/test/shout", "{}", bearer, ""); /* nobody has asked for it yet */
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
+    http(f, 403, "/test/shout", "{}", bearer, "FORBIDDEN");
+    json_array_append_new(json_object_get(json_array_get(tokens, 0), "permissions"), json_string("shout"));
+    json_object_set_new(json_array_get(tokens, 1), "name", json_string("caller")); /* twice */
+    write_config(f);
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
+    http(f, 403, "/test/shout", "{}", bearer, "FORBIDDEN");
+    flow_wait_log(f, "the tokens of before stay in force");
+    json_object_del(f->config, "access");
+    write_config(f);
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
+    http(f, 200, "/test/shout", "{}", NULL, ""); /* nobody is asked */
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+END_TEST
+
+START_TEST(leaves_the_hosts_own_alone)
+{
+    struct flow *f = started();
+    struct flow_answer a;
+    drop_in(f, "GET /metrics");
+    ck_assert_int_eq(FLOW_RUN(f, &a, "reload"), 3);
+    ck_assert_msg(strstr(a.errors, "the route \"/metrics\" belongs to the host already"), "%s", a.errors);
+    flow_answer_free(&a);
+    ck_assert(SAYS(f, 3, "the route \"/metrics\" belongs to the host already", "config", "check"));
+    is_not_there(f, "/test/shout");
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(warns_of_a_listener_that_asks_nobody)
 {
     struct flow *f = flow_new();
@@ -263,6 +314,8 @@ int main(void)
     tcase_add_test(c, follows_a_changed_manifest);
     tcase_add_test(c, is_the_same_without_a_host);
     tcase_add_test(c, counts_and_names_who_asked);
+    tcase_add_test(c, follows_changed_tokens);
+    tcase_add_test(c, leaves_the_hosts_own_alone);
     tcase_add_test(c, warns_of_a_listener_that_asks_nobody);
     return flow_main("declared", (TCase *[]){c, NULL});
 }

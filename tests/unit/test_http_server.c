@@ -1010,6 +1010,11 @@ static const char *secret_of(const void *arg, const char *name)
     return strcmp(name, "TILL") == 0 ? "till-till-till-till" : NULL;
 }
 
+static const struct access *access_now(void *arg)
+{
+    return arg;
+}
+
 /* Three tokens: one by its secret, one by its digest ("read-read-read-read"), one whose secret is not set. */
 static struct access *start_guarded(void)
 {
@@ -1029,7 +1034,8 @@ static struct access *start_guarded(void)
     json_decref(tokens);
     json_decref(warnings);
     stop();
-    guarded.access = access;
+    guarded.access = access_now;
+    guarded.access_arg = access;
     guarded.version = "9.9.9";
     start(&guarded);
     return access;
