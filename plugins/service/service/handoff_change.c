@@ -20,6 +20,15 @@ static int refuse(cvm_turn *t, const cvm_msg *m, const char *code, const char *f
                       json_pack("{s:s, s:s, s:s}", "code", code, "field", field, "message", text), NULL);
 }
 
+/* What was asked for outlives the turn: what the row could not take must be refused before. */
+static bool longer(const cvm_msg *m, const char *name, size_t most)
+{
+    size_t n = 0;
+    for (const char *s = cvm_json_str(m->data, name, ""); *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n > most;
+}
+
 /* Asks for the row; handoffs_changed goes on. */
 static int begin(cvm_turn *t, const cvm_msg *m, const char *to)
 {
@@ -28,6 +37,8 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *to)
         return cvm_refuse(t, "REQUIRED", "handoff_id", "say which handoff");
     if (strcmp(to, "resolved") == 0 && !json_is_string(json_object_get(m->data, "note")))
         return cvm_refuse(t, "REQUIRED", "note", "say in a note what the customer is told");
+    if (longer(m, "by", 120) || longer(m, "note", 16384))
+        return cvm_refuse(t, "TOO_LONG", longer(m, "by", 120) ? "by" : "note", "at most 120 and 16,384 characters");
     json_t *wanted = json_pack("{s:s, s:s, s:O*, s:O*}", "handoff_id", id, "to", to, "by",
                                json_object_get(m->data, "by"), "note", json_object_get(m->data, "note"));
     if (json_is_object(json_object_get(cvm_context(t), WANTED))) {
