@@ -17,6 +17,7 @@ struct config {
     uint64_t version;
     json_t *settings; /* every default, overridden by the file */
     struct secrets secrets;
+    bool trusts_all; /* config_trust_all */
 };
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -170,7 +171,14 @@ void config_free(struct config *config)
 
 void config_trust_all(struct config *config)
 {
+    config->trusts_all = true;
     json_object_set_new(json_object_get(config->settings, "plugins"), "inline", json_pack("[s]", "*"));
+}
+
+void config_inherit(struct config *config, const struct config *from)
+{
+    if (from->trusts_all)
+        config_trust_all(config);
 }
 
 /* ---- asking ----------------------------------------------------------------------------------------------------- */

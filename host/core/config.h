@@ -24,6 +24,8 @@ uint64_t config_version(const struct config *config);
 
 /* As if "plugins.inline" were ["*"]: for a developer's own run. */
 void config_trust_all(struct config *config);
+/* Gives a configuration that was read anew what was said for this run alone. */
+void config_inherit(struct config *config, const struct config *from);
 
 /* A setting by dotted path ("http.port"); the default of the built-in schema where the file has none. Borrowed; NULL
  * where neither has it. Names with dots in them are found too ("agents.area.name.concurrency"). LOG_LEVEL of the

@@ -27,6 +27,7 @@ static void stage(struct reload *r)
         r->failed = "stage";
         return;
     }
+    config_inherit(r->config, r->core->options.config);
     r->place.config = r->config;
     stage_scan(&r->place, &r->list);
     for (size_t i = 0; i < r->list.n && !r->error; i++) {
