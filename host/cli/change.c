@@ -42,7 +42,7 @@ static const char *duration(int64_t us, char ret_text[32])
 static const char *in_words(const char *action)
 {
     static const char *const words[][2] = {{"rolled_back", "rolled back"},
-                                           {"replaced", "replaced"},
+                                           {"settings", "has other settings"},
                                            {"disabled", "disabled: its files stay, \"plugin enable\" takes it back"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(action, words[i][0]) == 0)
@@ -51,7 +51,7 @@ static const char *in_words(const char *action)
 }
 
 /* "airtime 1.4.0 -> 1.5.0   build 9c1e44d0… -> 41d7a210…   on probation (200 turns or 60 s)" */
-static void show_head(const struct cli *cli, const json_t *one, bool leaving)
+static void show_head(const struct cli *cli, const json_t *one, int64_t leaving)
 {
     const json_t *from = json_object_get(one, "from"), *to = json_object_get(one, "to");
     const json_t *probation = json_object_get(one, "probation");
@@ -70,8 +70,11 @@ static void show_head(const struct cli *cli, const json_t *one, bool leaving)
         fprintf(cli->out, " %s   build %s", cvm_json_str(only, "version", "?"),
                 change_build(cvm_json_str(only, "build", "?"), a));
     }
-    if (leaving)
-        fprintf(cli->out, "   %sleaving%s: open conversations finish on it", show_dim(cli), show_plain(cli));
+    if (leaving > 0)
+        fprintf(cli->out, "   %sleaving%s: %lld open conversation%s on it", show_bold(cli), show_plain(cli),
+                (long long)leaving, leaving == 1 ? " finishes" : "s finish");
+    else if (leaving == 0)
+        fprintf(cli->out, "   %sleaving%s: what is open finishes on it", show_bold(cli), show_plain(cli));
     else if (strcmp(action, "replaced") != 0)
         fprintf(cli->out, "   %s", in_words(action));
     if (json_is_object(probation))
@@ -120,7 +123,8 @@ static void show_conservation(const struct cli *cli, const json_t *one)
             show_plain(cli));
 }
 
-static void show_plugin(const struct cli *cli, const json_t *one, bool leaving)
+/* `leaving`: conversations that finish first; negative: it does not leave, or has gone. */
+static void show_plugin(const struct cli *cli, const json_t *one, int64_t leaving)
 {
     show_head(cli, one, leaving);
     if (strcmp(cvm_json_str(one, "action", ""), "unchanged") == 0)
@@ -145,7 +149,7 @@ void change_show(const struct cli *cli, const json_t *report)
     /* One plugin that was asked for is named; of many only those that differ. */
     json_array_foreach((json_t *)(uintptr_t)plugins, i,
                        one) if (n == 1 || strcmp(cvm_json_str(one, "action", ""), "unchanged") != 0)
-        show_plugin(cli, one, strcmp(result, "removing") == 0);
+        show_plugin(cli, one, strcmp(result, "removing") == 0 ? cvm_json_int(report, "conversations", 0) : -1);
     if (n == 0)
         fprintf(cli->out, "%s\n", strcmp(result, "unchanged") == 0 ? "nothing has changed" : result);
     else if (n > 1 && unchanged == n)

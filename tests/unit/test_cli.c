@@ -350,8 +350,9 @@ static const struct {
      "  no way back: its state has a new version and the plugin has no downgrade\n1 more is unchanged\n"},
     {"{'result':'unchanged','plugins':[{'action':'unchanged'},{'action':'unchanged'}]}", CLI_OK,
      "nothing has changed: 2 plugins run as they stand in the folders\n"},
-    {"{'result':'removing','plugins':[{'plugin':'a','action':'removed','from':{'version':'1','build':'ab'}}]}", CLI_OK,
-     "a 1   build ab   leaving: open conversations finish on it\n"},
+    {"{'result':'removing','plugins':[{'plugin':'a','action':'removed','from':{'version':'1','build':'ab'}}],"
+     "'conversations':2}",
+     CLI_OK, "a 1   build ab   leaving: 2 open conversations finish on it\n"},
     {"{'result':'refused','plugins':[],'error':{'code':'NOT_FOUND','text':'x'}}", CLI_NOT_FOUND, ""},
     {"{'result':'refused','plugins':[],'error':{'code':'BAD_STATE','text':'x'}}", CLI_REFUSED, ""},
     {"{'result':'refused','plugins':[],'error':{'code':'BAD_ELF','step':'vet','text':'x'}}", CLI_CONFIG, ""},
