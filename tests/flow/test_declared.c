@@ -231,6 +231,22 @@ START_TEST(counts_and_names_who_asked)
 }
 END_TEST
 
+START_TEST(completes_what_the_host_holds)
+{
+    struct flow *f = started();
+    ck_assert(!SAYS(f, 0, "crash", "complete", "--", "dlq", "show", ""));
+    ck_assert(SAYS(f, 1, "crashed the host", "agent", "call", "test.faulty", "crash", "--key", "k"));
+    ck_assert(SAYS(f, 0, "1\ttest.faulty crash: ", "complete", "--", "dlq", "show", ""));
+    ck_assert(SAYS(f, 0, "1\ttest.faulty crash: ", "complete", "--", "dlq", "redrive", ""));
+    ck_assert(SAYS(f, 0, "faulty\t", "complete", "--", "plugin", "disable", ""));
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "disable", "faulty", "--now"), 0);
+    ck_assert(!SAYS(f, 0, "test.faulty", "complete", "--", "agent", "call", ""));
+    ck_assert(SAYS(f, 0, "faulty\t", "complete", "--", "plugin", "enable", ""));
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+END_TEST
+
 /* Writes the configuration as it is now, for a reload. */
 static void write_config(struct flow *f)
 {
@@ -314,6 +330,7 @@ int main(void)
     tcase_add_test(c, follows_a_changed_manifest);
     tcase_add_test(c, is_the_same_without_a_host);
     tcase_add_test(c, counts_and_names_who_asked);
+    tcase_add_test(c, completes_what_the_host_holds);
     tcase_add_test(c, follows_changed_tokens);
     tcase_add_test(c, leaves_the_hosts_own_alone);
     tcase_add_test(c, warns_of_a_listener_that_asks_nobody);
