@@ -50,7 +50,7 @@ static const char *in_words(const char *action)
     return action;
 }
 
-/* "airtime 1.4.0 -> 1.5.0   build 9c1e44d0… -> 41d7a210…   on probation (200 turns or 60 s)" */
+/* "orders 1.4.0 -> 1.5.0   build 9c1e44d0… -> 41d7a210…   on probation (200 turns or 60 s)" */
 static void show_head(const struct cli *cli, const json_t *one, int64_t leaving)
 {
     const json_t *from = json_object_get(one, "from"), *to = json_object_get(one, "to");
