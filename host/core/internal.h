@@ -179,7 +179,8 @@ int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_
 int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,
                     json_t **ret_result, cvm_id *ret_id); /* CVM_ENOENT; *ret_outcome -1: running */
 typedef int (*store_open_fn)(void *arg, int64_t no, const char *kind, json_t *doc);
-int store_each_open(struct store *store, store_open_fn fn, void *arg);
+typedef bool (*store_wanted_fn)(void *arg, int64_t no, const char *doc); /* false: not read any further */
+int store_each_open(struct store *store, store_wanted_fn wanted /* NULL: all */, store_open_fn fn, void *arg);
 int store_query(struct store *store, const char *sql, const json_t *binds, size_t limit, json_t **ret_rows,
                 bool *ret_more);
 void store_close_open_item(struct store *store, int64_t no);
@@ -259,7 +260,8 @@ void probation_end(struct core *core, struct plugin *p); /* the generation befor
 void probation_turn(struct core *core, struct component *c, bool struck);
 json_t *probation_rollback(struct core *core, struct plugin *p, const char *why); /* gives the receipt */
 void probation_behind(const struct generation *now, const struct generation *before);
-void build_forget_unused(struct core *core, const struct plugin *p, const struct build_mark *mark);
+void build_forget_unused(struct core *core, const struct build_mark *mark);
+bool build_is_needed(const struct core *core, const char *hash); /* of a library, or of a manifest */
 void binding_swap(struct component *c);
 void generation_retire(struct core *core, struct plugin *p, struct generation *g); /* accepts NULL */
 void plugin_exchange(struct core *core, struct plugin *p, struct generation *other);

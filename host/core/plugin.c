@@ -315,6 +315,11 @@ static int load_all(struct core *core, const struct stage_list *list, char *erro
     return e;
 }
 
+static bool is_needed(const void *arg, const char *hash)
+{
+    return build_is_needed(arg, hash);
+}
+
 int plugins_load(struct core *core, char *error, size_t size)
 {
     struct stage_place place = plugin_place(core);
@@ -342,6 +347,7 @@ int plugins_load(struct core *core, char *error, size_t size)
         plugin_row_write(journal_store(core), &row, core->now_ms);
     }
     core->page->crashed[0] = 0;
+    stage_sweep(&place, is_needed, core);
     return 0;
 }
 

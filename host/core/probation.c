@@ -29,18 +29,25 @@ void binding_swap(struct component *c)
     c->before = now;
 }
 
+bool build_is_needed(const struct core *core, const char *hash)
+{
+    for (const struct plugin *p = core->plugins; p; p = p->next) {
+        const struct generation *in_memory[] = {p->now, p->before};
+        if (strcmp(p->previous.build, hash) == 0 || strcmp(p->previous.content, hash) == 0)
+            return true;
+        for (int i = 0; i < 2; i++)
+            if (in_memory[i] && (strcmp(in_memory[i]->build, hash) == 0 || strcmp(in_memory[i]->content, hash) == 0))
+                return true;
+    }
+    return false;
+}
+
 /* Files in data/builds that neither run nor are what a rollback goes back to. */
-void build_forget_unused(struct core *core, const struct plugin *p, const struct build_mark *mark)
+void build_forget_unused(struct core *core, const struct build_mark *mark)
 {
     struct stage_place place = plugin_place(core);
-    const struct generation *in_memory[] = {p->now, p->before};
-    bool need_build = strcmp(p->previous.build, mark->build) == 0;
-    bool need_content = strcmp(p->previous.content, mark->content) == 0;
-    for (int i = 0; i < 2; i++) {
-        need_build = need_build || (in_memory[i] && strcmp(in_memory[i]->build, mark->build) == 0);
-        need_content = need_content || (in_memory[i] && strcmp(in_memory[i]->content, mark->content) == 0);
-    }
-    stage_forget(&place, need_build ? "" : mark->build, need_content ? "" : mark->content);
+    stage_forget(&place, build_is_needed(core, mark->build) ? "" : mark->build,
+                 build_is_needed(core, mark->content) ? "" : mark->content);
 }
 
 void generation_retire(struct core *core, struct plugin *p, struct generation *g)
@@ -50,7 +57,7 @@ void generation_retire(struct core *core, struct plugin *p, struct generation *g
         return;
     build_mark_of(g, &mark);
     generation_free(core, g);
-    build_forget_unused(core, p, &mark);
+    build_forget_unused(core, &mark);
 }
 
 void probation_end(struct core *core, struct plugin *p)
@@ -169,7 +176,7 @@ void probation_turn(struct core *core, struct component *c, bool struck)
     binding_swap(c); /* for the turn the one before was in service */
     int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
     p->strikes++;
-    log_warning(c->id->text, "the new build faulted (strike %u of %lld); the one before handled the message",
+    log_warning(c->id->text, "the new build faulted (strike %u of %lld); the message went to the one before",
                 p->strikes, (long long)limit);
     if ((int64_t)p->strikes >= limit)
         json_decref(probation_rollback(core, p, "the new build faulted too often"));

@@ -351,7 +351,7 @@ int recover(struct core *core, char *ret_error, size_t error_size)
 {
     struct recovery rec = {.core = core};
     struct store *store = journal_store(core);
-    int e = store_each_open(store, recover_one, &rec);
+    int e = store_each_open(store, NULL, recover_one, &rec);
     if (e) {
         snprintf(ret_error, error_size, "the journal cannot be read back (%s); restore a backup", cvm_strerror(e));
         free(rec.effect_list);
@@ -367,10 +367,24 @@ int recover(struct core *core, char *ret_error, size_t error_size)
     return 0;
 }
 
+/* Of a hundred thousand rows few are for one plugin: the others are not worth parsing. */
+static bool may_concern(void *arg, int64_t no, const char *doc)
+{
+    const struct recovery *rec = arg;
+    const struct generation *g = rec->back->now;
+    for (size_t i = 0; i < g->manifest->n_components; i++)
+        if (strstr(doc, g->components[i]->id->text))
+            return true;
+    for (uint32_t i = 0; i < rec->core->left.n; i++)
+        if (rec->core->left.at[i] == no)
+            return true;
+    return false;
+}
+
 int recover_parked(struct core *core, const struct plugin *back)
 {
     struct recovery rec = {.core = core, .back = back};
-    int e = store_each_open(core->reader, recover_one, &rec);
+    int e = store_each_open(core->reader, may_concern, recover_one, &rec);
     core_check_read(core, e);
     for (uint32_t i = 0; i < rec.n_effects; i++)
         effect_recover(core, rec.effect_list[i]);

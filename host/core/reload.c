@@ -189,6 +189,12 @@ void reload__refuse(struct reload *r, const char *step, const char *plugin)
             reload__mark(r, e->plugin,
                          e->plugin->phase == PLUGIN_PROBATION ? "probation" : plugin_phase_name(e->plugin->phase));
     }
+    for (size_t i = 0; i < r->n_candidates; i++) {
+        struct build_mark mark = {{0}, {0}, {0}};
+        memcpy(mark.build, r->candidates[i].build, sizeof mark.build);
+        memcpy(mark.content, r->candidates[i].content, sizeof mark.content);
+        build_forget_unused(r->core, &mark);
+    }
     r->report = refusal(code_of(r->error), step, plugin && *plugin ? plugin : NULL, r->text);
     log_error(plugin && *plugin ? plugin : "host", "not changed, %s failed: %s", step, r->text);
     r->error = r->error == CVM_ENOENT ? CVM_ENOENT : CVM_EINVAL;
@@ -263,7 +269,10 @@ static void begin(struct reload *r)
         reload__stage(r);
         return;
     case CHANGE_ROLLBACK:
-        if (!p || !p->now) {
+        if (p && p->phase == PLUGIN_REMOVING) {
+            snprintf(text, sizeof text, "%.100s is being removed", p->name);
+            reload__refuse_now(r, CVM_ESTATE, "stage", c->plugin, text);
+        } else if (!p || !p->now) {
             reload__refuse_now(r, CVM_ENOENT, "stage", c->plugin, text);
         } else if (p->before) {
             roll_back(r, p);
@@ -271,7 +280,7 @@ static void begin(struct reload *r)
             snprintf(text, sizeof text, "%.100s has no build before this one", p->name);
             reload__refuse_now(r, CVM_ESTATE, "stage", c->plugin, text);
         } else {
-            reload__add_entry(r, p, NULL);
+            r->back = p->previous;
             reload__stage(r);
         }
         return;

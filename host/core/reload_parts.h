@@ -56,7 +56,8 @@ struct reload {
     size_t n_entries;
     struct plugin_row rows[STAGE_PLUGINS_MAX];
     size_t n_rows;
-    int64_t at_ms; /* for the writer, which may not look at the loop's clock */
+    struct build_mark back; /* what a rollback goes to */
+    int64_t at_ms;          /* for the writer, which may not look at the loop's clock */
     int error;
     const char *failed; /* step */
     char failed_plugin[CVM_NAME_MAX + 1];

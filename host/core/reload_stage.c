@@ -72,9 +72,8 @@ static void recall(struct reload *r, const struct build_mark *previous)
 static void work(uv_work_t *work)
 {
     struct reload *r = work->data;
-    const struct plugin *p = r->running->what == CHANGE_ROLLBACK ? r->entries[0].plugin : NULL;
-    if (p)
-        recall(r, &p->previous);
+    if (r->running->what == CHANGE_ROLLBACK)
+        recall(r, &r->back);
     else
         stage(r);
 }
@@ -217,6 +216,8 @@ int reload__plan(struct reload *r)
                      p->name);
             return CVM_ESTATE;
         }
+        if (p->phase == PLUGIN_REMOVING && !change->plugin)
+            continue;
         if (p->phase == PLUGIN_REMOVING) {
             snprintf(r->text, sizeof r->text,
                      "%s is being removed; wait until its conversations have ended, or: "

@@ -158,7 +158,11 @@ static void put_away(const struct core *core, const char *from, const char *base
     if (mkdir(to, 0750) < 0 && errno != EEXIST)
         return;
     snprintf(to, sizeof to, "%s/data/removed/%s", core->home, base);
-    if (rename(from, to) < 0 && errno != ENOENT)
+    if (rename(from, to) == 0 || errno == ENOENT)
+        return;
+    snprintf(to, sizeof to, "%s/data/removed/%s.%lld", core->home, base,
+             (long long)core->now_ms); /* a folder's name is taken */
+    if (rename(from, to) < 0)
         log_error("host", "%s cannot be moved away: %s", from, strerror(errno));
 }
 

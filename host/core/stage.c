@@ -334,6 +334,23 @@ void stage_forget(const struct stage_place *place, const char *build, const char
     }
 }
 
+void stage_sweep(const struct stage_place *place, bool (*needed)(const void *arg, const char *hash), const void *arg)
+{
+    char folder[4096], path[4400], hash[65];
+    struct dirent *entry;
+    snprintf(folder, sizeof folder, "%s/data/builds", place->home);
+    DIR *dir = opendir(folder);
+    while (dir && (entry = readdir(dir))) {
+        snprintf(hash, sizeof hash, "%s", entry->d_name);
+        if (entry->d_name[0] == '.' || (strlen(hash) == 64 && needed(arg, hash)))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        unlink(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 void stage_clear(struct candidate *c)
 {
     manifest_free(c->manifest);

@@ -51,6 +51,9 @@ int stage_recall(const struct stage_place *place, const char *build, const char 
 /* Lets go of a build that is not needed any more. */
 void stage_forget(const struct stage_place *place, const char *build, const char *content);
 
+/* Lets go of every build for which `needed` says no. */
+void stage_sweep(const struct stage_place *place, bool (*needed)(const void *arg, const char *hash), const void *arg);
+
 void stage_clear(struct candidate *candidate);
 
 #endif

@@ -240,13 +240,16 @@ int store_inbox_get(struct store *s, const char *source, const char *key, uint8_
     return e;
 }
 
-int store_each_open(struct store *s, store_open_fn fn, void *arg)
+int store_each_open(struct store *s, store_wanted_fn wanted, store_open_fn fn, void *arg)
 {
     sqlite3_stmt *st = NULL;
     int e = 0, step = SQLITE_DONE;
     if (sqlite3_prepare_v2(s->db, "SELECT no, kind, doc FROM open_items ORDER BY no", -1, &st, NULL))
         return CVM_EDATA;
     while (!e && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(st, 2);
+        if (wanted && text && !wanted(arg, sqlite3_column_int64(st, 0), text))
+            continue;
         json_t *doc = column_json(st, 2);
         e = doc ? fn(arg, sqlite3_column_int64(st, 0), (const char *)sqlite3_column_text(st, 1), doc) : CVM_EDATA;
         json_decref(doc);

@@ -177,7 +177,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
         probation_behind(p->now, NULL);
         generation_retire(core, p, old);
     }
-    build_forget_unused(core, p, &forgotten);
+    build_forget_unused(core, &forgotten);
 }
 
 /* What waited for a plugin in the store, now that it is there. What was parked last is durable: see marked(). */
