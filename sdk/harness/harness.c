@@ -73,6 +73,14 @@ struct harness *harness_new(int64_t now_ms)
     return h;
 }
 
+static void retire(const struct harness_plugin *p)
+{
+    if (p->descriptor->stop)
+        p->descriptor->stop(p->instance);
+    if (p->descriptor->destroy)
+        p->descriptor->destroy(p->instance);
+}
+
 void harness_free(struct harness *h)
 {
     if (!h)
@@ -95,8 +103,7 @@ void harness_free(struct harness *h)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         json_decref(values[i]);
     for (size_t i = 0; i < h->n_plugins; i++) {
-        if (h->plugins[i].descriptor->destroy)
-            h->plugins[i].descriptor->destroy(h->plugins[i].instance);
+        retire(&h->plugins[i]);
         json_decref(h->plugins[i].manifest);
         if (h->plugins[i].library)
             dlclose(h->plugins[i].library);
@@ -243,8 +250,7 @@ void harness_replace(struct harness *h, const cvm_plugin_descriptor *plugin, con
         p++;
     if (p == h->plugins + h->n_plugins)
         harness__die("there is no plugin %s to replace", plugin->name);
-    if (p->descriptor->destroy)
-        p->descriptor->destroy(p->instance);
+    retire(p);
     p->instance = NULL;
     p->descriptor = plugin;
     json_array_append_new(h->retired, p->manifest); /* its names are still referred to */

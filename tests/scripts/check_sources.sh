@@ -56,13 +56,19 @@ local_paths()
         xargs grep -nIE '(^|[^a-z.])/(wo[r]k|ro[o]t|ho[m]e/[a-z]+)/' /dev/null
 }
 
+# docs/reference/sdk.md is made of the headers.
+sdk_reference()
+{
+    sdk/doc.sh | diff - docs/reference/sdk.md
+}
+
 shell_syntax()
 {
     sh -n dev 2>&1
-    find tests examples .ci config -name '*.sh' | sort | while read -r f; do sh -n "$f" 2>&1; done
+    find tests examples sdk .ci config -name '*.sh' | sort | while read -r f; do sh -n "$f" 2>&1; done
     command -v bash >/dev/null && bash -n .ci/run 2>&1
     if command -v shellcheck >/dev/null; then
-        find dev tests examples -name '*.sh' -o -name dev -type f | sort | xargs shellcheck -s sh -S warning -e SC2034,SC2154 2>&1
+        find dev tests examples sdk -name '*.sh' -o -name dev -type f | sort | xargs shellcheck -s sh -S warning -e SC2034,SC2154 2>&1
     fi
 }
 
@@ -76,6 +82,7 @@ rule core_is_general 'The core knows no line of business; these words belong int
 rule plugin_includes 'Plugins include <cvm/...>, libc, libm and jansson only:' plugin_includes
 rule unfinished_marks 'Unfinished marks:' unfinished_marks
 rule local_paths 'Paths of one machine:' local_paths
+rule sdk_reference 'docs/reference/sdk.md is not what the headers say (sdk/doc.sh >docs/reference/sdk.md):' sdk_reference
 rule shell_syntax 'Shell scripts:' shell_syntax
 if command -v clang-format >/dev/null; then
     rule formatted 'Not formatted (./dev format does it):' formatted

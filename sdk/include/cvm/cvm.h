@@ -15,7 +15,15 @@
  *     is shared with other components and with the journal, so neither the value nor anything in it may be changed.
  *
  * All functions run on the host's loop thread, inside a turn unless the comment says otherwise. All times are
- * milliseconds; points in time are UTC since 1970. All text is UTF-8 and ends with NUL. */
+ * milliseconds; points in time are UTC since 1970. All text is UTF-8 and ends with NUL.
+ *
+ * Errors are negative, from the table CVM_ERRORS. An error that the host has a reason for (a name that the manifest
+ * does not list, a limit) is also a line in its log, with what would allow the call. A handler that gets an error
+ * passes it on (CVM_TRY): the turn is undone and the requester gets an ERROR reply. Any function that makes something
+ * may also fail with CVM_ENOMEM.
+ *
+ * An ephemeral operation ("durable": false in the manifest) is a look without consequences: it is not journalled, and
+ * what would be kept is refused with CVM_ESTATE. */
 #ifndef CVM_CVM_H
 #define CVM_CVM_H
 
@@ -47,6 +55,7 @@ extern "C" {
 
 /* ---- errors: negative, from this one table ------------------------------------------------------------------- */
 
+/* Name, value, text. Values never change; new ones are appended. */
 #define CVM_ERRORS(X)                                                                                                  \
     X(CVM_EINVAL, -1, "a value is not what was expected")                                                              \
     X(CVM_ENOENT, -2, "not found")                                                                                     \
@@ -63,6 +72,7 @@ extern "C" {
     X(CVM_EABI, -13, "built for another interface")                                                                    \
     X(CVM_ETIMEOUT, -14, "too late")
 
+/* What a handler may return: one of the errors, or one of these two. */
 enum {
 #define CVM_X(name, value, text) name = value,
     CVM_ERRORS(CVM_X)
@@ -88,7 +98,8 @@ static inline const char *cvm_strerror(int error)
     return "unknown error";
 }
 
-/* Leaves the handler with the error of a call that failed: the turn is then undone. */
+/* Evaluates `call` once and leaves the function with its value if that is negative. In a handler the turn is then
+ * undone. Release what you hold before: a json_t that was not given away yet would leak. */
 #define CVM_TRY(call)                                                                                                  \
     do {                                                                                                               \
         int cvm_try_ = (call);                                                                                         \
@@ -98,21 +109,27 @@ static inline const char *cvm_strerror(int error)
 
 /* ---- messages ------------------------------------------------------------------------------------------------ */
 
+/* The id of a message, request, timer or call: 128 bits. 0,0 is "none"; shown as MSG- and 32 hex digits. To keep one in
+ * state, store both halves as integers. */
 typedef struct {
     uint64_t hi, lo;
-} cvm_id; /* 0,0 is "none"; shown as MSG- and 32 hex digits */
+} cvm_id;
 
+/* Whether the id is none. Any thread. */
 static inline bool cvm_id_is_none(cvm_id id)
 {
     return (id.hi | id.lo) == 0;
 }
 
+/* Whether two ids are the same. Any thread. */
 static inline bool cvm_id_eq(cvm_id a, cvm_id b)
 {
     return a.hi == b.hi && a.lo == b.lo;
 }
 
+/* The message type of an envelope. */
 enum cvm_message_type { CVM_REQUEST, CVM_RESPONSE, CVM_NOTIFICATION, CVM_ESCALATION };
+/* How urgent: which lane runs first. A waiting lane rises a class each second, so that LOW is never starved. */
 enum cvm_priority { CVM_LOW, CVM_MEDIUM, CVM_HIGH, CVM_CRITICAL };
 
 /* How a request ended. Every request ends exactly once, with one of these. */
@@ -153,8 +170,10 @@ typedef struct cvm_msg {
 
 /* ---- what a handler may ask of the host ------------------------------------------------------------------------ */
 
+/* The turn: what a handler is given to ask of the host, valid until it returns. */
 typedef struct cvm_turn cvm_turn;
 
+/* What an emission is. */
 enum cvm_out_kind {
     CVM_OUT_REQUEST, /* the reply comes as "<type>.reply" */
     CVM_OUT_MESSAGE, /* no reply is expected */
@@ -162,6 +181,8 @@ enum cvm_out_kind {
     CVM_OUT_FORWARD  /* hands the request `request` on: the recipient settles it in our place, we are done with it */
 };
 
+/* An emission in full. The functions below fill it in for the usual cases; use it with t->host->emit for what they do
+ * not offer (a forward into another conversation, tags, a confidence). */
 typedef struct cvm_out {
     uint32_t size;  /* sizeof(cvm_out) */
     uint32_t kind;  /* enum cvm_out_kind */
@@ -209,10 +230,12 @@ typedef struct cvm_query {
     cvm_id on_behalf;
 } cvm_query;
 
+/* A group of a match, by the offsets of its bytes in the text. */
 typedef struct cvm_span {
     size_t start, end; /* bytes; start == (size_t)-1: the group did not take part */
 } cvm_span;
 
+/* Levels of the log. */
 enum cvm_log_level { CVM_LOG_DEBUG, CVM_LOG_INFO, CVM_LOG_WARNING, CVM_LOG_ERROR };
 
 /* Append-only; `size` says how much of it this host has. Use the cvm_...() functions below, not the table. */
@@ -247,25 +270,30 @@ typedef struct cvm_host {
     int (*new_id)(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 } cvm_host;
 
+/* What of a turn a plugin sees. */
 struct cvm_turn {
     const cvm_host *host; /* the rest is the host's own */
 };
 
-/* Sends a request; its reply arrives as "<type>.reply". Needs `may_send_to`. Never fails for load: a full recipient
- * answers BUSY. CVM_EACCES: not in the manifest. CVM_ENOENT: no such component or operation. CVM_ELIMIT: too many or
- * too large outputs. `data` is taken. `ret_id` may be NULL. */
+/* What a request may say beyond recipient, type and data. All borrowed; 0 and NULL mean: the usual. */
 typedef struct cvm_request_opts {
-    cvm_id on_behalf;
-    int64_t timeout_ms;
-    const char *conversation;
-    const char *content;
-    const char *enquiry_id, *customer_id, *session_id;
-    bool fresh;
-    bool has_priority;
-    uint8_t priority;
-    cvm_id *ret_id;
+    cvm_id on_behalf;         /* comes back in the reply: mostly the request being handled */
+    int64_t timeout_ms;       /* until the reply is TIMEOUT; 0: the operation's own, else 30 s; at most 7 days */
+    const char *conversation; /* another one than the turn's; opened if it does not exist */
+    const char *content;      /* for people */
+    const char *enquiry_id, *customer_id, *session_id; /* NULL: inherited */
+    bool fresh;        /* `conversation` is new: the host need not look for an earlier one */
+    bool has_priority; /* false: inherited */
+    uint8_t priority;  /* enum cvm_priority */
+    cvm_id *ret_id;    /* where the request's id goes; may be NULL */
 } cvm_request_opts;
 
+/* Sends a request when the turn is kept; its reply arrives as a message "<type>.reply", for which there should be a
+ * route. `to` is a component's id, its alias, or "role:R" (one holder is chosen). Takes `data` (an object, NULL for
+ * {}); `opts` may be NULL. Every request ends exactly once, at the latest by its timeout; a full recipient answers
+ * BUSY, so this never fails for load. CVM_EACCES: `may_send_to` in the manifest does not list it. CVM_ENOENT: no such
+ * component, or it has no such operation. CVM_EINVAL: no object, or text that is no UTF-8. CVM_ELIMIT: more than
+ * CVM_TURN_OUTPUTS_MAX or CVM_TURN_BYTES_MAX in this turn, or more messages than the conversation may have. */
 CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const char *type, json_t *data,
                                            const cvm_request_opts *opts)
 {
@@ -284,21 +312,29 @@ CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const ch
     return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
 }
 
-/* Sends a message without asking for a reply. Same rules and errors as cvm_request. */
+/* Sends a message that nobody answers, when the turn is kept. Takes `data` (an object, NULL for {}). To "BROADCAST" it
+ * is cvm_publish on the topic `type`. Same rules and errors as cvm_request; to a full recipient it becomes a dead
+ * letter. */
 CVM_MUST_USE static inline int cvm_send(cvm_turn *t, const char *to, const char *type, json_t *data)
 {
     cvm_out out = {.size = sizeof out, .kind = CVM_OUT_MESSAGE, .to = to, .type = type, .data = data, .priority = -1};
     return t->host->emit(t, &out, NULL);
 }
 
-/* Publishes on a topic that the manifest lists under `publishes`. Each subscriber gets a copy in a lane of its own. */
+/* Publishes on a topic when the turn is kept: each component that subscribes gets a copy in a lane of its own, the
+ * sender none. Takes `data` (an object, NULL for {}). That nobody subscribes is no error. CVM_EACCES: `publishes` in
+ * the manifest does not list the topic. CVM_EINVAL, CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_publish(cvm_turn *t, const char *topic, json_t *data)
 {
     cvm_out out = {.size = sizeof out, .kind = CVM_OUT_PUBLISH, .type = topic, .data = data, .priority = -1};
     return t->host->emit(t, &out, NULL);
 }
 
-/* Hands an open request on: `to` settles it in our place, the requester and the deadline stay. */
+/* Hands an open request on, as a message `type` to `to`: that one settles it in our place; the requester and the
+ * deadline stay. The handler returns CVM_PENDING if it is the request being handled. Takes `data` (an object, NULL for
+ * {}). CVM_ENOENT: the request is not open any more, or there is no such recipient. CVM_EACCES: the request is another
+ * component's, or `may_send_to` does not list `to`. CVM_ESTATE: an ephemeral operation may not hand on a durable
+ * request. CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_forward(cvm_turn *t, cvm_id request, const char *to, const char *type, json_t *data)
 {
     cvm_out out = {.size = sizeof out,
@@ -311,95 +347,122 @@ CVM_MUST_USE static inline int cvm_forward(cvm_turn *t, cvm_id request, const ch
     return t->host->emit(t, &out, NULL);
 }
 
-/* Ends an open request that this component holds: the one being handled, or an earlier one left PENDING.
- * CVM_ENOENT: it is not open any more (its deadline passed); harmless. `data` is taken; NULL for {}. */
+/* Ends an open request that this component holds: the one being handled, or an earlier one that was left CVM_PENDING.
+ * `outcome` is an enum cvm_outcome. Takes `data` (an object, NULL for {}); copies `content`, text for people, which may
+ * be NULL. CVM_ENOENT: it is not open any more (its deadline passed, or it was answered): harmless in a later turn.
+ * CVM_EACCES: another component holds it. CVM_ESTATE: an ephemeral operation may not end a durable request. CVM_EINVAL,
+ * CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content)
 {
     return t->host->settle(t, request, outcome, data, content);
 }
 
-/* Replies to the message being handled. */
+/* Ends the request being handled with REPLIED. Takes `data`: the operation's response. Same errors as cvm_settle; of a
+ * message that asks for no reply CVM_ENOENT. */
 CVM_MUST_USE static inline int cvm_reply(cvm_turn *t, const cvm_msg *m, json_t *data)
 {
     return t->host->settle(t, m->id, CVM_REPLIED, data, NULL);
 }
 
-/* Refuses the message being handled with {"code","field","message"} and undoes the turn. Always returns
- * CVM_EREFUSED. `field` may be NULL. */
+/* Refuses the request being handled with {"code","field","message"} and undoes the turn, if the handler returns what
+ * this returns: always CVM_EREFUSED. `code` is a word for programs (NOT_FOUND), `field` the member of the request that
+ * is to blame or NULL, `text` a sentence for people. All copied. At an edge it is the status that `expose` names under
+ * `refused` and exit status 5. */
 CVM_MUST_USE static inline int cvm_refuse(cvm_turn *t, const char *code, const char *field, const char *text)
 {
     return t->host->refuse(t, code, field, text);
 }
 
-/* Refuses with the operation's own body and undoes the turn. Always returns CVM_EREFUSED. `body` is taken. To refuse
- * and keep what the turn changed, use cvm_settle(t, m->id, CVM_REFUSED, body, NULL) and return CVM_OK. */
+/* Refuses with the operation's own body (an object, taken) and undoes the turn. Returns CVM_EREFUSED; CVM_EINVAL if the
+ * body is no object. To refuse and keep what the turn changed, use cvm_settle(t, m->id, CVM_REFUSED, body, NULL) and
+ * return CVM_OK. */
 CVM_MUST_USE static inline int cvm_refuse_with(cvm_turn *t, json_t *body)
 {
     return t->host->note_reply(t, CVM_REFUSED, body, NULL);
 }
 
-/* Delivers a message of type `type` to this component, in this conversation, after `delay_ms`. Durable: it survives
- * a restart, and a late one fires at once. `data` is taken. */
+/* Delivers a message of type `type` to this component, in this conversation, after `delay_ms` (0 to 400 days). It is
+ * kept with the turn: it survives a restart and a reload, and a late one fires at once. Takes `data` (an object, NULL
+ * for {}). `on_behalf` comes back in the message; `ret_id`, for cvm_timer_cancel, may be NULL. CVM_ENOENT: no route of
+ * that name. CVM_EINVAL: the delay or the data. CVM_ESTATE: in an ephemeral operation. CVM_ELIMIT: as for cvm_request.
+ */
 CVM_MUST_USE static inline int cvm_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data,
                                          cvm_id on_behalf, cvm_id *ret_id)
 {
     return t->host->timer(t, type, delay_ms, data, on_behalf, ret_id);
 }
 
+/* Cancels a timer of this component when the turn is kept, from any conversation. CVM_ENOENT: it has fired, was
+ * cancelled, or was armed by this very turn. CVM_ESTATE: in an ephemeral operation. */
 CVM_MUST_USE static inline int cvm_timer_cancel(cvm_turn *t, cvm_id timer)
 {
     return t->host->timer_cancel(t, timer);
 }
 
-/* Makes an outgoing HTTP call; see cvm_call. CVM_EACCES: not declared. */
+/* Makes an outgoing HTTP call; see cvm_call. It leaves when the turn is durable (one that is declared safe as soon as
+ * the turn is kept), the answer is a message "<name>.reply". `ret_id` may be NULL. CVM_EACCES: not declared.
+ * CVM_ENOENT: the setting that holds its address is empty. CVM_EINVAL: the query is no object, a header has a line
+ * break, the key is longer than 256 bytes. CVM_ESTATE: an ephemeral operation may make safe calls only. CVM_ELIMIT: as
+ * for cvm_request. */
 CVM_MUST_USE static inline int cvm_http_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id)
 {
     return t->host->call(t, call, ret_id);
 }
 
+/* Asks a table; see cvm_query. The answer is a message "query.reply". CVM_EACCES: the manifest declares no such table.
+ * CVM_EINVAL: `where` or `order_by` names no column, or the limit is none. CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_ask(cvm_turn *t, const cvm_query *query)
 {
     return t->host->query(t, query);
 }
 
-/* The conversation's shared document: an object, borrowed until the handler returns or the next cvm_context_set. */
+/* The conversation's shared document: an object, never NULL, borrowed until the handler returns or the next
+ * cvm_context_set. Other components of the conversation read and write it too. */
 static inline const json_t *cvm_context(cvm_turn *t)
 {
     return t->host->context(t);
 }
 
-/* Sets the value at `path` ("/a/b"; missing objects on the way are made; NULL value removes; "/a/b/-" appends to the
- * array at "/a/b"). Taken. */
+/* Sets the value at `path` in the conversation's document ("/a/b"; missing objects on the way are made; "/a/b/-"
+ * appends to the array at "/a/b"). Takes `value`; NULL removes. Read back by cvm_context in the same turn. CVM_EINVAL:
+ * the path does not begin with "/". CVM_ESTATE: in an ephemeral operation. */
 CVM_MUST_USE static inline int cvm_context_set(cvm_turn *t, const char *path, json_t *value)
 {
     return t->host->context_set(t, path, value);
 }
 
-/* The component's own durable data. Reads see the turn's own writes. CVM_ENOENT: no such key, *ret_value untouched. */
+/* Reads a value of the component's own durable data; a turn sees its own writes. The value is borrowed until the
+ * handler returns. One that an older build wrote comes through `upgrade`. CVM_ENOENT: no such key, *ret_value is
+ * untouched. CVM_ELIMIT: the key has no bytes or more than CVM_STATE_KEY_MAX, or is no UTF-8. CVM_EDATA: the value is
+ * of a state version that this build cannot read. */
 CVM_MUST_USE static inline int cvm_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
 {
     return t->host->state_get(t, key, ret_value);
 }
 
+/* Writes a value of the component's own durable data, kept with the turn. Takes `value`: any JSON of at most
+ * CVM_STATE_VALUE_MAX_BYTES as text. CVM_ELIMIT: key or value. CVM_ESTATE: in an ephemeral operation. */
 CVM_MUST_USE static inline int cvm_state_put(cvm_turn *t, const char *key, json_t *value)
 {
     return t->host->state_put(t, key, value);
 }
 
+/* Removes a key; that it is not there is no error. Same errors as cvm_state_put. */
 CVM_MUST_USE static inline int cvm_state_del(cvm_turn *t, const char *key)
 {
     return t->host->state_put(t, key, NULL);
 }
 
-/* Up to `limit` (1 to 1000) pairs [key, value] whose key begins with `prefix`, in byte order, after the key `after`
- * (NULL: from the first). Gives an array. */
+/* Up to `limit` (1 to 1000) pairs [key, value] whose key begins with `prefix` ("" for all), in byte order, after the
+ * key `after` (NULL: from the first; to go on, the last key seen). Sees the turn's own writes. Gives an array, to be
+ * released. CVM_ELIMIT: the limit. CVM_EDATA: as for cvm_state_get. */
 CVM_MUST_USE static inline int cvm_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit,
                                               json_t **ret_pairs)
 {
     return t->host->state_scan(t, prefix, after, limit, ret_pairs);
 }
 
-/* Reads an integer; a missing key reads as 0. CVM_EDATA: the value is something else. */
+/* Reads an integer; a missing key reads as 0. CVM_EDATA: the value is something else. Else as cvm_state_get. */
 CVM_MUST_USE static inline int cvm_state_int(cvm_turn *t, const char *key, int64_t *ret_value)
 {
     const json_t *v = NULL;
@@ -416,36 +479,44 @@ CVM_MUST_USE static inline int cvm_state_int(cvm_turn *t, const char *key, int64
     return CVM_OK;
 }
 
+/* Writes an integer. Same errors as cvm_state_put. */
 CVM_MUST_USE static inline int cvm_state_put_int(cvm_turn *t, const char *key, int64_t value)
 {
     return t->host->state_put(t, key, json_integer(value));
 }
 
-/* Inserts or replaces a row of a table the manifest declares; checked against the table's schema. Taken. */
+/* Inserts or replaces a row of a table the manifest declares, kept with the turn. Takes `row`: an object that has the
+ * table's key (a string of at most 256 bytes) and fits its schema. What a turn wrote is seen by cvm_ask when it is
+ * committed. CVM_EACCES: no such table in the manifest. CVM_EINVAL: key or schema. CVM_ESTATE: in an ephemeral
+ * operation. CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_row_put(cvm_turn *t, const char *table, json_t *row)
 {
     return t->host->row_put(t, table, row);
 }
 
+/* Removes a row; that it is not there is no error. Same errors as cvm_row_put. */
 CVM_MUST_USE static inline int cvm_row_del(cvm_turn *t, const char *table, const char *key)
 {
     return t->host->row_del(t, table, key);
 }
 
-/* Records why: what was known, considered and chosen. Shown by `cvmhost why`. `what` is a short word such as
- * "decision", "rule", "tool". Taken. */
+/* Records why: what was known, considered and chosen. Kept with the turn, shown by `cvmhost why`. `what` is a short
+ * word such as "decision", "rule", "tool". Takes `data`. Dropped in an ephemeral operation. CVM_ELIMIT: as for
+ * cvm_request. */
 CVM_MUST_USE static inline int cvm_note(cvm_turn *t, const char *what, json_t *data)
 {
     return t->host->note(t, what, data);
 }
 
-/* Says that the conversation is over: it leaves memory once nothing in it is open. */
+/* Says that the conversation is over: it leaves memory once nothing in it is open. A later message opens it again.
+ * CVM_ESTATE: in an ephemeral operation. */
 CVM_MUST_USE static inline int cvm_end(cvm_turn *t)
 {
     return t->host->end(t);
 }
 
-/* The turn's time; constant within a turn. */
+/* The turn's time, milliseconds since 1970 UTC; constant within a turn. The only clock a handler should use: a turn
+ * that is run again gets the same. */
 static inline int64_t cvm_now_ms(cvm_turn *t)
 {
     return t->host->now_ms(t);
@@ -453,8 +524,8 @@ static inline int64_t cvm_now_ms(cvm_turn *t)
 
 /* A short id for people, "<prefix>-" and 12 hex digits ("ENQ-5b1d3c9a7e20"): a durable counter of this component and
  * prefix through a keyed permutation of 48 bits, so unique without a look-up and not guessable in order. `prefix` is 1
- * to 8 letters. Undone with the turn. */
-#define CVM_SHORT_ID_SIZE 24
+ * to 8 letters, else CVM_EINVAL. Undone with the turn. CVM_ESTATE: in an ephemeral operation. */
+#define CVM_SHORT_ID_SIZE 24 /* bytes that `ret_id` needs */
 CVM_MUST_USE static inline int cvm_new_id(cvm_turn *t, const char *prefix, char ret_id[CVM_SHORT_ID_SIZE])
 {
     return t->host->new_id(t, prefix, ret_id, CVM_SHORT_ID_SIZE);
@@ -466,36 +537,42 @@ static inline uint64_t cvm_random(cvm_turn *t)
     return t->host->random(t);
 }
 
-/* The component's settings: the manifest's `settings` overridden by the operator's configuration. An object. */
+/* The component's settings: the manifest's `settings` overridden by the operator's configuration
+ * (`agents.<id>.settings`). An object, never NULL, borrowed until the handler returns. */
 static inline const json_t *cvm_settings(cvm_turn *t)
 {
     return t->host->settings(t);
 }
 
 /* What is loaded: "domains" (array of domain sections, each with "intents" and "routes" resolved), "components"
- * (array of {id, alias, kind, roles, plugin}). Borrowed; NULL for another word. */
+ * (array of {id, alias, kind, roles, plugin}). Borrowed until the handler returns; a list that has not changed is the
+ * same value in the next turn, so what is made of it may be kept beside a reference to it. NULL for another word. */
 static inline const json_t *cvm_registry(cvm_turn *t, const char *what)
 {
     return t->host->registry(t, what);
 }
 
-/* A secret the manifest names (needs.secrets). CVM_EACCES: not named (and written to the audit). CVM_ENOENT: not
- * set. The value must not be put into a message, state, note or log: in a call's header use "${NAME}", which the
- * host replaces as the call leaves. */
+/* A secret the manifest names (needs.secrets), borrowed until the handler returns. CVM_EACCES: not named (and written
+ * to the audit). CVM_ENOENT: not set. The value must not be put into a message, state, note or log: in a call's header
+ * use "${NAME}", which the host replaces as the call leaves. */
 CVM_MUST_USE static inline int cvm_secret(cvm_turn *t, const char *name, const char **ret_value)
 {
     return t->host->secret(t, name, ret_value);
 }
 
 /* Finds a regular expression (PCRE2, UTF-8, without regard to case) in text from byte `offset`; the pattern is
- * compiled once and kept. Returns the number of groups set in spans (>= 1), CVM_ENOENT for no match, CVM_EINVAL for
- * a bad pattern, CVM_ELIMIT when the match limit is passed. */
+ * compiled once and kept. spans[0] is the whole match, spans[i] its group i, of `n` places; those beyond the match's
+ * groups say "took no part". Returns the number of groups found, the whole one counted (>= 1; it may be more than `n`).
+ * CVM_ENOENT: no match. CVM_EINVAL: a bad pattern. CVM_ELIMIT: text over 64 KiB, pattern over 4 KiB, or a match that
+ * takes too many steps. */
 CVM_MUST_USE static inline int cvm_match(cvm_turn *t, const char *pattern, const char *text, size_t offset,
                                          cvm_span *spans, size_t n)
 {
     return t->host->match(t, pattern, text, offset, spans, n);
 }
 
+/* Writes a line of at most 1 KiB to the host's log, with the component's name. `level` is an enum cvm_log_level. Not
+ * undone with the turn. No personal data, no secret. */
 __attribute__((format(printf, 3, 4))) static inline void cvm_log(cvm_turn *t, int level, const char *format, ...)
 {
     va_list args;
@@ -506,26 +583,34 @@ __attribute__((format(printf, 3, 4))) static inline void cvm_log(cvm_turn *t, in
 
 /* ---- the descriptor ---------------------------------------------------------------------------------------------- */
 
+/* A component of the library; the manifest has one of the same id and state version. */
 typedef struct cvm_component {
     const char *id;
-    uint32_t state_version;
+    uint32_t state_version; /* of the values it writes, from 1 */
     /* Turns a stored value of an older state version into today's, when it is read. Borrows `value`, gives the new
-     * one. NULL: values of other versions are an error. */
+     * one; called for every key, so give back a copy of what has not changed. Pure, outside a turn. NULL:
+     * values of other versions are an error. */
     int (*upgrade)(uint32_t from_version, const char *key, const json_t *value, json_t **ret_value);
+    /* The other way, so that a rollback can read what this build has written. NULL: there is no way back. */
     int (*downgrade)(uint32_t to_version, const char *key, const json_t *value, json_t **ret_value);
 } cvm_component;
 
-/* One function for one (component, type). The type is an operation of the manifest, "<type>.reply", the name of a
- * timer or call reply, a subscribed topic, or "start" (the first turn of a loaded build, in the conversation
- * "component:<id>", where timers may be armed and first state be written). */
+/* A handler: one function for one (component, type), run in a turn of its own. Borrows `m`. Returns CVM_OK, CVM_PENDING
+ * or an error; after an error nothing of its turn is kept, and CVM_EFAULT says that the component is broken and is a
+ * strike against the build. It never blocks and is done within the turn's budget (`limits.turn_budget_ms`). The type is
+ * an operation of the manifest, "<type>.reply", the name of a timer or call reply, a subscribed topic, or "start" (the
+ * first turn of a loaded build, in the conversation "component:<id>", where timers may be armed and first state be
+ * written). */
 typedef int (*cvm_handler)(cvm_turn *t, const cvm_msg *m);
 
+/* Which handler takes which messages. Each operation of the manifest has one; replies, timers and topics as needed. */
 typedef struct cvm_route {
     const char *component;
     const char *type;
     cvm_handler handler;
 } cvm_route;
 
+/* What the library exports, as the symbol `cvm_plugin`. */
 typedef struct cvm_plugin_descriptor {
     char magic[8]; /* CVM_MAGIC; these first fields are read from the file before any code of it runs */
     uint32_t size; /* sizeof(cvm_plugin_descriptor) */

@@ -42,7 +42,7 @@ extern const cvm_plugin_descriptor cvm_plugin;
 
 /* An empty one whose clock stands at `now_ms` (0: 2026-01-01T00:00Z). Never NULL. */
 struct harness *harness_new(int64_t now_ms);
-/* Ends everything; calls `destroy` of the plugins. NULL is allowed. */
+/* Ends everything; calls `stop` and `destroy` of the plugins. NULL is allowed. */
 void harness_free(struct harness *h);
 
 /* Adds a plugin. `manifest` is the path of its manifest, or the manifest's text itself, which begins with "{"; files

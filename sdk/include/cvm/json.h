@@ -4,19 +4,21 @@
 
 #include <cvm/cvm.h>
 
-/* The string member, or `otherwise` where it is missing or no string. */
+/* The string member, or `otherwise` where it is missing or no string. Borrowed from the object. */
 static inline const char *cvm_json_str(const json_t *object, const char *key, const char *otherwise)
 {
     const json_t *v = json_object_get(object, key);
     return json_is_string(v) ? json_string_value(v) : otherwise;
 }
 
+/* The integer member, or `otherwise` where it is missing or no integer. */
 static inline int64_t cvm_json_int(const json_t *object, const char *key, int64_t otherwise)
 {
     const json_t *v = json_object_get(object, key);
     return json_is_integer(v) ? (int64_t)json_integer_value(v) : otherwise;
 }
 
+/* The boolean member, or `otherwise` where it is missing or no boolean. */
 static inline bool cvm_json_bool(const json_t *object, const char *key, bool otherwise)
 {
     const json_t *v = json_object_get(object, key);

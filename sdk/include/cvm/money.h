@@ -63,13 +63,13 @@ CVM_MUST_USE static inline int cvm_money_from_json(const json_t *value, int64_t 
     return CVM_OK;
 }
 
-/* Major units as a JSON number, for the edges. Gives a new value. */
+/* Major units as a JSON number, for the edges: 12345 is 123.45. Gives a new value. Any thread. */
 static inline json_t *cvm_money_to_json(int64_t minor)
 {
     return json_real((double)minor / 100.0);
 }
 
-/* "1,234,567.50" into buf (at least 32 bytes); returns buf. */
+/* Major units for people: "1,234,567.50" into buf (`size` at least 32 bytes). Returns buf. Any thread. */
 static inline const char *cvm_money_text(int64_t minor, char *buf, size_t size)
 {
     char digits[24];
