@@ -64,6 +64,20 @@ static bool is_home(const char *home)
             !has_file(home, "manifests", ".json"));
 }
 
+/* Root would make files that the host's own user cannot write. */
+static int check_owner(const struct cli *cli)
+{
+    char path[HOME_PATH_MAX];
+    struct stat st;
+    if (geteuid() != 0 || home_path(cli->home, HOME_DATABASE, path, sizeof path) < 0 || stat(path, &st) < 0 ||
+        st.st_uid == 0)
+        return CLI_OK;
+    return cli_fail(CLI_FAILED,
+                    "no host is running in %s, and root starts none there, because its data belong to user %u: run the "
+                    "command as that user (sudo -u '#%u' cvmhost ..)",
+                    cli->home, (unsigned)st.st_uid, (unsigned)st.st_uid);
+}
+
 /* Most often the home is not the one that was meant. */
 static int fail_no_home(const struct cli *cli)
 {
@@ -97,7 +111,8 @@ static void run_host(const struct cli *cli, int said)
         (said >= 0 && dup2(said, STDERR_FILENO) < 0))
         _exit(127);
     close_range(3, ~0U, 0);
-    setsid(); /* Ctrl-C ends this command, not the host that others may use */
+    unsetenv("NOTIFY_SOCKET"); /* it is not the service that somebody waits for */
+    setsid();                  /* Ctrl-C ends this command, not the host that others may use */
     execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
     _exit(127);
 }
@@ -215,6 +230,8 @@ static int meet(struct cli *cli, struct start *start, struct client **ret_client
         if (nobody && !start->pid && home_owner(cli->home) == 0) {
             if (!is_home(cli->home))
                 return fail_no_home(cli);
+            if ((status = check_owner(cli)) != CLI_OK)
+                return status;
             if (starts++ == STARTS_MAX || start_host(cli, start) < 0)
                 return cli_fail(CLI_FAILED, "no host runs in %s, and none can be started there", cli->home);
         }

@@ -11,6 +11,7 @@
 #define HOME_PATH_MAX 4096
 #define HOME_SOCKET "data/cvmhost.sock"
 #define HOME_LOCK "data/lock"
+#define HOME_DATABASE "data/cvmhost.db"
 #define HOME_LOG "logs/cvmhost.log"
 #define HOME_CRASH_LOG "logs/crash.log"
 

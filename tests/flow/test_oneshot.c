@@ -172,6 +172,23 @@ START_TEST(says_why_there_is_none)
 }
 END_TEST
 
+START_TEST(root_does_not_take_the_data)
+{
+    struct flow *f = home();
+    char path[128];
+    EXPECT(f, 0, "", "faulty", "count");
+    FLOW_UNTIL(nobody_left(f));
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", f->home);
+    if (geteuid() == 0) { /* only root can give a file away */
+        ck_assert_int_eq(chown(path, 1234, 1234), 0);
+        EXPECT(f, 1, "its data belong to user 1234: run the command as that user", "faulty", "count");
+        ck_assert_int_eq(chown(path, 0, 0), 0);
+    }
+    EXPECT(f, 0, "count: 1", "faulty", "counted");
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(survives_a_crash_of_its_host)
 {
     struct flow *f = home();
@@ -297,6 +314,7 @@ int main(void)
     tcase_add_test(tests, ends_when_its_command_is_killed);
     tcase_add_test(tests, a_host_that_stays_waits_for_it);
     tcase_add_test(tests, says_why_there_is_none);
+    tcase_add_test(tests, root_does_not_take_the_data);
     tcase_add_test(tests, survives_a_crash_of_its_host);
     tcase_add_test(tests, knows_the_commands_of_the_installed_set);
     tcase_add_test(tests, trace_lists_every_hop);
