@@ -36,12 +36,12 @@ static void expect(struct flow *f, int status, const char *text, const char *con
 
 #define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Another build of echo: its version is a text in the library as in the manifest. */
-static void put_version(struct flow *f, const char *from, const char *to)
+/* Another build of a plugin: its version is a text in the library as in the manifest. */
+static void put_build(struct flow *f, const char *plugin, const char *from, const char *to)
 {
     char command[512];
-    snprintf(command, sizeof command, "sed -i s/%s/%s/ %s/plugins/echo.so %s/manifests/echo.json", from, to, f->home,
-             f->home);
+    snprintf(command, sizeof command, "sed -i 's/%s/%s/' %s/plugins/%s.so %s/manifests/%s.json", from, to, f->home,
+             plugin, f->home, plugin);
     pid_t pid = flow_spawn(f, "sed", (const char *const[]){"/bin/sh", "-c", command, NULL});
     int status;
     ck_assert(waitpid(pid, &status, 0) == pid && status == 0);
@@ -54,7 +54,7 @@ START_TEST(reloads_and_rolls_back)
     EXPECT(f, 0, "nothing has changed: 2 plugins run as they stand in the folders", "reload");
     EXPECT(f, 0, "unchanged", "reload", "echo");
     EXPECT(f, 0, "", "echo", "publish");
-    put_version(f, "1.0.0", "1.0.1");
+    put_build(f, "echo", "1[.]0[.]0", "1.0.1");
     ck_assert_int_eq(FLOW_RUN(f, &a, "reload", "echo"), 0);
     static const char *const lines[] = {"echo 1.0.0 -> 1.0.1   build ",
                                         "… -> ",
@@ -91,7 +91,7 @@ START_TEST(refuses_with_the_step_and_changes_nothing)
     struct flow *f = started();
     flow_write(f, "plugins/faulty.so", "no library");
     EXPECT(f, 3, "is not an ELF file (step: vet; nothing was changed)", "reload", "faulty");
-    put_version(f, "1.0.0", "1.0.1");
+    put_build(f, "echo", "1[.]0[.]0", "1.0.1");
     EXPECT(f, 3, "is not an ELF file", "reload"); /* all or none */
     EXPECT(f, 0, "echo    1.0.0    running", "plugin", "list");
     EXPECT(f, 0, "text: a", "faulty", "ok", "a");
@@ -135,10 +135,30 @@ START_TEST(takes_out_and_puts_back)
 }
 END_TEST
 
+/* What the new build faults on the old one does; the list counts it. */
+START_TEST(shows_strikes_and_what_was_rolled_back)
+{
+    struct flow *f = started();
+    put_build(f, "faulty", "1[.]0[.]0", "1.0.1");
+    EXPECT(f, 0, "faulty 1.0.0 -> 1.0.1", "reload", "faulty");
+    EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "fault");
+    EXPECT(f, 0, "probation, 1 strike, ", "plugin", "list");
+    EXPECT(f, 0, "strikes: 1", "plugin", "info", "faulty");
+    for (int i = 0; i < 4; i++)
+        EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "fault");
+    flow_wait_log(f, "rolled back");
+    EXPECT(f, 0, "faulty  1.0.0", "plugin", "list");
+    EXPECT(f, 0, "", "reload"); /* does not take up again what was bad */
+    EXPECT(f, 0, "faulty  1.0.0", "plugin", "list");
+    EXPECT(f, 0, "1.0.0 -> 1.0.1", "reload", "faulty"); /* unless it is named */
+    end(f);
+}
+END_TEST
+
 START_TEST(hangup_takes_up_what_is_new)
 {
     struct flow *f = started();
-    put_version(f, "1.0.0", "1.0.1");
+    put_build(f, "echo", "1[.]0[.]0", "1.0.1");
     kill(f->pid, SIGHUP);
     flow_wait_log(f, "reloaded: switched");
     EXPECT(f, 0, "echo    1.0.1", "plugin", "list");
@@ -156,6 +176,7 @@ int main(void)
     tcase_add_test(tests, reloads_and_rolls_back);
     tcase_add_test(tests, refuses_with_the_step_and_changes_nothing);
     tcase_add_test(tests, takes_out_and_puts_back);
+    tcase_add_test(tests, shows_strikes_and_what_was_rolled_back);
     tcase_add_test(tests, hangup_takes_up_what_is_new);
     return flow_main("change", (TCase *[]){tests, NULL});
 }
