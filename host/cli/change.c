@@ -134,6 +134,14 @@ static void show_plugin(const struct cli *cli, const json_t *one, int64_t leavin
     if (cvm_json_bool(one, "no_way_back", false))
         fprintf(cli->out, "  %sno way back%s: its state has a new version and the plugin has no downgrade\n",
                 show_red(cli), show_plain(cli));
+    size_t i;
+    json_t *warning;
+    json_array_foreach(json_object_get(one, "warnings"), i, warning)
+    {
+        fprintf(cli->out, "  %swarning%s: ", show_red(cli), show_plain(cli));
+        show_text(cli->out, json_string_value(warning) ? json_string_value(warning) : "");
+        fputc('\n', cli->out);
+    }
 }
 
 void change_show(const struct cli *cli, const json_t *report)

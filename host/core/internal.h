@@ -250,6 +250,9 @@ void change_record(struct core *core, json_t *receipts);
 void plugin_remember(struct core *core, const struct plugin *p, const char *phase);
 struct message *start_message(struct core *core, struct component *c); /* core.c */
 
+/* vet_recorded.c: sentences for the receipt. Writer's thread; `old` NULL: nothing ran before */
+void vet_recorded(struct store *store, const struct manifest *old, const struct manifest *fresh, json_t *warnings);
+
 /* vet_open.c */
 int vet_open_work(struct core *core, const struct generation *old, const struct generation *fresh, char *error,
                   size_t size);

@@ -54,6 +54,8 @@ void reload__report_entry(struct reload *r, const struct entry *e, const struct 
                                   (json_int_t)(e->candidate ? e->candidate->vet_us : 0), "load", (json_int_t)e->load_us,
                                   "switch", (json_int_t)e->switch_us));
     json_object_set_new(receipt, "no_way_back", json_boolean(e->no_way_back));
+    if (json_array_size(e->warnings))
+        json_object_set(receipt, "warnings", e->warnings);
     json_array_append_new(json_object_get(r->report, "plugins"), receipt);
 }
 

@@ -80,6 +80,7 @@ static void clear(struct reload *r)
         for (size_t k = 0; e->tables && k < e->candidate->manifest->n_tables; k++)
             table_release(r->core, e->tables[k]);
         free(e->tables);
+        json_decref(e->warnings);
     }
     for (size_t i = 0; i < r->n_candidates; i++)
         stage_clear(&r->candidates[i]);
@@ -125,6 +126,8 @@ static void write_marks(struct store *store, void *arg)
         plugin_row_write(store, &r->rows[i], r->at_ms);
     for (size_t i = 0; i < r->n_entries && r->step == RELOAD_MARKING; i++) {
         struct entry *e = &r->entries[i];
+        if (e->warnings && r->n_rows)
+            vet_recorded(store, e->old ? e->old->manifest : NULL, e->candidate->manifest, e->warnings);
         for (size_t k = 0; e->tables && k < e->candidate->manifest->n_tables && !r->error; k++) {
             if (!e->tables[k]->put)
                 r->error = store_table(store, e->tables[k], r->text, sizeof r->text);

@@ -21,7 +21,7 @@ enum core_change {
  *   {"result": "switched" | "unchanged" | "refused" | "removing" | "removed",
  *    "plugins": [{"plugin", "action": "replaced" | "added" | "removed" | "rolled_back" | "disabled" | "enabled" |
  *                 "settings" | "unchanged", "from": {"version", "build"} | null, "to": .. | null, "us": {"stage",
- * "vet", "load", "switch"}, "held", "no_way_back": bool, "probation": {"turns", "seconds"} | null, "delivered",
+ * "vet", "load", "switch"}, "held", "no_way_back": bool, "warnings": [text], "probation": {"turns", "seconds"} | null, "delivered",
  * "settled", "queued", "lent", "dead"}], "error": null | {"code", "step": "stage" | "vet" | "load" | "start" |
  * "switch", "plugin", "text"}} `error` is 0, or CVM_EINVAL where the change was refused (nothing was changed),
  * CVM_ENOENT for an unknown name. */

@@ -28,6 +28,7 @@ struct entry {
     struct candidate *candidate; /* NULL: its generation before is in memory */
     struct generation *fresh, *old;
     struct table **tables; /* until the generation has them */
+    json_t *warnings;      /* the writer's, while it makes the tables */
     const char *action;
     bool unchanged, no_way_back;
     int64_t load_us, switch_us, held;

@@ -316,6 +316,7 @@ void reload__prepare(struct reload *r)
         struct entry *e = &r->entries[i];
         if (e->unchanged)
             continue;
+        e->warnings = json_array();
         e->tables = calloc(e->candidate->manifest->n_tables + 1, sizeof *e->tables);
         int error = e->tables ? tables_make(core, e->plugin, e->candidate->manifest, e->tables, r->text, sizeof r->text)
                               : CVM_ENOMEM;

@@ -699,6 +699,34 @@ START_TEST(parked_work_comes_back_with_the_plugin)
 }
 END_TEST
 
+/* A stricter schema is taken, for it may be meant; that it refuses what came lately is said. */
+START_TEST(narrower_schemas_are_warned_of)
+{
+    char path[128], text[8192];
+    begin("v1");
+    submit_round(1);
+    pass(100);
+    put("v2");
+    snprintf(path, sizeof path, "%s/manifests/changing.json", run.v->home);
+    FILE *f = fopen(path, "r+e");
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    text[n] = 0;
+    char *at = strstr(text, "\"maxLength\": 40");
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, "\"maxLength\": 1 ", 15);
+    rewind(f);
+    fputs(text, f);
+    fclose(f);
+    change(CHANGE_RELOAD, "changing", false);
+    ck_assert_str_eq(result(), "switched");
+    const json_t *p = json_array_get(json_object_get(run.report, "plugins"), 0);
+    const char *warning = json_string_value(json_array_get(json_object_get(p, "warnings"), 0));
+    ck_assert_msg(warning && strstr(warning, "test.changing: work: the new schema refuses 5 of the last 5 inputs"),
+                  "%s", warning ? warning : "no warning");
+    finish();
+}
+END_TEST
+
 static void write_config(const char *text)
 {
     char path[128];
@@ -773,6 +801,7 @@ int main(void)
     tcase_add_test(c, the_file_may_be_written_over);
     tcase_add_test(c, goes_when_its_conversations_have_ended);
     tcase_add_loop_test(c, parked_work_comes_back_with_the_plugin, 0, 2);
+    tcase_add_test(c, narrower_schemas_are_warned_of);
     tcase_add_test(c, settings_are_read_anew);
     tcase_add_test(c, disabled_over_a_restart);
     suite_add_tcase(s, c);
