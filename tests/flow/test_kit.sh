@@ -27,6 +27,11 @@ check_installed()
         lib/cvmhost/plugins/service.so share/doc/cvmhost/docs/tutorial.md share/doc/cvmhost/examples/domain/tv/tv.c share/bash-completion/completions/cvmhost; do
         [ -f "$prefix/$file" ] || fault "meson install does not put $file there"
     done
+    for manifest in "$prefix"/share/cvmhost/manifests/*.json; do
+        schema=$(sed -n 's/.*"\$schema": *"\([^"]*\)".*/\1/p' "$manifest")
+        [ -n "$schema" ] && [ -f "${manifest%/*}/$schema" ] || fault "$manifest does not lead an editor to its schema"
+    done
+    [ -f "$(pkg-config --variable=schema cvmhost-sdk)" ] || fault 'pkg-config does not lead to the schema'
     case $(pkg-config --libs cvmhost-sdk) in *harness*) fault 'a plugin is linked with the harness' ;; esac
 }
 
