@@ -129,8 +129,8 @@ static const char *rule_against(cvm_turn *t, const json_t *account, const struct
     char limit[32], have[32];
     struct figures f;
     account_figures(account, &f);
-    int64_t most = setting_kobo(t, "max_total", 50000000), two_factor = setting_kobo(t, "two_factor_above", 5000000);
-    if (s->total > most) {
+    int64_t most = setting_kobo(t, "max_amount", 50000000), two_factor = setting_kobo(t, "two_factor_above", 5000000);
+    if (s->amount > most) { /* without charges; what needs a second look goes by the total */
         snprintf(text, size, "The largest purchase is \xe2\x82\xa6%s.", cvm_money_text(most, limit, sizeof limit));
         return "LIMIT";
     }
@@ -185,7 +185,9 @@ static int hold_and_deliver(cvm_turn *t, const cvm_msg *m, const struct order *o
 {
     const char *id = record_str(record, "transaction_id");
     int64_t credit_ms = record_int(record, "deadline_ms") - record_int(record, "initiated_ms");
-    int64_t answer_ms = saga_setting_ms(t, "answer_within_ms", 32000);
+    int64_t answer_ms = cvm_json_int(o->body, "answer_within_ms", 0); /* a slow delivery names its own patience */
+    if (answer_ms <= 0)
+        answer_ms = saga_setting_ms(t, "answer_within_ms", 32000);
     CVM_TRY(account_book(t, m, account, ENTRY_HOLD, s->total, id));
     CVM_TRY(account_save(t, json_incref(account)));
     record_move(record, TXN_HELD);

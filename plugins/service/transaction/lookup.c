@@ -136,9 +136,22 @@ static const char *sum_text(const json_t *row, const char *key, char buf[32])
     return cvm_money_text(kobo, buf, 32);
 }
 
+/* What the seller wants on the receipt: label -> text. */
+static void add_details(const json_t *details, char *text, size_t size)
+{
+    const char *label;
+    json_t *value;
+    size_t at = strlen(text);
+    json_object_foreach((json_t *)(uintptr_t)details, label, value)
+    {
+        if (json_is_string(value) && at < size)
+            at += (size_t)snprintf(text + at, size - at, "%-12.40s %.200s\n", label, json_string_value(value));
+    }
+}
+
 int lookup_receipted(cvm_turn *t, const cvm_msg *m)
 {
-    char text[1024], number[32], a[32], d[32], c[32], total[32];
+    char text[2048], number[32], a[32], d[32], c[32], total[32];
     const json_t *row = m->data;
     if (m->outcome != CVM_REPLIED)
         return pass_on(t, m);
@@ -158,10 +171,12 @@ int lookup_receipted(cvm_turn *t, const cvm_msg *m)
         number, date, cvm_json_str(row, "customer_id", ""), service, at, to, sum_text(row, "amount", a),
         sum_text(row, "discount", d), sum_text(row, "service_charge", c), sum_text(row, "total_amount", total),
         reference, id);
+    const json_t *details = json_object_get(json_object_get(row, "metadata"), "receipt");
+    add_details(details, text, sizeof text);
     json_t *body =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "receipt_number", number, "transaction_id", id,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O*}", "receipt_number", number, "transaction_id", id,
                   "date", date, "customer_id", cvm_json_str(row, "customer_id", ""), "service_type", service,
-                  "network_or_disco", at, "recipient", to, "reference", reference, "text", text);
+                  "network_or_disco", at, "recipient", to, "reference", reference, "text", text, "details", details);
     static const char *const sums[] = {"amount", "discount", "service_charge", "total_amount"};
     for (size_t i = 0; body && i < sizeof sums / sizeof sums[0]; i++)
         json_object_set(body, sums[i], json_object_get(row, sums[i]));

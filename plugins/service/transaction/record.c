@@ -220,7 +220,10 @@ int record_row(cvm_turn *t, const json_t *record)
         set_text(row, "completed_at", time_text(record_int(record, "completed_ms"), at));
     set_text(metadata, "error_code", record_str(record, "error_code"));
     set_text(metadata, "provider_transaction_id", record_str(record, "provider_transaction_id"));
-    const json_t *late = json_object_get(record, "late");
+    const json_t *late = json_object_get(record, "late"), *delivered = json_object_get(record, "delivered");
+    const json_t *receipt = json_object_get(delivered, "receipt");
+    if (json_is_object(receipt))
+        json_object_set_new(metadata, "receipt", cvm_json_share(receipt));
     if (late)
         json_object_set_new(metadata, "late_delivery", cvm_json_share(late));
     json_object_set_new(row, "metadata", metadata);
