@@ -5,12 +5,14 @@
 #include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,17 @@
 /* ---- in the child ---- */
 
 static json_t *told; /* findings of this child */
+
+/* Where a text was cut within a character it would be no JSON text. */
+void mend(char *text)
+{
+    size_t n = strlen(text);
+    for (int i = 0; i < 4 && n && !text_is_utf8(text, n); i++)
+        text[--n] = 0;
+    for (char *s = text; !text_is_utf8(text, n) && *s; s++)
+        if ((unsigned char)*s >= 0x80)
+            *s = '?';
+}
 
 void fact_write(struct conform *c, json_t *fact)
 {
@@ -45,6 +58,8 @@ void find(struct conform *c, const char *check, const char *what, const char *co
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    mend(text);
+    mend(c->shared->message);
     snprintf(name, sizeof name, "%s %s %s %s", check, what, component, type);
     if (!told)
         told = json_object();
@@ -76,6 +91,7 @@ static void settle_in(struct conform *c)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     log_open(NULL, LOG_ERROR, 1);
     told = NULL;
+    unsynced_begin();
     memory_begin();
 }
 
@@ -96,9 +112,11 @@ static bool watch(struct conform *c, pid_t pid, int *ret_status)
     uint32_t turns = 0;
     int64_t begun_ms = 0, waited_ms = 0;
     int shown = -1;
-    while (waitpid(pid, ret_status, WNOHANG) == 0) {
-        const struct timespec nap = {0, WATCH_MS * 1000000L};
-        nanosleep(&nap, NULL);
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN}; /* -1: passed over by poll */
+    bool hangs = false;
+    while (!hangs && waitpid(pid, ret_status, WNOHANG) == 0) {
+        if (poll(&end, 1, WATCH_MS) > 0)
+            continue;
         waited_ms += WATCH_MS;
         struct board *page = c->shared;
         if (!page->running || page->turns != turns) {
@@ -110,12 +128,14 @@ static bool watch(struct conform *c, pid_t pid, int *ret_status)
             (used > c->options.hang_ms * 1000 || waited_ms - begun_ms > c->options.hang_ms * WALL_FACTOR)) {
             kill(pid, SIGKILL);
             waitpid(pid, ret_status, 0);
-            return true;
+            hangs = true;
         }
         if (c->options.progress && page->of && page->done != shown)
             c->options.progress(c->options.arg, NULL, shown = page->done, page->of);
     }
-    return false;
+    if (end.fd >= 0)
+        close(end.fd);
+    return hangs;
 }
 
 static json_t *read_facts(const char *path)

@@ -45,6 +45,7 @@ void report(struct conform *c, const char *check, enum result result, const char
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    mend(text);
     if (first) {
         snprintf(text, sizeof text, "%s%s%s%s%s", json_string_value(json_object_get(first, "component")),
                  *json_string_value(json_object_get(first, "component")) ? ", " : "",
@@ -71,13 +72,16 @@ static void add_finding(struct conform *c, const char *check, const char *what, 
             strcmp(json_string_value(json_object_get(known, "type")), type) == 0)
             return;
     }
-    json_t *data = json_loads(message, 0, NULL); /* cut where it was too long */
+    char said[TEXT_MAX];
+    snprintf(said, sizeof said, "%s", text);
+    mend(said);
+    json_t *data = json_loads(message, 0, NULL); /* NULL where it was too long */
     if (json_array_size(findings) < CONFORM_FINDINGS_MAX)
         json_array_append_new(findings, json_pack("{s:s, s:s, s:s, s:s, s:o}", "what", what, "component", component,
-                                                  "type", type, "text", text, "message", data ? data : json_null()));
+                                                  "type", type, "text", said, "message", data ? data : json_null()));
     else
         json_decref(data);
-    report(c, check, RESULT_FAILED, "%s", text);
+    report(c, check, RESULT_FAILED, "%s", said);
 }
 
 void report_finding(struct conform *c, const char *check, const char *what, const char *where, const char *text,

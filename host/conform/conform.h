@@ -10,7 +10,7 @@
 
 #define CONFORM_MESSAGES 1000
 #define CONFORM_MESSAGES_MAX 1000000
-#define CONFORM_KILLS 40
+#define CONFORM_KILLS 80
 #define CONFORM_KILLS_MAX 10000
 #define CONFORM_HANG_MS 2000 /* processor time of one turn after which it is said to hang */
 

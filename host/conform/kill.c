@@ -15,7 +15,8 @@
 #define MESSAGES_MAX 48
 #define STEP_MS 1200000 /* of time between two messages */
 #define BEGIN_MS INT64_C(1700000000000)
-#define ROUNDS_MAX 24 /* starts over one home */
+#define LAST_MS 3600000 /* behind the last */
+#define ROUNDS_MAX 24   /* starts over one home */
 
 struct killing {
     char home[CONFORM_PATH];
@@ -64,18 +65,16 @@ static int killed_body(struct conform *c, void *arg)
         setenv("CVMHOST_CRASH", run->crash, 1);
         crash_init();
     }
-    int e = 0;
-    for (int i = run->from; !e && i < run->count;) {
+    int e = 0, i = run->from;
+    do { /* where it was killed after the last answer there is still time to pass */
         e = world_open(&w, c, run->home, WORLD_CALM, BEGIN_MS + (int64_t)i * STEP_MS);
-        do {
-            e = e ? e : one(&w, run, i);
-            i++;
-        } while (!e && !run->anew && i < run->count);
+        for (bool more = true; !e && more && i < run->count; more = !run->anew)
+            e = one(&w, run, i++);
         if (!e && i == run->count)
-            world_pass(&w, 3600000);
+            world_pass(&w, BEGIN_MS + (int64_t)i * STEP_MS + LAST_MS - core_now_ms(w.core));
         if (!e)
             world_close(&w);
-    }
+    } while (!e && i < run->count);
     return e;
 }
 

@@ -162,6 +162,31 @@ static void look_at_operations(struct conform *c)
     }
 }
 
+/* `text` with the names of the plugin's files in place of those of their copies in `home`. */
+static void name_files(const struct conform *c, const char *home, const char *text, char *ret_text, size_t size)
+{
+    const struct {
+        const char *folder, *name, *end, *real;
+    } files[] = {{"plugins", c->manifest->library, "", c->library},
+                 {"manifests", c->manifest->name, ".json", c->manifest_path}};
+    size_t at = 0;
+    while (*text && at + 1 < size) {
+        size_t n = 0;
+        for (size_t i = 0; i < 2 && !n; i++) {
+            char copy[CONFORM_PATH + 300];
+            snprintf(copy, sizeof copy, "%s/%s/%s%s", home, files[i].folder, files[i].name, files[i].end);
+            if (strncmp(text, copy, strlen(copy)) != 0)
+                continue;
+            n = strlen(copy);
+            at += (size_t)snprintf(ret_text + at, size - at, "%s", files[i].real);
+        }
+        if (!n)
+            ret_text[at++] = *text;
+        text += n ? n : 1;
+    }
+    ret_text[at < size ? at : size - 1] = 0;
+}
+
 int check_manifest(struct conform *c, char *error, size_t size)
 {
     char home[CONFORM_PATH], text[400];
@@ -182,7 +207,7 @@ int check_manifest(struct conform *c, char *error, size_t size)
         const char *why = cvm_json_str(json_array_get(facts, 0), "text", "");
         const char *after = strstr(why, "does not start: ");
         if (*why)
-            snprintf(error, size, "%s", after ? after + 16 : why);
+            name_files(c, home, after ? after + 16 : why, error, size);
         else
             snprintf(error, size, "%s: %s in %s", c->library, text, c->shared->where);
         json_decref(facts);

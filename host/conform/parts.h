@@ -84,7 +84,9 @@ enum child_end { CHILD_DONE, CHILD_CRASHED, CHILD_HANGS, CHILD_ENDED };
  * in the page. `text` is a sentence for CHILD_CRASHED and the like. */
 enum child_end child_run(struct conform *c, int (*body)(struct conform *c, void *arg), void *arg, json_t **ret_facts,
                          char *ret_text, size_t text_size);
+void mend(char *text); /* makes UTF-8 of a text that was cut */
 /* In the child. */
+void unsynced_begin(void);                        /* unsynced.c */
 void fact_write(struct conform *c, json_t *fact); /* takes */
 void find(struct conform *c, const char *check, const char *what, const char *component, const char *type,
           const char *format, ...) __attribute__((format(printf, 6, 7)));
