@@ -1,13 +1,14 @@
-# Makes a home with everything in it (config/ of this tree, but with the simulators' addresses), starts the simulated networks and the host on it, stops them. Needs lib.sh and the
-# variables build, home, logs.
+# Makes a home with everything in it (config/ of this tree, but with the simulators' addresses), starts the simulated networks and distribution
+# companies and the host on it, stops them. Needs lib.sh and the variables build, home, logs.
 cvmhost=$build/host/cvmhost
 simulator=$build/examples/simulators/network_sim/network_sim
-sim_pid='' host_pid=''
+disco_simulator=$build/examples/simulators/disco_sim/disco_sim
+sim_pid='' disco_pid='' host_pid=''
 
 stop_all()
 {
-    for pid in $host_pid $sim_pid; do kill "$pid" 2>/dev/null; done
-    for pid in $host_pid $sim_pid; do wait "$pid" 2>/dev/null; done
+    for pid in $host_pid $sim_pid $disco_pid; do kill "$pid" 2>/dev/null; done
+    for pid in $host_pid $sim_pid $disco_pid; do wait "$pid" 2>/dev/null; done
 }
 
 make_home()
@@ -25,13 +26,22 @@ make_home()
     (umask 077 && sed "s/^\([A-Z0-9_]*_API_KEY\)=.*/\1=$sim_key/" .env.example >"$home/.env")
 }
 
+# start_one PROGRAM NAME: in the background, its address in $sim_at. Its books are data/NAME-ledger.jsonl.
+start_one()
+{
+    "$1" --port-file "$home/data/$2.port" --ledger "$home/data/$2-ledger.jsonl" --key "$sim_key" --settle-ms 3000 \
+        >"$logs/$2_sim.log" 2>&1 &
+    started=$!
+    wait_for 10 test -s "$home/data/$2.port" || die "A simulator did not start: $logs/$2_sim.log"
+    sim_at=127.0.0.1:$(cat "$home/data/$2.port")
+}
+
 start_simulator()
 {
-    "$simulator" --port-file "$home/data/network.port" --ledger "$home/data/network-ledger.jsonl" --key "$sim_key" \
-        --settle-ms 3000 >"$logs/network_sim.log" 2>&1 &
-    sim_pid=$!
-    wait_for 10 test -s "$home/data/network.port" || die "The network simulator did not start: $logs/network_sim.log"
-    sim_port=$(cat "$home/data/network.port")
+    start_one "$simulator" network
+    sim_pid=$started sim_port=${sim_at#*:}
+    start_one "$disco_simulator" disco
+    disco_pid=$started disco_port=${sim_at#*:}
 }
 
 host_ready() { [ -S "$home/data/cvmhost.sock" ] && "$cvmhost" ps --home "$home" --timeout 5; }
@@ -39,10 +49,11 @@ host_ready() { [ -S "$home/data/cvmhost.sock" ] && "$cvmhost" ps --home "$home" 
 start_host()
 {
     port=$(free_port 8000)
-    sed "s/@NETWORK@/127.0.0.1:$sim_port/" examples/demo/networks.json.in >"$home/data/networks.json"
-    sed -e "s/\"port\": *[0-9]*/\"port\": $port/" -e "/\"agents\": *{/r $home/data/networks.json" config/cvmhost.json \
+    sed -e "s/@NETWORK@/127.0.0.1:$sim_port/" -e "s/@DISCO@/127.0.0.1:$disco_port/" examples/demo/providers.json.in \
+        >"$home/data/providers.json"
+    sed -e "s/\"port\": *[0-9]*/\"port\": $port/" -e "/\"agents\": *{/r $home/data/providers.json" config/cvmhost.json \
         >"$home/config/cvmhost.json"
-    rm "$home/data/networks.json"
+    rm "$home/data/providers.json"
     "$cvmhost" serve --home "$home" >"$logs/host.log" 2>&1 &
     host_pid=$!
     wait_for 20 host_ready || { tail -n 20 "$logs/host.log" >&2; die "The host did not start: $logs/host.log"; }

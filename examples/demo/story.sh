@@ -1,5 +1,6 @@
 # The story of the demo, told by the commands a reader would type. Every "checked:" was compared a moment ago.
 ledger=$home/data/network-ledger.jsonl
+disco_ledger=$home/data/disco-ledger.jsonl
 
 balance_of() { ask wallet show "$1"; printf '%s' "$out" | member balance_kobo; }
 held_by() { ask wallet show "$1"; printf '%s' "$out" | member held_kobo; }
@@ -17,12 +18,13 @@ says()
 }
 
 chapter '1. What runs' "One process with plugins. Each line is a component: agents that talk to customers, the channel \
-they write to, providers that speak to mobile networks. Here the networks are a simulator, another process with books of its own."
+they write to, providers that speak to mobile networks and electricity companies. Here those are simulators, processes with books of \
+their own."
 run plugin list
-claim 'the desk, the airtime agents, the transactions and the networks are loaded' test "$(printf '%s\n' "$out" |
-    grep -cE '^(service|airtime|transaction|network) ')" = 4
+claim 'the desk, airtime, electricity, the transactions and both kinds of providers are loaded' test "$(printf '%s\n' "$out" |
+    grep -cE '^(service|airtime|power|transaction|network|disco) ')" = 6
 
-chapter '2. Customers write' "Ten messages as they come in by SMS, and the desk's answers. Triage, classifier and \
+chapter '2. Customers write' "Twelve messages as they come in by SMS, and the desk's answers. Triage, classifier and \
 orchestrator pass each on to the agent that can help; rules decide, no language model is asked. The customers are invented."
 says Chinedu 08031234567 'Good morning' RESOLVED 'I can help you with airtime'
 says Chinedu 08031234567 'I want 1000 naira MTN airtime' RESOLVED '08031234567 on MTN'
@@ -30,7 +32,9 @@ says Tunde 08051234567 'abeg buy 500 glo airtime for 08051234567' RESOLVED '0805
 says Amina 08021234567 'What is the minimum airtime I can buy?' RESOLVED '50,000'
 says Amina 08021234567 'How much discount do I get on 20000 naira airtime?' RESOLVED '5 %'
 says Tunde 08051234567 'Buy 20 naira airtime for 08051234567 on GLO' RESOLVED 'minimum'
-says Amina 08021234567 'NEPA has taken the light since yesterday' RESOLVED 'do not serve electricity here yet'
+says Amina 08021234567 'abeg load 2k light for my meter 45012345678, na ikeja electric' RESOLVED 'Token 9999'
+says Amina 08021234567 'HELP TOKEN, the meter is a Hexing' RESOLVED 'On a Hexing meter'
+says Amina 08021234567 'NEPA has taken the light since yesterday, EKEDC' RESOLVED 'I have opened case PWR-'
 says Tunde 08051234567 'TERMINATE. What does airtime cost?' RESOLVED 'face value'
 says Amina 08021234567 'I bought airtime but it has not arrived, I am angry' ESCALATED 'colleague'
 says Chinedu 08031234567 'This is fraud, I will call my lawyer' ESCALATED 'security team'
@@ -49,7 +53,21 @@ run buy airtime GLO 08051234567 10000 --payer-phone 08051234567 --key order-1
 run buy airtime GLO 08051234567 10000 --payer-phone 08051234567 --key order-1
 claim 'the same order sent twice was sold once' is "$(grep -c '"phone_number":"+2348051234567","amount_kobo":1000000' "$ledger")" 1
 
-chapter '4. Pulling the plug' "Numbers that end in 0007 make the network slow: it takes the order and says nothing for a while. \
+chapter '4. Electricity' "The second line of business is two more plugins; nothing else knows of it. The meter is validated before \
+any money is held, and where no token comes the money goes back."
+run meter validate EKEDC 45012345678
+run buy power EKEDC 45012345678 5000 --customer-phone 08051234567
+token=$(printf '%s\n' "$out" | sed -n 's/^token: *//p')
+claim 'the token has 20 digits' test ${#token} = 20
+claim "it is the one in the company's own books" has "$(cat "$disco_ledger")" "\"token\":\"$token\""
+before=$(balance_of 08051234567)
+run buy power EKEDC 45012340005 5000 --customer-phone 08051234567
+claim 'a vend that fails ends with exit status 5' is $status 5
+claim 'and costs nothing' is "$(balance_of 08051234567)" "$before"
+run buy power EKEDC 45012340007 5000 --customer-phone 08051234567
+claim 'a meter that nobody knows was never paid for' is "$(balance_of 08051234567)" "$before"
+
+chapter '5. Pulling the plug' "Numbers that end in 0007 make the network slow: it takes the order and says nothing for a while. \
 In that moment the host process is killed, without warning (kill -9)."
 before=$(balance_of 08021234567)
 printf '%s\n' "${dim}\$ cvmhost buy airtime AIRTEL 08021110007 1500 --payer-phone 08021234567 --key order-2 &${off}"
@@ -78,20 +96,20 @@ claim 'the wallet paid once' is "$(balance_of 08021234567)" $((before - 150000))
 claim 'and holds nothing back' is "$(held_by 08021234567)" 0
 claim "the network's own books have it once" is "$(grep -c "\"reference\":\"$killed\"" "$ledger")" 1
 
-chapter '5. The books' "Everything that was sold, counted on three sides: transactions, wallets, and the network's ledger \
-($ledger)."
+chapter '6. The books' "Everything that was sold, counted on three sides: transactions, wallets, and the outside ledgers \
+($ledger, $disco_ledger)."
 ask transaction list --status SUCCESS --limit 1000
 sold=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"amount":\([0-9.]*\),.*/\1/p' | awk '{ s += $1 } END { printf "%d", s * 100 }')
 paid=$(printf '%s' "$out" | tr '{' '\n' | sed -n 's/.*"total_amount":\([0-9.]*\).*/\1/p' | awk '{ s += $1 } END { printf "%d", s * 100 }')
-vended=$(sed -n '/"outcome":"delivered"/s/.*"amount_kobo":\([0-9]*\).*/\1/p' "$ledger" | awk '{ s += $1 } END { printf "%d", s }')
+vended=$(sed -n '/"outcome":"delivered"/s/.*"amount_kobo":\([0-9]*\).*/\1/p' "$ledger" "$disco_ledger" | awk '{ s += $1 } END { printf "%d", s }')
 left=0
 for phone in $(sed -n 's/.*"phone": *"\([0-9]*\)".*/\1/p' config/cvmhost.json); do left=$((left + $(balance_of "$phone"))); done
 opened=$(sed -n 's/.*"wallet_naira": *\([0-9]*\).*/\1/p' config/cvmhost.json | awk '{ s += $1 } END { printf "%d", s * 100 }')
-printf '    sold %s kobo (paid %s after discounts), vended %s, wallets %s of %s\n' "$sold" "$paid" "$vended" "$left" "$opened"
-claim 'what was sold is what the network vended' is "$sold" "$vended"
+printf '    sold %s kobo (paid %s after discounts and charges), vended %s, wallets %s of %s\n' "$sold" "$paid" "$vended" "$left" "$opened"
+claim 'what was sold is what the networks and companies vended' is "$sold" "$vended"
 claim 'what the wallets lost is what was paid' is $((opened - left)) "$paid"
 
-chapter '6. Why?' "Every turn of every component is in the journal, with what it knew and what it chose. This is the purchase \
+chapter '7. Why?' "Every turn of every component is in the journal, with what it knew and what it chose. This is the purchase \
 that survived the kill: look for verify_vend, where the new process asks the network what became of the order."
 printf '%s\n' "${dim}\$ cvmhost why $killed${off}"
 "$cvmhost" why "$killed" --home "$home" | sed 's/^/    /' >"$logs/demo-why.log"

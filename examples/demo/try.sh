@@ -5,15 +5,18 @@ cat <<TXT
     cvmhost help                                       every command there is
     cvmhost enquiry submit 'I want 200 naira airtime on MTN' --customer-phone 08031234567
     cvmhost buy airtime AIRTEL 08021234567 500         --trace shows every message it causes
+    cvmhost buy power EKEDC 45012345678 5000 --customer-phone 08031234567
     cvmhost transaction list
     cvmhost why ID                                     of an enquiry, transaction or message
     cvmhost bus tail                                   watch messages while something happens
     $simulator --help      numbers that make trouble
+    $disco_simulator --help          meters that do
 
 Addresses:
     http://127.0.0.1:$port/health         http://127.0.0.1:$port/metrics
     http://127.0.0.1:$port/api/v1/enquiries and the rest of the API: cvmhost plugin info service
     http://127.0.0.1:$sim_port/ledger     the simulated networks' books
+    http://127.0.0.1:$disco_port/ledger     the simulated electricity companies' books
 
     curl -s http://127.0.0.1:$port/api/v1/enquiries -H 'Content-Type: application/json' \\
          -d '{"customer_phone": "08031234567", "message": "I want 1000 naira MTN airtime", "channel": "SMS"}'

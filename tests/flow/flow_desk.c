@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char sim_url[64];
+static char network_url[64], disco_url[64];
+
+const char *const desk_discos[] = {"AEDC", "BEDC",   "EKEDC", "EEDC",  "IBEDC", "IKEDC",
+                                   "JED",  "KAEDCO", "KEDCO", "PHEDC", "YEDC",  NULL};
 
 const char *text_of(const json_t *object, const char *key)
 {
@@ -31,31 +34,57 @@ bool listed(const json_t *list, const char *text)
     return false;
 }
 
-/* The product with simulated networks. Doubt ends soon: an answer within 1.5 s, a refund after 4 s. Not started. */
+/* Starts a simulator of the build; gives its address. */
+static void simulator(struct flow *f, const char *name, char ret_url[64])
+{
+    char port[8], path[96];
+    int number = flow_free_port();
+    snprintf(port, sizeof port, "%d", number);
+    snprintf(path, sizeof path, "examples/simulators/%s/%s", name, name);
+    snprintf(ret_url, 64, "http://127.0.0.1:%d", number);
+    flow_spawn(f, name, (const char *const[]){path, "--port", port, "--settle-ms", "500", "--hang-ms", "20000", NULL});
+}
+
+static void provider(struct flow *f, const char *kind, const char *code, const char *secret, json_t *settings)
+{
+    char id[96];
+    snprintf(id, sizeof id, "provider.%s.%s", kind, code);
+    json_object_set_new(settings, "timeout_ms", json_integer(1000));
+    json_object_set_new(json_object_get(f->config, "agents"), id, json_pack("{s:o}", "settings", settings));
+    flow_env(f, secret, "sim-key");
+}
+
+/* The product with simulated networks and distribution companies. Doubt ends soon: an answer within 1.5 s, a refund
+ * after 4 s. Not started. */
 struct flow *desk_home(void)
 {
     static const char *const networks[] = {"mtn", "airtel", "glo", "9mobile"};
     static const char *const secrets[] = {"MTN_API_KEY", "AIRTEL_API_KEY", "GLO_API_KEY", "NINEMOBILE_API_KEY"};
     struct flow *f = flow_new();
-    char port[8], path[96], url[96];
-    int number = flow_free_port();
-    snprintf(port, sizeof port, "%d", number);
-    snprintf(sim_url, sizeof sim_url, "http://127.0.0.1:%d", number);
-    flow_spawn(f, "network_sim",
-               (const char *const[]){"examples/simulators/network_sim/network_sim", "--port", port, "--quiet",
-                                     "--settle-ms", "500", "--hang-ms", "20000", NULL});
+    char url[96], secret[32];
+    simulator(f, "network_sim", network_url);
+    simulator(f, "disco_sim", disco_url);
     flow_product(f);
     for (size_t i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "provider.network.%s", networks[i]);
-        snprintf(url, sizeof url, "%s/%s/v1", sim_url, networks[i]);
-        json_object_set_new(json_object_get(f->config, "agents"), path,
-                            json_pack("{s:{s:s, s:i}}", "settings", "base_url", url, "timeout_ms", 1000));
-        flow_env(f, secrets[i], "sim-key");
+        snprintf(url, sizeof url, "%s/%s/v1", network_url, networks[i]);
+        provider(f, "network", networks[i], secrets[i], json_pack("{s:s}", "base_url", url));
+    }
+    for (const char *const *code = desk_discos; *code; code++) {
+        char lower[16] = "";
+        for (size_t i = 0; (*code)[i]; i++)
+            lower[i] = (char)((*code)[i] | 0x20);
+        snprintf(url, sizeof url, "%s/%s", disco_url, lower);
+        snprintf(secret, sizeof secret, "%s_API_KEY", *code);
+        provider(f, "disco", lower, secret,
+                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "base_url", url, "validate_path", "/validate", "vend_path",
+                           "/vend", "verify_path", "/verify", "bill_path", "/bill", "validate_timeout_ms", 1000));
     }
     json_t *agents = json_object_get(f->config, "agents");
     json_object_set_new(agents, "service.transaction",
                         json_pack("{s:{s:i, s:i}}", "settings", "answer_within_ms", 1500, "reconcile_after_s", 2));
     json_object_set_new(agents, "service.airtime_sales", json_pack("{s:{s:i}}", "settings", "credit_timeout_s", 4));
+    json_object_set_new(agents, "service.power_sales",
+                        json_pack("{s:{s:i, s:i}}", "settings", "credit_timeout_s", 4, "answer_within_ms", 1500));
     return f;
 }
 
@@ -90,12 +119,12 @@ json_t *desk_say(struct flow *f, const char *phone, const char *channel, const c
 /* ---- the books ----------------------------------------------------------------------------------------------------
  */
 
-json_t *desk_ledger(struct flow *f)
+static json_t *ledger_of(struct flow *f, const char *url)
 {
     struct flow_answer a;
     char own[64];
     memcpy(own, f->url, sizeof own);
-    memcpy(f->url, sim_url, sizeof own);
+    memcpy(f->url, url, sizeof own);
     ck_assert_int_eq(flow_http(f, "GET", "/ledger", NULL, NULL, &a), 200);
     memcpy(f->url, own, sizeof own);
     json_t *entries = json_incref(json_object_get(a.json, "entries"));
@@ -103,7 +132,15 @@ json_t *desk_ledger(struct flow *f)
     return entries;
 }
 
-/* The network's entry of a transaction, NULL: none. Borrowed from `entries`. */
+json_t *desk_ledger(struct flow *f)
+{
+    json_t *entries = ledger_of(f, network_url), *more = ledger_of(f, disco_url);
+    json_array_extend(entries, more);
+    json_decref(more);
+    return entries;
+}
+
+/* The entry of a transaction in the outside books, NULL: none. Borrowed from `entries`. */
 const json_t *desk_vended(const json_t *entries, const char *transaction)
 {
     const json_t *entry;
@@ -113,7 +150,7 @@ const json_t *desk_vended(const json_t *entries, const char *transaction)
     return NULL;
 }
 
-/* Every success stands once in transactions, wallet and the network's ledger with equal sums, and nothing else was
+/* Every success stands once in transactions, wallet and the outside books with equal sums, and nothing else was
  * vended. Returns how many. */
 size_t desk_check_books(struct flow *f)
 {

@@ -1,0 +1,40 @@
+/* What waits for the answer of another component. Owns the state keys ask/<request>. Loop thread. */
+#include "power.h"
+
+#include <inttypes.h>
+
+static void ask_key(cvm_id request, char key[64])
+{
+    snprintf(key, 64, "ask/%016" PRIx64 "%016" PRIx64, request.hi, request.lo);
+}
+
+int pending_put(cvm_turn *t, cvm_id request, json_t *what)
+{
+    char key[64];
+    if (!what)
+        return CVM_ENOMEM;
+    ask_key(request, key);
+    return cvm_state_put(t, key, what);
+}
+
+int pending_take(cvm_turn *t, cvm_id request, json_t **ret_what)
+{
+    char key[64];
+    const json_t *kept = NULL;
+    ask_key(request, key);
+    CVM_TRY(cvm_state_get(t, key, &kept));
+    json_t *what = cvm_json_share(kept);
+    int e = cvm_state_del(t, key);
+    if (e < 0) {
+        json_decref(what);
+        return e;
+    }
+    *ret_what = what;
+    return CVM_OK;
+}
+
+int pending_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
+{
+    int e = cvm_settle(t, request, outcome, data, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
