@@ -84,7 +84,7 @@ static const char *quantifier(struct sample *s, const char *at, size_t *ret_time
 
 static const char *one(struct sample *s, const char *at, bool write)
 {
-    char set[128];
+    char set[128] = {0};
     size_t n = 0, times = 1;
     const char *group = NULL, *end;
     if (*at == '(') {
