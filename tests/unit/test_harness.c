@@ -1,0 +1,290 @@
+/* The harness itself: that it keeps and undoes as a host does, holds a plugin to its manifest, and tells a test that is
+ * wrong so. */
+#include <check.h>
+#include <cvm/harness.h>
+#include <signal.h>
+
+#define A "test.a"
+#define B "test.b"
+
+/* ---- a plugin of two components ---- */
+
+static int add(cvm_turn *t, const cvm_msg *m) /* adds, then does what it is told */
+{
+    const char *then = cvm_json_str(m->data, "then", "");
+    int64_t n;
+    CVM_TRY(cvm_state_int(t, "n", &n));
+    CVM_TRY(cvm_state_put_int(t, "n", n + 1));
+    CVM_TRY(cvm_context_set(t, "/seen/last", json_integer(n + 1)));
+    CVM_TRY(cvm_row_put(t, "things", json_pack("{s:s, s:I}", "id", "one", "n", (json_int_t)(n + 1))));
+    CVM_TRY(cvm_send(t, B, "hear", NULL));
+    CVM_TRY(cvm_timer(t, "tick", 1000, NULL, (cvm_id){0, 0}, NULL));
+    if (!strcmp(then, "refuse"))
+        return cvm_refuse(t, "NO", "then", "It was told to.");
+    if (!strcmp(then, "fail"))
+        return CVM_EIO;
+    if (!strcmp(then, "nothing"))
+        return CVM_OK;
+    return cvm_reply(t, m, json_pack("{s:I}", "n", (json_int_t)(n + 1)));
+}
+
+static int tick(cvm_turn *t, const cvm_msg *m)
+{
+    (void)m;
+    return cvm_publish(t, "test.ticked", NULL);
+}
+
+static int look(cvm_turn *t, const cvm_msg *m) /* ephemeral: may change nothing */
+{
+    int e = cvm_state_put_int(t, "n", 99);
+    return cvm_reply(t, m, json_pack("{s:i}", "error", e));
+}
+
+static int hand_on(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_forward(t, m->id, B, "answer", cvm_json_share(m->data)));
+    return CVM_PENDING;
+}
+
+static int ask(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_request(t, cvm_json_str(m->data, "to", ""), "quote", NULL, &(cvm_request_opts){.on_behalf = m->id}));
+    return CVM_PENDING;
+}
+
+static int asked(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data), NULL);
+}
+
+static int call(cvm_turn *t, const cvm_msg *m)
+{
+    cvm_call c = {.size = sizeof c, .name = "fetch", .on_behalf = m->id};
+    CVM_TRY(cvm_http_call(t, &c, NULL));
+    return CVM_PENDING;
+}
+
+static int hear(cvm_turn *t, const cvm_msg *m)
+{
+    int64_t n;
+    (void)m;
+    CVM_TRY(cvm_state_int(t, "heard", &n));
+    return cvm_state_put_int(t, "heard", n + 1);
+}
+
+static int answer(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_reply(t, m, json_pack("{s:s}", "by", m->recipient));
+}
+
+static int spoil(cvm_turn *t, const cvm_msg *m) /* changes what it has given away */
+{
+    json_t *value = json_object();
+    const json_t *again;
+    CVM_TRY(cvm_state_put(t, "spoilt", value));
+    json_object_set_new(value, "more", json_true());
+    CVM_TRY(cvm_state_get(t, "spoilt", &again));
+    return cvm_reply(t, m, NULL);
+}
+
+static int upgrade(uint32_t from, const char *key, const json_t *value, json_t **ret_value)
+{
+    (void)key;
+    *ret_value = json_integer(json_integer_value(value) * 10 + from);
+    return CVM_OK;
+}
+
+/* clang-format off */
+static const cvm_component components[] = {{.id = A, .state_version = 2, .upgrade = upgrade}, {.id = B, .state_version = 1}, {0}};
+static const cvm_route routes[] = {
+    {A, "add", add}, {A, "tick", tick}, {A, "look", look}, {A, "hand_on", hand_on}, {A, "ask", ask}, {A, "quote.reply", asked},
+    {A, "call", call}, {A, "fetch.reply", asked}, {A, "spoil", spoil},
+    {B, "hear", hear}, {B, "test.ticked", hear}, {B, "answer", answer}, {0}
+};
+/* clang-format on */
+CVM_PLUGIN(.name = "test", .version = "1.0.0", .components = components, .routes = routes);
+
+static const char manifest[] =
+    "{\"name\": \"test\", \"version\": \"1.0.0\", \"components\": ["
+    " {\"id\": \"test.a\", \"alias\": \"A\", \"may_send_to\": [\"test.b\", \"role:quotes\"], \"publishes\": "
+    "[\"test.ticked\"],"
+    "  \"operations\": ["
+    "   {\"type\": \"add\", \"request\": {\"type\": \"object\", \"additionalProperties\": false,"
+    "     \"properties\": {\"then\": {\"type\": \"string\", \"pattern\": \"^[a-z]+$\", \"title\": \"a small word\"}}}},"
+    "   {\"type\": \"look\", \"durable\": false}, {\"type\": \"hand_on\"}, {\"type\": \"ask\"},"
+    "   {\"type\": \"call\"}, {\"type\": \"spoil\"}]},"
+    " {\"id\": \"test.b\", \"subscribes\": [\"test.ticked\"], \"operations\": [{\"type\": \"hear\"}, {\"type\": "
+    "\"answer\"}]}],"
+    " \"needs\": {\"tables\": [{\"name\": \"things\", \"key\": \"id\", \"schema\": {\"type\": \"object\"}}],"
+    "  \"hosts\": [{\"url\": \"http://outside.example\", \"calls\": [{\"name\": \"fetch\", \"method\": \"GET\", "
+    "\"path\": \"/x\"}]}]}}";
+
+static struct harness *h;
+
+static void setup(void)
+{
+    h = harness_new(1000);
+    harness_add(h, &cvm_plugin, manifest);
+}
+
+static void teardown(void)
+{
+    harness_free(h);
+}
+
+static int adds(const char *then, const json_t **ret_answer)
+{
+    return harness_ask(h, A, "add", then ? json_pack("{s:s}", "then", then) : NULL, ret_answer);
+}
+
+static int64_t state(const char *component, const char *key)
+{
+    return json_integer_value(json_object_get(harness_state(h, component), key));
+}
+
+/* ---- tests ---- */
+
+START_TEST(a_turn_is_kept_whole)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(adds(NULL, &data), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(data, "n", 0), 1);
+    ck_assert_int_eq(state(A, "n"), 1);
+    ck_assert_int_eq(state(B, "heard"), 1);
+    ck_assert_int_eq(cvm_json_int(json_object_get(harness_context(h, "ask"), "seen"), "last", 0), 1);
+    ck_assert_uint_eq(json_object_size(harness_rows(h, "things")), 1);
+    ck_assert_uint_eq(json_array_size(harness_timers(h)), 1);
+    harness_run(h, 999);
+    ck_assert_int_eq(state(B, "heard"), 1);
+    harness_run(h, 1);
+    ck_assert_int_eq(state(B, "heard"), 2); /* by the topic */
+    ck_assert_int_eq(harness_now(h), 2000);
+}
+END_TEST
+
+START_TEST(a_turn_is_undone_whole)
+{
+    static const char *const hows[] = {"refuse", "fail"};
+    const json_t *data = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(adds(hows[i], &data), i ? CVM_ERROR : CVM_REFUSED);
+        ck_assert_str_eq(cvm_json_str(data, "code", ""), i ? "FAILED" : "NO");
+        ck_assert_uint_eq(json_object_size(harness_state(h, A)), 0);
+        ck_assert_uint_eq(json_object_size(harness_state(h, B)), 0);
+        ck_assert_uint_eq(json_object_size(harness_context(h, "ask")), 0);
+        ck_assert_ptr_null(harness_rows(h, "things"));
+        ck_assert_uint_eq(json_array_size(harness_timers(h)), 0);
+        ck_assert_uint_eq(json_array_size(harness_sent(h)), 0);
+    }
+    ck_assert_int_eq(adds("nothing", &data), CVM_ERROR);
+    ck_assert_str_eq(cvm_json_str(data, "code", ""), "NO_REPLY");
+    ck_assert_int_eq(state(A, "n"), 1);
+}
+END_TEST
+
+START_TEST(the_edge_holds_to_the_schema)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(adds("NOT SMALL", &data), CVM_REFUSED);
+    ck_assert_str_eq(cvm_json_str(data, "code", ""), "INVALID");
+    ck_assert_str_eq(cvm_json_str(data, "field", ""), "then");
+    ck_assert_int_eq(harness_ask(h, A, "add", json_pack("{s:i}", "other", 1), &data), CVM_REFUSED);
+    ck_assert_uint_eq(json_object_size(harness_state(h, A)), 0);
+}
+END_TEST
+
+START_TEST(a_look_changes_nothing)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(harness_ask(h, A, "look", NULL, &data), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(data, "error", 0), CVM_ESTATE);
+    ck_assert_uint_eq(json_array_size(harness_logs(h)), 1);
+}
+END_TEST
+
+START_TEST(a_request_is_handed_on)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(harness_ask(h, A, "hand_on", NULL, &data), CVM_REPLIED);
+    ck_assert_str_eq(cvm_json_str(data, "by", ""), B);
+    ck_assert_uint_eq(harness_open_requests(h), 0);
+}
+END_TEST
+
+START_TEST(stubs_answer)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(harness_ask(h, A, "ask", json_pack("{s:s}", "to", "role:quotes"), &data), CVM_ERROR); /* nobody */
+    harness_stub(h, "role:quotes", "quote", CVM_REPLIED, json_pack("{s:i}", "price", 7));
+    ck_assert_int_eq(harness_ask(h, A, "ask", json_pack("{s:s}", "to", "role:quotes"), &data), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(data, "price", 0), 7);
+    harness_stub(h, "role:quotes", "quote", -1, NULL);
+    cvm_id id = harness_request(h, "", A, "ask", "c", json_pack("{s:s}", "to", "role:quotes"));
+    harness_run(h, 0);
+    ck_assert_int_eq(harness_result(h, id, NULL), -1);
+    harness_run(h, 60000);
+    ck_assert_int_eq(harness_result(h, id, NULL), CVM_TIMEOUT);
+    harness_stub(h, "elsewhere.c", "quote", CVM_REPLIED, NULL);
+    ck_assert_int_eq(harness_ask(h, A, "ask", json_pack("{s:s}", "to", "elsewhere.c"), NULL),
+                     CVM_ERROR); /* not allowed */
+}
+END_TEST
+
+START_TEST(calls_are_answered_by_the_test)
+{
+    const json_t *data = NULL;
+    cvm_id call_id, id = harness_request(h, "", A, "call", "c", NULL);
+    harness_run(h, 0);
+    ck_assert_str_eq(cvm_json_str(harness_call(h, &call_id), "path", ""), "/x");
+    ck_assert(harness_answer_http(h, call_id, 404, NULL));
+    ck_assert(!harness_answer_http(h, call_id, 200, NULL)); /* once */
+    harness_run(h, 0);
+    ck_assert_int_eq(harness_result(h, id, &data), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(data, "status", 0), 404);
+    ck_assert_ptr_null(harness_call(h, NULL));
+}
+END_TEST
+
+START_TEST(state_outlives_a_build)
+{
+    harness_state_put(h, A, "n", 1, json_integer(4));
+    harness_replace(h, &cvm_plugin, manifest);
+    ck_assert_int_eq(adds(NULL, NULL), CVM_REPLIED);
+    ck_assert_int_eq(state(A, "n"), 42); /* 4 of version 1 is 41 today */
+}
+END_TEST
+
+START_TEST(spoilt_values_end_the_test)
+{
+    harness_ask(h, A, "spoil", NULL, NULL);
+}
+END_TEST
+
+START_TEST(unknown_components_end_the_test)
+{
+    harness_ask(h, "test.c", "add", NULL, NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("harness");
+    TCase *c = tcase_create("turns");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, a_turn_is_kept_whole);
+    tcase_add_test(c, a_turn_is_undone_whole);
+    tcase_add_test(c, the_edge_holds_to_the_schema);
+    tcase_add_test(c, a_look_changes_nothing);
+    tcase_add_test(c, a_request_is_handed_on);
+    tcase_add_test(c, stubs_answer);
+    tcase_add_test(c, calls_are_answered_by_the_test);
+    tcase_add_test(c, state_outlives_a_build);
+    tcase_add_test_raise_signal(c, spoilt_values_end_the_test, SIGABRT);
+    tcase_add_test_raise_signal(c, unknown_components_end_the_test, SIGABRT);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
