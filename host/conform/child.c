@@ -87,6 +87,7 @@ static void settle_in(struct conform *c)
         dup2(null, STDIN_FILENO);
         close(null);
     }
+    close(c->alive);
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     log_open(NULL, LOG_ERROR, 1);

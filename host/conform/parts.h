@@ -68,6 +68,8 @@ struct conform {
     struct board *shared;
     char facts[CONFORM_PATH]; /* where the child of now writes what it finds */
     int homes;
+    pid_t janitor;
+    int alive; /* open as long as this process lives */
 };
 
 /* plan.c */
@@ -76,7 +78,10 @@ void plan_free(struct conform *c);
 int plan_home(struct conform *c, const char *library, char ret_home[CONFORM_PATH]); /* a new home with the plugin */
 int plan_copy(const char *from, const char *to);
 void plan_remove(const char *folder);
-int plan_peers(struct conform *c);
+void plan_words(struct conform *c);       /* words.c */
+void plan_read_others(struct conform *c); /* plan_peers.c */
+void plan_peers(struct conform *c);       /* anew, with what was learned */
+void plan_forget_peers(struct conform *c);
 
 /* child.c */
 enum child_end { CHILD_DONE, CHILD_CRASHED, CHILD_HANGS, CHILD_ENDED };
@@ -171,7 +176,9 @@ struct guard {
 extern struct guard guard;
 void guard_begin(struct conform *c, const char *check);
 int guard_around(void *arg, const struct core_handler *h);
-int64_t guard_under_way(const char *conversation); /* -1: not known */
+cvm_host guard_table(const cvm_host *host, const cvm_msg *m); /* guard_host.c */
+const json_t *guard_asked(void);                              /* conversation -> what this turn asked for */
+int64_t guard_under_way(const char *conversation);            /* -1: not known */
 
 void borrow_begin(void);
 void borrow(const char *what, const json_t *value, bool counted);
@@ -200,6 +207,17 @@ void check_messages(struct conform *c); /* and answers, limits, references, leak
 void check_memory(struct conform *c);
 void check_state(struct conform *c);
 void check_kill(struct conform *c); /* and restart */
+
+/* messages_run.c: a child's part of check_messages */
+struct messages {
+    char home[CONFORM_PATH];
+    int from, count;
+    bool quiet;      /* findings are known from a run before */
+    int64_t shift_s; /* of the clock that a turn must not ask */
+    json_t *skip;    /* "component type" of operations that crashed */
+    json_t *totals;  /* outcome -> number */
+};
+int messages_run(struct conform *c, void *messages);
 
 /* draw.c: messages, and what is written down of them so that other runs can repeat them */
 void draw_input(struct conform *c, struct gen *g, json_t *seen, int number, bool calm, struct input *ret_input);
