@@ -1,5 +1,5 @@
-# For tests of the installed kit: installs the build below $top, makes a home with the installed plugins, starts a host
-# on it. Needs CVMHOST_BUILD, the current folder at the top of the sources, and $top; sets prefix, cvmhost, home, port.
+# For tests of the installed kit: installs the build below $top, makes an empty home, starts a host on it with the plugins
+# that were installed. Needs CVMHOST_BUILD, the current folder at the top of the sources, and $top; sets prefix, cvmhost, home, port.
 . examples/demo/lib.sh
 host_pid=''
 home=${home:-$top/home} prefix=$top/root/usr/local
@@ -21,14 +21,12 @@ install_kit()
     [ -n "$found" ] || die 'meson install puts no program anywhere'
     prefix=${found%/bin/cvmhost}
     cvmhost=$found
-    export PKG_CONFIG_PATH="$prefix/lib/pkgconfig" PATH="$prefix/bin:$PATH"
+    export PKG_CONFIG_PATH="$prefix/lib/pkgconfig" PATH="$prefix/bin:$PATH" CVMHOST_INSTALLED="$prefix/lib/cvmhost"
 }
 
 make_home()
 {
     mkdir -p "$home/config" "$home/plugins" "$home/manifests"
-    cp "$prefix"/lib/cvmhost/plugins/*.so "$home/plugins/"
-    cp -R "$prefix"/share/cvmhost/manifests/. "$home/manifests/"
     port=$(free_port 18100)
     export CVMHOST_HOME="$home"
 }
