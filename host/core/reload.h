@@ -21,10 +21,10 @@ enum core_change {
  *   {"result": "switched" | "unchanged" | "refused" | "removing" | "removed",
  *    "plugins": [{"plugin", "action": "replaced" | "added" | "removed" | "rolled_back" | "disabled" | "enabled" |
  *                 "settings" | "unchanged", "from": {"version", "build"} | null, "to": .. | null, "us": {"stage",
- * "vet", "load", "switch"}, "held", "no_way_back": bool, "warnings": [text], "probation": {"turns", "seconds"} | null, "delivered",
- * "settled", "queued", "lent", "dead"}], "error": null | {"code", "step": "stage" | "vet" | "load" | "start" |
- * "switch", "plugin", "text"}} `error` is 0, or CVM_EINVAL where the change was refused (nothing was changed),
- * CVM_ENOENT for an unknown name. */
+ * "vet", "load", "switch"}, "held", "no_way_back": bool, "warnings": [text], "probation": {"turns", "seconds"} | null,
+ * "delivered", "settled", "queued", "lent", "dead"}], "error": null | {"code", "step": "stage" | "vet" | "load" |
+ * "start" | "switch", "plugin", "text"}} `error` is 0, or CVM_EINVAL where the change was refused (nothing was
+ * changed), CVM_ENOENT for an unknown name. */
 typedef void (*core_change_done)(void *arg, int error, json_t *report);
 
 /* `now`: of a removal or a disable, do not wait for open conversations: what waits is parked. */

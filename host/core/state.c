@@ -92,11 +92,17 @@ static int convert(const struct component *c, const char *key, uint32_t version,
     return 0;
 }
 
+/* Counters of short ids stand among the component's keys and are the host's: no code of a plugin sees them. */
+static bool is_the_hosts(const char *key)
+{
+    return strncmp(key, ".id/", 4) == 0;
+}
+
 /* What is written stays as it is until the component writes the key itself: the view is beside it. */
 static int view(const struct component *c, struct state_entry *e, const json_t **ret_value)
 {
     uint32_t version = c->now->decl->state_version;
-    if (e->value && e->version != version) {
+    if (e->value && e->version != version && !is_the_hosts(e->key)) {
         if (!e->view || e->view_version != version) {
             json_t *made = NULL;
             CVM_TRY(convert(c, e->key, e->version, e->value, &made));
@@ -285,7 +291,7 @@ static int convert_pairs(const struct component *c, json_t *pairs)
     {
         uint32_t version = (uint32_t)json_integer_value(json_array_get(pair, 2));
         json_t *value = NULL;
-        if (version != c->now->decl->state_version) {
+        if (version != c->now->decl->state_version && !is_the_hosts(json_string_value(json_array_get(pair, 0)))) {
             CVM_TRY(convert(c, json_string_value(json_array_get(pair, 0)), version, json_array_get(pair, 1), &value));
             json_array_set_new(pair, 1, value);
         }
@@ -396,7 +402,7 @@ int state_prove(struct core *core, const struct component *c, const struct bindi
     {
         uint32_t version = (uint32_t)json_integer_value(json_array_get(pair, 2));
         json_t *value = NULL;
-        if (!e && version != b->decl->state_version)
+        if (!e && version != b->decl->state_version && !is_the_hosts(json_string_value(json_array_get(pair, 0))))
             e = convert(&trial, json_string_value(json_array_get(pair, 0)), version, json_array_get(pair, 1), &value);
         json_decref(value);
     }

@@ -29,6 +29,8 @@ static int upgrade(uint32_t from, const char *key, const json_t *value, json_t *
 #ifdef FAIL_UPGRADE
     return CVM_EDATA;
 #endif
+    if (key[0] == '.')
+        return CVM_EINVAL; /* none of ours */
     *ret_value = from == 1 && strncmp(key, "sum/", 4) == 0
                      ? json_pack("{s:I}", "sum", (json_int_t)json_integer_value(value))
                      : json_incref((json_t *)(uintptr_t)value);
@@ -75,6 +77,8 @@ static int work(cvm_turn *t, const cvm_msg *m)
     if (k != last + 1)
         return cvm_refuse(t, "DISORDER", "k", "another number was due");
     CVM_TRY(cvm_state_put_int(t, key, k));
+    char short_id[CVM_SHORT_ID_SIZE]; /* its counter stands among our keys */
+    CVM_TRY(cvm_new_id(t, "CHG", short_id));
     snprintf(key, sizeof key, "sum/%s", customer);
     int e = cvm_state_get(t, key, &value);
     if (e < 0 && e != CVM_ENOENT)
