@@ -7,6 +7,9 @@ home=${home:-$top/home} prefix=$top/root/usr/local
 faults=0
 fault() { printf '%s\n' "$*"; faults=$((faults + 1)); }
 
+# Another one for each test: between looking for a port and listening on it, it belongs to nobody.
+own_port() { free_port $((18100 + $$ % 10000)); }
+
 stop_host()
 {
     [ -z "$host_pid" ] || { kill "$host_pid" 2>/dev/null; wait "$host_pid" 2>/dev/null; }
@@ -27,7 +30,7 @@ install_kit()
 make_home()
 {
     mkdir -p "$home/config" "$home/plugins" "$home/manifests"
-    port=$(free_port 18100)
+    port=$(own_port)
     export CVMHOST_HOME="$home"
 }
 

@@ -48,7 +48,7 @@ has()
 has bash buy ''
 has bash plugin ''
 expect bash 'buy|bus' bu
-expect bash 'airtime' buy ''
+expect bash 'airtime|power' buy ''
 expect bash 'list' plugin li
 expect bash 'agent|trigger|treatment|channel|provider' plugin list --kind ''
 expect bash 'domain' plugin new d
@@ -104,7 +104,7 @@ if command -v zsh >/dev/null; then
         zsh -fc 'compdef() { : }; _describe() { local list=$argv[-1]; print -rl -- ${(P)list} }
             source <(cvmhost completion zsh); words=(cvmhost "$@"); CURRENT=$#words; _cvmhost' zsh "$@"
     }
-    expect zsh 'airtime:Buy airtime for a phone number' buy ''
+    has zsh 'airtime:Buy airtime for a phone number' buy ''
     expect zsh 'order:Order: a thing' shop o
     expect zsh "small|very large|it's" shop order ''
     expect zsh 'shop.till:shop.till, agent' agent call shop
@@ -115,7 +115,7 @@ fi
 if command -v fish >/dev/null; then
     # shellcheck disable=SC2016 # for fish
     fish_offers() { fish --no-config -c 'cvmhost completion fish | source; complete -C (string join " " -- cvmhost $argv)' -- "$@"; }
-    expect fish 'airtime	Buy airtime for a phone number' buy ''
+    has fish 'airtime	Buy airtime for a phone number' buy ''
     expect fish 'json' ps --output j
     expect fish 'shop.till	shop.till, agent' agent call shop
 else

@@ -161,7 +161,7 @@ run_block()
 }
 
 install_kit
-port=$(free_port 18100)
+port=$(own_port)
 split_page
 export HOME="$top"
 unset CVMHOST_HOME
