@@ -322,6 +322,8 @@ int core_start(struct core *core, char *error, size_t size)
     int e = open_handles(core);
     if (!e)
         e = recover_position(core, error, size);
+    if (!e)
+        plugins_lower(core);
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;
@@ -431,9 +433,9 @@ void core_close(struct core *core)
         free(tap);
     }
     core->taps = NULL;
-    reload_free(core);
     query_close(core);
     journal_close(core);
+    reload_free(core); /* the writer may have worked for a change */
     if (core->names) {
         free_open(core);
         free_conversations(core);

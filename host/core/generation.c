@@ -223,7 +223,7 @@ void generation_free(struct core *core, struct generation *g)
     for (size_t i = 0; g->bindings && i < g->manifest->n_components; i++)
         binding_clear(&g->bindings[i]);
     for (size_t i = 0; g->tables && i < g->manifest->n_tables; i++)
-        table_release(core, g->tables[i]);
+        table_release(g->tables[i]);
     close_library(core, g);
     free(g->bindings);
     free(g->components);

@@ -122,7 +122,8 @@ void state_apply(struct core *core, const struct state_change *change, int64_t s
 void state_durable(struct core *core, const struct state_change *change);
 void state_trim(struct core *core);
 void state_free(struct core *core);
-int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit);
+int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit,
+                uint32_t *ret_version); /* on failure the version that cannot be read */
 /* After a switch to code of an older state version: writes what is stored in that version, while both are there. */
 void state_lower(struct core *core, const struct generation *newer, const struct generation *older);
 
@@ -151,8 +152,8 @@ void journal_close(struct core *core);
 void core_check_read(struct core *core, int error); /* of a look-up: CVM_EDATA, a damaged file, ends the host */
 uint32_t journal_ahead(const struct core *core);    /* turns that are not durable yet */
 bool journal_idle(const struct core *core);
-/* `run` on the writer's thread, when all turns so far are durable; then `done` on the loop. Without a writer's thread
- * both at once. */
+/* `run` on the writer's thread, when all turns so far are durable; then `done` on the loop (NULL: free(arg)), unless
+ * the core is closed before. Without a writer's thread both at once. */
 int journal_job(struct core *core, void (*run)(struct store *store, void *arg),
                 void (*done)(struct core *core, void *arg), void *arg);
 void held_add(struct core *core, struct held *held);
@@ -229,15 +230,16 @@ void generation_free(struct core *core, struct generation *g); /* stop, destroy,
 struct stage_place plugin_place(const struct core *core);
 struct plugin *plugin_get(struct core *core, const char *name); /* made where there is none; NULL: no memory */
 int plugins_load(struct core *core, char *error, size_t size);  /* at the start */
+void plugins_lower(struct core *core); /* state that a newer build has left; before anything runs */
 void plugins_free(struct core *core);
 const char *plugin_phase_name(enum plugin_phase phase);
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row);
-void plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms); /* the writer's thread */
+int plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms); /* the writer's thread */
 void build_mark_of(const struct generation *g, struct build_mark *ret_mark);
 bool build_mark_is(const struct build_mark *mark, const char *build, const char *content);
 int tables_make(struct core *core, struct plugin *p, struct manifest *m, struct table **ret_tables, char *error,
                 size_t size);
-void table_release(struct core *core, struct table *table); /* accepts NULL */
+void table_release(struct table *table); /* accepts NULL */
 
 /* reload.c */
 bool reload_is_still(const struct core *core);
@@ -261,13 +263,14 @@ int vet_open_work(struct core *core, const struct generation *old, const struct 
 void probation_begin(struct core *core, struct plugin *p, struct generation *old);
 void probation_end(struct core *core, struct plugin *p); /* the generation before goes, where there is one */
 void probation_turn(struct core *core, struct component *c, bool struck);
-json_t *probation_rollback(struct core *core, struct plugin *p, const char *why); /* gives the receipt */
+/* Gives the receipt; NULL, and a sentence in `error`, where the build before does not fit the others any more. */
+json_t *probation_rollback(struct core *core, struct plugin *p, const char *why, char *error, size_t size);
 void probation_behind(const struct generation *now, const struct generation *before);
 void build_forget_unused(struct core *core, const struct build_mark *mark);
 bool build_is_needed(const struct core *core, const char *hash); /* of a library, or of a manifest */
 void binding_swap(struct component *c);
 void generation_retire(struct core *core, struct plugin *p, struct generation *g); /* accepts NULL */
-void plugin_exchange(struct core *core, struct plugin *p, struct generation *other);
+int plugin_exchange(struct core *core, struct plugin *p, struct generation *other, char *error, size_t size);
 void plugin_back_in_service(struct core *core, struct plugin *p);
 
 /* removal.c */

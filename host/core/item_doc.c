@@ -59,7 +59,7 @@ static void request_doc(struct text *text, const struct request *r)
     id_member(text, "id", r->item.id);
     id_member(text, "asked", r->asked);
     member(text, "asker", r->asker ? r->asker->id->text : "");
-    member(text, "holder", r->holder->id->text);
+    member(text, "holder", r->taker->id->text);
     member(text, "conversation", r->conversation ? r->conversation->name : "");
     member(text, "type", r->type->text);
     id_member(text, "on_behalf", r->on_behalf);

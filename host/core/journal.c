@@ -259,7 +259,7 @@ int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*do
     if (!j->threaded) {
         journal_flush(core);
         fn(j->store, arg);
-        done(core, arg);
+        done ? done(core, arg) : free(arg);
         return 0;
     }
     struct job *job = calloc(1, sizeof *job);
@@ -278,7 +278,7 @@ static void end_jobs(struct core *core, struct job *job)
 {
     while (job) {
         struct job *next = job->next;
-        job->done(core, job->arg);
+        job->done ? job->done(core, job->arg) : free(job->arg);
         free(job);
         job = next;
     }
@@ -335,6 +335,7 @@ static void record_release(struct core *core, struct record *rec)
         json_decref(rec->states[i].value);
     }
     for (uint32_t i = 0; i < rec->n_rows; i++) {
+        table_release(rec->rows[i].table);
         json_decref(rec->rows[i].row);
         free(rec->rows[i].key);
     }
@@ -444,7 +445,9 @@ void journal_close(struct core *core)
     core->batch = NULL;
     for (struct job *job = j->jobs ? j->jobs : j->ran, *next; job; job = next) {
         next = job->next ? job->next : job == j->jobs_tail ? j->ran : NULL;
-        free(job); /* its arg belongs to who gave it */
+        if (!job->done)
+            free(job->arg);
+        free(job); /* another's arg belongs to who gave it */
     }
     store_close(j->store);
     pthread_cond_destroy(&j->work);

@@ -131,6 +131,7 @@ struct request {
     struct component *asker;           /* NULL: an edge, or the host for `effect` */
     struct conversation *conversation; /* the asker's lane; NULL: ephemeral */
     struct component *holder;
+    struct component *taker; /* as its row says: also while the host holds it for a plugin that is away */
     struct message *message; /* while it waits in a queue; NULL: lent */
     const struct name *type;
     struct subject *subject;
@@ -358,10 +359,10 @@ struct state_entry {
     struct state_entry *hash_next;
     struct state_entry *pending_prev, *pending_next; /* list of those with changes not yet durable */
     struct component *component;
-    json_t *value;         /* as it was written; NULL: no such key */
-    uint32_t version;      /* state version of `value` */
-    uint32_t view_version; /* of `view` */
-    json_t *view;          /* `value` in the version of the code that reads it now; NULL: not asked for */
+    json_t *value;       /* as it was written; NULL: no such key */
+    uint32_t version;    /* state version of `value` */
+    uint32_t view_epoch; /* of the binding that made `view` */
+    json_t *view;        /* `value` in the version of the code that reads it now; NULL: not asked for */
     uint64_t hash;
     int64_t turn;        /* that wrote it; 0: unknown */
     int64_t read_ms;     /* when it was read from the store or written */
@@ -494,7 +495,7 @@ struct table {
     struct manifest *manifest; /* held: `decl` is a part of it */
     struct plugin *plugin;
     void *put, *del; /* writer's prepared statements */
-    uint32_t refs;   /* generations */
+    uint32_t refs;   /* generations, and changes of rows on their way to the store */
 };
 
 struct edge_tap {

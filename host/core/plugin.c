@@ -60,7 +60,7 @@ void build_mark_of(const struct generation *g, struct build_mark *ret_mark)
     snprintf(ret_mark->content, sizeof ret_mark->content, "%s", g->content);
 }
 
-void plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms)
+int plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms)
 {
     sqlite3_stmt *st = NULL;
     const char *texts[] = {row->name,        row->phase,          row->now.version,  row->now.build,
@@ -68,13 +68,15 @@ void plugin_row_write(struct store *store, const struct plugin_row *row, int64_t
                            row->bad.build,   row->bad.content};
     if (sqlite3_prepare_v2(store->db, "INSERT OR REPLACE INTO host_plugins VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", -1,
                            &st, NULL))
-        return;
+        return CVM_EIO;
     for (int i = 0; i < 10; i++)
         sqlite3_bind_text(st, i + 1, texts[i], -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 11, at_ms);
-    if (sqlite3_step(st) != SQLITE_DONE)
+    int e = sqlite3_step(st) == SQLITE_DONE ? 0 : CVM_EIO;
+    if (e)
         log_error("journal", "what runs of %s cannot be noted: %s", row->name, sqlite3_errmsg(store->db));
     sqlite3_finalize(st);
+    return e;
 }
 
 static void read_text(sqlite3_stmt *st, int column, char *ret_text, size_t size)
@@ -119,9 +121,8 @@ bool build_mark_is(const struct build_mark *mark, const char *build, const char 
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
-void table_release(struct core *core, struct table *table)
+void table_release(struct table *table)
 {
-    (void)core;
     if (!table || --table->refs)
         return;
     manifest_free(table->manifest);
@@ -185,7 +186,8 @@ static bool crashed_in(const struct core *core, const struct manifest *m)
     return false;
 }
 
-/* Takes the build before in place of `candidate`; keeps the candidate where that cannot be had. */
+/* Takes the build of `mark` in place of `candidate`; keeps the candidate where that cannot be had. `why`: what is wrong
+ * with the candidate; NULL: nothing. */
 static bool take_back(struct core *core, struct plugin *p, struct candidate *candidate, const struct build_mark *mark,
                       const char *why)
 {
@@ -195,66 +197,102 @@ static bool take_back(struct core *core, struct plugin *p, struct candidate *can
     if (!*mark->build)
         return false;
     if (stage_recall(&place, mark->build, mark->content, &old, error, sizeof error) < 0) {
-        log_error(p->name, "%s, and the build before cannot be had: %s", why, error);
+        log_error(p->name, "%s, and the build before cannot be had: %s", why ? why : "it was restarted", error);
         stage_clear(&old);
         return false;
     }
     old.installed = candidate->installed;
-    log_error(p->name, "%s: version %s (build %.12s) runs instead; a new build, or cvmhost reload %s, replaces it", why,
-              old.manifest->version, old.build, p->name);
+    if (why) {
+        log_error(p->name, "%s: version %s (build %.12s) runs instead; a new build, or cvmhost reload %s, replaces it",
+                  why, old.manifest->version, old.build, p->name);
+        p->note = "runs the build before: the one in the folder was found bad";
+    } else {
+        log_info(p->name, "the build %.12s that ran goes on; the other one in the folder waits for a reload",
+                 old.build);
+    }
     stage_clear(candidate);
     *candidate = old;
-    p->note = "runs the build before: the one in the folder was found bad";
     return true;
 }
 
 /* Which build of a plugin is to run, of the one in the folder and those that are remembered. False: none. */
-static bool choose_build(struct core *core, struct plugin *p, struct candidate *candidate)
+static bool choose_build(struct core *core, struct plugin *p, const struct plugin_row *row, struct candidate *candidate)
 {
-    struct plugin_row row;
-    if (!row_read(journal_store(core), p->name, &row))
+    bool loading = strcmp(row->phase, "loading") == 0, probation = strcmp(row->phase, "probation") == 0;
+    bool failed = loading || (probation && crashed_in(core, candidate->manifest)); /* what ran last */
+    bool is_last = build_mark_is(&row->now, candidate->build, candidate->content);
+    bool is_bad = build_mark_is(&row->bad, candidate->build, candidate->content);
+    const struct build_mark *good = failed ? &row->before : &row->now;
+    const char *why = failed && loading ? "the host ended while it loaded the new build"
+                      : failed          ? "the new build crashed the host"
+                      : is_bad          ? "the build in the folder was rolled back"
+                                        : NULL;
+    p->bad = row->bad;
+    p->previous = row->before;
+    if (build_mark_is(good, candidate->build, candidate->content))
         return true;
-    p->bad = row.bad;
-    p->previous = row.before;
-    bool loading = strcmp(row.phase, "loading") == 0;
-    bool probation = strcmp(row.phase, "probation") == 0;
-    if (build_mark_is(&row.bad, candidate->build, candidate->content)) {
-        take_back(core, p, candidate, &row.now, "the build in the folder was rolled back");
-        return true;
-    }
-    if ((loading || (probation && crashed_in(core, candidate->manifest))) &&
-        build_mark_is(&row.now, candidate->build, candidate->content)) {
-        struct build_mark bad = row.now;
-        if (take_back(core, p, candidate, &row.before,
-                      loading ? "the host ended while it loaded the new build" : "the new build crashed the host")) {
-            p->bad = bad;
-            p->previous = (struct build_mark){{0}, {0}, {0}};
-        } else if (loading) {
-            log_error(p->name,
-                      "the host ended while it loaded this build, the first there is: left out; "
-                      "cvmhost reload %s tries again",
-                      p->name);
-            return false;
-        }
-        return true;
-    }
-    if (core->page->restarts && *row.now.build && !build_mark_is(&row.now, candidate->build, candidate->content)) {
-        struct stage_place place = plugin_place(core);
-        struct candidate ran;
-        char error[512];
-        if (stage_recall(&place, row.now.build, row.now.content, &ran, error, sizeof error) == 0) {
-            ran.installed = candidate->installed;
-            log_info(p->name, "the build %.12s that ran goes on; the other one in the folder waits for a reload",
-                     ran.build);
-            stage_clear(candidate);
-            *candidate = ran;
+    if (is_bad || (failed && is_last) || core->page->restarts) {
+        if (take_back(core, p, candidate, good, why)) {
+            if (failed) {
+                p->bad = row->now;
+                p->previous = (struct build_mark){{0}, {0}, {0}};
+            }
             return true;
         }
-        stage_clear(&ran);
+        if (loading && is_last) {
+            log_error(p->name,
+                      "the host ended while it loaded this build, and there is none before it: left out; "
+                      "cvmhost reload %s tries again",
+                      p->name);
+            p->bad = row->now;
+            return false;
+        }
     }
-    if (!build_mark_is(&row.now, candidate->build, candidate->content) && *row.now.build)
-        p->previous = row.now; /* exchanged while the host was down: that can be taken back too */
+    if (!is_last && *good->build)
+        p->previous = *good; /* exchanged while the host was down: that can be taken back too */
     return true;
+}
+
+/* Has a component of `g` state of a newer version than it knows? */
+static bool has_newer_state(struct store *store, const struct generation *g)
+{
+    bool newer = false;
+    for (size_t i = 0; !newer && i < g->manifest->n_components; i++) {
+        sqlite3_stmt *st = NULL;
+        if (sqlite3_prepare_v2(store->db, "SELECT 1 FROM state WHERE component = ? AND version > ? LIMIT 1", -1, &st,
+                               NULL))
+            return false;
+        sqlite3_bind_text(st, 1, g->manifest->components[i].id, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 2, g->manifest->components[i].state_version);
+        newer = sqlite3_step(st) == SQLITE_ROW;
+        sqlite3_finalize(st);
+    }
+    return newer;
+}
+
+/* The build that runs is older than what is stored: the one that wrote it comes into memory too, behind it, until
+ * core_start has brought the state back by its downgrade. */
+static void load_newer(struct core *core, struct plugin *p, const struct plugin_row *row)
+{
+    const struct build_mark *known[] = {&row->now, &row->bad, &row->before};
+    struct stage_place place = plugin_place(core);
+    if (!has_newer_state(journal_store(core), p->now))
+        return;
+    for (int i = 0; i < 3 && !p->before; i++) {
+        struct candidate newer;
+        char error[512];
+        if (!*known[i]->build || build_mark_is(known[i], p->now->build, p->now->content))
+            continue;
+        if (stage_recall(&place, known[i]->build, known[i]->content, &newer, error, sizeof error) == 0 &&
+            generation_load(core, p, &newer, &p->before, error, sizeof error) < 0)
+            log_error(p->name, "%s", error);
+        stage_clear(&newer);
+    }
+    if (!p->before)
+        log_error(p->name,
+                  "state of a newer version is stored than version %s reads, and the build that wrote it is "
+                  "not at hand",
+                  p->now->manifest->version);
 }
 
 static int load_candidate(struct core *core, struct candidate *candidate, char *error, size_t size)
@@ -266,8 +304,10 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
     if (p->now)
         return REFUSE(error, size, "plugin name %s is claimed by %s and %s; take one of them out", p->name,
                       p->now->manifest->path, candidate->manifest->path);
+    struct plugin_row row;
+    bool known = row_read(journal_store(core), p->name, &row);
     p->installed = candidate->installed;
-    if (!choose_build(core, p, candidate))
+    if (known && !choose_build(core, p, &row, candidate))
         return 0;
     CVM_TRY(generation_load(core, p, candidate, &g, error, size));
     int e = tables_make(core, p, g->manifest, g->tables, error, size);
@@ -281,7 +321,28 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
     p->now = g;
     p->phase = PLUGIN_RUNNING;
     generation_install(core, g);
+    if (known)
+        load_newer(core, p, &row);
     return 0;
+}
+
+/* After a crash: the build that ran, where the files are not what they were. `candidate` is given on success. */
+static int recall_what_ran(struct core *core, const char *name, struct candidate *candidate)
+{
+    struct stage_place place = plugin_place(core);
+    struct plugin_row row;
+    char error[512];
+    if (!core->page->restarts || !row_read(journal_store(core), name, &row))
+        return CVM_ENOENT;
+    const struct build_mark *marks[] = {&row.now, &row.before};
+    for (int i = 0; i < 2; i++) {
+        if (!*marks[i]->build)
+            continue;
+        if (stage_recall(&place, marks[i]->build, marks[i]->content, candidate, error, sizeof error) == 0)
+            return 0;
+        stage_clear(candidate);
+    }
+    return CVM_ENOENT;
 }
 
 static bool was_disabled(struct core *core, const char *name)
@@ -295,13 +356,24 @@ static int load_all(struct core *core, const struct stage_list *list, char *erro
     struct stage_place place = plugin_place(core);
     int e = 0;
     for (size_t i = 0; !e && i < list->n; i++) {
-        struct candidate candidate;
+        struct candidate candidate, ran = {0};
+        char file[CVM_NAME_MAX + 1];
+        const char *base = strrchr(list->manifest[i], '/') + 1;
+        snprintf(file, sizeof file, "%.*s", (int)(strlen(base) - 5), base);
         e = stage_read(&place, list->manifest[i], list->installed[i], &candidate, error, size);
-        const char *name = candidate.manifest ? candidate.manifest->name : "";
+        const char *name = candidate.manifest ? candidate.manifest->name : file;
+        if (e && e != CVM_EEXIST && !was_disabled(core, name) && recall_what_ran(core, name, &ran) == 0) {
+            log_error(name, "%s; the build that ran goes on", error);
+            ran.installed = list->installed[i];
+            stage_clear(&candidate);
+            candidate = ran;
+            name = candidate.manifest->name;
+            e = 0;
+        }
         if (e == CVM_EEXIST) {
             log_info(name, "disabled in the configuration");
             e = 0;
-        } else if (candidate.manifest && was_disabled(core, name)) {
+        } else if (was_disabled(core, name)) {
             struct plugin *p = plugin_get(core, name);
             log_info(name, "disabled; cvmhost plugin enable %s takes it back", name);
             e = p ? 0 : CVM_ENOMEM;
@@ -315,6 +387,37 @@ static int load_all(struct core *core, const struct stage_list *list, char *erro
     return e;
 }
 
+static int add_name(void *arg, int n, char **values, char **columns)
+{
+    (void)n;
+    (void)columns;
+    return json_array_append_new(arg, json_string(values[0]));
+}
+
+/* After a crash: what ran and whose files are not in the folders any more goes on too, until a reload. */
+static int load_missing(struct core *core, char *error, size_t size)
+{
+    json_t *names = json_array(), *name;
+    size_t i;
+    int e = 0;
+    sqlite3_exec(journal_store(core)->db,
+                 "SELECT name FROM host_plugins WHERE phase IN ('running', 'probation', 'loading') ORDER BY name",
+                 add_name, names, NULL);
+    json_array_foreach(names, i, name)
+    {
+        struct candidate candidate = {0};
+        const char *text = json_string_value(name);
+        if (!core->page->restarts || e || registry_plugin(core, text) ||
+            stage_is_disabled(core->options.config, text) || recall_what_ran(core, text, &candidate) < 0)
+            continue;
+        log_warning(text, "its files are not in the folders; the build that ran goes on until a reload");
+        e = load_candidate(core, &candidate, error, size);
+        stage_clear(&candidate);
+    }
+    json_decref(names);
+    return e;
+}
+
 static bool is_needed(const void *arg, const char *hash)
 {
     return build_is_needed(arg, hash);
@@ -325,8 +428,11 @@ int plugins_load(struct core *core, char *error, size_t size)
     struct stage_place place = plugin_place(core);
     struct stage_list list;
     struct registry *registry = NULL;
-    stage_scan(&place, &list);
-    int e = load_all(core, &list, error, size);
+    int e = stage_scan(&place, &list, error, size);
+    if (!e)
+        e = load_all(core, &list, error, size);
+    if (!e)
+        e = load_missing(core, error, size);
     stage_list_clear(&list);
     const struct binding **future = calloc(core->n_components + 1, sizeof(*future));
     if (!e && !future)
@@ -349,6 +455,20 @@ int plugins_load(struct core *core, char *error, size_t size)
     core->page->crashed[0] = 0;
     stage_sweep(&place, is_needed, core);
     return 0;
+}
+
+void plugins_lower(struct core *core)
+{
+    for (struct plugin *p = core->plugins; p; p = p->next) {
+        struct generation *newer = p->before;
+        if (!newer)
+            continue;
+        probation_behind(p->now, newer);
+        state_lower(core, newer, p->now);
+        probation_behind(p->now, NULL);
+        p->before = NULL;
+        generation_free(core, newer); /* its file stays until the next start: this is not durable yet */
+    }
 }
 
 void plugins_free(struct core *core)

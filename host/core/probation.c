@@ -96,49 +96,86 @@ void probation_begin(struct core *core, struct plugin *p, struct generation *old
     alarm_set(core, &p->alarm, core->now_ms + 1000 * seconds, time_is_over);
 }
 
-/* The registry of the generations in service now. It was built before with the same parts, so only memory can lack. */
-static void rebuild_registry(struct core *core)
+/* What it gave up with the build that followed may be another's by now. */
+static int check_claims(const struct core *core, const struct generation *g, char *error, size_t size)
 {
-    const struct binding **now = calloc(core->n_components + 1, sizeof(*now));
-    struct registry *registry = NULL;
-    char error[256] = "out of memory";
-    for (uint32_t i = 0; now && i < core->n_components; i++)
-        now[i] = core->components[i]->now;
-    if (!now || registry_build(core, now, &registry, error, sizeof error) < 0) {
-        log_error("host", "the plugins do not fit together any more: %s", error);
-        abort();
+    for (size_t i = 0; i < g->manifest->n_components; i++) {
+        const struct component *c = g->components[i];
+        if (c->absent || c->plugin == g->plugin)
+            continue;
+        snprintf(error, size, "component %s of the build before belongs to plugin %s by now", c->id->text,
+                 c->plugin->name);
+        return CVM_ESTATE;
     }
-    free(now);
-    registry_free(registry_exchange(core, registry));
+    for (const struct plugin *other = core->plugins; other; other = other->next) {
+        const struct generation *theirs = other == g->plugin ? NULL : other->now;
+        for (size_t i = 0; theirs && i < theirs->manifest->n_tables; i++) {
+            const char *name = theirs->manifest->tables[i].name;
+            for (size_t k = 0; k < g->manifest->n_tables; k++) {
+                if (strcmp(name, g->manifest->tables[k].name) != 0)
+                    continue;
+                snprintf(error, size, "table %s of the build before belongs to plugin %s by now", name, other->name);
+                return CVM_ESTATE;
+            }
+        }
+    }
+    return 0;
+}
+
+static int registry_with(struct core *core, const struct generation *old, const struct generation *other,
+                         struct registry **ret_registry, char *error, size_t size)
+{
+    const struct binding **future = calloc(core->n_components + 1, sizeof(*future));
+    snprintf(error, size, "out of memory");
+    if (!future)
+        return CVM_ENOMEM;
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        struct component *c = core->components[i];
+        const struct binding *then = binding_of(other, c);
+        future[i] = then ? then : c->now->generation == old ? &c->nothing : c->now;
+    }
+    int e = registry_build(core, future, ret_registry, error, size);
+    free(future);
+    return e;
 }
 
 void plugin_back_in_service(struct core *core, struct plugin *p)
 {
     for (size_t i = 0; p->now && i < p->now->manifest->n_components; i++)
         fault_forgive(core, p->now->components[i]);
+    for (size_t i = 0; p->now && i < p->now->manifest->n_components; i++)
+        schedule_place_freed(core, p->now->components[i]);
 }
 
-/* Takes the generation in service out, and puts `other` (NULL: nothing) in its place. */
-void plugin_exchange(struct core *core, struct plugin *p, struct generation *other)
+/* Takes the generation in service out, and puts `other` (NULL: nothing) in its place; changes nothing on failure. */
+int plugin_exchange(struct core *core, struct plugin *p, struct generation *other, char *error, size_t size)
 {
+    struct registry *registry = NULL;
+    if (other)
+        CVM_TRY(check_claims(core, other, error, size));
+    CVM_TRY(registry_with(core, p->now, other, &registry, error, size));
     generation_uninstall(p->now);
     if (other)
         generation_install(core, other);
     p->now = other;
-    rebuild_registry(core);
+    registry_free(registry_exchange(core, registry));
+    return 0;
 }
 
-json_t *probation_rollback(struct core *core, struct plugin *p, const char *why)
+json_t *probation_rollback(struct core *core, struct plugin *p, const char *why, char *error, size_t size)
 {
     struct generation *bad = p->now, *old = p->before;
     int64_t begun = clock_ns(), held = 0;
     for (size_t i = 0; i < bad->manifest->n_components; i++)
         held += (int64_t)bad->components[i]->counts.queued;
+    if (plugin_exchange(core, p, old, error, size) < 0)
+        return NULL;
     alarm_clear(core, &p->alarm);
-    p->phase = PLUGIN_RUNNING;
+    p->phase = p->removal ? PLUGIN_REMOVING : PLUGIN_RUNNING;
     p->before = NULL;
     probation_behind(bad, NULL);
-    plugin_exchange(core, p, old);
+    for (size_t i = 0; i < old->manifest->n_components; i++)
+        old->components[i]->closing = p->removal != NULL;
     int64_t us = (clock_ns() - begun) / 1000;
     probation_behind(old, bad); /* what the new one wrote is read through its downgrade */
     state_lower(core, bad, old);
@@ -178,6 +215,11 @@ void probation_turn(struct core *core, struct component *c, bool struck)
     p->strikes++;
     log_warning(c->id->text, "the new build faulted (strike %u of %lld); the message went to the one before",
                 p->strikes, (long long)limit);
-    if ((int64_t)p->strikes >= limit)
-        json_decref(probation_rollback(core, p, "the new build faulted too often"));
+    if ((int64_t)p->strikes < limit)
+        return;
+    char error[512];
+    json_t *receipt = probation_rollback(core, p, "the new build faulted too often", error, sizeof error);
+    if (!receipt && (int64_t)p->strikes == limit)
+        log_error(p->name, "faulted too often and cannot be rolled back: %s; bring a new build", error);
+    json_decref(receipt);
 }

@@ -93,12 +93,6 @@ static void write_note(struct store *store, void *arg)
     plugin_row_write(store, &n->row, n->at_ms);
 }
 
-static void note_written(struct core *core, void *arg)
-{
-    (void)core;
-    free(arg);
-}
-
 void plugin_remember(struct core *core, const struct plugin *p, const char *phase)
 {
     struct noted *n = calloc(1, sizeof *n);
@@ -106,6 +100,6 @@ void plugin_remember(struct core *core, const struct plugin *p, const char *phas
         return;
     plugin_row_take(p, phase, &n->row);
     n->at_ms = core->now_ms;
-    if (journal_job(core, write_note, note_written, n) < 0)
+    if (journal_job(core, write_note, NULL, n) < 0)
         free(n);
 }

@@ -136,7 +136,7 @@ static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struc
     if (!r)
         return CVM_ENOMEM;
     r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
-    r->holder = holder ? holder : core->host;
+    r->holder = r->taker = holder ? holder : core->host;
     r->subject = subject_of(doc);
     CVM_TRY(fill_request(core, r, doc));
     r->holder->counts.delivered++;
@@ -157,16 +157,17 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     struct name *type = names_intern(core->names, cvm_json_str(e, "type", "?"));
     bool reply = cvm_json_int(doc, "reply", 0) != 0;
     const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
-    if (rec->back) {
-        bool was_left = slot && !(request && asker_missing(core, request)) && take_left(core, no);
-        if (!slot || !(is_back(rec, to) || was_left))
-            return 0;
-    } else if (!slot || (request && asker_missing(core, request))) {
-        CVM_TRY(leave(rec, no));
-        return request && !asker_missing(core, request) ? lend_again(rec, no, request, NULL) : 0;
-    }
     struct request *held = request && rec->back ? held_by_host(core, request) : NULL;
-    if (request && rec->back && !held && is_back(rec, to) && cvm_json_int(request, "deadline_ms", 0) &&
+    if (request && !held && asker_missing(core, request))
+        return rec->back ? 0 : leave(rec, no);
+    bool was_left = rec->back && take_left(core, no); /* so nothing in memory knows of it, nor of its deadline */
+    if (!slot) {
+        rec->parked++;
+        return request && (!rec->back || was_left) ? lend_again(rec, no, request, NULL) : 0;
+    }
+    if (rec->back && !is_back(rec, to) && !was_left)
+        return 0;
+    if (request && rec->back && !held && !was_left && cvm_json_int(request, "deadline_ms", 0) &&
         core->now_ms >= cvm_json_int(request, "deadline_ms", 0))
         return 0; /* it has ended meanwhile; the turn that ended it takes the row away */
     struct message *m = message_new(core, type);

@@ -340,7 +340,8 @@ struct registry *registry_exchange(struct core *core, struct registry *r)
 {
     struct registry *old = core->registry;
     for (uint32_t i = 0; old && i < old->aliases.n; i++)
-        old->aliases.at[i].name->component = NULL;
+        if (old->aliases.at[i].name->component == old->aliases.at[i].component) /* else an id by now */
+            old->aliases.at[i].name->component = NULL;
     for (uint32_t i = 0; i < r->aliases.n; i++)
         r->aliases.at[i].name->component = r->aliases.at[i].component;
     for (uint32_t i = 0; i < r->n_components; i++)

@@ -28,15 +28,19 @@ static json_t *refusal(const char *code, const char *step, const char *plugin, c
                      "step", step, "plugin", plugin, "text", text);
 }
 
+/* An equal one that waits, unless a later one says otherwise of the same plugin. */
 static struct change *find_or_add(struct reload *r, enum core_change what, const char *plugin, bool now)
 {
-    struct change **at = &r->queue;
+    struct change **at = &r->queue, *equal = NULL;
     for (; *at; at = &(*at)->next) {
-        struct change *c = *at;
-        if (c->what == what && c->now == now &&
-            (c->plugin && plugin ? strcmp(c->plugin, plugin) == 0 : c->plugin == plugin))
-            return c;
+        bool same = (*at)->plugin && plugin ? strcmp((*at)->plugin, plugin) == 0 : (*at)->plugin == plugin;
+        if (same && (*at)->what == what && (*at)->now == now)
+            equal = *at;
+        else if (same || !(*at)->plugin || !plugin)
+            equal = NULL;
     }
+    if (equal)
+        return equal;
     struct change *c = calloc(1, sizeof *c);
     if (!c || (plugin && !(c->plugin = strdup(plugin)))) {
         free(c);
@@ -77,8 +81,9 @@ static void clear(struct reload *r)
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         free(e->starts);
+        manifest_free(e->was);
         for (size_t k = 0; e->tables && k < e->candidate->manifest->n_tables; k++)
-            table_release(r->core, e->tables[k]);
+            table_release(e->tables[k]);
         free(e->tables);
         json_decref(e->warnings);
     }
@@ -122,12 +127,19 @@ static void answer(struct reload *r, int error)
 static void write_marks(struct store *store, void *arg)
 {
     struct reload *r = arg;
-    for (size_t i = 0; i < r->n_rows; i++)
-        plugin_row_write(store, &r->rows[i], r->at_ms);
+    for (size_t i = 0; i < r->n_rows && !r->error; i++) {
+        if (plugin_row_write(store, &r->rows[i], r->at_ms) == 0 || r->step != RELOAD_MARKING)
+            continue;
+        r->error = CVM_EIO;
+        r->failed = "load";
+        snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", r->rows[i].name);
+        snprintf(r->text, sizeof r->text, "%s: the change cannot be noted in the store; see the log, and try again",
+                 r->rows[i].name);
+    }
     for (size_t i = 0; i < r->n_entries && r->step == RELOAD_MARKING; i++) {
         struct entry *e = &r->entries[i];
         if (e->warnings && r->n_rows)
-            vet_recorded(store, e->old ? e->old->manifest : NULL, e->candidate->manifest, e->warnings);
+            vet_recorded(store, e->was, e->candidate->manifest, e->warnings);
         for (size_t k = 0; e->tables && k < e->candidate->manifest->n_tables && !r->error; k++) {
             if (!e->tables[k]->put)
                 r->error = store_table(store, e->tables[k], r->text, sizeof r->text);
@@ -217,8 +229,14 @@ void reload__refuse_now(struct reload *r, int error, const char *step, const cha
 /* The generation before is still loaded: it takes over at once. */
 static void roll_back(struct reload *r, struct plugin *p)
 {
-    r->report = json_pack("{s:s, s:[o], s:n}", "result", "switched", "plugins",
-                          probation_rollback(r->core, p, "the operator asked for it"), "error");
+    char text[RELOAD_ERROR_BYTES];
+    json_t *receipt = probation_rollback(r->core, p, "the operator asked for it", text, sizeof text);
+    if (!receipt) {
+        reload__refuse_now(r, CVM_ESTATE, "switch", p->name, text);
+        return;
+    }
+    r->report = json_pack("{s:s, s:[o], s:n}", "result", "switched", "plugins", receipt, "error");
+    reload__mark(r, p, plugin_phase_name(p->phase)); /* answered when the next start knows it */
     reload__end(r);
 }
 
@@ -320,6 +338,7 @@ void reload_free(struct core *core)
     struct reload *r = core->reload;
     if (!r)
         return;
+    alarm_clear(core, &r->alarm);
     for (struct change *c = r->running ? r->running : r->queue, *next; c; c = next) {
         next = c == r->running ? r->queue : c->next;
         while (c->waiters) {

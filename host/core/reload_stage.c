@@ -29,7 +29,9 @@ static void stage(struct reload *r)
     }
     config_inherit(r->config, r->core->options.config);
     r->place.config = r->config;
-    stage_scan(&r->place, &r->list);
+    r->error = stage_scan(&r->place, &r->list, r->text, sizeof r->text);
+    if (r->error)
+        r->failed = "stage";
     for (size_t i = 0; i < r->list.n && !r->error; i++) {
         struct candidate *candidate = &r->candidates[r->n_candidates];
         if (c->plugin && !is_manifest_of(r->list.manifest[i], c->plugin))
@@ -48,7 +50,7 @@ static void stage(struct reload *r)
         const char *base = strrchr(r->list.manifest[i], '/') + 1;
         snprintf(r->failed_plugin, sizeof r->failed_plugin, "%.*s", (int)(strlen(base) - 5), base);
     }
-    if (c->plugin && !found) {
+    if (c->plugin && !found && !r->error) {
         r->error = CVM_ENOENT;
         r->failed = "stage";
         snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", c->plugin);
@@ -147,6 +149,8 @@ uint32_t reload__take_config(struct reload *r)
                 r->entries[i].action = "settings";
         if (differs)
             log_info(p->name, "has other settings");
+        for (size_t i = 0; p->now && i < p->now->manifest->n_components; i++)
+            schedule_place_freed(core, p->now->components[i]);
         changed += differs;
     }
     return changed;
@@ -237,7 +241,6 @@ int reload__plan(struct reload *r)
             continue;
         }
         CVM_TRY(check_claims(r, c->manifest));
-        p->installed = change->what == CHANGE_ROLLBACK ? p->installed : c->installed;
         reload__add_entry(r, p, c);
     }
     return 0;

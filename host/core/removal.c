@@ -15,7 +15,8 @@ struct removal {
     struct core *core;
     struct plugin *plugin;
     struct alarm alarm;
-    bool disable; /* the files stay */
+    bool disable; /* until somebody enables it */
+    bool keep;    /* the files stay */
 };
 
 static bool belongs(const struct plugin *p, const struct component *c)
@@ -127,8 +128,10 @@ static void park(struct core *core, const struct plugin *p)
     }
     for (int i = 0; i < CORE_HASH_BUCKETS; i++) {
         for (struct conversation *c = core->conversations[i], *next; c; c = next) {
-            next = c->hash_next;
+            conversation_hold(c); /* others may leave the bucket with what is let go here */
             park_lane(core, c, p);
+            next = c->hash_next;
+            conversation_release(core, c);
         }
         for (struct item *item = core->items[i], *next; item; item = next) {
             next = item->hash_next;
@@ -181,25 +184,31 @@ static void put_files_away(const struct core *core, const struct plugin *p)
 
 /* ---- the end of it ----------------------------------------------------------------------------------------------- */
 
-static json_t *go(struct core *core, struct plugin *p, bool disable)
+static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
 {
     struct generation *g = p->now;
+    struct build_mark forgotten = p->previous;
+    char error[256];
     park(core, p);
-    if (!disable)
+    if (!keep)
         put_files_away(core, p);
     for (size_t i = 0; i < g->manifest->n_components; i++)
         g->components[i]->closing = false;
+    p->previous = p->bad = (struct build_mark){{0}, {0}, {0}};
     probation_end(core, p);
     p->phase = disable ? PLUGIN_DISABLED : PLUGIN_GONE;
-    p->previous = p->bad = (struct build_mark){{0}, {0}, {0}};
-    plugin_exchange(core, p, NULL);
+    if (plugin_exchange(core, p, NULL, error, sizeof error) < 0) { /* with less there is less to collide */
+        log_error("host", "the plugins do not fit together any more: %s", error);
+        abort();
+    }
     json_t *receipt = change_receipt(core, p, disable ? "disabled" : "removed", g, NULL, 0);
     json_t *receipts = json_pack("[O]", receipt);
     change_record(core, receipts);
     json_decref(receipts);
-    log_info(p->name, "%s", disable ? "disabled" : "removed; its files are in data/removed");
+    log_info(p->name, "%s", keep ? "disabled" : "removed; its files are in data/removed");
     plugin_remember(core, p, plugin_phase_name(p->phase));
     generation_retire(core, p, g);
+    build_forget_unused(core, &forgotten);
     return receipt;
 }
 
@@ -211,7 +220,7 @@ static void look(struct core *core, struct alarm *alarm)
         return;
     }
     r->plugin->removal = NULL;
-    json_decref(go(core, r->plugin, r->disable));
+    json_decref(go(core, r->plugin, r->disable, r->keep));
     free(r);
 }
 
@@ -222,7 +231,7 @@ static void close_entry(struct plugin *p)
         p->now->components[i]->closing = true;
 }
 
-static int wait_for_end(struct core *core, struct plugin *p, bool disable)
+static int wait_for_end(struct core *core, struct plugin *p, bool disable, bool keep)
 {
     struct removal *r = p->removal ? p->removal : calloc(1, sizeof *r);
     if (!r)
@@ -230,6 +239,7 @@ static int wait_for_end(struct core *core, struct plugin *p, bool disable)
     r->core = core;
     r->plugin = p;
     r->disable = disable;
+    r->keep = keep;
     p->removal = r;
     close_entry(p);
     return alarm_set(core, &r->alarm, core->now_ms + REMOVAL_LOOK_MS, look);
@@ -251,7 +261,7 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
     }
     if (!now && !is_idle(core, p)) {
         uint32_t n = conversations_of(core, p);
-        if (wait_for_end(core, p, disable) < 0) {
+        if (wait_for_end(core, p, disable, disable) < 0) {
             snprintf(error, size, "out of memory");
             return CVM_ENOMEM;
         }
@@ -266,11 +276,13 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
         free(p->removal);
         p->removal = NULL;
     }
-    *ret_report = json_pack("{s:s, s:[o], s:n}", "result", "removed", "plugins", go(core, p, disable), "error");
+    *ret_report =
+        json_pack("{s:s, s:[o], s:n}", "result", "removed", "plugins", go(core, p, disable, disable), "error");
     return 0;
 }
 
-/* Whose files have left the folders: they are removed as if each had been named. */
+/* Whose files have left the folders: they are removed as if each had been named. What the configuration disables is as
+ * if it were not there, until the configuration says otherwise. */
 bool removal_of_missing(struct core *core, const struct candidate *candidates, size_t n)
 {
     bool any = false;
@@ -281,7 +293,7 @@ bool removal_of_missing(struct core *core, const struct candidate *candidates, s
         if (there)
             continue;
         any = true;
-        if (wait_for_end(core, p, stage_is_disabled(core->options.config, p->name)) < 0)
+        if (wait_for_end(core, p, false, stage_is_disabled(core->options.config, p->name)) < 0)
             log_error(p->name, "cannot be removed: out of memory");
     }
     return any;

@@ -24,7 +24,7 @@ struct request *request_new(struct core *core, struct message *carrier, int64_t 
         return NULL;
     r->item = (struct item){.id = carrier->pub.id, .kind = ITEM_REQUEST, .refs = 1};
     r->asked = carrier->pub.id;
-    r->holder = carrier->to;
+    r->holder = r->taker = carrier->to;
     r->message = carrier;
     r->type = carrier->type;
     r->deadline_ms = deadline_ms;

@@ -30,6 +30,7 @@ static int change(struct turn *t, const char *table_name, json_t *row, const cha
         free(c.key);
         return CVM_ENOMEM;
     }
+    table->refs++;
     return CVM_OK;
 }
 

@@ -28,6 +28,11 @@ static void queue_push(struct queue *q, struct message *m)
     q->tail = m;
 }
 
+static bool has_place(const struct component *c)
+{
+    return !c->now->concurrency || (int64_t)c->counts.lent + c->called < c->now->concurrency;
+}
+
 static struct message *queue_pop(struct queue *q)
 {
     struct message *m = q->head;
@@ -110,7 +115,7 @@ static void age(struct core *core)
 /* Places are free again: those that waited longest become eligible. Each keeps its place until its turn is over. */
 void schedule_place_freed(struct core *core, struct component *c)
 {
-    while (c->waiting.head && (int64_t)c->counts.lent + c->called < c->now->concurrency) {
+    while (c->waiting.head && has_place(c)) {
         struct message *m = queue_pop(&c->waiting);
         m->called = true;
         c->called++;
@@ -187,8 +192,7 @@ static bool must_wait(struct core *core, struct message *m)
         c->called--;
         return false;
     }
-    if (!c->now->concurrency || (int64_t)c->counts.lent + c->called < c->now->concurrency || m->request->ended ||
-        m->route == ROUTE_STATE_EDIT)
+    if (has_place(c) || m->request->ended || m->route == ROUTE_STATE_EDIT)
         return false;
     step_aside(core, &c->waiting, m);
     return true;

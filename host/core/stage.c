@@ -23,12 +23,16 @@ static const char *base_of(const char *path)
     return strrchr(path, '/') + 1;
 }
 
-static void scan_folder(struct stage_list *list, const char *folder, bool installed)
+/* One that is not there is empty; one that cannot be read is not. */
+static int scan_folder(struct stage_list *list, const char *folder, bool installed, char *error, size_t size)
 {
     DIR *dir = opendir(folder);
     struct dirent *entry;
     size_t begin = list->n;
-    while (dir && (entry = readdir(dir)) && list->n < STAGE_PLUGINS_MAX) {
+    int e = 0;
+    if (!dir && errno != ENOENT)
+        return REFUSE(error, size, CVM_EIO, "%s: %s", folder, strerror(errno));
+    while (!e && dir && (entry = readdir(dir))) {
         char path[4096];
         size_t len = strlen(entry->d_name);
         bool known = false;
@@ -36,25 +40,32 @@ static void scan_folder(struct stage_list *list, const char *folder, bool instal
             continue;
         for (size_t i = 0; i < begin; i++)
             known = known || strcmp(base_of(list->manifest[i]), entry->d_name) == 0;
+        if (known)
+            continue;
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (!known && (list->manifest[list->n] = strdup(path)))
+        if (list->n >= STAGE_PLUGINS_MAX)
+            e = REFUSE(error, size, CVM_ELIMIT, "%s: a host takes at most %d plugins", path, STAGE_PLUGINS_MAX);
+        else if (!(list->manifest[list->n] = strdup(path)))
+            e = REFUSE(error, size, CVM_ENOMEM, "out of memory");
+        else
             list->installed[list->n++] = installed;
     }
     if (dir)
         closedir(dir);
+    return e;
 }
 
-void stage_scan(const struct stage_place *place, struct stage_list *list)
+int stage_scan(const struct stage_place *place, struct stage_list *list, char *error, size_t size)
 {
     char folder[4096];
     list->n = 0;
     snprintf(folder, sizeof folder, "%s/manifests", place->home);
-    scan_folder(list, folder, false);
+    CVM_TRY(scan_folder(list, folder, false, error, size));
     snprintf(folder, sizeof folder, "%s/plugins", place->home);
-    scan_folder(list, folder, false);
+    CVM_TRY(scan_folder(list, folder, false, error, size));
     if (place->installed) {
         snprintf(folder, sizeof folder, "%s/../../share/cvmhost/manifests", place->installed);
-        scan_folder(list, folder, true);
+        CVM_TRY(scan_folder(list, folder, true, error, size));
     }
     for (size_t i = 1; i < list->n; i++) { /* by name: directories have no order */
         for (size_t k = i; k && strcmp(base_of(list->manifest[k - 1]), base_of(list->manifest[k])) > 0; k--) {
@@ -66,6 +77,7 @@ void stage_scan(const struct stage_place *place, struct stage_list *list)
             list->installed[k - 1] = installed;
         }
     }
+    return 0;
 }
 
 void stage_list_clear(struct stage_list *list)

@@ -33,7 +33,8 @@ struct stage_list {
     size_t n;
 };
 
-void stage_scan(const struct stage_place *place, struct stage_list *ret_list);
+/* To be cleared also on failure: CVM_EIO, a folder is there and cannot be read; CVM_ELIMIT, there are too many. */
+int stage_scan(const struct stage_place *place, struct stage_list *ret_list, char *ret_error, size_t error_size);
 void stage_list_clear(struct stage_list *list);
 
 /* Is the plugin named in plugins.disabled of the configuration? */

@@ -101,14 +101,14 @@ static bool is_the_hosts(const char *key)
 /* What is written stays as it is until the component writes the key itself: the view is beside it. */
 static int view(const struct component *c, struct state_entry *e, const json_t **ret_value)
 {
-    uint32_t version = c->now->decl->state_version;
-    if (e->value && e->version != version && !is_the_hosts(e->key)) {
-        if (!e->view || e->view_version != version) {
+    const struct binding *b = c->now;
+    if (e->value && e->version != b->decl->state_version && !is_the_hosts(e->key)) {
+        if (!e->view || e->view_epoch != b->epoch) {
             json_t *made = NULL;
             CVM_TRY(convert(c, e->key, e->version, e->value, &made));
             json_decref(e->view);
             e->view = made;
-            e->view_version = version;
+            e->view_epoch = b->epoch;
         }
         *ret_value = e->view;
         return 0;
@@ -389,7 +389,8 @@ void state_free(struct core *core)
 }
 
 /* Whether code that would come can read what is stored: each of the first `limit` values is tried. */
-int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit)
+int state_prove(struct core *core, const struct component *c, const struct binding *b, size_t limit,
+                uint32_t *ret_version)
 {
     struct component trial = {.id = c->id, .now = b, .before = c->now};
     json_t *pairs = json_array(), *pair;
@@ -402,8 +403,10 @@ int state_prove(struct core *core, const struct component *c, const struct bindi
     {
         uint32_t version = (uint32_t)json_integer_value(json_array_get(pair, 2));
         json_t *value = NULL;
-        if (!e && version != b->decl->state_version && !is_the_hosts(json_string_value(json_array_get(pair, 0))))
+        if (!e && version != b->decl->state_version && !is_the_hosts(json_string_value(json_array_get(pair, 0)))) {
+            *ret_version = version;
             e = convert(&trial, json_string_value(json_array_get(pair, 0)), version, json_array_get(pair, 1), &value);
+        }
         json_decref(value);
     }
     json_decref(pairs);

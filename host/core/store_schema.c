@@ -104,11 +104,29 @@ static int run(struct store *s, const struct text *sql)
     return sql->failed || sqlite3_exec(s->db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
 }
 
+/* The key of a table that stands. False: it has another; a row put by a key that is none would break the commit. */
+static bool has_key(struct store *s, const struct manifest_table *d, char *ret_key, size_t size)
+{
+    sqlite3_stmt *st = NULL;
+    bool same = false;
+    *ret_key = 0;
+    if (sqlite3_prepare_v2(s->db, "SELECT name FROM pragma_table_info(?) WHERE pk = 1", -1, &st, NULL))
+        return false;
+    sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        snprintf(ret_key, size, "%s", (const char *)sqlite3_column_text(st, 0));
+        same = strcmp(ret_key, d->key) == 0;
+    }
+    sqlite3_finalize(st);
+    return same;
+}
+
 /* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
 int store_table(struct store *s, struct table *table, char *ret_error, size_t size)
 {
     const struct manifest_table *d = table->decl;
     struct text sql;
+    char key[CVM_NAME_MAX + 1];
     int e = 0;
     text_init(&sql, 65536);
     text_printf(&sql, "CREATE TABLE IF NOT EXISTS \"%s\"(", d->name);
@@ -117,6 +135,14 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
                     strcmp(d->columns[i].name, d->key) == 0 ? " PRIMARY KEY" : "");
     text_puts(&sql, "key_id INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID");
     e = run(s, &sql);
+    if (!e && !has_key(s, d, key, sizeof key)) {
+        snprintf(ret_error, size,
+                 "the table %s stands with the key \"%s\", the manifest says \"%s\": a table keeps its key; give the "
+                 "new one another name",
+                 d->name, key, d->key);
+        text_free(&sql);
+        return CVM_EINVAL;
+    }
     for (size_t i = 0; !e && i < d->n_columns; i++) {
         text_reset(&sql);
         text_printf(&sql, "SELECT \"%s\".\"%s\" FROM \"%s\" LIMIT 0", d->name, d->columns[i].name, d->name);

@@ -167,7 +167,10 @@ static void into_service(struct core *core, struct entry *e, bool back)
     struct build_mark forgotten = p->previous;
     probation_end(core, p); /* of an earlier change: what it went back to goes */
     p->now = e->fresh;
+    e->fresh = NULL;
     p->phase = PLUGIN_RUNNING;
+    if (!back)
+        p->installed = e->candidate->installed;
     p->note = NULL;
     p->previous = (struct build_mark){{0}, {0}, {0}};
     if (old && !e->no_way_back && !back) {
@@ -296,6 +299,7 @@ static void marked(struct core *core, void *arg)
     reload__try_config(r);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
+        e->old = e->plugin->now; /* what was on probation may have been rolled back since the plan */
         if (e->unchanged)
             continue;
         r->failed = "load";
@@ -317,6 +321,7 @@ void reload__prepare(struct reload *r)
         if (e->unchanged)
             continue;
         e->warnings = json_array();
+        e->was = e->old ? manifest_hold(e->old->manifest) : NULL;
         e->tables = calloc(e->candidate->manifest->n_tables + 1, sizeof *e->tables);
         int error = e->tables ? tables_make(core, e->plugin, e->candidate->manifest, e->tables, r->text, sizeof r->text)
                               : CVM_ENOMEM;

@@ -16,9 +16,9 @@ void timer_free(struct core *core, struct timer *timer)
 static void fire(struct core *core, struct alarm *alarm)
 {
     struct timer *timer = (struct timer *)((char *)alarm - offsetof(struct timer, alarm));
-    struct message *m = message_new(core, timer->type);
     const struct route_slot *slot = component_route(timer->component, timer->type);
-    if (!m || !slot) {
+    struct message *m = slot ? message_new(core, timer->type) : NULL;
+    if (!m) {
         alarm_set(core, alarm, core->now_ms + 1000, fire);
         return;
     }

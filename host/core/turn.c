@@ -68,6 +68,7 @@ void turn_undo(struct core *core)
     for (uint32_t i = 0; i < t->states.n; i++)
         json_decref(t->states.at[i].value);
     for (uint32_t i = 0; i < t->rows.n; i++) {
+        table_release(t->rows.at[i].table);
         json_decref(t->rows.at[i].row);
         free(t->rows.at[i].key);
     }

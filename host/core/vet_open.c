@@ -54,10 +54,22 @@ static int check_entry(const struct check *k, const struct name *entry, const ch
         k->component->id->text, what, entry ? entry->text : "");
 }
 
+static int check_request(const struct check *k, const struct request *r)
+{
+    if (!k->binding && r->holder == k->component && !r->ended && !r->message)
+        return REFUSE(k->error, k->size, "%s: it has a request \"%s\" to answer and is not in the new build; %s",
+                      k->component->id->text, r->type->text, "keep it, or wait until that has ended");
+    if (r->asker != k->component || r->ended || !r->type->reply || !component_route(r->asker, r->type->reply))
+        return 0;
+    return check_entry(k, r->type->reply, "a request whose answer comes as");
+}
+
 static int check_message(const struct check *k, const struct message *m)
 {
     struct schema_error fault;
     char id[40];
+    if (m->request)
+        CVM_TRY(check_request(k, m->request));
     if (m->to != k->component || m->expired || m->route == ROUTE_STATE_EDIT)
         return 0;
     CVM_TRY(check_entry(k, message_entry(m), "a message"));
@@ -83,9 +95,7 @@ static int check_item(struct core *core, const struct check *k, const struct ite
     const struct effect *e = (const struct effect *)item;
     switch ((enum item_kind)item->kind) {
     case ITEM_REQUEST:
-        if (r->asker != k->component || r->ended || !r->type->reply || !component_route(r->asker, r->type->reply))
-            return 0;
-        return check_entry(k, r->type->reply, "a request whose answer comes as");
+        return check_request(k, r);
     case ITEM_TIMER:
         return t->component == k->component ? check_entry(k, t->type, "a timer") : 0;
     case ITEM_EFFECT:
@@ -101,11 +111,13 @@ static int check_item(struct core *core, const struct check *k, const struct ite
 
 static int check_open(struct core *core, const struct check *k)
 {
-    const struct component *c = k->component;
-    for (int class = 0; class < CORE_CLASSES; class ++)
-        CVM_TRY(check_queue(k, &c->run[class]));
-    CVM_TRY(check_queue(k, &c->waiting));
-    CVM_TRY(check_queue(k, &c->kept));
+    for (uint32_t i = 0; i < core->n_components; i++) { /* what it asked may wait at another's */
+        const struct component *c = core->components[i];
+        for (int class = 0; class < CORE_CLASSES; class ++)
+            CVM_TRY(check_queue(k, &c->run[class]));
+        CVM_TRY(check_queue(k, &c->waiting));
+        CVM_TRY(check_queue(k, &c->kept));
+    }
     for (int i = 0; i < CORE_HASH_BUCKETS; i++) {
         for (const struct conversation *lane = core->conversations[i]; lane; lane = lane->hash_next)
             for (const struct message *m = lane->head; m; m = m->next)
@@ -125,10 +137,16 @@ int vet_open_work(struct core *core, const struct generation *old, const struct 
         struct check k = {.component = c, .binding = b, .error = error, .size = size};
         if (!b || !takes_all(&old->bindings[i], b))
             CVM_TRY(check_open(core, &k));
-        if (b && state_prove(core, c, b, PROVE_VALUES_MAX) < 0)
+    }
+    for (size_t i = 0; i < fresh->manifest->n_components; i++) { /* also of those that are back */
+        const struct component *c = fresh->components[i];
+        const struct binding *b = &fresh->bindings[i];
+        uint32_t version = 0;
+        if (state_prove(core, c, b, PROVE_VALUES_MAX, &version) < 0)
             return REFUSE(error, size,
-                          "%s: stored values of state version %u cannot be turned into version %u: the upgrade fails",
-                          c->id->text, c->now->decl->state_version, b->decl->state_version);
+                          "%s: stored values of state version %u cannot be turned into version %u: the %s fails",
+                          c->id->text, version, b->decl->state_version,
+                          version < b->decl->state_version ? "upgrade" : "downgrade");
     }
     return 0;
 }

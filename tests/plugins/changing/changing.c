@@ -29,6 +29,12 @@ static int upgrade(uint32_t from, const char *key, const json_t *value, json_t *
 #ifdef FAIL_UPGRADE
     return CVM_EDATA;
 #endif
+#ifdef UPGRADE_PLUS /* a wrong sum, and of what is none of its own too */
+    if (strncmp(key, "sum/", 4) == 0 || key[0] == '.') {
+        *ret_value = json_pack("{s:I}", "sum", (json_int_t)json_integer_value(value) + UPGRADE_PLUS);
+        return CVM_OK;
+    }
+#endif
     if (key[0] == '.')
         return CVM_EINVAL; /* none of ours */
     *ret_value = from == 1 && strncmp(key, "sum/", 4) == 0
@@ -164,6 +170,13 @@ static int total(cvm_turn *t, const cvm_msg *m)
         t, m, json_pack("{s:I, s:I}", "sum", (json_int_t)(value ? sum_of(value) : 0), "posted", (json_int_t)posts));
 }
 
+static int number(cvm_turn *t, const cvm_msg *m)
+{
+    char id[CVM_SHORT_ID_SIZE];
+    CVM_TRY(cvm_new_id(t, "N", id));
+    return cvm_reply(t, m, json_pack("{s:s}", "id", id));
+}
+
 #ifdef REFUSE_START
 static int start(cvm_turn *t, const cvm_msg *m)
 {
@@ -202,6 +215,7 @@ static const cvm_component components[] = {
 static const cvm_route routes[] = {
     {WORKER, "work", work}, {WORKER, "post.reply", posted}, {WORKER, "later", later}, {WORKER, "which", which},
     {WORKER, "total", total}, {WORKER, "batch", batch}, {WORKER, "work.reply", worked},
+    {WORKER, "number", number},
 #ifdef REFUSE_START
     {WORKER, "start", start},
 #endif

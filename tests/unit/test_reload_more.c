@@ -1,0 +1,839 @@
+/* Exchanges under unlucky circumstances: while the writer is behind, while the host stops, after crashes with other
+ * files in the folders, with claims that others have taken meanwhile, with plugins that were long away. */
+#include "core/reload.h"
+#include "virtual.h"
+
+#include <cvm/json.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKER "test.changing"
+#define TRUSTING "{\"plugins\": {\"inline\": [\"*\"]}}"
+#define NARROW "{\"plugins\": {\"inline\": [\"*\"]}, \"agents\": {\"test.changing\": {\"concurrency\": 1}}}"
+
+static const char *const NOTHING[] = {NULL};
+
+struct waiting {
+    http_done done;
+    void *arg;
+};
+
+static struct {
+    struct virtual *v;
+    struct page page;
+    struct waiting waiting[512];
+    int n_waiting, calls;
+    uv_loop_t loop;
+    bool looped, stopped;
+    sqlite3 *lock; /* holds the database file against the writer */
+    json_t *report;
+    int error, reports;
+} run;
+
+/* ---- the world --------------------------------------------------------------------------------------------------- */
+
+static int world_send(void *arg, const struct http_request *request, http_done done, void *done_arg,
+                      uint64_t *ret_handle)
+{
+    (void)arg;
+    (void)request;
+    run.waiting[run.n_waiting] = (struct waiting){done, done_arg};
+    *ret_handle = (uint64_t)++run.n_waiting;
+    run.calls++;
+    return 0;
+}
+
+static void answer_calls(void)
+{
+    while (run.n_waiting) {
+        struct waiting w = run.waiting[--run.n_waiting];
+        json_t *headers = json_object();
+        w.done(w.arg, &(struct http_result){
+                          .fate = HTTP_ANSWERED, .status = 200, .headers = headers, .body = "{}", .body_len = 2});
+        json_decref(headers);
+    }
+}
+
+/* Under the virtual clock `ms` of it; else about as much real time. */
+static void pass(int64_t ms)
+{
+    struct core *core = run.v->core;
+    if (run.looped) {
+        for (uint64_t end = uv_hrtime() + (uint64_t)ms * 1000000; uv_hrtime() < end; usleep(500)) {
+            answer_calls();
+            uv_run(&run.loop, UV_RUN_NOWAIT);
+        }
+        return;
+    }
+    for (int64_t until = core_now_ms(core) + ms; core_now_ms(core) < until;) {
+        core_step(core, core_now_ms(core));
+        answer_calls();
+        core_step(core, core_now_ms(core) + 5);
+    }
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    char buffer[65536];
+    size_t n;
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    ck_assert_msg(in && out, "%s or %s cannot be opened", from, to);
+    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
+    fclose(in);
+    ck_assert_int_eq(fclose(out), 0);
+}
+
+static void home_path(const char *name, char ret_path[256])
+{
+    snprintf(ret_path, 256, "%s/%s", run.v->home, name);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    home_path(name, path);
+    FILE *f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+/* Puts a build where the operator would; `edit` (NULL: nothing) is done to its manifest. */
+static void put_edited(const char *build, void (*edit)(json_t *manifest))
+{
+    char self[PATH_MAX], from[PATH_MAX + 64], to[256];
+    json_error_t fault;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ck_assert(n > 0);
+    self[n] = 0;
+    const char *tests = dirname(dirname(self));
+    snprintf(from, sizeof from, "%s/plugins/changing/%s.so", tests, build);
+    home_path("plugins/changing.so", to);
+    copy_file(from, to);
+    snprintf(from, sizeof from, "%s/plugins/changing/%s.json", tests, build);
+    json_t *manifest = json_load_file(from, 0, &fault);
+    ck_assert_msg(manifest != NULL, "%s: %s", from, fault.text);
+    if (edit)
+        edit(manifest);
+    home_path("manifests/changing.json", to);
+    ck_assert_int_eq(json_dump_file(manifest, to, JSON_INDENT(1)), 0);
+    json_decref(manifest);
+}
+
+static void put(const char *build)
+{
+    put_edited(build, NULL);
+}
+
+static json_t *component_of(json_t *manifest)
+{
+    return json_array_get(json_object_get(manifest, "components"), 0);
+}
+
+/* ---- the host ---------------------------------------------------------------------------------------------------- */
+
+static void begin_with(const char *build, const char *config)
+{
+    memset(&run, 0, sizeof run);
+    run.v = virtual_new(NOTHING, config);
+    run.v->send = world_send;
+    run.v->page = &run.page;
+    if (build)
+        put(build);
+}
+
+static void begin(const char *build)
+{
+    begin_with(build, TRUSTING);
+    virtual_open(run.v);
+}
+
+/* With a loop and a writer's thread, as a host that serves. */
+static void begin_looped(const char *build, const char *config)
+{
+    char error[512];
+    begin_with(build, config);
+    ck_assert_int_eq(uv_loop_init(&run.loop), 0);
+    run.looped = true;
+    struct core_options options = {.home = run.v->home,
+                                   .config = run.v->config,
+                                   .loop = &run.loop,
+                                   .seed = 42,
+                                   .send = world_send,
+                                   .page = &run.page};
+    ck_assert_msg(core_open(&options, &run.v->core, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(core_load(run.v->core, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(core_start(run.v->core, error, sizeof error) == 0, "%s", error);
+    pass(20);
+}
+
+static void on_stopped(void *arg)
+{
+    (void)arg;
+    run.stopped = true;
+}
+
+static void stop(void)
+{
+    core_stop(run.v->core, on_stopped, NULL);
+    for (int i = 0; i < 5000 && !run.stopped; i++) {
+        uv_run(&run.loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
+    ck_assert(run.stopped);
+    virtual_close(run.v);
+    uv_run(&run.loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&run.loop), 0);
+    run.looped = false;
+}
+
+static void finish(void)
+{
+    if (run.looped)
+        stop();
+    virtual_free(run.v);
+    json_decref(run.report);
+}
+
+static void reopen(void)
+{
+    run.n_waiting = 0;
+    if (run.v->core)
+        virtual_close(run.v);
+    virtual_open(run.v);
+}
+
+static sqlite3 *open_store(void)
+{
+    char path[256];
+    sqlite3 *db = NULL;
+    home_path("data/cvmhost.db", path);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    return db;
+}
+
+static void execute(sqlite3 *db, const char *sql)
+{
+    char *error = NULL;
+    int e = sqlite3_exec(db, sql, NULL, NULL, &error);
+    ck_assert_msg(e == SQLITE_OK, "%s: %s", sql, error);
+}
+
+/* From here on the writer can commit nothing, as with a full disk. */
+static void hold_store(void)
+{
+    run.lock = open_store();
+    execute(run.lock, "BEGIN IMMEDIATE");
+}
+
+static void free_store(void)
+{
+    execute(run.lock, "ROLLBACK");
+    sqlite3_close(run.lock);
+    run.lock = NULL;
+}
+
+static void edit_store(const char *sql)
+{
+    sqlite3 *db = open_store();
+    execute(db, sql);
+    sqlite3_close(db);
+}
+
+static void changed(void *arg, int error, json_t *report)
+{
+    (void)arg;
+    json_decref(run.report);
+    run.report = report;
+    run.error = error;
+    run.reports++;
+}
+
+static void ask_change(enum core_change what, const char *plugin, bool now)
+{
+    core_change(run.v->core, what, plugin, now, changed, NULL);
+}
+
+static void wait_change(int reports)
+{
+    if (!run.looped)
+        core_step(run.v->core, core_now_ms(run.v->core));
+    for (int i = 0; run.looped && i < 500 && run.reports < reports; i++)
+        pass(10);
+    ck_assert_int_eq(run.reports, reports);
+}
+
+static const char *report_error(void)
+{
+    return cvm_json_str(json_object_get(run.report, "error"), "text", "");
+}
+
+static void change(enum core_change what, const char *plugin, bool now, const char *result)
+{
+    int before = run.reports;
+    ask_change(what, plugin, now);
+    wait_change(before + 1);
+    ck_assert_msg(strcmp(cvm_json_str(run.report, "result", ""), result) == 0, "%s: %s",
+                  cvm_json_str(run.report, "result", ""), report_error());
+}
+
+static void submit(const char *customer, int k, struct answer_seen *seen)
+{
+    char conversation[64];
+    struct edge_error error;
+    snprintf(conversation, sizeof conversation, "customer %s", customer);
+    struct edge_in in = {.source = "test",
+                         .to = WORKER,
+                         .type = "work",
+                         .conversation = conversation,
+                         .data = json_pack("{s:s, s:i}", "customer", customer, "k", k),
+                         .priority = -1};
+    int e = edge_submit(run.v->core, &in, virtual_seen, seen, NULL, &error);
+    ck_assert_msg(e == 0, "%s", error.text);
+}
+
+static json_t *ask(const char *type, const char *customer)
+{
+    struct answer_seen seen = {0};
+    virtual_submit(run.v, WORKER, type, json_pack("{s:s}", "customer", customer), &seen);
+    if (run.looped)
+        pass(50);
+    else
+        core_step(run.v->core, core_now_ms(run.v->core));
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_msg(seen.outcome == CVM_REPLIED, "%s: outcome %d", type, seen.outcome);
+    return seen.data;
+}
+
+static void check_version(const char *version)
+{
+    json_t *data = ask("which", "");
+    ck_assert_str_eq(cvm_json_str(data, "version", ""), version);
+    json_decref(data);
+}
+
+static int64_t sum_of(const char *customer)
+{
+    json_t *data = ask("total", customer);
+    int64_t sum = cvm_json_int(data, "sum", -1);
+    json_decref(data);
+    return sum;
+}
+
+static const json_t *plugin_now(void)
+{
+    static json_t *list;
+    json_decref(list);
+    list = core_plugins(run.v->core);
+    return json_array_get(list, 0);
+}
+
+static void check_state(const char *state)
+{
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "state", "gone"), state);
+}
+
+static int64_t count(const char *sql)
+{
+    sqlite3 *db = open_store();
+    sqlite3_stmt *st = NULL;
+    ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return n;
+}
+
+/* ---- while the writer is behind ---------------------------------------------------------------------------------- */
+
+/* A row on its way to the store when the generation that declares its table goes. */
+START_TEST(rows_outlive_their_generation)
+{
+    struct answer_seen seen = {0};
+    begin_looped("v1", TRUSTING);
+    hold_store();
+    submit("one", 1, &seen);
+    pass(10);
+    ask_change(CHANGE_REMOVE, "changing", true);
+    pass(50);
+    free_store();
+    wait_change(1);
+    ck_assert_str_eq(cvm_json_str(run.report, "result", ""), "removed");
+    ck_assert_int_eq(count("SELECT count(*) FROM changes"), 1);
+    finish();
+}
+END_TEST
+
+/* A request that was lent and not written yet when its plugin went is the plugin's when it is back. */
+START_TEST(lent_requests_are_written_as_the_plugins)
+{
+    struct answer_seen seen = {0};
+    begin_looped("v1", TRUSTING);
+    hold_store();
+    submit("one", 1, &seen);
+    pass(5); /* its timer has not fired */
+    ask_change(CHANGE_DISABLE, "changing", true);
+    pass(50);
+    free_store();
+    wait_change(1);
+    ck_assert_int_eq(count("SELECT count(*) FROM open_items WHERE kind = 'request' AND "
+                           "json_extract(doc, '$.holder') = '" WORKER "'"),
+                     1);
+    change(CHANGE_ENABLE, "changing", false, "switched");
+    pass(400);
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* Between the plan of a change and its switch the build in service is rolled back by its faults. */
+START_TEST(rolled_back_while_another_build_comes)
+{
+    struct answer_seen seen[5] = {{0}};
+    begin_looped("v1", TRUSTING);
+    put("faults");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    hold_store();
+    submit("c0", 1, &seen[0]); /* its record holds the marks back */
+    pass(5);
+    put("v2");
+    ask_change(CHANGE_RELOAD, "changing", false);
+    pass(100);
+    for (int i = 1; i < 5; i++) {
+        char customer[8];
+        snprintf(customer, sizeof customer, "c%d", i);
+        submit(customer, 1, &seen[i]);
+    }
+    pass(40);
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "version", ""), "1.0.0");
+    free_store();
+    wait_change(2);
+    ck_assert_str_eq(cvm_json_str(run.report, "result", ""), "switched");
+    pass(300);
+    check_version("2.0.0");
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(seen[i].n, 1);
+        ck_assert_int_eq(seen[i].outcome, CVM_REPLIED);
+        json_decref(seen[i].data);
+    }
+    finish();
+}
+END_TEST
+
+/* The host stops while the writer has the marks of a change. */
+START_TEST(stopped_in_the_middle_of_a_change)
+{
+    begin_looped("v1", TRUSTING);
+    hold_store();
+    put("v2");
+    ask_change(CHANGE_RELOAD, "changing", false);
+    pass(100);
+    ck_assert_int_eq(run.reports, 0);
+    stop();
+    ck_assert_int_eq(run.reports, 1);
+    ck_assert_str_eq(cvm_json_str(json_object_get(run.report, "error"), "code", ""), "STOPPING");
+    free_store();
+    finish();
+}
+END_TEST
+
+/* Of a change that was asked for and has not begun. */
+START_TEST(stopped_before_a_change_begins)
+{
+    begin("v1");
+    put("v2");
+    ask_change(CHANGE_RELOAD, "changing", false);
+    ask_change(CHANGE_DISABLE, "changing", true);
+    virtual_close(run.v);
+    ck_assert_int_eq(run.reports, 2);
+    finish();
+}
+END_TEST
+
+/* What cannot be noted is not done: the next start would not know of it. */
+START_TEST(nothing_changes_that_cannot_be_noted)
+{
+    begin_looped("v1", TRUSTING);
+    hold_store();
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "refused");
+    ck_assert_msg(strstr(report_error(), "cannot be noted") != NULL, "%s", report_error());
+    free_store();
+    check_version("1.0.0");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    finish();
+}
+END_TEST
+
+/* ---- restarts ---------------------------------------------------------------------------------------------------- */
+
+/* What the supervisor leaves in the page; NULL: it was no turn. */
+static void die_in(const char *component)
+{
+    virtual_close(run.v);
+    run.page.restarts++;
+    snprintf(run.page.crashed, sizeof run.page.crashed, "%s", component ? component : "");
+}
+
+/* A restart takes what ran, whatever has become of the files. */
+START_TEST(files_are_of_no_matter_to_a_restart)
+{
+    char path[256];
+    begin("v1");
+    die_in(NULL);
+    write_file("plugins/changing.so", "half a library");
+    reopen();
+    check_version("1.0.0");
+    die_in(NULL);
+    write_file("manifests/changing.json", "{\"manifest\": 1,");
+    reopen();
+    check_version("1.0.0");
+    die_in(NULL);
+    home_path("manifests/changing.json", path);
+    ck_assert_int_eq(unlink(path), 0);
+    home_path("plugins/changing.so", path);
+    ck_assert_int_eq(unlink(path), 0);
+    reopen();
+    check_version("1.0.0");
+    virtual_close(run.v);
+    run.page.restarts = 0; /* a start by the operator takes what is there */
+    reopen();
+    check_state("gone");
+    finish();
+}
+END_TEST
+
+/* The build that crashed the host is not the one to come back because another lies in the folder by now. */
+START_TEST(another_file_beside_a_build_that_crashed)
+{
+    begin("v1");
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    if (_i) {
+        die_in(WORKER);
+    } else {
+        die_in(NULL);
+        edit_store("UPDATE host_plugins SET phase = 'loading'");
+    }
+    put("sometimes");
+    reopen();
+    check_version("1.0.0");
+    die_in(NULL); /* and it is known from then on */
+    put("v2");
+    reopen();
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+/* The build before reads what the crashed one has written in its newer version. */
+START_TEST(newer_state_of_a_build_that_crashed)
+{
+    struct answer_seen seen = {0};
+    begin("v1");
+    put("state2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    submit("one", 1, &seen);
+    pass(100);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE version = 2") > 0, 1);
+    die_in(WORKER);
+    reopen();
+    check_version("1.0.0");
+    ck_assert_int_eq(sum_of("one"), 1);
+    submit("one", 2, &seen);
+    pass(100);
+    ck_assert_int_eq(sum_of("one"), 3);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE version = 2"), 0);
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
+/* ---- plugins that were away -------------------------------------------------------------------------------------- */
+
+static void submit_batch(int n, struct answer_seen *seen)
+{
+    virtual_submit(run.v, WORKER, "batch", json_pack("{s:s, s:i}", "customer", "all", "n", n), seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+}
+
+/* Longer than its requests were to wait; `_i` is 1 with a restart between, which forgets their deadlines. */
+START_TEST(back_after_the_deadlines)
+{
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    virtual_open(run.v);
+    submit_batch(6, &seen);
+    change(CHANGE_DISABLE, "changing", true, "removed");
+    if (_i)
+        reopen();
+    core_step(run.v->core, core_now_ms(run.v->core) + 3600000);
+    change(CHANGE_ENABLE, "changing", false, "switched");
+    pass(20000);
+    virtual_conserved(run.v);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT value AS n FROM state WHERE key = 'left'"), 0);
+    ck_assert_int_le(virtual_count(run.v, "SELECT value AS n FROM state WHERE key = 'failed'"), 6);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* It must be able to read what it once wrote. */
+START_TEST(back_with_an_older_state)
+{
+    struct answer_seen seen = {0};
+    begin("state2");
+    submit("one", 1, &seen);
+    pass(100);
+    change(CHANGE_DISABLE, "changing", true, "removed");
+    put("v1");
+    change(CHANGE_ENABLE, "changing", false, "refused");
+    ck_assert_msg(strstr(report_error(), "state version 2") != NULL, "%s", report_error());
+    put("state2");
+    change(CHANGE_ENABLE, "changing", false, "switched");
+    ck_assert_int_eq(sum_of("one"), 1);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
+
+/* Those that wait for a place are not forgotten when places are not limited any more, or there are more. */
+START_TEST(places_that_come_with_the_configuration)
+{
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    virtual_open(run.v);
+    submit_batch(12, &seen);
+    write_file("config/cvmhost.json", _i ? "{\"plugins\": {\"inline\": [\"*\"]}, \"agents\": {\"test.changing\": "
+                                           "{\"concurrency\": 12}}}"
+                                         : TRUSTING);
+    change(CHANGE_RELOAD, NULL, false, "switched");
+    for (int i = 0; i < 5; i++) { /* all at once, in far less time than one after another */
+        answer_calls();
+        core_step(run.v->core, core_now_ms(run.v->core) + 10);
+    }
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(cvm_json_int(seen.data, "failed", -1), 0);
+    pass(100);
+    virtual_conserved(run.v);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* Disabled in the configuration is not disabled by command: it is back when the configuration says so. */
+START_TEST(disabled_by_the_configuration_and_back)
+{
+    begin("v1");
+    write_file("config/cvmhost.json", "{\"plugins\": {\"inline\": [\"*\"], \"disabled\": [\"changing\"]}}");
+    change(CHANGE_RELOAD, NULL, false, "removing");
+    pass(1000);
+    ck_assert_int_eq(access(run.v->home, F_OK), 0);
+    write_file("config/cvmhost.json", TRUSTING);
+    change(CHANGE_RELOAD, NULL, false, "switched");
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+/* A folder that cannot be read is not an empty one. */
+START_TEST(a_folder_that_cannot_be_read)
+{
+    char path[256], away[256];
+    begin("v1");
+    home_path("manifests", path);
+    home_path("away", away);
+    ck_assert_int_eq(rename(path, away), 0);
+    write_file("manifests", "no folder");
+    change(CHANGE_RELOAD, NULL, false, "refused");
+    ck_assert_msg(strstr(report_error(), "manifests") != NULL, "%s", report_error());
+    pass(1000);
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+/* ---- what a build says ------------------------------------------------------------------------------------------- */
+
+static void other_key(json_t *manifest)
+{
+    json_t *table = json_array_get(json_object_get(json_object_get(manifest, "needs"), "tables"), 0);
+    json_object_set_new(table, "key", json_string("conversation"));
+}
+
+/* A table that stands cannot get another key: its rows would break the journal. */
+START_TEST(a_table_keeps_its_key)
+{
+    struct answer_seen seen = {0};
+    begin("v1");
+    submit("one", 1, &seen);
+    pass(100);
+    put_edited("v2", other_key);
+    change(CHANGE_RELOAD, "changing", false, "refused");
+    ck_assert_msg(strstr(report_error(), "change_id") != NULL, "%s", report_error());
+    check_version("1.0.0");
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+static void no_which_command(json_t *manifest)
+{
+    json_object_del(json_array_get(json_object_get(component_of(manifest), "operations"), 3), "expose");
+}
+
+/* Another plugin takes the command that the new build has given up. */
+static void bring_claimant(void)
+{
+    static const char *const echo[] = {"echo", NULL};
+    char from[256], to[256];
+    json_error_t fault;
+    struct virtual *other = virtual_new(echo, NULL);
+    snprintf(from, sizeof from, "%s/plugins/echo.so", other->home);
+    home_path("plugins/echo.so", to);
+    copy_file(from, to);
+    snprintf(from, sizeof from, "%s/manifests/echo.json", other->home);
+    json_t *manifest = json_load_file(from, 0, &fault);
+    ck_assert_msg(manifest != NULL, "%s", fault.text);
+    json_object_set_new(json_array_get(json_object_get(component_of(manifest), "operations"), 0), "expose",
+                        json_pack("{s:s}", "cli", "changing which"));
+    home_path("manifests/echo.json", to);
+    ck_assert_int_eq(json_dump_file(manifest, to, 0), 0);
+    json_decref(manifest);
+    virtual_free(other);
+}
+
+/* The way back is closed then; the host says so and goes on. */
+START_TEST(a_way_back_that_others_have_closed)
+{
+    struct answer_seen seen = {0};
+    begin("v1");
+    put_edited(_i ? "faults" : "v2", no_which_command);
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    bring_claimant();
+    change(CHANGE_RELOAD, "echo", false, "switched");
+    if (!_i) {
+        change(CHANGE_ROLLBACK, "changing", false, "refused");
+        ck_assert_msg(strstr(report_error(), "changing which") != NULL, "%s", report_error());
+        check_version("2.0.0");
+    }
+    for (int k = 1; _i && k <= 7; k++)
+        submit("one", k, &seen);
+    pass(300);
+    if (_i) {
+        ck_assert_int_eq(seen.n, 7);
+        ck_assert_int_eq(sum_of("one"), 28);
+        check_version("2.6.0");
+    }
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* It is rolled back while it waits for its conversations to end: it goes all the same. */
+START_TEST(rolled_back_while_it_is_removed)
+{
+    struct answer_seen seen = {0};
+    begin("v1");
+    put("faults");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    for (int k = 1; k <= 5; k++)
+        submit("one", k, &seen);
+    change(CHANGE_DISABLE, "changing", false, "removing");
+    core_step(run.v->core, core_now_ms(run.v->core) + 1);
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "version", ""), "1.0.0");
+    check_state("removing");
+    change(CHANGE_RELOAD, "changing", false, "refused");
+    pass(1000);
+    ck_assert_int_eq(seen.n, 5);
+    check_state("disabled");
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+/* What one build made of a stored value is nothing to the next; the host's own counters are nothing to either. */
+START_TEST(values_are_read_by_the_build_in_service)
+{
+    struct answer_seen seen = {0}, first = {0}, second = {0};
+    begin("v1");
+    submit("one", 1, &seen);
+    pass(100);
+    virtual_submit(run.v, WORKER, "number", NULL, &first);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    put("hasty");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    ck_assert_int_eq(sum_of("one"), 101);
+    virtual_submit(run.v, WORKER, "number", NULL, &second);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    ck_assert_int_eq(second.outcome, CVM_REPLIED);
+    ck_assert_str_ne(cvm_json_str(first.data, "id", ""), cvm_json_str(second.data, "id", ""));
+    put("state2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    ck_assert_int_eq(sum_of("one"), 1);
+    json_decref(seen.data);
+    json_decref(first.data);
+    json_decref(second.data);
+    finish();
+}
+END_TEST
+
+/* Equal changes are answered together only where nothing between them says otherwise. */
+START_TEST(changes_keep_their_order)
+{
+    begin("v1");
+    ask_change(CHANGE_DISABLE, "changing", true);
+    ask_change(CHANGE_ENABLE, "changing", false);
+    ask_change(CHANGE_DISABLE, "changing", true);
+    ask_change(CHANGE_DISABLE, "changing", true);
+    pass(100);
+    ck_assert_int_eq(run.reports, 4);
+    check_state("disabled");
+    finish();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("reload_more");
+    TCase *c = tcase_create("reload_more");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, rows_outlive_their_generation);
+    tcase_add_test(c, lent_requests_are_written_as_the_plugins);
+    tcase_add_test(c, rolled_back_while_another_build_comes);
+    tcase_add_test(c, stopped_in_the_middle_of_a_change);
+    tcase_add_test(c, stopped_before_a_change_begins);
+    tcase_add_test(c, nothing_changes_that_cannot_be_noted);
+    tcase_add_test(c, files_are_of_no_matter_to_a_restart);
+    tcase_add_loop_test(c, another_file_beside_a_build_that_crashed, 0, 2);
+    tcase_add_test(c, newer_state_of_a_build_that_crashed);
+    tcase_add_loop_test(c, back_after_the_deadlines, 0, 2);
+    tcase_add_test(c, back_with_an_older_state);
+    tcase_add_loop_test(c, places_that_come_with_the_configuration, 0, 2);
+    tcase_add_test(c, disabled_by_the_configuration_and_back);
+    tcase_add_test(c, a_folder_that_cannot_be_read);
+    tcase_add_test(c, a_table_keeps_its_key);
+    tcase_add_loop_test(c, a_way_back_that_others_have_closed, 0, 2);
+    tcase_add_test(c, rolled_back_while_it_is_removed);
+    tcase_add_test(c, values_are_read_by_the_build_in_service);
+    tcase_add_test(c, changes_keep_their_order);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
