@@ -1,171 +1,21 @@
 /* The plugin `disco` against a host made of a few functions: which call it makes, and how it settles for each answer.
  * What matters most: REFUSED gives money back, so only an answer that certainly means "not vended" may become that, and
  * nothing without its twenty digits is a token. */
-#include <check.h>
-#include <cvm/cvm.h>
-#include <cvm/json.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-extern const cvm_plugin_descriptor cvm_plugin;
-
-/* ---- the host ---- */
-
-static json_t *settings, *state, *called, *settled;
-static char call_name[32], call_path[64], call_key[64];
-static int64_t call_timeout_ms, call_deadline_ms;
-static int settled_outcome, secret_result;
-static cvm_id settled_id;
-
-static void forget(void)
-{
-    json_decref(called);
-    json_decref(settled);
-    called = settled = NULL;
-    settled_outcome = -1;
-    call_name[0] = '\0';
-}
-
-static int fake_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content)
-{
-    ck_assert_msg(settled_outcome == -1, "settled twice");
-    settled_id = request;
-    settled_outcome = outcome;
-    settled = data;
-    return CVM_OK;
-}
-
-static int fake_note_reply(cvm_turn *t, int outcome, json_t *data, const char *content)
-{
-    settled_outcome = outcome;
-    settled = data;
-    return CVM_EREFUSED;
-}
-
-static int fake_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id)
-{
-    snprintf(call_name, sizeof call_name, "%s", call->name);
-    snprintf(call_path, sizeof call_path, "%s", call->path);
-    snprintf(call_key, sizeof call_key, "%s", call->key ? call->key : "");
-    call_timeout_ms = call->timeout_ms;
-    call_deadline_ms = call->deadline_ms;
-    called = json_pack("{s:o, s:o*, s:O*}", "headers", call->headers, "body", call->body, "query", call->query);
-    return CVM_OK;
-}
-
-static int fake_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
-{
-    const json_t *v = json_object_get(state, key);
-    if (!v)
-        return CVM_ENOENT;
-    *ret_value = v;
-    return CVM_OK;
-}
-
-static int fake_state_put(cvm_turn *t, const char *key, json_t *value)
-{
-    if (value)
-        json_object_set_new(state, key, value);
-    else
-        json_object_del(state, key);
-    return CVM_OK;
-}
-
-static int64_t now = 1000000;
-
-static int64_t fake_now_ms(cvm_turn *t)
-{
-    return now;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int fake_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
-{
-    const char *key, *keys[64];
-    json_t *value;
-    size_t n = 0;
-    json_object_foreach(state, key, value) if (strncmp(key, prefix, strlen(prefix)) == 0) keys[n++] = key;
-    qsort(keys, n, sizeof *keys, by_key);
-    *ret_pairs = json_array();
-    for (size_t i = 0; i < n && i < limit; i++)
-        json_array_append_new(*ret_pairs, json_pack("[s, O]", keys[i], json_object_get(state, keys[i])));
-    return CVM_OK;
-}
-
-static const json_t *fake_settings(cvm_turn *t)
-{
-    return settings;
-}
-
-static int fake_secret(cvm_turn *t, const char *name, const char **ret_value)
-{
-    ck_assert_str_eq(name, "EKEDC_API_KEY");
-    *ret_value = "never to be seen";
-    return secret_result;
-}
-
-static const cvm_host host = {.size = sizeof host,
-                              .settle = fake_settle,
-                              .note_reply = fake_note_reply,
-                              .call = fake_call,
-                              .state_get = fake_state_get,
-                              .state_put = fake_state_put,
-                              .state_scan = fake_state_scan,
-                              .now_ms = fake_now_ms,
-                              .settings = fake_settings,
-                              .secret = fake_secret};
-
-/* One turn of provider.disco.ekedc; `data` is taken. */
-static int turn(const char *type, int outcome, cvm_id on_behalf, json_t *data, int64_t deadline_ms)
-{
-    cvm_turn t = {.host = &host};
-    cvm_msg m = {.id = {7, 9},
-                 .on_behalf = on_behalf,
-                 .deadline_ms = deadline_ms,
-                 .sender = "",
-                 .recipient = "provider.disco.ekedc",
-                 .type = type,
-                 .conversation = "C",
-                 .data = data,
-                 .outcome = (uint8_t)outcome};
-    int result = CVM_ENOENT;
-    forget();
-    ck_assert_ptr_nonnull(data);
-    for (uint32_t i = 0; cvm_plugin.routes[i].component; i++)
-        if (strcmp(cvm_plugin.routes[i].component, m.recipient) == 0 && strcmp(cvm_plugin.routes[i].type, type) == 0)
-            result = cvm_plugin.turn(NULL, &t, &m, i);
-    json_decref(data);
-    return result;
-}
+#include "provider.h"
 
 static void setup(void)
 {
     /* What the plugin ships with, so that its times and paths are those of the manifest. */
-    json_t *manifest = json_load_file(MANIFESTS "/disco.json", 0, NULL), *one;
+    json_t *manifest = json_load_file(MANIFESTS "/disco.json", 0, NULL), *shipped = NULL, *one;
     size_t i;
     json_array_foreach(json_object_get(manifest, "components"), i, one)
     {
         if (strcmp(cvm_json_str(one, "id", ""), "provider.disco.ekedc") == 0)
-            settings = json_deep_copy(json_object_get(one, "settings"));
+            shipped = json_deep_copy(json_object_get(one, "settings"));
     }
-    ck_assert_ptr_nonnull(settings);
     json_decref(manifest);
+    provider_begin("provider.disco.ekedc", "EKEDC_API_KEY", shipped);
     json_object_set_new(settings, "balance_path", json_string("/merchant/balance"));
-    state = json_object();
-    secret_result = CVM_OK;
-    settled_outcome = -1;
-    now = 1000000;
-}
-
-static void teardown(void)
-{
-    forget();
-    json_decref(settings);
-    json_decref(state);
 }
 
 #define METER "45012345678"
@@ -177,21 +27,6 @@ static int order(const char *type, int64_t kobo, int64_t deadline_ms)
                 json_pack("{s:s, s:s, s:s, s:I, s:s}", "disco", "EKEDC", "meter_number", METER, "meter_type", type,
                           "amount_kobo", (json_int_t)kobo, "reference", "TXN-1"),
                 deadline_ms);
-}
-
-static const cvm_id asker = {7, 9};
-
-static json_t *answer(int status, const char *body)
-{
-    json_t *o = json_pack("{s:i, s:{}, s:s}", "status", status, "headers", "text", "");
-    json_t *parsed = json_loads(body, JSON_DECODE_ANY, NULL);
-    json_object_set_new(o, "body", parsed ? parsed : json_null());
-    return o;
-}
-
-static const char *word(const char *member)
-{
-    return cvm_json_str(settled, member, "");
 }
 
 /* ---- vends ---- */
@@ -275,8 +110,7 @@ static const struct {
 START_TEST(vend_answer)
 {
     ck_assert_int_eq(order(answers[_i].type, 500000, 1300000), CVM_PENDING);
-    ck_assert_int_eq(turn("vend.reply", answers[_i].outcome, asker, answer(answers[_i].status, answers[_i].body), 0),
-                     CVM_OK);
+    call_answered("vend.reply", answers[_i].outcome, answers[_i].status, answers[_i].body);
     ck_assert_int_eq(settled_outcome, answers[_i].settles);
     if (answers[_i].settles == ASKS) {
         ck_assert_str_eq(call_name, "check");
@@ -323,17 +157,13 @@ static const struct {
 START_TEST(check_answer)
 {
     ck_assert_int_eq(order("PREPAID", 500000, 1300000), CVM_PENDING);
-    ck_assert_int_eq(
-        turn("vend.reply", CVM_REPLIED, asker,
-             answer(checks[_i].duplicate ? 409 : 200, checks[_i].duplicate ? "{\"error_code\":\"DUPLICATE\"}" : "{}"),
-             0),
-        CVM_OK);
-    ck_assert_int_eq(turn("check.reply", checks[_i].outcome, asker, answer(checks[_i].status, checks[_i].body), 0),
-                     CVM_OK);
+    call_answered("vend.reply", CVM_REPLIED, checks[_i].duplicate ? 409 : 200,
+                  checks[_i].duplicate ? "{\"error_code\":\"DUPLICATE\"}" : "{}");
+    call_answered("check.reply", checks[_i].outcome, checks[_i].status, checks[_i].body);
     ck_assert_int_eq(settled_outcome, checks[_i].settles);
     ck_assert_str_eq(word("error_code"), checks[_i].code);
     ck_assert_uint_eq(json_object_size(state), 0);
-    ck_assert_int_eq(turn("check.reply", checks[_i].outcome, asker, answer(200, "{}"), 0), CVM_OK); /* late: dropped */
+    call_answered("check.reply", checks[_i].outcome, 200, "{}"); /* late: dropped */
     ck_assert_int_eq(settled_outcome, -1);
 }
 END_TEST
@@ -343,11 +173,11 @@ START_TEST(host_asks)
     json_t *data = json_pack("{s:s, s:s, s:{s:s}}", "call", "vend", "key", "TXN-1", "request", "reference", "TXN-1");
     ck_assert_int_eq(turn("verify_vend", 0, (cvm_id){0, 0}, data, 0), CVM_PENDING);
     ck_assert_str_eq(call_name, "outcome");
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(200, DELIVERED("5", METER)), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 200, DELIVERED("5", METER));
     ck_assert(json_is_true(json_object_get(settled, "found")));
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(200, "{\"status\":\"not_found\"}"), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 200, "{\"status\":\"not_found\"}");
     ck_assert(json_is_false(json_object_get(settled, "found")));
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(404, "<html>"), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 404, "<html>");
     ck_assert(json_is_true(json_object_get(settled, "pending")));
 
     json_t *found = answer(200, DELIVERED("5000", METER));
@@ -367,11 +197,9 @@ END_TEST
 START_TEST(key_change_tokens_are_carried)
 {
     ck_assert_int_eq(order("PREPAID", 500000, 1300000), CVM_PENDING);
-    ck_assert_int_eq(turn("vend.reply", CVM_REPLIED, asker,
-                          answer(200, "{\"transaction_id\":\"N-1\",\"token\":\"" TOKEN
-                                      "\",\"kct1\":\"11112222333344445555\",\"kct2\":null}"),
-                          0),
-                     CVM_OK);
+    call_answered("vend.reply", CVM_REPLIED, 200,
+                  "{\"transaction_id\":\"N-1\",\"token\":\"" TOKEN
+                  "\",\"kct1\":\"11112222333344445555\",\"kct2\":null}");
     ck_assert_str_eq(word("kct1"), "11112222333344445555");
     ck_assert_ptr_null(json_object_get(settled, "kct2"));
 }
@@ -393,7 +221,7 @@ START_TEST(validation_has_fifteen_seconds)
     ck_assert_str_eq(call_path, "/prepaid/validate");
     ck_assert_int_eq(call_timeout_ms, 15000);
     ck_assert_str_eq(cvm_json_str(json_object_get(called, "body"), "meter_number", ""), METER);
-    ck_assert_int_eq(turn("validate.reply", CVM_REPLIED, asker, answer(200, FOUND), 0), CVM_OK);
+    call_answered("validate.reply", CVM_REPLIED, 200, FOUND);
     ck_assert_int_eq(settled_outcome, CVM_REPLIED);
     ck_assert_str_eq(word("customer_name"), "A. Bello");
     ck_assert_str_eq(word("address"), "1 Broad Street");
@@ -422,9 +250,7 @@ static const struct {
 START_TEST(validation_answer)
 {
     ck_assert_int_eq(ask_meter(), CVM_PENDING);
-    ck_assert_int_eq(
-        turn("validate.reply", validations[_i].outcome, asker, answer(validations[_i].status, validations[_i].body), 0),
-        CVM_OK);
+    call_answered("validate.reply", validations[_i].outcome, validations[_i].status, validations[_i].body);
     ck_assert_int_eq(settled_outcome, validations[_i].settles);
     ck_assert_str_eq(word("error_code"), validations[_i].code);
     ck_assert_uint_eq(json_object_size(state), validations[_i].settles == CVM_REPLIED ? 2 : 0);
@@ -434,7 +260,7 @@ END_TEST
 START_TEST(found_meter_is_remembered)
 {
     ck_assert_int_eq(ask_meter(), CVM_PENDING);
-    ck_assert_int_eq(turn("validate.reply", CVM_REPLIED, asker, answer(200, FOUND), 0), CVM_OK);
+    call_answered("validate.reply", CVM_REPLIED, 200, FOUND);
     now += 3599 * 1000;
     ck_assert_int_eq(ask_meter(), CVM_OK);
     ck_assert_str_eq(call_name, "");
@@ -442,7 +268,7 @@ START_TEST(found_meter_is_remembered)
     now += 1000;
     ck_assert_int_eq(ask_meter(), CVM_PENDING);
     ck_assert_str_eq(call_name, "validate");
-    ck_assert_int_eq(turn("validate.reply", CVM_REPLIED, asker, answer(200, FOUND), 0), CVM_OK);
+    call_answered("validate.reply", CVM_REPLIED, 200, FOUND);
     ck_assert_uint_eq(json_object_size(state), 2); /* the old one is gone */
     json_object_set_new(settings, "validation_cache_s", json_integer(0));
     ck_assert_int_eq(ask_meter(), CVM_PENDING);
@@ -454,19 +280,15 @@ START_TEST(bill_answer)
     ck_assert_int_eq(turn("bill", 0, asker, json_pack("{s:s, s:s}", "disco", "EKEDC", "meter_number", METER), 0),
                      CVM_PENDING);
     ck_assert_str_eq(call_path, "/postpaid/bill");
-    ck_assert_int_eq(
-        turn("bill.reply", CVM_REPLIED, asker,
-             answer(200, "{\"amount_due\":\"1234.50\",\"period\":\"2026-10\",\"lines\":[{\"item\":\"Energy\","
-                         "\"amount\":1200},{\"item\":\"?\"}]}"),
-             0),
-        CVM_OK);
+    call_answered("bill.reply", CVM_REPLIED, 200,
+                  "{\"amount_due\":\"1234.50\",\"period\":\"2026-10\",\"lines\":[{\"item\":\"Energy\","
+                  "\"amount\":1200},{\"item\":\"?\"}]}");
     ck_assert_int_eq(cvm_json_int(settled, "amount_due_kobo", 0), 123450);
     ck_assert_uint_eq(json_array_size(json_object_get(settled, "lines")), 1);
-    ck_assert_int_eq(turn("bill.reply", CVM_REPLIED, asker, answer(409, "{\"error_code\":\"NOT_POSTPAID\"}"), 0),
-                     CVM_OK);
+    call_answered("bill.reply", CVM_REPLIED, 409, "{\"error_code\":\"NOT_POSTPAID\"}");
     ck_assert_int_eq(settled_outcome, CVM_REFUSED);
     ck_assert_str_eq(word("error_code"), "NOT_POSTPAID");
-    ck_assert_int_eq(turn("bill.reply", CVM_TIMEOUT, asker, answer(0, ""), 0), CVM_OK);
+    call_answered("bill.reply", CVM_TIMEOUT, 0, "");
     ck_assert_int_eq(settled_outcome, CVM_ERROR);
 }
 END_TEST
@@ -475,12 +297,12 @@ START_TEST(anyone_asks)
 {
     ck_assert_int_eq(turn("verify", 0, asker, json_pack("{s:s}", "reference", "R-1"), 0), CVM_PENDING);
     ck_assert_str_eq(call_name, "status");
-    ck_assert_int_eq(turn("status.reply", CVM_REPLIED, asker, answer(200, DELIVERED("\"100.50\"", METER)), 0), CVM_OK);
+    call_answered("status.reply", CVM_REPLIED, 200, DELIVERED("\"100.50\"", METER));
     ck_assert_str_eq(word("status"), "delivered");
     ck_assert_str_eq(word("token"), TOKEN);
     ck_assert_int_eq(cvm_json_int(settled, "amount_kobo", 0), 10050);
     ck_assert_int_eq(turn("balance", 0, asker, json_object(), 0), CVM_PENDING);
-    ck_assert_int_eq(turn("balance.reply", CVM_REPLIED, asker, answer(200, "{\"balance\":\"12.34\"}"), 0), CVM_OK);
+    call_answered("balance.reply", CVM_REPLIED, 200, "{\"balance\":\"12.34\"}");
     ck_assert_int_eq(cvm_json_int(settled, "balance_kobo", 0), 1234);
 }
 END_TEST
@@ -489,7 +311,7 @@ int main(void)
 {
     Suite *suite = suite_create("provider_disco");
     TCase *tc = tcase_create("provider_disco");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, setup, provider_end);
     tcase_add_test(tc, vend_has_forty_five_seconds);
     tcase_add_test(tc, not_configured);
     tcase_add_loop_test(tc, vend_answer, 0, (int)(sizeof answers / sizeof answers[0]));

@@ -1,141 +1,14 @@
 /* The plugin `network` against a host made of a few functions: which call it makes, and how it settles for each answer.
  * What matters most: REFUSED gives money back, so only an answer that certainly means "not vended" may become that. */
-#include <check.h>
-#include <cvm/cvm.h>
-#include <cvm/json.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-extern const cvm_plugin_descriptor cvm_plugin;
-
-/* ---- the host ---- */
-
-static json_t *settings, *state, *called, *settled;
-static char call_name[32], call_path[64], call_key[64];
-static int64_t call_timeout_ms, call_deadline_ms;
-static int settled_outcome, secret_result;
-static cvm_id settled_id;
-
-static void forget(void)
-{
-    json_decref(called);
-    json_decref(settled);
-    called = settled = NULL;
-    settled_outcome = -1;
-    call_name[0] = '\0';
-}
-
-static int fake_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content)
-{
-    ck_assert_msg(settled_outcome == -1, "settled twice");
-    settled_id = request;
-    settled_outcome = outcome;
-    settled = data;
-    return CVM_OK;
-}
-
-static int fake_note_reply(cvm_turn *t, int outcome, json_t *data, const char *content)
-{
-    settled_outcome = outcome;
-    settled = data;
-    return CVM_EREFUSED;
-}
-
-static int fake_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id)
-{
-    snprintf(call_name, sizeof call_name, "%s", call->name);
-    snprintf(call_path, sizeof call_path, "%s", call->path);
-    snprintf(call_key, sizeof call_key, "%s", call->key ? call->key : "");
-    call_timeout_ms = call->timeout_ms;
-    call_deadline_ms = call->deadline_ms;
-    called = json_pack("{s:o, s:o*, s:O*}", "headers", call->headers, "body", call->body, "query", call->query);
-    return CVM_OK;
-}
-
-static int fake_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
-{
-    const json_t *v = json_object_get(state, key);
-    if (!v)
-        return CVM_ENOENT;
-    *ret_value = v;
-    return CVM_OK;
-}
-
-static int fake_state_put(cvm_turn *t, const char *key, json_t *value)
-{
-    if (value)
-        json_object_set_new(state, key, value);
-    else
-        json_object_del(state, key);
-    return CVM_OK;
-}
-
-static int64_t fake_now_ms(cvm_turn *t)
-{
-    return 1000000;
-}
-
-static const json_t *fake_settings(cvm_turn *t)
-{
-    return settings;
-}
-
-static int fake_secret(cvm_turn *t, const char *name, const char **ret_value)
-{
-    ck_assert_str_eq(name, "MTN_API_KEY");
-    *ret_value = "never to be seen";
-    return secret_result;
-}
-
-static const cvm_host host = {.size = sizeof host,
-                              .settle = fake_settle,
-                              .note_reply = fake_note_reply,
-                              .call = fake_call,
-                              .state_get = fake_state_get,
-                              .state_put = fake_state_put,
-                              .now_ms = fake_now_ms,
-                              .settings = fake_settings,
-                              .secret = fake_secret};
-
-/* One turn of provider.network.mtn; `data` is taken. */
-static int turn(const char *type, int outcome, cvm_id on_behalf, json_t *data, int64_t deadline_ms)
-{
-    cvm_turn t = {.host = &host};
-    cvm_msg m = {.id = {7, 9},
-                 .on_behalf = on_behalf,
-                 .deadline_ms = deadline_ms,
-                 .sender = "",
-                 .recipient = "provider.network.mtn",
-                 .type = type,
-                 .conversation = "C",
-                 .data = data,
-                 .outcome = (uint8_t)outcome};
-    int result = CVM_ENOENT;
-    forget();
-    ck_assert_ptr_nonnull(data);
-    for (uint32_t i = 0; cvm_plugin.routes[i].component; i++)
-        if (strcmp(cvm_plugin.routes[i].component, m.recipient) == 0 && strcmp(cvm_plugin.routes[i].type, type) == 0)
-            result = cvm_plugin.turn(NULL, &t, &m, i);
-    json_decref(data);
-    return result;
-}
+#include "provider.h"
 
 static void setup(void)
 {
-    settings =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "network", "MTN", "base_url", "http://127.0.0.1:1",
-                  "vend_path", "/airtime/vend", "verify_path", "/airtime/verify", "balance_path", "/merchant/balance",
-                  "key_header", "X-MTN-API-Key", "key_prefix", "", "secret", "MTN_API_KEY", "timeout_ms", 30000);
-    state = json_object();
-    secret_result = CVM_OK;
-    settled_outcome = -1;
-}
-
-static void teardown(void)
-{
-    forget();
-    json_decref(settings);
-    json_decref(state);
+    provider_begin("provider.network.mtn", "MTN_API_KEY",
+                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "network", "MTN", "base_url",
+                             "http://127.0.0.1:1", "vend_path", "/airtime/vend", "verify_path", "/airtime/verify",
+                             "balance_path", "/merchant/balance", "key_header", "X-MTN-API-Key", "key_prefix", "",
+                             "secret", "MTN_API_KEY", "timeout_ms", 30000));
 }
 
 static int order(int64_t kobo, int64_t deadline_ms)
@@ -144,21 +17,6 @@ static int order(int64_t kobo, int64_t deadline_ms)
                 json_pack("{s:s, s:s, s:I, s:s}", "network", "MTN", "phone", "+2348031239999", "amount_kobo",
                           (json_int_t)kobo, "reference", "TXN-1"),
                 deadline_ms);
-}
-
-static const cvm_id asker = {7, 9};
-
-static json_t *answer(int status, const char *body)
-{
-    json_t *o = json_pack("{s:i, s:{}, s:s}", "status", status, "headers", "text", "");
-    json_t *parsed = json_loads(body, JSON_DECODE_ANY, NULL);
-    json_object_set_new(o, "body", parsed ? parsed : json_null());
-    return o;
-}
-
-static const char *word(const char *member)
-{
-    return cvm_json_str(settled, member, "");
 }
 
 /* ---- the tests ---- */
@@ -242,8 +100,7 @@ static const struct {
 START_TEST(vend_answer)
 {
     ck_assert_int_eq(order(10050, 1300000), CVM_PENDING);
-    ck_assert_int_eq(turn("vend.reply", answers[_i].outcome, asker, answer(answers[_i].status, answers[_i].body), 0),
-                     CVM_OK);
+    call_answered("vend.reply", answers[_i].outcome, answers[_i].status, answers[_i].body);
     ck_assert_int_eq(settled_outcome, answers[_i].settles);
     if (answers[_i].settles == ASKS) {
         ck_assert_str_eq(call_name, "check");
@@ -290,16 +147,13 @@ START_TEST(check_answer)
 {
     bool duplicate = *checks[_i].vend == 'D';
     ck_assert_int_eq(order(10050, 1300000), CVM_PENDING);
-    ck_assert_int_eq(turn("vend.reply", CVM_REPLIED, asker,
-                          answer(duplicate ? 409 : 200, duplicate ? "{\"error_code\":\"DUPLICATE\"}" : checks[_i].vend),
-                          0),
-                     CVM_OK);
-    ck_assert_int_eq(turn("check.reply", checks[_i].outcome, asker, answer(checks[_i].status, checks[_i].body), 0),
-                     CVM_OK);
+    call_answered("vend.reply", CVM_REPLIED, duplicate ? 409 : 200,
+                  duplicate ? "{\"error_code\":\"DUPLICATE\"}" : checks[_i].vend);
+    call_answered("check.reply", checks[_i].outcome, checks[_i].status, checks[_i].body);
     ck_assert_int_eq(settled_outcome, checks[_i].settles);
     ck_assert_str_eq(word("error_code"), checks[_i].code);
     ck_assert_uint_eq(json_object_size(state), 0);
-    ck_assert_int_eq(turn("check.reply", checks[_i].outcome, asker, answer(200, "{}"), 0), CVM_OK); /* late: dropped */
+    call_answered("check.reply", checks[_i].outcome, 200, "{}"); /* late: dropped */
     ck_assert_int_eq(settled_outcome, -1);
 }
 END_TEST
@@ -325,12 +179,12 @@ START_TEST(host_asks)
     json_t *data = json_pack("{s:s, s:s, s:{s:s}}", "call", "vend", "key", "TXN-1", "request", "reference", "TXN-1");
     ck_assert_int_eq(turn("verify_vend", 0, (cvm_id){0, 0}, data, 0), CVM_PENDING);
     ck_assert_str_eq(call_name, "outcome");
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(200, DELIVERED("5", "1")), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 200, DELIVERED("5", "1"));
     ck_assert(json_is_true(json_object_get(settled, "found")));
     ck_assert_str_eq(cvm_json_str(json_object_get(settled, "result"), "transaction_id", ""), "N-1");
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(200, "{\"status\":\"not_found\"}"), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 200, "{\"status\":\"not_found\"}");
     ck_assert(json_is_false(json_object_get(settled, "found")));
-    ck_assert_int_eq(turn("outcome.reply", CVM_REPLIED, asker, answer(404, "<html>"), 0), CVM_OK);
+    call_answered("outcome.reply", CVM_REPLIED, 404, "<html>");
     ck_assert(json_is_true(json_object_get(settled, "pending")));
     ck_assert_int_eq(turn("outcome.reply", CVM_TIMEOUT, asker, json_object(), 0), CVM_OK);
     ck_assert(json_is_true(json_object_get(settled, "pending")));
@@ -341,15 +195,15 @@ START_TEST(anyone_asks)
 {
     ck_assert_int_eq(turn("verify", 0, asker, json_pack("{s:s}", "reference", "R-1"), 0), CVM_PENDING);
     ck_assert_str_eq(call_name, "status");
-    ck_assert_int_eq(turn("status.reply", CVM_REPLIED, asker, answer(200, DELIVERED("\"100.50\"", "1")), 0), CVM_OK);
+    call_answered("status.reply", CVM_REPLIED, 200, DELIVERED("\"100.50\"", "1"));
     ck_assert_str_eq(word("status"), "delivered");
     ck_assert_str_eq(word("transaction_id"), "N-1");
     ck_assert_int_eq(cvm_json_int(settled, "amount_kobo", 0), 10050);
-    ck_assert_int_eq(turn("status.reply", CVM_REPLIED, asker, answer(503, "{}"), 0), CVM_OK);
+    call_answered("status.reply", CVM_REPLIED, 503, "{}");
     ck_assert_int_eq(settled_outcome, CVM_ERROR);
     ck_assert_int_eq(turn("balance", 0, asker, json_object(), 0), CVM_PENDING);
     ck_assert_str_eq(call_path, "/merchant/balance");
-    ck_assert_int_eq(turn("balance.reply", CVM_REPLIED, asker, answer(200, "{\"balance\":\"12.34\"}"), 0), CVM_OK);
+    call_answered("balance.reply", CVM_REPLIED, 200, "{\"balance\":\"12.34\"}");
     ck_assert_int_eq(cvm_json_int(settled, "balance_kobo", 0), 1234);
 }
 END_TEST
@@ -358,7 +212,7 @@ int main(void)
 {
     Suite *suite = suite_create("provider_network");
     TCase *tc = tcase_create("provider_network");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, setup, provider_end);
     tcase_add_test(tc, vend_call);
     tcase_add_test(tc, not_configured);
     tcase_add_loop_test(tc, vend_answer, 0, (int)(sizeof answers / sizeof answers[0]));
