@@ -281,7 +281,7 @@ static int unknown_command(const struct cli *cli, const json_t *catalogue)
     for (int k = 0; k < SUGGESTIONS_MAX && best[k].words && at < sizeof text; k++)
         if (best[k].distance <= 1 + strlen(best[k].words) / 4 &&
             (k == 0 || strcmp(best[k].words, best[k - 1].words) != 0))
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s\"%s\"", k ? " or " : "; did you mean ",
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s\"%s\"", at ? " or " : "; did you mean ",
                                    best[k].words);
     const bool best_shown = at > 0;
     if (at == 0 && json_array_size(json_object_get(catalogue, "operations")) == 0)
