@@ -126,7 +126,7 @@ static void setup(void)
     harness_add(f, &transaction_plugin, MANIFESTS "/transaction.json");
     harness_add(f, &power_plugin, MANIFESTS "/power.json");
     harness_add(f, &test_plugin, test_manifest);
-    harness_request(f, "", POWER_TRANSACTION, "open_account", "c0",
+    harness_request(f, "", SALE_TRANSACTION, "open_account", "c0",
                     json_pack("{s:s, s:s, s:I}", "customer_id", ADA, "phone", "08031234567", "balance_kobo",
                               (json_int_t)(100000 * NAIRA)));
     harness_run(f, 0);
@@ -155,7 +155,7 @@ static int sold(cvm_id request, const json_t **ret_data)
 
 static int64_t wallet(const char *member)
 {
-    return cvm_json_int(json_object_get(harness_state(f, POWER_TRANSACTION), "account/" ADA), member, -1);
+    return cvm_json_int(json_object_get(harness_state(f, SALE_TRANSACTION), "account/" ADA), member, -1);
 }
 
 static const char *text(const json_t *object, const char *key)

@@ -4,16 +4,17 @@
 #define SERVICE_AIRTIME_H
 
 #include "../common/clip.h"
+#include "../common/hold.h"
 #include "../common/phone.h"
+#include "../common/sale.h"
+#include "../common/step.h"
 #include "../common/words.h"
 #include <cvm/json.h>
 #include <cvm/money.h>
 
 #define AIRTIME_SELF "service.airtime_sales"
 #define AIRTIME_ALIAS "AirtimeSalesAgent"
-#define AIRTIME_TRANSACTION "service.transaction"
 #define AIRTIME_NETWORK_SIZE 21
-#define AIRTIME_TEXT_SIZE 512
 
 /* ---- order.c: pure ---- */
 
@@ -37,12 +38,6 @@ struct airtime_order {
     bool range_unusual;
 };
 
-/* Why an order is not accepted; `rule` is for the record. */
-struct airtime_failure {
-    const char *rule;
-    char error[AIRTIME_TEXT_SIZE], recommendation[AIRTIME_TEXT_SIZE];
-};
-
 void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules);
 /* The code of a network by any accepted name. CVM_ENOENT: not supported. */
 CVM_MUST_USE int airtime_network(const struct airtime_rules *rules, const char *name,
@@ -53,14 +48,10 @@ int64_t airtime_discount(const struct airtime_rules *rules, int64_t amount_kobo)
 /* Checks network, phone, smallest and largest amount, in this order. CVM_EREFUSED: *ret_failure says why; ret_order is
  * then untouched. */
 CVM_MUST_USE int airtime_check(const struct airtime_rules *rules, const char *network, const char *phone,
-                               const json_t *amount, struct airtime_order *ret_order,
-                               struct airtime_failure *ret_failure);
+                               const json_t *amount, struct airtime_order *ret_order, struct sale_failure *ret_failure);
 /* "MTN, AIRTEL, GLO, 9MOBILE" */
 const char *airtime_networks_text(const struct airtime_rules *rules, char *buf, size_t size);
-/* "₦1,000" or "₦1,000.50", for sentences about limits. */
-const char *airtime_naira(int64_t kobo, char buf[40]);
 
-json_t *airtime_failure_body(const char *error, const char *recommendation);
 /* The request `purchase` without the payer. Gives. */
 json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct airtime_order *order);
 /* The answer to process_purchase for a reply of `purchase`; *ret_outcome is what to send it with. Gives. */

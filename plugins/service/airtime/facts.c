@@ -42,18 +42,18 @@ static void fact(const struct airtime_rules *r, enum topic topic, char *buf, siz
     switch (topic) {
     case T_DISCOUNT:
         snprintf(buf, size, "From %s in one purchase you pay %g %% less; the number still receives the full amount.",
-                 airtime_naira(r->bulk_from_kobo, a), (double)r->bulk_basis_points / 100);
+                 sale_naira(r->bulk_from_kobo, a), (double)r->bulk_basis_points / 100);
         break;
     case T_LIMITS:
-        snprintf(buf, size, "One airtime purchase can be from %s to %s.", airtime_naira(r->min_kobo, a),
-                 airtime_naira(r->max_kobo, b));
+        snprintf(buf, size, "One airtime purchase can be from %s to %s.", sale_naira(r->min_kobo, a),
+                 sale_naira(r->max_kobo, b));
         break;
     case T_FEE:
         if (r->fee_kobo == 0)
             snprintf(buf, size, "Airtime costs its face value; there is no fee. From %s there is a %g %% discount.",
-                     airtime_naira(r->bulk_from_kobo, a), (double)r->bulk_basis_points / 100);
+                     sale_naira(r->bulk_from_kobo, a), (double)r->bulk_basis_points / 100);
         else
-            snprintf(buf, size, "Airtime costs its face value and a fee of %s.", airtime_naira(r->fee_kobo, a));
+            snprintf(buf, size, "Airtime costs its face value and a fee of %s.", sale_naira(r->fee_kobo, a));
         break;
     case T_BALANCE:
         snprintf(buf, size, "Dial *310# on the line to see its airtime balance; it works on all networks.");

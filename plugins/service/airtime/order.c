@@ -2,23 +2,17 @@
  */
 #include "airtime.h"
 
-static int64_t setting_kobo(const json_t *settings, const char *name, int64_t otherwise)
-{
-    int64_t kobo;
-    return cvm_money_from_json(json_object_get(settings, name), &kobo) < 0 ? otherwise : kobo;
-}
-
 void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules)
 {
     *ret_rules = (struct airtime_rules){
         .networks = json_object_get(settings, "supported_networks"),
         .aliases = json_object_get(settings, "network_aliases"),
         .prefixes = json_object_get(settings, "prefixes"),
-        .min_kobo = setting_kobo(settings, "min_recharge", 5000),
-        .max_kobo = setting_kobo(settings, "max_recharge", 5000000),
-        .bulk_from_kobo = setting_kobo(settings, "bulk_discount_threshold", 1000000),
-        .bulk_basis_points = setting_kobo(settings, "bulk_discount_percent", 500),
-        .fee_kobo = setting_kobo(settings, "transaction_fee", 0),
+        .min_kobo = sale_setting_kobo(settings, "min_recharge", 5000),
+        .max_kobo = sale_setting_kobo(settings, "max_recharge", 5000000),
+        .bulk_from_kobo = sale_setting_kobo(settings, "bulk_discount_threshold", 1000000),
+        .bulk_basis_points = sale_setting_kobo(settings, "bulk_discount_percent", 500),
+        .fee_kobo = sale_setting_kobo(settings, "transaction_fee", 0),
         .credit_timeout_s = cvm_json_int(settings, "credit_timeout_s", 300),
         .refund_window_hours = cvm_json_int(settings, "refund_window_hours", 24),
         .strict_ranges = cvm_json_bool(settings, "strict_phone_ranges", false),
@@ -86,70 +80,21 @@ const char *airtime_networks_text(const struct airtime_rules *rules, char *buf, 
     return buf;
 }
 
-const char *airtime_naira(int64_t kobo, char buf[40])
-{
-    memcpy(buf, "\xe2\x82\xa6", 3); /* the naira sign */
-    cvm_money_text(kobo, buf + 3, 37);
-    size_t n = strlen(buf);
-    if (kobo % 100 == 0)
-        buf[n - 3] = '\0';
-    return buf;
-}
-
-static const char *naira_exact(int64_t kobo, char buf[40])
-{
-    memcpy(buf, "\xe2\x82\xa6", 3);
-    cvm_money_text(kobo, buf + 3, 37);
-    return buf;
-}
-
 /* ---- the checks ---- */
 
-static int refuse(struct airtime_failure *f, const char *rule, const char *recommendation)
-{
-    f->rule = rule;
-    snprintf(f->recommendation, sizeof f->recommendation, "%s", recommendation);
-    return CVM_EREFUSED;
-}
-
 static int check_phone(const struct airtime_rules *rules, const char *text, struct airtime_order *o,
-                       struct airtime_failure *f)
+                       struct sale_failure *f)
 {
     int e = phone_normalise(text, o->phone);
     o->range_unusual = e == CVM_OK && !phone_range_in_use(o->phone);
     if (e == CVM_OK && !(o->range_unusual && rules->strict_ranges))
         return CVM_OK;
     snprintf(f->error, sizeof f->error, "The phone number is invalid. Write it like 08012345678 or +2348012345678.");
-    return refuse(f, "PHONE", "Check the number and try again.");
-}
-
-static int check_amount(const struct airtime_rules *rules, const json_t *amount, struct airtime_order *o,
-                        struct airtime_failure *f)
-{
-    char low[40], high[40], advice[160];
-    airtime_naira(rules->min_kobo, low);
-    airtime_naira(rules->max_kobo, high);
-    snprintf(advice, sizeof advice, "Choose an amount from %s to %s.", low, high);
-    int e = cvm_money_from_json(amount, &o->amount_kobo);
-    if (e == CVM_EINVAL) {
-        snprintf(f->error, sizeof f->error, "The amount is not a sum of naira.");
-        return refuse(f, "AMOUNT", advice);
-    }
-    if (e == CVM_ELIMIT)
-        o->amount_kobo = json_is_number(amount) && json_number_value(amount) < 0 ? -1 : CVM_MONEY_MAX_MINOR;
-    if (o->amount_kobo < rules->min_kobo) {
-        snprintf(f->error, sizeof f->error, "The minimum airtime purchase is %s.", low);
-        return refuse(f, "MIN_AMOUNT", advice);
-    }
-    if (o->amount_kobo > rules->max_kobo) {
-        snprintf(f->error, sizeof f->error, "The maximum airtime purchase is %s per transaction.", high);
-        return refuse(f, "MAX_AMOUNT", advice);
-    }
-    return CVM_OK;
+    return sale_refused(f, "PHONE", "Check the number and try again.");
 }
 
 int airtime_check(const struct airtime_rules *rules, const char *network, const char *phone, const json_t *amount,
-                  struct airtime_order *ret_order, struct airtime_failure *ret_failure)
+                  struct airtime_order *ret_order, struct sale_failure *ret_failure)
 {
     struct airtime_order o = {0};
     char known[160];
@@ -158,10 +103,10 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
         snprintf(ret_failure->error, sizeof ret_failure->error,
                  "The network %.*s is not supported. Supported networks: %s.", *network ? clip(network, 20) : 6,
                  *network ? network : "(none)", known);
-        return refuse(ret_failure, "NETWORK", "Choose one of the supported networks.");
+        return sale_refused(ret_failure, "NETWORK", "Choose one of the supported networks.");
     }
     CVM_TRY(check_phone(rules, phone, &o, ret_failure));
-    CVM_TRY(check_amount(rules, amount, &o, ret_failure));
+    CVM_TRY(sale_check_amount(amount, rules->min_kobo, rules->max_kobo, "airtime", &o.amount_kobo, ret_failure));
     o.bulk = o.amount_kobo >= rules->bulk_from_kobo;
     o.discount_kobo = airtime_discount(rules, o.amount_kobo);
     o.final_kobo = o.amount_kobo - o.discount_kobo + rules->fee_kobo;
@@ -171,12 +116,6 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
 }
 
 /* ---- bodies ---- */
-
-json_t *airtime_failure_body(const char *error, const char *recommendation)
-{
-    return json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", error, "recommendation", recommendation, "agent",
-                     AIRTIME_ALIAS);
-}
 
 static void remark(const struct airtime_order *o, char *buf, size_t size)
 {
@@ -191,7 +130,7 @@ static void remark(const struct airtime_order *o, char *buf, size_t size)
 json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct airtime_order *o)
 {
     char sum[40], summary[64], local[PHONE_SIZE], destination[64], note[200];
-    snprintf(summary, sizeof summary, "%s airtime", naira_exact(o->amount_kobo, sum));
+    snprintf(summary, sizeof summary, "%s airtime", sale_naira_exact(o->amount_kobo, sum));
     snprintf(destination, sizeof destination, "%s on %s", phone_local(o->phone, local), o->network);
     remark(o, note, sizeof note);
     json_t *body =
@@ -208,7 +147,7 @@ json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct ai
 
 static json_t *success_body(const json_t *sold)
 {
-    char local[PHONE_SIZE], text[AIRTIME_TEXT_SIZE];
+    char local[PHONE_SIZE], text[SALE_TEXT_SIZE];
     int64_t amount = cvm_json_int(sold, "amount_kobo", 0), discount = cvm_json_int(sold, "discount_kobo", 0);
     const char *note = cvm_json_str(sold, "remark", "");
     snprintf(text, sizeof text, "%s went to %s.%s%s", cvm_json_str(sold, "summary", "Airtime"),
@@ -221,41 +160,22 @@ static json_t *success_body(const json_t *sold)
                      "reference", cvm_json_str(sold, "reference", ""), "agent", AIRTIME_ALIAS);
 }
 
+static json_t *refused_body(const json_t *d)
+{
+    struct sale_failure f;
+    const char *rule = cvm_json_str(d, "rule", ""), *message = cvm_json_str(d, "message", "The purchase was refused.");
+    snprintf(f.error, sizeof f.error, "%.*s", clip(message, 500), message);
+    sale_advise(&f, cvm_json_str(d, "recommendation", "Contact support."), cvm_json_str(d, "transaction_id", ""));
+    json_t *body = sale_failure_body(&f, AIRTIME_ALIAS);
+    if (body && *rule)
+        json_object_set_new(body, "rule", json_string(rule));
+    return body;
+}
+
 json_t *airtime_sold_body(const cvm_msg *reply, enum cvm_outcome *ret_outcome)
 {
-    const json_t *d = reply->data;
-    char advice[AIRTIME_TEXT_SIZE];
-    const char *id = cvm_json_str(d, "transaction_id", ""), *rule = cvm_json_str(d, "rule", "");
-    switch (reply->outcome) {
-    case CVM_REPLIED:
-        *ret_outcome = CVM_REPLIED;
-        return success_body(d);
-    case CVM_REFUSED: {
-        *ret_outcome = CVM_REFUSED;
-        const char *given = cvm_json_str(d, "recommendation", "Contact support.");
-        bool named = !*id || strstr(given, id);
-        snprintf(advice, sizeof advice, "%.*s%s%s%s", clip(given, 400), given, named ? "" : " Reference ",
-                 named ? "" : id, named ? "" : ".");
-        json_t *body = airtime_failure_body(cvm_json_str(d, "message", "The purchase was refused."), advice);
-        if (*rule)
-            json_object_set_new(body, "rule", json_string(rule));
-        return body;
-    }
-    case CVM_BUSY:
-    case CVM_ERROR: /* the first turn of the purchase did not happen: nothing is held */
-        *ret_outcome = reply->outcome;
-        return airtime_failure_body("The service is not available at the moment.",
-                                    "You were not charged. Please try again later.");
-    default: {
-        *ret_outcome = CVM_UNKNOWN;
-        json_t *body = airtime_failure_body(
-            cvm_json_str(d, "message", "The purchase is not confirmed yet."),
-            cvm_json_str(d, "recommendation", "It may still go through. Please do not repeat it; check in 5 minutes."));
-        if (*id) {
-            json_object_set_new(body, "transaction_id", json_string(id));
-            json_object_set_new(body, "status", json_string("PENDING"));
-        }
-        return body;
-    }
-    }
+    if (reply->outcome != CVM_REPLIED && reply->outcome != CVM_REFUSED)
+        return sale_unsold_body(reply, AIRTIME_ALIAS, ret_outcome);
+    *ret_outcome = reply->outcome;
+    return reply->outcome == CVM_REPLIED ? success_body(reply->data) : refused_body(reply->data);
 }

@@ -2,16 +2,6 @@
  * money and no state: what it needs later travels with the requests. Loop thread. */
 #include "airtime.h"
 
-#define PURCHASE_TIMEOUT_MS 330000 /* the saga answers long before */
-#define VERIFY_TIMEOUT_MS 20000
-#define VEND_LEAST_MS 1000
-
-static int failed(cvm_turn *t, const cvm_msg *m, const struct airtime_failure *f)
-{
-    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f->rule, "because", f->error)));
-    return cvm_settle(t, m->id, CVM_REFUSED, airtime_failure_body(f->error, f->recommendation), NULL);
-}
-
 /* Who pays: the customer named, else the wallet of the payer's number, else that of the number recharged. */
 static int add_payer(const cvm_msg *m, const struct airtime_order *o, json_t *body)
 {
@@ -31,12 +21,12 @@ int airtime_process_purchase(cvm_turn *t, const cvm_msg *m)
 {
     struct airtime_rules rules;
     struct airtime_order o;
-    struct airtime_failure f;
+    struct sale_failure f;
     airtime_rules_read(cvm_settings(t), &rules);
     int e = airtime_check(&rules, cvm_json_str(m->data, "network", ""), cvm_json_str(m->data, "recipient_phone", ""),
                           json_object_get(m->data, "amount"), &o, &f);
     if (e < 0)
-        return failed(t, m, &f);
+        return sale_refuse(t, m->id, &f, AIRTIME_ALIAS);
     json_t *body = airtime_purchase_body(&rules, &o);
     if (!body)
         return CVM_ENOMEM;
@@ -46,87 +36,63 @@ int airtime_process_purchase(cvm_turn *t, const cvm_msg *m)
         f.rule = "PHONE";
         snprintf(f.error, sizeof f.error, "The payer's phone number is invalid.");
         snprintf(f.recommendation, sizeof f.recommendation, "Write it like 08012345678 or +2348012345678.");
-        return e == CVM_EREFUSED ? failed(t, m, &f) : e;
+        return e == CVM_EREFUSED ? sale_refuse(t, m->id, &f, AIRTIME_ALIAS) : e;
     }
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:I, s:I, s:b}", "chose", "sell", "network", o.network, "amount_kobo",
                                (json_int_t)o.amount_kobo, "final_kobo", (json_int_t)o.final_kobo, "bulk", o.bulk)));
-    CVM_TRY(cvm_request(t, AIRTIME_TRANSACTION, "purchase", body,
-                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = PURCHASE_TIMEOUT_MS}));
+    CVM_TRY(cvm_request(t, SALE_TRANSACTION, "purchase", body,
+                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = SALE_PURCHASE_TIMEOUT_MS}));
     return CVM_PENDING;
-}
-
-/* Settles a request that may have ended meanwhile. */
-static int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
-{
-    int e = cvm_settle(t, request, outcome, data, NULL);
-    return e == CVM_ENOENT ? CVM_OK : e;
 }
 
 int airtime_purchased(cvm_turn *t, const cvm_msg *m)
 {
     enum cvm_outcome outcome = CVM_ERROR;
     json_t *body = airtime_sold_body(m, &outcome);
-    return settle(t, m->on_behalf, outcome, body);
+    return step_settle(t, m->on_behalf, outcome, body);
 }
 
 /* ---- for the saga ---- */
-
-static json_t *failure(const char *code, const char *message)
-{
-    return json_pack("{s:s, s:s}", "error_code", code, "message", message);
-}
-
-/* Vending costs money, so only the saga, which holds the customer's, may ask for it. */
-static bool from_saga(const cvm_msg *m)
-{
-    return strcmp(m->sender, AIRTIME_TRANSACTION) == 0;
-}
 
 int airtime_deliver(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *d = json_object_get(m->data, "delivery");
     int64_t left = cvm_json_int(m->data, "deadline_ms", m->deadline_ms) - cvm_now_ms(t);
-    if (!from_saga(m))
-        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " AIRTIME_TRANSACTION " may ask for a delivery");
-    if (left < VEND_LEAST_MS)
-        return cvm_refuse_with(t, failure("CONNECTION_ERROR", "It is too late to vend."));
+    if (!sale_from_saga(m))
+        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " SALE_TRANSACTION " may ask for a delivery");
+    if (left < SALE_VEND_LEAST_MS)
+        return cvm_refuse_with(t, sale_not_delivered("CONNECTION_ERROR", "It is too late to vend."));
     json_t *vend = json_pack("{s:s, s:s, s:I, s:s}", "network", cvm_json_str(d, "network", ""), "phone",
                              cvm_json_str(d, "phone", ""), "amount_kobo", (json_int_t)cvm_json_int(d, "amount_kobo", 0),
                              "reference", cvm_json_str(m->data, "transaction_id", ""));
     /* Not beyond the saga's deadline: the host may send a lost vend again until then, and never after the refund. */
     int e = cvm_request(t, "role:network", "vend", vend, &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = left});
     if (e == CVM_ENOENT)
-        return cvm_refuse_with(t, failure("CONNECTION_ERROR", "This network cannot be reached at the moment."));
+        return cvm_refuse_with(t,
+                               sale_not_delivered("CONNECTION_ERROR", "This network cannot be reached at the moment."));
     return e < 0 ? e : CVM_PENDING;
 }
 
 int airtime_vended(cvm_turn *t, const cvm_msg *m)
 {
-    const char *code = cvm_json_str(m->data, "error_code", cvm_json_str(m->data, "code", "UNKNOWN"));
-    switch (m->outcome) {
-    case CVM_REPLIED:
-        return settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(m->data));
-    case CVM_REFUSED:
-        return settle(t, m->on_behalf, CVM_REFUSED,
-                      failure(code, cvm_json_str(m->data, "message", "The network refused it.")));
-    case CVM_BUSY: /* nothing was sent */
-        return settle(t, m->on_behalf, CVM_REFUSED,
-                      failure("CONNECTION_ERROR", "The network service is unavailable at the moment."));
-    default:
-        return settle(t, m->on_behalf, CVM_UNKNOWN, failure("TIMEOUT", "The network did not answer in time."));
-    }
+    enum cvm_outcome outcome = CVM_REPLIED;
+    json_t *body = m->outcome == CVM_REPLIED ? cvm_json_share(m->data)
+                                             : sale_not_vended(m, "The network refused it.",
+                                                               "The network service is unavailable at the moment.",
+                                                               "The network did not answer in time.", &outcome);
+    return step_settle(t, m->on_behalf, outcome, body);
 }
 
 int airtime_check_delivery(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *d = json_object_get(m->data, "delivery");
-    if (!from_saga(m))
-        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " AIRTIME_TRANSACTION " may ask for a check");
+    if (!sale_from_saga(m))
+        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " SALE_TRANSACTION " may ask for a check");
     int e = cvm_request(t, "role:network", "verify",
                         json_pack("{s:s, s:s}", "network", cvm_json_str(d, "network", ""), "reference",
                                   cvm_json_str(m->data, "transaction_id", "")),
-                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = VERIFY_TIMEOUT_MS});
+                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = SALE_VERIFY_TIMEOUT_MS});
     if (e == CVM_ENOENT)
         return cvm_reply(t, m, json_pack("{s:s}", "result", "unknown"));
     return e < 0 ? e : CVM_PENDING;
@@ -134,19 +100,9 @@ int airtime_check_delivery(cvm_turn *t, const cvm_msg *m)
 
 int airtime_verified(cvm_turn *t, const cvm_msg *m)
 {
-    const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "") : "", *result = "unknown";
-    if (strcmp(status, "delivered") == 0 || strcmp(status, "failed") == 0)
-        result = status;
-    else if (strcmp(status, "not_found") == 0)
-        result = "absent";
-    json_t *body = json_pack("{s:s}", "result", result);
-    static const char *const kept[] = {"reference", "transaction_id", "error_code", "message"};
-    for (size_t i = 0; body && m->outcome == CVM_REPLIED && i < sizeof kept / sizeof kept[0]; i++) {
-        const json_t *v = json_object_get(m->data, kept[i]);
-        if (v)
-            json_object_set_new(body, kept[i], cvm_json_share(v));
-    }
-    return settle(t, m->on_behalf, CVM_REPLIED, body);
+    json_t *body = json_pack("{s:s}", "result", sale_checked(m));
+    sale_copy_checked(m, body);
+    return step_settle(t, m->on_behalf, CVM_REPLIED, body);
 }
 
 /* ---- tools ---- */
@@ -185,7 +141,7 @@ int airtime_check_balance(cvm_turn *t, const cvm_msg *m)
     if (airtime_network(&rules, cvm_json_str(m->data, "network", ""), network) < 0)
         return cvm_refuse(t, "NETWORK", "network", "not a supported network");
     int e = cvm_request(t, "role:network", "balance", json_pack("{s:s}", "network", network),
-                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = VERIFY_TIMEOUT_MS});
+                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = SALE_VERIFY_TIMEOUT_MS});
     if (e == CVM_ENOENT)
         return cvm_refuse(t, "NOT_AVAILABLE", "network", "no provider is loaded for this network");
     return e < 0 ? e : CVM_PENDING;
@@ -194,9 +150,9 @@ int airtime_check_balance(cvm_turn *t, const cvm_msg *m)
 int airtime_balance(cvm_turn *t, const cvm_msg *m)
 {
     if (m->outcome != CVM_REPLIED)
-        return settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data));
-    return settle(t, m->on_behalf, CVM_REPLIED,
-                  json_pack("{s:s, s:o, s:s}", "network", cvm_json_str(m->data, "network", ""), "balance",
-                            cvm_money_to_json(cvm_json_int(m->data, "balance_kobo", 0)), "currency",
-                            cvm_json_str(m->data, "currency", "NGN")));
+        return step_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data));
+    return step_settle(t, m->on_behalf, CVM_REPLIED,
+                       json_pack("{s:s, s:o, s:s}", "network", cvm_json_str(m->data, "network", ""), "balance",
+                                 cvm_money_to_json(cvm_json_int(m->data, "balance_kobo", 0)), "currency",
+                                 cvm_json_str(m->data, "currency", "NGN")));
 }

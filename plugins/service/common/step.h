@@ -38,15 +38,20 @@ static inline const json_t *step_only(const json_t *list, bool *ret_many)
     return first;
 }
 
+/* Ends a request that may have ended meanwhile. Takes `data`. */
+CVM_MUST_USE static inline int step_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
+{
+    int e = cvm_settle(t, request, outcome, data, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
 /* Ends the step `request`; `structured` is taken, `next` NULL lets the route go on. An ended request is no error. */
 CVM_MUST_USE static inline int step_say(cvm_turn *t, cvm_id request, const char *content, json_t *structured,
                                         const char *next)
 {
-    int e = cvm_settle(t, request, CVM_REPLIED,
+    return step_settle(t, request, CVM_REPLIED,
                        json_pack("{s:s, s:o, s:s?, s:b}", "content", content, "structured_data",
-                                 structured ? structured : json_object(), "next", next, "end", 0),
-                       NULL);
-    return e == CVM_ENOENT ? CVM_OK : e;
+                                 structured ? structured : json_object(), "next", next, "end", 0));
 }
 
 /* Ends the step with a question to the customer; `rule` says why there is no more than that. `missing` is taken. */

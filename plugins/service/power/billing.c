@@ -75,14 +75,14 @@ int billing_explain_bill(cvm_turn *t, const cvm_msg *m)
 static int bill_failed(cvm_turn *t, cvm_id request, const json_t *what, const char *rule, const char *error,
                        const char *recommendation)
 {
-    struct power_failure f = {.rule = rule};
-    char text[POWER_TEXT_SIZE * 2];
+    struct sale_failure f = {.rule = rule};
+    char text[SALE_TEXT_SIZE * 2];
     snprintf(f.error, sizeof f.error, "%.*s", clip(error, 400), error);
     snprintf(f.recommendation, sizeof f.recommendation, "%.*s", clip(recommendation, 400), recommendation);
     CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", rule, "because", f.error)));
-    json_t *body = power_failure_body(&f, "PowerBillingAgent");
+    json_t *body = sale_failure_body(&f, "PowerBillingAgent");
     if (!cvm_json_bool(what, "step", false))
-        return pending_settle(t, request, CVM_REFUSED, body);
+        return step_settle(t, request, CVM_REFUSED, body);
     snprintf(text, sizeof text, "%s %s", f.error, f.recommendation);
     return step_say(t, request, text, json_pack("{s:o, s:s}", "result", body, "rule", rule), "service.qa");
 }
@@ -154,19 +154,13 @@ static int billed(cvm_turn *t, const cvm_msg *m, const json_t *what)
     if (!body)
         return CVM_ENOMEM;
     if (!cvm_json_bool(what, "step", false))
-        return pending_settle(t, m->on_behalf, CVM_REPLIED, body);
+        return step_settle(t, m->on_behalf, CVM_REPLIED, body);
     return step_say(t, m->on_behalf, text, json_pack("{s:b, s:o}", "answered", 1, "bill", body), "service.qa");
 }
 
 int billing_billed(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = billed(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, billed);
 }
 
 /* ---- tariffs ---- */

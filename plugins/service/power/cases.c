@@ -2,20 +2,8 @@
  * closing them, are PowerTechnicalAgent's. Loop thread. */
 #include "power.h"
 
-#include <time.h>
-
-#define TIME_SIZE 32
 #define HOUR_MS INT64_C(3600000)
 #define DESCRIPTION_MAX 1000 /* bytes */
-
-static const char *time_text(int64_t at_ms, char buf[TIME_SIZE])
-{
-    time_t s = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    strftime(buf, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return buf;
-}
 
 /* ---- opening ---- */
 
@@ -53,7 +41,7 @@ static void description_cut(const char *text, char ret_text[DESCRIPTION_MAX + 1]
 static int open_case(cvm_turn *t, const cvm_msg *m, const json_t *what, const json_t *meter,
                      char ret_id[CVM_SHORT_ID_SIZE], int64_t *ret_hours)
 {
-    char opened[TIME_SIZE], due[TIME_SIZE], description[DESCRIPTION_MAX + 1];
+    char opened[POWER_TIME_SIZE], due[POWER_TIME_SIZE], description[DESCRIPTION_MAX + 1];
     const char *kind = cvm_json_str(what, "case", "");
     int64_t hours = cvm_json_int(json_object_get(cvm_settings(t), "case_hours"), kind, 48), now = cvm_now_ms(t);
     description_cut(cvm_json_str(what, "description", ""), description);
@@ -66,8 +54,8 @@ static int open_case(cvm_turn *t, const cvm_msg *m, const json_t *what, const js
                   cvm_json_str(meter, "disco", cvm_json_str(what, "disco", "")), "meter_number",
                   cvm_json_str(meter, "meter_number", cvm_json_str(what, "meter", "")), "customer_name",
                   cvm_json_str(meter, "customer_name", ""), "address", cvm_json_str(meter, "address", ""),
-                  "description", description, "enquiry_id", m->enquiry_id, "opened_at", time_text(now, opened),
-                  "due_at", time_text(now + hours * HOUR_MS, due), "conversation", m->conversation)));
+                  "description", description, "enquiry_id", m->enquiry_id, "opened_at", power_time(now, opened),
+                  "due_at", power_time(now + hours * HOUR_MS, due), "conversation", m->conversation)));
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:s, s:b}", "chose", "open a case", "kind", kind, "case_id", ret_id,
                                "meter_validated", meter != NULL)));
@@ -101,7 +89,7 @@ static int finish(cvm_turn *t, const cvm_msg *m, cvm_id request, const json_t *w
     if (!body)
         return CVM_ENOMEM;
     if (!cvm_json_bool(what, "step", false))
-        return pending_settle(t, request, CVM_REPLIED, body);
+        return step_settle(t, request, CVM_REPLIED, body);
     int e = cvm_context_set(t, "/power_case", cvm_json_share(body));
     if (e < 0) {
         json_decref(body);
@@ -162,7 +150,7 @@ int case_validated(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     bool refused = m->outcome == CVM_REFUSED && strcmp(cvm_json_str(m->data, "rule", ""), "NOT_VALIDATED") != 0;
     if (refused && !cvm_json_bool(what, "step", false))
-        return pending_settle(t, m->on_behalf, CVM_REFUSED, cvm_json_share(m->data));
+        return step_settle(t, m->on_behalf, CVM_REFUSED, cvm_json_share(m->data));
     return finish(t, m, m->on_behalf, what, m->outcome == CVM_REPLIED ? m->data : NULL);
 }
 
@@ -205,13 +193,13 @@ int case_queried(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *rows = json_object_get(m->data, "rows");
     if (m->outcome != CVM_REPLIED)
-        return pending_settle(t, m->on_behalf, CVM_ERROR,
-                              json_pack("{s:s, s:s}", "code", "QUERY", "message", "the cases could not be read"));
+        return step_settle(t, m->on_behalf, CVM_ERROR,
+                           json_pack("{s:s, s:s}", "code", "QUERY", "message", "the cases could not be read"));
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(rows); i++)
         json_array_append_new(list, view(json_array_get(rows, i)));
-    return pending_settle(t, m->on_behalf, CVM_REPLIED,
-                          json_pack("{s:o, s:b}", "cases", list, "more", cvm_json_bool(m->data, "more", false)));
+    return step_settle(t, m->on_behalf, CVM_REPLIED,
+                       json_pack("{s:o, s:b}", "cases", list, "more", cvm_json_bool(m->data, "more", false)));
 }
 
 static int ask_one(cvm_turn *t, const cvm_msg *m)
@@ -237,11 +225,11 @@ int case_close(cvm_turn *t, const cvm_msg *m)
 /* A closed case stays as it was closed. */
 static int close_row(cvm_turn *t, const cvm_msg *m, const json_t *found, const json_t *what)
 {
-    char at[TIME_SIZE];
+    char at[POWER_TIME_SIZE];
     json_t *row = json_copy((json_t *)(uintptr_t)found);
     if (strcmp(cvm_json_str(row, "status", ""), "open") == 0) {
         json_object_set_new(row, "status", json_string("closed"));
-        json_object_set_new(row, "closed_at", json_string(time_text(cvm_now_ms(t), at)));
+        json_object_set_new(row, "closed_at", json_string(power_time(cvm_now_ms(t), at)));
         json_object_set_new(row, "resolution", json_string(cvm_json_str(what, "resolution", "")));
         int e = cvm_row_put(t, "power_cases", json_incref(row));
         if (e < 0) {
@@ -249,7 +237,7 @@ static int close_row(cvm_turn *t, const cvm_msg *m, const json_t *found, const j
             return e;
         }
     }
-    return pending_settle(t, m->on_behalf, CVM_REPLIED, row);
+    return step_settle(t, m->on_behalf, CVM_REPLIED, row);
 }
 
 /* For show, and for close, of which something waits. */
@@ -261,15 +249,15 @@ int case_found(cvm_turn *t, const cvm_msg *m)
     if (e < 0 && e != CVM_ENOENT)
         return e;
     if (m->outcome != CVM_REPLIED)
-        e = pending_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data));
+        e = step_settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data));
     else if (!found)
-        e = pending_settle(t, m->on_behalf, CVM_REFUSED,
-                           json_pack("{s:s, s:s, s:s}", "code", "NOT_FOUND", "field", "case_id", "message",
-                                     "there is no case with this reference"));
+        e = step_settle(t, m->on_behalf, CVM_REFUSED,
+                        json_pack("{s:s, s:s, s:s}", "code", "NOT_FOUND", "field", "case_id", "message",
+                                  "there is no case with this reference"));
     else if (what)
         e = close_row(t, m, found, what);
     else
-        e = pending_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(found));
+        e = step_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(found));
     json_decref(what);
     return e;
 }

@@ -61,11 +61,11 @@ static void fact(const struct power_rules *r, enum topic topic, const char *ques
     switch (topic) {
     case T_LIMITS:
         snprintf(buf, size, "One electricity purchase can be from %s to %s; above %s a colleague approves it first.",
-                 power_naira(r->min_kobo, a), power_naira(r->max_kobo, b), power_naira(r->approval_above_kobo, list));
+                 sale_naira(r->min_kobo, a), sale_naira(r->max_kobo, b), sale_naira(r->approval_above_kobo, list));
         break;
     case T_CHARGE:
         snprintf(buf, size, "Each purchase has a service charge of %s on top of the amount.",
-                 power_naira(r->charge_kobo, a));
+                 sale_naira(r->charge_kobo, a));
         break;
     case T_VALIDITY:
         snprintf(buf, size, "A token is valid for %lld days; load it within that time.", (long long)r->validity_days);

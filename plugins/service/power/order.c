@@ -1,11 +1,7 @@
 /* Orders of electricity: the rules from the settings, the checks in their order, and the bodies. Pure; any thread. */
 #include "power.h"
 
-static int64_t setting_kobo(const json_t *settings, const char *name, int64_t otherwise)
-{
-    int64_t kobo;
-    return cvm_money_from_json(json_object_get(settings, name), &kobo) < 0 ? otherwise : kobo;
-}
+#include <time.h>
 
 void power_rules_read(const json_t *settings, struct power_rules *ret_rules)
 {
@@ -13,11 +9,11 @@ void power_rules_read(const json_t *settings, struct power_rules *ret_rules)
         .discos = json_object_get(settings, "discos"),
         .tariffs = json_object_get(settings, "tariffs"),
         .band_hours = json_object_get(settings, "band_hours"),
-        .min_kobo = setting_kobo(settings, "min_purchase", 50000),
-        .max_kobo = setting_kobo(settings, "max_purchase", 50000000),
-        .charge_kobo = setting_kobo(settings, "service_charge", 10000),
-        .approval_above_kobo = setting_kobo(settings, "approval_above", 10000000),
-        .vat_basis_points = setting_kobo(settings, "vat_percent", 750),
+        .min_kobo = sale_setting_kobo(settings, "min_purchase", 50000),
+        .max_kobo = sale_setting_kobo(settings, "max_purchase", 50000000),
+        .charge_kobo = sale_setting_kobo(settings, "service_charge", 10000),
+        .approval_above_kobo = sale_setting_kobo(settings, "approval_above", 10000000),
+        .vat_basis_points = sale_setting_kobo(settings, "vat_percent", 750),
         .validity_days = cvm_json_int(settings, "token_validity_days", 30),
         .credit_timeout_s = cvm_json_int(settings, "credit_timeout_s", 300),
         .answer_within_ms = cvm_json_int(settings, "answer_within_ms", 50000),
@@ -69,6 +65,15 @@ int power_disco(const struct power_rules *rules, const char *name, char ret_code
 const char *power_disco_name(const struct power_rules *rules, const char *code)
 {
     return cvm_json_str(json_object_get(rules->discos, code), "name", code);
+}
+
+const char *power_time(int64_t at_ms, char buf[POWER_TIME_SIZE])
+{
+    time_t s = (time_t)(at_ms / 1000);
+    struct tm tm;
+    gmtime_r(&s, &tm);
+    strftime(buf, POWER_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return buf;
 }
 
 const char *power_discos_text(const struct power_rules *rules, char *buf, size_t size)
@@ -128,77 +133,43 @@ bool power_check_digit(const char *meter)
     return sum % 10 == 0;
 }
 
-const char *power_naira(int64_t kobo, char buf[40])
-{
-    memcpy(buf, "\xe2\x82\xa6", 3); /* the naira sign */
-    cvm_money_text(kobo, buf + 3, 37);
-    size_t n = strlen(buf);
-    if (kobo % 100 == 0)
-        buf[n - 3] = '\0';
-    return buf;
-}
-
 /* ---- the checks ---- */
 
-static int refuse(struct power_failure *f, const char *rule, const char *recommendation)
-{
-    f->rule = rule;
-    snprintf(f->recommendation, sizeof f->recommendation, "%s", recommendation);
-    return CVM_EREFUSED;
-}
-
 int power_check_meter(const struct power_rules *rules, const char *disco, const char *meter,
-                      struct power_order *ret_order, struct power_failure *f)
+                      struct power_order *ret_order, struct sale_failure *f)
 {
     struct power_order o = {0};
     if (power_meter(meter, o.meter) < 0) {
         snprintf(f->error, sizeof f->error, "The meter number has the wrong format: it must be 11 to 13 digits.");
-        return refuse(f, "METER", "Check the meter number and try again.");
+        return sale_refused(f, "METER", "Check the meter number and try again.");
     }
     if (power_disco(rules, disco, o.disco) < 0) {
         char known[160];
         snprintf(f->error, sizeof f->error, "The distribution company %.*s is not recognised. Supported companies: %s.",
                  *disco ? clip(disco, 40) : 6, *disco ? disco : "(none)",
                  power_discos_text(rules, known, sizeof known));
-        return refuse(f, "DISCO", "Choose one of the supported distribution companies.");
+        return sale_refused(f, "DISCO", "Choose one of the supported distribution companies.");
     }
     *ret_order = o;
     return CVM_OK;
 }
 
 static int check_amount(const struct power_rules *rules, const json_t *amount, struct power_order *o,
-                        struct power_failure *f)
+                        struct sale_failure *f)
 {
-    char low[40], high[40], advice[160];
-    power_naira(rules->min_kobo, low);
-    power_naira(rules->max_kobo, high);
-    snprintf(advice, sizeof advice, "Choose an amount from %s to %s.", low, high);
-    int e = cvm_money_from_json(amount, &o->amount_kobo);
-    if (e == CVM_EINVAL) {
-        snprintf(f->error, sizeof f->error, "The amount is not a sum of naira.");
-        return refuse(f, "AMOUNT", advice);
-    }
-    if (e == CVM_ELIMIT)
-        o->amount_kobo = json_is_number(amount) && json_number_value(amount) < 0 ? -1 : CVM_MONEY_MAX_MINOR;
-    if (o->amount_kobo < rules->min_kobo) {
-        snprintf(f->error, sizeof f->error, "The minimum electricity purchase is %s.", low);
-        return refuse(f, "MIN_AMOUNT", advice);
-    }
-    if (o->amount_kobo > rules->max_kobo) {
-        snprintf(f->error, sizeof f->error, "The maximum electricity purchase is %s per transaction.", high);
-        return refuse(f, "MAX_AMOUNT", advice);
-    }
+    char most[40];
+    CVM_TRY(sale_check_amount(amount, rules->min_kobo, rules->max_kobo, "electricity", &o->amount_kobo, f));
     o->total_kobo = o->amount_kobo + rules->charge_kobo;
     if (o->total_kobo > rules->approval_above_kobo) {
         snprintf(f->error, sizeof f->error, "A purchase above %s must be approved by a colleague first.",
-                 power_naira(rules->approval_above_kobo, high));
-        return refuse(f, "APPROVAL", "Choose a smaller amount, or ask a colleague to approve it.");
+                 sale_naira(rules->approval_above_kobo, most));
+        return sale_refused(f, "APPROVAL", "Choose a smaller amount, or ask a colleague to approve it.");
     }
     return CVM_OK;
 }
 
 int power_check(const struct power_rules *rules, const char *disco, const char *meter, const json_t *amount,
-                struct power_order *ret_order, struct power_failure *ret_failure)
+                struct power_order *ret_order, struct sale_failure *ret_failure)
 {
     struct power_order o;
     CVM_TRY(power_check_meter(rules, disco, meter, &o, ret_failure));
@@ -208,34 +179,27 @@ int power_check(const struct power_rules *rules, const char *disco, const char *
 }
 
 void power_not_validated(const struct power_rules *rules, const cvm_msg *reply, const char *disco,
-                         struct power_failure *f)
+                         struct sale_failure *f)
 {
     const char *code = cvm_json_str(reply->data, "error_code", "");
     if (reply->outcome == CVM_REFUSED && strcmp(code, "CONFIGURATION") != 0) {
         snprintf(f->error, sizeof f->error, "The meter was not found at %s.", power_disco_name(rules, disco));
-        refuse(f, "UNKNOWN_METER",
-               "Check the meter number and try again; if it persists, contact the distribution company.");
+        sale_refused(f, "UNKNOWN_METER",
+                     "Check the meter number and try again; if it persists, contact the distribution company.");
         return;
     }
     snprintf(f->error, sizeof f->error, "%s cannot validate the meter at the moment.", power_disco_name(rules, disco));
-    refuse(f, "NOT_VALIDATED", "You were not charged. Please try again later.");
+    sale_refused(f, "NOT_VALIDATED", "You were not charged. Please try again later.");
 }
 
 /* ---- bodies ---- */
-
-json_t *power_failure_body(const struct power_failure *failure, const char *agent)
-{
-    return json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", failure->error, "recommendation",
-                     failure->recommendation, "agent", agent);
-}
 
 json_t *power_purchase_body(const struct power_rules *rules, const struct power_order *o, const json_t *meter)
 {
     char sum[40], summary[64], destination[64];
     const char *type = cvm_json_str(meter, "meter_type", "PREPAID");
     bool postpaid = strcmp(type, "POSTPAID") == 0;
-    memcpy(sum, "\xe2\x82\xa6", 3);
-    cvm_money_text(o->amount_kobo, sum + 3, sizeof sum - 3);
+    sale_naira_exact(o->amount_kobo, sum);
     snprintf(summary, sizeof summary, postpaid ? "%s for the electricity bill" : "%s electricity", sum);
     snprintf(destination, sizeof destination, "meter %s at %s", o->meter, o->disco);
     json_t *delivery =

@@ -24,7 +24,7 @@ static int ask_transactions(cvm_turn *t, const cvm_msg *m, const char *customer,
         json_decref(data);
         return e;
     }
-    CVM_TRY(cvm_request(t, POWER_TRANSACTION, "list_transactions", data, &(cvm_request_opts){.on_behalf = m->id}));
+    CVM_TRY(cvm_request(t, SALE_TRANSACTION, "list_transactions", data, &(cvm_request_opts){.on_behalf = m->id}));
     return CVM_PENDING;
 }
 
@@ -118,7 +118,7 @@ static int told(cvm_turn *t, cvm_id request, const json_t *what, const json_t *p
     if (!body)
         return CVM_ENOMEM;
     if (!step)
-        return pending_settle(t, request, CVM_REPLIED, body);
+        return step_settle(t, request, CVM_REPLIED, body);
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:b}", "chose", "tell what was paid", "status",
                                cvm_json_str(paid, "status", "none"), "claim", cvm_json_bool(what, "claim", false))));
@@ -151,13 +151,7 @@ static int listed(cvm_turn *t, const cvm_msg *m, const json_t *what)
 
 int payments_listed(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = listed(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, listed);
 }
 
 /* RFC 3339 in UTC orders as text. */

@@ -33,8 +33,13 @@ int pending_take(cvm_turn *t, cvm_id request, json_t **ret_what)
     return CVM_OK;
 }
 
-int pending_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
+int pending_resume(cvm_turn *t, const cvm_msg *m, int (*resume)(cvm_turn *t, const cvm_msg *m, const json_t *what))
 {
-    int e = cvm_settle(t, request, outcome, data, NULL);
-    return e == CVM_ENOENT ? CVM_OK : e;
+    json_t *what = NULL;
+    int e = pending_take(t, m->on_behalf, &what);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    e = resume(t, m, what);
+    json_decref(what);
+    return e;
 }

@@ -6,6 +6,7 @@
 #include "../common/clip.h"
 #include "../common/hold.h"
 #include "../common/phone.h"
+#include "../common/sale.h"
 #include "../common/step.h"
 #include "../common/words.h"
 #include <cvm/json.h>
@@ -14,11 +15,10 @@
 #define POWER_SALES "service.power_sales"
 #define POWER_BILLING "service.power_billing"
 #define POWER_TECHNICAL "service.power_technical"
-#define POWER_TRANSACTION "service.transaction"
 #define POWER_DISCO_SIZE 21
 #define POWER_METER_SIZE 14 /* 13 digits and NUL */
-#define POWER_TEXT_SIZE 512
 #define POWER_LONG_SIZE 2048
+#define POWER_TIME_SIZE 32
 
 /* ---- order.c: pure ---- */
 
@@ -36,16 +36,11 @@ struct power_order {
     int64_t amount_kobo, total_kobo;
 };
 
-/* Why an order is not accepted; `rule` is for the record. */
-struct power_failure {
-    const char *rule;
-    char error[POWER_TEXT_SIZE], recommendation[POWER_TEXT_SIZE];
-};
-
 void power_rules_read(const json_t *settings, struct power_rules *ret_rules);
 /* The code of a distribution company by any accepted name. CVM_ENOENT: there is none. */
 CVM_MUST_USE int power_disco(const struct power_rules *rules, const char *name, char ret_code[POWER_DISCO_SIZE]);
 const char *power_disco_name(const struct power_rules *rules, const char *code); /* "Ikeja Electric", or the code */
+const char *power_time(int64_t at_ms, char buf[POWER_TIME_SIZE]);                /* RFC 3339 in UTC */
 /* "AEDC, BEDC, .." */
 const char *power_discos_text(const struct power_rules *rules, char *buf, size_t size);
 /* "Abuja, Benin, ..", which does not shout. */
@@ -55,16 +50,13 @@ CVM_MUST_USE int power_meter(const char *text, char ret_meter[POWER_METER_SIZE])
 bool power_check_digit(const char *meter); /* whether the last digit fits (Luhn); advice only */
 /* Checks meter number and company, in this order. CVM_EREFUSED: *ret_failure says why. */
 CVM_MUST_USE int power_check_meter(const struct power_rules *rules, const char *disco, const char *meter,
-                                   struct power_order *ret_order, struct power_failure *ret_failure);
+                                   struct power_order *ret_order, struct sale_failure *ret_failure);
 /* Then the smallest and largest amount, and what needs a human. */
 CVM_MUST_USE int power_check(const struct power_rules *rules, const char *disco, const char *meter,
-                             const json_t *amount, struct power_order *ret_order, struct power_failure *ret_failure);
+                             const json_t *amount, struct power_order *ret_order, struct sale_failure *ret_failure);
 /* Why a meter could not be validated, from the reply of `validate_meter`. */
 void power_not_validated(const struct power_rules *rules, const cvm_msg *reply, const char *disco,
-                         struct power_failure *ret_failure);
-const char *power_naira(int64_t kobo, char buf[40]); /* "₦1,000" or "₦1,000.50" */
-
-json_t *power_failure_body(const struct power_failure *failure, const char *agent);
+                         struct sale_failure *ret_failure);
 /* The request `purchase` without the payer, for a meter that was found. Gives. */
 json_t *power_purchase_body(const struct power_rules *rules, const struct power_order *order, const json_t *meter);
 
@@ -113,8 +105,9 @@ static inline bool power_leaf(cvm_turn *t, const char *leaf)
 CVM_MUST_USE int pending_put(cvm_turn *t, cvm_id request, json_t *what); /* takes */
 /* Gives it and forgets it. CVM_ENOENT: nothing waits. */
 CVM_MUST_USE int pending_take(cvm_turn *t, cvm_id request, json_t **ret_what);
-/* Ends a request that may have ended meanwhile. Takes `data`. */
-CVM_MUST_USE int pending_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data);
+/* Goes on with what waits for the answer `m`; an answer nothing waits for is dropped. */
+CVM_MUST_USE int pending_resume(cvm_turn *t, const cvm_msg *m,
+                                int (*resume)(cvm_turn *t, const cvm_msg *m, const json_t *what));
 
 /* ---- cases.c: faults, outages, disputes, requests; the table `power_cases` ---- */
 

@@ -57,7 +57,7 @@ static void add_brief(struct sheet *s, const struct power_rules *rules, const js
     char total[40], charge[40], token[32];
     int64_t amount = cvm_json_int(d, "amount_kobo", 0), fee = cvm_json_int(d, "charge_kobo", 0);
     naira(amount + fee, total);
-    power_naira(fee, charge);
+    sale_naira(fee, charge);
     if (!*cvm_json_str(vended, "token", "")) {
         add(s, "Paid for %s: %s with the %s charge. Help: reply BILL.", cvm_json_str(d, "customer_name", ""), total,
             charge);
@@ -140,20 +140,19 @@ static json_t *success_body(const struct power_rules *rules, const json_t *sold)
 /* A refusal of the company itself has our advice for meters; a rule of the saga has its own. */
 static json_t *refused_body(const json_t *d)
 {
-    struct power_failure f = {.rule = ""};
+    struct sale_failure f = {.rule = ""};
     const char *id = cvm_json_str(d, "transaction_id", ""), *rule = cvm_json_str(d, "rule", "");
     const char *given = cvm_json_str(d, "recommendation", "Contact support."),
                *code = cvm_json_str(d, "error_code", "");
-    bool returned = *id != '\0', named = !*id || strstr(given, id);
+    bool returned = *id != '\0';
     if (strcmp(code, "INVALID_METER") == 0 || strcmp(code, "UNKNOWN_METER") == 0)
         given = "Check the meter number and try again; if it persists, contact the distribution company.";
     const char *message = cvm_json_str(d, "message", "The purchase was refused.");
     bool stop = *message && strchr(".!?", message[strlen(message) - 1]);
     snprintf(f.error, sizeof f.error, "%.*s%s%s", clip(message, 300), message, returned && !stop ? "." : "",
              returned ? " The payment was returned to your wallet." : "");
-    snprintf(f.recommendation, sizeof f.recommendation, "%.*s%s%s%s", clip(given, 400), given,
-             named ? "" : " Reference ", named ? "" : id, named ? "" : ".");
-    json_t *body = power_failure_body(&f, "PowerSalesAgent");
+    sale_advise(&f, given, id);
+    json_t *body = sale_failure_body(&f, "PowerSalesAgent");
     if (body && *rule)
         json_object_set_new(body, "rule", json_string(rule));
     if (body && returned)
@@ -163,35 +162,8 @@ static json_t *refused_body(const json_t *d)
 
 json_t *receipt_sold_body(const struct power_rules *rules, const cvm_msg *reply, enum cvm_outcome *ret_outcome)
 {
-    const json_t *d = reply->data;
-    const char *id = cvm_json_str(d, "transaction_id", "");
-    struct power_failure f = {.rule = ""};
-    switch (reply->outcome) {
-    case CVM_REPLIED:
-        *ret_outcome = CVM_REPLIED;
-        return success_body(rules, d);
-    case CVM_REFUSED:
-        *ret_outcome = CVM_REFUSED;
-        return refused_body(d);
-    case CVM_BUSY:
-    case CVM_ERROR: /* the first turn of the purchase did not happen: nothing is held */
-        *ret_outcome = reply->outcome;
-        snprintf(f.error, sizeof f.error, "The service is not available at the moment.");
-        snprintf(f.recommendation, sizeof f.recommendation, "You were not charged. Please try again later.");
-        return power_failure_body(&f, "PowerSalesAgent");
-    default: {
-        *ret_outcome = CVM_UNKNOWN;
-        const char *message = cvm_json_str(d, "message", "The purchase is not confirmed yet.");
-        const char *advice =
-            cvm_json_str(d, "recommendation", "It may still go through. Please do not repeat it; check in 5 minutes.");
-        snprintf(f.error, sizeof f.error, "%.*s", clip(message, 300), message);
-        snprintf(f.recommendation, sizeof f.recommendation, "%.*s", clip(advice, 400), advice);
-        json_t *body = power_failure_body(&f, "PowerSalesAgent");
-        if (body && *id) {
-            json_object_set_new(body, "transaction_id", json_string(id));
-            json_object_set_new(body, "status", json_string("PENDING"));
-        }
-        return body;
-    }
-    }
+    if (reply->outcome != CVM_REPLIED && reply->outcome != CVM_REFUSED)
+        return sale_unsold_body(reply, "PowerSalesAgent", ret_outcome);
+    *ret_outcome = reply->outcome;
+    return reply->outcome == CVM_REPLIED ? success_body(rules, reply->data) : refused_body(reply->data);
 }

@@ -3,8 +3,6 @@
  * and rules, never by words of the customer that look like instructions. Loop thread. */
 #include "power.h"
 
-#define PIECES_MAX 3
-
 /* What is known of an order; a member that is missing or open is asked for. */
 struct wish {
     const char *disco, *meter; /* "" for missing */
@@ -34,23 +32,24 @@ static void wish_read(cvm_turn *t, struct wish *w)
 
 /* ---- asking ---- */
 
-static size_t missing(const struct power_rules *rules, const struct wish *w, char pieces[PIECES_MAX][200],
-                      json_t *names)
+static size_t missing(const struct power_rules *rules, const struct wish *w,
+                      char pieces[SALE_PIECES_MAX][SALE_PIECE_SIZE], json_t *names)
 {
     char low[40], high[40];
     size_t n = 0;
     if (!w->amount) {
-        snprintf(pieces[n++], 200, "%s (from %s to %s)", w->many_amounts ? "the one amount you want" : "the amount",
-                 power_naira(rules->min_kobo, low), power_naira(rules->max_kobo, high));
+        snprintf(pieces[n++], SALE_PIECE_SIZE, "%s (from %s to %s)",
+                 w->many_amounts ? "the one amount you want" : "the amount", sale_naira(rules->min_kobo, low),
+                 sale_naira(rules->max_kobo, high));
         json_array_append_new(names, json_string("amount"));
     }
     if (!*w->meter) {
-        snprintf(pieces[n++], 200, "%s",
+        snprintf(pieces[n++], SALE_PIECE_SIZE, "%s",
                  w->many_meters ? "which one meter to load first" : "the meter number (11 to 13 digits)");
         json_array_append_new(names, json_string("meter_number"));
     }
     if (!*w->disco) {
-        snprintf(pieces[n++], 200, "%s",
+        snprintf(pieces[n++], SALE_PIECE_SIZE, "%s",
                  w->many_discos ? "which one company"
                                 : "your distribution company, such as EKEDC, Ikeja Electric or AEDC");
         json_array_append_new(names, json_string("disco"));
@@ -60,21 +59,12 @@ static size_t missing(const struct power_rules *rules, const struct wish *w, cha
 
 static int ask(cvm_turn *t, const cvm_msg *m, const struct power_rules *rules, const struct wish *w)
 {
-    char pieces[PIECES_MAX][200], text[POWER_TEXT_SIZE * 2], charge[40];
+    char pieces[SALE_PIECES_MAX][SALE_PIECE_SIZE], more[100], charge[40];
     bool several = w->many_amounts || w->many_discos || w->many_meters;
     json_t *names = json_array();
-    size_t n = missing(rules, w, pieces, names), at;
-    at = (size_t)snprintf(text, sizeof text, "%sTo buy electricity, please tell me ",
-                          several ? "I can do one order in a message. " : "");
-    for (size_t i = 0; i < n; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s",
-                               i == 0       ? ""
-                               : i + 1 == n ? " and "
-                                            : ", ",
-                               pieces[i]);
-    snprintf(text + at, sizeof text - at, ". There is a service charge of %s.",
-             power_naira(rules->charge_kobo, charge));
-    return step_ask(t, m->id, text, several ? "several_orders" : "needs_input", names);
+    size_t n = missing(rules, w, pieces, names);
+    snprintf(more, sizeof more, " There is a service charge of %s.", sale_naira(rules->charge_kobo, charge));
+    return sale_ask(t, m->id, "electricity", pieces, n, several, more, names);
 }
 
 /* The words of a purchase, but also of something that went wrong before: nothing is sold on a guess. */
@@ -93,13 +83,10 @@ static int purchase(cvm_turn *t, const cvm_msg *m, const struct power_rules *rul
 {
     struct wish w;
     struct power_order o;
-    struct power_failure f;
+    struct sale_failure f;
     const char *hold = hold_rule(t);
-    if (hold) {
-        CVM_TRY(
-            cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", hold, "because", "nothing is sold before a human")));
-        return step_say(t, m->id, "", json_pack("{s:s}", "rule", hold), "service.escalation");
-    }
+    if (hold)
+        return sale_hold(t, m->id, hold);
     wish_read(t, &w);
     if (power_leaf(t, "register for postpaid") && !w.amount)
         return case_step(t, m, "REGISTRATION", "");
@@ -111,12 +98,7 @@ static int purchase(cvm_turn *t, const cvm_msg *m, const struct power_rules *rul
         return sell_step(t, m, rules, &o);
     if (strcmp(f.rule, "APPROVAL") == 0)
         return step_hand_over(t, m->id, "", "transaction_amount_threshold", f.error, "transactions");
-    char text[POWER_TEXT_SIZE * 2 + 2];
-    snprintf(text, sizeof text, "%s %s", f.error, f.recommendation);
-    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f.rule, "because", f.error)));
-    return step_say(t, m->id, text,
-                    json_pack("{s:o, s:s}", "result", power_failure_body(&f, "PowerSalesAgent"), "rule", f.rule),
-                    "service.qa");
+    return sale_step_refuse(t, m->id, &f, "PowerSalesAgent");
 }
 
 /* ---- answering ---- */
@@ -170,16 +152,7 @@ static int answer(cvm_turn *t, const cvm_msg *m, const struct power_rules *rules
                         "earlier payment, please write that you paid.",
                         "needs_input", json_pack("[s, s]", "disco", "meter_number"));
     size_t topics = power_facts(rules, words, text, sizeof text);
-    if (topics) {
-        CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:i}", "chose", "answer from facts", "topics", (int)topics)));
-        return step_say(t, m->id, text, json_pack("{s:b}", "answered", 1), "service.qa");
-    }
-    if (!step_loaded(t, "service.research"))
-        return step_hand_over(t, m->id, "", "no_answer", "the answer is not among what the agents know", "general");
-    /* The rest of the route may know more. */
-    CVM_TRY(cvm_note(t, "decision", json_pack("{s:s, s:i}", "chose", "no answer known", "topics", 0)));
-    return step_say(t, m->id, "I do not have the answer to this electricity question at hand.",
-                    json_pack("{s:b}", "answered", 0), NULL);
+    return sale_answer(t, m->id, topics, text, "I do not have the answer to this electricity question at hand.");
 }
 
 int sales_handle(cvm_turn *t, const cvm_msg *m)
@@ -205,11 +178,5 @@ int sales_request_meter(cvm_turn *t, const cvm_msg *m)
 
 int sales_case(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = case_validated(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, case_validated);
 }

@@ -2,14 +2,8 @@
  * needs later waits in pending.c. Owns the table `power_tokens`. Loop thread. */
 #include "power.h"
 
-#include <time.h>
-
-#define PURCHASE_TIMEOUT_MS 330000 /* the saga answers long before */
-#define VALIDATE_TIMEOUT_MS 20000  /* of which the company has 15 s */
-#define VERIFY_TIMEOUT_MS 20000
-#define VEND_LEAST_MS 1000
+#define VALIDATE_TIMEOUT_MS 20000 /* of which the company has 15 s */
 #define DAY_MS INT64_C(86400000)
-#define TIME_SIZE 32
 
 static bool kind_is(const json_t *what, const char *kind)
 {
@@ -17,12 +11,6 @@ static bool kind_is(const json_t *what, const char *kind)
 }
 
 /* ---- before the payment ---- */
-
-static int failed(cvm_turn *t, cvm_id request, const struct power_failure *f)
-{
-    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f->rule, "because", f->error)));
-    return pending_settle(t, request, CVM_REFUSED, power_failure_body(f, "PowerSalesAgent"));
-}
 
 int sell_validate(cvm_turn *t, const cvm_msg *m, const struct power_order *o, json_t *what)
 {
@@ -40,18 +28,18 @@ int sell_purchase_token(cvm_turn *t, const cvm_msg *m)
 {
     struct power_rules rules;
     struct power_order o;
-    struct power_failure f;
+    struct sale_failure f;
     char phone[PHONE_SIZE] = "";
     const char *payer = cvm_json_str(m->data, "customer_phone", "");
     power_rules_read(cvm_settings(t), &rules);
     if (power_check(&rules, cvm_json_str(m->data, "disco", ""), cvm_json_str(m->data, "meter_number", ""),
                     json_object_get(m->data, "amount"), &o, &f) < 0)
-        return failed(t, m->id, &f);
+        return sale_refuse(t, m->id, &f, "PowerSalesAgent");
     if (*payer && phone_normalise(payer, phone) < 0) {
         f.rule = "PHONE";
         snprintf(f.error, sizeof f.error, "The customer's phone number is invalid.");
         snprintf(f.recommendation, sizeof f.recommendation, "Write it like 08012345678 or +2348012345678.");
-        return failed(t, m->id, &f);
+        return sale_refuse(t, m->id, &f, "PowerSalesAgent");
     }
     int e = sell_validate(t, m, &o,
                           json_pack("{s:s, s:s, s:s, s:s}", "kind", "sell", "customer_id",
@@ -61,7 +49,7 @@ int sell_purchase_token(cvm_turn *t, const cvm_msg *m)
         return e;
     snprintf(f.error, sizeof f.error, "%s cannot be reached here.", power_disco_name(&rules, o.disco));
     snprintf(f.recommendation, sizeof f.recommendation, "You were not charged. Please try again later.");
-    return cvm_refuse_with(t, power_failure_body(&f, "PowerSalesAgent"));
+    return cvm_refuse_with(t, sale_failure_body(&f, "PowerSalesAgent"));
 }
 
 int sell_step(cvm_turn *t, const cvm_msg *m, const struct power_rules *rules, const struct power_order *o)
@@ -98,8 +86,8 @@ static int pay(cvm_turn *t, const cvm_msg *m, const json_t *what, const struct p
     }
     if (!body)
         return CVM_ENOMEM;
-    return cvm_request(t, POWER_TRANSACTION, "purchase", body,
-                       &(cvm_request_opts){.on_behalf = m->on_behalf, .timeout_ms = PURCHASE_TIMEOUT_MS});
+    return cvm_request(t, SALE_TRANSACTION, "purchase", body,
+                       &(cvm_request_opts){.on_behalf = m->on_behalf, .timeout_ms = SALE_PURCHASE_TIMEOUT_MS});
 }
 
 static int context_put(cvm_turn *t, const struct power_order *o, const json_t *meter)
@@ -113,42 +101,11 @@ static int context_put(cvm_turn *t, const struct power_order *o, const json_t *m
                   "units", "transaction_reference"));
 }
 
-/* Hands the order to TransactionAgent, which is next. Takes `body`. */
-static int say_order(cvm_turn *t, const cvm_msg *m, const struct power_order *o, const json_t *meter, json_t *body)
-{
-    const json_t *context = cvm_context(t);
-    const char *customer = *m->customer_id ? m->customer_id : cvm_json_str(context, "customer_id", "");
-    char text[200];
-    if (!body)
-        return CVM_ENOMEM;
-    if (*customer)
-        json_object_set_new(body, "customer_id", json_string(customer));
-    json_object_set_new(body, "phone", json_string(cvm_json_str(context, "customer_phone", "")));
-    snprintf(text, sizeof text, "Buying %s for %s.", cvm_json_str(body, "summary", ""),
-             cvm_json_str(body, "destination", ""));
-    int e = context_put(t, o, meter);
-    if (e < 0) {
-        json_decref(body);
-        return e;
-    }
-    return step_say(t, m->on_behalf, text, json_pack("{s:o}", "order", body), POWER_TRANSACTION);
-}
-
-static int step_failed(cvm_turn *t, const cvm_msg *m, const struct power_failure *f)
-{
-    char text[POWER_TEXT_SIZE * 2];
-    snprintf(text, sizeof text, "%s %s", f->error, f->recommendation);
-    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f->rule, "because", f->error)));
-    return step_say(t, m->on_behalf, text,
-                    json_pack("{s:o, s:s}", "result", power_failure_body(f, "PowerSalesAgent"), "rule", f->rule),
-                    "service.qa");
-}
-
 static int validated(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     struct power_rules rules;
     struct power_order o = {.amount_kobo = cvm_json_int(what, "amount_kobo", 0)};
-    struct power_failure f;
+    struct sale_failure f;
     bool in_step = kind_is(what, "step");
     if (!in_step && !kind_is(what, "sell"))
         return tools_validated(t, m, what);
@@ -157,22 +114,19 @@ static int validated(cvm_turn *t, const cvm_msg *m, const json_t *what)
     snprintf(o.meter, sizeof o.meter, "%s", cvm_json_str(what, "meter", ""));
     if (m->outcome != CVM_REPLIED) {
         power_not_validated(&rules, m, o.disco, &f);
-        return in_step ? step_failed(t, m, &f) : failed(t, m->on_behalf, &f);
+        return in_step ? sale_step_refuse(t, m->on_behalf, &f, "PowerSalesAgent")
+                       : sale_refuse(t, m->on_behalf, &f, "PowerSalesAgent");
     }
     CVM_TRY(note_sale(t, &o, m->data));
-    json_t *body = power_purchase_body(&rules, &o, m->data);
-    return in_step ? say_order(t, m, &o, m->data, body) : pay(t, m, what, &o, body);
+    if (!in_step)
+        return pay(t, m, what, &o, power_purchase_body(&rules, &o, m->data));
+    CVM_TRY(context_put(t, &o, m->data));
+    return sale_order(t, m, m->on_behalf, power_purchase_body(&rules, &o, m->data));
 }
 
 int sell_validated(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = validated(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, validated);
 }
 
 int sell_purchased(cvm_turn *t, const cvm_msg *m)
@@ -181,21 +135,10 @@ int sell_purchased(cvm_turn *t, const cvm_msg *m)
     enum cvm_outcome outcome = CVM_ERROR;
     power_rules_read(cvm_settings(t), &rules);
     json_t *body = receipt_sold_body(&rules, m, &outcome);
-    return pending_settle(t, m->on_behalf, outcome, body);
+    return step_settle(t, m->on_behalf, outcome, body);
 }
 
 /* ---- for the saga ---- */
-
-static json_t *failure(const char *code, const char *message)
-{
-    return json_pack("{s:s, s:s}", "error_code", code, "message", message);
-}
-
-/* Vending costs money, so only the saga, which holds the customer's, may ask for it. */
-static bool from_saga(const cvm_msg *m)
-{
-    return strcmp(m->sender, POWER_TRANSACTION) == 0;
-}
 
 /* Asks the company; the delivery waits, because its answer becomes a receipt. */
 static int ask_company(cvm_turn *t, const cvm_msg *m, const char *type, json_t *data, int64_t timeout_ms)
@@ -214,10 +157,10 @@ int sell_deliver(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *d = json_object_get(m->data, "delivery");
     int64_t left = cvm_json_int(m->data, "deadline_ms", m->deadline_ms) - cvm_now_ms(t);
-    if (!from_saga(m))
-        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " POWER_TRANSACTION " may ask for a delivery");
-    if (left < VEND_LEAST_MS)
-        return cvm_refuse_with(t, failure("CONNECTION_ERROR", "It is too late to vend."));
+    if (!sale_from_saga(m))
+        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " SALE_TRANSACTION " may ask for a delivery");
+    if (left < SALE_VEND_LEAST_MS)
+        return cvm_refuse_with(t, sale_not_delivered("CONNECTION_ERROR", "It is too late to vend."));
     /* Not beyond the saga's deadline: the host may send a lost vend again until then, and never after the refund. */
     int e = ask_company(t, m, "vend",
                         json_pack("{s:s, s:s, s:s, s:I, s:s}", "disco", cvm_json_str(d, "disco", ""), "meter_number",
@@ -227,24 +170,16 @@ int sell_deliver(cvm_turn *t, const cvm_msg *m)
                                   cvm_json_str(m->data, "transaction_id", "")),
                         left);
     if (e == CVM_ENOENT)
-        return cvm_refuse_with(t, failure("CONNECTION_ERROR", "The token service is not available at the moment."));
+        return cvm_refuse_with(
+            t, sale_not_delivered("CONNECTION_ERROR", "The token service is not available at the moment."));
     return e < 0 ? e : CVM_PENDING;
-}
-
-static const char *time_text(int64_t at_ms, char buf[TIME_SIZE])
-{
-    time_t s = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    strftime(buf, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return buf;
 }
 
 /* The row by which the token is found again, and the conversation's context where there is one. */
 static int remember(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     struct power_rules rules;
-    char issued[TIME_SIZE], expires[TIME_SIZE];
+    char issued[POWER_TIME_SIZE], expires[POWER_TIME_SIZE];
     const json_t *d = json_object_get(what, "delivery"), *token = json_object_get(m->data, "token");
     int64_t now = cvm_now_ms(t);
     if (!token)
@@ -255,8 +190,8 @@ static int remember(cvm_turn *t, const cvm_msg *m, const json_t *what)
                                   cvm_json_str(what, "transaction_id", ""), "disco", cvm_json_str(d, "disco", ""),
                                   "meter_number", cvm_json_str(d, "meter_number", ""), "token", token, "units",
                                   json_object_get(m->data, "units"), "amount",
-                                  (json_int_t)cvm_json_int(d, "amount_kobo", 0), "issued_at", time_text(now, issued),
-                                  "expires_at", time_text(now + rules.validity_days * DAY_MS, expires), "conversation",
+                                  (json_int_t)cvm_json_int(d, "amount_kobo", 0), "issued_at", power_time(now, issued),
+                                  "expires_at", power_time(now + rules.validity_days * DAY_MS, expires), "conversation",
                                   m->conversation)));
     if (!json_is_object(json_object_get(cvm_context(t), "power_context")))
         return CVM_OK;
@@ -291,43 +226,31 @@ static json_t *delivered_body(cvm_turn *t, const cvm_msg *m, const json_t *what)
 
 static int vended(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
-    const char *code = cvm_json_str(m->data, "error_code", cvm_json_str(m->data, "code", "UNKNOWN"));
-    switch (m->outcome) {
-    case CVM_REPLIED:
-        CVM_TRY(remember(t, m, what));
-        return pending_settle(t, m->on_behalf, CVM_REPLIED, delivered_body(t, m, what));
-    case CVM_REFUSED:
-        return pending_settle(t, m->on_behalf, CVM_REFUSED,
-                              failure(code, cvm_json_str(m->data, "message", "The distribution company refused it.")));
-    case CVM_BUSY: /* nothing was sent */
-        return pending_settle(t, m->on_behalf, CVM_REFUSED,
-                              failure("CONNECTION_ERROR", "The token service is not available at the moment."));
-    default:
-        return pending_settle(t, m->on_behalf, CVM_UNKNOWN,
-                              failure("TIMEOUT", "The distribution company did not answer in time."));
+    enum cvm_outcome outcome = CVM_REPLIED;
+    if (m->outcome != CVM_REPLIED) {
+        json_t *body = sale_not_vended(m, "The distribution company refused it.",
+                                       "The token service is not available at the moment.",
+                                       "The distribution company did not answer in time.", &outcome);
+        return step_settle(t, m->on_behalf, outcome, body);
     }
+    CVM_TRY(remember(t, m, what));
+    return step_settle(t, m->on_behalf, outcome, delivered_body(t, m, what));
 }
 
 int sell_vended(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = vended(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, vended);
 }
 
 int sell_check_delivery(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *d = json_object_get(m->data, "delivery");
-    if (!from_saga(m))
-        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " POWER_TRANSACTION " may ask for a check");
+    if (!sale_from_saga(m))
+        return cvm_refuse(t, "NOT_ALLOWED", NULL, "only " SALE_TRANSACTION " may ask for a check");
     int e = ask_company(t, m, "verify",
                         json_pack("{s:s, s:s}", "disco", cvm_json_str(d, "disco", ""), "reference",
                                   cvm_json_str(m->data, "transaction_id", "")),
-                        VERIFY_TIMEOUT_MS);
+                        SALE_VERIFY_TIMEOUT_MS);
     if (e == CVM_ENOENT) {
         json_t *what = NULL;
         CVM_TRY(pending_take(t, m->id, &what));
@@ -339,39 +262,27 @@ int sell_check_delivery(cvm_turn *t, const cvm_msg *m)
 
 static int verified(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
-    const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "") : "", *result = "unknown";
     const char *type = cvm_json_str(json_object_get(what, "delivery"), "meter_type", "PREPAID");
+    const char *result = sale_checked(m);
     bool whole = *cvm_json_str(m->data, "token", "") || strcmp(type, "POSTPAID") == 0;
-    if (strcmp(status, "failed") == 0)
-        result = "failed";
-    else if (strcmp(status, "delivered") == 0 && whole) /* without its token it is not delivered to anyone */
-        result = "delivered";
-    else if (strcmp(status, "not_found") == 0)
-        result = "absent";
     bool delivered = strcmp(result, "delivered") == 0;
+    if (delivered && !whole) { /* without its token it is not delivered to anyone */
+        delivered = false;
+        result = "unknown";
+    }
     if (delivered)
         CVM_TRY(remember(t, m, what));
     json_t *body = delivered ? delivered_body(t, m, what) : json_object();
-    static const char *const kept[] = {"reference", "transaction_id", "error_code", "message"};
-    for (size_t i = 0; body && !delivered && m->outcome == CVM_REPLIED && i < sizeof kept / sizeof kept[0]; i++) {
-        const json_t *v = json_object_get(m->data, kept[i]);
-        if (v)
-            json_object_set_new(body, kept[i], cvm_json_share(v));
-    }
+    if (!delivered)
+        sale_copy_checked(m, body);
     if (!body)
         return CVM_ENOMEM;
     json_object_del(body, "status");
     json_object_set_new(body, "result", json_string(result));
-    return pending_settle(t, m->on_behalf, CVM_REPLIED, body);
+    return step_settle(t, m->on_behalf, CVM_REPLIED, body);
 }
 
 int sell_verified(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = verified(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, verified);
 }

@@ -23,8 +23,7 @@ static void line(const json_t *one, bool with_class, char *text, size_t size)
     const char *band = cvm_json_str(one, "service_band", "");
     snprintf(text, size, "%.*s%sband %.*s, at least %lld hours a day: %s a unit (kWh), %s with VAT",
              clip(tariff_class, 20), tariff_class, with_class ? ", " : "", clip(band, 10), band,
-             (long long)cvm_json_int(one, "hours_per_day", 0), power_naira(kobo, rate),
-             power_naira(vat_kobo, with_vat));
+             (long long)cvm_json_int(one, "hours_per_day", 0), sale_naira(kobo, rate), sale_naira(vat_kobo, with_vat));
 }
 
 /* Takes `list`. */

@@ -23,13 +23,7 @@ int technical_report_outage(cvm_turn *t, const cvm_msg *m)
 
 int technical_case(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *what = NULL;
-    int e = pending_take(t, m->on_behalf, &what);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    e = case_validated(t, m, what);
-    json_decref(what);
-    return e;
+    return pending_resume(t, m, case_validated);
 }
 
 /* ---- a step of a conversation ---- */

@@ -1,14 +1,14 @@
 /* The tools of PowerSalesAgent that sell nothing: meters, tariffs, companies. Loop thread. */
 #include "power.h"
 
-static int refused(cvm_turn *t, cvm_id request, const struct power_failure *f)
+static int refused(cvm_turn *t, cvm_id request, const struct sale_failure *f)
 {
-    json_t *body = power_failure_body(f, "PowerSalesAgent");
+    json_t *body = sale_failure_body(f, "PowerSalesAgent");
     if (!body)
         return CVM_ENOMEM;
     json_object_set_new(body, "rule", json_string(f->rule));
     CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", f->rule, "because", f->error)));
-    return pending_settle(t, request, CVM_REFUSED, body);
+    return step_settle(t, request, CVM_REFUSED, body);
 }
 
 /* Checks the form, then asks the company; `kind` says how to go on. */
@@ -16,7 +16,7 @@ static int ask_meter(cvm_turn *t, const cvm_msg *m, const char *kind)
 {
     struct power_rules rules;
     struct power_order o;
-    struct power_failure f;
+    struct sale_failure f;
     power_rules_read(cvm_settings(t), &rules);
     if (power_check_meter(&rules, cvm_json_str(m->data, "disco", ""), cvm_json_str(m->data, "meter_number", ""), &o,
                           &f) < 0)
@@ -26,7 +26,7 @@ static int ask_meter(cvm_turn *t, const cvm_msg *m, const char *kind)
         return e;
     snprintf(f.error, sizeof f.error, "%s cannot be reached here.", power_disco_name(&rules, o.disco));
     snprintf(f.recommendation, sizeof f.recommendation, "Please try again later.");
-    return cvm_refuse_with(t, power_failure_body(&f, "PowerSalesAgent"));
+    return cvm_refuse_with(t, sale_failure_body(&f, "PowerSalesAgent"));
 }
 
 int tools_validate(cvm_turn *t, const cvm_msg *m)
@@ -55,23 +55,23 @@ static json_t *meter_body(const struct power_rules *rules, const json_t *what, c
 int tools_validated(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     struct power_rules rules;
-    struct power_failure f;
+    struct sale_failure f;
     power_rules_read(cvm_settings(t), &rules);
     if (m->outcome != CVM_REPLIED) {
         power_not_validated(&rules, m, cvm_json_str(what, "disco", ""), &f);
         return refused(t, m->on_behalf, &f);
     }
     if (strcmp(cvm_json_str(what, "kind", ""), "validate") == 0)
-        return pending_settle(t, m->on_behalf, CVM_REPLIED, meter_body(&rules, what, m->data));
+        return step_settle(t, m->on_behalf, CVM_REPLIED, meter_body(&rules, what, m->data));
     json_t *body = tariff_of_meter(&rules, m->data);
     if (!body) {
-        f = (struct power_failure){.rule = "TARIFF"};
+        f = (struct sale_failure){.rule = "TARIFF"};
         snprintf(f.error, sizeof f.error, "No rate is known for the class of this meter.");
         snprintf(f.recommendation, sizeof f.recommendation, "Ask the distribution company.");
         return refused(t, m->on_behalf, &f);
     }
     json_object_set_new(body, "meter_number", json_string(cvm_json_str(what, "meter", "")));
-    return pending_settle(t, m->on_behalf, CVM_REPLIED, body);
+    return step_settle(t, m->on_behalf, CVM_REPLIED, body);
 }
 
 int tools_check_tariff(cvm_turn *t, const cvm_msg *m)
