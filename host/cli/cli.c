@@ -102,8 +102,10 @@ int cli_show_error(struct cli *cli, const json_t *error)
     const char *text = cvm_json_str(error, "text", "the host gave no reason"),
                *field = cvm_json_str(error, "field", "");
     bool named = strcmp(cvm_json_str(error, "code", ""), "INVALID") != 0 || strstr(text, field) != NULL;
-    return cli_fail(cli_error_status(cvm_json_str(error, "code", "")), "%s%s%s", named ? "" : field, named ? "" : ": ",
-                    text);
+    enum cli_status status = cli_error_status(cvm_json_str(error, "code", ""));
+    if (status == CLI_NOT_FOUND && strcmp(field, "type") == 0)
+        status = CLI_FAILED; /* the component is there: that it has no such operation is its answer */
+    return cli_fail(status, "%s%s%s", named ? "" : field, named ? "" : ": ", text);
 }
 
 int cli_ask(struct cli *cli, json_t *request, json_t **ret_data)

@@ -85,7 +85,7 @@ static int check_members(const json_t *object, const struct member *members, siz
         while (i < n && strcmp(name, members[i].name) != 0)
             i++;
         if (i == n)
-            return fault(ret_error, name, "is not a member of it");
+            return fault(ret_error, name, "there is no such member");
     }
     return 0;
 }
@@ -155,9 +155,12 @@ static int check_values(const json_t *envelope, struct edge_error *ret_error)
         return fault(ret_error, "confidence", "expected a number from 0 to 1");
     if ((v = json_object_get(envelope, "tags")) && check_tags(v, ret_error) < 0)
         return CVM_EINVAL;
-    v = json_object_get(envelope, "in_reply_to");
-    if (v && !json_is_null(v) && (text = fault_of_id(v)))
-        return fault(ret_error, "in_reply_to", text);
+    static const char *const others[] = {"in_reply_to", "cause"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        v = json_object_get(envelope, others[i]);
+        if (v && !json_is_null(v) && (text = fault_of_id(v)))
+            return fault(ret_error, others[i], text);
+    }
     v = json_object_get(envelope, "schema_version");
     if (v && (!json_is_integer(v) || json_integer_value(v) != 1))
         return fault(ret_error, "schema_version", "expected 1");
@@ -183,6 +186,7 @@ int control__check_envelope(const json_t *envelope, struct edge_error *ret_error
         {"tags", WANT_ANY, false},
         {"confidence", WANT_ANY, false},
         {"in_reply_to", WANT_ANY, false},
+        {"cause", WANT_ANY, false},
         {"deadline_ms", WANT_TIMEOUT, false},
         {"schema_version", WANT_ANY, false},
         {"conversation", WANT_TEXT, false},

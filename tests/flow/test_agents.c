@@ -7,12 +7,6 @@
 
 #define MATRIX_MODEL "gpt-4o-mini"
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
 /* The gauge of a component in /metrics. */
 static int64_t gauge(struct flow *f, const char *name, const char *component)
 {
@@ -57,7 +51,7 @@ START_TEST(each_has_its_own_concurrency)
     ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", "test.faulty"), 0);
     ck_assert_ptr_nonnull(strstr(a.text, "concurrency: 2\n"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -71,6 +65,9 @@ static const struct {
               {"service.response_generator", 0.7},
               {"service.escalation", 0.2},
               {"service.airtime_sales", 0.3},
+              {"service.power_sales", 0.3},
+              {"service.power_billing", 0.3},
+              {"service.power_technical", 0.3},
               {"service.transaction", 0.0}};
 
 static void expect_settings(struct flow *f, const char *agent, const char *model, double temperature)
@@ -108,6 +105,49 @@ START_TEST(each_has_its_own_model_and_temperature)
     flow_start(f);
     expect_settings(f, "service.qa", "large", 0.9);
     expect_settings(f, "service.triage", MATRIX_MODEL, 0.7);
+    flow_end(f);
+}
+END_TEST
+
+/* An envelope that is whole, but for one member. */
+static void refuses(struct flow *f, const char *agent, const char *member, const char *value)
+{
+    struct flow_answer a;
+    char path[160], wanted[64];
+    json_t *e = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "sender", "outside", "recipient", agent,
+                          "message_type", "request", "type", "handle", "content", "", "enquiry_id", "", "customer_id",
+                          "", "session_id", "SES-0123456789ab");
+    if (value)
+        json_object_set_new(e, member, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(e, member);
+    char *text = json_dumps(e, JSON_COMPACT);
+    flow_write(f, "envelope.json", text);
+    snprintf(path, sizeof path, "%s/envelope.json", f->home);
+    snprintf(wanted, sizeof wanted, "cvmhost: %s: ", member);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "agent", "call", "--envelope", path), 2);
+    ck_assert_msg(strstr(a.errors, wanted), "%s: %s %s: %s", agent, member, value ? value : "missing", a.errors);
+    flow_answer_free(&a);
+    free(text);
+    json_decref(e);
+}
+
+START_TEST(each_answers_nonsense_with_an_error)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    flow_start(f);
+    for (size_t i = 0; i < sizeof matrix / sizeof *matrix; i++) {
+        struct flow_answer a;
+        ck_assert_int_eq(FLOW_RUN(f, &a, "agent", "call", matrix[i].agent, "nonsense"), 1);
+        ck_assert_msg(strstr(a.errors, "has no operation \"nonsense\""), "%s: %s", matrix[i].agent, a.errors);
+        flow_answer_free(&a);
+        refuses(f, matrix[i].agent, "priority", "\"URGENT\"");
+        refuses(f, matrix[i].agent, "message_type", "\"gossip\"");
+        refuses(f, matrix[i].agent, "confidence", "1.01");
+        refuses(f, matrix[i].agent, "session_id", NULL);
+    }
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from turns where type in ('nonsense', 'handle')"), 0);
     end(f);
 }
 END_TEST
@@ -118,5 +158,6 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, each_has_its_own_concurrency);
     tcase_add_test(tests, each_has_its_own_model_and_temperature);
+    tcase_add_test(tests, each_answers_nonsense_with_an_error);
     return flow_main("agents", (TCase *[]){tests, NULL});
 }

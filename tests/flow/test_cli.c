@@ -15,26 +15,6 @@ static struct flow *started(void)
     return f;
 }
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
-/* The command's exit status, and a text that must stand in what it wrote to standard output or error. */
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1] ? words[1] : "", got,
-                  status, a.text, a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0],
-                  words[1] ? words[1] : "", text, a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 START_TEST(helps_without_a_host)
 {
     struct flow *f = flow_new();
@@ -72,7 +52,8 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 2, "faulty count", "faulty");
     EXPECT(f, 2, "--output: expected table, json or csv", "ps", "--output", "xml");
     EXPECT(f, 5, "refused: ", "faulty", "refuse");
-    EXPECT(f, 4, "no operation \"nonsense\"", "agent", "call", "test.faulty", "nonsense");
+    EXPECT(f, 1, "no operation \"nonsense\"", "agent", "call", "test.faulty", "nonsense");
+    EXPECT(f, 4, "no component \"test.none\"", "agent", "call", "test.none", "nonsense");
     EXPECT(f, 1, "failed: ", "agent", "call", "test.faulty", "error");
     EXPECT(f, 1, "timeout: ", "agent", "call", "test.faulty", "never", "--timeout", "0.3");
     EXPECT(f, 1, "order: A-17", "agent", "call", "test.faulty", "unsure");
@@ -93,7 +74,7 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 2, "argument 1 is not UTF-8 text", "why", "\xff");
     EXPECT(f, 2, "--file: /nonexistent: No such file", "faulty", "ok", "--file", "/nonexistent");
     EXPECT(f, 1, "Is a directory", "faulty", "ok", "--file", "/");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -111,7 +92,7 @@ START_TEST(shows_what_is_loaded)
     ck_assert(json_is_array(json_object_get(a.json, "components")));
     ck_assert_ptr_null(strchr(a.text, '\033'));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -163,7 +144,7 @@ START_TEST(refuses_envelopes_by_field)
         free(text);
         json_decref(bad);
     }
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -190,6 +171,10 @@ START_TEST(tails_whole_envelopes)
     const char *session = json_string_value(json_object_get(whole, "session_id"));
     ck_assert_msg(session && strncmp(session, "SES-", 4) == 0 && strlen(session) == 16, "session %s", session);
     ck_assert_str_eq(json_string_value(json_object_get(news, "type")), "test.news");
+    /* What was watched can be sent again as it stands. */
+    flow_write(f, "again.json", text);
+    snprintf(program, sizeof program, "%s/again.json", f->home);
+    EXPECT(f, 0, "", "agent", "call", "--envelope", program);
     /* The conversation of any envelope can be explained. */
     EXPECT(f, 0, "test.faulty  count  OK", "why", json_string_value(json_object_get(whole, "conversation")));
     EXPECT(f, 0, "<- this message", "why", json_string_value(json_object_get(whole, "message_id")));
@@ -197,7 +182,7 @@ START_TEST(tails_whole_envelopes)
     json_decref(news);
     free(text);
     free(topic);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -231,7 +216,7 @@ START_TEST(answers_lines_in_order)
     ck_assert_str_eq(line, "");
     ck_assert_ptr_nonnull(strstr(a.errors, "3 of 6 lines failed"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -269,7 +254,7 @@ START_TEST(does_each_line_once_through_crashes)
     json_t *count = flow_call(f, "test.faulty", "counted", "{}", NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(count, "count")), LINES);
     json_decref(count);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
