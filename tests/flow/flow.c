@@ -463,6 +463,12 @@ int flow_start_status(struct flow *f, const char *const *options)
     return status;
 }
 
+void flow_end(struct flow *f)
+{
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_free(f);
+}
+
 void flow_kill(struct flow *f, int signal_number)
 {
     ck_assert_int_gt(f->host, 0);

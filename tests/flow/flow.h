@@ -8,8 +8,7 @@
  *         struct flow_answer a;
  *         ck_assert_int_eq(flow_http(f, "POST", "/test/ok", "{}", NULL, &a), 200);
  *         flow_answer_free(&a);
- *         ck_assert_int_eq(flow_stop(f), 0);
- *         flow_free(f);
+ *         flow_end(f);
  *     }
  *     END_TEST
  *     int main(void)
@@ -83,6 +82,7 @@ int flow_start_status(struct flow *f, const char *const *options);
 int64_t flow_wait_serving(struct flow *f);
 void flow_kill(struct flow *f, int signal_number); /* the supervised process */
 int flow_stop(struct flow *f);     /* SIGTERM to the supervisor; its exit status, 128 + n for a signal */
+void flow_end(struct flow *f);     /* stops it, which must succeed, and frees it */
 int flow_wait_end(struct flow *f); /* until the supervisor ends by itself; the same status */
 
 /* Everything logged so far (free() it), and waiting for a text in it. */
@@ -110,6 +110,10 @@ int flow_http(struct flow *f, const char *method, const char *path, const char *
 /* `cvmhost WORDS...` in the home, ending with NULL; returns the exit status. `ret` may be NULL. */
 int flow_run(struct flow *f, struct flow_answer *ret, const char *const *words);
 #define FLOW_RUN(f, ret, ...) flow_run(f, ret, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A command's exit status, and a text that must stand in what it wrote to standard output or error. */
+void flow_expect(struct flow *f, int status, const char *text, const char *const *words);
+#define EXPECT(f, status, text, ...) flow_expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
 
 /* `cvmhost agent call TO TYPE --data DATA --output json`; gives its JSON (json_decref), NULL with another exit status
  * than 0. `ret_status` may be NULL. */

@@ -95,12 +95,6 @@ struct flow *desk_started(void)
     return f;
 }
 
-void desk_ended(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
 /* The answer to a message (json_decref); `phone` NULL for a sample customer. */
 json_t *desk_say(struct flow *f, const char *phone, const char *channel, const char *message)
 {

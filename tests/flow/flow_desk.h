@@ -17,7 +17,6 @@ extern const char *const desk_discos[]; /* codes, ends with NULL */
  * desk_home does not start it yet. */
 struct flow *desk_home(void);
 struct flow *desk_started(void);
-void desk_ended(struct flow *f); /* stops it, which must succeed, and frees it */
 
 /* The answer to a message (json_decref); `phone` NULL for a sample customer. */
 json_t *desk_say(struct flow *f, const char *phone, const char *channel, const char *message);

@@ -114,6 +114,18 @@ int flow_run(struct flow *f, struct flow_answer *ret, const char *const *words)
     return give(&a, ret);
 }
 
+void flow_expect(struct flow *f, int status, const char *text, const char *const *words)
+{
+    struct flow_answer a;
+    const char *second = words[1] ? words[1] : "";
+    int got = flow_run(f, &a, words);
+    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], second, got, status, a.text,
+                  a.errors);
+    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0], second, text,
+                  a.text, a.errors);
+    flow_answer_free(&a);
+}
+
 json_t *flow_call(struct flow *f, const char *to, const char *type, const char *data, int *ret_status)
 {
     struct flow_answer a;

@@ -7,12 +7,6 @@
 
 #define MATRIX_MODEL "gpt-4o-mini"
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
 /* The gauge of a component in /metrics. */
 static int64_t gauge(struct flow *f, const char *name, const char *component)
 {
@@ -57,7 +51,7 @@ START_TEST(each_has_its_own_concurrency)
     ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", "test.faulty"), 0);
     ck_assert_ptr_nonnull(strstr(a.text, "concurrency: 2\n"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -111,7 +105,7 @@ START_TEST(each_has_its_own_model_and_temperature)
     flow_start(f);
     expect_settings(f, "service.qa", "large", 0.9);
     expect_settings(f, "service.triage", MATRIX_MODEL, 0.7);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -154,7 +148,7 @@ START_TEST(each_answers_nonsense_with_an_error)
         refuses(f, matrix[i].agent, "session_id", NULL);
     }
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from turns where type in ('nonsense', 'handle')"), 0);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

@@ -41,7 +41,7 @@ START_TEST(tools_by_agent_call)
     ck_assert_str_eq(text_of(r, "network"), "9MOBILE");
     json_decref(r);
     ck_assert_uint_eq(desk_check_books(f), 1);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -78,7 +78,7 @@ START_TEST(constants_and_boundaries)
     char *manifest = flow_read(f, "manifests/airtime.json");
     ck_assert_ptr_nonnull(strstr(manifest, "\"credit_timeout_s\": 300"));
     free(manifest);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -106,7 +106,7 @@ START_TEST(bulk_discount_and_face_value)
     ck_assert(number_of(a.json, "discount") == 500 && number_of(a.json, "final_amount") == 9500);
     flow_answer_free(&a);
     ck_assert_uint_eq(desk_check_books(f), 3);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -138,7 +138,7 @@ START_TEST(advice_for_every_code)
                  cases[i].phone + 1, cases[i].code);
         ck_assert_msg(flow_sql_int(f, sql) == 1, "%s is not %s", cases[i].phone, cases[i].code);
     }
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -166,7 +166,7 @@ START_TEST(unknown_result_is_pending_then_refunded)
     ck_assert_msg(strstr(a.text, "verify"), "the network was not asked: %s", a.text);
     flow_answer_free(&a);
     json_decref(said);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -201,7 +201,7 @@ START_TEST(history_of_a_customer_and_duplicates)
     flow_answer_free(&a);
     free(customer);
     ck_assert_uint_eq(desk_check_books(f), 4);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 

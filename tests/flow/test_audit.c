@@ -13,26 +13,6 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
-/* The command's exit status, and a text that must stand in what it wrote. */
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1], got, status, a.text,
-                  a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0], words[1], text,
-                  a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* Lines of JSON that a command wrote; each is checked to be an object. */
 static json_t *lines(struct flow *f, const char *const *words)
 {
@@ -123,7 +103,7 @@ START_TEST(every_action_is_in_the_audit_log)
     json_decref(rows);
     /* no key of a provider is in it */
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from audit_log where record like '%sim-key%'"), 0);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -142,7 +122,7 @@ START_TEST(refusals_are_in_the_audit_log)
     EXPECT(f, 0, "ERROR", "log", "tail", "--audit", "--output", "table");
     EXPECT(f, 2, "-n: expected 1 to 1000 lines", "log", "tail", "--audit", "-n", "0");
     EXPECT(f, 2, "-n: expected", "log", "tail", "-n", "many");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -222,7 +202,7 @@ START_TEST(every_call_has_time_success_and_confidence)
     ck_assert(metric(f, "cvmhost_component_refusals_total", "service.airtime_sales") == 1);
     ck_assert(metric(f, "cvmhost_component_confidence_total", "service.classifier") == 0.5);
     ck_assert(metric(f, "cvmhost_component_decisions_total", "service.classifier") == 1);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -267,7 +247,7 @@ START_TEST(stores_are_listed_read_and_written)
     value[69999] = 0;
     EXPECT(f, 5, "at most 65536 bytes", "state", "put", "test.faulty", "k", value);
     free(value);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -284,7 +264,7 @@ START_TEST(state_of_a_component_out_of_service_can_be_changed)
     EXPECT(f, 1, "out of service", "faulty", "count"); /* which does not put it back */
     EXPECT(f, 0, "revived: true", "plugin", "revive", "test.faulty");
     EXPECT(f, 0, "count: 8", "faulty", "count");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

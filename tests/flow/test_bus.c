@@ -8,12 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -150,7 +144,7 @@ START_TEST(every_envelope_is_whole)
     }
     json_decref(ids);
     json_decref(all);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -180,7 +174,7 @@ START_TEST(broadcast_is_logged_by_all_but_the_sender)
     flow_sleep_ms(100);
     ck_assert_int_eq(heard(f, "test.echo_a"), 0);
     ck_assert_int_eq(heard(f, "test.echo_b") + heard(f, "test.echo_c"), 4);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -227,7 +221,7 @@ START_TEST(batch_completes_for_the_others)
     flow_answer_free(&a);
     ck_assert(flow_logged(f, "component test.faulty was handling MSG-"));
     ck_assert_int_eq(FLOW_RUN(f, NULL, "faulty", "ok"), 0);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -282,7 +276,7 @@ START_TEST(full_mailbox_is_refused)
     ck_assert_str_eq(text_of(answer, "outcome"), "BUSY");
     json_decref(answer);
     FLOW_UNTIL(flow_http(f, "POST", "/test/ok", "{}", NULL, NULL) == 200); /* once the others have timed out */
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -298,7 +292,7 @@ START_TEST(handler_past_its_budget_is_counted)
     ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
     ck_assert_ptr_nonnull(strstr(a.text, "cvmhost_component_over_budget_total{component=\"test.faulty\"} 1\n"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -324,7 +318,7 @@ START_TEST(payload_against_its_schema_is_refused)
     ck_assert_int_eq(FLOW_RUN(f, &a, "faulty", "ok", "--number", "five"), 2);
     ck_assert_ptr_nonnull(strstr(a.errors, "--number: expected integer"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

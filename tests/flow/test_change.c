@@ -17,25 +17,6 @@ static struct flow *started(void)
     return f;
 }
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1] ? words[1] : "", got,
-                  status, a.text, a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0],
-                  words[1] ? words[1] : "", text, a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* Another build of a plugin: its version is a text in the library as in the manifest. */
 static void put_build(struct flow *f, const char *plugin, const char *from, const char *to)
 {
@@ -82,7 +63,7 @@ START_TEST(reloads_and_rolls_back)
     ck_assert_int_eq(FLOW_RUN(f, &a, "reload", "echo", "--output", "json"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(a.json, "result")), "switched");
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -103,7 +84,7 @@ START_TEST(refuses_with_the_step_and_changes_nothing)
     EXPECT(f, 2, "there is no option --now here", "reload", "--now");
     EXPECT(f, 4, "there is no component none", "revive", "none");
     EXPECT(f, 0, "revived: true", "revive", "test.faulty");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -131,7 +112,7 @@ START_TEST(takes_out_and_puts_back)
     flow_plugin(f, "faulty");
     EXPECT(f, 0, "faulty 1.0.0", "reload");
     EXPECT(f, 0, "text: a", "faulty", "ok", "a");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -151,7 +132,7 @@ START_TEST(shows_strikes_and_what_was_rolled_back)
     EXPECT(f, 0, "", "reload"); /* does not take up again what was bad */
     EXPECT(f, 0, "faulty  1.0.0", "plugin", "list");
     EXPECT(f, 0, "1.0.0 -> 1.0.1", "reload", "faulty"); /* unless it is named */
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -165,7 +146,7 @@ START_TEST(hangup_takes_up_what_is_new)
     flow_write(f, "plugins/faulty.so", "no library");
     kill(f->pid, SIGHUP);
     flow_wait_log(f, "the reload was refused and nothing was changed");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

@@ -15,26 +15,6 @@ static struct flow *started(void)
     return f;
 }
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
-/* The command's exit status, and a text that must stand in what it wrote to standard output or error. */
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1] ? words[1] : "", got,
-                  status, a.text, a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0],
-                  words[1] ? words[1] : "", text, a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 START_TEST(helps_without_a_host)
 {
     struct flow *f = flow_new();
@@ -94,7 +74,7 @@ START_TEST(exits_with_what_happened)
     EXPECT(f, 2, "argument 1 is not UTF-8 text", "why", "\xff");
     EXPECT(f, 2, "--file: /nonexistent: No such file", "faulty", "ok", "--file", "/nonexistent");
     EXPECT(f, 1, "Is a directory", "faulty", "ok", "--file", "/");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -112,7 +92,7 @@ START_TEST(shows_what_is_loaded)
     ck_assert(json_is_array(json_object_get(a.json, "components")));
     ck_assert_ptr_null(strchr(a.text, '\033'));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -164,7 +144,7 @@ START_TEST(refuses_envelopes_by_field)
         free(text);
         json_decref(bad);
     }
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -202,7 +182,7 @@ START_TEST(tails_whole_envelopes)
     json_decref(news);
     free(text);
     free(topic);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -236,7 +216,7 @@ START_TEST(answers_lines_in_order)
     ck_assert_str_eq(line, "");
     ck_assert_ptr_nonnull(strstr(a.errors, "3 of 6 lines failed"));
     flow_answer_free(&a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -274,7 +254,7 @@ START_TEST(does_each_line_once_through_crashes)
     json_t *count = flow_call(f, "test.faulty", "counted", "{}", NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(count, "count")), LINES);
     json_decref(count);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

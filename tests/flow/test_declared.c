@@ -157,8 +157,7 @@ START_TEST(appears_and_vanishes_while_the_host_runs)
     drop_in(f, "POST /test/shout");
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     is_there(f, "/test/shout");
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -181,8 +180,7 @@ START_TEST(follows_a_changed_manifest)
     ck_assert_int_eq(FLOW_RUN(f, NULL, "rollback", "echo"), 0);
     is_there(f, "/test/shout");
     ck_assert(!describes(f, "/test/cry/aloud"));
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -226,8 +224,7 @@ START_TEST(counts_and_names_who_asked)
     http(f, 401, "/test/shout", "{}", (const char *const[]){"Authorization: Bearer NOT_SET_TOKEN", NULL}, "not known");
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
     http(f, 200, "/test/ok", "{}", NULL, ""); /* asks for no permission */
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -242,8 +239,7 @@ START_TEST(completes_what_the_host_holds)
     ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "disable", "faulty", "--now"), 0);
     ck_assert(!SAYS(f, 0, "test.faulty", "complete", "--", "agent", "call", ""));
     ck_assert(SAYS(f, 0, "faulty\t", "complete", "--", "plugin", "enable", ""));
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -277,8 +273,7 @@ START_TEST(follows_changed_tokens)
     write_config(f);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     http(f, 200, "/test/shout", "{}", NULL, ""); /* nobody is asked */
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -292,8 +287,7 @@ START_TEST(leaves_the_hosts_own_alone)
     flow_answer_free(&a);
     ck_assert(SAYS(f, 3, "the route \"/metrics\" belongs to the host already", "config", "check"));
     is_not_there(f, "/test/shout");
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -308,8 +302,7 @@ START_TEST(warns_of_a_listener_that_asks_nobody)
     ck_assert(SAYS(f, 0, "http.host: 0.0.0.0 can be reached from other machines, and nobody is asked for a token",
                    "config", "check"));
     ck_assert(SAYS(f, 0, "no tokens are configured (access.tokens)", "permission", "list"));
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
     f = started();
     ck_assert(!flow_logged(f, "can be reached from other machines"));
     ck_assert(SAYS(f, 0, "caller: no operation asks for the permission shout", "config", "check"));

@@ -132,7 +132,7 @@ START_TEST(labelled_enquiries)
     json_decref(gold);
     json_decref(lines);
     json_decref(answers);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -182,7 +182,7 @@ START_TEST(every_answer_names_its_rule)
     json_t *queues = flow_sql(f, "select distinct queue from handoffs order by queue");
     ck_assert_uint_eq(json_array_size(queues), 5); /* general, legal, security, transactions, vip */
     json_decref(queues);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -218,7 +218,7 @@ START_TEST(why_tells_each_decision)
     json_decref(story);
     json_decref(a);
     flow_answer_free(&why);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -233,7 +233,7 @@ START_TEST(without_airtime_it_is_not_served)
     ck_assert_ptr_nonnull(strstr(text_of(a, "response_text"), "do not serve airtime here yet"));
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from transactions"), 0);
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -284,7 +284,7 @@ START_TEST(parallel_enquiries_do_not_mix)
     ck_assert_uint_eq(desk_check_books(f), CROWD);
     json_decref(answers);
     json_decref(lines);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -297,7 +297,7 @@ START_TEST(customers_words_end_nothing)
     ck_assert(listed(json_object_get(a, "agents_involved"), "TransactionAgent"));
     ck_assert(listed(json_object_get(a, "agents_involved"), "ResponseGeneratorAgent"));
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -348,7 +348,7 @@ START_TEST(context_has_its_fields)
     ck_assert_uint_eq(i, json_array_size(json_object_get(c, "agents_involved")));
     flow_answer_free(&shown);
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -380,7 +380,7 @@ START_TEST(forbidden_step_is_refused_and_counted)
     flow_answer_free(&metrics);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from transactions"), 0);
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -406,7 +406,7 @@ START_TEST(escalation_agent_may_pass_to_every_agent)
     ck_assert(!may_pass(f, "TriageAgent", "TransactionAgent"));
     ck_assert(!may_pass(f, "ClassifierAgent", "ResponseGeneratorAgent"));
     json_decref(list);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 

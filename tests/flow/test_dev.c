@@ -154,8 +154,7 @@ START_TEST(uses_the_host_that_runs)
     kill(dev, SIGINT);
     ck_assert_int_eq(waitpid(dev, NULL, 0), dev);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "ps"), 0);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 

@@ -14,25 +14,6 @@ static struct flow *home(void)
     return f;
 }
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1], got, status, a.text,
-                  a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0], words[1], text,
-                  a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 static int64_t letters(struct flow *f)
 {
     return flow_sql_int(f, "SELECT count(*) FROM dead_letters");
@@ -78,7 +59,7 @@ START_TEST(sends_a_request_again)
                      " json_extract(m.envelope, '$.cause') = 'MSG-' || lower(hex(d.message))"),
         1);
     ck_assert_int_eq(letters(f), 1);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -94,7 +75,7 @@ START_TEST(refuses_what_would_be_done_twice)
     EXPECT(f, 2, "not both", "dlq", "redrive", "1", "--all");
     EXPECT(f, 5, "1 of 1 were not redriven", "dlq", "redrive", "--all");
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM state WHERE key = 'delivered'"), 0);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -114,7 +95,7 @@ START_TEST(sends_all_of_a_component_again)
     FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'read'") == 1);
     EXPECT(f, 0, "there is none to redrive", "dlq", "redrive", "--all");
     ck_assert_int_eq(letters(f), 7);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -129,7 +110,7 @@ START_TEST(is_kept_over_a_crash)
     flow_wait_serving(f);
     FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'told'") == 1);
     EXPECT(f, 5, "1 was redriven at", "dlq", "redrive", "1");
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -166,7 +147,7 @@ START_TEST(topic_is_tried_again_then_told)
     mend(f);
     EXPECT(f, 0, "redriven_as", "dlq", "redrive", "1");
     FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'read'") == 2);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 

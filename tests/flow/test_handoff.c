@@ -9,19 +9,6 @@
 
 #define CLAIMERS 5
 
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1], got, status, a.text,
-                  a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0], words[1], text,
-                  a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* A customer whose words bring a human: the handoff's id, for free(). */
 static char *handed_over(struct flow *f)
 {
@@ -72,7 +59,7 @@ START_TEST(is_claimed_and_resolved)
     ck_assert_str_eq(text_of(a.json, "status"), "resolved");
     flow_answer_free(&a);
     free(id);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -100,7 +87,7 @@ START_TEST(one_gets_it)
     EXPECT(f, 5, "was claimed by human", "handoff", "claim", id, "--by", "late");
     EXPECT(f, 0, "status: resolved", "handoff", "resolve", id, "--note", "done");
     free(id);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 

@@ -13,12 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void end(struct flow *f)
-{
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -174,7 +168,7 @@ START_TEST(slow_outside_blocks_nobody)
         ck_assert(!has(f, name, "outcome"));
     }
     close(listener);
-    end(f); /* nor do they keep the host from stopping */
+    flow_end(f); /* nor do they keep the host from stopping */
 }
 END_TEST
 
@@ -194,7 +188,7 @@ START_TEST(silent_outside_ends_with_the_timeout)
     a = flow_call(f, "test.outside", "go", "{\"call\": \"once\", \"timeout_ms\": 200}", NULL);
     ck_assert_str_ne(text_of(a, "outcome"), "REPLIED"); /* refused connections end too */
     json_decref(a);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -246,7 +240,7 @@ START_TEST(nonsense_is_no_sale)
         ck_assert_msg(has(f, "seen.txt", url), "%s was not asked", networks[i]);
     }
     ck_assert_int_eq(f->served, 1);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -294,7 +288,7 @@ START_TEST(queued_delivery_is_made_after_restarts)
     ck_assert_str_eq(text_of(a.json, "outcome"), "REPLIED");
     flow_answer_free(&a);
     ck_assert_int_eq(seen(f, "POST /again"), cuts + 1);
-    end(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -333,7 +327,7 @@ static void timed_job(bool killed)
     flow_answer_free(&a);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from turns where type = 'settle_now'"), 1);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from open_items"), 0);
-    end(f);
+    flow_end(f);
 }
 
 START_TEST(timed_job_survives_a_kill)

@@ -36,7 +36,7 @@ START_TEST(postpaid_bill_breakdown_and_payment)
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from power_cases where kind = 'REGISTRATION' and disco = 'AEDC'"),
                      1);
     ck_assert_uint_eq(desk_check_books(f), 1);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -69,7 +69,7 @@ START_TEST(tariffs_and_bands)
     json_decref(said(f, "WEB", "What is the tariff for band A?", "PowerSalesAgent", "209.50"));
     json_decref(said(f, "WEB", "Why am I charged the wrong band on my light bill? I am on band A, class R3",
                      "PowerBillingAgent", ""));
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -118,7 +118,7 @@ START_TEST(billing_disputes_and_confirmations)
     ck_assert_str_eq(text_of(a, "status"), "ESCALATED");
     ck_assert_str_eq(text_of(a, "reason"), "payment_not_found");
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(help_token_by_brand)
         ck_assert_ptr_nonnull(strstr(text_of(r, "text"), words));
         json_decref(r);
     }
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -162,7 +162,7 @@ START_TEST(technical_enquiries)
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from power_cases where kind in ('METER_FAULT', 'OUTAGE', "
                                      "'DANGER') and status = 'open'"),
                      3);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -200,7 +200,7 @@ START_TEST(reports_open_cases)
     flow_answer_free(&a);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "power", "case", "show", "PWR-000000000000"), 4);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from power_cases where status = 'open'"), 5);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -233,7 +233,7 @@ START_TEST(registers_of_purchase)
     ck_assert_int_eq(
         flow_sql_int(f, "select count(*) from transactions where amount = 100000 and recipient = '" METER "'"),
         sizeof cases / sizeof *cases);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -257,7 +257,7 @@ START_TEST(asks_for_what_is_missing)
         json_decref(a);
     }
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from transactions"), 0);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -279,7 +279,7 @@ START_TEST(airtime_and_power_in_one_message)
         flow_sql_int(f, "select count(*) from transactions where service_type = 'POWER' and recipient = '" METER "'"),
         1);
     ck_assert_uint_eq(desk_check_books(f), 2);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -312,7 +312,7 @@ START_TEST(comes_and_goes_with_its_plugin)
     ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "enable", "power"), 0);
     check_served(f, true);
     ck_assert_uint_eq(desk_check_books(f), 6); /* four of airtime, two of electricity */
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -332,7 +332,7 @@ START_TEST(context_has_the_order)
     ck_assert(twenty_digits(text_of(c, "token")) && number_of(c, "units") == 22.2 && number_of(c, "amount") == 5000);
     flow_answer_free(&shown);
     json_decref(a);
-    desk_ended(f);
+    flow_end(f);
 }
 END_TEST
 

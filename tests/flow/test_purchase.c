@@ -180,8 +180,7 @@ START_TEST(sells_by_http_and_command_line)
     flow_answer_free(&a);
     ck_assert_int_eq(balance(f, "balance_kobo"), 950000);
     check_books(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -231,8 +230,7 @@ START_TEST(every_ending_of_a_vend)
         json_decref(rows);
     }
     check_books(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -254,8 +252,7 @@ START_TEST(same_key_is_charged_once)
                      5);
     ck_assert_int_eq(balance(f, "balance_kobo"), 350000);
     check_books(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -297,8 +294,7 @@ START_TEST(killed_while_money_is_held)
     FLOW_UNTIL(flow_sql_int(f, "select count(*) from transactions where status = 'PENDING'") == 0);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from transactions"), BUYERS * EACH);
     check_books(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 

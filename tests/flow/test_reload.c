@@ -122,8 +122,7 @@ START_TEST(nothing_is_lost_or_done_twice)
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM turns WHERE type = 'plugins.change'"), switched);
     check_books(f, load);
     load_free(load);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 

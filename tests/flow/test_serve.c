@@ -40,8 +40,7 @@ START_TEST(serves_and_stops)
     ck_assert_int_eq(flow_stop(f), 0);
     ck_assert(flow_logged(f, "stopped"));
     flow_start(f); /* and again in the same home */
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -52,8 +51,7 @@ START_TEST(logs_each_agent_with_its_tools)
     ck_assert(flow_logged(f, "plugin faulty 1.0.0"));
     ck_assert(flow_logged(f, "agent test.faulty (FaultyAgent); tools: hammer, tongs"));
     ck_assert(flow_logged(f, "provider test.caller (CallerAgent)"));
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -63,8 +61,7 @@ START_TEST(runs_without_a_supervisor)
     flow_start_with(f, (const char *const[]){"--no-supervise", NULL});
     ck_assert_int_eq(f->host, f->pid);
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -86,8 +83,7 @@ START_TEST(hangup_is_a_reload)
     kill(f->pid, SIGHUP);
     flow_wait_log(f, "SIGHUP: reloading all plugins");
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -108,8 +104,7 @@ START_TEST(port_in_use)
     ck_assert_ptr_nonnull(strstr(f->start_errors, "--port"));
     close(fd);
     flow_start(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -165,8 +160,7 @@ START_TEST(public_address_is_refused)
     ck_assert_ptr_nonnull(strstr(f->start_errors, "http.public"));
     flow_config(f, "http.public", json_true());
     flow_start(f);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -211,8 +205,7 @@ START_TEST(killed_host_comes_back)
     ck_assert_int_lt(flow_wait_serving(f), 1000);
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
     ck_assert(flow_logged(f, "the host died (signal 9"));
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -226,8 +219,7 @@ START_TEST(clients_wait_while_it_restarts)
         ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
         flow_wait_serving(f);
     }
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -243,8 +235,7 @@ START_TEST(state_survives_a_kill)
         flow_kill(f, SIGKILL);
         flow_wait_serving(f);
     }
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -262,8 +253,7 @@ START_TEST(crash_names_the_component)
     ck_assert_ptr_nonnull(strstr(crash, "faulty")); /* its frame */
     free(crash);
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -276,8 +266,7 @@ static void ends_within_a_second(const char *path)
     ck_assert(flow_logged(f, "component test.faulty was handling MSG-"));
     ck_assert(flow_logged(f, "hard limit"));
     ck_assert_int_eq(flow_http(f, "POST", "/test/ok", "{}", NULL, NULL), 200);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 
 START_TEST(endless_loop_is_ended)
@@ -298,8 +287,7 @@ START_TEST(slow_turn_is_kept)
     flow_start(f);
     ck_assert_int_eq(flow_http(f, "POST", "/test/slow", "{\"ms\": 100}", NULL, NULL), 200);
     ck_assert_int_eq(f->served, 1);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -345,8 +333,7 @@ START_TEST(host_dies_with_its_supervisor)
     ck_assert_int_eq(flow_wait_end(f), 128 + SIGKILL);
     FLOW_UNTIL(kill(host, 0) < 0);
     flow_start(f); /* lock and socket are free again */
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 

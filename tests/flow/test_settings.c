@@ -11,19 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void expect(struct flow *f, int status, const char *text, const char *const *words)
-{
-    struct flow_answer a;
-    int got = flow_run(f, &a, words);
-    ck_assert_msg(got == status, "%s %s: exit status %d, expected %d: %s%s", words[0], words[1], got, status, a.text,
-                  a.errors);
-    ck_assert_msg(strstr(a.text, text) || strstr(a.errors, text), "%s %s: no \"%s\" in: %s%s", words[0], words[1], text,
-                  a.text, a.errors);
-    flow_answer_free(&a);
-}
-
-#define EXPECT(f, status, text, ...) expect(f, status, text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* ---- faulty files ---- */
 
 static const struct {
@@ -80,8 +67,7 @@ START_TEST(sections_of_every_area_are_shown)
     flow_start(f);
     EXPECT(f, 0, "5000", "config", "show", "http.body_max_bytes", "--output", "json"); /* of the running one */
     EXPECT(f, 4, "there is no setting", "config", "show", "http.none");
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -134,8 +120,7 @@ START_TEST(env_example_lists_every_variable)
     }
     ck_assert_uint_ge(secrets, 4);
     flow_answer_free(&list);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
     free(example);
     free(ignored);
 }
@@ -242,8 +227,7 @@ START_TEST(port_by_option_or_file)
     snprintf(url, sizeof url, "http://127.0.0.1:%d", f->port);
     ck_assert_str_eq(f->url, url);
     ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, NULL), 200);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 

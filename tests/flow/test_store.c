@@ -114,8 +114,7 @@ START_TEST(held_for_a_while)
     ck_assert_int_eq(lines_with(f, "commits again"), 1);
     ck_assert_int_eq(f->served, 1);
     sqlite3_close(db);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -139,8 +138,7 @@ START_TEST(stopped_while_it_is_held)
     ck_assert_int_eq(FLOW_RUN(f, &a, "faulty", "count", "--key", "waiting"), 0);
     ck_assert_ptr_nonnull(strstr(a.text, "count: 2"));
     flow_answer_free(&a);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -158,8 +156,7 @@ START_TEST(held_at_start)
     sqlite3_close(db);
     flow_start(f);
     ck_assert_int_eq(count(f), 2);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
@@ -270,8 +267,7 @@ START_TEST(file_size_limit)
     FLOW_UNTIL(health(f) == 200);
     ck_assert_int_eq(count(f), 3);
     ck_assert_int_eq(f->served, 1);
-    ck_assert_int_eq(flow_stop(f), 0);
-    flow_free(f);
+    flow_end(f);
 }
 END_TEST
 
