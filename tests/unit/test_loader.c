@@ -1,5 +1,6 @@
 /* Libraries as hostile or broken files, and the copies that the host makes of them. */
 #include "core/elf.h"
+#include "files.h"
 #include "virtual.h"
 
 #include <dirent.h>
@@ -19,34 +20,12 @@ static uint64_t next(void)
     return seed >> 24;
 }
 
-static uint8_t *read_whole(const char *path, size_t *ret_size)
-{
-    FILE *f = fopen(path, "re");
-    ck_assert_msg(f != NULL, "%s", path);
-    fseek(f, 0, SEEK_END);
-    size_t size = (size_t)ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc(size);
-    ck_assert_uint_eq(fread(bytes, 1, size, f), size);
-    fclose(f);
-    *ret_size = size;
-    return bytes;
-}
-
-static void write_whole(const char *path, const uint8_t *bytes, size_t size)
-{
-    unlink(path);
-    FILE *f = fopen(path, "we");
-    ck_assert_uint_eq(fwrite(bytes, 1, size, f), size);
-    ck_assert_int_eq(fclose(f), 0);
-}
-
 static uint8_t *plugin_bytes(size_t *ret_size)
 {
     struct virtual *v = virtual_new(PLUGINS, NULL);
     char path[128];
     snprintf(path, sizeof path, "%s/plugins/echo.so", v->home);
-    uint8_t *bytes = read_whole(path, ret_size);
+    uint8_t *bytes = files_read(path, ret_size);
     virtual_free(v);
     return bytes;
 }
@@ -135,11 +114,11 @@ START_TEST(stale_copy)
     virtual_open(v);
     virtual_close(v);
     path_of_copy(v, path);
-    uint8_t *bytes = read_whole(path, &size), *zeros = calloc(1, size), *now;
-    write_whole(path, zeros, size);
+    uint8_t *bytes = files_read(path, &size), *zeros = calloc(1, size), *now;
+    files_write(path, zeros, size);
     virtual_open(v);
     ck_assert_int_eq(virtual_call(v, "test.echo_a", "heard", NULL, &a), CVM_REPLIED);
-    now = read_whole(path, &n);
+    now = files_read(path, &n);
     ck_assert(n == size && memcmp(now, bytes, size) == 0);
     free(bytes);
     free(zeros);
@@ -166,15 +145,15 @@ START_TEST(refusals_say_why)
     char path[128], other[128];
     size_t size;
     snprintf(path, sizeof path, "%s/plugins/echo.so", v->home);
-    uint8_t *bytes = read_whole(path, &size);
-    write_whole(path, bytes, size / 2);
+    uint8_t *bytes = files_read(path, &size);
+    files_write(path, bytes, size / 2);
     expect_refusal(v, "cut off");
-    write_whole(path, bytes, 0);
+    files_write(path, bytes, 0);
     expect_refusal(v, "not an ELF file");
     for (size_t i = 0; i + 8 <= size; i++)
         if (memcmp(bytes + i, CVM_MAGIC, 8) == 0)
             bytes[i + 12] = 9; /* abi_major */
-    write_whole(path, bytes, size);
+    files_write(path, bytes, size);
     expect_refusal(v, "ABI 9.");
     unlink(path);
     expect_refusal(v, "echo.so");

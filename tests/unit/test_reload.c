@@ -1,11 +1,11 @@
 /* Plugins exchanged while they work, under the virtual clock: what the outside sees is the same as without the
  * exchange, whatever is wrong with the new build. */
 #include "core/reload.h"
+#include "files.h"
 #include "virtual.h"
 
 #include <cvm/json.h>
 #include <dirent.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,31 +64,10 @@ static void pass(int64_t ms)
     }
 }
 
-static void copy_file(const char *from, const char *to)
-{
-    char buffer[65536];
-    size_t n;
-    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
-    ck_assert_msg(in && out, "%s or %s cannot be opened", from, to);
-    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
-        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
-    fclose(in);
-    ck_assert_int_eq(fclose(out), 0);
-}
-
-static void build_path(const char *build, const char *end, char ret_path[PATH_MAX])
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    ck_assert(n > 0);
-    self[n] = 0;
-    snprintf(ret_path, PATH_MAX, "%s/plugins/changing/%s.%s", dirname(dirname(self)), build, end);
-}
-
 /* Puts a build of the plugin where the operator would: over the one that is there. */
 static void put(const char *build)
 {
-    char from[PATH_MAX], to[128];
+    char name[64], from[PATH_MAX], to[128];
     snprintf(to, sizeof to, "%s/plugins/changing.so", run.v->home);
     if (strcmp(build, "bad_elf") == 0) {
         FILE *f = fopen(to, "we");
@@ -96,11 +75,13 @@ static void put(const char *build)
         fclose(f);
         return;
     }
-    build_path(build, "so", from);
-    copy_file(from, to);
-    build_path(build, "json", from);
+    snprintf(name, sizeof name, "plugins/changing/%s.so", build);
+    files_built(name, from);
+    files_copy(from, to);
+    snprintf(name, sizeof name, "plugins/changing/%s.json", build);
+    files_built(name, from);
     snprintf(to, sizeof to, "%s/manifests/changing.json", run.v->home);
-    copy_file(from, to);
+    files_copy(from, to);
 }
 
 static void changed(void *arg, int error, json_t *report)
@@ -362,7 +343,7 @@ static void bring(const struct virtual *from_home, const char *name, const char 
     json_error_t fault;
     snprintf(from, sizeof from, "%s/plugins/%s.so", from_home->home, name);
     snprintf(to, sizeof to, "%s/plugins/%s.so", run.v->home, name);
-    copy_file(from, to);
+    files_copy(from, to);
     snprintf(from, sizeof from, "%s/manifests/%s.json", from_home->home, name);
     json_t *manifest = json_load_file(from, 0, &fault), *needs = json_object_get(manifest, "needs");
     ck_assert_msg(manifest != NULL, "%s: %s", from, fault.text);
@@ -606,13 +587,13 @@ START_TEST(the_file_may_be_written_over)
     check_version("1.0.0");
     submit_round(1);
     pass(100);
-    build_path("v2", "so", from);
+    files_built("plugins/changing/v2.so", from);
     snprintf(temporary, sizeof temporary, "%s.new", path);
-    copy_file(from, temporary);
+    files_copy(from, temporary);
     ck_assert_int_eq(rename(temporary, path), 0);
-    build_path("v2", "json", from);
+    files_built("plugins/changing/v2.json", from);
     snprintf(temporary, sizeof temporary, "%s/manifests/changing.json", run.v->home);
-    copy_file(from, temporary);
+    files_copy(from, temporary);
     check_version("1.0.0");
     change(CHANGE_RELOAD, NULL, false);
     ck_assert_str_eq(result(), "switched");

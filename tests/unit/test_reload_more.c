@@ -1,10 +1,10 @@
 /* Exchanges under unlucky circumstances: while the writer is behind, while the host stops, after crashes with other
  * files in the folders, with claims that others have taken meanwhile, with plugins that were long away. */
 #include "core/reload.h"
+#include "files.h"
 #include "virtual.h"
 
 #include <cvm/json.h>
-#include <libgen.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -77,18 +77,6 @@ static void pass(int64_t ms)
     }
 }
 
-static void copy_file(const char *from, const char *to)
-{
-    char buffer[65536];
-    size_t n;
-    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
-    ck_assert_msg(in && out, "%s or %s cannot be opened", from, to);
-    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
-        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
-    fclose(in);
-    ck_assert_int_eq(fclose(out), 0);
-}
-
 static void home_path(const char *name, char ret_path[256])
 {
     snprintf(ret_path, 256, "%s/%s", run.v->home, name);
@@ -107,16 +95,14 @@ static void write_file(const char *name, const char *text)
 /* Puts a build where the operator would; `edit` (NULL: nothing) is done to its manifest. */
 static void put_edited(const char *build, void (*edit)(json_t *manifest))
 {
-    char self[PATH_MAX], from[PATH_MAX + 64], to[256];
+    char name[64], from[PATH_MAX], to[256];
     json_error_t fault;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    ck_assert(n > 0);
-    self[n] = 0;
-    const char *tests = dirname(dirname(self));
-    snprintf(from, sizeof from, "%s/plugins/changing/%s.so", tests, build);
+    snprintf(name, sizeof name, "plugins/changing/%s.so", build);
+    files_built(name, from);
     home_path("plugins/changing.so", to);
-    copy_file(from, to);
-    snprintf(from, sizeof from, "%s/plugins/changing/%s.json", tests, build);
+    files_copy(from, to);
+    snprintf(name, sizeof name, "plugins/changing/%s.json", build);
+    files_built(name, from);
     json_t *manifest = json_load_file(from, 0, &fault);
     ck_assert_msg(manifest != NULL, "%s: %s", from, fault.text);
     if (edit)
@@ -704,7 +690,7 @@ static void bring_claimant(void)
     struct virtual *other = virtual_new(echo, NULL);
     snprintf(from, sizeof from, "%s/plugins/echo.so", other->home);
     home_path("plugins/echo.so", to);
-    copy_file(from, to);
+    files_copy(from, to);
     snprintf(from, sizeof from, "%s/manifests/echo.json", other->home);
     json_t *manifest = json_load_file(from, 0, &fault);
     ck_assert_msg(manifest != NULL, "%s", fault.text);

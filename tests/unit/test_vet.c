@@ -1,6 +1,7 @@
 /* What vetting finds in libraries made to be found out, in damaged ones, and in our own plugins, where it finds
  * nothing. */
 #include "core/vet.h"
+#include "files.h"
 
 #include <check.h>
 #include <elf.h>
@@ -12,25 +13,11 @@
 static struct vet_report report;
 static char why[256];
 
-static uint8_t *read_whole(const char *path, size_t *ret_size)
-{
-    FILE *f = fopen(path, "re");
-    ck_assert_msg(f != NULL, "%s", path);
-    fseek(f, 0, SEEK_END);
-    size_t size = (size_t)ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc(size);
-    ck_assert_uint_eq(fread(bytes, 1, size, f), size);
-    fclose(f);
-    *ret_size = size;
-    return bytes;
-}
-
 static uint8_t *read_tricky(const char *name, size_t *ret_size)
 {
     char path[1024];
     snprintf(path, sizeof path, TRICKY_DIR "/tricky_%s.so", name);
-    return read_whole(path, ret_size);
+    return files_read(path, ret_size);
 }
 
 static const struct vet_finding *find(const char *code, const char *subject)
@@ -453,7 +440,7 @@ static int vet_bundled(const char *path, const struct stat *st, int type, struct
     if (type != FTW_F || n < 3 || strcmp(path + n - 3, ".so") != 0)
         return 0;
     size_t size;
-    uint8_t *bytes = read_whole(path, &size);
+    uint8_t *bytes = files_read(path, &size);
     struct vet_verdict v;
     ck_assert_msg(vet_judge(bytes, size, &v, why, sizeof why) == 0, "%s: %s", path, why);
     ck_assert_msg(v.may_inline, "%s: %s", path, v.inline_reasons);

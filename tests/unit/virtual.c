@@ -1,7 +1,8 @@
-/* See virtual.h. Paths of the build come from the test's own place: BUILD/tests/unit/test_x. */
+/* See virtual.h. */
 #include "virtual.h"
 
-#include <libgen.h>
+#include "files.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +10,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static void copy(const char *from, const char *to)
-{
-    char buffer[65536];
-    size_t n;
-    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
-    ck_assert_msg(in && out, "%s or %s cannot be opened", from, to);
-    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
-        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
-    fclose(in);
-    ck_assert_int_eq(fclose(out), 0);
-}
 
 static void make_folder(const struct virtual *v, const char *name)
 {
@@ -32,23 +21,20 @@ static void make_folder(const struct virtual *v, const char *name)
 struct virtual *virtual_new(const char *const *plugins, const char *config)
 {
     struct virtual *v = calloc(1, sizeof *v);
-    char self[PATH_MAX], path[PATH_MAX], target[256], error[512];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    ck_assert(n > 0);
-    self[n] = 0;
-    const char *tests = dirname(dirname(self));
+    char name[128], path[PATH_MAX], target[256], error[512];
     snprintf(v->home, sizeof v->home, "/tmp/cvm-virtual-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(v->home));
     make_folder(v, "config");
     make_folder(v, "manifests");
     make_folder(v, "plugins");
     for (size_t i = 0; plugins[i]; i++) {
-        snprintf(path, sizeof path, "%s/plugins/%s.so", tests, plugins[i]);
+        snprintf(name, sizeof name, "plugins/%s.so", plugins[i]);
+        files_built(name, path);
         snprintf(target, sizeof target, "%s/plugins/%s.so", v->home, plugins[i]);
-        copy(path, target);
+        files_copy(path, target);
         snprintf(path, sizeof path, "%s/%s.json", TEST_PLUGINS, plugins[i]);
         snprintf(target, sizeof target, "%s/manifests/%s.json", v->home, plugins[i]);
-        copy(path, target);
+        files_copy(path, target);
     }
     snprintf(target, sizeof target, "%s/config/cvmhost.json", v->home);
     FILE *f = fopen(target, "we");
