@@ -27,7 +27,7 @@ struct entry {
     struct plugin *plugin;
     struct candidate *candidate; /* NULL: its generation before is in memory */
     struct generation *fresh, *old;
-    struct manifest *was; /* held for the writer: that of `old` when the change began */
+    struct manifest *was;  /* held for the writer: that of `old` when the change began */
     struct table **tables; /* until the generation has them */
     json_t *warnings;      /* the writer's, while it makes the tables */
     const char *action;
