@@ -456,7 +456,6 @@ void core_close(struct core *core)
     turn_free(core);
     free(core->alarms.at);
     free(core->young.at);
-    free(core->left.at);
     names_free(core->names);
     free(core->conversations);
     free(core->items);

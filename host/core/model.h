@@ -529,9 +529,8 @@ struct core {
     uint64_t registry_version;
     struct component *host, *engine;
     struct reload *reload;
-    int64_t parked_seq;   /* the last turn that may have parked something */
-    VECTOR(int64_t) left; /* rows of open things that belong to plugins which were not loaded at the start */
-    uint32_t mapped;      /* libraries of retired generations that cannot be unloaded */
+    int64_t parked_seq; /* the last turn that may have parked something */
+    uint32_t mapped;    /* libraries of retired generations that cannot be unloaded */
 
     /* conversations, open things */
     struct conversation **conversations;

@@ -71,9 +71,11 @@ static int inbox_of(struct core *core, const json_t *doc, struct request *r)
 
 static int fill_request(struct core *core, struct request *r, const json_t *doc)
 {
+    const char *asker = cvm_json_str(doc, "asker", "");
     r->item.id = id_of(doc, "id");
     r->asked = id_of(doc, "asked");
-    r->asker = component_of(core, doc, "asker");
+    if (*asker && !(r->asker = component_get(core, asker))) /* who may be away: then the reply waits in the store */
+        return CVM_ENOMEM;
     r->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
     r->on_behalf = id_of(doc, "on_behalf");
     r->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
@@ -83,34 +85,9 @@ static int fill_request(struct core *core, struct request *r, const json_t *doc)
     return inbox_of(core, doc, r);
 }
 
-/* Of a request whose asker is not loaded nobody could take the reply. */
-static bool asker_missing(struct core *core, const json_t *doc)
-{
-    return *cvm_json_str(doc, "asker", "") && !component_of(core, doc, "asker");
-}
-
 static bool is_back(const struct recovery *rec, const struct component *c)
 {
     return c && c->plugin == rec->back;
-}
-
-/* At the start: the row is left for the plugin that is missing. */
-static int leave(struct recovery *rec, int64_t no)
-{
-    rec->parked++;
-    return VECTOR_PUSH(rec->core->left, no) ? 0 : CVM_ENOMEM;
-}
-
-/* A row that stayed behind at the start. */
-static bool take_left(struct core *core, int64_t no)
-{
-    for (uint32_t i = 0; i < core->left.n; i++) {
-        if (core->left.at[i] != no)
-            continue;
-        core->left.at[i] = core->left.at[--core->left.n];
-        return true;
-    }
-    return false;
 }
 
 /* The request that the host holds in place of a component that was away; NULL: none. */
@@ -158,17 +135,13 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     bool reply = cvm_json_int(doc, "reply", 0) != 0;
     const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
     struct request *held = request && rec->back ? held_by_host(core, request) : NULL;
-    if (request && !held && asker_missing(core, request))
-        return rec->back ? 0 : leave(rec, no);
-    bool was_left = rec->back && take_left(core, no); /* so nothing in memory knows of it, nor of its deadline */
     if (!slot) {
         rec->parked++;
-        return request && (!rec->back || was_left) ? lend_again(rec, no, request, NULL) : 0;
+        return request && !rec->back ? lend_again(rec, no, request, NULL) : 0;
     }
-    if (rec->back && !is_back(rec, to) && !was_left)
+    if (rec->back && !is_back(rec, to))
         return 0;
-    if (request && rec->back && !held && !was_left && cvm_json_int(request, "deadline_ms", 0) &&
-        core->now_ms >= cvm_json_int(request, "deadline_ms", 0))
+    if (rec->back && request && !held)
         return 0; /* it has ended meanwhile; the turn that ended it takes the row away */
     struct message *m = message_new(core, type);
     if (!m)
@@ -234,17 +207,13 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
             holder->counts.delivered++;
             holder->counts.lent++;
             rec->requests++;
-            return 0;
         }
-        if (!take_left(core, no))
-            return 0;
+        return 0;
     }
     if (cvm_json_int(doc, "effect", 0)) { /* the host asks again by itself */
         store_close_open_item(journal_store(core), no);
         return 0;
     }
-    if (asker_missing(core, doc))
-        return leave(rec, no);
     rec->parked += !holder;
     return lend_again(rec, no, doc, holder);
 }
@@ -373,11 +342,9 @@ static bool may_concern(void *arg, int64_t no, const char *doc)
 {
     const struct recovery *rec = arg;
     const struct generation *g = rec->back->now;
+    (void)no;
     for (size_t i = 0; i < g->manifest->n_components; i++)
         if (strstr(doc, g->components[i]->id->text))
-            return true;
-    for (uint32_t i = 0; i < rec->core->left.n; i++)
-        if (rec->core->left.at[i] == no)
             return true;
     return false;
 }

@@ -1,5 +1,6 @@
 /* Exchanges under unlucky circumstances: while the writer is behind, while the host stops, after crashes with other
  * files in the folders, with claims that others have taken meanwhile, with plugins that were long away. */
+#include "core/registry.h"
 #include "core/reload.h"
 #include "files.h"
 #include "virtual.h"
@@ -14,7 +15,7 @@
 
 #define WORKER "test.changing"
 #define TRUSTING "{\"plugins\": {\"inline\": [\"*\"]}}"
-#define NARROW "{\"plugins\": {\"inline\": [\"*\"]}, \"agents\": {\"test.changing\": {\"concurrency\": 1}}}"
+#define NARROW "{\"plugins\": {\"inline\": [\"*\"]}, \"agents\": {\"test.changing\": {\"concurrency\": 2}}}"
 
 static const char *const NOTHING[] = {NULL};
 
@@ -92,24 +93,29 @@ static void write_file(const char *name, const char *text)
     ck_assert_int_eq(fclose(f), 0);
 }
 
-/* Puts a build where the operator would; `edit` (NULL: nothing) is done to its manifest. */
-static void put_edited(const char *build, void (*edit)(json_t *manifest))
+/* Puts a build where the operator would, with the manifest of `like`; `edit` (NULL: nothing) is done to that. */
+static void put_as(const char *name, const char *build, const char *like, void (*edit)(json_t *manifest))
 {
-    char name[64], from[PATH_MAX], to[256];
+    char file[64], from[PATH_MAX], to[256];
     json_error_t fault;
-    snprintf(name, sizeof name, "plugins/changing/%s.so", build);
-    files_built(name, from);
-    home_path("plugins/changing.so", to);
+    snprintf(file, sizeof file, "plugins/changing/%s.so", build);
+    files_built(file, from);
+    snprintf(to, sizeof to, "%s/plugins/%s.so", run.v->home, name);
     files_copy(from, to);
-    snprintf(name, sizeof name, "plugins/changing/%s.json", build);
-    files_built(name, from);
+    snprintf(file, sizeof file, "plugins/changing/%s.json", like);
+    files_built(file, from);
     json_t *manifest = json_load_file(from, 0, &fault);
     ck_assert_msg(manifest != NULL, "%s: %s", from, fault.text);
     if (edit)
         edit(manifest);
-    home_path("manifests/changing.json", to);
+    snprintf(to, sizeof to, "%s/manifests/%s.json", run.v->home, name);
     ck_assert_int_eq(json_dump_file(manifest, to, JSON_INDENT(1)), 0);
     json_decref(manifest);
+}
+
+static void put_edited(const char *build, void (*edit)(json_t *manifest))
+{
+    put_as("changing", build, build, edit);
 }
 
 static void put(const char *build)
@@ -120,6 +126,30 @@ static void put(const char *build)
 static json_t *component_of(json_t *manifest)
 {
     return json_array_get(json_object_get(manifest, "components"), 0);
+}
+
+static json_t *first_table(json_t *manifest)
+{
+    return json_array_get(json_object_get(json_object_get(manifest, "needs"), "tables"), 0);
+}
+
+/* Names, and no commands and routes, which are the first plugin's. */
+static void make_second(json_t *manifest)
+{
+    json_t *c = component_of(manifest), *operation;
+    size_t i;
+    json_object_set_new(manifest, "name", json_string("second"));
+    json_object_set_new(manifest, "library", json_string("second.so"));
+    json_object_set_new(c, "id", json_string("test.second"));
+    json_object_set_new(c, "alias", json_string("Second"));
+    json_object_set_new(c, "may_send_to", json_pack("[s]", WORKER));
+    json_array_foreach(json_object_get(c, "operations"), i, operation) json_object_del(operation, "expose");
+    json_object_set_new(first_table(manifest), "name", json_string("other_changes"));
+}
+
+static void put_second(const char *build)
+{
+    put_as("second", build, "v1", make_second);
 }
 
 /* ---- the host ---------------------------------------------------------------------------------------------------- */
@@ -554,6 +584,107 @@ static void submit_batch(int n, struct answer_seen *seen)
     core_step(run.v->core, core_now_ms(run.v->core));
 }
 
+/* It asks another plugin and is away when the answers come; `_i` is 1 with a restart between. */
+START_TEST(answers_wait_for_who_asked)
+{
+    struct answer_seen seen = {0};
+    begin_with("v1", TRUSTING);
+    put_second("second");
+    virtual_open(run.v);
+    virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    change(CHANGE_DISABLE, "second", true, "removed");
+    pass(200); /* the works are done */
+    ck_assert_int_eq(sum_of("all"), 1 + 2 + 3);
+    ck_assert_int_eq(seen.n, 0);
+    if (_i)
+        reopen();
+    change(CHANGE_ENABLE, "second", false, "switched");
+    pass(200);
+    if (!_i) {
+        ck_assert_int_eq(seen.n, 1);
+        ck_assert_int_eq(cvm_json_int(seen.data, "failed", -1), 0);
+    }
+    ck_assert_int_eq(virtual_count(run.v, "SELECT value AS n FROM state WHERE key = 'left'"), 0);
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
+/* Both who asked and who was asked are away over a restart; `_i`: who is back first. */
+START_TEST(both_sides_were_away)
+{
+    static const char *const order[2][2] = {{"changing", "second"}, {"second", "changing"}};
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    put_second("second");
+    virtual_open(run.v);
+    virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    change(CHANGE_DISABLE, "second", true, "removed");
+    change(CHANGE_DISABLE, "changing", true, "removed");
+    reopen();
+    change(CHANGE_ENABLE, order[_i][0], false, "switched");
+    pass(200);
+    change(CHANGE_ENABLE, order[_i][1], false, "switched");
+    pass(5000);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT value AS n FROM state WHERE key = 'left'"), 0);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE key = 'failed'"), 0);
+    ck_assert_int_eq(sum_of("all"), 1 + 2 + 3);
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
+/* A call that is out while its plugin is away: answered meanwhile (then it is made again, with its key), or after. */
+START_TEST(calls_of_a_plugin_that_is_away)
+{
+    struct answer_seen seen = {0};
+    begin("v1");
+    submit("one", 1, &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    ck_assert_int_eq(run.calls, 1);
+    change(CHANGE_DISABLE, "changing", true, "removed");
+    if (_i)
+        answer_calls();
+    change(CHANGE_ENABLE, "changing", false, "switched");
+    pass(5000);
+    ck_assert_int_eq(run.calls, _i ? 2 : 1);
+    json_t *data = ask("total", "one");
+    ck_assert_int_eq(cvm_json_int(data, "posted", 0), 1);
+    json_decref(data);
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
+/* What begins with a plugin that is to go is told so at once. */
+START_TEST(nothing_begins_with_a_plugin_that_goes)
+{
+    struct answer_seen seen = {0}, batch = {0};
+    begin_with("v1", TRUSTING);
+    put_second("second");
+    virtual_open(run.v);
+    submit("one", 1, &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    change(CHANGE_DISABLE, "changing", false, "removing");
+    virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &batch);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    ck_assert_int_eq(batch.n, 1);
+    ck_assert_int_eq(cvm_json_int(batch.data, "failed", 0), 3);
+    pass(1000);
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    json_decref(seen.data);
+    json_decref(batch.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
 /* Longer than its requests were to wait; `_i` is 1 with a restart between, which forgets their deadlines. */
 START_TEST(back_after_the_deadlines)
 {
@@ -656,8 +787,7 @@ END_TEST
 
 static void other_key(json_t *manifest)
 {
-    json_t *table = json_array_get(json_object_get(json_object_get(manifest, "needs"), "tables"), 0);
-    json_object_set_new(table, "key", json_string("conversation"));
+    json_object_set_new(first_table(manifest), "key", json_string("conversation"));
 }
 
 /* A table that stands cannot get another key: its rows would break the journal. */
@@ -777,6 +907,115 @@ START_TEST(values_are_read_by_the_build_in_service)
 }
 END_TEST
 
+/* One of two cannot start: what the other did in its start was not. */
+START_TEST(starts_are_kept_together_or_not_at_all)
+{
+    size_t n;
+    begin("v1");
+    put("starts");
+    put_second("second_refuses");
+    change(CHANGE_RELOAD, NULL, false, "refused");
+    ck_assert_str_eq(cvm_json_str(json_object_get(run.report, "error"), "step", ""), "start");
+    ck_assert_str_eq(cvm_json_str(json_object_get(run.report, "error"), "plugin", ""), "second");
+    pass(100);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state"), 0);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM turns WHERE type IN ('start', 'later', 'number')"),
+                     0);
+    const struct operation *all = registry_operations(run.v->core, &n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_str_eq(all[i].plugin, "changing");
+    check_version("1.0.0");
+    virtual_conserved(run.v);
+    put_second("second");
+    change(CHANGE_RELOAD, NULL, false, "switched");
+    pass(100);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE key = 'started'"), 1);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM turns WHERE type IN ('start', 'later', 'number')"),
+                     3);
+    finish();
+}
+END_TEST
+
+/* What waits finds its handler by its name, wherever the new build has it. */
+START_TEST(handlers_stand_in_another_order)
+{
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    virtual_open(run.v);
+    submit_batch(6, &seen);
+    put("turned");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    pass(1000);
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(cvm_json_int(seen.data, "failed", -1), 0);
+    ck_assert_int_eq(sum_of("all"), 21);
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
+static void short_names(json_t *manifest)
+{
+    json_t *schema = json_object_get(json_object_get(manifest, "schemas"), "Work");
+    json_object_set_new(json_object_get(json_object_get(schema, "properties"), "customer"), "maxLength",
+                        json_integer(2));
+}
+
+static void second_with_the_first_table(json_t *manifest)
+{
+    make_second(manifest);
+    json_object_set_new(first_table(manifest), "name", json_string("changes"));
+}
+
+static void make_thief(json_t *manifest)
+{
+    make_second(manifest);
+    json_object_set_new(manifest, "name", json_string("thief"));
+    json_object_set_new(manifest, "library", json_string("thief.so"));
+    json_object_set_new(component_of(manifest), "id", json_string(WORKER));
+    json_object_set_new(first_table(manifest), "name", json_string("third_changes"));
+}
+
+/* What is open must find its handler and fit, and nothing may be taken from others; once it has ended it may come. */
+static const struct unfit {
+    const char *plugin, *build;
+    void (*edit)(json_t *manifest);
+    const char *text;
+    bool comes;
+} unfit[] = {
+    {"changing", "no_later", NULL, "a timer \"later\" is open", true},
+    {"changing", "no_posted", NULL, "a call whose answer comes as \"post.reply\" is open", true},
+    {"changing", "v2", short_names, "the new schema refuses it", true},
+    {"second", "second_deaf", make_second, "a request whose answer comes as \"work.reply\" is open", true},
+    {"second", "second", second_with_the_first_table, "the table changes is declared by plugins changing and second",
+     false},
+    {"thief", "thief", make_thief, "component id test.changing is already taken by plugin changing", false},
+};
+
+START_TEST(what_does_not_fit_does_not_come)
+{
+    const struct unfit *u = &unfit[_i];
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    put_second("second");
+    virtual_open(run.v);
+    virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    const char *like = strncmp(u->plugin, "changing", 8) == 0 ? u->build : "v1";
+    put_as(u->plugin, u->build, like, u->edit);
+    change(CHANGE_RELOAD, u->plugin, false, "refused");
+    ck_assert_msg(strstr(report_error(), u->text) != NULL, "%s", report_error());
+    pass(2000);
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(cvm_json_int(seen.data, "failed", -1), 0);
+    change(CHANGE_RELOAD, u->plugin, false, u->comes ? "switched" : "refused");
+    json_decref(seen.data);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
 /* Equal changes are answered together only where nothing between them says otherwise. */
 START_TEST(changes_keep_their_order)
 {
@@ -816,6 +1055,13 @@ int main(void)
     tcase_add_test(c, rolled_back_while_it_is_removed);
     tcase_add_test(c, values_are_read_by_the_build_in_service);
     tcase_add_test(c, changes_keep_their_order);
+    tcase_add_loop_test(c, answers_wait_for_who_asked, 0, 2);
+    tcase_add_loop_test(c, both_sides_were_away, 0, 2);
+    tcase_add_loop_test(c, calls_of_a_plugin_that_is_away, 0, 2);
+    tcase_add_test(c, nothing_begins_with_a_plugin_that_goes);
+    tcase_add_test(c, starts_are_kept_together_or_not_at_all);
+    tcase_add_test(c, handlers_stand_in_another_order);
+    tcase_add_loop_test(c, what_does_not_fit_does_not_come, 0, (int)(sizeof unfit / sizeof *unfit));
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -7,10 +7,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifndef NAME
+#define NAME "changing"
 #define WORKER "test.changing"
+#endif
+#ifndef TARGET /* whom a batch asks */
+#define TARGET WORKER
+#endif
 
 #ifndef STATE
 #define STATE 1
+#endif
+
+#ifdef NO_POSTED /* a handler that cannot be found is none */
+#define POSTED "unused.reply"
+#else
+#define POSTED "post.reply"
+#endif
+#ifdef NO_LATER
+#define LATER "unused"
+#else
+#define LATER "later"
+#endif
+#ifdef NO_WORKED
+#define WORKED "unused.reply"
+#else
+#define WORKED "work.reply"
 #endif
 
 static int64_t sum_of(const json_t *value)
@@ -105,17 +127,17 @@ static int work(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(maybe_wrong());
     if (cvm_json_bool(m->data, "quiet", false))
         return cvm_reply(t, m, json_pack("{s:s, s:I}", "customer", customer, "k", (json_int_t)k));
-    CVM_TRY(cvm_timer(t, "later", 20, json_pack("{s:s, s:I}", "customer", customer, "k", (json_int_t)k), m->id, NULL));
+    CVM_TRY(cvm_timer(t, LATER, 20, json_pack("{s:s, s:I}", "customer", customer, "k", (json_int_t)k), m->id, NULL));
     return CVM_PENDING;
 }
 
-/* Many works at once, as requests to itself; answers when all are done. */
+/* Many works at once, as requests to itself or another; answers when all are done. */
 static int batch(cvm_turn *t, const cvm_msg *m)
 {
     int64_t n = cvm_json_int(m->data, "n", 1);
     for (int64_t k = 1; k <= n; k++)
         CVM_TRY(
-            cvm_request(t, WORKER, "work",
+            cvm_request(t, TARGET, "work",
                         json_pack("{s:s, s:I}", "customer", cvm_json_str(m->data, "customer", ""), "k", (json_int_t)k),
                         &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 600000}));
     CVM_TRY(cvm_state_put_int(t, "left", n));
@@ -177,12 +199,16 @@ static int number(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, json_pack("{s:s}", "id", id));
 }
 
-#ifdef REFUSE_START
+#if defined REFUSE_START || defined STARTS
 static int start(cvm_turn *t, const cvm_msg *m)
 {
-    (void)m;
-    CVM_TRY(cvm_state_put_int(t, "started", 1)); /* must not be seen */
+    CVM_TRY(cvm_state_put_int(t, "started", 1));
+    CVM_TRY(cvm_timer(t, LATER, 1, json_object(), m->id, NULL));
+    CVM_TRY(cvm_request(t, WORKER, "number", NULL, NULL));
+#ifdef REFUSE_START /* nothing of it must be seen */
     return CVM_ESTATE;
+#endif
+    return CVM_OK;
 }
 #endif
 
@@ -213,10 +239,15 @@ static const cvm_component components[] = {
     }, {0}
 };
 static const cvm_route routes[] = {
-    {WORKER, "work", work}, {WORKER, "post.reply", posted}, {WORKER, "later", later}, {WORKER, "which", which},
-    {WORKER, "total", total}, {WORKER, "batch", batch}, {WORKER, "work.reply", worked},
+#ifdef TURNED
+    {WORKER, "unused", which},
+#endif
+    {WORKER, "work", work},
+    {WORKER, POSTED, posted}, {WORKER, LATER, later},
+    {WORKER, "which", which}, {WORKER, "total", total}, {WORKER, "batch", batch},
+    {WORKER, WORKED, worked},
     {WORKER, "number", number},
-#ifdef REFUSE_START
+#if defined REFUSE_START || defined STARTS
     {WORKER, "start", start},
 #endif
     {0}
@@ -224,7 +255,7 @@ static const cvm_route routes[] = {
 /* clang-format on */
 
 #pragma GCC diagnostic ignored "-Woverride-init"
-CVM_PLUGIN(.name = "changing", .version = VERSION, .components = components, .routes = routes,
+CVM_PLUGIN(.name = NAME, .version = VERSION, .components = components, .routes = routes,
 #ifdef REFUSE_CREATE
            .create = create,
 #endif
