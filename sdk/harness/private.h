@@ -70,7 +70,28 @@ struct harness {
     char enquiry[CVM_NAME_MAX + 1], customer[CVM_NAME_MAX + 1], session[CVM_NAME_MAX + 1];
 };
 
-/* The functions handlers call. */
+/* Where handlers call: table.c, and kept.c for what outlives the turn. */
+
+#define EPHEMERAL "an operation with \"durable\": false may change nothing that is kept"
+
+static inline struct harness_turn *of(cvm_turn *t)
+{
+    return (struct harness_turn *)t;
+}
+
+/* Logs why `call` was refused, with what would allow it; returns `error`. */
+int harness__complain(const struct harness_turn *t, int error, const char *call, const char *what, const char *remedy);
+/* A message of the turn, for what it is about to emit; NULL: too many. */
+struct harness_item *harness__make(struct harness_turn *t, const char *type, const char *conversation);
+
+int harness__query(cvm_turn *pub, const cvm_query *q);
+const json_t *harness__context(cvm_turn *pub);
+int harness__context_set(cvm_turn *pub, const char *path, json_t *value);
+int harness__state_get(cvm_turn *pub, const char *key, const json_t **ret_value);
+int harness__state_put(cvm_turn *pub, const char *key, json_t *value);
+int harness__state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs);
+int harness__row_put(cvm_turn *pub, const char *name, json_t *row);
+int harness__row_del(cvm_turn *pub, const char *name, const char *key);
 extern const cvm_host harness_table;
 
 _Noreturn void harness__die(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -5,19 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct harness_turn *of(cvm_turn *t)
-{
-    return (struct harness_turn *)t;
-}
-
-static int complain(const struct harness_turn *t, int error, const char *call, const char *what, const char *remedy)
+int harness__complain(const struct harness_turn *t, int error, const char *call, const char *what, const char *remedy)
 {
     harness__log(t->h, "%s: %s: %s %s: %s%s%s", t->c->id, t->m->type, call, what, cvm_strerror(error),
                  *remedy ? ": " : "", remedy);
     return error;
 }
-
-#define EPHEMERAL "an operation with \"durable\": false may change nothing that is kept"
 
 /* ---- messages ---- */
 
@@ -80,7 +73,7 @@ static void record(struct harness_turn *t, const char *kind, const char *to, con
 }
 
 /* An empty item of this turn, its subject inherited. NULL: the turn's outputs are at their limit. */
-static struct harness_item *make(struct harness_turn *t, const char *type, const char *conversation)
+struct harness_item *harness__make(struct harness_turn *t, const char *type, const char *conversation)
 {
     if (t->n_made + t->n_settled >= CVM_TURN_OUTPUTS_MAX)
         return NULL;
@@ -109,7 +102,8 @@ static void put(char **at, const char *text)
 static int publish(struct harness_turn *t, const cvm_out *out, cvm_id *ret_id)
 {
     if (!harness__lists(json_object_get(t->c->decl, "publishes"), out->type))
-        return complain(t, CVM_EACCES, "cvm_publish", out->type, "\"publishes\" of the manifest does not list it");
+        return harness__complain(t, CVM_EACCES, "cvm_publish", out->type,
+                                 "\"publishes\" of the manifest does not list it");
     json_t *data = out->data ? json_incref(out->data) : json_object();
     record(t, "publish", "", out->type, "", data);
     for (size_t i = 0; i < t->h->n_components; i++) {
@@ -118,7 +112,7 @@ static int publish(struct harness_turn *t, const cvm_out *out, cvm_id *ret_id)
         if (c == t->c || !harness__lists(json_object_get(c->decl, "subscribes"), out->type))
             continue;
         snprintf(lane, sizeof lane, "topic:%s/%s", out->type, c->id);
-        struct harness_item *made = make(t, out->type, lane);
+        struct harness_item *made = harness__make(t, out->type, lane);
         if (!made)
             return CVM_ELIMIT;
         made->to = c;
@@ -138,14 +132,15 @@ static int check_emit(struct harness_turn *t, const cvm_out *out, struct harness
     bool stubbed = is_stubbed(t->h, out->to, out->type);
     snprintf(what, sizeof what, "%.127s to %.127s", out->type, out->to);
     if (out->size < sizeof *out || (out->data && !json_is_object(out->data)) || !(out->confidence <= 1.0))
-        return complain(t, CVM_EINVAL, "emit", what, "cvm_out.size, .data or .confidence is wrong");
+        return harness__complain(t, CVM_EINVAL, "emit", what, "cvm_out.size, .data or .confidence is wrong");
     if (!to && !stubbed)
-        return complain(t, CVM_ENOENT, "emit", what, "add its plugin with harness_add, or harness_stub an answer");
+        return harness__complain(t, CVM_ENOENT, "emit", what,
+                                 "add its plugin with harness_add, or harness_stub an answer");
     if (!may_send(t, to, out->to))
-        return complain(t, CVM_EACCES, "emit", what, "add the recipient to \"may_send_to\"");
+        return harness__complain(t, CVM_EACCES, "emit", what, "add the recipient to \"may_send_to\"");
     const json_t *op = to ? harness__operation(to, out->type) : NULL;
     if (!stubbed && !op && to != t->c)
-        return complain(t, CVM_ENOENT, "emit", what, "the recipient has no such operation");
+        return harness__complain(t, CVM_ENOENT, "emit", what, "the recipient has no such operation");
     if (!stubbed && op &&
         harness__schema(to->plugin->manifest, json_object_get(op, "request"), out->data, field, text) < 0)
         harness__die("%s sends %s: %s %s", t->c->id, what, *field ? field : "the request", text);
@@ -167,9 +162,9 @@ static int check_forward(struct harness_turn *t, const cvm_out *out, const struc
         if (cvm_id_eq(t->settled[i].request, out->request))
             o = NULL;
     if (!o || o->kind != ITEM_OPEN)
-        return complain(t, CVM_ENOENT, "cvm_forward", out->type, "the request is not open");
+        return harness__complain(t, CVM_ENOENT, "cvm_forward", out->type, "the request is not open");
     if (o->to != t->c)
-        return complain(t, CVM_EACCES, "cvm_forward", out->type, "the request is not this component's");
+        return harness__complain(t, CVM_EACCES, "cvm_forward", out->type, "the request is not this component's");
     if (!to)
         harness__die("%s forwards to a stub: add a component for %s", t->c->id, out->to);
     return CVM_OK;
@@ -182,7 +177,7 @@ static int emit_checked(struct harness_turn *t, const cvm_out *out, cvm_id *ret_
     CVM_TRY(check_emit(t, out, &to));
     if (out->kind == CVM_OUT_FORWARD)
         CVM_TRY(check_forward(t, out, to));
-    struct harness_item *made = make(t, out->type, out->conversation ? out->conversation : t->m->conversation);
+    struct harness_item *made = harness__make(t, out->type, out->conversation ? out->conversation : t->m->conversation);
     if (!made)
         return CVM_ELIMIT;
     const json_t *op = to ? harness__operation(to, out->type) : NULL;
@@ -235,8 +230,8 @@ static int settle(cvm_turn *pub, cvm_id request, int outcome, json_t *data, cons
                                                                : CVM_OK;
     if (e < 0) {
         json_decref(data);
-        return complain(t, e, "cvm_settle", "",
-                        e == CVM_ENOENT ? "the request is not open, or not this component's" : "");
+        return harness__complain(t, e, "cvm_settle", "",
+                                 e == CVM_ENOENT ? "the request is not open, or not this component's" : "");
     }
     t->settled[t->n_settled].request = request;
     t->settled[t->n_settled].forward = NULL;
@@ -251,7 +246,7 @@ static int note_reply(cvm_turn *pub, int outcome, json_t *data, const char *cont
     (void)content;
     if (outcome != CVM_REFUSED || !json_is_object(data)) {
         json_decref(data);
-        return complain(t, CVM_EINVAL, "cvm_refuse_with", "", "the body must be an object");
+        return harness__complain(t, CVM_EINVAL, "cvm_refuse_with", "", "the body must be an object");
     }
     json_decref(t->refusal);
     t->refusal = data;
@@ -264,7 +259,7 @@ static int refuse(cvm_turn *pub, const char *code, const char *field, const char
                       NULL);
 }
 
-/* ---- timers, calls, queries ---- */
+/* ---- timers and calls ---- */
 
 static int timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id)
 {
@@ -273,10 +268,10 @@ static int timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data
             : harness__route(t->c, type) < 0 ? CVM_ENOENT
             : delay_ms < 0                   ? CVM_EINVAL
                                              : CVM_OK;
-    struct harness_item *made = e < 0 ? NULL : make(t, type, t->m->conversation);
+    struct harness_item *made = e < 0 ? NULL : harness__make(t, type, t->m->conversation);
     if (!made) {
         json_decref(data);
-        return e < 0 ? complain(t, e, "cvm_timer", type, e == CVM_ESTATE ? EPHEMERAL : "no route of that name")
+        return e < 0 ? harness__complain(t, e, "cvm_timer", type, e == CVM_ESTATE ? EPHEMERAL : "no route of that name")
                      : CVM_ELIMIT;
     }
     made->kind = ITEM_TIMER;
@@ -336,13 +331,14 @@ static int call_checked(struct harness_turn *t, const cvm_call *c, cvm_id *ret_i
     char reply[CVM_NAME_MAX + 8];
     snprintf(reply, sizeof reply, "%s.reply", c->name);
     if (!decl)
-        return complain(t, CVM_EACCES, "cvm_http_call", c->name, "declare it in \"needs.hosts\" of the manifest");
+        return harness__complain(t, CVM_EACCES, "cvm_http_call", c->name,
+                                 "declare it in \"needs.hosts\" of the manifest");
     if (t->ephemeral && !cvm_json_bool(decl, "safe", false))
-        return complain(t, CVM_ESTATE, "cvm_http_call", c->name,
-                        "an operation with \"durable\": false may make safe calls only");
+        return harness__complain(t, CVM_ESTATE, "cvm_http_call", c->name,
+                                 "an operation with \"durable\": false may make safe calls only");
     if (harness__route(t->c, reply) < 0)
-        return complain(t, CVM_ENOENT, "cvm_http_call", c->name, "no route takes its reply");
-    struct harness_item *made = make(t, c->name, t->m->conversation);
+        return harness__complain(t, CVM_ENOENT, "cvm_http_call", c->name, "no route takes its reply");
+    struct harness_item *made = harness__make(t, c->name, t->m->conversation);
     if (!made)
         return CVM_ELIMIT;
     made->kind = ITEM_CALL;
@@ -361,254 +357,6 @@ static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
     json_decref(c->headers);
     json_decref(c->body);
     return e;
-}
-
-static const char *order_column;
-static int order_sign;
-
-static int by_column(const void *a, const void *b)
-{
-    const json_t *x = json_object_get(*(json_t *const *)a, order_column),
-                 *y = json_object_get(*(json_t *const *)b, order_column);
-    if (json_is_number(x) && json_is_number(y))
-        return order_sign *
-               ((json_number_value(x) > json_number_value(y)) - (json_number_value(x) < json_number_value(y)));
-    return order_sign *
-           strcmp(json_is_string(x) ? json_string_value(x) : "", json_is_string(y) ? json_string_value(y) : "");
-}
-
-static const json_t *find_table(const struct harness_turn *t, const char *name)
-{
-    const json_t *tables = json_object_get(json_object_get(t->c->plugin->manifest, "needs"), "tables");
-    for (size_t i = 0; i < json_array_size(tables); i++)
-        if (!strcmp(cvm_json_str(json_array_get(tables, i), "name", ""), name))
-            return json_array_get(tables, i);
-    return NULL;
-}
-
-static json_t *select_rows(struct harness_turn *t, const cvm_query *q, const char *key_column)
-{
-    json_t *rows = json_object_get(t->h->rows, q->table), *row, *value, *chosen = json_array();
-    size_t n = 0, limit = q->limit > 0 ? (size_t)q->limit : 100;
-    json_t **found = calloc(json_object_size(rows) + 1, sizeof *found);
-    const char *key, *column;
-    if (!found)
-        harness__die("out of memory");
-    json_object_foreach(rows, key, row)
-    {
-        bool match = true;
-        json_object_foreach(q->where, column, value) match = match && json_equal(json_object_get(row, column), value);
-        if (match)
-            found[n++] = row;
-    }
-    order_sign = q->order_by && *q->order_by == '-' ? -1 : 1;
-    order_column = q->order_by ? q->order_by + (order_sign < 0) : key_column;
-    qsort(found, n, sizeof *found, by_column);
-    for (size_t i = 0; i < n && i < limit; i++)
-        json_array_append(chosen, found[i]);
-    free(found);
-    return json_pack("{s:o, s:b}", "rows", chosen, "more", n > limit);
-}
-
-/* Answered from the rows as they are, in a message of its own like the host's. */
-static int query(cvm_turn *pub, const cvm_query *q)
-{
-    struct harness_turn *t = of(pub);
-    const json_t *table = q->table ? find_table(t, q->table) : NULL;
-    struct harness_item *made = table && q->limit <= 1000 ? make(t, "query.reply", t->m->conversation) : NULL;
-    if (made) {
-        made->to = t->c;
-        made->on_behalf = q->on_behalf;
-        made->data = select_rows(t, q, cvm_json_str(table, "key", ""));
-        made->reply = true;
-    }
-    json_decref(q->where);
-    return made ? CVM_OK
-                : complain(t, table ? CVM_ELIMIT : CVM_EACCES, "cvm_ask", q->table ? q->table : "",
-                           "declare it in \"needs.tables\"");
-}
-
-/* ---- context and state ---- */
-
-static const json_t *context(cvm_turn *pub)
-{
-    return harness_context(of(pub)->h, of(pub)->m->conversation);
-}
-
-static int context_set(cvm_turn *pub, const char *path, json_t *value)
-{
-    struct harness_turn *t = of(pub);
-    json_t *at = harness_context(t->h, t->m->conversation);
-    const char *slash;
-    if (t->ephemeral || *path != '/') {
-        json_decref(value);
-        return complain(t, t->ephemeral ? CVM_ESTATE : CVM_EINVAL, "cvm_context_set", path,
-                        t->ephemeral ? EPHEMERAL : "");
-    }
-    for (path++; (slash = strchr(path, '/')) != NULL; path = slash + 1) {
-        char name[128];
-        snprintf(name, sizeof name, "%.*s", (int)(slash - path), path);
-        json_t *next = json_object_get(at, name);
-        bool append = strcmp(slash, "/-") == 0;
-        if (append ? !json_is_array(next) : !json_is_object(next)) {
-            next = append ? json_array() : json_object();
-            json_object_set_new(at, name, next);
-        }
-        at = next;
-    }
-    /* a copy, so that later sets do not change what was frozen elsewhere */
-    if (json_is_array(at))
-        json_array_append_new(at, json_deep_copy(value));
-    else if (value)
-        json_object_set_new(at, path, json_deep_copy(value));
-    else
-        json_object_del(at, path);
-    json_decref(value);
-    return CVM_OK;
-}
-
-static const cvm_component *descriptor_of(const struct harness_component *c)
-{
-    const cvm_component *d = c->plugin->descriptor->components;
-    while (d->id && strcmp(d->id, c->id) != 0)
-        d++;
-    return d;
-}
-
-/* A value of another version is turned into today's as it is read, and stays so for later reads. */
-static int upgrade(struct harness_component *c, const char *key, const json_t **value)
-{
-    const cvm_component *d = descriptor_of(c);
-    json_int_t from = json_integer_value(json_object_get(c->versions, key));
-    json_t *made = NULL;
-    if (from == d->state_version)
-        return CVM_OK;
-    if (!d->upgrade || d->upgrade((uint32_t)from, key, *value, &made) < 0 || !made)
-        return CVM_EDATA;
-    char *text = json_dumps(made, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    json_object_set_new(c->dumps, key, json_string(text));
-    free(text);
-    json_object_set_new(c->state, key, made);
-    json_object_set_new(c->versions, key, json_integer(d->state_version));
-    *value = made;
-    return CVM_OK;
-}
-
-static bool key_good(const char *key)
-{
-    return key && *key && strlen(key) <= CVM_STATE_KEY_MAX;
-}
-
-static int state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
-{
-    struct harness_turn *t = of(pub);
-    if (!key_good(key))
-        return complain(t, CVM_ELIMIT, "cvm_state_get", "", "a key has 1 to 128 bytes");
-    const json_t *v = json_object_get(t->c->state, key);
-    if (!v)
-        return CVM_ENOENT;
-    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    if (strcmp(text, cvm_json_str(t->c->dumps, key, "")) != 0)
-        harness__die("%s: the value of the state key %s was changed after it was given away", t->c->id, key);
-    free(text);
-    int e = upgrade(t->c, key, &v);
-    if (e < 0)
-        return complain(t, e, "cvm_state_get", key,
-                        "the value has another state version and `upgrade` failed or is missing");
-    *ret_value = v;
-    return CVM_OK;
-}
-
-static int state_put(cvm_turn *pub, const char *key, json_t *value)
-{
-    struct harness_turn *t = of(pub);
-    if (t->ephemeral || !key_good(key)) {
-        json_decref(value);
-        return complain(t, t->ephemeral ? CVM_ESTATE : CVM_ELIMIT, "cvm_state_put", key ? key : "",
-                        t->ephemeral ? EPHEMERAL : "a key has 1 to 128 bytes");
-    }
-    if (!value) {
-        json_object_del(t->c->state, key);
-        json_object_del(t->c->versions, key);
-        json_object_del(t->c->dumps, key);
-        return CVM_OK;
-    }
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    if (!text || strlen(text) > CVM_STATE_VALUE_MAX_BYTES) {
-        free(text);
-        json_decref(value);
-        return complain(t, CVM_ELIMIT, "cvm_state_put", key, "a value has at most 64 KiB");
-    }
-    json_object_set_new(t->c->dumps, key, json_string(text));
-    free(text);
-    json_object_set_new(t->c->state, key, value);
-    json_object_set_new(t->c->versions, key, json_integer(descriptor_of(t->c)->state_version));
-    return CVM_OK;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
-{
-    struct harness_turn *t = of(pub);
-    size_t n = 0, size = json_object_size(t->c->state);
-    const char **keys = calloc(size + 1, sizeof *keys), *key;
-    json_t *value, *pairs = json_array();
-    int e = keys && limit >= 1 && limit <= 1000 ? CVM_OK : CVM_ELIMIT;
-    if (e < 0)
-        complain(t, e, "cvm_state_scan", prefix, "limit is 1 to 1000");
-    json_object_foreach(t->c->state, key, value) if (!strncmp(key, prefix, strlen(prefix)) &&
-                                                     (!after || strcmp(key, after) > 0)) keys[n++] = key;
-    if (n)
-        qsort(keys, n, sizeof *keys, by_text);
-    for (size_t i = 0; i < n && i < limit && e == CVM_OK; i++) {
-        const json_t *v = json_object_get(t->c->state, keys[i]);
-        e = upgrade(t->c, keys[i], &v);
-        json_array_append_new(pairs, json_pack("[s, O]", keys[i], v));
-    }
-    free(keys);
-    if (e < 0)
-        json_decref(pairs);
-    else
-        *ret_pairs = pairs;
-    return e;
-}
-
-/* ---- rows ---- */
-
-static int row_put(cvm_turn *pub, const char *name, json_t *row)
-{
-    struct harness_turn *t = of(pub);
-    char field[160], text[160];
-    const json_t *found = find_table(t, name);
-    if (!found || t->ephemeral) {
-        json_decref(row);
-        return complain(t, found ? CVM_ESTATE : CVM_EACCES, "cvm_row_put", name,
-                        found ? EPHEMERAL : "declare it in \"needs.tables\"");
-    }
-    if (!json_is_object(row) || !json_is_string(json_object_get(row, cvm_json_str(found, "key", ""))))
-        harness__die("%s: a row of %s is no object, or its key is no string", t->c->id, name);
-    if (harness__schema(t->c->plugin->manifest, json_object_get(found, "schema"), row, field, text) < 0)
-        harness__die("%s: a row of %s: %s %s", t->c->id, name, field, text);
-    json_t *rows = json_object_get(t->h->rows, name);
-    if (!rows) {
-        rows = json_object();
-        json_object_set_new(t->h->rows, name, rows);
-    }
-    json_object_set_new(rows, cvm_json_str(row, cvm_json_str(found, "key", ""), ""), row);
-    return CVM_OK;
-}
-
-static int row_del(cvm_turn *pub, const char *name, const char *key)
-{
-    struct harness_turn *t = of(pub);
-    if (!find_table(t, name) || t->ephemeral)
-        return complain(t, t->ephemeral ? CVM_ESTATE : CVM_EACCES, "cvm_row_del", name, "");
-    json_object_del(json_object_get(t->h->rows, name), key);
-    return CVM_OK;
 }
 
 /* ---- the rest ---- */
@@ -656,7 +404,7 @@ static int secret(cvm_turn *pub, const char *name, const char **ret_value)
     const json_t *needs = json_object_get(t->c->plugin->manifest, "needs");
     const char *value = cvm_json_str(t->h->secrets, name, NULL);
     if (!harness__lists(json_object_get(needs, "secrets"), name))
-        return complain(t, CVM_EACCES, "cvm_secret", name, "name it in \"needs.secrets\"");
+        return harness__complain(t, CVM_EACCES, "cvm_secret", name, "name it in \"needs.secrets\"");
     if (!value)
         return CVM_ENOENT;
     *ret_value = value;
@@ -666,7 +414,7 @@ static int secret(cvm_turn *pub, const char *name, const char **ret_value)
 static int match(cvm_turn *pub, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
     int found = harness__match(pattern, true, text, offset, spans, n);
-    return found == CVM_EINVAL ? complain(of(pub), found, "cvm_match", pattern, "") : found;
+    return found == CVM_EINVAL ? harness__complain(of(pub), found, "cvm_match", pattern, "") : found;
 }
 
 /* Not a MAC: enough to tell keys apart. */
@@ -694,7 +442,7 @@ static void log_line(cvm_turn *pub, int level, const char *format, va_list args)
 static int new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
 {
     if (of(pub)->ephemeral)
-        return complain(of(pub), CVM_ESTATE, "cvm_new_id", prefix, EPHEMERAL);
+        return harness__complain(of(pub), CVM_ESTATE, "cvm_new_id", prefix, EPHEMERAL);
     uint64_t n = ++of(pub)->h->counter * UINT64_C(0x9e3779b97f4a7c15);
     snprintf(ret_id, size, "%s-%012llx", prefix, (unsigned long long)(n >> 16));
     return CVM_OK;
@@ -709,14 +457,14 @@ const cvm_host harness_table = {.size = sizeof harness_table,
                                 .timer = timer,
                                 .timer_cancel = timer_cancel,
                                 .call = call,
-                                .query = query,
-                                .context = context,
-                                .context_set = context_set,
-                                .state_get = state_get,
-                                .state_put = state_put,
-                                .state_scan = state_scan,
-                                .row_put = row_put,
-                                .row_del = row_del,
+                                .query = harness__query,
+                                .context = harness__context,
+                                .context_set = harness__context_set,
+                                .state_get = harness__state_get,
+                                .state_put = harness__state_put,
+                                .state_scan = harness__state_scan,
+                                .row_put = harness__row_put,
+                                .row_del = harness__row_del,
                                 .note = note,
                                 .end = end,
                                 .now_ms = now_ms,
