@@ -421,6 +421,33 @@ START_TEST(a_phrase_may_name_alternatives)
 }
 END_TEST
 
+START_TEST(a_bad_domain_silences_itself_alone)
+{
+    static const char *const bad[] = {"{'words': 'one two three four five six seven eight nine'}",
+                                      "{'words': {'999': 'sewage'}}", "{'intents': {'A': {'signals': {'buy': '3'}}}}",
+                                      "{'intents': {'A': {'priority': 'URGENT'}}}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *domains = json_pack("[{s:s}, {s:s, s:s}]", "name", "SEWAGE", "name", "WATER", "words", "borehole");
+        char text[128], error[256], *c;
+        snprintf(text, sizeof text, "%s", bad[i]);
+        while ((c = strchr(text, '\'')))
+            *c = '"';
+        json_t *section = json_loads(text, 0, NULL);
+        json_object_update(json_array_get(domains, 0), section);
+        json_decref(section);
+        struct vocabulary *more = NULL;
+        struct understanding u;
+        ck_assert_int_eq(vocabulary_new(base, domains, &more, error, sizeof error), 0);
+        ck_assert_msg(strstr(error, "SEWAGE is not understood: "), "%s: %s", bad[i], error);
+        ck_assert_int_lt(vocabulary_domain(more, "SEWAGE"), 0);
+        understand(more, "my borehole is dry", "SMS", &u);
+        ck_assert_str_eq(more->domains[u.domain], "WATER");
+        vocabulary_free(more);
+        json_decref(domains);
+    }
+}
+END_TEST
+
 START_TEST(a_bad_vocabulary_is_refused)
 {
     char error[256] = "";
@@ -519,6 +546,7 @@ static Suite *suite(void)
     tcase_add_test(c, the_answer_has_its_members);
     tcase_add_test(c, a_domain_brings_its_own_words);
     tcase_add_test(c, a_phrase_may_name_alternatives);
+    tcase_add_test(c, a_bad_domain_silences_itself_alone);
     tcase_add_test(c, a_bad_vocabulary_is_refused);
     tcase_add_test(c, measured_on_labelled_messages);
     suite_add_tcase(s, c);

@@ -35,6 +35,8 @@ const struct vocabulary *service_vocabulary(cvm_turn *t)
         cvm_log(t, CVM_LOG_ERROR, "no vocabulary: %s", base ? error : "no loaded domain holds the base words");
         return NULL;
     }
+    if (*error)
+        cvm_log(t, CVM_LOG_ERROR, "%s", error);
     service_forget();
     cache.domains = cvm_json_share(domains);
     cache.vocabulary = made;

@@ -33,6 +33,7 @@ struct builder {
     char *error;
     size_t error_size;
     int failed;
+    int section; /* the domain section that is being added, or was last; -1: none */
 };
 
 static uint32_t hash_bytes(const char *s, size_t len)
@@ -46,7 +47,7 @@ static uint32_t hash_bytes(const char *s, size_t len)
 static int fail(struct builder *b, int error, const char *what, const char *which)
 {
     if (!b->failed)
-        snprintf(b->error, b->error_size, "vocabulary: %s: %s", what, which);
+        snprintf(b->error, b->error_size, "%s: %s", what, which);
     b->failed = error;
     return error;
 }
@@ -371,13 +372,18 @@ static void add_intent(struct builder *b, size_t domain, const char *name, const
     int priority = priority_index(json_string_value(json_object_get(section, "priority")));
     if (priority >= 0)
         intent->priority = (uint8_t)priority;
+    else if (json_object_get(section, "priority"))
+        fail(b, CVM_EINVAL, "a priority is LOW, MEDIUM, HIGH or CRITICAL, unlike that of", name);
     if (json_is_integer(json_object_get(section, "base")))
         intent->base = (int8_t)json_integer_value(json_object_get(section, "base"));
     json_object_foreach(json_object_get(section, "signals"), key, value)
     {
         int s = signal_index(b, key);
-        if (s >= 0)
-            intent->weights[s] = (int8_t)json_integer_value(value);
+        json_int_t weight = json_integer_value(value);
+        if (!json_is_integer(value) || weight < -100 || weight > 100)
+            fail(b, CVM_EINVAL, "the weight of a signal must be a number from -100 to 100", key);
+        else if (s >= 0)
+            intent->weights[s] = (int8_t)weight;
     }
     add_weighted(b, json_is_object(section) ? json_object_get(section, "words") : section, GROUP_INTENT, (size_t)at, 3);
     json_t *leaves = json_object_get(section, "leaves");
@@ -474,8 +480,12 @@ static void compile(struct builder *b, const json_t *base, const json_t *domains
     json_array_foreach((json_t *)(uintptr_t)domains, i, value)
     {
         const char *name = json_string_value(json_object_get(value, "name"));
-        if (name && value != base && json_object_get(value, "words") != base)
-            add_domain(b, name, value);
+        if (!name || value == base || json_object_get(value, "words") == base)
+            continue;
+        b->section = (int)i;
+        add_domain(b, name, value);
+        if (b->failed)
+            return;
     }
     add_weighted(b, json_object_get(base, "hide"), GROUP_DOMAIN, VOCABULARY_NO_DOMAIN, 0);
     json_object_foreach(json_object_get(base, "signals"), key, value)
@@ -492,12 +502,14 @@ static void compile(struct builder *b, const json_t *base, const json_t *domains
     add_named(b, json_object_get(base, "languages"), GROUP_LANGUAGE, v->languages, 16, &v->n_languages);
 }
 
-int vocabulary_new(const json_t *base, const json_t *domains, struct vocabulary **ret_vocabulary, char *ret_error,
-                   size_t error_size)
+/* *ret_faulty is the section by which it failed, -1: by none of them. */
+static int build(const json_t *base, const json_t *domains, struct vocabulary **ret_vocabulary, char *ret_error,
+                 size_t error_size, int *ret_faulty)
 {
     struct vocabulary *v = calloc(1, sizeof *v);
     struct vocabulary_words *w = v ? calloc(1, sizeof *w) : NULL;
-    struct builder b = {.v = v, .error = ret_error, .error_size = error_size};
+    struct builder b = {.v = v, .error = ret_error, .error_size = error_size, .section = -1};
+    *ret_faulty = -1;
     if (w) {
         v->words = w;
         w->bytes_size = VOCABULARY_WORDS_MAX * 12;
@@ -518,11 +530,33 @@ int vocabulary_new(const json_t *base, const json_t *domains, struct vocabulary 
     w->n_nodes = ROOT_AS_WRITTEN + 1;
     compile(&b, base, domains);
     if (b.failed) {
+        *ret_faulty = b.section;
         vocabulary_free(v);
         return b.failed;
     }
     *ret_vocabulary = v;
     return CVM_OK;
+}
+
+int vocabulary_new(const json_t *base, const json_t *domains, struct vocabulary **ret_vocabulary, char *ret_error,
+                   size_t error_size)
+{
+    char text[256];
+    int faulty;
+    *ret_error = 0;
+    int error = build(base, domains, ret_vocabulary, text, sizeof text, &faulty);
+    json_t *rest = error < 0 && faulty >= 0 ? json_copy((json_t *)(uintptr_t)domains) : NULL;
+    while (rest && error < 0 && faulty >= 0) {
+        const char *name = json_string_value(json_object_get(json_array_get(rest, (size_t)faulty), "name"));
+        if (!*ret_error)
+            snprintf(ret_error, error_size, "%s is not understood: %s", name, text);
+        json_array_remove(rest, (size_t)faulty);
+        error = build(base, rest, ret_vocabulary, text, sizeof text, &faulty);
+    }
+    if (error < 0)
+        snprintf(ret_error, error_size, "%s", text);
+    json_decref(rest);
+    return error;
 }
 
 void vocabulary_free(struct vocabulary *v)

@@ -81,8 +81,9 @@ struct vocabulary {
     struct vocabulary_words *words;
 };
 
-/* Compiles `base` and the domain sections in `domains` (array, may be NULL). Holds a reference to both. Returns 0, or
- * negative with a sentence in `ret_error`. */
+/* Compiles `base` and the domain sections in `domains` (array, may be NULL). Holds a reference to both. A section that
+ * breaks a limit is left out, so that one line of business cannot silence the others: `ret_error` is then a sentence,
+ * else "". Returns 0, or negative with a sentence in `ret_error`. */
 int vocabulary_new(const json_t *base, const json_t *domains, struct vocabulary **ret_vocabulary, char *ret_error,
                    size_t error_size);
 void vocabulary_free(struct vocabulary *vocabulary); /* accepts NULL */
