@@ -144,7 +144,7 @@ static void show_plugin(const struct cli *cli, const json_t *one, int64_t leavin
     }
 }
 
-void change_show(const struct cli *cli, const json_t *report)
+static void show_report(const struct cli *cli, const json_t *report)
 {
     const json_t *plugins = json_object_get(report, "plugins");
     const char *result = cvm_json_str(report, "result", "");
@@ -156,14 +156,24 @@ void change_show(const struct cli *cli, const json_t *report)
         return; /* the sentence says it */
     /* One plugin that was asked for is named; of many only those that differ. */
     json_array_foreach((json_t *)(uintptr_t)plugins, i,
-                       one) if (n == 1 || strcmp(cvm_json_str(one, "action", ""), "unchanged") != 0)
+                       one) if ((n == 1 && !json_object_get(report, "kept")) ||
+                                strcmp(cvm_json_str(one, "action", ""), "unchanged") != 0)
         show_plugin(cli, one, strcmp(result, "removing") == 0 ? cvm_json_int(report, "conversations", 0) : -1);
     if (n == 0)
         fprintf(cli->out, "%s\n", strcmp(result, "unchanged") == 0 ? "nothing has changed" : result);
+    else if (n > 1 && unchanged == n && json_object_get(report, "kept"))
+        fprintf(cli->out, "%zu plugins are unchanged\n", n);
     else if (n > 1 && unchanged == n)
         fprintf(cli->out, "nothing has changed: %zu plugins run as they stand in the folders\n", n);
     else if (n > 1 && unchanged)
         fprintf(cli->out, "%zu more %s unchanged\n", unchanged, unchanged == 1 ? "is" : "are");
+    json_array_foreach(json_object_get(report, "kept"), i, one)
+    {
+        const char *name = json_string_value(one);
+        fprintf(cli->out,
+                "%s stays as it was: the build in its folder was rolled back; to try it again: cvmhost reload %s\n",
+                name, name);
+    }
     fflush(cli->out);
 }
 
@@ -215,7 +225,7 @@ int change_told(const struct cli *cli, const json_t *report)
     else if (cli->output == OUTPUT_CSV)
         show_table_of(cli, report);
     else
-        change_show(cli, report);
+        show_report(cli, report);
     if (status == CLI_OK)
         return CLI_OK;
     const char *text = cvm_json_str(error, "text", "the host gave no reason"), *plugin, *step;

@@ -91,7 +91,8 @@ static void clear(struct reload *r)
         stage_clear(&r->candidates[i]);
     stage_list_clear(&r->list);
     json_decref(r->report);
-    r->report = NULL;
+    json_decref(r->kept);
+    r->report = r->kept = NULL;
     r->n_candidates = r->n_entries = r->n_rows = 0;
     r->error = 0;
     r->failed = NULL;
@@ -103,6 +104,8 @@ static void answer(struct reload *r, int error)
     struct core *core = r->core;
     struct change *c = r->running;
     json_t *report = r->report;
+    if (r->kept)
+        json_object_set(report, "kept", r->kept);
     r->report = NULL;
     r->running = NULL;
     clear(r);

@@ -64,6 +64,7 @@ struct reload {
     const char *failed; /* step */
     char failed_plugin[CVM_NAME_MAX + 1];
     char text[RELOAD_ERROR_BYTES];
+    json_t *kept; /* names of plugins whose build in the folder was rolled back: not tried again */
     json_t *report;
 };
 

@@ -238,6 +238,8 @@ int reload__plan(struct reload *r)
         }
         if (!change->plugin && build_mark_is(&p->bad, c->build, c->content)) {
             p->note = "the build in the folder was rolled back; reload it by name to try it again";
+            if (r->kept || (r->kept = json_array()))
+                json_array_append_new(r->kept, json_string(p->name));
             continue;
         }
         CVM_TRY(check_claims(r, c->manifest));
