@@ -211,8 +211,45 @@ static void check_reference(struct check *c, const struct manifest_component *fr
     }
 }
 
+/* What a domain's routes and examples say of intents, and whom they name. */
+static void check_domain(struct check *c, const struct manifest *m)
+{
+    const char *name = cvm_json_str(m->domain, "name", m->name), *intent;
+    const json_t *intents = json_object_get(m->domain, "intents"), *routes = json_object_get(m->domain, "routes");
+    json_t *agents, *one;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)routes, intent, agents)
+    {
+        if (json_is_object(intents) && !json_object_get(intents, intent))
+            check_find(c->warnings, "domain %s: routes has %s, which is none of its intents", name, intent);
+        json_array_foreach(agents, i, one)
+        {
+            const char *agent = json_string_value(one);
+            if (agent && strncmp(agent, "role:", 5) && !check_is_component(c, agent))
+                check_find(c->warnings,
+                           "domain %s: the route of %s names %s, which is not loaded (another plugin may bring it)",
+                           name, intent, agent);
+        }
+    }
+    json_object_foreach(json_is_object(intents) && routes ? (json_t *)(uintptr_t)intents : NULL, intent, one)
+    {
+        if (!json_object_get(routes, intent))
+            check_find(c->warnings, "domain %s: the intent %s has no route", name, intent);
+    }
+    json_array_foreach(json_object_get(m->domain, "examples"), i, one)
+    {
+        intent = cvm_json_str(one, "intent", NULL);
+        if (intent && json_is_object(intents) && !json_object_get(intents, intent))
+            check_find(c->warnings, "domain %s: example %zu is of %s, which is none of its intents", name, i + 1,
+                       intent);
+    }
+}
+
 static void check_references(struct check *c)
 {
+    for (size_t i = 0; i < c->n; i++)
+        if (c->plugins[i].manifest->domain)
+            check_domain(c, c->plugins[i].manifest);
     for (size_t i = 0; i < c->n; i++)
         for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++) {
             const struct manifest_component *component = &c->plugins[i].manifest->components[k];
