@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -292,11 +293,20 @@ static int watch_all(struct dev *d)
 {
     static const char *const folders[] = {"plugins", "manifests"};
     char path[4096];
+    struct stat st;
+    /* A folder that is missing beside the other, or beside config/, is made: something may be put there. */
+    bool is_home = false;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", d->cli->home, i < 2 ? folders[i] : "config");
+        is_home = is_home || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+    }
     int error = watch_new(&d->loop, home_changed, home_quiet, d, &d->home);
     for (size_t i = 0; i < 2 && error == 0; i++) {
         snprintf(path, sizeof path, "%s%s%s", strcmp(d->cli->home, ".") ? d->cli->home : "",
                  strcmp(d->cli->home, ".") ? "/" : "", folders[i]);
         error = watch_add(d->home, path);
+        if (error == CVM_ENOENT && is_home && mkdir(path, 0777) == 0)
+            error = watch_add(d->home, path);
         if (error < 0)
             return cli_fail(CLI_FAILED, "%s cannot be watched: %s; a home has plugins/ and manifests/", path,
                             cvm_strerror(error));
@@ -324,8 +334,8 @@ static int begin(struct dev *d)
     if (status != CLI_OK)
         return status;
     d->own = !cli_host_runs(d->cli);
-    tell(d, show_bold(d->cli), "%s %s; Ctrl-C ends it", d->own ? "serving" : "using the host that runs in",
-         d->cli->home);
+    tell(d, show_bold(d->cli), "%s %s; Ctrl-C ends %s", d->own ? "serving" : "using the host that runs in",
+         d->cli->home, d->own ? "it" : "this, not the host");
     if (d->build)
         start_build(d);
     else if (d->own)
