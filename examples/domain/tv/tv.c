@@ -124,11 +124,12 @@ static int handle_renewal(cvm_turn *t, const cvm_msg *m, const char *text)
     return step(t, m, answer, json_pack("{s:b}", "answered", 1), NULL);
 }
 
-/* Operation "handle": domain and intent are in the context, the customer's words too. */
+/* Operation "handle": domain and intent are in the context, the customer's words in the message: where they speak of
+ * several things, only what is ours. */
 static int handle(cvm_turn *t, const cvm_msg *m)
 {
     const char *intent = cvm_json_str(cvm_context(t), "intent", "");
-    const char *text = cvm_json_str(cvm_context(t), "message", "");
+    const char *text = cvm_json_str(json_object_get(m->data, "message"), "content", "");
     json_t *answer;
     if (strcmp(intent, "RENEWAL") == 0)
         return handle_renewal(t, m, text);
