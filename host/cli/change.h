@@ -7,10 +7,7 @@
 /* The beginning of a build's hash, as lists show it. */
 const char *change_build(const char *build, char ret_text[16]);
 
-/* What was done, in words, on cli->out; nothing for a refusal. */
-void change_show(const struct cli *cli, const json_t *report);
-
-/* The same as the options say, and why not on standard error. Gives the exit status. */
+/* What was done, as the options say, and why not on standard error. Gives the exit status. */
 int change_told(const struct cli *cli, const json_t *report);
 
 #endif

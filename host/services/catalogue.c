@@ -37,7 +37,7 @@ static json_t *expose_entry(const struct manifest_expose *expose)
     return e;
 }
 
-json_t *catalogue_entry(const struct operation *operation)
+static json_t *entry_of(const struct operation *operation)
 {
     const struct manifest_operation *decl = operation->decl;
     json_t *e = json_object();
@@ -59,7 +59,7 @@ json_t *catalogue_entry(const struct operation *operation)
     return e;
 }
 
-json_t *catalogue_document(const json_t *manifest)
+static json_t *document_of(const json_t *manifest)
 {
     static const char *const members[] = {"version", "description", "schemas"};
     json_t *document = json_object();
@@ -77,10 +77,9 @@ int catalogue_add(json_t *catalogue, const struct operation *operation)
 {
     json_t *documents = json_object_get(catalogue, "documents");
     if (!json_object_get(documents, operation->plugin) &&
-        json_object_set_new(documents, operation->plugin, catalogue_document(operation->document)) < 0)
+        json_object_set_new(documents, operation->plugin, document_of(operation->document)) < 0)
         return CVM_ENOMEM;
-    return json_array_append_new(json_object_get(catalogue, "operations"), catalogue_entry(operation)) < 0 ? CVM_ENOMEM
-                                                                                                           : 0;
+    return json_array_append_new(json_object_get(catalogue, "operations"), entry_of(operation)) < 0 ? CVM_ENOMEM : 0;
 }
 
 int catalogue_add_manifest(json_t *catalogue, const struct manifest *manifest)

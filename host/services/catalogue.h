@@ -5,17 +5,14 @@
 
 #include "core/registry.h"
 
-/* {"plugin","component","alias","kind","type","description","durable","raw","timeout_ms","request","response","expose"};
- * members the manifest does not have are missing. "expose" is {"cli","help","args","required","method","path",
- * "success","refused","rename","columns","rows","permission"}. Schemas are as written: "$ref" points into
- * catalogue_document. Gives a new object that shares the schemas. */
-json_t *catalogue_entry(const struct operation *operation);
-
-/* What is said once for a plugin, above all what "$ref"s point to: {"version","description","schemas": {..}}. Gives a
- * new object. */
-json_t *catalogue_document(const json_t *manifest);
-
-/* Adds an entry and, once for each plugin, its document to {"operations": [..], "documents": {plugin: ..}}. */
+/* Adds an operation and, once for each plugin, its document to {"operations": [..], "documents": {plugin: ..}}.
+ *
+ * An operation: {"plugin","component","alias","kind","type","description","durable","raw","timeout_ms","request",
+ * "response","expose"}; members the manifest does not have are missing. "expose" is {"cli","help","args","required",
+ * "method","path","success","refused","rename","columns","rows","permission"}. Schemas are shared, as written: "$ref"
+ * points into the document.
+ *
+ * A document, above all what "$ref"s point to: {"version","description","schemas": {..}}. */
 int catalogue_add(json_t *catalogue, const struct operation *operation);
 json_t *catalogue_new(void);
 

@@ -167,7 +167,9 @@ static int check_values(const json_t *envelope, struct edge_error *ret_error)
     return 0;
 }
 
-int control__check_envelope(const json_t *envelope, struct edge_error *ret_error)
+/* Checks a whole envelope, member by member, as one that a client wants delivered as a request. Returns 0, or
+ * CVM_EINVAL with the member and a sentence in *ret_error. */
+static int check_envelope(const json_t *envelope, struct edge_error *ret_error)
 {
     static const struct member members[] = {
         {"message_id", WANT_ANY, false},
@@ -228,7 +230,7 @@ static int check_call(const json_t *request, struct edge_error *ret_error)
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (json_object_get(request, beside[i]))
             return fault(ret_error, beside[i], "stands in the envelope already");
-    return control__check_envelope(envelope, ret_error);
+    return check_envelope(envelope, ret_error);
 }
 
 /* ---- calling ---- */

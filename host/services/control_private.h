@@ -63,8 +63,4 @@ void control__change(struct exchange *x, const json_t *request);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
 
-/* Checks a whole envelope, member by member, as one that a client wants delivered as a request. Returns 0, or
- * CVM_EINVAL with the member and a sentence in *ret_error. */
-int control__check_envelope(const json_t *envelope, struct edge_error *ret_error);
-
 #endif

@@ -27,7 +27,7 @@ static const struct {
               {504, "Gateway Timeout"},
               {505, "HTTP Version Not Supported"}};
 
-const char *problem_title(int status)
+static const char *title_of(int status)
 {
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
         if (titles[i].status == status)
@@ -79,7 +79,7 @@ char *problem_text(const struct problem *problem, const char *request_id, size_t
     }
     json_t *body = json_object();
     add(body, "type", type);
-    add(body, "title", problem_title(problem->status));
+    add(body, "title", title_of(problem->status));
     json_object_set_new(body, "status", json_integer(problem->status));
     add(body, "detail", problem->detail);
     add(body, "code", problem->code);

@@ -20,7 +20,4 @@ int problem_set(struct problem *problem, int status, const char *code, const cha
 /* The body. `request_id` may be NULL. Gives a string for free(); NULL: out of memory. */
 char *problem_text(const struct problem *problem, const char *request_id, size_t *ret_len);
 
-/* "Not Found" for 404; never NULL. */
-const char *problem_title(int status);
-
 #endif
