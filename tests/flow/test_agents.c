@@ -109,6 +109,43 @@ START_TEST(each_has_its_own_model_and_temperature)
 }
 END_TEST
 
+static int64_t counter(struct flow *f, const char *name)
+{
+    struct flow_answer a;
+    char line[96];
+    ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(a.text, line);
+    ck_assert_msg(at != NULL, "no %s in /metrics", name);
+    int64_t value = strtoll(at + strlen(line), NULL, 10);
+    flow_answer_free(&a);
+    return value;
+}
+
+/* What is read again comes from memory, and /metrics says how often. After a start nothing is there yet. */
+START_TEST(each_reads_again_from_memory)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    flow_start(f);
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "open", "ADA", "08039990001"), 0);
+    ck_assert_int_eq(flow_stop(f), 0);
+    f->served = 0;
+    flow_remove(f, "serve.err");
+    flow_start(f);
+    int64_t hits = counter(f, "cvmhost_state_cache_hits_total"),
+            misses = counter(f, "cvmhost_state_cache_misses_total");
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "show", "ADA"), 0);
+    ck_assert_int_gt(counter(f, "cvmhost_state_cache_misses_total"), misses);
+    misses = counter(f, "cvmhost_state_cache_misses_total");
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "show", "ADA"), 0);
+    ck_assert_int_eq(counter(f, "cvmhost_state_cache_misses_total"), misses);
+    ck_assert_int_ge(counter(f, "cvmhost_state_cache_hits_total"), hits + 3);
+    flow_end(f);
+}
+END_TEST
+
 /* An envelope that is whole, but for one member. */
 static void refuses(struct flow *f, const char *agent, const char *member, const char *value)
 {
@@ -159,5 +196,6 @@ int main(void)
     tcase_add_test(tests, each_has_its_own_concurrency);
     tcase_add_test(tests, each_has_its_own_model_and_temperature);
     tcase_add_test(tests, each_answers_nonsense_with_an_error);
+    tcase_add_test(tests, each_reads_again_from_memory);
     return flow_main("agents", (TCase *[]){tests, NULL});
 }
