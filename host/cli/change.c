@@ -149,6 +149,8 @@ static void show_report(const struct cli *cli, const json_t *report)
     const json_t *plugins = json_object_get(report, "plugins");
     const char *result = cvm_json_str(report, "result", "");
     size_t n = json_array_size(plugins), i, unchanged = 0;
+    /* Of one that was named; where files are gone, what leaves is in "leaving". */
+    bool is_removal = strcmp(result, "removing") == 0 && !json_object_get(report, "leaving");
     json_t *one;
     json_array_foreach((json_t *)(uintptr_t)plugins, i, one) unchanged +=
         strcmp(cvm_json_str(one, "action", ""), "unchanged") == 0;
@@ -158,15 +160,18 @@ static void show_report(const struct cli *cli, const json_t *report)
     json_array_foreach((json_t *)(uintptr_t)plugins, i,
                        one) if ((n == 1 && !json_object_get(report, "kept")) ||
                                 strcmp(cvm_json_str(one, "action", ""), "unchanged") != 0)
-        show_plugin(cli, one, strcmp(result, "removing") == 0 ? cvm_json_int(report, "conversations", 0) : -1);
-    if (n == 0)
+        show_plugin(cli, one, is_removal ? cvm_json_int(report, "conversations", 0) : -1);
+    if (n == 0 && !json_object_get(report, "leaving"))
         fprintf(cli->out, "%s\n", strcmp(result, "unchanged") == 0 ? "nothing has changed" : result);
-    else if (n > 1 && unchanged == n && json_object_get(report, "kept"))
+    else if (n > 1 && unchanged == n && (json_object_get(report, "kept") || json_object_get(report, "leaving")))
         fprintf(cli->out, "%zu plugins are unchanged\n", n);
     else if (n > 1 && unchanged == n)
         fprintf(cli->out, "nothing has changed: %zu plugins run as they stand in the folders\n", n);
     else if (n > 1 && unchanged)
         fprintf(cli->out, "%zu more %s unchanged\n", unchanged, unchanged == 1 ? "is" : "are");
+    json_array_foreach(json_object_get(report, "leaving"), i, one)
+        fprintf(cli->out, "%s leaves: folders or configuration have it no more; what is open finishes on it\n",
+                json_string_value(one));
     json_array_foreach(json_object_get(report, "kept"), i, one)
     {
         const char *name = json_string_value(one);

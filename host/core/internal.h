@@ -276,7 +276,7 @@ void plugin_back_in_service(struct core *core, struct plugin *p);
 /* removal.c */
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
                   size_t size);
-bool removal_of_missing(struct core *core, const struct candidate *candidates, size_t n);
+json_t *removal_of_missing(struct core *core, const struct candidate *candidates, size_t n);
 bool removal_park(struct core *core, struct message *m); /* true: taken */
 void removal_free(struct removal *removal);
 

@@ -260,7 +260,7 @@ void reload__staged(struct reload *r)
         return;
     }
     uint32_t settings = reload__take_config(r);
-    bool leaving = !c->plugin && removal_of_missing(r->core, r->candidates, r->n_candidates);
+    json_t *leaving = c->plugin ? NULL : removal_of_missing(r->core, r->candidates, r->n_candidates);
     r->report = json_pack("{s:s, s:[], s:n}", "result",
                           leaving    ? "removing"
                           : settings ? "switched"
@@ -268,6 +268,8 @@ void reload__staged(struct reload *r)
                           "plugins", "error");
     for (size_t i = 0; i < r->n_entries; i++)
         reload__report_entry(r, &r->entries[i], r->entries[i].plugin->now);
+    if (leaving)
+        json_object_set_new(r->report, "leaving", leaving);
     if (settings)
         change_record(r->core, json_object_get(r->report, "plugins"));
     reload__end(r);

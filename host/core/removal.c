@@ -282,21 +282,22 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
 }
 
 /* Whose files have left the folders: they are removed as if each had been named. What the configuration disables is as
- * if it were not there, until the configuration says otherwise. */
-bool removal_of_missing(struct core *core, const struct candidate *candidates, size_t n)
+ * if it were not there, until the configuration says otherwise. Gives their names, NULL for none. */
+json_t *removal_of_missing(struct core *core, const struct candidate *candidates, size_t n)
 {
-    bool any = false;
+    json_t *names = NULL;
     for (struct plugin *p = core->plugins; p; p = p->next) {
         bool there = !p->now || p->phase == PLUGIN_REMOVING;
         for (size_t i = 0; i < n && !there; i++)
             there = strcmp(candidates[i].manifest->name, p->name) == 0;
         if (there)
             continue;
-        any = true;
+        if (names || (names = json_array()))
+            json_array_append_new(names, json_string(p->name));
         if (wait_for_end(core, p, false, stage_is_disabled(core->options.config, p->name)) < 0)
             log_error(p->name, "cannot be removed: out of memory");
     }
-    return any;
+    return names;
 }
 
 void removal_free(struct removal *removal)

@@ -273,8 +273,9 @@ static void swap_in(struct core *core, struct reload *r)
                  (long long)us, (long long)e->held);
     }
     crash_here(CRASH_CHANGE_SWITCHED);
-    if (!r->running->plugin)
-        removal_of_missing(core, r->candidates, r->n_candidates);
+    json_t *leaving = r->running->plugin ? NULL : removal_of_missing(core, r->candidates, r->n_candidates);
+    if (leaving)
+        json_object_set_new(r->report, "leaving", leaving);
     reload__end(r);
 }
 
