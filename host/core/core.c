@@ -323,7 +323,7 @@ int core_start(struct core *core, char *error, size_t size)
     if (!e)
         e = recover_position(core, error, size);
     if (!e)
-        plugins_lower(core);
+        plugins_begin(core);
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;

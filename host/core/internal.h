@@ -230,9 +230,10 @@ void generation_free(struct core *core, struct generation *g); /* stop, destroy,
 struct stage_place plugin_place(const struct core *core);
 struct plugin *plugin_get(struct core *core, const char *name); /* made where there is none; NULL: no memory */
 int plugins_load(struct core *core, char *error, size_t size);  /* at the start */
-void plugins_lower(struct core *core); /* state that a newer build has left; before anything runs */
+void plugins_begin(struct core *core); /* brings back state that a newer build has left; before anything runs */
 void plugins_free(struct core *core);
 const char *plugin_phase_name(enum plugin_phase phase);
+const char *plugin_mark(const struct plugin *p);
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row);
 int plugin_row_write(struct store *store, const struct plugin_row *row, int64_t at_ms); /* the writer's thread */
 void build_mark_of(const struct generation *g, struct build_mark *ret_mark);
@@ -261,7 +262,8 @@ int vet_open_work(struct core *core, const struct generation *old, const struct 
 
 /* probation.c */
 void probation_begin(struct core *core, struct plugin *p, struct generation *old);
-void probation_end(struct core *core, struct plugin *p); /* the generation before goes, where there is one */
+void probation_resume(struct core *core, struct plugin *p); /* after a restart: no generation before in memory */
+void probation_end(struct core *core, struct plugin *p);    /* the generation before goes, where there is one */
 void probation_turn(struct core *core, struct component *c, bool struck);
 /* Gives the receipt; NULL, and a sentence in `error`, where the build before does not fit the others any more. */
 json_t *probation_rollback(struct core *core, struct plugin *p, const char *why, char *error, size_t size);

@@ -293,6 +293,7 @@ struct component {
     bool down, may_all;
     bool closing;                /* its plugin is being removed: nothing new comes in */
     bool absent;                 /* out of service: `now` has no routes */
+    bool returning;              /* was so until the switch under way: what waits for it is in the store */
     int64_t complaints_since_ms; /* complain.c */
     uint32_t n_complaints;
     int64_t probe_ms;
@@ -347,6 +348,7 @@ struct plugin {
     /* probation */
     struct alarm alarm;
     uint32_t turns_left, strikes;
+    bool proving;               /* on probation when the host ended: another crash in its code still takes it back */
     struct build_mark previous; /* what a rollback goes back to */
     struct build_mark bad;      /* what was rolled back: not taken from the folder again unless named */
     const char *note;           /* static text for the operator; NULL: none */

@@ -44,6 +44,14 @@ const char *plugin_phase_name(enum plugin_phase phase)
     return phases[phase];
 }
 
+/* The phase as the next start is to know it. */
+const char *plugin_mark(const struct plugin *p)
+{
+    return p->proving || p->alarm.index  ? phases[PLUGIN_PROBATION]
+           : p->phase == PLUGIN_REMOVING ? phases[PLUGIN_RUNNING]
+                                         : phases[p->phase];
+}
+
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row)
 {
     *ret_row = (struct plugin_row){.before = p->previous, .bad = p->bad};
@@ -229,10 +237,13 @@ static bool choose_build(struct core *core, struct plugin *p, const struct plugi
                                         : NULL;
     p->bad = row->bad;
     p->previous = row->before;
-    if (build_mark_is(good, candidate->build, candidate->content))
+    if (build_mark_is(good, candidate->build, candidate->content)) {
+        p->proving = probation && !failed;
         return true;
+    }
     if (is_bad || (failed && is_last) || core->page->restarts) {
         if (take_back(core, p, candidate, good, why)) {
+            p->proving = probation && !failed;
             if (failed) {
                 p->bad = row->now;
                 p->previous = (struct build_mark){{0}, {0}, {0}};
@@ -449,7 +460,7 @@ int plugins_load(struct core *core, char *error, size_t size)
         struct plugin_row row;
         if (!p->now)
             continue;
-        plugin_row_take(p, "running", &row);
+        plugin_row_take(p, plugin_mark(p), &row);
         plugin_row_write(journal_store(core), &row, core->now_ms);
     }
     core->page->crashed[0] = 0;
@@ -457,10 +468,12 @@ int plugins_load(struct core *core, char *error, size_t size)
     return 0;
 }
 
-void plugins_lower(struct core *core)
+void plugins_begin(struct core *core)
 {
     for (struct plugin *p = core->plugins; p; p = p->next) {
         struct generation *newer = p->before;
+        if (p->proving)
+            probation_resume(core, p);
         if (!newer)
             continue;
         probation_behind(p->now, newer);

@@ -85,15 +85,27 @@ static void time_is_over(struct core *core, struct alarm *alarm)
     stood(core, (struct plugin *)((char *)alarm - offsetof(struct plugin, alarm)));
 }
 
+static void set_end(struct core *core, struct plugin *p)
+{
+    int64_t seconds = config_int(core->options.config, "plugins.probation_s", CORE_PROBATION_MS / 1000);
+    alarm_set(core, &p->alarm, core->now_ms + 1000 * seconds, time_is_over);
+}
+
+/* Only what another crash does is as before: there is no generation to run its faulted turns. */
+void probation_resume(struct core *core, struct plugin *p)
+{
+    p->proving = false;
+    set_end(core, p);
+}
+
 void probation_begin(struct core *core, struct plugin *p, struct generation *old)
 {
     p->before = old;
     p->phase = PLUGIN_PROBATION;
     p->strikes = 0;
     p->turns_left = (uint32_t)config_int(core->options.config, "plugins.probation_turns", CORE_PROBATION_TURNS);
-    int64_t seconds = config_int(core->options.config, "plugins.probation_s", CORE_PROBATION_MS / 1000);
     probation_behind(p->now, old);
-    alarm_set(core, &p->alarm, core->now_ms + 1000 * seconds, time_is_over);
+    set_end(core, p);
 }
 
 /* What it gave up with the build that followed may be another's by now. */

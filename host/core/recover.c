@@ -34,8 +34,9 @@ static struct subject *subject_of(const json_t *doc)
                        cvm_json_str(s, "session_id", ""), cvm_json_str(s, "traceparent", ""));
 }
 
-/* Gives a held conversation; NULL for "". */
-static int lane_of(struct core *core, const json_t *doc, const char *key, struct conversation **ret_lane)
+/* Gives a held conversation, which `user` takes part in; NULL for "". */
+static int lane_of(struct core *core, const json_t *doc, const char *key, const struct component *user,
+                   struct conversation **ret_lane)
 {
     const char *name = cvm_json_str(doc, key, "");
     struct conversation *c = *name ? conversation_open(core, name, false) : NULL;
@@ -44,6 +45,8 @@ static int lane_of(struct core *core, const json_t *doc, const char *key, struct
     if (c) {
         conversation_hold(c);
         c->messages++; /* it is not new: who writes to it next has not opened it */
+        if (user && user->plugin)
+            c->touched |= user->plugin->bit;
     }
     *ret_lane = c;
     return 0;
@@ -81,13 +84,13 @@ static int fill_request(struct core *core, struct request *r, const json_t *doc)
     r->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
     r->edge = cvm_json_int(doc, "edge", 0) != 0;
     r->deadline_ms = cvm_json_int(doc, "deadline_ms", 0);
-    CVM_TRY(lane_of(core, doc, "conversation", &r->conversation));
+    CVM_TRY(lane_of(core, doc, "conversation", r->holder, &r->conversation));
     return inbox_of(core, doc, r);
 }
 
 static bool is_back(const struct recovery *rec, const struct component *c)
 {
-    return c && c->plugin == rec->back;
+    return c && c->plugin == rec->back && c->returning;
 }
 
 /* The request that the host holds in place of a component that was away; NULL: none. */
@@ -173,7 +176,7 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->pub.tags = m->tags = json_incref(json_object_get(e, "tags"));
     message_set_content(m, cvm_json_str(e, "content", ""));
     message_set_subject(m, subject_of(doc));
-    CVM_TRY(lane_of(core, e, "conversation", &m->conversation));
+    CVM_TRY(lane_of(core, e, "conversation", to, &m->conversation));
     m->pub.conversation = m->conversation ? m->conversation->name : "";
     if (held) {
         give_back(core, held, to);
@@ -235,7 +238,7 @@ static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)
     t->item = (struct item){.id = id_of(doc, "id"), .kind = ITEM_TIMER, .no = no, .written = true};
     t->component = c;
     t->type = type;
-    CVM_TRY(lane_of(core, doc, "conversation", &t->conversation));
+    CVM_TRY(lane_of(core, doc, "conversation", c, &t->conversation));
     t->subject = subject_of(doc);
     t->data = json_incref(json_object_get(doc, "data"));
     t->on_behalf = id_of(doc, "on_behalf");
@@ -267,7 +270,7 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     e->call = decl;
     e->manifest = decl ? manifest_hold(c->now->generation->manifest) : NULL;
     e->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
-    CVM_TRY(lane_of(core, doc, "conversation", &e->conversation));
+    CVM_TRY(lane_of(core, doc, "conversation", c, &e->conversation));
     e->subject = subject_of(doc);
     e->url = url ? strdup(url) : NULL;
     e->key = strdup(cvm_json_str(doc, "key", ""));
@@ -344,7 +347,7 @@ static bool may_concern(void *arg, int64_t no, const char *doc)
     const struct generation *g = rec->back->now;
     (void)no;
     for (size_t i = 0; i < g->manifest->n_components; i++)
-        if (strstr(doc, g->components[i]->id->text))
+        if (g->components[i]->returning && strstr(doc, g->components[i]->id->text))
             return true;
     return false;
 }
@@ -352,7 +355,13 @@ static bool may_concern(void *arg, int64_t no, const char *doc)
 int recover_parked(struct core *core, const struct plugin *back)
 {
     struct recovery rec = {.core = core, .back = back};
-    int e = store_each_open(core->reader, may_concern, recover_one, &rec);
+    const struct generation *g = back->now;
+    bool any = false;
+    for (size_t i = 0; i < g->manifest->n_components; i++)
+        any = any || g->components[i]->returning;
+    int e = any ? store_each_open(core->reader, may_concern, recover_one, &rec) : 0;
+    for (size_t i = 0; i < g->manifest->n_components; i++)
+        g->components[i]->returning = false;
     core_check_read(core, e);
     for (uint32_t i = 0; i < rec.n_effects; i++)
         effect_recover(core, rec.effect_list[i]);

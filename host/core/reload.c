@@ -204,8 +204,7 @@ void reload__refuse(struct reload *r, const char *step, const char *plugin)
             generation_free(r->core, e->fresh);
         e->fresh = NULL;
         if (were_marked && !e->unchanged)
-            reload__mark(r, e->plugin,
-                         e->plugin->phase == PLUGIN_PROBATION ? "probation" : plugin_phase_name(e->plugin->phase));
+            reload__mark(r, e->plugin, plugin_mark(e->plugin));
     }
     for (size_t i = 0; i < r->n_candidates; i++) {
         struct build_mark mark = {{0}, {0}, {0}};
@@ -239,7 +238,7 @@ static void roll_back(struct reload *r, struct plugin *p)
         return;
     }
     r->report = json_pack("{s:s, s:[o], s:n}", "result", "switched", "plugins", receipt, "error");
-    reload__mark(r, p, plugin_phase_name(p->phase)); /* answered when the next start knows it */
+    reload__mark(r, p, plugin_mark(p)); /* answered when the next start knows it */
     reload__end(r);
 }
 
@@ -321,7 +320,7 @@ static void begin(struct reload *r)
             reload__refuse(r, "switch", c->plugin);
             return;
         }
-        reload__mark(r, p, p->phase == PLUGIN_REMOVING ? "running" : plugin_phase_name(p->phase));
+        reload__mark(r, p, plugin_mark(p));
         reload__end(r);
         return;
     }

@@ -280,10 +280,12 @@ static int take_manifest(const struct stage_place *place, struct candidate *c, c
     char *text = manifest_text(c->manifest);
     if (!text)
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", c->manifest->path);
-    hash_hex(text, strlen(text), c->content);
-    free(text);
+    size_t len = strlen(text);
+    hash_hex(text, len, c->content);
     path_of(place, c->content, "json", path);
-    if (access(path, F_OK) != 0 && manifest_save(c->manifest, path) < 0)
+    bool there = holds(path, (const uint8_t *)text, len);
+    free(text);
+    if (!there && manifest_save(c->manifest, path) < 0)
         return REFUSE(error, size, CVM_EIO, "%s: cannot be written: %s", path, strerror(errno));
     return 0;
 }
@@ -321,7 +323,9 @@ int stage_recall(const struct stage_place *place, const char *build, const char 
     *c = (struct candidate){.failed = "stage"};
     path_of(place, content, "json", path);
     CVM_TRY(manifest_load_saved(path, &c->manifest, error, size));
-    snprintf(c->content, sizeof c->content, "%s", content);
+    CVM_TRY(take_manifest(place, c, error, size));
+    if (strcmp(c->content, content) != 0)
+        return REFUSE(error, size, CVM_EDATA, "%s: is not what it was when it was staged", path);
     path_of(place, build, "so", path);
     if (!(c->library = strdup(path)))
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);

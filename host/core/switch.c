@@ -186,7 +186,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
 /* What waited for a plugin in the store, now that it is there. What was parked last is durable: see marked(). */
 static void unpark(struct core *core, const struct entry *e)
 {
-    if (!e->old && recover_parked(core, e->plugin) < 0)
+    if (recover_parked(core, e->plugin) < 0)
         log_error(e->plugin->name, "what waited for it cannot be read back; it goes on after a restart");
 }
 
@@ -204,6 +204,8 @@ static void swap_in(struct core *core, struct reload *r)
         struct entry *e = &r->entries[i];
         e->load_us += e->unchanged ? 0 : (built - begun) / 1000;
         e->held = queued(e->old);
+        for (size_t m = 0; !e->unchanged && m < e->fresh->manifest->n_components; m++)
+            e->fresh->components[m]->returning = e->fresh->components[m]->absent;
         if (!e->unchanged) {
             generation_uninstall(e->old);
             generation_install(core, e->fresh);
@@ -258,7 +260,7 @@ static void swap_in(struct core *core, struct reload *r)
         if (was)
             json_object_set_new(json_array_get(json_object_get(r->report, "plugins"), i), "from", was);
         if (!e->unchanged)
-            reload__mark(r, e->plugin, plugin_phase_name(e->plugin->phase));
+            reload__mark(r, e->plugin, plugin_mark(e->plugin));
     }
     change_record(core, json_object_get(r->report, "plugins"));
     for (size_t i = 0; i < r->n_entries; i++) {

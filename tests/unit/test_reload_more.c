@@ -147,6 +147,22 @@ static void make_second(json_t *manifest)
     json_object_set_new(first_table(manifest), "name", json_string("other_changes"));
 }
 
+static void make_second_again(json_t *manifest)
+{
+    make_second(manifest);
+    json_object_set_new(manifest, "description", json_string("Another manifest is another build"));
+}
+
+/* The library has the worker, the manifest names another of its components only. */
+static void idle_only(json_t *manifest)
+{
+    json_object_set_new(manifest, "components",
+                        json_pack("[{s:s, s:s, s:s, s:i, s:[{s:s}]}]", "id", WORKER "_idle", "alias", "Idle", "kind",
+                                  "agent", "state_version", 1, "operations", "type", "idle"));
+    json_object_del(manifest, "needs");
+    json_object_del(manifest, "schemas");
+}
+
 static void put_second(const char *build)
 {
     put_as("second", build, "v1", make_second);
@@ -548,6 +564,92 @@ START_TEST(another_file_beside_a_build_that_crashed)
     put("v2");
     reopen();
     check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+/* Two builds are on probation, and each crashes the host: one restart takes back one of them. */
+START_TEST(each_of_two_crashes_is_taken_back)
+{
+    begin_with("v1", TRUSTING);
+    put_second("second");
+    virtual_open(run.v);
+    put("v2");
+    put_as("second", "second", "v1", make_second_again);
+    change(CHANGE_RELOAD, NULL, false, "switched");
+    die_in("test.second");
+    reopen();
+    check_version("2.0.0");
+    die_in(WORKER);
+    reopen();
+    check_version("1.0.0");
+    die_in(WORKER); /* it is not the new build any more */
+    reopen();
+    check_version("1.0.0");
+    ck_assert_int_eq(
+        virtual_count(run.v, "SELECT count(*) AS n FROM host_plugins WHERE bad_build != '' AND phase = 'running'"), 2);
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    core_step(run.v->core, core_now_ms(run.v->core) + 30000);
+    die_in(NULL);
+    reopen();
+    core_step(run.v->core, core_now_ms(run.v->core) + 61000);
+    die_in(WORKER); /* its probation was over */
+    reopen();
+    check_version("2.0.0");
+    finish();
+}
+END_TEST
+
+/* A copy that a power cut has spoiled is not what a rollback goes to, and is mended by the next reload of the same. */
+START_TEST(a_spoiled_copy_of_a_manifest)
+{
+    char hash[80], name[128];
+    begin("v1");
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    core_step(run.v->core, core_now_ms(run.v->core) + 61000);
+    sqlite3 *db = open_store();
+    sqlite3_stmt *st = NULL;
+    ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT before_content FROM host_plugins", -1, &st, NULL), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    snprintf(hash, sizeof hash, "%s", (const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    snprintf(name, sizeof name, "data/builds/%s.json", hash);
+    write_file(name, "{\"path\": ");
+    change(CHANGE_ROLLBACK, "changing", false, "refused");
+    check_version("2.0.0");
+    put("v1");
+    write_file(name, "{\"path\": ");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    die_in(NULL);
+    reopen();
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+/* A component that the files did not have when the host started, with work in the store. */
+START_TEST(a_component_that_comes_back_alone)
+{
+    struct answer_seen seen = {0};
+    begin_with("v1", NARROW);
+    put_second("second");
+    virtual_open(run.v);
+    virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    virtual_close(run.v);
+    put_as("changing", "v1", "v1", idle_only);
+    reopen();
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "name", ""), "changing");
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    pass(5000);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT value AS n FROM state WHERE key = 'left'"), 0);
+    ck_assert_int_eq(sum_of("all"), 6);
+    virtual_conserved(run.v);
+    json_decref(seen.data);
     finish();
 }
 END_TEST
@@ -1045,6 +1147,9 @@ int main(void)
     tcase_add_test(c, files_are_of_no_matter_to_a_restart);
     tcase_add_loop_test(c, another_file_beside_a_build_that_crashed, 0, 2);
     tcase_add_test(c, newer_state_of_a_build_that_crashed);
+    tcase_add_test(c, each_of_two_crashes_is_taken_back);
+    tcase_add_test(c, a_spoiled_copy_of_a_manifest);
+    tcase_add_test(c, a_component_that_comes_back_alone);
     tcase_add_loop_test(c, back_after_the_deadlines, 0, 2);
     tcase_add_test(c, back_with_an_older_state);
     tcase_add_loop_test(c, places_that_come_with_the_configuration, 0, 2);

@@ -236,7 +236,9 @@ static const cvm_component components[] = {
      .downgrade = downgrade,
 #endif
 #endif
-    }, {0}
+    },
+    {.id = WORKER "_idle", .state_version = 1}, /* of which most manifests say nothing */
+    {0}
 };
 static const cvm_route routes[] = {
 #ifdef TURNED
@@ -246,7 +248,7 @@ static const cvm_route routes[] = {
     {WORKER, POSTED, posted}, {WORKER, LATER, later},
     {WORKER, "which", which}, {WORKER, "total", total}, {WORKER, "batch", batch},
     {WORKER, WORKED, worked},
-    {WORKER, "number", number},
+    {WORKER, "number", number}, {WORKER "_idle", "idle", which},
 #if defined REFUSE_START || defined STARTS
     {WORKER, "start", start},
 #endif
