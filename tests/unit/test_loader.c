@@ -99,7 +99,7 @@ static void path_of_copy(const struct virtual *v, char ret_path[400])
     DIR *dir = opendir(folder);
     struct dirent *entry;
     while ((entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
+        if (strstr(entry->d_name, ".so")) /* not its manifest, which is kept beside it */
             snprintf(ret_path, 400, "%s/%s", folder, entry->d_name);
     closedir(dir);
 }
