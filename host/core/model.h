@@ -344,6 +344,7 @@ struct plugin {
     struct generation *before; /* while on probation */
     enum plugin_phase phase;
     bool installed; /* of the installed set, else of the home */
+    bool one_way;   /* the build before cannot read what this one writes */
     uint32_t loads;
     /* probation */
     struct alarm alarm;

@@ -302,7 +302,12 @@ static void begin(struct reload *r)
         } else if (p->before) {
             roll_back(r, p);
         } else if (!*p->previous.build) {
-            snprintf(text, sizeof text, "%.100s has no build before this one", p->name);
+            snprintf(text, sizeof text,
+                     p->one_way
+                         ? "%.100s has no way back: the build before cannot read the state that this one writes, "
+                           "and this one has no downgrade"
+                         : "%.100s has no build before this one",
+                     p->name);
             reload__refuse_now(r, CVM_ESTATE, "stage", c->plugin, text);
         } else {
             r->back = p->previous;

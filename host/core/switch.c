@@ -172,6 +172,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
     if (!back)
         p->installed = e->candidate->installed;
     p->note = NULL;
+    p->one_way = e->no_way_back && old;
     p->previous = (struct build_mark){{0}, {0}, {0}};
     if (old && !e->no_way_back && !back) {
         build_mark_of(old, &p->previous);
