@@ -12,17 +12,29 @@ static struct turn *of(cvm_turn *t)
     return (struct turn *)t;
 }
 
+static bool may_complain(const struct core *core, struct component *c)
+{
+    if (core->now_ms - c->complaints_since_ms >= COMPLAINTS_MS) {
+        c->complaints_since_ms = core->now_ms;
+        c->n_complaints = 0;
+    }
+    return ++c->n_complaints <= COMPLAINTS_MAX;
+}
+
+/* A handler ended with an error that is no refusal: who asked hears only the number's text. */
+void complain_of_handler(const struct core *core, struct component *c, const char *type, int error)
+{
+    if (may_complain(core, c))
+        log_info(c->id->text, "%s: its handler failed: %s", type, cvm_strerror(error));
+}
+
 /* "award: cvm_timer remind: not found: ...". Gives back `error`. `subject` and `why` may be "". */
 static int complain(struct turn *t, int error, const char *asked, const char *subject, const char *why)
 {
     struct component *c = t->component;
     if (!c->plugin)
         return error;
-    if (t->core->now_ms - c->complaints_since_ms >= COMPLAINTS_MS) {
-        c->complaints_since_ms = t->core->now_ms;
-        c->n_complaints = 0;
-    }
-    if (++c->n_complaints <= COMPLAINTS_MAX)
+    if (may_complain(t->core, c))
         log_warning(c->id->text, "%s: %s%s%.200s: %s%s%s%s", t->message ? t->message->pub.type : "", asked,
                     *subject ? " " : "", subject, cvm_strerror(error), *why ? ": " : "", why,
                     c->n_complaints == COMPLAINTS_MAX ? " (more like this is left out for a while)" : "");

@@ -70,6 +70,7 @@ void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
 void turn_free(struct core *core);
 extern const cvm_host turn_api; /* turn_api.c */
 
+void complain_of_handler(const struct core *core, struct component *c, const char *type, int error); /* complain.c */
 /* complain.c: the functions below for handlers, with a line in the log where they refuse */
 int told_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id);
 int told_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content);
@@ -278,6 +279,7 @@ void plugin_back_in_service(struct core *core, struct plugin *p);
 /* removal.c */
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
                   size_t size);
+void removal_take_back(struct core *core, struct plugin *p);
 json_t *removal_of_missing(struct core *core, const struct candidate *candidates, size_t n);
 bool removal_park(struct core *core, struct message *m); /* true: taken */
 void removal_free(struct removal *removal);

@@ -220,6 +220,7 @@ int reload__plan(struct reload *r)
                      p->name);
             return CVM_ESTATE;
         }
+        removal_take_back(core, p);
         if (p->phase == PLUGIN_REMOVING && !change->plugin)
             continue;
         if (p->phase == PLUGIN_REMOVING) {

@@ -16,6 +16,7 @@ struct removal {
     struct plugin *plugin;
     struct alarm alarm;
     bool disable; /* until somebody enables it */
+    bool missing; /* nobody asked: its files have left the folders */
     bool keep;    /* the files stay */
 };
 
@@ -240,9 +241,24 @@ static int wait_for_end(struct core *core, struct plugin *p, bool disable, bool 
     r->plugin = p;
     r->disable = disable;
     r->keep = keep;
+    r->missing = false;
     p->removal = r;
     close_entry(p);
     return alarm_set(core, &r->alarm, core->now_ms + REMOVAL_LOOK_MS, look);
+}
+
+/* The files of a plugin that was leaving for want of them are back: it stays. */
+void removal_take_back(struct core *core, struct plugin *p)
+{
+    if (p->phase != PLUGIN_REMOVING || !p->removal || !p->removal->missing)
+        return;
+    alarm_clear(core, &p->removal->alarm);
+    free(p->removal);
+    p->removal = NULL;
+    p->phase = p->before ? PLUGIN_PROBATION : PLUGIN_RUNNING;
+    for (size_t i = 0; i < p->now->manifest->n_components; i++)
+        p->now->components[i]->closing = false;
+    log_info(p->name, "its files are back: it stays");
 }
 
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
@@ -296,6 +312,8 @@ json_t *removal_of_missing(struct core *core, const struct candidate *candidates
             json_array_append_new(names, json_string(p->name));
         if (wait_for_end(core, p, false, stage_is_disabled(core->options.config, p->name)) < 0)
             log_error(p->name, "cannot be removed: out of memory");
+        else
+            p->removal->missing = true;
     }
     return names;
 }

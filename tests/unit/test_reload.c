@@ -680,6 +680,30 @@ START_TEST(parked_work_comes_back_with_the_plugin)
 }
 END_TEST
 
+/* Its files vanish by mistake while it works, and come back: so does it. */
+START_TEST(files_that_come_back_keep_the_plugin)
+{
+    char json[128], away[160];
+    begin("v1");
+    submit_round(1);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    snprintf(json, sizeof json, "%s/manifests/changing.json", run.v->home);
+    snprintf(away, sizeof away, "%s/changing.json", run.v->home);
+    ck_assert_int_eq(rename(json, away), 0);
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "state", ""), "removing");
+    ck_assert_int_eq(rename(away, json), 0);
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "state", ""), "running");
+    pass(1000);
+    ck_assert_uint_eq(json_array_size(run.answers), CUSTOMERS);
+    submit_round(2);
+    pass(100);
+    ck_assert_uint_eq(json_array_size(run.answers), 2 * CUSTOMERS);
+    finish();
+}
+END_TEST
+
 /* A stricter schema is taken, for it may be meant; that it refuses what came lately is said. */
 START_TEST(narrower_schemas_are_warned_of)
 {
@@ -782,6 +806,7 @@ int main(void)
     tcase_add_test(c, the_file_may_be_written_over);
     tcase_add_test(c, goes_when_its_conversations_have_ended);
     tcase_add_loop_test(c, parked_work_comes_back_with_the_plugin, 0, 2);
+    tcase_add_test(c, files_that_come_back_keep_the_plugin);
     tcase_add_test(c, narrower_schemas_are_warned_of);
     tcase_add_test(c, settings_are_read_anew);
     tcase_add_test(c, disabled_over_a_restart);
