@@ -390,6 +390,7 @@ static void end_badly(struct core *core, struct message *m, int result)
         c->counts.errors++;
         if (m->type == core->name_start)
             log_error(c->id->text, "start failed: %s", cvm_strerror(result));
+        log_debug(c->id->text, "%s: %s", m->pub.type, cvm_strerror(result)); /* each one, where that is asked for */
         complain_of_handler(core, c, m->pub.type, result);
         turn_fail(core, m, CVM_ERROR, result == CVM_EACCES ? "NOT_ALLOWED" : "FAILED", cvm_strerror(result),
                   m->request || m->reply ? NULL : "the handler failed");
