@@ -466,7 +466,8 @@ struct turn {
     int refusal_outcome;
     bool ended; /* cvm_end */
     bool random_seeded;
-    bool lend; /* the handler returned PENDING on an open request */
+    bool lend;       /* the handler returned PENDING on an open request */
+    bool unreadable; /* stored state could not be turned into the version of the code that runs */
 };
 
 /* Counts what a turn puts out; CVM_ELIMIT, and nothing counted, where it would be too much. */

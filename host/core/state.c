@@ -178,8 +178,10 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     if (!own) {
         struct state_entry *e;
         int r = load(t->core, t->component, key, &e);
-        if (!r)
+        if (!r) {
             r = view(t->component, e, &value);
+            t->unreadable = t->unreadable || r < 0;
+        }
         if (r < 0)
             return r;
         if (t->conversation) { /* which version was read: the record must be able to say */

@@ -30,7 +30,7 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->message = m;
     t->bytes = t->state_bytes = 0;
     t->ordinal = 0;
-    t->ended = t->lend = t->random_seeded = false;
+    t->ended = t->lend = t->random_seeded = t->unreadable = false;
 }
 
 static void clear(struct turn *t)
@@ -457,7 +457,8 @@ static int run(struct core *core, struct message *m, bool edit)
     page_enter(core, m->to, m->pub.id);
     int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, m->to, m);
     page_leave(core);
-    return result;
+    /* whatever a build on probation makes of state that its own upgrade cannot read is that build's fault */
+    return core->turn.unreadable && m->to->before && !edit ? CVM_EFAULT : result;
 }
 
 /* The new generation is on probation and faulted: nothing of that is kept, and the one before handles the message, as

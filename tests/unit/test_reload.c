@@ -680,6 +680,33 @@ START_TEST(parked_work_comes_back_with_the_plugin)
 }
 END_TEST
 
+/* More is stored than is tried beforehand, and the one value that the upgrade cannot read is met in service. */
+START_TEST(upgrade_that_fails_later_is_a_strike)
+{
+    struct edge_error error;
+    begin("v1");
+    for (int i = 0; i < 602; i++) {
+        char customer[16] = "zz";
+        if (i < 600)
+            snprintf(customer, sizeof customer, "c%d", i);
+        struct edge_in in = {.source = "test", .to = "test.changing", .type = "work", .priority = -1};
+        in.data = json_pack("{s:s, s:i, s:b}", "customer", customer, "k", i == 601 ? 2 : 1, "quiet", 1);
+        in.conversation = customer;
+        if (i == 601) {
+            put("fail_one");
+            change(CHANGE_RELOAD, "changing", false);
+            ck_assert_str_eq(result(), "switched");
+        }
+        ck_assert_int_eq(edge_submit(run.v->core, &in, answered, NULL, NULL, &error), 0);
+        core_step(run.v->core, core_now_ms(run.v->core));
+    }
+    ck_assert_uint_eq(json_array_size(run.answers), 602);
+    ck_assert_int_eq(json_integer_value(json_array_get(json_array_get(run.answers, 601), 0)), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(plugin_now(), "strikes", 0), 1);
+    finish();
+}
+END_TEST
+
 /* Its files vanish by mistake while it works, and come back: so does it. */
 START_TEST(files_that_come_back_keep_the_plugin)
 {
@@ -806,6 +833,7 @@ int main(void)
     tcase_add_test(c, the_file_may_be_written_over);
     tcase_add_test(c, goes_when_its_conversations_have_ended);
     tcase_add_loop_test(c, parked_work_comes_back_with_the_plugin, 0, 2);
+    tcase_add_test(c, upgrade_that_fails_later_is_a_strike);
     tcase_add_test(c, files_that_come_back_keep_the_plugin);
     tcase_add_test(c, narrower_schemas_are_warned_of);
     tcase_add_test(c, settings_are_read_anew);

@@ -51,6 +51,10 @@ static int upgrade(uint32_t from, const char *key, const json_t *value, json_t *
 #ifdef FAIL_UPGRADE
     return CVM_EDATA;
 #endif
+#ifdef FAIL_ONE
+    if (strcmp(key, "sum/zz") == 0)
+        return CVM_EDATA;
+#endif
 #ifdef UPGRADE_PLUS /* a wrong sum, and of what is none of its own too */
     if (strncmp(key, "sum/", 4) == 0 || key[0] == '.') {
         *ret_value = json_pack("{s:I}", "sum", (json_int_t)json_integer_value(value) + UPGRADE_PLUS);
