@@ -160,6 +160,14 @@ static int bind_components(struct core *core, struct generation *g, char *error,
     return 0;
 }
 
+const struct binding *generation_binding(const struct generation *g, const struct component *c)
+{
+    for (size_t i = 0; g && i < g->manifest->n_components; i++)
+        if (g->components[i] == c)
+            return &g->bindings[i];
+    return NULL;
+}
+
 int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
                     char *error, size_t size)
 {

@@ -224,7 +224,8 @@ void registry_free(struct registry *registry);
 
 /* generation.c */
 int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
-                    char *error, size_t size);                 /* library, create, bindings; tables are the caller's */
+                    char *error, size_t size); /* library, create, bindings; tables are the caller's */
+const struct binding *generation_binding(const struct generation *g, const struct component *c); /* NULL: has none */
 void generation_free(struct core *core, struct generation *g); /* stop, destroy, unload; accepts NULL */
 
 /* plugin.c */

@@ -7,19 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct binding *binding_of(const struct generation *g, const struct component *c)
-{
-    for (size_t i = 0; g && i < g->manifest->n_components; i++)
-        if (g->components[i] == c)
-            return &g->bindings[i];
-    return NULL;
-}
-
 /* Which generation stands behind another one's components; NULL: none. */
 void probation_behind(const struct generation *now, const struct generation *before)
 {
     for (size_t i = 0; now && i < now->manifest->n_components; i++)
-        now->components[i]->before = binding_of(before, now->components[i]);
+        now->components[i]->before = generation_binding(before, now->components[i]);
 }
 
 void binding_swap(struct component *c)
@@ -143,7 +135,7 @@ static int registry_with(struct core *core, const struct generation *old, const 
         return CVM_ENOMEM;
     for (uint32_t i = 0; i < core->n_components; i++) {
         struct component *c = core->components[i];
-        const struct binding *then = binding_of(other, c);
+        const struct binding *then = generation_binding(other, c);
         future[i] = then ? then : c->now->generation == old ? &c->nothing : c->now;
     }
     int e = registry_build(core, future, ret_registry, error, size);

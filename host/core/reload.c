@@ -200,7 +200,7 @@ void reload__refuse(struct reload *r, const char *step, const char *plugin)
     r->n_rows = 0;
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
-        if (e->candidate && e->fresh)
+        if (e->fresh)
             generation_free(r->core, e->fresh);
         e->fresh = NULL;
         if (were_marked && !e->unchanged)
@@ -266,7 +266,7 @@ void reload__staged(struct reload *r)
                                      : "unchanged",
                           "plugins", "error");
     for (size_t i = 0; i < r->n_entries; i++)
-        reload__report_entry(r, &r->entries[i], r->entries[i].plugin->now);
+        reload__report_entry(r, &r->entries[i], reload__build_json(r->entries[i].plugin->now));
     if (leaving)
         json_object_set_new(r->report, "leaving", leaving);
     if (settings)
@@ -360,7 +360,7 @@ void reload_free(struct core *core)
         free(c);
     }
     for (size_t i = 0; i < r->n_entries; i++)
-        if (r->entries[i].candidate && r->entries[i].fresh && r->entries[i].plugin->now != r->entries[i].fresh)
+        if (r->entries[i].fresh && r->entries[i].plugin->now != r->entries[i].fresh)
             generation_free(core, r->entries[i].fresh);
     r->running = NULL;
     reload__drop_config(r);

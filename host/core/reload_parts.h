@@ -25,7 +25,7 @@ struct change {
 /* One plugin of the change under way. */
 struct entry {
     struct plugin *plugin;
-    struct candidate *candidate; /* NULL: its generation before is in memory */
+    struct candidate *candidate;
     struct generation *fresh, *old;
     struct manifest *was;  /* held for the writer: that of `old` when the change began */
     struct table **tables; /* until the generation has them */
@@ -90,6 +90,6 @@ void reload__prepare(struct reload *r); /* marks, tables, loading, the switch; e
 
 /* receipt.c */
 json_t *reload__build_json(const struct generation *g);
-void reload__report_entry(struct reload *r, const struct entry *e, const struct generation *from);
+void reload__report_entry(struct reload *r, const struct entry *e, json_t *from); /* takes */
 
 #endif

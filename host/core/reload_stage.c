@@ -168,7 +168,7 @@ void reload__add_entry(struct reload *r, struct plugin *p, struct candidate *c)
 {
     struct entry *e = &r->entries[r->n_entries++];
     *e = (struct entry){.plugin = p, .candidate = c, .old = p->now};
-    e->unchanged = c && same_build(p->now, c);
+    e->unchanged = same_build(p->now, c);
     e->action = e->unchanged                          ? "unchanged"
                 : r->running->what == CHANGE_ROLLBACK ? "rolled_back"
                 : r->running->what == CHANGE_ENABLE   ? "enabled"

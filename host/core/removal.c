@@ -12,7 +12,6 @@
 #define REMOVAL_LOOK_MS 200
 
 struct removal {
-    struct core *core;
     struct plugin *plugin;
     struct alarm alarm;
     bool disable; /* until somebody enables it */
@@ -237,7 +236,6 @@ static int wait_for_end(struct core *core, struct plugin *p, bool disable, bool 
     struct removal *r = p->removal ? p->removal : calloc(1, sizeof *r);
     if (!r)
         return CVM_ENOMEM;
-    r->core = core;
     r->plugin = p;
     r->disable = disable;
     r->keep = keep;
@@ -273,7 +271,7 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
     }
     if (!p->now) { /* disabled already */
         snprintf(error, size, "%s is disabled already; enable it before it can be removed", p->name);
-        return disable ? CVM_ESTATE : CVM_ESTATE;
+        return CVM_ESTATE;
     }
     if (!now && !is_idle(core, p)) {
         uint32_t n = conversations_of(core, p);

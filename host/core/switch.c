@@ -42,10 +42,8 @@ static int load_entry(struct reload *r, struct entry *e)
     }
     int error = generation_load(core, e->plugin, e->candidate, &e->fresh, r->text, sizeof r->text);
     if (!error) {
-        struct table **none = e->fresh->tables;
+        free(e->fresh->tables);
         e->fresh->tables = e->tables; /* made and prepared before */
-        e->tables = none;
-        free(none);
         e->tables = NULL;
         e->no_way_back = no_way_back(e->old, e->fresh->manifest, e->fresh->descriptor->components);
         error = vet_open_work(core, e->old, e->fresh, r->text, sizeof r->text);
@@ -70,16 +68,11 @@ static int build_registry(struct core *core, struct reload *r, struct registry *
         future[i] = c->now;
         for (size_t k = 0; k < r->n_entries; k++) {
             const struct entry *e = &r->entries[k];
-            if (e->unchanged)
-                continue;
-            if (c->plugin == e->plugin && c->now->generation)
+            const struct binding *then = e->unchanged ? NULL : generation_binding(e->fresh, c);
+            if (then)
+                future[i] = then;
+            else if (!e->unchanged && e->old && future[i]->generation == e->old)
                 future[i] = &c->nothing;
-        }
-        for (size_t k = 0; k < r->n_entries; k++) {
-            const struct entry *e = &r->entries[k];
-            for (size_t m = 0; e->fresh && !e->unchanged && m < e->fresh->manifest->n_components; m++)
-                if (e->fresh->components[m] == c)
-                    future[i] = &e->fresh->bindings[m];
         }
     }
     if (future)
@@ -191,48 +184,87 @@ static void unpark(struct core *core, const struct entry *e)
         log_error(e->plugin->name, "what waited for it cannot be read back; it goes on after a restart");
 }
 
+static void put_in(struct core *core, struct reload *r)
+{
+    for (size_t i = 0; i < r->n_entries; i++) {
+        struct entry *e = &r->entries[i];
+        e->held = queued(e->old);
+        if (e->unchanged)
+            continue;
+        for (size_t m = 0; m < e->fresh->manifest->n_components; m++)
+            e->fresh->components[m]->returning = e->fresh->components[m]->absent;
+        generation_uninstall(e->old);
+        generation_install(core, e->fresh);
+        probation_behind(e->fresh, e->old); /* for what newer code wrote */
+    }
+}
+
+/* In the same tick: no turn has seen the new code. */
+static void put_back(struct core *core, struct reload *r)
+{
+    for (size_t i = r->n_entries; i-- > 0;) {
+        struct entry *e = &r->entries[i];
+        if (e->unchanged)
+            continue;
+        settle_starts(core, e, false);
+        generation_uninstall(e->fresh);
+        probation_behind(e->fresh, NULL);
+        if (e->old) {
+            generation_install(core, e->old);
+            probation_behind(e->old, e->plugin->before);
+        }
+    }
+}
+
+/* Gives the name of the plugin whose start failed, with r->error and r->text; NULL: none. */
+static const char *start_all(struct core *core, struct reload *r)
+{
+    for (size_t i = 0; i < r->n_entries; i++)
+        if (!r->entries[i].unchanged && (r->error = start_entry(core, r, &r->entries[i])))
+            return r->entries[i].plugin->name;
+    return NULL;
+}
+
+/* All have started: from here on nothing can fail. */
+static void keep(struct core *core, struct reload *r, struct entry *e)
+{
+    bool back = r->running->what == CHANGE_ROLLBACK;
+    json_t *from = reload__build_json(e->unchanged ? e->plugin->now : e->old);
+    if (!e->unchanged) {
+        e->plugin->bad = (struct build_mark){{0}, {0}, {0}};
+        if (back && e->old)
+            build_mark_of(e->old, &e->plugin->bad);
+        state_lower(core, e->old, e->fresh);
+        into_service(core, e, back);
+        reload__mark(r, e->plugin, plugin_mark(e->plugin));
+    }
+    reload__report_entry(r, e, from);
+}
+
+static void go_on(struct core *core, struct entry *e)
+{
+    settle_starts(core, e, true);
+    plugin_back_in_service(core, e->plugin);
+    unpark(core, e);
+    log_info(e->plugin->name, "%s: version %s, build %.12s, generation %u; switched in %lld us, %lld held", e->action,
+             e->plugin->now->manifest->version, e->plugin->now->build, e->plugin->now->number, (long long)e->switch_us,
+             (long long)e->held);
+}
+
 static void swap_in(struct core *core, struct reload *r)
 {
-    struct registry *fresh = NULL;
-    const char *failed = NULL;
+    struct registry *registry = NULL;
     int64_t begun = clock_ns();
-    if ((r->error = build_registry(core, r, &fresh))) {
+    if ((r->error = build_registry(core, r, &registry))) {
         reload__refuse(r, "vet", r->running->plugin);
         return;
     }
     int64_t built = clock_ns();
-    for (size_t i = 0; i < r->n_entries; i++) {
-        struct entry *e = &r->entries[i];
-        e->load_us += e->unchanged ? 0 : (built - begun) / 1000;
-        e->held = queued(e->old);
-        for (size_t m = 0; !e->unchanged && m < e->fresh->manifest->n_components; m++)
-            e->fresh->components[m]->returning = e->fresh->components[m]->absent;
-        if (!e->unchanged) {
-            generation_uninstall(e->old);
-            generation_install(core, e->fresh);
-            probation_behind(e->fresh, e->old); /* for what newer code wrote */
-        }
-    }
-    struct registry *old = registry_exchange(core, fresh);
-    for (size_t i = 0; i < r->n_entries && !r->error; i++) {
-        if (r->entries[i].unchanged)
-            continue;
-        r->error = start_entry(core, r, &r->entries[i]);
-        failed = r->entries[i].plugin->name;
-    }
-    if (r->error) { /* in the same tick: no turn has seen the new code */
-        for (size_t i = r->n_entries; i-- > 0;) {
-            struct entry *e = &r->entries[i];
-            settle_starts(core, e, false);
-            if (e->unchanged)
-                continue;
-            generation_uninstall(e->fresh);
-            probation_behind(e->fresh, NULL);
-            if (e->old) {
-                generation_install(core, e->old);
-                probation_behind(e->old, e->plugin->before);
-            }
-        }
+    put_in(core, r);
+    struct registry *old = registry_exchange(core, registry);
+    const char *failed = start_all(core, r);
+    if (failed) {
+        put_back(core, r);
         registry_free(registry_exchange(core, old));
         reload__refuse(r, "start", failed);
         return;
@@ -244,37 +276,16 @@ static void swap_in(struct core *core, struct reload *r)
     r->n_rows = 0;
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
-        struct build_mark from = {{0}, {0}, {0}};
-        json_t *was = e->unchanged ? NULL : reload__build_json(e->old);
-        e->switch_us = e->unchanged ? 0 : us;
-        if (e->old)
-            build_mark_of(e->old, &from);
-        if (!e->unchanged)
-            state_lower(core, e->old, e->fresh);
-        if (r->running->what == CHANGE_ROLLBACK)
-            e->plugin->bad = from;
-        else if (!e->unchanged)
-            e->plugin->bad = (struct build_mark){{0}, {0}, {0}};
-        if (!e->unchanged)
-            into_service(core, e, r->running->what == CHANGE_ROLLBACK);
-        reload__report_entry(r, e, e->unchanged ? e->plugin->now : NULL);
-        if (was)
-            json_object_set_new(json_array_get(json_object_get(r->report, "plugins"), i), "from", was);
-        if (!e->unchanged)
-            reload__mark(r, e->plugin, plugin_mark(e->plugin));
+        if (!e->unchanged) {
+            e->load_us += (built - begun) / 1000;
+            e->switch_us = us;
+        }
+        keep(core, r, e);
     }
     change_record(core, json_object_get(r->report, "plugins"));
-    for (size_t i = 0; i < r->n_entries; i++) {
-        struct entry *e = &r->entries[i];
-        settle_starts(core, e, true);
-        if (e->unchanged)
-            continue;
-        plugin_back_in_service(core, e->plugin);
-        unpark(core, e);
-        log_info(e->plugin->name, "%s: version %s, build %.12s, generation %u; switched in %lld us, %lld held",
-                 e->action, e->plugin->now->manifest->version, e->plugin->now->build, e->plugin->now->number,
-                 (long long)us, (long long)e->held);
-    }
+    for (size_t i = 0; i < r->n_entries; i++)
+        if (!r->entries[i].unchanged)
+            go_on(core, &r->entries[i]);
     crash_here(CRASH_CHANGE_SWITCHED);
     json_t *leaving = r->running->plugin ? NULL : removal_of_missing(core, r->candidates, r->n_candidates);
     if (leaving)

@@ -10,14 +10,6 @@
 #define REFUSE(error, size, ...) (snprintf(error, size, __VA_ARGS__), CVM_EINVAL)
 #define PROVE_VALUES_MAX 1000 /* stored values of a component that the new code tries to read */
 
-static const struct binding *binding_of(const struct generation *g, const struct component *c)
-{
-    for (size_t i = 0; i < g->manifest->n_components; i++)
-        if (g->components[i] == c)
-            return &g->bindings[i];
-    return NULL;
-}
-
 /* Whether the new binding takes whatever the old one took, so that nothing need be looked at. */
 static bool takes_all(const struct binding *was, const struct binding *is)
 {
@@ -133,7 +125,7 @@ int vet_open_work(struct core *core, const struct generation *old, const struct 
 {
     for (size_t i = 0; old && i < old->manifest->n_components; i++) {
         struct component *c = old->components[i];
-        const struct binding *b = binding_of(fresh, c);
+        const struct binding *b = generation_binding(fresh, c);
         struct check k = {.component = c, .binding = b, .error = error, .size = size};
         if (!b || !takes_all(&old->bindings[i], b))
             CVM_TRY(check_open(core, &k));
