@@ -119,23 +119,6 @@ json_t *core_plugin(const struct core *core, const char *name)
     return p && p->phase != PLUGIN_GONE ? plugin_json(core, p, true) : NULL;
 }
 
-/* The keys of the declared tables, so that an id from any of them leads to its conversation. */
-json_t *core_tables(const struct core *core)
-{
-    json_t *list = json_array();
-    for (const struct plugin *p = core->plugins; p; p = p->next) {
-        for (size_t i = 0; p->now && i < p->now->manifest->n_tables; i++) {
-            const struct manifest_table *t = &p->now->manifest->tables[i];
-            bool conversation = false;
-            for (size_t k = 0; k < t->n_columns; k++)
-                conversation = conversation || strcmp(t->columns[k].name, "conversation") == 0;
-            json_array_append_new(
-                list, json_pack("{s:s, s:s, s:b}", "table", t->name, "key", t->key, "conversation", (int)conversation));
-        }
-    }
-    return list;
-}
-
 const char *core_unhealthy(const struct core *core)
 {
     if (core->stopping)

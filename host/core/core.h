@@ -71,7 +71,6 @@ json_t *core_ps(const struct core *core);                       /* {"components"
 json_t *core_plugins(const struct core *core);                  /* array */
 json_t *core_plugin(const struct core *core, const char *name); /* by plugin name, component id or alias; NULL */
 json_t *core_components(const struct core *core);               /* array */
-json_t *core_tables(const struct core *core);                   /* array of {table, key, conversation} */
 int core_revive(struct core *core, const char *component);
 
 /* Dead letters are redriven by a request "redrive" {"number"} from outside to the host's component "host.redrive"; what
