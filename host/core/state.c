@@ -320,21 +320,22 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
     int r =
         store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
     core_check_read(core, r);
-    if (!r)
+    if (!r) {
         r = convert_pairs(t->component, pairs);
-    if (r < 0) {
-        json_decref(pairs);
-        return r;
+        t->unreadable = t->unreadable || r < 0;
     }
-    for (struct state_entry *e = core->pending; e; e = e->pending_next) {
+    for (struct state_entry *e = core->pending; e && !r; e = e->pending_next) {
         const json_t *value = NULL;
         if (e->component != t->component || !in_range(e->key, prefix, after))
             continue;
-        if ((r = view(t->component, e, &value)) < 0) {
-            json_decref(pairs);
-            return r;
-        }
-        overlay(pairs, e->key, (json_t *)(uintptr_t)value);
+        r = view(t->component, e, &value);
+        t->unreadable = t->unreadable || r < 0;
+        if (!r)
+            overlay(pairs, e->key, (json_t *)(uintptr_t)value);
+    }
+    if (r < 0) {
+        json_decref(pairs);
+        return r;
     }
     for (uint32_t i = 0; i < t->states.n; i++)
         if (in_range(t->states.at[i].entry->key, prefix, after))
