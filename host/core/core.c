@@ -1,5 +1,6 @@
 /* Owns the core: opens it over a home, loads, starts, and runs it - by a libuv loop, or step by step under the virtual
  * clock. A tick: fire what is due, run turns for about a millisecond, submit their records. */
+#include "core/audit.h"
 #include "core/internal.h"
 
 #include <assert.h>
@@ -45,7 +46,7 @@ static int make_folder(const char *home, const char *name, char *error, size_t s
     return 0;
 }
 
-/* The key of short ids belongs to the installation: made once, kept in the store. */
+/* The key of short ids and the chain of the audit belong to the installation: made once, kept in the store. */
 static int load_key(struct core *core)
 {
     int64_t key = 0;
@@ -62,7 +63,7 @@ static int load_key(struct core *core)
             return CVM_EIO;
     }
     core->short_id_key = (uint64_t)key;
-    return 0;
+    return audit_begin(store, core->options.seed);
 }
 
 static int allocate(struct core *core)
@@ -147,6 +148,7 @@ static bool tick(struct core *core)
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     if (may_run(core))
         more = schedule_run(core, CORE_SLICE_US) || more;
+    audit_events_write(core);
     requests_age(core);
     state_trim(core);
     journal_flush(core);
@@ -454,6 +456,7 @@ void core_close(struct core *core)
         free(r);
     }
     turn_free(core);
+    audit_events_free(core);
     free(core->alarms.at);
     free(core->young.at);
     names_free(core->names);

@@ -252,6 +252,7 @@ void generation_uninstall(struct generation *g); /* accepts NULL */
 json_t *change_receipt(const struct core *core, const struct plugin *p, const char *action,
                        const struct generation *from, const struct generation *to, int64_t held);
 void change_record(struct core *core, json_t *receipts);
+void host_record(struct core *core, const struct name *type, const char *note, json_t *data); /* no turn is running */
 void plugin_remember(struct core *core, const struct plugin *p, const char *phase);
 struct message *start_message(struct core *core, struct component *c); /* core.c */
 

@@ -46,6 +46,7 @@ struct generation;
 struct message;
 struct plugin;
 struct removal;
+struct audit_events;
 struct record;
 struct request;
 struct timer;
@@ -572,6 +573,7 @@ struct core {
     const char *trouble; /* the store cannot commit; NULL: it can */
     int64_t bytes_queued;
 
+    struct audit_events *events; /* audit_event.c: not written yet; NULL: none */
     struct edge_tap *taps;
     struct transitions *transitions;
     void *regexes;

@@ -59,12 +59,12 @@ void reload__report_entry(struct reload *r, const struct entry *e, json_t *from)
     json_array_append_new(json_object_get(r->report, "plugins"), receipt);
 }
 
-/* What the audit shows of a change, in its place in the sequence of turns. */
-void change_record(struct core *core, json_t *receipts)
+/* A turn of the host's own component that only says [note, data], in its place in the sequence of turns. */
+void host_record(struct core *core, const struct name *type, const char *note, json_t *data)
 {
-    struct message *m = message_new(core, core->name_change);
+    struct message *m = message_new(core, type);
     if (!m)
-        abort(); /* without its record a change must not be */
+        abort(); /* without its record what happened must not be */
     m->pub.id = m->item.id =
         (cvm_id){(uint64_t)core->host->lane->key, id_mix(core->seed += 0x9e3779b97f4a7c15ULL, core->host->salt) | 1};
     m->to = core->host;
@@ -76,9 +76,15 @@ void change_record(struct core *core, json_t *receipts)
     m->pub.conversation = core->host->lane->name;
     conversation_hold(core->host->lane);
     turn_begin(core, core->host, core->host->lane, m);
-    core->turn.notes = json_pack("[[s, O]]", "plugins changed", receipts);
+    core->turn.notes = json_pack("[[s, O]]", note, data);
     turn_commit(core, "OK", 0);
     item_release(core, &m->item);
+}
+
+/* What the audit shows of a change. */
+void change_record(struct core *core, json_t *receipts)
+{
+    host_record(core, core->name_change, "plugins changed", receipts);
 }
 
 /* Of a plugin whose phase changed by itself (probation over, rolled back): noted as soon as the writer can. */

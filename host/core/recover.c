@@ -306,11 +306,14 @@ static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
     return recover_effect(rec, no, doc);
 }
 
+/* The rows that came last may be pruned. */
+#define SEQ_SQL "SELECT max(coalesce((SELECT max(seq) FROM turns), 0), coalesce((SELECT max(seq) FROM audit_head), 0))"
+
 /* Where the journal ends. The generator goes on from there: a seed that is given does not give the same ids again. */
 int recover_position(struct core *core, char *ret_error, size_t error_size)
 {
     int64_t seq = 0;
-    if (store_meta_int(journal_store(core), "SELECT coalesce(max(seq), 0) FROM turns", &seq) < 0) {
+    if (store_meta_int(journal_store(core), SEQ_SQL, &seq) < 0) {
         snprintf(ret_error, error_size, "the journal cannot be read back; restore a backup");
         return CVM_EDATA;
     }

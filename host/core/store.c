@@ -91,6 +91,7 @@ void store_close(struct store *s)
         sqlite3_finalize(left);
     sqlite3_close(s->db);
     text_free(&s->text);
+    audit_chain_free(&s->chain);
     free(s->path);
     free(s);
 }

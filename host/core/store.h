@@ -2,6 +2,7 @@
 #ifndef HOST_CORE_STORE_H
 #define HOST_CORE_STORE_H
 
+#include "core/audit.h"
 #include "internal.h"
 #include <sqlite3.h>
 
@@ -9,9 +10,10 @@
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
     X(COMMIT, "COMMIT")                                                                                                \
     X(ROLLBACK, "ROLLBACK")                                                                                            \
-    X(TURN,                                                                                                            \
-      "INSERT INTO turns(seq, at_ms, conversation, component, message, type, sender, outcome, us, build, record)"      \
-      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                                      \
+    X(TURN, "INSERT INTO turns(seq, at_ms, conversation, component, message, type, sender, outcome, us, build, "       \
+            "record, chain)"                                                                                           \
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                             \
+    X(AUDIT_HEAD, "INSERT OR REPLACE INTO audit_head(one, seq, chain, at_ms) VALUES(1, ?, ?, ?)")                      \
     X(CONTEXT, "INSERT OR REPLACE INTO contexts(conversation, name, parent, version, opened_ms, ended_ms, doc)"        \
                " VALUES(?, ?, ?, ?, ?, ?, ?)")                                                                         \
     X(STATE_PUT, "INSERT OR REPLACE INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?)")           \
@@ -42,7 +44,8 @@ struct store {
     char *path;
     bool writer;
     sqlite3_stmt *statement[STATEMENT_COUNT];
-    struct text text; /* reused for each row's JSON */
+    struct text text;         /* reused for each row's JSON */
+    struct audit_chain chain; /* of the writer */
     _Atomic int64_t wal_bytes;
     int64_t inbox_expired_ms, inbox_keep_ms;
     int64_t busy_until_ns;

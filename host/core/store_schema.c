@@ -59,6 +59,17 @@ static const char *const migrations[] = {
     "CREATE TABLE host_plugins(name TEXT PRIMARY KEY, phase TEXT NOT NULL, version TEXT NOT NULL, build TEXT NOT NULL,"
     " content TEXT NOT NULL, before_version TEXT NOT NULL, before_build TEXT NOT NULL, before_content TEXT NOT NULL,"
     " bad_build TEXT NOT NULL, bad_content TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;",
+    /* The hash chain over the turns (audit.h); rows from before it stay outside. What the host says of itself is found
+     * without reading the others. */
+    "ALTER TABLE turns ADD COLUMN chain BLOB;"
+    "CREATE TABLE audit_head(one INTEGER PRIMARY KEY CHECK(one = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL,"
+    " at_ms INTEGER NOT NULL);"
+    "CREATE TABLE audit_stubs(seq INTEGER PRIMARY KEY, digest BLOB NOT NULL);"
+    "CREATE TABLE audit_anchors(first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL, n INTEGER NOT NULL,"
+    " hash BLOB NOT NULL, at_ms INTEGER NOT NULL, why TEXT NOT NULL);"
+    "INSERT INTO audit_anchors SELECT min(seq), max(seq), count(*), x'', max(at_ms), 'before the chain' FROM turns"
+    " HAVING count(*);"
+    "CREATE INDEX turns_of_host ON turns(seq) WHERE component = 'host';",
 };
 /* clang-format on */
 

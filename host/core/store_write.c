@@ -168,6 +168,28 @@ static int write_turn(struct store *s, const struct record *rec)
     sqlite3_bind_int64(st, 9, rec->us);
     bind_str(st, 10, rec->build);
     bind_text(st, 11, &s->text);
+    const struct audit_row row = {.seq = rec->seq,
+                                  .at_ms = rec->at_ms,
+                                  .conversation = rec->conversation->key,
+                                  .component = rec->component->id->text,
+                                  .message = m ? id : NULL,
+                                  .type = m ? m->pub.type : "",
+                                  .sender = m ? m->pub.sender : "",
+                                  .outcome = rec->outcome,
+                                  .us = rec->us,
+                                  .build = rec->build};
+    if (audit_add(&s->chain, &row, s->text.at, s->text.len) < 0)
+        return SQLITE_NOMEM;
+    sqlite3_bind_blob(st, 12, s->chain.next, AUDIT_HASH_BYTES, SQLITE_STATIC);
+    return run(st);
+}
+
+static int write_head(struct store *s)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_AUDIT_HEAD];
+    sqlite3_bind_int64(st, 1, s->chain.next_seq);
+    sqlite3_bind_blob(st, 2, s->chain.next, AUDIT_HASH_BYTES, SQLITE_STATIC);
+    sqlite3_bind_int64(st, 3, s->chain.next_ms);
     return run(st);
 }
 
@@ -372,11 +394,14 @@ static int judge(struct store *s, int code)
 int store_write(struct store *s, struct record *first, struct record *end)
 {
     mark(first, end);
+    audit_group(&s->chain);
     int e = run(s->statement[STATEMENT_BEGIN]);
     if (!e)
         crash_here(CRASH_GROUP_BEGUN);
     for (struct record *r = first; !e && r != end; r = r->next)
         e = write_record(s, r);
+    if (!e)
+        e = write_head(s);
     if (!e && first->at_ms - s->inbox_expired_ms > INBOX_EXPIRE_EVERY_MS) {
         s->inbox_expired_ms = first->at_ms;
         sqlite3_bind_int64(s->statement[STATEMENT_INBOX_EXPIRE], 1, first->at_ms - s->inbox_keep_ms);
@@ -389,6 +414,7 @@ int store_write(struct store *s, struct record *first, struct record *end)
     if (e)
         return judge(s, e);
     crash_here(CRASH_COMMITTED);
+    audit_committed(&s->chain);
     for (struct record *r = first; r != end; r = r->next)
         for (uint32_t i = 0; i < r->n_opens; i++)
             r->opens[i]->written = !r->opens[i]->doomed;
