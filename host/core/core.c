@@ -99,6 +99,7 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     core->home = strdup(options->home);
     core->seed = options->seed;
     core->virtual_ms = options->begin_ms ? options->begin_ms : 1700000000000;
+    core->slice = CORE_VIRTUAL_SLICE;
     core->turn.core = core;
     core->turn.pub.host = &turn_api;
     if (!core->seed && getrandom(&core->seed, sizeof core->seed, 0) != sizeof core->seed)
@@ -155,6 +156,29 @@ static bool tick(struct core *core)
     return more;
 }
 
+bool core_tick(struct core *core, uint32_t turns)
+{
+    assert(!core->options.loop && turns);
+    core->slice = turns;
+    bool more = tick(core);
+    core->slice = CORE_VIRTUAL_SLICE;
+    journal_returned(core);
+    return more || (core->runnable && may_run(core)) || core->batch;
+}
+
+int64_t core_next_ms(const struct core *core)
+{
+    return alarm_next(core);
+}
+
+void core_advance(struct core *core, int64_t to_ms)
+{
+    assert(!core->options.loop);
+    if (to_ms > core->virtual_ms)
+        core->virtual_ms = to_ms;
+    core_set_now(core);
+}
+
 int64_t core_step(struct core *core, int64_t until_ms)
 {
     int64_t before = (int64_t)core->total.turns;
@@ -162,7 +186,7 @@ int64_t core_step(struct core *core, int64_t until_ms)
     for (;;) {
         bool more = tick(core);
         journal_returned(core);
-        if (more || core->runnable || core->batch)
+        if (more || (core->runnable && may_run(core)) || core->batch)
             continue;
         int64_t next = alarm_next(core);
         if (next > until_ms)

@@ -35,6 +35,9 @@ struct core_options {
     struct page *page;       /* NULL: a private one */
     uint64_t seed;           /* of the generator for ids without a key; 0: from the system */
     int64_t begin_ms;        /* where the virtual clock begins; 0: a fixed point */
+    /* Virtual clock: how long the disk takes for what is submitted now; NULL: no time. */
+    int64_t (*write_ms)(void *arg);
+    void *write_arg;
     /* Sends an outgoing call; NULL: calls end as HTTP_NOT_SENT. */
     int (*send)(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle);
     void *send_arg;
@@ -64,6 +67,10 @@ void core_close(struct core *core); /* after core_stop's done (or at once under 
 /* Virtual clock only: runs until nothing is queued, then advances time to the next timer at most `until_ms` and goes
  * on; returns the number of turns run. */
 int64_t core_step(struct core *core, int64_t until_ms);
+/* The same in smaller steps: fires what is due and runs at most `turns` turns; true: there is more to do now. */
+bool core_tick(struct core *core, uint32_t turns);
+int64_t core_next_ms(const struct core *core);       /* of the next timer; INT64_MAX: none */
+void core_advance(struct core *core, int64_t to_ms); /* time passes; nothing runs */
 int64_t core_now_ms(const struct core *core);
 
 /* What the operator sees; each gives a new value. */

@@ -32,6 +32,8 @@ struct journal {
     struct record *done, *done_tail;   /* durable, on the way back */
     struct job *jobs, *jobs_tail;      /* to be run */
     struct job *ran, *ran_tail;        /* on the way back */
+    struct alarm virtual_alarm;        /* virtual clock: when the writer goes on */
+    bool waits;                        /* so it is set */
     int64_t durable;
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
@@ -93,7 +95,7 @@ static bool write_group(struct journal *j, struct record *first, struct record *
         int e = store_write(j->store, first, end);
         if (!e)
             break;
-        if (e != CVM_EBUSY || !j->threaded) {
+        if (e != CVM_EBUSY) {
             atomic_store(&j->state, JOURNAL_DAMAGED);
             return false;
         }
@@ -110,6 +112,28 @@ static bool write_group(struct journal *j, struct record *first, struct record *
     }
     atomic_store(&j->state, JOURNAL_GOOD);
     return true;
+}
+
+/* The first records of the queue, at most group_max, taken out of it. */
+static struct record *take_group(struct journal *j, struct record **ret_last)
+{
+    struct record *first = j->queue, *last = first;
+    for (uint32_t n = 1; n < j->group_max && last->next; n++)
+        last = last->next;
+    j->queue = last->next;
+    if (!j->queue)
+        j->queue_tail = NULL;
+    last->next = NULL;
+    *ret_last = last;
+    return first;
+}
+
+static void put_group_back(struct journal *j, struct record *first, struct record *last)
+{
+    last->next = j->queue;
+    if (!j->queue)
+        j->queue_tail = last;
+    j->queue = first;
 }
 
 static void push_job(struct job **head, struct job **tail, struct job *job)
@@ -158,19 +182,12 @@ static void *writer(void *arg)
             continue;
         if (!j->queue)
             break;
-        struct record *first = j->queue, *last = first;
-        for (uint32_t n = 1; n < j->group_max && last->next; n++)
-            last = last->next;
-        j->queue = last->next;
-        if (!j->queue)
-            j->queue_tail = NULL;
-        last->next = NULL;
+        struct record *last, *first = take_group(j, &last);
         pthread_mutex_unlock(&j->mutex);
         bool good = write_group(j, first, NULL);
         pthread_mutex_lock(&j->mutex);
         if (!good) {
-            last->next = j->queue;
-            j->queue = first;
+            put_group_back(j, first, last);
             break;
         }
         append(&j->done, &j->done_tail, first, last);
@@ -226,6 +243,68 @@ int journal_open(struct core *core, char *ret_error, size_t error_size)
     return e ? e : store_migrate(j->store, ret_error, error_size);
 }
 
+/* ---- the writer under the virtual clock: steps on the loop --------------------------------------------------------
+ */
+
+static void virtual_written(struct core *core, struct alarm *alarm);
+
+static void virtual_wait(struct journal *j, int64_t ms)
+{
+    j->waits = true;
+    alarm_set(j->core, &j->virtual_alarm, j->core->now_ms + ms, virtual_written);
+}
+
+/* One group, in no time. A disk that is full or busy is tried again, as the thread does it. */
+static bool virtual_group(struct journal *j)
+{
+    struct record *last, *first = take_group(j, &last);
+    int e = store_write(j->store, first, NULL);
+    if (!e) {
+        append(&j->done, &j->done_tail, first, last);
+        j->durable = last->seq;
+        atomic_store(&j->state, JOURNAL_GOOD);
+        store_checkpoint(j->store, false, j->checkpoint_bytes);
+        return true;
+    }
+    put_group_back(j, first, last);
+    snprintf(j->error, sizeof j->error, "%s", store_error(j->store));
+    atomic_store(&j->state, e == CVM_EBUSY ? JOURNAL_RETRYING : JOURNAL_DAMAGED);
+    if (e == CVM_EBUSY)
+        virtual_wait(j, JOURNAL_RETRY_MS);
+    return false;
+}
+
+/* All that is submitted, and the work that waited for it. */
+static void virtual_written(struct core *core, struct alarm *alarm)
+{
+    struct journal *j = core->journal;
+    (void)alarm;
+    j->waits = false;
+    while (j->queue && virtual_group(j))
+        ;
+    while (!j->queue && j->jobs) {
+        struct job *job = j->jobs;
+        j->jobs = job->next;
+        if (!j->jobs)
+            j->jobs_tail = NULL;
+        job->run(j->store, job->arg);
+        push_job(&j->ran, &j->ran_tail, job);
+    }
+}
+
+/* At once, unless the disk takes its time. */
+static void virtual_write(struct journal *j)
+{
+    const struct core_options *o = &j->core->options;
+    if (j->waits)
+        return;
+    int64_t ms = o->write_ms ? o->write_ms(o->write_arg) : 0;
+    if (ms > 0)
+        virtual_wait(j, ms);
+    else
+        virtual_written(j->core, NULL);
+}
+
 void journal_flush(struct core *core)
 {
     struct journal *j = core->journal;
@@ -244,20 +323,16 @@ void journal_flush(struct core *core)
         pthread_mutex_unlock(&j->mutex);
         return;
     }
-    if (write_group(j, first, NULL)) {
-        append(&j->done, &j->done_tail, first, last);
-        j->durable = last->seq;
-        store_checkpoint(j->store, false, j->checkpoint_bytes);
-    } else {
-        append(&j->queue, &j->queue_tail, first, last);
-    }
+    append(&j->queue, &j->queue_tail, first, last);
+    virtual_write(j);
 }
 
 int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*done)(struct core *, void *), void *arg)
 {
     struct journal *j = core->journal;
-    if (!j->threaded) {
+    if (!j->threaded)
         journal_flush(core);
+    if (!j->threaded && !j->queue) {
         fn(j->store, arg);
         done ? done(core, arg) : free(arg);
         return 0;
@@ -266,7 +341,8 @@ int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*do
     if (!job)
         return CVM_ENOMEM;
     *job = (struct job){.run = fn, .done = done, .arg = arg, .after = core->seq};
-    journal_flush(core);
+    if (j->threaded)
+        journal_flush(core);
     pthread_mutex_lock(&j->mutex);
     push_job(&j->jobs, &j->jobs_tail, job);
     pthread_cond_signal(&j->work);
@@ -433,6 +509,7 @@ void journal_close(struct core *core)
     if (!j)
         return;
     journal_stop(core);
+    alarm_clear(core, &j->virtual_alarm);
     if (j->threaded)
         pthread_join(j->thread, NULL);
     struct record *left[] = {j->queue, j->done, core->batch};

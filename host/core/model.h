@@ -549,6 +549,7 @@ struct core {
     struct component *active_head[CORE_CLASSES], *active_tail[CORE_CLASSES];
     uint64_t runnable;
     int64_t aged_ms;
+    uint32_t slice; /* turns of one, under the virtual clock */
     struct turn turn;
     struct message *free_messages;
     struct request *free_requests;

@@ -229,7 +229,7 @@ bool schedule_run(struct core *core, int64_t budget_us)
     int64_t end_ns = core->options.loop ? clock_ns() + budget_us * 1000 : 0;
     /* Slow turns end a slice before its clock is looked at; the coarse time of a turn's start is known anyway. */
     int64_t slow_ns = core->options.loop ? clock_coarse_ns() + 2 * budget_us * 1000 : INT64_MAX;
-    uint32_t run = 0;
+    uint32_t run = 0, turns = core->options.loop ? UINT32_MAX : core->slice;
     if (core->now_ms - core->aged_ms >= CORE_AGE_MS / 4)
         age(core);
     while (core->runnable) {
@@ -250,9 +250,11 @@ bool schedule_run(struct core *core, int64_t budget_us)
         }
         if (run % CORE_QUANTUM == 0) {
             rotate(core, class);
-            if (core->options.loop ? clock_ns() >= end_ns : run >= CORE_VIRTUAL_SLICE)
+            if (core->options.loop && clock_ns() >= end_ns)
                 break;
         }
+        if (run == turns)
+            break;
     }
     atomic_fetch_add_explicit(&core->page->iterations, 1, memory_order_relaxed);
     return core->runnable > 0;
