@@ -189,6 +189,7 @@ void store_close_open_item(struct store *store, int64_t no);
 
 /* item_doc.c: open things as JSON, and back (recovery) */
 void item_doc(struct text *text, const struct item *item); /* the writer's thread */
+bool item_doc_good(const char *kind, const json_t *doc);   /* false: item_doc never wrote this */
 int recover_position(struct core *core, char *ret_error, size_t error_size);
 int recover(struct core *core, char *ret_error, size_t error_size);
 int recover_parked(struct core *core, const struct plugin *back); /* what waited for a plugin, once it is back */

@@ -1,6 +1,8 @@
-/* Open things as JSON documents, as the writer stores them. recover.c reads them back. Writer's thread. */
+/* Open things as JSON documents, as the writer stores them (its thread), and whether a document is one. recover.c reads
+ * them back. */
 #include "core/internal.h"
 
+#include <cvm/json.h>
 #include <string.h>
 
 static void member(struct text *text, const char *key, const char *value)
@@ -151,4 +153,64 @@ void item_doc(struct text *text, const struct item *item)
         effect_doc(text, (const struct effect *)item);
         break;
     }
+}
+
+/* ---- whether a document is one of these: what recovery reads may have been damaged. Only what belongs to a
+ * conversation is journalled. ---- */
+
+static bool has_id(const json_t *doc, const char *key)
+{
+    cvm_id id;
+    return id_parse(cvm_json_str(doc, key, ""), &id) == 0 && !cvm_id_is_none(id);
+}
+
+static bool has_text(const json_t *doc, const char *key)
+{
+    return *cvm_json_str(doc, key, "") != 0;
+}
+
+static bool is_request(const json_t *doc)
+{
+    return has_id(doc, "id") && has_text(doc, "holder") && has_text(doc, "type") && has_text(doc, "conversation") &&
+           (!json_object_get(doc, "key") || has_id(doc, "input"));
+}
+
+static bool is_message(const json_t *doc)
+{
+    const json_t *e = json_object_get(doc, "envelope"), *request = json_object_get(doc, "request");
+    return has_id(e, "message_id") && has_text(e, "recipient") && has_text(e, "type") && has_text(e, "conversation") &&
+           json_is_object(json_object_get(e, "structured_data")) && (!request || is_request(request));
+}
+
+static bool is_timer(const json_t *doc)
+{
+    return has_id(doc, "id") && has_text(doc, "component") && has_text(doc, "type") && has_text(doc, "conversation") &&
+           json_is_integer(json_object_get(doc, "at_ms"));
+}
+
+static bool has_headers(const json_t *doc)
+{
+    const char *name;
+    json_t *headers = json_object_get(doc, "headers"), *value;
+    json_object_foreach(headers, name, value) if (!json_is_string(value)) return false;
+    return !headers || json_is_object(headers);
+}
+
+static bool is_effect(const json_t *doc)
+{
+    const json_t *query = json_object_get(doc, "query");
+    return has_id(doc, "id") && has_text(doc, "component") && has_text(doc, "type") && has_text(doc, "conversation") &&
+           (has_text(doc, "call") ? has_text(doc, "url") && has_headers(doc)
+                                  : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
+                                        json_is_integer(json_object_get(query, "limit")));
+}
+
+bool item_doc_good(const char *kind, const json_t *doc)
+{
+    static bool (*const is[])(const json_t *) = {is_message, is_request, is_timer, is_effect};
+    static const char *const kinds[] = {"message", "request", "timer", "effect"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return is[i](doc);
+    return false;
 }

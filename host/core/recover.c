@@ -293,6 +293,10 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
 static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
 {
     struct recovery *rec = arg;
+    if (!item_doc_good(kind, doc)) {
+        log_error("journal", "what was open under the number %lld cannot be read", (long long)no);
+        return CVM_EDATA;
+    }
     if (no > rec->core->item_no)
         rec->core->item_no = no;
     if (!rec->back)
