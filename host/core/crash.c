@@ -1,6 +1,7 @@
 /* Owns the crash points; see crash.h. Only tests set the environment that arms them. */
 #include "core/crash.h"
 
+#include "core/log.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,6 +21,12 @@ static int crash_wanted = -1;
 static long crash_count = 1;
 static int hits_fd = -1;
 static atomic_long passed[CRASH_POINT_COUNT];
+
+void crash_promised(const char *what)
+{
+    log_error("host", "no memory for %s, which was promised: the host ends here, and the next start recovers", what);
+    abort();
+}
 
 const char *crash_point_name(enum crash_point point)
 {

@@ -32,6 +32,10 @@ enum crash_point {
 
 extern int crash_armed; /* 0: crash_here costs one test */
 
+/* Ends the process where what was promised cannot be kept, for want of memory: nothing of it is durable, and the next
+ * start recovers. These are all the places where the core gives up; `what` is a noun. */
+_Noreturn void crash_promised(const char *what);
+
 void crash_init(void);
 void crash_hit(enum crash_point point);
 const char *crash_point_name(enum crash_point point);

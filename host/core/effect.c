@@ -98,8 +98,8 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
     e->state = EFFECT_ANSWERED;
     struct message *m = message_new(core, slot ? e->type : core->name_timeout);
     if (!m)
-        abort(); /* an answer that cannot be held would be lost; recovery finds the effect again */
-    if (!slot) { /* nobody takes it: the host does, so that the effect's row goes */
+        crash_promised("the answer of a call"); /* recovery finds the call again */
+    if (!slot) {                                /* nobody takes it: the host does, so that the effect's row goes */
         e->component->counts.unrouted++;
         slot = component_route(core->host, core->name_timeout);
         m->to = core->host;

@@ -1,6 +1,7 @@
 /* What a change leaves behind: its receipt, its place in the sequence of turns, and what the next start is to know. */
 #include "core/reload_parts.h"
 
+#include "core/crash.h"
 #include <stdlib.h>
 
 json_t *reload__build_json(const struct generation *g)
@@ -64,7 +65,7 @@ void host_record(struct core *core, const struct name *type, const char *note, j
 {
     struct message *m = message_new(core, type);
     if (!m)
-        abort(); /* without its record what happened must not be */
+        crash_promised("the record of a change");
     m->pub.id = m->item.id =
         (cvm_id){(uint64_t)core->host->lane->key, id_mix(core->seed += 0x9e3779b97f4a7c15ULL, core->host->salt) | 1};
     m->to = core->host;

@@ -3,6 +3,7 @@
  * leaves memory, its rows stay in the store, and it comes back with the plugin. */
 #include "core/internal.h"
 
+#include "core/crash.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,7 +200,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
     p->phase = disable ? PLUGIN_DISABLED : PLUGIN_GONE;
     if (plugin_exchange(core, p, NULL, error, sizeof error) < 0) { /* with less there is less to collide */
         log_error("host", "the plugins do not fit together any more: %s", error);
-        abort();
+        crash_promised("a registry without the plugin");
     }
     json_t *receipt = change_receipt(core, p, disable ? "disabled" : "removed", g, NULL, 0);
     json_t *receipts = json_pack("[O]", receipt);

@@ -1,6 +1,7 @@
 /* Requests: opened by an emission or an edge, held by one component at a time, ended exactly once. */
 #include "core/internal.h"
 
+#include "core/crash.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +201,7 @@ void request_answer(struct core *core, struct turn *t, struct request *r, int ou
     }
     r->item.refs++; /* the turn's, until it is committed or undone */
     if (!VECTOR_PUSH(t->answers, a))
-        abort(); /* one entry of an almost empty vector: no memory for that is no memory for an error either */
+        crash_promised("an answer"); /* no memory for one entry of a vector is none for an error either */
 }
 
 int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char *content)

@@ -95,7 +95,7 @@ static struct record *record_new(const struct turn *t)
                       t->rows.n * sizeof(struct row_change) + (t->answers.n + 1) * sizeof(struct inbox_change) +
                       t->dead.n * sizeof(struct dead_letter));
     if (!rec)
-        abort(); /* the turn has been promised; without memory for its record the host must end and recover */
+        crash_promised("the record of a turn");
     rec->outs = (struct message **)(rec + 1);
     rec->opens = (struct item **)(rec->outs + outs);
     rec->closes = rec->opens + opens;
@@ -131,7 +131,7 @@ static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a
     }
     struct held *h = calloc(1, sizeof *h);
     if (!h)
-        abort();
+        crash_promised("an answer to the outside");
     inbox->refs++;
     *h = (struct held){
         .seq = core->seq, .inbox = inbox, .outcome = a->outcome, .data = json_incref(a->data), .content = a->content};
@@ -236,7 +236,7 @@ static void commit_open(struct core *core, struct record *rec, struct item *item
     } else if (rec) {
         struct held *h = calloc(1, sizeof *h);
         if (!h)
-            abort();
+            crash_promised("a call");
         *h = (struct held){.seq = rec->seq, .effect = (struct effect *)item};
         item->refs++;
         item_insert(core, item);
