@@ -84,6 +84,28 @@ static const struct {
                  "  --audit                    who did what, about whom, with what result, instead of the log\n"
                  "  -n N                       so many lines\n"
                  "  --follow                   go on with what comes, until Ctrl-C\n"},
+    {"audit verify", "Options:\n"
+                     "  --from SEQ                 believe the chain before this turn\n"
+                     "  --since TIME               believe the chain before this time, such as 2026-03-01 or 7d\n"
+                     "  --against HEAD             a head written down before: nothing up to it has changed since\n"
+                     "\nReads the file itself, also beside a running host; it checks up to the turn that is the newest "
+                     "when it begins.\n"
+                     "\nExit status: 0 the chain holds, 1 it does not, 3 the journal cannot be read, 4 there is none.\n"
+                     "\nExample:\n  cvmhost audit verify --since 7d --output json\n"},
+    {"audit head", "Example:\n  cvmhost audit head --output json >/media/usb/head.json\n"},
+    {"audit log", "Options:\n"
+                  "  --agent A                  only of this component\n"
+                  "  --action TYPE              only turns of messages of this type\n"
+                  "  --subject ID               only of this conversation, such as an enquiry's id\n"
+                  "  --outcome O                OK, PENDING, REFUSED, ERROR, ..\n"
+                  "  --since TIME               2026-03-01, 2026-03-01T08:30Z, or so long ago: 90s, 30m, 12h, 7d\n"
+                  "  --limit N                  the newest so many (default 200)\n"
+                  "\nReads the file itself; needs no host. As they come: cvmhost log tail --audit --follow\n"},
+    {"audit events", "Options:\n"
+                     "  --what W                   only what begins so: host, plugin, child, state, edge, ..\n"
+                     "  --since TIME               2026-03-01, 2026-03-01T08:30Z, or so long ago: 90s, 30m, 12h, 7d\n"
+                     "  --limit N                  the newest so many (default 200)\n"
+                     "\nReads the file itself; needs no host.\n"},
     {"permission list", "Tokens are those of access.tokens in the configuration.\n"},
     {"openapi", "Example:\n  cvmhost openapi >routes.json\n"},
     {"config show", "PATH is a setting or section, such as http or http.port.\n"
