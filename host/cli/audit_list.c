@@ -160,9 +160,11 @@ static json_t *change_detail(const json_t *data)
 static void add_event(json_t *list, const json_t *row, const char *what, json_t *data, bool change)
 {
     json_t *about = json_object_get(data, "component") ? member(data, "component") : member(data, "plugin");
-    json_t *by = json_object_get(data, "by") ? member(data, "by") : json_string(change ? "operator" : "host");
-    if (change && json_object_get(data, "strikes"))
-        json_object_set_new(data, "by", json_string("host"));
+    /* A rollback says why, and only that of an operator is asked for. */
+    const char *why = cvm_json_str(data, "why", "");
+    const bool host =
+        !change || (strcmp(cvm_json_str(data, "action", ""), "rolled_back") == 0 && !strstr(why, "operator"));
+    json_t *by = json_object_get(data, "by") ? member(data, "by") : json_string(host ? "host" : "operator");
     json_array_append_new(list,
                           json_pack("{s:O, s:O, s:o, s:s, s:o, s:o, s:O, s:O}", "seq", json_object_get(row, "seq"),
                                     "at", json_object_get(row, "at"), "who", by, "what", what, "about", about, "detail",

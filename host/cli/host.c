@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/installed.h"
 #include "cli/version.h"
+#include "core/audit.h"
 #include "core/core.h"
 #include "core/crash.h"
 #include "core/registry.h"
@@ -49,7 +50,7 @@ struct host {
     uv_timer_t private_wait;
     int signal_fd;
     bool has_signals, has_timer;
-    bool stopping;
+    bool stopping, told_start;
     int closing; /* services that have not closed yet */
     int status;
 };
@@ -85,6 +86,8 @@ static void on_edge_closed(void *arg)
     struct host *h = arg;
     if (--h->closing)
         return;
+    if (h->told_start)
+        audit_event(h->core, "host.stopped", json_pack("{s:i}", "status", h->status));
     if (h->core)
         core_stop(h->core, on_core_stopped, h);
     else
@@ -294,6 +297,10 @@ static int start_core(struct host *h)
     if (e == CVM_OK) {
         log_loaded(h->core);
         e = core_start(h->core, error, sizeof error);
+    }
+    if (e == CVM_OK && !h->options->is_private) {
+        h->told_start = true;
+        audit_host_started(h->core, json_pack("{s:s, s:I}", "version", CVMHOST_VERSION, "pid", (json_int_t)getpid()));
     }
     if (e < 0)
         log_error("host", "%s", *error ? error : cvm_strerror(e));

@@ -47,6 +47,9 @@ void audit_event(struct core *core, const char *what, json_t *data);
  * minute, and the next one says how many were left out ("left_out"). */
 void audit_event_limited(struct core *core, const char *what, json_t *data);
 #define AUDIT_OFTEN 10
+/* A host that serves has started; before that, how the one before ended where it did not stop: "host.died". Takes
+ * `data`. After core_start. */
+void audit_host_started(struct core *core, json_t *data);
 void audit_events_write(struct core *core); /* the tick's: no turn is running */
 void audit_events_free(struct core *core);
 

@@ -109,6 +109,45 @@ void audit_events_write(struct core *core)
     }
 }
 
+/* ---- the host's own life ---- */
+
+/* The one before did not say that it stopped. */
+static bool ran_before(struct core *core, char ret_since[32])
+{
+    static const char sql[] = "SELECT type, at_ms FROM turns INDEXED BY turns_of_host WHERE component = 'host'"
+                              " AND type IN ('host.started', 'host.stopped') ORDER BY seq DESC LIMIT 1";
+    json_t *rows = NULL;
+    bool more, ran = false;
+    if (store_query(core->reader, sql, NULL, 1, &rows, &more) == 0) {
+        const json_t *row = json_array_get(rows, 0);
+        ran = strcmp(cvm_json_str(row, "type", ""), "host.started") == 0;
+        time_text(cvm_json_int(row, "at_ms", 0), ret_since);
+    }
+    json_decref(rows);
+    return ran;
+}
+
+void audit_host_started(struct core *core, json_t *data)
+{
+    struct page *page = core->page;
+    char since[32] = "", id[40];
+    bool ran = ran_before(core, since);
+    if (ran || *page->ended.how) {
+        json_t *died = json_pack("{s:s, s:s, s:I}", "how",
+                                 *page->ended.how ? page->ended.how : "not known: nobody was there to see it",
+                                 "started_at", since, "restarts", (json_int_t)page->restarts);
+        if (*page->ended.component) {
+            id_text(page->ended.message, id);
+            json_object_set_new(died, "component", json_string(page->ended.component));
+            json_object_set_new(died, "message", json_string(id));
+            json_object_set_new(died, "crashes_of_message", json_integer(page->ended.crashes));
+        }
+        audit_event(core, "host.died", died);
+        *page->ended.how = 0;
+    }
+    audit_event(core, "host.started", data);
+}
+
 void audit_events_free(struct core *core)
 {
     struct audit_events *all = core->events;

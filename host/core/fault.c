@@ -1,5 +1,6 @@
 /* The ladder of faults: strikes against a component, out of service at the limit, probed until it works again.
  * Meanwhile requests are answered BUSY; what cannot be refused (replies, timers, publications) is kept for it. */
+#include "core/audit.h"
 #include "core/internal.h"
 
 /* Nothing may have come that could be the probe: then the first of those that were kept is. */
@@ -43,6 +44,8 @@ void fault_strike(struct core *core, struct component *c)
         return;
     c->down = true;
     probe_later(core, c);
+    audit_event(core, "component.down",
+                json_pack("{s:s, s:I}", "component", c->id->text, "faults", (json_int_t)recent));
     log_error(c->id->text,
               "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s", recent,
               (long long)(window / 1000), c->id->text);
@@ -62,6 +65,7 @@ void fault_succeeded(struct core *core, struct component *c)
 {
     back_in_service(core, c);
     log_info(c->id->text, "in service again");
+    audit_event(core, "component.back", json_pack("{s:s}", "component", c->id->text));
 }
 
 int core_revive(struct core *core, const char *component)
@@ -70,5 +74,6 @@ int core_revive(struct core *core, const char *component)
     if (!c)
         return CVM_ENOENT;
     fault_forgive(core, c);
+    audit_event(core, "component.revived", json_pack("{s:s, s:s}", "component", c->id->text, "by", "operator"));
     return 0;
 }

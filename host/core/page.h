@@ -32,6 +32,12 @@ struct page {
     uint32_t next_suspect;
     uint32_t restarts;
     char crashed[CVM_NAME_MAX + 1]; /* component that was running when the last process died; "": none, or seen */
+    struct {
+        char how[96]; /* "": it ended well, or the next process has taken it into the audit */
+        char component[CVM_NAME_MAX + 1];
+        cvm_id message; /* that it was handling; none: it handled none */
+        uint32_t crashes;
+    } ended; /* the last process; the supervisor's */
 };
 
 /* How often a host died while it ran this message. */

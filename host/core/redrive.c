@@ -3,6 +3,7 @@
  * when and as what; so it is journalled, durable and done once like anything else. A letter that was a request was
  * answered when it became one: it goes again only where its operation declares `redrive`, and its new answer is the
  * operator's. Loop thread. */
+#include "core/audit.h"
 #include "core/internal.h"
 
 #include <cvm/json.h>
@@ -145,6 +146,10 @@ static int keep(cvm_turn *t, const struct letter *l, const char *key, cvm_id as)
     if (e == 0)
         e = cvm_note(t, "redriven",
                      json_pack("{s:s, s:I, s:O}", "what", "dead letter", "number", (json_int_t)l->number, "as", kept));
+    if (e == 0)
+        audit_event(core, "letter.redriven",
+                    json_pack("{s:s, s:s, s:I, s:s, s:s}", "component", l->component, "by", "operator", "number",
+                              (json_int_t)l->number, "type", l->type, "as", id));
     json_decref(kept);
     return e;
 }

@@ -1,5 +1,6 @@
 /* What an operator may do to a component's state: put one value, delete one key. The host runs it as a turn of that
  * component, in the component's own lane, so it is journalled, durable and in order like any other. Loop thread. */
+#include "core/audit.h"
 #include "core/internal.h"
 
 #include <cvm/json.h>
@@ -49,5 +50,13 @@ int state_edit_turn(cvm_turn *t, const cvm_msg *m)
         json_decref(answer);
         return e;
     }
-    return cvm_reply(t, m, answer);
+    e = cvm_reply(t, m, answer);
+    if (e == CVM_OK) { /* what and where is in the turn it names; keys may be somebody's number */
+        char id[40];
+        id_text(m->id, id);
+        audit_event(((struct turn *)t)->core, "state.edited",
+                    json_pack("{s:s, s:s, s:s, s:s}", "component", m->recipient, "by", "operator", "action", m->type,
+                              "message", id));
+    }
+    return e;
 }

@@ -1,10 +1,13 @@
 /* The function table a handler sees, and its smaller entries. */
+#include "core/audit.h"
 #include "core/internal.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SECRET_SHOWN_BYTES 100 /* of a name that a plugin made up */
 
 static struct turn *of(cvm_turn *t)
 {
@@ -105,6 +108,9 @@ static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
         t->denied = json_array();
     json_array_append_new(t->denied, json_pack("[s, s]", "secret", name));
     log_warning(t->component->id->text, "asked for the secret %.100s, which its manifest does not name: refused", name);
+    audit_event_limited(t->core, "secret.refused",
+                        json_pack("{s:s, s:o*}", "component", t->component->id->text, "secret",
+                                  json_stringn(name, strnlen(name, SECRET_SHOWN_BYTES))));
     return CVM_EACCES;
 }
 

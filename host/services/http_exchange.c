@@ -2,6 +2,7 @@
  * permitted, submits it to the core. What bodies, queries and tokens hold is never logged. Loop thread. */
 #include "services/http_server_private.h"
 
+#include "core/audit.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "services/access.h"
@@ -237,6 +238,13 @@ static int permit(struct http_exchange *x, const struct rest_match *match, struc
         x->caller = name;
         return 0;
     }
+    audit_event_limited(x->server->options.core, "edge.refused",
+                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "component", match->operation->component_id, "type",
+                                  match->operation->decl->type, "permission", permission, "why",
+                                  answer == ACCESS_LACKING         ? "the token does not hold the permission"
+                                  : answer == ACCESS_UNKNOWN_TOKEN ? "the token is not known"
+                                                                   : "no token came",
+                                  "by", answer == ACCESS_LACKING ? name : "somebody"));
     if (answer == ACCESS_LACKING) {
         log_info("http", "%s: refused %s of %s: no permission \"%s\", request %s", name, match->operation->decl->type,
                  match->operation->component_id, permission, x->request_id);

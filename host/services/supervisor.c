@@ -135,16 +135,23 @@ static void how_text(int wait_status, int exit_reason, char *ret_text, size_t si
 
 void supervisor_examine(struct page *page, int wait_status, char *ret_text, size_t size)
 {
+    char how[sizeof page->ended.how];
     assert(size);
     *ret_text = 0;
+    memset(&page->ended, 0, sizeof page->ended);
+    how_text(wait_status, page->exit_reason, how, sizeof how);
+    if (wait_status || atomic_load(&page->in_turn))
+        snprintf(page->ended.how, sizeof page->ended.how, "%s", how);
     if (atomic_load(&page->in_turn)) {
-        char name[CVM_NAME_MAX + 1], how[96];
+        char name[CVM_NAME_MAX + 1];
         cvm_id m = page->message;
         component_name(page, name);
-        how_text(wait_status, page->exit_reason, how, sizeof how);
         count_suspect(page, m, page->component);
         snprintf(page->crashed, sizeof page->crashed, "%s", name);
         uint32_t crashes = page_crashes(page, m);
+        snprintf(page->ended.component, sizeof page->ended.component, "%s", name);
+        page->ended.message = m;
+        page->ended.crashes = crashes;
         snprintf(ret_text, size,
                  "component %s was handling MSG-%016llx%016llx when the host died (%s); the host has died %u time%s of "
                  "this message%s",

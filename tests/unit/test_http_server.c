@@ -2,6 +2,7 @@
  * every test says exactly what the client sends and when. */
 #include "services/http_server.h"
 
+#include "core/audit.h"
 #include "core/core.h"
 #include "core/crash.h"
 #include "core/edge.h"
@@ -109,6 +110,17 @@ static void on_answering(uv_timer_t *timer)
         p.done(p.arg, &reply);
         json_decref(p.data);
     }
+}
+
+static unsigned n_refused; /* receipts of it */
+
+void audit_event_limited(struct core *core, const char *what, json_t *data)
+{
+    (void)core;
+    ck_assert_str_eq(what, "edge.refused");
+    ck_assert_str_eq(json_string_value(json_object_get(data, "permission")), "sell");
+    json_decref(data);
+    n_refused++;
 }
 
 /* The data says what to do: {"outcome": n, "reply": {..}} or {"error": n, "field": ".."}; else it comes back. */
@@ -1057,7 +1069,7 @@ START_TEST(asks_for_permissions)
 {
     ck_assert_int_eq(status_for("POST", "/guarded", NULL, "{}"), 200); /* nothing is configured */
     struct access *access = start_guarded();
-    n_submitted = 0;
+    n_submitted = n_refused = 0;
     expect_refused(NULL, 401, "UNAUTHORIZED", "WWW-Authenticate: Bearer realm=\"cvmhost\", scope=\"sell\"");
     static const char unknown[] = "WWW-Authenticate: Bearer realm=\"cvmhost\", error=\"invalid_token\", scope=\"sell\"";
     expect_refused("Authorization: Bearer till-till-till-tilk\r\n", 401, "not known", unknown);
@@ -1069,6 +1081,7 @@ START_TEST(asks_for_permissions)
     expect_refused(READER, 403, "\\\"reader\\\" does not hold the permission \\\"sell\\\"",
                    "WWW-Authenticate: Bearer realm=\"cvmhost\", error=\"insufficient_scope\", scope=\"sell\"");
     ck_assert_int_eq(n_submitted, 0);
+    ck_assert_uint_eq(n_refused, 6); /* each leaves a receipt */
     ck_assert_int_eq(status_for("POST", "/guarded", TILL TILL, "{}"), 400);
     ck_assert_int_eq(status_for("POST", "/guarded", TILL, "{}"), 200);
     ck_assert_int_eq(status_for("POST", "/api/v1/things", NULL, "{}"), 201); /* asks for none */
