@@ -632,6 +632,116 @@ START_TEST(is_stopped)
 }
 END_TEST
 
+/* A program with all that it needs of the system; its first line names `env`. */
+START_TEST(program_runs_and_stays_inside)
+{
+    int pair[2];
+    char word[1024] = "", number[16], name[] = PROGRAM, error[256] = "";
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    if (access("/usr/bin/python3", X_OK) < 0) {
+        printf("program_runs_and_stays_inside: not tried, there is no /usr/bin/python3\n");
+        return;
+    }
+    snprintf(number, sizeof number, "%d", pair[1]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *argv[] = {name, number, NULL};
+        struct confine c = {.program = PROGRAM, .link_fd = pair[1], .memory_bytes = 1 << 30};
+        uint32_t layers;
+        if (confine_self(&c, &layers, error, sizeof error))
+            die(error);
+        execv(PROGRAM, argv);
+        die(strerror(errno));
+    }
+    close(pair[1]);
+    ssize_t n = recv(pair[0], word, sizeof word - 1, 0);
+    waitpid(pid, NULL, 0);
+    ck_assert_int_gt(n, 0);
+    if (confine_available() & CONFINE_FILES)
+        ck_assert_str_eq(word, "fine");
+}
+END_TEST
+
+/* The host is killed: its child must not live on. */
+START_TEST(ends_with_its_host)
+{
+    int pair[2];
+    char byte, error[256] = "";
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    pid_t host = fork();
+    if (host == 0) {
+        pid_t self = getpid();
+        if (fork() == 0) {
+            struct confine c = {.link_fd = pair[1], .host = self};
+            uint32_t layers;
+            if (confine_self(&c, &layers, error, sizeof error) || send(pair[1], "x", 1, 0) != 1)
+                die(error);
+            pause();
+        }
+        pause();
+    }
+    close(pair[1]);
+    ck_assert_int_eq(recv(pair[0], &byte, 1, 0), 1);
+    kill(host, SIGKILL);
+    waitpid(host, NULL, 0);
+    struct pollfd ended = {.fd = pair[0], .events = POLLIN};
+    ck_assert_int_eq(poll(&ended, 1, 5000), 1);
+    ck_assert_int_eq(recv(pair[0], &byte, 1, 0), 0);
+}
+END_TEST
+
+/* In a child, because a refusal may come late. */
+static int refusal(struct confine c, char *ret_error, size_t size)
+{
+    int pair[2], status;
+    ck_assert_int_eq(pipe(pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uint32_t layers;
+        c.without |= CONFINE_CLEAN | CONFINE_LIMITS; /* the pipe */
+        int e = confine_self(&c, &layers, ret_error, size);
+        ssize_t n = write(pair[1], ret_error, strlen(ret_error) + 1);
+        _exit(n < 0 ? 99 : -e);
+    }
+    waitpid(pid, &status, 0);
+    ck_assert(WIFEXITED(status) && read(pair[0], ret_error, size) > 0);
+    close(pair[0]);
+    close(pair[1]);
+    return -WEXITSTATUS(status);
+}
+
+START_TEST(refuses_what_makes_no_sense)
+{
+    char error[256] = "";
+    ck_assert_int_eq(refusal((struct confine){.link_fd = 900}, error, sizeof error), CVM_EINVAL);
+    ck_assert_str_eq(error, "descriptor 900 is not open");
+    ck_assert_int_eq(refusal((struct confine){.library = "echo.so"}, error, sizeof error), CVM_EINVAL);
+    ck_assert_str_eq(error, "echo.so: is no absolute path");
+    ck_assert_int_eq(refusal((struct confine){.program = "agent.py"}, error, sizeof error), CVM_EINVAL);
+    ck_assert_int_eq(refusal((struct confine){.host = 1 << 30}, error, sizeof error), CVM_ESTATE);
+    ck_assert_str_eq(error, "the host has ended");
+    if (!(confine_available() & CONFINE_FILES))
+        return;
+    ck_assert_int_eq(refusal((struct confine){.library = "/none.so"}, error, sizeof error), CVM_ENOENT);
+    ck_assert_str_eq(error, "/none.so: No such file or directory");
+    ck_assert_int_eq(refusal((struct confine){.program = "/none.py"}, error, sizeof error), CVM_ENOENT);
+}
+END_TEST
+
+START_TEST(names_its_layers)
+{
+    char text[CONFINE_LAYERS_TEXT_BYTES];
+    confine_layers_text(0, text, sizeof text);
+    ck_assert_str_eq(text, "none");
+    confine_layers_text(CONFINE_PARENT | CONFINE_CALLS, text, sizeof text);
+    ck_assert_str_eq(text, "ends with the host, system calls");
+    confine_layers_text(ALL_LAYERS, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "system calls"));
+    confine_layers_text(ALL_LAYERS, text, 8);
+    ck_assert_str_eq(text, "no new ");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("confine");
@@ -642,6 +752,12 @@ int main(void)
     tcase_add_loop_test(t, is_stopped, 0, N_ATTEMPTS);
     tcase_add_loop_test(t, is_stopped_by_each_layer, 0, N_ATTEMPTS);
     suite_add_tcase(s, t);
+    TCase *whole = tcase_create("whole");
+    tcase_add_test(whole, program_runs_and_stays_inside);
+    tcase_add_test(whole, ends_with_its_host);
+    tcase_add_test(whole, refuses_what_makes_no_sense);
+    tcase_add_test(whole, names_its_layers);
+    suite_add_tcase(s, whole);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int n = srunner_ntests_failed(r);
