@@ -79,6 +79,17 @@ const json_t *turn_context(cvm_turn *pub)
     return none;
 }
 
+/* The same for a document outside any turn, copied where others hold it too. Gives the new one, or NULL. */
+json_t *context_with(json_t *doc, const char *path, json_t *value)
+{
+    struct path where;
+    json_t *copy = parse(path, &where) ? json_copy(doc) : NULL;
+    if (copy && set_at(copy, &where, value) == 0)
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
 static size_t size_at(const json_t *root, const struct path *path)
 {
     for (int i = 0; i < path->n; i++)
@@ -139,7 +150,8 @@ int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
         t->changes = json_array();
     json_t *pair = json_array();
     json_array_append_new(pair, json_string(path));
-    json_array_append_new(pair, value ? value : json_null());
+    if (value)
+        json_array_append_new(pair, value);
     json_array_append_new(t->changes, pair);
     return CVM_OK;
 }

@@ -25,9 +25,9 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     memcpy(c->name, name, len + 1);
     c->key = key;
     c->opened_ms = core->now_ms;
-    int e =
-        fresh ? CVM_ENOENT
-              : store_context_get(core->reader, key, &c->context, &c->version, &c->parent, &c->opened_ms, &c->ended_ms);
+    int e = fresh || core->replay ? CVM_ENOENT
+                                  : store_context_get(core->reader, key, &c->context, &c->version, &c->parent,
+                                                      &c->opened_ms, &c->ended_ms);
     if (e == CVM_ENOENT) {
         c->context = json_object();
     } else if (e) { /* an empty one would replace what is stored */

@@ -19,8 +19,8 @@ static int host_turn(void *instance, cvm_turn *pub, const cvm_msg *m, uint32_t r
     struct turn *t = (struct turn *)pub;
     (void)instance;
     (void)route;
-    struct request *r = (struct request *)item_find(t->core, m->on_behalf, ITEM_REQUEST);
-    if (r && !r->ended && !r->settling && !t->message->origin)
+    struct request *r = t->message->origin ? NULL : request_find(t, m->on_behalf);
+    if (r && !r->ended && !r->settling)
         request_answer(t->core, t, r, CVM_TIMEOUT,
                        json_pack("{s:s, s:s}", "code", "TIMEOUT", "message", "no answer came before the deadline"),
                        NULL);
@@ -113,6 +113,8 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
         goto fail;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
     if ((e = store_open(path, false, &core->reader, error, size)) || (e = query_open(core, error, size)))
+        goto fail;
+    if ((e = configuration_open(core, error, size)))
         goto fail;
     if ((e = load_key(core)) || (e = register_host(core))) {
         snprintf(error, size, "%s: cannot be prepared", path);
@@ -480,6 +482,7 @@ void core_close(struct core *core)
         free(r);
     }
     turn_free(core);
+    configuration_close(core);
     audit_events_free(core);
     free(core->alarms.at);
     free(core->young.at);

@@ -94,7 +94,8 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
     if (c) {
         conversation_hold(c);
         conversation_limit(c, t->component);
-        if (!c->pinned && ++c->messages > c->limit) {
+        if (t->core->replay ? replay_met(t->core, "over", c->name) : !c->pinned && ++c->messages > c->limit) {
+            turn_met(t, "over", c->name);
             conversation_release(t->core, c);
             return CVM_ELIMIT;
         }
@@ -137,11 +138,20 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
     return m;
 }
 
-/* A recipient that is full or down answers at once; the sender sees an ordinary reply. */
-static bool answers_busy(struct core *core, struct component *to, const struct conversation *lane)
+/* A recipient that is full or down answers at once; the sender sees an ordinary reply. Gives what the record is to say
+ * of it; NULL: it takes the message. */
+static const char *answers_busy(struct core *core, const struct message *m)
 {
-    return (int64_t)to->counts.queued >= to->now->mailbox || (to->down && core->now_ms < to->probe_ms) ||
-           (to->closing && !(lane && (lane->pinned || (lane->touched & to->plugin->bit))));
+    const struct component *to = m->to;
+    const struct conversation *lane = m->conversation;
+    if (core->replay)
+        return replay_met_id(core, "leaving", m->pub.id) ? "leaving"
+               : replay_met_id(core, "full", m->pub.id)  ? "full"
+                                                         : NULL;
+    if ((int64_t)to->counts.queued < to->now->mailbox && !(to->down && core->now_ms < to->probe_ms) &&
+        !(to->closing && !(lane && (lane->pinned || (lane->touched & to->plugin->bit)))))
+        return NULL;
+    return to->closing ? "leaving" : "full";
 }
 
 static int keep_request(struct turn *t, const cvm_out *out, struct message *m, const struct manifest_operation *op)
@@ -199,9 +209,7 @@ static int keep_forward(struct turn *t, const cvm_out *out, struct message *m, s
 
 static int find_forwarded(struct turn *t, const cvm_out *out, struct request **ret_request)
 {
-    struct request *r = t->message && t->message->request && cvm_id_eq(t->message->pub.id, out->request)
-                            ? t->message->request
-                            : (struct request *)item_find(t->core, out->request, ITEM_REQUEST);
+    struct request *r = request_find(t, out->request);
     if (!r || r->ended || r->settling)
         return CVM_ENOENT;
     if (r->holder != t->component)
@@ -213,9 +221,10 @@ static int find_forwarded(struct turn *t, const cvm_out *out, struct request **r
 }
 
 /* BUSY for a request is a reply message; for a message nobody waits for it is a dead letter. */
-static int refuse_full(struct turn *t, struct message *m)
+static int refuse_full(struct turn *t, struct message *m, const char *why)
 {
     struct core *core = t->core;
+    turn_met_id(t, why, m->pub.id);
     m->to->counts.busy++;
     core->total.refused_busy++;
     if (m->request) {
@@ -224,7 +233,7 @@ static int refuse_full(struct turn *t, struct message *m)
         r->message = NULL;
         request_answer(
             core, t, r, CVM_BUSY,
-            m->to->closing
+            strcmp(why, "leaving") == 0
                 ? json_pack("{s:s, s:s}", "code", "NOT_AVAILABLE", "message", "the component is being removed")
                 : json_pack("{s:s, s:s}", "code", "BUSY", "message", "the component is full or out of service"),
             NULL);
@@ -280,8 +289,9 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
     }
     if (ret_id)
         *ret_id = m->pub.id;
-    if (__builtin_expect(answers_busy(t->core, to, m->conversation), 0))
-        return refuse_full(t, m);
+    const char *busy = answers_busy(t->core, m);
+    if (__builtin_expect(busy != NULL, 0))
+        return refuse_full(t, m, busy);
     if (!VECTOR_PUSH(t->outs, m)) {
         item_release(t->core, &m->item);
         return CVM_ENOMEM;

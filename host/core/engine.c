@@ -73,6 +73,24 @@ int transitions_read(const char *home, struct transitions **ret_transitions, cha
     return 0;
 }
 
+const json_t *transitions_doc(const struct transitions *transitions)
+{
+    return transitions ? transitions->doc : NULL;
+}
+
+int transitions_take(json_t *doc, struct transitions **ret_transitions)
+{
+    struct transitions *t = doc ? calloc(1, sizeof *t) : NULL;
+    if (doc && !t) {
+        json_decref(doc);
+        return CVM_ENOMEM;
+    }
+    if (t)
+        t->doc = doc;
+    *ret_transitions = t;
+    return 0;
+}
+
 void transitions_free(struct transitions *transitions)
 {
     if (transitions)

@@ -34,6 +34,8 @@ void fault_strike(struct core *core, struct component *c)
 {
     int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
     int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
+    if (core->replay)
+        return;
     uint32_t most = sizeof c->strikes_at / sizeof *c->strikes_at, recent = 0;
     if (limit > most)
         limit = most;

@@ -68,6 +68,10 @@ void turn_fail(struct core *core, struct message *m, int outcome, const char *co
 int turn_try(struct core *core, struct message *m, struct turn *ret_turn);
 void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
 void turn_free(struct core *core);
+/* What decides a function's answer beside the turn's own inputs, for the record: `what` is "full", "sick", "over",
+ * "late" or "gone"; see docs/reference/journal.md. */
+void turn_met(struct turn *t, const char *what, const char *name);
+void turn_met_id(struct turn *t, const char *what, cvm_id id);
 extern const cvm_host turn_api; /* turn_api.c */
 
 void complain_of_handler(const struct core *core, struct component *c, const char *type, int error); /* complain.c */
@@ -83,6 +87,18 @@ int told_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 int told_row_put(cvm_turn *t, const char *table, json_t *row);
 int told_row_del(cvm_turn *t, const char *table, const char *key);
 
+/* configuration.c: what turns name as the configuration in force */
+struct configuration *configuration_now(struct core *core); /* NULL: no memory */
+int configuration_open(struct core *core, char *ret_error, size_t error_size);
+void configuration_close(struct core *core);
+void configuration_digest(uint64_t key, const char *name, const char *value, char ret_hex[17]); /* of a secret */
+bool configuration_names(const struct core *core,
+                         const char *hash); /* a build or manifest, in one of the recent ones */
+int64_t configuration_id(const struct configuration *configuration); /* NULL: 0 */
+const char *configuration_unwritten(const struct configuration *c, int64_t *ret_id, const char **ret_hash,
+                                    int64_t *ret_at_ms); /* writer's; its document, NULL: it is stored */
+void configuration_written(struct configuration *c);     /* writer's; its group is committed */
+
 /* emit.c: messages out */
 int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* borrows data and tags */
 
@@ -95,6 +111,7 @@ void request_answer(struct core *core, struct turn *t, struct request *r, int ou
 void request_lend(struct core *core, struct request *r);
 void request_end(struct core *core, struct request *r);
 void request_free(struct core *core, struct request *r);
+struct request *request_find(struct turn *t, cvm_id id); /* borrowed */
 int turn_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *content);
 void request_resume(struct core *core, struct request *r); /* sets the deadline's alarm */
 
@@ -118,6 +135,7 @@ const struct manifest_call *effect_find_call(const struct component *c, const ch
 int turn_state_get(cvm_turn *t, const char *key, const json_t **ret_value);
 int turn_state_put(cvm_turn *t, const char *key, json_t *value);
 int turn_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_pairs);
+int state_converted(const struct component *c, const char *key, uint32_t version, json_t *value, json_t **ret_value);
 int turn_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 void state_apply(struct core *core, const struct state_change *change, int64_t seq);
 void state_durable(struct core *core, const struct state_change *change);
@@ -140,13 +158,15 @@ int turn_row_del(cvm_turn *t, const char *table, const char *key);
 /* context.c */
 int turn_context_set(cvm_turn *t, const char *path, json_t *value);
 const json_t *turn_context(cvm_turn *t);
+json_t *context_with(json_t *doc, const char *path, json_t *value); /* borrows; gives; value NULL: without it */
 
 /* journal.c: from the loop to the writer and back */
 int journal_open(struct core *core, char *ret_error, size_t error_size);
 int journal_start(struct core *core);           /* after recovery; starts the writer's thread */
 struct store *journal_store(struct core *core); /* before journal_start only */
 void journal_add(struct core *core, struct record *record);
-void journal_flush(struct core *core);    /* submits the batch */
+void journal_flush(struct core *core); /* submits the batch */
+void record_release(struct core *core, struct record *record);
 void journal_returned(struct core *core); /* takes back what is durable: releases held effects, taps, memory */
 void journal_stop(struct core *core);
 void journal_close(struct core *core);
@@ -167,6 +187,7 @@ int store_table(struct store *store, struct table *table, char *ret_error, size_
 int store_write(struct store *store, struct record *first, struct record *end); /* one group; 0, CVM_EBUSY: try again,
                                                                                    CVM_EDATA: give up */
 bool store_checkpoint(struct store *store, bool idle, int64_t limit_bytes);     /* true: something was done */
+void record_text(struct text *text, struct text *scratch, const struct record *record); /* any thread */
 int64_t store_wal_bytes(const struct store *store);
 void store_keep_inbox(struct store *store, int64_t keep_ms);
 const char *store_error(const struct store *store);
@@ -175,7 +196,7 @@ int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);
 int store_state_get(struct store *store, const char *component, const char *key, json_t **ret_value,
                     int64_t *ret_version, int64_t *ret_turn);
 int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,
-                     json_t *pairs); /* appends [key, value, version] */
+                     json_t *pairs); /* appends [key, value, version, turn] */
 int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
                       int64_t *ret_opened, int64_t *ret_ended);
 int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,
@@ -288,6 +309,8 @@ bool removal_park(struct core *core, struct message *m); /* true: taken */
 void removal_free(struct removal *removal);
 
 /* engine.c: conversations over agents */
+const json_t *transitions_doc(const struct transitions *transitions);    /* borrowed; NULL: none */
+int transitions_take(json_t *doc, struct transitions **ret_transitions); /* takes; NULL gives NULL */
 int engine_register(struct core *core);
 int transitions_read(const char *home, struct transitions **ret_transitions, char *ret_error, size_t error_size);
 void transitions_free(struct transitions *transitions); /* accepts NULL */
@@ -310,6 +333,19 @@ void tap_envelope(struct core *core, const json_t *envelope, cvm_id root);
 /* dead_letter.c: the topic "dead-letter" */
 void dead_letter_publish(struct turn *t, const struct message *m, const char *reason); /* to those who subscribe */
 void dead_letter_tap(struct core *core, const struct dead_letter *letter);             /* it is durable */
+
+/* replay.c: what a core that runs recorded turns again is told in place of what it knows itself. Only where
+ * core->replay is set. */
+bool replay_met(const struct core *core, const char *what, const char *name);
+bool replay_met_id(const struct core *core, const char *what, cvm_id id);
+struct request *replay_request(struct core *core, cvm_id id); /* borrowed; NULL: it was not open */
+struct timer *replay_timer(struct turn *t, cvm_id id);        /* borrowed; NULL: it was gone */
+int replay_state(struct core *core, struct state_entry *entry);
+int replay_scan(struct core *core, struct component *c, const char *prefix, const char *after, size_t limit,
+                json_t **ret_entries); /* [[key, value, turn], ..], sorted */
+bool replay_short_id(struct core *core, const char *prefix, char *ret_id,
+                     size_t size);                            /* false: it is made as always */
+void replay_record(struct core *core, struct record *record); /* takes */
 
 /* regex.c */
 int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);

@@ -87,7 +87,8 @@ static void message_doc(struct text *text, const struct message *m)
     text_puts(text, "{\"envelope\":");
     envelope_text(text, m, ENVELOPE_SHORT, NULL);
     text_char(text, ',');
-    id_member(text, "on_behalf", m->pub.on_behalf);
+    if (m->sent_by)
+        number(text, "turn", m->sent_by);
     number(text, "timestamp_ms", m->pub.timestamp_ms);
     number(text, "reply", m->reply);
     if (m->request) {

@@ -48,6 +48,10 @@ enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };
 void journal_add(struct core *core, struct record *record)
 {
     record->next = NULL;
+    if (core->replay) {
+        replay_record(core, record);
+        return;
+    }
     if (core->batch_tail)
         core->batch_tail->next = record;
     else
@@ -390,7 +394,7 @@ static void release_held(struct core *core)
     }
 }
 
-static void record_release(struct core *core, struct record *rec)
+void record_release(struct core *core, struct record *rec)
 {
     if (core->taps) {
         if (rec->message && rec->message->input)
@@ -407,7 +411,8 @@ static void record_release(struct core *core, struct record *rec)
     for (uint32_t i = 0; i < rec->n_outs; i++)
         item_release(core, &rec->outs[i]->item);
     for (uint32_t i = 0; i < rec->n_states; i++) {
-        state_durable(core, &rec->states[i]);
+        if (!core->replay)
+            state_durable(core, &rec->states[i]);
         json_decref(rec->states[i].value);
     }
     for (uint32_t i = 0; i < rec->n_rows; i++) {

@@ -87,7 +87,7 @@ void text_printf(struct text *text, const char *format, ...)
 }
 
 /* Shortest form: most amounts have few digits, so 15 significant ones are tried first. */
-static void add_real(struct text *text, double value)
+void text_real(struct text *text, double value)
 {
     char digits[40];
     if (!isfinite(value)) { /* JSON has none; jansson refuses to make them, so this is a guard only */
@@ -95,6 +95,8 @@ static void add_real(struct text *text, double value)
         return;
     }
     if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
+        if (value == 0 && signbit(value))
+            text_char(text, '-');
         text_int(text, (int64_t)value);
         text_add(text, ".0", 2);
         return;
@@ -224,7 +226,7 @@ static void add_value(struct text *text, const json_t *value, int depth)
         text_int(text, (int64_t)json_integer_value(value));
         break;
     case JSON_REAL:
-        add_real(text, json_real_value(value));
+        text_real(text, json_real_value(value));
         break;
     case JSON_TRUE:
         text_add(text, "true", 4);

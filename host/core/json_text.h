@@ -24,6 +24,7 @@ void text_reset(struct text *text); /* keeps the memory */
 void text_add(struct text *text, const char *bytes, size_t len);
 void text_puts(struct text *text, const char *string);
 void text_int(struct text *text, int64_t value);
+void text_real(struct text *text, double value);         /* the shortest that reads back as the same */
 void text_json(struct text *text, const json_t *value);  /* compact */
 void text_string(struct text *text, const char *string); /* as a JSON string, with quotes */
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -178,12 +178,23 @@ static void add_member_if(struct text *text, bool whole, const char *key, const 
         add_member(text, key, value);
 }
 
+/* Whom it is about, without what the cause says already: a member that is not there is the cause's. */
+static void add_subject(struct text *text, bool whole, const cvm_msg *p, const cvm_msg *cause)
+{
+    const char *const keys[] = {",\"enquiry_id\":", ",\"customer_id\":", ",\"session_id\":", ",\"traceparent\":"};
+    const char *const own[] = {p->enquiry_id, p->customer_id, p->session_id, p->traceparent};
+    const char *const its[] = {cause ? cause->enquiry_id : "", cause ? cause->customer_id : "",
+                               cause ? cause->session_id : "", cause ? cause->traceparent : ""};
+    for (int i = 0; i < 4; i++)
+        if (whole || (own[i] != its[i] && strcmp(own[i], its[i]) != 0))
+            add_member(text, keys[i], own[i]);
+}
+
 /* Whole for people and edges. The journal leaves out what has its default value, and of an output what its cause, the
  * input of the same turn, says already: half of its bytes. */
 void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause)
 {
     const bool whole = form == ENVELOPE_WHOLE;
-    const bool same_subject = cause && m->subject == cause->subject;
     static const char *const sorts[] = {"request", "response", "notification", "escalation"};
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
     static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
@@ -200,11 +211,8 @@ void envelope_text(struct text *text, const struct message *m, enum envelope_for
     add_member_if(text, whole, ",\"content\":", p->content);
     text_puts(text, ",\"structured_data\":");
     text_json(text, p->data);
-    if (!same_subject) {
-        add_member_if(text, whole, ",\"enquiry_id\":", p->enquiry_id);
-        add_member_if(text, whole, ",\"customer_id\":", p->customer_id);
-        add_member_if(text, whole, ",\"session_id\":", p->session_id);
-    }
+    if (!cause || m->subject != cause->subject)
+        add_subject(text, whole, p, cause ? &cause->pub : NULL);
     add_member_if(text, whole, ",\"conversation\":", p->conversation);
     add_member(text, ",\"priority\":", priorities[p->priority]);
     if (whole || p->requires_response)
@@ -215,9 +223,10 @@ void envelope_text(struct text *text, const struct message *m, enum envelope_for
     } else if (whole) {
         text_puts(text, ",\"tags\":[]");
     }
-    if (p->confidence != 1.0)
-        text_printf(text, ",\"confidence\":%.15g", p->confidence);
-    else if (whole)
+    if (p->confidence != 1.0) {
+        text_puts(text, ",\"confidence\":");
+        text_real(text, p->confidence);
+    } else if (whole)
         text_puts(text, ",\"confidence\":1.0");
     if (whole || !cvm_id_is_none(p->in_reply_to))
         add_id(text, ",\"in_reply_to\":", p->in_reply_to);
@@ -229,8 +238,10 @@ void envelope_text(struct text *text, const struct message *m, enum envelope_for
     }
     if (whole)
         text_printf(text, ",\"schema_version\":%d", p->schema_version);
-    if (!same_subject)
-        add_member_if(text, whole, ",\"traceparent\":", p->traceparent);
+    if (!whole && !cvm_id_is_none(p->on_behalf))
+        add_id(text, ",\"on_behalf\":", p->on_behalf);
+    if (!whole && m->request && !cvm_id_eq(m->request->asked, p->id))
+        add_id(text, ",\"asked\":", m->request->asked);
     text_char(text, '}');
 }
 

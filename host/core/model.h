@@ -47,7 +47,9 @@ struct message;
 struct plugin;
 struct removal;
 struct audit_events;
+struct configuration;
 struct record;
+struct replay;
 struct request;
 struct timer;
 
@@ -106,7 +108,8 @@ struct message {
     const struct name *type;  /* the operation's; of a reply, the request's */
     const char *source, *key; /* of an input from outside, in `hash`ed inbox; else NULL */
     cvm_id cause;
-    json_t *data; /* pub.data */
+    int64_t sent_by; /* the turn whose record has its envelope; 0: its own turn's has */
+    json_t *data;    /* pub.data */
     json_t *tags;
     int64_t eligible_ms;
     uint32_t route; /* index for the plugin's turn function, where `epoch` is the binding's */
@@ -410,10 +413,13 @@ struct record {
     int64_t us;
     const char *build; /* of the code that ran; a name's text or "" */
     uint32_t state_version;
+    struct configuration *configuration;       /* in force; NULL: none known */
     json_t *context;                           /* after the turn; NULL: not changed */
     int64_t context_version, ended_ms, parent; /* copies: the conversation goes on meanwhile */
+    int64_t context_before;                    /* the version that the handler saw */
     bool contexts_row;                         /* write the conversation's row */
-    json_t *extra;                             /* object: context, reads, notes, error, settled; NULL: none */
+    bool ended;                                /* this turn ended it */
+    json_t *extra;                             /* object: context, reads, notes, error, met, ..; NULL: none */
     struct message **outs;
     struct item **opens, **closes;
     struct state_change *states;
@@ -463,11 +469,13 @@ struct turn {
     uint32_t ordinal;
     uint64_t random;
     json_t *denied;  /* what the manifest did not allow; outlives the undoing, ends in the record */
+    json_t *met;     /* what its functions answered by how full, sick or late others were; the same */
     json_t *refusal; /* body of a refusal; outlives the undoing */
     int refusal_outcome;
     bool ended; /* cvm_end */
     bool random_seeded;
     bool lend;       /* the handler returned PENDING on an open request */
+    bool unhandled;  /* the host ended the message, no handler ran */
     bool unreadable; /* stored state could not be turned into the version of the code that runs */
 };
 
@@ -574,7 +582,11 @@ struct core {
     const char *trouble; /* the store cannot commit; NULL: it can */
     int64_t bytes_queued;
 
-    struct audit_events *events; /* audit_event.c: not written yet; NULL: none */
+    struct audit_events *events;                          /* audit_event.c: not written yet; NULL: none */
+    struct configuration *configurations, *configuration; /* all of this run; in force as of the last turn */
+    uint64_t configured_registry, configured_settings;    /* what it was made of */
+    json_t *known_builds;                                 /* texts of recent ones: builds that a replay needs */
+    struct replay *replay; /* this core runs recorded turns again: nothing is kept, nothing leaves; NULL: no */
     struct edge_tap *taps;
     struct transitions *transitions;
     void *regexes;

@@ -163,7 +163,8 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->pub.timestamp_ms = cvm_json_int(doc, "timestamp_ms", m->pub.timestamp_ms);
     m->pub.recipient = to->id->text;
     m->pub.in_reply_to = id_of(e, "in_reply_to");
-    m->pub.on_behalf = id_of(doc, "on_behalf");
+    m->pub.on_behalf = id_of(json_object_get(e, "on_behalf") ? e : doc, "on_behalf"); /* older ones: beside it */
+    m->sent_by = cvm_json_int(doc, "turn", 0);
     if (json_object_get(e, "confidence"))
         m->pub.confidence = json_number_value(json_object_get(e, "confidence"));
     for (uint8_t i = 0; i < 6; i++)

@@ -82,21 +82,33 @@ static size_t rank_of(const json_t *order, const struct component *c)
     return SIZE_MAX;
 }
 
+/* A turn that chooses by it says so in its record. */
+static bool is_sick(struct core *core, const struct component *c)
+{
+    bool sick = core->replay ? replay_met(core, "sick", c->id->text) : c->down || c->closing;
+    if (sick && core->turn.message)
+        turn_met(&core->turn, "sick", c->id->text);
+    return sick;
+}
+
 /* The first healthy holder that serves these fields, in the operator's order, else by id; a sick one if all are. */
 struct component *registry_role(struct core *core, const char *role, const json_t *fields)
 {
     struct component *best = NULL;
+    bool best_sick = false;
     const json_t *order = json_object_get(config_get(core->options.config, "roles"), role);
     for (uint32_t i = 0; i < core->n_components; i++) {
         struct component *c = core->components[i];
         if (!has_string(&c->now->decl->roles, role) || !serves(c, fields))
             continue;
-        bool sick = c->down || c->closing, best_sick = best && (best->down || best->closing);
+        bool sick = is_sick(core, c);
         size_t rank = rank_of(order, c), best_rank = best ? rank_of(order, best) : SIZE_MAX;
         if (!best || (sick != best_sick   ? best_sick
                       : rank != best_rank ? rank < best_rank
-                                          : strcmp(c->id->text, best->id->text) < 0))
+                                          : strcmp(c->id->text, best->id->text) < 0)) {
             best = c;
+            best_sick = sick;
+        }
     }
     return best;
 }
@@ -290,6 +302,12 @@ static int list_aliases(struct registry *r, struct core *core, const struct bind
     return 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct component *x = *(struct component *const *)a, *y = *(struct component *const *)b;
+    return strcmp(x->id->text, y->id->text);
+}
+
 static int list_topics(struct registry *r, struct core *core, const struct binding *const *future, char *error,
                        size_t size)
 {
@@ -313,6 +331,8 @@ static int list_topics(struct registry *r, struct core *core, const struct bindi
                 return REFUSE(error, size, "topic %s has more than %d subscribers", name->text, CORE_PUBLISH_MAX);
         }
     }
+    for (uint32_t i = 0; i < r->topics.n; i++) /* not by the order in which they were loaded, which no record tells */
+        qsort(r->topics.at[i]->subscribers.at, r->topics.at[i]->subscribers.n, sizeof(struct component *), by_id);
     return 0;
 }
 

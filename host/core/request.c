@@ -204,15 +204,23 @@ void request_answer(struct core *core, struct turn *t, struct request *r, int ou
         crash_promised("an answer"); /* no memory for one entry of a vector is none for an error either */
 }
 
+/* The open request that this turn was given, or that was left open before; NULL: there is none. */
+struct request *request_find(struct turn *t, cvm_id id)
+{
+    struct request *r;
+    if (t->message && t->message->request && cvm_id_eq(t->message->pub.id, id))
+        return t->message->request;
+    r = t->core->replay ? replay_request(t->core, id) : (struct request *)item_find(t->core, id, ITEM_REQUEST);
+    if (!r || r->ended)
+        turn_met_id(t, "late", id);
+    return r;
+}
+
 int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char *content)
 {
     struct turn *t = (struct turn *)pub;
     struct core *core = t->core;
-    struct request *r = NULL;
-    if (t->message && t->message->request && cvm_id_eq(t->message->pub.id, id))
-        r = t->message->request;
-    else
-        r = (struct request *)item_find(core, id, ITEM_REQUEST);
+    struct request *r = request_find(t, id);
     int e = CVM_OK;
     if (outcome < CVM_REPLIED || outcome > CVM_UNKNOWN || (data && !json_is_object(data)))
         e = CVM_EINVAL;

@@ -70,6 +70,10 @@ void schedule(struct core *core, struct message *m)
 void post(struct core *core, struct message *m)
 {
     struct component *c = m->to;
+    if (__builtin_expect(core->replay != NULL, 0)) {
+        item_release(core, &m->item); /* what it led to was recorded as well */
+        return;
+    }
     if (__builtin_expect(c->absent, 0) && m->conversation && removal_park(core, m))
         return;
     c->counts.delivered++;

@@ -145,6 +145,13 @@ static int load(struct core *core, struct component *c, const char *key, struct 
 {
     uint64_t hash = hash_key(c, key);
     struct state_entry *e = lookup(core, c, key, hash);
+    if (core->replay) {
+        if (!e && !(e = insert(core, c, key, hash)))
+            return CVM_ENOMEM;
+        CVM_TRY(replay_state(core, e));
+        *ret_entry = e;
+        return 0;
+    }
     bool hit = e && (e->pending || core->now_ms - e->read_ms <= CORE_STATE_CACHE_TTL_MS);
     hit ? core->total.state_hits++ : core->total.state_misses++;
     if (!hit)
@@ -229,6 +236,8 @@ int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
 void state_apply(struct core *core, const struct state_change *change, int64_t seq)
 {
     struct state_entry *e = change->entry;
+    if (core->replay) /* the next turn finds what its own record says */
+        return;
     json_decref(e->value);
     json_decref(e->view);
     e->view = NULL;
@@ -265,26 +274,28 @@ static int by_key(const void *a, const void *b)
     return strcmp(json_string_value(json_array_get(x, 0)), json_string_value(json_array_get(y, 0)));
 }
 
-/* Replaces or adds the pair of `key`; NULL removes it. */
-static void overlay(json_t *pairs, const char *key, json_t *value)
+/* Replaces or adds the entry [key, value, turn] of `key`; NULL removes it. */
+static void overlay(json_t *entries, const char *key, json_t *value, int64_t turn)
 {
     size_t i;
-    json_t *pair;
-    json_array_foreach(pairs, i, pair)
+    json_t *entry;
+    json_array_foreach(entries, i, entry)
     {
-        if (strcmp(json_string_value(json_array_get(pair, 0)), key) != 0)
+        if (strcmp(json_string_value(json_array_get(entry, 0)), key) != 0)
             continue;
-        if (value)
-            json_array_set(pair, 1, value);
-        else
-            json_array_remove(pairs, i);
+        if (value) {
+            json_array_set(entry, 1, value);
+            json_array_set_new(entry, 2, json_integer(turn));
+        } else {
+            json_array_remove(entries, i);
+        }
         return;
     }
     if (value)
-        json_array_append_new(pairs, json_pack("[s, O]", key, value));
+        json_array_append_new(entries, json_pack("[s, O, I]", key, value, (json_int_t)turn));
 }
 
-/* [key, value, version] as stored to [key, value] as the code in service reads them. */
+/* [key, value, version, turn] as stored to [key, value, turn] as the code in service reads them. */
 static int convert_pairs(const struct component *c, json_t *pairs)
 {
     size_t i;
@@ -307,21 +318,38 @@ static bool in_range(const char *key, const char *prefix, const char *after)
     return strncmp(key, prefix, strlen(prefix)) == 0 && (!after || strcmp(key, after) > 0);
 }
 
-int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
+/* Sorted by key, at most `limit`; takes `entries`. */
+static json_t *sorted(json_t *entries, size_t limit)
 {
-    struct turn *t = (struct turn *)pub;
+    size_t n = json_array_size(entries);
+    json_t **all = n ? calloc(n, sizeof(*all)) : NULL;
+    json_t *result = json_array();
+    for (size_t i = 0; all && i < n; i++)
+        all[i] = json_array_get(entries, i);
+    if (all)
+        qsort(all, n, sizeof(*all), by_key);
+    for (size_t i = 0; all && i < n && i < limit; i++)
+        json_array_append(result, all[i]);
+    free(all);
+    json_decref(entries);
+    return result;
+}
+
+/* The component's entries of a range as they stand before this turn: what is stored, and what is on its way there. */
+static int scan_before(struct turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_entries)
+{
     struct core *core = t->core;
-    size_t deletions = t->states.n;
-    if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
-        return CVM_EINVAL;
-    json_t *pairs = json_array();
+    size_t deletions = 0;
+    if (core->replay)
+        return replay_scan(core, t->component, prefix, after, limit, ret_entries);
     for (struct state_entry *e = core->pending; e; e = e->pending_next)
         deletions += e->component == t->component && !e->value;
+    json_t *entries = json_array();
     int r =
-        store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, pairs);
+        store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, entries);
     core_check_read(core, r);
     if (!r) {
-        r = convert_pairs(t->component, pairs);
+        r = convert_pairs(t->component, entries);
         t->unreadable = t->unreadable || r < 0;
     }
     for (struct state_entry *e = core->pending; e && !r; e = e->pending_next) {
@@ -331,33 +359,57 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
         r = view(t->component, e, &value);
         t->unreadable = t->unreadable || r < 0;
         if (!r)
-            overlay(pairs, e->key, (json_t *)(uintptr_t)value);
+            overlay(entries, e->key, (json_t *)(uintptr_t)value, e->turn);
     }
     if (r < 0) {
-        json_decref(pairs);
+        json_decref(entries);
         return r;
     }
-    for (uint32_t i = 0; i < t->states.n; i++)
-        if (in_range(t->states.at[i].entry->key, prefix, after))
-            overlay(pairs, t->states.at[i].entry->key, t->states.at[i].value);
-    size_t n = json_array_size(pairs);
-    json_t **sorted = n ? calloc(n, sizeof *sorted) : NULL;
-    json_t *result = json_array();
-    for (size_t i = 0; sorted && i < n; i++)
-        sorted[i] = json_array_get(pairs, i);
-    if (sorted)
-        qsort(sorted, n, sizeof *sorted, by_key);
-    for (size_t i = 0; sorted && i < n && i < limit; i++)
-        json_array_append(result, sorted[i]);
-    free(sorted);
-    json_decref(pairs);
-    if (t->conversation) {
-        if (!t->reads)
-            t->reads = json_array();
-        json_array_append_new(t->reads, json_pack("[s, s, i]", "scan", prefix, (int)json_array_size(result)));
-    }
-    *ret_pairs = result;
+    *ret_entries = sorted(entries, limit);
+    return 0;
+}
+
+/* ["scan", prefix, after, limit, [key, turn], ..]: what it found before the turn's own changes. */
+static void note_scan(struct turn *t, const char *prefix, const char *after, size_t limit, const json_t *entries)
+{
+    size_t i;
+    json_t *entry;
+    json_t *note = json_pack("[s, s, s, I]", "scan", prefix, after ? after : "", (json_int_t)limit);
+    json_array_foreach((json_t *)(uintptr_t)entries, i, entry)
+        json_array_append_new(note, json_pack("[O, O]", json_array_get(entry, 0), json_array_get(entry, 2)));
+    if (!t->reads)
+        t->reads = json_array();
+    json_array_append_new(t->reads, note);
+}
+
+int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
+{
+    struct turn *t = (struct turn *)pub;
+    json_t *entries = NULL, *entry;
+    size_t i, changes = 0;
+    if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
+        return CVM_EINVAL;
+    for (uint32_t k = 0; k < t->states.n; k++)
+        changes += !t->states.at[k].value && in_range(t->states.at[k].entry->key, prefix, after);
+    CVM_TRY(scan_before(t, prefix, after, limit + changes, &entries));
+    if (t->conversation)
+        note_scan(t, prefix, after, limit + changes, entries);
+    for (uint32_t k = 0; k < t->states.n; k++)
+        if (in_range(t->states.at[k].entry->key, prefix, after))
+            overlay(entries, t->states.at[k].entry->key, t->states.at[k].value, 0);
+    entries = sorted(entries, limit);
+    json_array_foreach(entries, i, entry) json_array_remove(entry, 2);
+    *ret_pairs = entries;
     return CVM_OK;
+}
+
+/* A stored value as the code of `c` reads it; for those who give it back what was recorded. Borrows, gives. */
+int state_converted(const struct component *c, const char *key, uint32_t version, json_t *value, json_t **ret_value)
+{
+    if (version != c->now->decl->state_version && !is_the_hosts(key))
+        return convert(c, key, version, value, ret_value);
+    *ret_value = json_incref(value);
+    return 0;
 }
 
 int turn_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
@@ -376,6 +428,8 @@ int turn_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
     r = turn_state_put(pub, key, json_integer(counter));
     if (r < 0)
         return r;
+    if (t->core->replay && replay_short_id(t->core, prefix, ret_id, size))
+        return CVM_OK;
     uint64_t id = id_permute48((uint64_t)counter, t->core->short_id_key ^ id_hash(prefix, n, t->component->salt));
     snprintf(ret_id, size, "%s-%012llx", prefix, (unsigned long long)id);
     return CVM_OK;

@@ -54,6 +54,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
         goto fail;
     s->writer = writer;
     text_init(&s->text, STORE_TEXT_MAX_BYTES);
+    text_init(&s->scratch, STORE_TEXT_MAX_BYTES);
     if (sqlite3_open_v2(path, &s->db, flags, NULL) || sqlite3_busy_timeout(s->db, STORE_OPEN_WAIT_MS) ||
         sqlite3_exec(s->db,
                      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
@@ -91,6 +92,7 @@ void store_close(struct store *s)
         sqlite3_finalize(left);
     sqlite3_close(s->db);
     text_free(&s->text);
+    text_free(&s->scratch);
     audit_chain_free(&s->chain);
     free(s->path);
     free(s);
@@ -196,7 +198,8 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
             break;
         }
         json_array_append_new(
-            pairs, json_pack("[s, o, I]", sqlite3_column_text(st, 0), value, (json_int_t)sqlite3_column_int64(st, 2)));
+            pairs, json_pack("[s, o, I, I]", sqlite3_column_text(st, 0), value,
+                             (json_int_t)sqlite3_column_int64(st, 2), (json_int_t)sqlite3_column_int64(st, 3)));
     }
     sqlite3_reset(st);
     return e == CVM_ENOENT ? 0 : e;

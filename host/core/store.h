@@ -16,6 +16,7 @@
     X(AUDIT_HEAD, "INSERT OR REPLACE INTO audit_head(one, seq, chain, at_ms) VALUES(1, ?, ?, ?)")                      \
     X(CONTEXT, "INSERT OR REPLACE INTO contexts(conversation, name, parent, version, opened_ms, ended_ms, doc)"        \
                " VALUES(?, ?, ?, ?, ?, ?, ?)")                                                                         \
+    X(CONFIGURATION, "INSERT OR IGNORE INTO host_configs(id, hash, at_ms, doc) VALUES(?, ?, ?, ?)")                    \
     X(STATE_PUT, "INSERT OR REPLACE INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?)")           \
     X(STATE_DEL, "DELETE FROM state WHERE component = ? AND key = ?")                                                  \
     X(OPEN, "INSERT INTO open_items(no, kind, doc) VALUES(?, ?, ?)")                                                   \
@@ -27,8 +28,9 @@
     X(INBOX_EXPIRE, "DELETE FROM inbox WHERE at_ms < ? AND outcome >= 0")                                              \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
-    X(STATE_SCAN, "SELECT key, value, version FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"     \
-                  " ORDER BY key LIMIT ?")                                                                             \
+    X(STATE_SCAN,                                                                                                      \
+      "SELECT key, value, version, turn FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"           \
+      " ORDER BY key LIMIT ?")                                                                                         \
     X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms FROM contexts WHERE conversation = ?")            \
     X(INBOX_GET, "SELECT hash, outcome, result, message FROM inbox WHERE source = ? AND key = ?")
 
@@ -45,6 +47,7 @@ struct store {
     bool writer;
     sqlite3_stmt *statement[STATEMENT_COUNT];
     struct text text;         /* reused for each row's JSON */
+    struct text scratch;      /* what of it is only digested */
     struct audit_chain chain; /* of the writer */
     _Atomic int64_t wal_bytes;
     int64_t inbox_expired_ms, inbox_keep_ms;

@@ -70,6 +70,9 @@ static const char *const migrations[] = {
     "INSERT INTO audit_anchors SELECT min(seq), max(seq), count(*), x'', max(at_ms), 'before the chain' FROM turns"
     " HAVING count(*);"
     "CREATE INDEX turns_of_host ON turns(seq) WHERE component = 'host';",
+    /* What records name by its id: builds, manifests, settings and the secrets' digests. */
+    "CREATE TABLE host_configs(id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL,"
+    " doc TEXT NOT NULL);",
 };
 /* clang-format on */
 

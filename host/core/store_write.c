@@ -44,7 +44,56 @@ static void add_id(struct text *text, cvm_id id)
     text_string(text, shown);
 }
 
-static void add_opened(struct text *text, const struct record *rec)
+/* 64 bits that say whether a text is the same. */
+static void add_digest(struct text *text, const struct text *of)
+{
+    text_printf(text, "\"%016llx\"", (unsigned long long)id_hash(of->at, of->len, 0x726f77));
+}
+
+/* What is sent is not kept in the record, where it would outlive its use; whether it is the same can be told. */
+static void add_sent(struct text *text, struct text *scratch, const struct effect *e)
+{
+    text_reset(scratch);
+    text_json(scratch, e->headers);
+    text_json(scratch, e->body);
+    text_int(scratch, e->timeout_ms);
+    text_puts(text, ",\"deadline_ms\":");
+    text_int(text, e->deadline_ms);
+    text_puts(text, ",\"sent\":");
+    add_digest(text, scratch);
+}
+
+static void add_queries(struct text *text, const struct record *rec)
+{
+    int queries = 0;
+    for (uint32_t i = 0; i < rec->n_opens; i++) {
+        const struct effect *e = (const struct effect *)rec->opens[i];
+        if (rec->opens[i]->kind != ITEM_EFFECT || e->call)
+            continue;
+        text_puts(text, queries++ ? ",{\"id\":" : ",\"queries\":[{\"id\":");
+        add_id(text, e->item.id);
+        text_puts(text, ",\"query\":");
+        text_json(text, e->query);
+        text_char(text, '}');
+    }
+    if (queries)
+        text_char(text, ']');
+}
+
+static void add_cancelled(struct text *text, const struct record *rec)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < rec->n_closes; i++) {
+        if (rec->closes[i]->kind != ITEM_TIMER || (rec->message && rec->closes[i] == rec->message->origin))
+            continue;
+        text_puts(text, n++ ? "," : ",\"cancelled\":[");
+        add_id(text, rec->closes[i]->id);
+    }
+    if (n)
+        text_char(text, ']');
+}
+
+static void add_opened(struct text *text, struct text *scratch, const struct record *rec)
 {
     int calls = 0, timers = 0;
     for (uint32_t i = 0; i < rec->n_opens; i++) {
@@ -59,10 +108,12 @@ static void add_opened(struct text *text, const struct record *rec)
         text_string(text, e->key);
         text_puts(text, ",\"id\":");
         add_id(text, e->item.id);
+        add_sent(text, scratch, e);
         text_char(text, '}');
     }
     if (calls)
         text_char(text, ']');
+    add_queries(text, rec);
     for (uint32_t i = 0; i < rec->n_opens; i++) {
         const struct timer *timer = (const struct timer *)rec->opens[i];
         if (rec->opens[i]->kind != ITEM_TIMER)
@@ -77,24 +128,35 @@ static void add_opened(struct text *text, const struct record *rec)
     }
     if (timers)
         text_char(text, ']');
+    add_cancelled(text, rec);
 }
 
-static void add_changes(struct text *text, const struct record *rec)
+static void add_changes(struct text *text, struct text *scratch, const struct record *rec)
 {
     for (uint32_t i = 0; i < rec->n_states; i++) {
         text_puts(text, i ? ",[" : ",\"state\":[[");
         text_string(text, rec->states[i].entry->key);
-        text_char(text, ',');
-        text_json(text, rec->states[i].value);
+        if (rec->states[i].value) {
+            text_char(text, ',');
+            text_json(text, rec->states[i].value);
+        }
         text_char(text, ']');
     }
     if (rec->n_states)
         text_char(text, ']');
+    if (rec->n_states && rec->state_version != 1)
+        text_printf(text, ",\"state_version\":%u", rec->state_version);
     for (uint32_t i = 0; i < rec->n_rows; i++) {
         text_puts(text, i ? ",[" : ",\"rows\":[[");
         text_string(text, rec->rows[i].table->decl->name);
         text_char(text, ',');
         text_string(text, rec->rows[i].key);
+        if (rec->rows[i].row) {
+            text_reset(scratch);
+            text_json(scratch, rec->rows[i].row);
+            text_char(text, ',');
+            add_digest(text, scratch);
+        }
         text_char(text, ']');
     }
     if (rec->n_rows)
@@ -113,10 +175,18 @@ static void add_changes(struct text *text, const struct record *rec)
         text_char(text, ']');
 }
 
-/* The members come in any number; each is written with a leading comma, and the first comma becomes the brace. */
-static void record_text(struct text *text, const struct record *rec)
+/* By what it can be run again: the configuration, the version of the context before it, and the turn whose record has
+ * the message. */
+void record_text(struct text *text, struct text *scratch, const struct record *rec)
 {
     text_reset(text);
+    text_puts(text, "{\"run\":[");
+    text_int(text, configuration_id(rec->configuration));
+    text_char(text, ',');
+    text_int(text, rec->context_before);
+    text_char(text, ',');
+    text_int(text, rec->message ? rec->message->sent_by : 0);
+    text_char(text, ']');
     if (rec->message && rec->message->input) {
         text_puts(text, ",\"in\":");
         envelope_text(text, rec->message, ENVELOPE_SHORT, NULL);
@@ -127,8 +197,8 @@ static void record_text(struct text *text, const struct record *rec)
     }
     if (rec->n_outs)
         text_char(text, ']');
-    add_opened(text, rec);
-    add_changes(text, rec);
+    add_opened(text, scratch, rec);
+    add_changes(text, scratch, rec);
     const char *key;
     json_t *value;
     json_object_foreach(rec->extra, key, value)
@@ -138,10 +208,25 @@ static void record_text(struct text *text, const struct record *rec)
         text_char(text, ':');
         text_json(text, value);
     }
-    if (!text->len)
-        text_char(text, '{');
-    text->at[0] = '{';
+    if (rec->ended)
+        text_puts(text, ",\"ended\":true");
     text_char(text, '}');
+    text->failed = text->failed || scratch->failed;
+}
+
+/* A configuration comes before the first turn that names it. */
+static int write_configuration(struct store *s, struct configuration *c)
+{
+    sqlite3_stmt *st = s->statement[STATEMENT_CONFIGURATION];
+    int64_t id = 0, at_ms = 0;
+    const char *hash = NULL, *doc = configuration_unwritten(c, &id, &hash, &at_ms);
+    if (!doc)
+        return SQLITE_OK;
+    sqlite3_bind_int64(st, 1, id);
+    bind_str(st, 2, hash);
+    sqlite3_bind_int64(st, 3, at_ms);
+    bind_str(st, 4, doc);
+    return run(st);
 }
 
 static int write_turn(struct store *s, const struct record *rec)
@@ -149,7 +234,7 @@ static int write_turn(struct store *s, const struct record *rec)
     sqlite3_stmt *st = s->statement[STATEMENT_TURN];
     uint8_t id[16];
     const struct message *m = rec->message;
-    record_text(&s->text, rec);
+    record_text(&s->text, &s->scratch, rec);
     if (s->text.failed)
         return SQLITE_NOMEM;
     sqlite3_bind_int64(st, 1, rec->seq);
@@ -348,7 +433,9 @@ static void mark(struct record *first, struct record *end)
 
 static int write_record(struct store *s, const struct record *r)
 {
-    int e = write_turn(s, r);
+    int e = r->configuration ? write_configuration(s, r->configuration) : 0;
+    if (!e)
+        e = write_turn(s, r);
     if (!e && r->contexts_row && r->conversation->last == r)
         e = write_context(s, r);
     for (uint32_t i = 0; !e && i < r->n_states; i++)
@@ -415,8 +502,11 @@ int store_write(struct store *s, struct record *first, struct record *end)
         return judge(s, e);
     crash_here(CRASH_COMMITTED);
     audit_committed(&s->chain);
-    for (struct record *r = first; r != end; r = r->next)
+    for (struct record *r = first; r != end; r = r->next) {
+        if (r->configuration)
+            configuration_written(r->configuration);
         for (uint32_t i = 0; i < r->n_opens; i++)
             r->opens[i]->written = !r->opens[i]->doomed;
+    }
     return 0;
 }

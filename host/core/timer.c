@@ -92,9 +92,11 @@ int turn_timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, 
 int turn_timer_cancel(cvm_turn *pub, cvm_id id)
 {
     struct turn *t = (struct turn *)pub;
-    struct timer *timer = (struct timer *)item_find(t->core, id, ITEM_TIMER);
-    if (!timer || timer->component != t->component || timer->cancelled)
+    struct timer *timer = t->core->replay ? replay_timer(t, id) : (struct timer *)item_find(t->core, id, ITEM_TIMER);
+    if (!timer || timer->component != t->component || timer->cancelled) {
+        turn_met_id(t, "gone", id);
         return CVM_ENOENT;
+    }
     if (!t->conversation)
         return CVM_ESTATE; /* it would be back after a restart */
     timer->item.refs++;

@@ -30,7 +30,7 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->message = m;
     t->bytes = t->state_bytes = 0;
     t->ordinal = 0;
-    t->ended = t->lend = t->random_seeded = t->unreadable = false;
+    t->ended = t->lend = t->random_seeded = t->unreadable = t->unhandled = false;
 }
 
 static void clear(struct turn *t)
@@ -82,6 +82,28 @@ static void add_extra(struct record *rec, const char *key, json_t *value)
     if (!rec->extra)
         rec->extra = json_object();
     json_object_set_nocheck(rec->extra, key, value);
+}
+
+/* Among what the turn met: a name or a shown id under `what`. */
+void turn_met(struct turn *t, const char *what, const char *name)
+{
+    if (!t->conversation)
+        return;
+    if (!t->met)
+        t->met = json_object();
+    json_t *list = json_object_get(t->met, what), *value;
+    size_t i;
+    if (!list && json_object_set_new(t->met, what, list = json_array()) < 0)
+        return;
+    json_array_foreach(list, i, value) if (strcmp(json_string_value(value), name) == 0) return;
+    json_array_append_new(list, json_string(name));
+}
+
+void turn_met_id(struct turn *t, const char *what, cvm_id id)
+{
+    char shown[40];
+    id_text(id, shown);
+    turn_met(t, what, shown);
 }
 
 /* Room for everything the record can hold, in one block. */
@@ -152,6 +174,7 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
         request_end(core, r);
     if (a->reply) {
         if (rec && a->reply->conversation) {
+            a->reply->sent_by = rec->seq;
             a->reply->item.refs++;
             rec->outs[rec->n_outs++] = a->reply;
             record_open(core, rec, &a->reply->item);
@@ -189,6 +212,7 @@ static void commit_changes(struct core *core, struct record *rec)
 {
     struct turn *t = &core->turn;
     struct conversation *c = t->conversation;
+    rec->context_before = c->version;
     if (t->context) {
         json_decref(c->context);
         c->context = t->context;
@@ -200,7 +224,7 @@ static void commit_changes(struct core *core, struct record *rec)
     }
     if (t->ended && !c->ended_ms) {
         c->ended_ms = core->now_ms;
-        c->dirty = true;
+        c->dirty = rec->ended = true;
     }
     if (c->dirty) {
         c->dirty = false;
@@ -225,13 +249,18 @@ static void commit_changes(struct core *core, struct record *rec)
         count_confidence(rec->component, t->notes);
     add_extra(rec, "error", t->error);
     add_extra(rec, "denied", t->denied);
+    add_extra(rec, "met", t->met);
+    if (t->unhandled)
+        json_object_set_new(rec->extra, "unhandled", json_true()); /* which has its error */
 }
 
 static void commit_open(struct core *core, struct record *rec, struct item *item)
 {
     if (rec)
         record_open(core, rec, item);
-    if (item->kind == ITEM_TIMER) {
+    if (core->replay) {
+        ; /* it was recorded what became of it */
+    } else if (item->kind == ITEM_TIMER) {
         timer_arm(core, (struct timer *)item);
     } else if (rec) {
         struct held *h = calloc(1, sizeof *h);
@@ -266,6 +295,7 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         rec->us = us;
         rec->build = c->now->generation ? c->now->generation->short_build->text : "";
         rec->state_version = c->now->decl->state_version;
+        rec->configuration = configuration_now(core);
         if (m) {
             rec->message = m;
             m->item.refs++;
@@ -289,13 +319,14 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
     for (uint32_t i = 0; i < t->outs.n; i++) {
         struct message *out = t->outs.at[i];
         if (rec && out->conversation) {
+            out->sent_by = rec->seq;
             out->item.refs++;
             rec->outs[rec->n_outs++] = out;
             record_open(core, rec, &out->item);
         } else if (out->conversation) {
             out->input = true;
         }
-        if (out->request)
+        if (out->request && !core->replay)
             request_resume(core, out->request);
         if (!out->conversation && core->taps)
             tap_message(core, out);
@@ -318,7 +349,8 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
     }
     clear(t);
     json_decref(t->denied);
-    t->denied = NULL;
+    json_decref(t->met);
+    t->denied = t->met = NULL;
     if (rec)
         journal_add(core, rec);
     core->total.turns++;
@@ -346,16 +378,18 @@ static void finish(struct core *core, struct message *m, bool dead)
         schedule_place_freed(core, c);
 }
 
-void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead)
+static void fail(struct core *core, struct message *m, int outcome, const char *code, const char *text,
+                 const char *dead, bool handled)
 {
     static const char *const outcomes[] = {"OK", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     struct turn *t = &core->turn;
     json_t *body = t->refusal;
     t->refusal = NULL;
     turn_begin(core, m->to, m->conversation, m);
+    t->unhandled = !handled;
     if (!body)
         body = json_pack("{s:s, s:s}", "code", code, "message", text);
-    if (outcome != CVM_REPLIED && outcome != CVM_REFUSED)
+    if ((outcome != CVM_REPLIED && outcome != CVM_REFUSED) || t->unhandled)
         t->error = json_incref(body);
     if (outcome == CVM_REFUSED) {
         t->notes = json_array();
@@ -374,14 +408,19 @@ void turn_fail(struct core *core, struct message *m, int outcome, const char *co
     finish(core, m, dead != NULL);
 }
 
+void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead)
+{
+    fail(core, m, outcome, code, text, dead, false);
+}
+
 static void end_badly(struct core *core, struct message *m, int result)
 {
     struct component *c = m->to;
     turn_undo(core);
     if (result == CVM_EREFUSED) {
         c->counts.refusals++;
-        turn_fail(core, m, core->turn.refusal ? core->turn.refusal_outcome : CVM_REFUSED, "REFUSED",
-                  "refused by a rule", NULL);
+        fail(core, m, core->turn.refusal ? core->turn.refusal_outcome : CVM_REFUSED, "REFUSED", "refused by a rule",
+             NULL, true);
         return;
     }
     json_decref(core->turn.refusal);
@@ -392,8 +431,8 @@ static void end_badly(struct core *core, struct message *m, int result)
             log_error(c->id->text, "start failed: %s", cvm_strerror(result));
         log_debug(c->id->text, "%s: %s", m->pub.type, cvm_strerror(result)); /* each one, where that is asked for */
         complain_of_handler(core, c, m->pub.type, result);
-        turn_fail(core, m, CVM_ERROR, result == CVM_EACCES ? "NOT_ALLOWED" : "FAILED", cvm_strerror(result),
-                  m->request || m->reply ? NULL : "the handler failed");
+        fail(core, m, CVM_ERROR, result == CVM_EACCES ? "NOT_ALLOWED" : "FAILED", cvm_strerror(result),
+             m->request || m->reply ? NULL : "the handler failed", true);
         return;
     }
     c->counts.faults++;
@@ -409,8 +448,8 @@ static void end_badly(struct core *core, struct message *m, int result)
             schedule(core, m);
         return;
     }
-    turn_fail(core, m, CVM_ERROR, "FAULT", "the component failed; it has been reported",
-              m->request ? NULL : "the handler faulted");
+    fail(core, m, CVM_ERROR, "FAULT", "the component failed; it has been reported",
+         m->request ? NULL : "the handler faulted", true);
 }
 
 /* A turn that went well may have answered that something did not. */
@@ -454,6 +493,8 @@ static int handle(struct core *core, const struct component *c, const struct mes
 static int run(struct core *core, struct message *m, bool edit)
 {
     turn_begin(core, m->to, m->conversation, m);
+    json_decref(core->turn.met); /* of an attempt that is not kept */
+    core->turn.met = NULL;
     page_enter(core, m->to, m->pub.id);
     int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, m->to, m);
     page_leave(core);
@@ -525,7 +566,7 @@ void turn_run(struct core *core, struct message *m)
     }
     int64_t begun = m->conversation ? clock_ns() : 0;
     int result = run(core, m, edit);
-    bool struck = result == CVM_EFAULT && c->before;
+    bool struck = result == CVM_EFAULT && c->before && !core->replay; /* the record is of the one that was kept */
     if (struck)
         result = run_by_the_one_before(core, m);
     int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
@@ -541,7 +582,7 @@ void turn_run(struct core *core, struct message *m)
         end_badly(core, m, result);
     else
         end_well(core, m, result, us, edit);
-    if (c->before)
+    if (c->before && !core->replay)
         probation_turn(core, c, struck);
 }
 
@@ -573,7 +614,8 @@ int turn_try(struct core *core, struct message *m, struct turn *ret_turn)
         turn_undo(core);
         json_decref(core->turn.refusal);
         json_decref(core->turn.denied);
-        core->turn.refusal = core->turn.denied = NULL;
+        json_decref(core->turn.met);
+        core->turn.refusal = core->turn.denied = core->turn.met = NULL;
         return result;
     }
     *ret_turn = core->turn;
@@ -592,6 +634,7 @@ void turn_settle_tried(struct core *core, struct turn *tried, bool keep)
     } else {
         turn_undo(core);
         json_decref(core->turn.denied);
+        json_decref(core->turn.met);
     }
     json_decref(core->turn.refusal);
     free_vectors(&core->turn);
