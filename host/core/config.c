@@ -18,6 +18,7 @@ struct config {
     json_t *settings; /* every default, overridden by the file */
     struct secrets secrets;
     bool trusts_all; /* config_trust_all */
+    bool recorded;   /* config_recorded */
 };
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -146,6 +147,25 @@ int config_load(const char *home, const char *file, struct config **ret_config, 
     return 0;
 }
 
+int config_recorded(const json_t *settings, const json_t *secrets, struct config **ret_config)
+{
+    struct config *c = calloc(1, sizeof *c);
+    json_t *schema = json_loads(config_settings, 0, NULL);
+    if (c) {
+        c->recorded = true;
+        c->settings = defaults_of(schema);
+        c->secrets.file = json_deep_copy(secrets);
+    }
+    json_decref(schema);
+    if (!c || !c->settings || json_object_update_recursive(c->settings, (json_t *)(uintptr_t)settings) < 0) {
+        config_free(c);
+        return CVM_ENOMEM;
+    }
+    config_trust_all(c);
+    *ret_config = c;
+    return 0;
+}
+
 void config_adopt(struct config *config, struct config *fresh)
 {
     struct config own = *config;
@@ -240,6 +260,8 @@ json_t *config_component_settings(const struct config *config, const char *compo
 
 const char *config_secret(const struct config *config, const char *name)
 {
+    if (config->recorded)
+        return json_string_value(json_object_get(config->secrets.file, name));
     return secrets_get(&config->secrets, name);
 }
 

@@ -22,6 +22,10 @@ void config_adopt(struct config *config, struct config *fresh);
 /* Another number after each time that config_adopt has changed what is in it. */
 uint64_t config_version(const struct config *config);
 
+/* One for recorded turns to be run again: of `settings`, over the defaults, and `secrets`, an object of strings;
+ * neither a file nor the environment is looked at. Takes neither. */
+int config_recorded(const json_t *settings, const json_t *secrets, struct config **ret_config);
+
 /* As if "plugins.inline" were ["*"]: for a developer's own run. */
 void config_trust_all(struct config *config);
 /* Gives a configuration that was read anew what was said for this run alone. */

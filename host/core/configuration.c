@@ -123,6 +123,8 @@ static struct configuration *add(struct core *core, const char *hash, char *text
 struct configuration *configuration_now(struct core *core)
 {
     uint64_t settings = config_version(core->options.config);
+    if (core->replay)
+        return core->configuration;
     if (__builtin_expect(core->configuration && core->configured_registry == core->registry_version &&
                              core->configured_settings == settings,
                          1))
@@ -145,6 +147,16 @@ struct configuration *configuration_now(struct core *core)
     core->configured_registry = core->registry_version;
     core->configured_settings = settings;
     return c;
+}
+
+int configuration_pretend(struct core *core, int64_t id)
+{
+    struct configuration *c = calloc(1, sizeof *c);
+    if (!c)
+        return CVM_ENOMEM;
+    *c = (struct configuration){.next = core->configurations, .id = id, .stored = true};
+    core->configurations = core->configuration = c;
+    return 0;
 }
 
 static int add_doc(void *arg, int n, char **values, char **columns)

@@ -101,12 +101,9 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
  *   turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component, message BLOB, type, sender, outcome, us, build,
  *         key_id, record): index on conversation
  *     outcome: OK, PENDING, REFUSED, ERROR (also after a fault), TIMEOUT, BUSY, UNKNOWN, DEAD
- *     record: JSON; members only where not empty:
- *       in        the envelope of an input from outside, a timer, or the answer of a call; others stand in the causing "out"
- *       out       [envelopes]             calls    [{name, url, key, id}]     timers  [{type, at_ms, id}]
- *       answers   [[id, outcome, data]]   context  [[path, value]]            state   [[key, value]]
- *       reads     [[key, turn]]           rows     [[table, key]]             notes   [[what, data]]
- *       denied    [[what, name]]          error    {code, message}
+ *     record: JSON; its members are in docs/reference/journal.md: `run` and `in` say what it was given, `out`, `answers`,
+ *       `calls`, `timers`, `context`, `state`, `rows`, `notes` what came of it, `reads` and `met` what it was told meanwhile
+ *   host_configs(id INTEGER PRIMARY KEY, hash, at_ms, doc): what `run` names
  *   contexts(conversation INTEGER PRIMARY KEY, name, parent INTEGER, version, opened_ms, ended_ms, key_id, doc)
  *   state(component, key, value, version, turn, key_id; PRIMARY KEY(component, key))
  *   inbox(source, key, hash BLOB, message BLOB, at_ms, outcome, result; PRIMARY KEY(source, key))

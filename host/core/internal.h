@@ -95,6 +95,7 @@ void configuration_digest(uint64_t key, const char *name, const char *value, cha
 bool configuration_names(const struct core *core,
                          const char *hash); /* a build or manifest, in one of the recent ones */
 int64_t configuration_id(const struct configuration *configuration); /* NULL: 0 */
+int configuration_pretend(struct core *core, int64_t id);            /* a core that replays: what its records name */
 const char *configuration_unwritten(const struct configuration *c, int64_t *ret_id, const char **ret_hash,
                                     int64_t *ret_at_ms); /* writer's; its document, NULL: it is stored */
 void configuration_written(struct configuration *c);     /* writer's; its group is committed */
@@ -343,9 +344,9 @@ struct timer *replay_timer(struct turn *t, cvm_id id);        /* borrowed; NULL:
 int replay_state(struct core *core, struct state_entry *entry);
 int replay_scan(struct core *core, struct component *c, const char *prefix, const char *after, size_t limit,
                 json_t **ret_entries); /* [[key, value, turn], ..], sorted */
-bool replay_short_id(struct core *core, const char *prefix, char *ret_id,
-                     size_t size);                            /* false: it is made as always */
-void replay_record(struct core *core, struct record *record); /* takes */
+void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size); /* after those in `ids` */
+void replay_secret(struct core *core, const char *name);                               /* it is asked for */
+void replay_record(struct core *core, struct record *record);                          /* takes */
 
 /* regex.c */
 int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);

@@ -33,6 +33,13 @@ static struct {
     size_t n;
 } areas = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+static _Thread_local int muted;
+
+void log_mute(int mute)
+{
+    muted = mute;
+}
+
 int log_level_from_name(const char *name)
 {
     for (int i = 0; i < 4; i++)
@@ -139,7 +146,7 @@ static size_t escape(char *out, size_t size, const char *in)
 
 void log_write(enum log_level level, const char *about, const char *format, ...)
 {
-    if (level < log_least)
+    if (level < log_least || muted)
         return;
     char text[LOG_LINE_MAX_BYTES / 2], line[LOG_LINE_MAX_BYTES], stamp[40], escaped[LOG_LINE_MAX_BYTES - 256];
     va_list args;

@@ -11,6 +11,9 @@ int log_open(const char *path, enum log_level level, int to_stderr);
 void log_close(void);
 int log_level_from_name(const char *name); /* -1: unknown */
 
+/* This thread says nothing until it is told otherwise: what it does has been told of before. */
+void log_mute(int mute);
+
 /* `about` names what the line concerns ("host", "orders 1.2.0", a component id). */
 void log_write(enum log_level level, const char *about, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -454,9 +454,9 @@ struct turn {
     struct component *component;
     struct conversation *conversation;
     struct message *message;
-    json_t *context;                         /* changed copy; NULL: unchanged */
-    size_t context_bytes;                    /* of the changed copy */
-    json_t *changes, *reads, *notes, *error; /* arrays and object for the record; NULL: none */
+    json_t *context;                               /* changed copy; NULL: unchanged */
+    size_t context_bytes;                          /* of the changed copy */
+    json_t *changes, *reads, *notes, *error, *ids; /* arrays and object for the record; NULL: none */
     VECTOR(struct message *) outs;
     VECTOR(struct answer) answers;
     VECTOR(struct item *) opens;  /* timers and effects it makes */
@@ -474,9 +474,9 @@ struct turn {
     int refusal_outcome;
     bool ended; /* cvm_end */
     bool random_seeded;
-    bool lend;       /* the handler returned PENDING on an open request */
-    bool unhandled;  /* the host ended the message, no handler ran */
-    bool unreadable; /* stored state could not be turned into the version of the code that runs */
+    bool lend;             /* the handler returned PENDING on an open request */
+    const char *unhandled; /* the host ended the message, no handler ran: why it became a dead letter, or ""; static */
+    bool unreadable;       /* stored state could not be turned into the version of the code that runs */
 };
 
 /* Counts what a turn puts out; CVM_ELIMIT, and nothing counted, where it would be too much. */

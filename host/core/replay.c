@@ -7,5 +7,6 @@ struct timer *replay_timer(struct turn *t, cvm_id id){(void)t,(void)id;return NU
 int replay_state(struct core *core, struct state_entry *entry){(void)core,(void)entry;return 0;}
 int replay_scan(struct core *core, struct component *c, const char *prefix, const char *after, size_t limit,
                 json_t **ret_entries){(void)core,(void)c,(void)prefix,(void)after,(void)limit,(void)ret_entries;return 0;}
-bool replay_short_id(struct core *core, const char *prefix, char *ret_id, size_t size){(void)core,(void)prefix,(void)ret_id,(void)size;return false;}
+void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size){(void)core,(void)ids,(void)ret_id,(void)size;}
+void replay_secret(struct core *core, const char *name){(void)core,(void)name;}
 void replay_record(struct core *core, struct record *record){(void)core,(void)record;}

@@ -148,7 +148,6 @@ static int load(struct core *core, struct component *c, const char *key, struct 
     if (core->replay) {
         if (!e && !(e = insert(core, c, key, hash)))
             return CVM_ENOMEM;
-        CVM_TRY(replay_state(core, e));
         *ret_entry = e;
         return 0;
     }
@@ -185,6 +184,8 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     if (!own) {
         struct state_entry *e;
         int r = load(t->core, t->component, key, &e);
+        if (!r && t->core->replay)
+            r = replay_state(t->core, e);
         if (!r) {
             r = view(t->component, e, &value);
             t->unreadable = t->unreadable || r < 0;
@@ -428,10 +429,13 @@ int turn_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
     r = turn_state_put(pub, key, json_integer(counter));
     if (r < 0)
         return r;
-    if (t->core->replay && replay_short_id(t->core, prefix, ret_id, size))
-        return CVM_OK;
     uint64_t id = id_permute48((uint64_t)counter, t->core->short_id_key ^ id_hash(prefix, n, t->component->salt));
     snprintf(ret_id, size, "%s-%012llx", prefix, (unsigned long long)id);
+    if (t->core->replay) /* another installation's key gives others */
+        replay_short_id(t->core, t->ids, ret_id, size);
+    if (!t->ids)
+        t->ids = json_array();
+    json_array_append_new(t->ids, json_string(ret_id));
     return CVM_OK;
 }
 

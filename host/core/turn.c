@@ -30,7 +30,8 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->message = m;
     t->bytes = t->state_bytes = 0;
     t->ordinal = 0;
-    t->ended = t->lend = t->random_seeded = t->unreadable = t->unhandled = false;
+    t->ended = t->lend = t->random_seeded = t->unreadable = false;
+    t->unhandled = NULL;
 }
 
 static void clear(struct turn *t)
@@ -40,7 +41,8 @@ static void clear(struct turn *t)
     json_decref(t->reads);
     json_decref(t->notes);
     json_decref(t->error);
-    t->context = t->changes = t->reads = t->notes = t->error = NULL;
+    json_decref(t->ids);
+    t->context = t->changes = t->reads = t->notes = t->error = t->ids = NULL;
     t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
     t->message = NULL;
 }
@@ -213,7 +215,7 @@ static void commit_changes(struct core *core, struct record *rec)
     struct turn *t = &core->turn;
     struct conversation *c = t->conversation;
     rec->context_before = c->version;
-    if (t->context) {
+    if (t->context && t->changes) { /* else a change was tried and refused */
         json_decref(c->context);
         c->context = t->context;
         c->context_bytes = t->context_bytes;
@@ -249,9 +251,10 @@ static void commit_changes(struct core *core, struct record *rec)
         count_confidence(rec->component, t->notes);
     add_extra(rec, "error", t->error);
     add_extra(rec, "denied", t->denied);
+    add_extra(rec, "ids", t->ids);
     add_extra(rec, "met", t->met);
     if (t->unhandled)
-        json_object_set_new(rec->extra, "unhandled", json_true()); /* which has its error */
+        json_object_set_new(rec->extra, "unhandled", json_string(t->unhandled)); /* there is one: with its error */
 }
 
 static void commit_open(struct core *core, struct record *rec, struct item *item)
@@ -386,7 +389,7 @@ static void fail(struct core *core, struct message *m, int outcome, const char *
     json_t *body = t->refusal;
     t->refusal = NULL;
     turn_begin(core, m->to, m->conversation, m);
-    t->unhandled = !handled;
+    t->unhandled = handled ? NULL : dead ? dead : "";
     if (!body)
         body = json_pack("{s:s, s:s}", "code", code, "message", text);
     if ((outcome != CVM_REPLIED && outcome != CVM_REFUSED) || t->unhandled)

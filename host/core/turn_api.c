@@ -98,6 +98,8 @@ static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
         if (strcmp(g->manifest->secrets.at[i], name) != 0)
             continue;
         const char *value = config_secret(t->core->options.config, name);
+        if (t->core->replay)
+            replay_secret(t->core, name);
         if (!value)
             return CVM_ENOENT;
         *ret_value = value;
