@@ -87,7 +87,7 @@ int told_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 int told_row_put(cvm_turn *t, const char *table, json_t *row);
 int told_row_del(cvm_turn *t, const char *table, const char *key);
 
-/* configuration.c: what turns name as the configuration in force */
+/* turn_configuration.c: what turns name as the configuration in force */
 struct configuration *configuration_now(struct core *core); /* NULL: no memory */
 int configuration_open(struct core *core, char *ret_error, size_t error_size);
 void configuration_close(struct core *core);
