@@ -30,6 +30,8 @@ struct store;
  * less than `limit`: none is left. CVM_EBUSY, CVM_EDATA as store_write(): roll back. */
 int audit_prune(struct store *store, int64_t conversation, int64_t limit, int64_t *ret_n)
     __attribute__((warn_unused_result));
+/* The same of one turn, in a lane that has no end. */
+int audit_prune_turn(struct store *store, int64_t seq) __attribute__((warn_unused_result));
 /* Turns up to `limit` stubs that begin the chain into the anchor there; after audit_prune, in the same transaction or a
  * later one. `why`: what the anchor says of them ("pruned"). Same errors. */
 int audit_collapse(struct store *store, int64_t at_ms, const char *why, int64_t limit, int64_t *ret_n)

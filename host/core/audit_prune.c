@@ -92,6 +92,34 @@ int audit_prune(struct store *s, int64_t conversation, int64_t limit, int64_t *r
     return e;
 }
 
+int audit_prune_turn(struct store *s, int64_t seq)
+{
+    sqlite3_stmt *row = NULL, *change = NULL;
+    uint8_t digest[AUDIT_HASH_BYTES];
+    int e = prepare(s, "SELECT " AUDIT_COLUMNS ", chain IS NULL FROM turns WHERE seq = ?1", &seq, 1, &row);
+    int code = e ? SQLITE_OK : sqlite3_step(row);
+    if (!e && code == SQLITE_ROW && !sqlite3_column_int(row, 12)) {
+        e = audit_digest_stored(&s->chain, row, seq, digest);
+        if (!e)
+            e = prepare(s, "INSERT INTO audit_stubs(seq, digest) VALUES(?1, ?2)", &seq, 1, &change);
+        if (!e) {
+            sqlite3_bind_blob(change, 2, digest, sizeof digest, SQLITE_STATIC);
+            e = run(change);
+        }
+        sqlite3_finalize(change);
+        change = NULL;
+    } else if (!e) {
+        e = judge(code);
+    }
+    sqlite3_finalize(row);
+    if (!e)
+        e = prepare(s, "DELETE FROM turns WHERE seq = ?1", &seq, 1, &change);
+    if (!e)
+        e = run(change);
+    sqlite3_finalize(change);
+    return e;
+}
+
 /* ---- stubs to an anchor ---- */
 
 struct anchor {

@@ -109,7 +109,7 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     if ((e = make_folder(core->home, "data", error, size)) || (e = make_folder(core->home, "data/builds", error, size)))
         goto fail;
     core_set_now(core);
-    if ((e = journal_open(core, error, size)))
+    if ((e = keep_open(core)) || (e = journal_open(core, error, size)))
         goto fail;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
     if ((e = store_open(path, false, &core->reader, error, size)) || (e = query_open(core, error, size)))
@@ -365,6 +365,7 @@ int core_start(struct core *core, char *error, size_t size)
     if (e)
         return e;
     core->accepting = true;
+    keep_start(core);
     if (core->options.loop)
         kick(core);
     return 0;
@@ -463,6 +464,7 @@ void core_close(struct core *core)
     core->taps = NULL;
     query_close(core);
     journal_close(core);
+    keep_close(core);
     reload_free(core); /* the writer may have worked for a change */
     if (core->names) {
         free_open(core);

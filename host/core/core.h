@@ -80,6 +80,18 @@ json_t *core_plugin(const struct core *core, const char *name); /* by plugin nam
 json_t *core_components(const struct core *core);               /* array */
 int core_revive(struct core *core, const char *component);
 
+/* Folds and prunes the journal now, after a pass that is under way: turns of conversations that were over before
+ * `before_ms` (0: as journal.keep_days says). `dry` only counts. CVM_EBUSY: another one waits already; CVM_EINVAL: that
+ * is in the future. `done` owns `report`: {"dry_run", "before_ms", "turns", "bytes", "conversations", "kept",
+ * "dead_letters", "keys", "steps", "us", "longest_step_us"}, or {"text"} on error (NULL where the host stops). */
+typedef void (*core_pruned)(void *arg, int error, json_t *report);
+int core_prune(struct core *core, bool dry, int64_t before_ms, core_pruned done, void *arg);
+json_t *core_keeping(const struct core *core); /* what pruning has done so far, and when it goes on */
+
+/* Copies the database to HOME/data/backup.db, as it is when the copy is complete. CVM_EBUSY: one is being made.
+ * `done` owns `report`: {"file", "bytes", "steps", "us", "longest_step_us"}, or {"text"} on error. */
+int core_backup(struct core *core, core_pruned done, void *arg);
+
 /* Dead letters are redriven by a request "redrive" {"number"} from outside to the host's component "host.redrive"; what
  * it keeps under the number, {"at", "message_id"}, is its state. Called by core_open. */
 int redrive_register(struct core *core);
@@ -109,6 +121,9 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
  *   inbox(source, key, hash BLOB, message BLOB, at_ms, outcome, result; PRIMARY KEY(source, key))
  *   open_items(no INTEGER PRIMARY KEY, kind, doc): what recovery reads
  *   dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component, type, reason, envelope)
+ *   folded(conversation INTEGER PRIMARY KEY, name, folded_ms, first_seq, last_seq, first_ms, last_ms, turns, key_id, doc):
+ *     what is left of a conversation whose turns were pruned
+ *   audit_anchors(first_seq INTEGER PRIMARY KEY, last_seq, hash, n, at_ms): gaps that pruning left among the turns
  *   every table a manifest declares, under its own name; its column "conversation" makes its rows explainable by `why`
  *   views: audit_log, agent_metrics, messages
  * The high half of a message id is its conversation's key, so a message leads to its conversation. */

@@ -21,7 +21,8 @@
     X(CHANGE_MARKED, "change_marked")     /* the next start knows that a build is being brought in */                  \
     X(CHANGE_LOADED, "change_loaded")     /* its code has run, no message has met it */                                \
     X(CHANGE_SWITCHED, "change_switched") /* it serves; that is not durable */                                         \
-    X(CHANGE_NOTED, "change_noted")       /* durable, not answered */
+    X(CHANGE_NOTED, "change_noted")       /* durable, not answered */                                                  \
+    X(FOLDED, "folded")                   /* turns are folded away, not committed */
 
 enum crash_point {
 #define CRASH_X(id, name) CRASH_##id,

@@ -180,6 +180,12 @@ int journal_job(struct core *core, void (*run)(struct store *store, void *arg),
                 void (*done)(struct core *core, void *arg), void *arg);
 void held_add(struct core *core, struct held *held);
 
+/* keep.c: folding and pruning, and copies of the database */
+int keep_open(struct core *core);
+void keep_start(struct core *core); /* the first pass comes soon after */
+void keep_written(struct core *core);
+void keep_close(struct core *core); /* after the writer has ended */
+
 /* store.c: SQLite; the writer's functions run on its thread (or in-loop under the virtual clock) */
 struct store;
 int store_open(const char *path, bool writer, struct store **ret_store, char *ret_error, size_t error_size);
@@ -190,7 +196,7 @@ int store_write(struct store *store, struct record *first, struct record *end); 
 bool store_checkpoint(struct store *store, bool idle, int64_t limit_bytes);     /* true: something was done */
 void record_text(struct text *text, struct text *scratch, const struct record *record); /* any thread */
 int64_t store_wal_bytes(const struct store *store);
-void store_keep_inbox(struct store *store, int64_t keep_ms);
+void store_backup_end(struct store *store); /* drops a copy that is not complete; none: nothing */
 const char *store_error(const struct store *store);
 void store_close(struct store *store);
 int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);

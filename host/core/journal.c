@@ -242,8 +242,6 @@ int journal_open(struct core *core, char *ret_error, size_t error_size)
     j->wal_max_bytes = config_int(core->options.config, "journal.wal_max_mib", 512) * 1024 * 1024;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
     int e = store_open(path, true, &j->store, ret_error, error_size);
-    if (!e)
-        store_keep_inbox(j->store, 3600000 * config_int(core->options.config, "journal.inbox_keep_hours", 24));
     return e ? e : store_migrate(j->store, ret_error, error_size);
 }
 
@@ -470,6 +468,8 @@ void journal_returned(struct core *core)
         }
         return;
     }
+    if (done)
+        keep_written(core);
     while (done) {
         struct record *next = done->next;
         j->in_flight--;

@@ -8,9 +8,9 @@
 #define COLUMN_NAME_MAX 63
 
 /* Tables and views of the journal, and the column the host adds to every table. */
-static const char *const host_tables[] = {"host_plugins", "turns",      "contexts",     "state",        "inbox",
-                                          "open_items",   "meta",       "dead_letters", "audit_log",    "agent_metrics",
-                                          "messages",     "audit_head", "audit_stubs",  "audit_anchors"};
+static const char *const host_tables[] = {
+    "host_plugins", "turns",         "contexts", "state",      "inbox",       "open_items",    "meta",   "dead_letters",
+    "audit_log",    "agent_metrics", "messages", "audit_head", "audit_stubs", "audit_anchors", "folded", "folded_log"};
 #define HOST_COLUMN "key_id"
 
 /* The one type a column can have in SQL, null aside; COLUMN_JSON for whatever is mixed or nested. */

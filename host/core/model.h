@@ -39,10 +39,12 @@
 #define CORE_PROBATION_MS 60000
 #define CORE_PUBLISH_MAX 128 /* subscribers of a topic */
 
+struct backup;
 struct component;
 struct conversation;
 struct effect;
 struct generation;
+struct keeper;
 struct message;
 struct plugin;
 struct removal;
@@ -576,6 +578,8 @@ struct core {
     struct journal *journal;
     struct store *reader; /* the loop's own read-only connection */
     struct query_service *queries;
+    struct keeper *keeper;
+    struct backup *backup;
     uint64_t short_id_key;
     bool stopping, accepting;
     int64_t stop_ms;     /* stopping: no turns from then on */

@@ -90,17 +90,13 @@ void store_close(struct store *s)
         sqlite3_finalize(s->statement[i]);
     for (sqlite3_stmt *left; s->db && (left = sqlite3_next_stmt(s->db, NULL));) /* the tables' */
         sqlite3_finalize(left);
+    store_backup_end(s);
     sqlite3_close(s->db);
     text_free(&s->text);
     text_free(&s->scratch);
     audit_chain_free(&s->chain);
     free(s->path);
     free(s);
-}
-
-void store_keep_inbox(struct store *s, int64_t keep_ms)
-{
-    s->inbox_keep_ms = keep_ms;
 }
 
 const char *store_error(const struct store *s)

@@ -25,7 +25,6 @@
       "INSERT OR REPLACE INTO inbox(source, key, hash, message, at_ms, outcome) VALUES(?, ?, ?, ?, ?, -1)")            \
     X(INBOX_ANSWER, "UPDATE inbox SET outcome = ?, result = ? WHERE source = ? AND key = ?")                           \
     X(INBOX_FREE, "DELETE FROM inbox WHERE source = ? AND key = ?")                                                    \
-    X(INBOX_EXPIRE, "DELETE FROM inbox WHERE at_ms < ? AND outcome >= 0")                                              \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
     X(STATE_SCAN,                                                                                                      \
@@ -50,8 +49,9 @@ struct store {
     struct text scratch;      /* what of it is only digested */
     struct audit_chain chain; /* of the writer */
     _Atomic int64_t wal_bytes;
-    int64_t inbox_expired_ms, inbox_keep_ms;
     int64_t busy_until_ns;
+    sqlite3_backup *backup; /* under way; NULL: none */
+    sqlite3 *backup_db;
     char error[256];
 };
 

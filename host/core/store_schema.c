@@ -73,6 +73,17 @@ static const char *const migrations[] = {
     /* What records name by its id: builds, manifests, settings and the secrets' digests. */
     "CREATE TABLE host_configs(id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL,"
     " doc TEXT NOT NULL);",
+    /* What is left of a conversation whose turns were folded away: its decisions and what its turns wrote. Its final
+     * document stays in contexts. */
+    "CREATE TABLE folded(conversation INTEGER PRIMARY KEY, name TEXT NOT NULL, folded_ms INTEGER NOT NULL,"
+    " first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,"
+    " turns INTEGER NOT NULL, key_id INTEGER NOT NULL DEFAULT 0, doc TEXT NOT NULL);"
+    "CREATE INDEX folded_last ON folded(last_seq);"
+    /* A view of its own: joined to audit_log it would make the newest turns wait for a sort of all. */
+    "CREATE VIEW folded_log AS SELECT name AS subject, strftime('%Y-%m-%dT%H:%M:%fZ', folded_ms / 1000.0, 'unixepoch')"
+    " AS folded_on, strftime('%Y-%m-%dT%H:%M:%fZ', first_ms / 1000.0, 'unixepoch') AS first_at,"
+    " strftime('%Y-%m-%dT%H:%M:%fZ', last_ms / 1000.0, 'unixepoch') AS last_at, first_seq, last_seq, turns,"
+    " json_extract(doc, '$.notes') AS notes FROM folded;",
 };
 /* clang-format on */
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define INBOX_EXPIRE_EVERY_MS 600000
-
 static const char *const outcome_names[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
 static const char *const kind_names[] = {"message", "request", "timer", "effect"};
 
@@ -489,11 +487,6 @@ int store_write(struct store *s, struct record *first, struct record *end)
         e = write_record(s, r);
     if (!e)
         e = write_head(s);
-    if (!e && first->at_ms - s->inbox_expired_ms > INBOX_EXPIRE_EVERY_MS) {
-        s->inbox_expired_ms = first->at_ms;
-        sqlite3_bind_int64(s->statement[STATEMENT_INBOX_EXPIRE], 1, first->at_ms - s->inbox_keep_ms);
-        e = run(s->statement[STATEMENT_INBOX_EXPIRE]);
-    }
     if (!e) {
         crash_here(CRASH_ROWS_WRITTEN);
         e = run(s->statement[STATEMENT_COMMIT]);
