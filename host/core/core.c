@@ -117,7 +117,7 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     if ((e = configuration_open(core, error, size)))
         goto fail;
     if ((e = load_key(core)) || (e = register_host(core))) {
-        snprintf(error, size, "%s: cannot be prepared", path);
+        snprintf(error, size, "%s: cannot be %s", path, e == CVM_EDATA ? "read; restore a backup" : "prepared");
         goto fail;
     }
     *ret_core = core;
