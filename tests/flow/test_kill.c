@@ -145,6 +145,7 @@ static void kill_often(struct flow *f, struct load *load, const struct death *pl
                  d->n, met ? "" : ", not reached");
         int64_t begun = flow_now_ms();
         books_check(f, sim_url, load, when);
+        EXPECT(f, 0, "the chain holds", "audit", "verify", "--output", "table");
         if (getenv("CVM_VERBOSE"))
             fprintf(stderr, "%s: %d asks, checked in %lld ms\n", when, load_count(load),
                     (long long)(flow_now_ms() - begun));
@@ -377,6 +378,7 @@ START_TEST(nothing_is_lost_or_done_twice)
     books_check_settled(f, sim_url, load);
     check_counts(f, load);
     ck_assert_int_eq(flow_stop(f), 0);
+    EXPECT(f, 0, "the chain holds", "audit", "verify", "--output", "table");
     free(plan);
     load_free(load);
     flow_free(f);

@@ -91,6 +91,7 @@ static void check_books(struct flow *f, const struct load *load)
     ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM dead_letters"), 0);
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM open_items"), 0);
+    EXPECT(f, 0, "the chain holds", "audit", "verify", "--output", "table");
 }
 
 /* ---- reloads under load ------------------------------------------------------------------------------------------ */

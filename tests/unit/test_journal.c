@@ -1,6 +1,7 @@
 /* The journal with its writer's thread and a real loop: many clients at once, a full disk, another program that holds
  * the file, a damaged file, a reader that does not let go, and stopping in the middle of all that. A thin VFS over
  * SQLite's own makes the writes fail. */
+#include "core/audit_verify.h"
 #include "virtual.h"
 
 #include <sqlite3.h>
@@ -269,6 +270,19 @@ START_TEST(many_at_once)
 }
 END_TEST
 
+static void chain_holds(struct host *h)
+{
+    char path[128], error[256] = "";
+    struct audit_verdict verdict = {0};
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", h->v->home);
+    ck_assert_msg(audit_open(path, &db, error, sizeof error) == 0, "%s", error);
+    ck_assert_int_eq(audit_verify(db, &(struct audit_check){0}, &verdict, error, sizeof error), 0);
+    ck_assert_msg(verdict.fault == AUDIT_HOLDS, "%s", verdict.text);
+    ck_assert_int_gt(verdict.rows, CLIENTS);
+    sqlite3_close(db);
+}
+
 /* Some write of most groups fails, so they are tried several times: what is written is the same. */
 START_TEST(groups_are_tried_again)
 {
@@ -278,6 +292,7 @@ START_TEST(groups_are_tried_again)
     atomic_store(&fail_every, 0);
     run_for(h, 300);
     ck_assert_int_eq(h->fatal, 0);
+    chain_holds(h);
     host_free(h);
 }
 END_TEST
