@@ -2,6 +2,7 @@
  * steps run on the writer's thread, with pauses; while turns wait to be written none begins, unless they wait all the
  * time. Loop thread. */
 #include "core/keep.h"
+#include "core/audit.h"
 
 #include "core/store.h"
 #include <stdlib.h>
@@ -137,6 +138,14 @@ static void end_pass(struct keeper *k)
     else if (!p->dry && p->turns)
         log_info("journal", "%lld turns pruned, %lld conversations folded", (long long)p->turns,
                  (long long)p->conversations);
+    if (!p->dry &&
+        (p->conversations || (p->turns && asker.done))) { /* not where it is only of receipts like this one */
+        char before[32];
+        time_text(p->before_ms, before);
+        audit_event(core, "journal.pruned",
+                    json_pack("{s:s, s:I, s:I, s:s}", "by", asker.done ? "operator" : "host", "turns",
+                              (json_int_t)p->turns, "conversations", (json_int_t)p->conversations, "before", before));
+    }
     count(&k->totals, p, core->now_ms);
     k->busy = false;
     k->asker = k->waiting;
