@@ -169,6 +169,7 @@ void backup_close(struct core *core)
     if (!b)
         return;
     core->backup = NULL;
+    alarm_clear(core, &b->alarm);
     b->done(b->arg, CVM_ESTATE, NULL);
     unlink(b->path);
     free(b->path);

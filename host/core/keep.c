@@ -253,6 +253,7 @@ void keep_close(struct core *core)
         if (askers[i].done)
             askers[i].done(askers[i].arg, CVM_ESTATE, NULL);
     backup_close(core);
+    alarm_clear(core, &core->keeper->alarm);
     keep_clear(&core->keeper->pass);
     free(core->keeper);
     core->keeper = NULL;
