@@ -1,6 +1,7 @@
 /* The program: the host's own processes by their command word, everything else is the command line client. */
 #include "cli/cli.h"
 #include "cli/serve.h"
+#include "link/runner.h"
 
 #include <stdlib.h>
 
@@ -28,6 +29,8 @@ static int find_word(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "run-plugin") == 0)
+        return runner_main(argc - 1, argv + 1);
     int at = find_word(argc, argv);
     if (at && strcmp(argv[at], "serve") == 0) {
         put_first(argv, at);

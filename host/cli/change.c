@@ -39,8 +39,11 @@ static const char *duration(int64_t us, char ret_text[32])
     return ret_text;
 }
 
-static const char *in_words(const char *action)
+static const char *in_words(const char *action, const json_t *to)
 {
+    if (strcmp(action, "moved") == 0)
+        return strcmp(cvm_json_str(to, "placement", ""), "process") == 0 ? "moved to a process of its own"
+                                                                         : "moved into the host";
     static const char *const words[][2] = {{"rolled_back", "rolled back"},
                                            {"settings", "has other settings"},
                                            {"disabled", "disabled: its files stay, \"plugin enable\" takes it back"}};
@@ -57,7 +60,8 @@ static void show_head(const struct cli *cli, const json_t *one, int64_t leaving)
     const json_t *probation = json_object_get(one, "probation");
     const char *action = cvm_json_str(one, "action", "");
     const json_t *only = json_is_object(to) ? to : from;
-    bool both = json_is_object(from) && json_is_object(to) && strcmp(action, "unchanged") != 0;
+    bool both = json_is_object(from) && json_is_object(to) && strcmp(action, "unchanged") != 0 &&
+                strcmp(action, "moved") != 0;
     char a[16], b[16];
     fputs(show_bold(cli), cli->out);
     show_text(cli->out, cvm_json_str(one, "plugin", "?"));
@@ -76,7 +80,7 @@ static void show_head(const struct cli *cli, const json_t *one, int64_t leaving)
     else if (leaving == 0)
         fprintf(cli->out, "   %sleaving%s: what is open finishes on it", show_bold(cli), show_plain(cli));
     else if (strcmp(action, "replaced") != 0)
-        fprintf(cli->out, "   %s", in_words(action));
+        fprintf(cli->out, "   %s", in_words(action, to));
     if (json_is_object(probation))
         fprintf(cli->out, "   %son probation%s (%lld turns or %lld s)", show_green(cli), show_plain(cli),
                 (long long)cvm_json_int(probation, "turns", 0), (long long)cvm_json_int(probation, "seconds", 0));
@@ -269,6 +273,16 @@ int cli_rollback(struct cli *cli)
 {
     cli->no_start = true;
     return change(cli, "rollback NAME", "rollback", true, false);
+}
+
+int cli_move(struct cli *cli)
+{
+    bool process = cli_take_flag(cli, "--process", NULL), here = cli_take_flag(cli, "--inline", NULL);
+    const char *usage = "move NAME --process|--inline";
+    if (process == here)
+        return cli_fail(CLI_USAGE, "%s: say where to: --process (a process of its own) or --inline (inside the host)",
+                        usage);
+    return change(cli, usage, process ? "move process" : "move inline", true, false);
 }
 
 int cli_plugin_enable(struct cli *cli)

@@ -31,6 +31,7 @@ const struct cli_command cli_commands[] = {
     {"revive", "COMPONENT", "the same", cli_plugin_revive},
     {"reload", "[NAME]", "switch to the plugins that stand in the folders now", cli_reload},
     {"rollback", "NAME", "switch back to a plugin's generation before", cli_rollback},
+    {"move", "NAME --process|--inline", "carry a running plugin to a process of its own, or into the host", cli_move},
     {"plugin vet", "FILE [--manifest FILE]",
      "read a library without running it: exit status 0 may run inline, 5 may load only, 3 may not load",
      cli_plugin_vet},

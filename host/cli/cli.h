@@ -133,6 +133,7 @@ int cli_plugin_enable(struct cli *cli);
 int cli_plugin_disable(struct cli *cli);
 int cli_plugin_remove(struct cli *cli);
 int cli_reload(struct cli *cli);
+int cli_move(struct cli *cli);
 int cli_rollback(struct cli *cli);
 int cli_dev(struct cli *cli);
 int cli_plugin_vet(struct cli *cli);

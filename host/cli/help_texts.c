@@ -28,6 +28,10 @@ static const struct {
     {"revive", "The same as plugin revive. " COMPONENT},
     {"reload", "Without NAME all plugins that differ from what runs, all or none. Messages go on meanwhile.\n"
                "\nExample:\n  cp build/orders.so HOME/plugins/ && cvmhost reload orders\n"},
+    {"move",
+     "  --process  to a process of its own, confined: it can hurt nobody; a message costs some 20 us more\n"
+     "  --inline   into the host: fastest, for code you trust; a crash or hang there costs a restart\n"
+     "\nMessages go on meanwhile; none is lost. It stays so over restarts and new builds, until it is moved again.\n"},
     {"rollback", "NAME is a plugin that was reloaded; the generation before answers again.\n"},
     {"plugin vet", "Options:\n"
                    "  --manifest FILE            compare with this one, not with that of its name beside it\n"

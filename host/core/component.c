@@ -62,6 +62,7 @@ int binding_make(struct core *core, struct generation *g, const struct manifest_
     b->generation = g;
     b->turn = g->descriptor->turn;
     b->instance = g->instance;
+    b->remote = g->remote;
     if (binding_init(core, b, decl, n) < 0)
         return REFUSE(error, size, "out of memory");
     for (const cvm_component *code = g->descriptor->components; code->id; code++)
@@ -111,6 +112,11 @@ static int nothing(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route
     return CVM_ENOENT;
 }
 
+uint64_t component_salt(const char *id)
+{
+    return id_hash(id, strlen(id), 0x73616c74);
+}
+
 struct component *component_get(struct core *core, const char *id)
 {
     struct name *name = names_intern(core->names, id);
@@ -137,7 +143,7 @@ struct component *component_get(struct core *core, const char *id)
     c->absent = true;
     c->id = name;
     c->alias = name->text;
-    c->salt = id_hash(id, strlen(id), 0x73616c74);
+    c->salt = component_salt(id);
     c->index = core->n_components;
     core->components[core->n_components++] = c;
     name->component = c;

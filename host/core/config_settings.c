@@ -40,6 +40,8 @@ const char config_settings[] = JSON({
         "plugins": { "type": "object", "additionalProperties": false, "properties": {
             "inline": { "type": "array", "maxItems": 1024, "default": [],
                         "items": { "type": "string", "minLength": 1, "maxLength": 127 } },
+            "process": { "type": "array", "maxItems": 1024, "default": [],
+                         "items": { "type": "string", "minLength": 1, "maxLength": 127 } },
             "disabled": { "type": "array", "maxItems": 1024, "default": [],
                           "items": { "type": "string", "minLength": 1, "maxLength": 127 } },
             "strikes": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 5 },

@@ -3,6 +3,7 @@
 #include "core/audit.h"
 #include "core/internal.h"
 
+#include "core/regex.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -151,6 +152,8 @@ static bool tick(struct core *core)
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     if (may_run(core))
         more = schedule_run(core, CORE_SLICE_US) || more;
+    if (core->remotes)
+        remotes_flush(core);
     audit_events_write(core);
     requests_age(core);
     state_trim(core);
@@ -210,10 +213,8 @@ static struct core *core_of(void *handle)
     return uv_handle_get_data(handle);
 }
 
-static void on_closed(uv_handle_t *handle)
+void core_handle_closed(struct core *core)
 {
-    struct core *core = core_of(handle);
-    free(handle);
     if (--core->handles == 0 && core->stopped) {
         void (*stopped)(void *) = core->stopped;
         core->stopped = NULL;
@@ -221,8 +222,16 @@ static void on_closed(uv_handle_t *handle)
     }
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+    struct core *core = core_of(handle);
+    free(handle);
+    core_handle_closed(core);
+}
+
 static void close_handles(struct core *core)
 {
+    remotes_stop(core);
     uv_handle_t *all[] = {(uv_handle_t *)core->idle, (uv_handle_t *)core->prepare, (uv_handle_t *)core->clock,
                           (uv_handle_t *)core->wake};
     for (int i = 0; i < 4; i++)
@@ -311,7 +320,7 @@ static int open_handles(struct core *core)
     uv_timer_init(loop, core->clock);
     if (uv_async_init(loop, core->wake, on_wake) < 0)
         return CVM_EIO;
-    core->handles = 4;
+    core->handles += 4; /* beside those of plugins' processes */
     core->idle->data = core->prepare->data = core->clock->data = core->wake->data = core;
     return uv_prepare_start(core->prepare, on_prepare) < 0 ? CVM_EIO : 0;
 }
@@ -467,6 +476,11 @@ void core_close(struct core *core)
     keep_close(core);
     reload_free(core); /* the writer may have worked for a change */
     if (core->names) {
+        for (struct plugin *p = core->plugins; p; p = p->next) {
+            remote_recall(p->now);
+            remote_recall(p->before);
+        }
+        remotes_detach(core);
         free_open(core);
         free_conversations(core);
         plugins_free(core);
@@ -474,7 +488,7 @@ void core_close(struct core *core)
     }
     store_close(core->reader);
     transitions_free(core->transitions);
-    regex_free(core);
+    regexes_free(core->regexes);
     for (struct message *m = core->free_messages, *next; m; m = next) {
         next = m->queue_next;
         free(m);

@@ -31,6 +31,7 @@ struct core_options {
     struct config *config;   /* borrowed; outlives the core; a reload reads it anew */
     const char *config_file; /* where it was read; NULL: HOME/config/cvmhost.json */
     const char *installed;   /* PREFIX/lib/cvmhost, NULL: none */
+    const char *runner;      /* binary that runs plugins in processes of their own; NULL: the one that runs */
     uv_loop_t *loop;         /* NULL: virtual clock, in-loop writer; core_step() drives it */
     struct page *page;       /* NULL: a private one */
     uint64_t seed;           /* of the generator for ids without a key; 0: from the system */

@@ -86,7 +86,8 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
         c = conversation_open(t->core, out->conversation, out->fresh);
         if (!c)
             return CVM_ENOMEM;
-        if (c != t->conversation && !c->parent && t->conversation && !c->pinned && c->version == 0 && !c->messages) {
+        if (!t->trial && c != t->conversation && !c->parent && t->conversation && !c->pinned && c->version == 0 &&
+            !c->messages) {
             c->parent = t->conversation->key;
             c->dirty = true;
         }
@@ -94,7 +95,8 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
     if (c) {
         conversation_hold(c);
         conversation_limit(c, t->component);
-        if (t->core->replay ? replay_met(t->core, "over", c->name) : !c->pinned && ++c->messages > c->limit) {
+        if (t->core->replay ? replay_met(t->core, "over", c->name)
+                            : !c->pinned && (c->messages += !t->trial) > c->limit - t->trial) {
             turn_met(t, "over", c->name);
             conversation_release(t->core, c);
             return CVM_ELIMIT;
@@ -225,8 +227,8 @@ static int refuse_full(struct turn *t, struct message *m, const char *why)
 {
     struct core *core = t->core;
     turn_met_id(t, why, m->pub.id);
-    m->to->counts.busy++;
-    core->total.refused_busy++;
+    m->to->counts.busy += !t->trial;
+    core->total.refused_busy += !t->trial;
     if (m->request) {
         struct request *r = m->request;
         r->ended = true;

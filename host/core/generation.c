@@ -44,18 +44,25 @@ static int check_routes(const struct manifest *m, const cvm_plugin_descriptor *d
     return 0;
 }
 
-/* The descriptor must be that of our copy, and agree with the manifest. */
-static int check(const struct generation *g, const cvm_plugin_descriptor *file, char *error, size_t error_size)
+/* The descriptor must be that of our copy. */
+static int check_copy(const struct generation *g, const cvm_plugin_descriptor *file, char *error, size_t error_size)
 {
     Dl_info info;
+    const char *name = g->manifest->name;
+    if (!dladdr(g->descriptor, &info) || strcmp(info.dli_fname, g->path) != 0)
+        return REFUSE(error, error_size, CVM_EINVAL, "%s: the linker gave another library's descriptor (%s)", name,
+                      info.dli_fname ? info.dli_fname : "?");
+    if (memcmp(g->descriptor, file, offsetof(cvm_plugin_descriptor, components)) != 0)
+        return REFUSE(error, error_size, CVM_EABI, "%s: the library in memory describes itself otherwise than its file",
+                      name);
+    return 0;
+}
+
+/* And agree with the manifest. */
+static int check(const struct generation *g, char *error, size_t error_size)
+{
     const struct manifest *m = g->manifest;
     const cvm_plugin_descriptor *d = g->descriptor;
-    if (!dladdr(d, &info) || strcmp(info.dli_fname, g->path) != 0)
-        return REFUSE(error, error_size, CVM_EINVAL, "%s: the linker gave another library's descriptor (%s)", m->name,
-                      info.dli_fname ? info.dli_fname : "?");
-    if (memcmp(d, file, offsetof(cvm_plugin_descriptor, components)) != 0)
-        return REFUSE(error, error_size, CVM_EABI, "%s: the library in memory describes itself otherwise than its file",
-                      m->name);
     if (strcmp(d->name, m->name) != 0)
         return REFUSE(error, error_size, CVM_EINVAL, "%s: the library calls itself \"%s\", the manifest \"%s\"",
                       m->path, d->name, m->name);
@@ -168,6 +175,34 @@ const struct binding *generation_binding(const struct generation *g, const struc
     return NULL;
 }
 
+static int load_here(struct generation *g, const struct candidate *candidate, char *error, size_t size)
+{
+    CVM_TRY(open_library(g, candidate->path, error, size));
+    if (!(g->descriptor = dlsym(g->library, "cvm_plugin")))
+        return REFUSE(error, size, CVM_EINVAL, "%s: no symbol cvm_plugin", g->manifest->library);
+    CVM_TRY(check_copy(g, &candidate->identity, error, size));
+    CVM_TRY(check(g, error, size));
+    int e = g->descriptor->create ? g->descriptor->create(&g->instance) : 0;
+    if (e < 0)
+        return REFUSE(error, size, e, "%s: create failed: %s", g->manifest->name, cvm_strerror(e));
+    g->created = true;
+    return 0;
+}
+
+/* In a process of its own, which has created it by then. */
+static int load_away(struct core *core, struct generation *g, struct candidate *candidate, char *error, size_t size)
+{
+    if (!(g->path = strdup(candidate->path)))
+        return REFUSE(error, size, CVM_ENOMEM, "out of memory");
+    CVM_TRY(remote_open(core, g, candidate, error, size));
+    return check(g, error, size);
+}
+
+enum placement generation_placement(const struct generation *g)
+{
+    return g->remote ? PLACEMENT_PROCESS : PLACEMENT_INLINE;
+}
+
 int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
                     char *error, size_t size)
 {
@@ -183,14 +218,8 @@ int generation_load(struct core *core, struct plugin *p, struct candidate *candi
     memcpy(g->content, candidate->content, sizeof g->content);
     snprintf(short_build, sizeof short_build, "%.12s", g->build);
     g->short_build = names_intern(core->names, short_build);
-    int e = open_library(g, candidate->path, error, size);
-    if (!e && !(g->descriptor = dlsym(g->library, "cvm_plugin")))
-        e = REFUSE(error, size, CVM_EINVAL, "%s: no symbol cvm_plugin", g->manifest->library);
-    if (!e)
-        e = check(g, &candidate->identity, error, size);
-    if (!e && g->descriptor->create && (e = g->descriptor->create(&g->instance)) < 0)
-        snprintf(error, size, "%s: create failed: %s", g->manifest->name, cvm_strerror(e));
-    g->created = !e;
+    int e = candidate->placement == PLACEMENT_PROCESS ? load_away(core, g, candidate, error, size)
+                                                      : load_here(g, candidate, error, size);
     if (!e)
         e = bind_components(core, g, error, size);
     if (e) {
@@ -232,6 +261,7 @@ void generation_free(struct core *core, struct generation *g)
         binding_clear(&g->bindings[i]);
     for (size_t i = 0; g->tables && i < g->manifest->n_tables; i++)
         table_release(g->tables[i]);
+    remote_free(g->remote);
     close_library(core, g);
     free(g->bindings);
     free(g->components);

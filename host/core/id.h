@@ -21,6 +21,20 @@ static inline cvm_id id_derive(cvm_id cause, uint64_t salt, uint32_t ordinal, ui
     return (cvm_id){conversation, lo ? lo : 1};
 }
 
+/* A turn's random bits: splitmix64 (Steele, Lea, Flood 2014), seeded by (message id, component). */
+static inline uint64_t id_seed(cvm_id message, uint64_t salt)
+{
+    return id_mix(message.lo ^ salt, message.hi + 1);
+}
+
+static inline uint64_t id_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
 uint64_t id_hash(const void *data, size_t len, uint64_t seed);
 int64_t conversation_key(const char *name); /* positive, as SQLite integers are signed */
 void id_text(cvm_id id, char ret_text[40]);

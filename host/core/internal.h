@@ -65,6 +65,11 @@ void turn_undo(struct core *core);
 void turn_fail(struct core *core, struct message *m, int outcome, const char *code, const char *text, const char *dead);
 /* Runs `m` at once as a turn of its component, without a queue, and keeps apart what it would do; or undoes it and
  * returns its error. turn_settle_tried keeps or drops it. */
+/* The same turn has run in another process: its effects stand in core->turn, or `result` is why not. */
+void turn_conclude(struct core *core, struct message *m, int result, int64_t us);
+void turn_drop(struct core *core, struct message *m); /* ends a message without a turn */
+/* The process that was working on it has ended, `by_others`: not by itself and not by the host. */
+void turn_crashed(struct core *core, struct message *m, bool by_others);
 int turn_try(struct core *core, struct message *m, struct turn *ret_turn);
 void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
 void turn_free(struct core *core);
@@ -99,6 +104,26 @@ int configuration_pretend(struct core *core, int64_t id);            /* a core t
 const char *configuration_unwritten(const struct configuration *c, int64_t *ret_id, const char **ret_hash,
                                     int64_t *ret_at_ms); /* writer's; its document, NULL: it is stored */
 void configuration_written(struct configuration *c);     /* writer's; its group is committed */
+
+/* remote.c, remote_link.c: plugins in processes of their own */
+struct link;
+/* Starts a process for the build at `path` and waits until it is ready: any thread. */
+int remote_launch(const struct manifest *m, const char *path, const char *runner, struct link **ret_link,
+                  json_t **ret_ready, char *ret_error, size_t error_size);
+int remote_open(struct core *core, struct generation *g, struct candidate *candidate, char *error, size_t size);
+void remote_free(struct remote *remote);                 /* accepts NULL */
+void remote_run(struct core *core, struct message *m);   /* hands it over; its turn ends when the process says so */
+void remote_recall(struct generation *g);                /* takes back what it has in hand; accepts NULL */
+void remote_put_back(struct core *core, struct message *m);
+int remote_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route); /* at once: waits for its end */
+int remote_convert(struct remote *remote, const char *component, bool down, uint32_t version, const char *key,
+                   const json_t *value, json_t **ret_value);
+void remotes_flush(struct core *core); /* sends what the tick has handed over */
+void remotes_stop(struct core *core);
+void remotes_detach(struct core *core); /* the core ends: the loop may keep a handle of theirs longer */
+pid_t remote_pid(const struct remote *remote); /* 0: none runs */
+json_t *remote_json(const struct remote *remote); /* {"pid", "state", "restarts", "in_hand", "waiting"} */
+void core_handle_closed(struct core *core); /* core.c: one of core->handles */
 
 /* emit.c: messages out */
 int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* borrows data and tags */
@@ -139,6 +164,7 @@ int turn_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t l
 int state_converted(const struct component *c, const char *key, uint32_t version, json_t *value, json_t **ret_value);
 int turn_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
 void state_apply(struct core *core, const struct state_change *change, int64_t seq);
+bool state_is_of(const struct core *core, const struct component *c, const char *key, int64_t turn);
 void state_durable(struct core *core, const struct state_change *change);
 void state_trim(struct core *core);
 void state_free(struct core *core);
@@ -230,6 +256,7 @@ void inbox_answer(struct core *core, struct inbox *inbox, int outcome, const jso
 void inbox_release(struct core *core, struct inbox *inbox);
 
 /* component.c */
+uint64_t component_salt(const char *id);
 struct component *component_get(struct core *core, const char *id); /* made where there is none; NULL: no memory */
 void component_free(struct component *c);
 struct component *registry_add_host(struct core *core, const struct manifest_component *decl, turn_fn turn,
@@ -261,6 +288,9 @@ void generation_free(struct core *core, struct generation *g); /* stop, destroy,
 struct stage_place plugin_place(const struct core *core);
 struct plugin *plugin_get(struct core *core, const char *name); /* made where there is none; NULL: no memory */
 int plugins_load(struct core *core, char *error, size_t size);  /* at the start */
+/* core->moved anew: from the store, or as it is with `but` placed so. */
+int plugins_read_moved(struct core *core, struct plugin *but, enum placement placed);
+enum placement generation_placement(const struct generation *g);
 void plugins_begin(struct core *core); /* brings back state that a newer build has left; before anything runs */
 void plugins_free(struct core *core);
 const char *plugin_phase_name(enum plugin_phase phase);
@@ -353,10 +383,6 @@ int replay_scan(struct core *core, struct component *c, const char *prefix, cons
 void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size); /* after those in `ids` */
 void replay_secret(struct core *core, const char *name);                               /* it is asked for */
 void replay_record(struct core *core, struct record *record);                          /* takes */
-
-/* regex.c */
-int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
-void regex_free(struct core *core);
 
 /* clock.c */
 int64_t clock_wall_ms(void);

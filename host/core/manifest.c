@@ -312,6 +312,12 @@ static int read_head(struct reading *r)
         return manifest_wrong(r, "abi", "each number must be at most %d, got \"%s\"", UINT16_MAX, m->abi);
     m->abi_major = (uint16_t)major;
     m->abi_minor = (uint16_t)minor;
+    m->program = text_of(doc, "program", NULL);
+    m->process = strcmp(text_of(doc, "placement", "any"), "process") == 0;
+    if (m->program && strcmp(text_of(doc, "library", m->program), m->program) != 0)
+        return manifest_wrong(r, "program", "a plugin has a library or a program, this one names both");
+    if (m->program && json_object_set_new(doc, "library", json_string(m->program)) < 0)
+        return CVM_ENOMEM;
     if (!json_object_get(doc, "library") && json_object_set_new(doc, "library", json_sprintf("%s.so", m->name)) < 0)
         return CVM_ENOMEM;
     m->library = text_of(doc, "library", NULL);

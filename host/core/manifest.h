@@ -95,7 +95,9 @@ struct manifest {
     char *path; /* where it was read, for messages */
     char *dir;  /* folder of the manifest's own files: <manifests>/NAME */
     const char *name, *version, *abi;
-    const char *library;     /* default: NAME.so */
+    const char *library;     /* default: NAME.so; or `program` */
+    const char *program;     /* an executable that speaks the link, in place of a library; NULL: none */
+    bool process;            /* asks for a process of its own */
     const char *description; /* "" where there is none */
     uint16_t abi_major, abi_minor;
     struct manifest_limits limits;

@@ -32,6 +32,7 @@
 #define CORE_RETRIES_MAX 3
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
+#define STATE_SCAN_MAX 1000                         /* pairs */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_STATE_CACHE_TTL_MS 300000              /* read anew after so long */
 #define CORE_CLASSES 4
@@ -51,6 +52,7 @@ struct removal;
 struct audit_events;
 struct configuration;
 struct record;
+struct remote;
 struct replay;
 struct request;
 struct timer;
@@ -92,9 +94,10 @@ struct subject {
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 enum message_place {
-    PLACE_NONE,   /* behind others in its lane, or being handled */
-    PLACE_RUN,    /* in the run queue of its class and recipient */
-    PLACE_WAITING /* beyond the recipient's concurrency, or kept until it is in service again */
+    PLACE_NONE,    /* behind others in its lane, or being handled */
+    PLACE_RUN,     /* in the run queue of its class and recipient */
+    PLACE_WAITING, /* beyond the recipient's concurrency, or kept until it is in service again */
+    PLACE_AWAY     /* in the hands of its recipient's process */
 };
 
 struct message {
@@ -116,14 +119,15 @@ struct message {
     int64_t eligible_ms;
     uint32_t route; /* index for the plugin's turn function, where `epoch` is the binding's */
     uint32_t epoch;
-    uint32_t weight; /* about the bytes of its text; 0: not known */
-    uint8_t class;   /* run queue it stands in */
-    uint8_t place;   /* enum message_place */
-    bool outside;    /* has left its lane before its turn */
-    bool called;     /* a place is kept for it */
-    uint8_t attempts;
-    bool input;   /* its envelope stands in the record of its own turn */
-    bool expired; /* its request ended while it waited: to be dropped */
+    uint32_t weight;         /* about the bytes of its text; 0: not known */
+    uint8_t class;           /* run queue it stands in */
+    uint8_t place;           /* enum message_place */
+    bool outside;            /* has left its lane before its turn */
+    bool called;             /* a place is kept for it */
+    uint8_t attempts, again; /* turns that faulted; turns of a process that were overtaken by others */
+    bool input;              /* its envelope stands in the record of its own turn */
+    uint8_t crashes;         /* of a process of its own, while it ran this: see remote.c */
+    bool expired;            /* its request ended while it waited: to be dropped */
     bool reply;
     char *content; /* owned; NULL for "" */
 };
@@ -269,6 +273,7 @@ struct binding {
     struct generation *generation; /* NULL: the host's own, or out of service */
     turn_fn turn;
     void *instance;
+    struct remote *remote;     /* the process that runs it; NULL: it runs inside the host */
     const cvm_component *code; /* upgrade and downgrade; NULL: none */
     struct route_slot *slots;  /* open addressing by the type's pointer; size a power of two */
     uint32_t slot_mask;
@@ -294,6 +299,7 @@ struct component {
     bool active[CORE_CLASSES];
     struct queue waiting; /* requests beyond `concurrency` */
     int64_t called;       /* places kept for those of `waiting` that are in a run queue now */
+    int64_t away;         /* requests that its process is working on */
     int64_t strikes_at[16];
     uint32_t n_strikes;
     bool down, may_all;
@@ -316,6 +322,7 @@ struct generation {
     uint32_t number; /* from 1; counts the loads of its plugin in this process */
     struct manifest *manifest;
     void *library;
+    struct remote *remote; /* its process; NULL: it runs inside the host */
     const cvm_plugin_descriptor *descriptor;
     void *instance;
     bool created, may_unload;
@@ -337,6 +344,7 @@ struct build_mark {
 struct plugin_row {
     char name[CVM_NAME_MAX + 1], phase[16];
     struct build_mark now, before, bad;
+    enum placement placed;
 };
 
 enum plugin_phase { PLUGIN_RUNNING, PLUGIN_PROBATION, PLUGIN_REMOVING, PLUGIN_DISABLED, PLUGIN_GONE };
@@ -349,8 +357,9 @@ struct plugin {
     struct generation *now;    /* NULL: disabled or gone */
     struct generation *before; /* while on probation */
     enum plugin_phase phase;
-    bool installed; /* of the installed set, else of the home */
-    bool one_way;   /* the build before cannot read what this one writes */
+    bool installed;        /* of the installed set, else of the home */
+    enum placement placed; /* by the operator's `move`; PLACEMENT_ANY: as the rules say */
+    bool one_way;          /* the build before cannot read what this one writes */
     uint32_t loads;
     /* probation */
     struct alarm alarm;
@@ -478,6 +487,7 @@ struct turn {
     bool random_seeded;
     bool lend;             /* the handler returned PENDING on an open request */
     const char *unhandled; /* the host ended the message, no handler ran: why it became a dead letter, or ""; static */
+    bool trial;            /* only to see what it would do: it will be undone */
     bool unreadable;       /* stored state could not be turned into the version of the code that runs */
 };
 
@@ -543,6 +553,9 @@ struct core {
     struct registry *registry;
     uint64_t registry_version;
     struct component *host, *engine;
+    struct remote *remotes; /* plugins' own processes */
+    json_t *moved;          /* object: plugin -> enum placement; never changed, only exchanged */
+    uint64_t facts;         /* rises whenever settings, secrets or the registry may have changed */
     struct reload *reload;
     int64_t parked_seq; /* the last turn that may have parked something */
     uint32_t mapped;    /* libraries of retired generations that cannot be unloaded */
@@ -593,7 +606,7 @@ struct core {
     struct replay *replay; /* this core runs recorded turns again: nothing is kept, nothing leaves; NULL: no */
     struct edge_tap *taps;
     struct transitions *transitions;
-    void *regexes;
+    struct regexes *regexes;
 
     /* totals */
     struct {

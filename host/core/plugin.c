@@ -12,8 +12,11 @@
 
 struct stage_place plugin_place(const struct core *core)
 {
-    return (struct stage_place){
-        .home = core->home, .installed = core->options.installed, .config = core->options.config};
+    return (struct stage_place){.home = core->home,
+                                .installed = core->options.installed,
+                                .config = core->options.config,
+                                .runner = core->options.runner,
+                                .moved = core->moved};
 }
 
 struct plugin *plugin_get(struct core *core, const char *name)
@@ -54,7 +57,7 @@ const char *plugin_mark(const struct plugin *p)
 
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row)
 {
-    *ret_row = (struct plugin_row){.before = p->previous, .bad = p->bad};
+    *ret_row = (struct plugin_row){.before = p->previous, .bad = p->bad, .placed = p->placed};
     snprintf(ret_row->name, sizeof ret_row->name, "%s", p->name);
     snprintf(ret_row->phase, sizeof ret_row->phase, "%s", phase);
     if (p->now)
@@ -74,12 +77,17 @@ int plugin_row_write(struct store *store, const struct plugin_row *row, int64_t 
     const char *texts[] = {row->name,        row->phase,          row->now.version,  row->now.build,
                            row->now.content, row->before.version, row->before.build, row->before.content,
                            row->bad.build,   row->bad.content};
-    if (sqlite3_prepare_v2(store->db, "INSERT OR REPLACE INTO host_plugins VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", -1,
-                           &st, NULL))
+    if (sqlite3_prepare_v2(
+            store->db,
+            "INSERT OR REPLACE INTO host_plugins(name, phase, version, build, content, before_version, before_build,"
+            " before_content, bad_build, bad_content, at_ms, placement)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            -1, &st, NULL))
         return CVM_EIO;
     for (int i = 0; i < 10; i++)
         sqlite3_bind_text(st, i + 1, texts[i], -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 11, at_ms);
+    sqlite3_bind_int(st, 12, (int)row->placed);
     int e = sqlite3_step(st) == SQLITE_DONE ? 0 : CVM_EIO;
     if (e)
         log_error("journal", "what runs of %s cannot be noted: %s", row->name, sqlite3_errmsg(store->db));
@@ -101,7 +109,7 @@ static bool row_read(struct store *store, const char *name, struct plugin_row *r
     *ret_row = (struct plugin_row){0};
     if (sqlite3_prepare_v2(store->db,
                            "SELECT phase, version, build, content, before_version, before_build, before_content,"
-                           " bad_build, bad_content FROM host_plugins WHERE name = ?",
+                           " bad_build, bad_content, placement FROM host_plugins WHERE name = ?",
                            -1, &st, NULL))
         return false;
     sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
@@ -117,6 +125,7 @@ static bool row_read(struct store *store, const char *name, struct plugin_row *r
         read_text(st, 6, ret_row->before.content, sizeof ret_row->before.content);
         read_text(st, 7, ret_row->bad.build, sizeof ret_row->bad.build);
         read_text(st, 8, ret_row->bad.content, sizeof ret_row->bad.content);
+        ret_row->placed = (enum placement)sqlite3_column_int(st, 9);
     }
     sqlite3_finalize(st);
     return found;
@@ -204,12 +213,12 @@ static bool take_back(struct core *core, struct plugin *p, struct candidate *can
     char error[512];
     if (!*mark->build)
         return false;
-    if (stage_recall(&place, mark->build, mark->content, &old, error, sizeof error) < 0) {
+    if (stage_recall(&place, mark->build, mark->content, candidate->installed, PLACEMENT_ANY, &old, error,
+                     sizeof error) < 0) {
         log_error(p->name, "%s, and the build before cannot be had: %s", why ? why : "it was restarted", error);
         stage_clear(&old);
         return false;
     }
-    old.installed = candidate->installed;
     if (why) {
         log_error(p->name, "%s: version %s (build %.12s) runs instead; a new build, or cvmhost reload %s, replaces it",
                   why, old.manifest->version, old.build, p->name);
@@ -294,7 +303,8 @@ static void load_newer(struct core *core, struct plugin *p, const struct plugin_
         char error[512];
         if (!*known[i]->build || build_mark_is(known[i], p->now->build, p->now->content))
             continue;
-        if (stage_recall(&place, known[i]->build, known[i]->content, &newer, error, sizeof error) == 0 &&
+        if (stage_recall(&place, known[i]->build, known[i]->content, p->installed, PLACEMENT_ANY, &newer, error,
+                         sizeof error) == 0 &&
             generation_load(core, p, &newer, &p->before, error, sizeof error) < 0)
             log_error(p->name, "%s", error);
         stage_clear(&newer);
@@ -318,6 +328,7 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
     struct plugin_row row;
     bool known = row_read(journal_store(core), p->name, &row);
     p->installed = candidate->installed;
+    p->placed = row.placed;
     if (known && !choose_build(core, p, &row, candidate))
         return 0;
     CVM_TRY(generation_load(core, p, candidate, &g, error, size));
@@ -338,7 +349,7 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
 }
 
 /* After a crash: the build that ran, where the files are not what they were. `candidate` is given on success. */
-static int recall_what_ran(struct core *core, const char *name, struct candidate *candidate)
+static int recall_what_ran(struct core *core, const char *name, bool installed, struct candidate *candidate)
 {
     struct stage_place place = plugin_place(core);
     struct plugin_row row;
@@ -349,7 +360,8 @@ static int recall_what_ran(struct core *core, const char *name, struct candidate
     for (int i = 0; i < 2; i++) {
         if (!*marks[i]->build)
             continue;
-        if (stage_recall(&place, marks[i]->build, marks[i]->content, candidate, error, sizeof error) == 0)
+        if (stage_recall(&place, marks[i]->build, marks[i]->content, installed, PLACEMENT_ANY, candidate, error,
+                         sizeof error) == 0)
             return 0;
         stage_clear(candidate);
     }
@@ -373,9 +385,9 @@ static int load_all(struct core *core, const struct stage_list *list, char *erro
         snprintf(file, sizeof file, "%.*s", (int)(strlen(base) - 5), base);
         e = stage_read(&place, list->manifest[i], list->installed[i], &candidate, error, size);
         const char *name = candidate.manifest ? candidate.manifest->name : file;
-        if (e && e != CVM_EEXIST && !was_disabled(core, name) && recall_what_ran(core, name, &ran) == 0) {
+        if (e && e != CVM_EEXIST && !was_disabled(core, name) &&
+            recall_what_ran(core, name, list->installed[i], &ran) == 0) {
             log_error(name, "%s; the build that ran goes on", error);
-            ran.installed = list->installed[i];
             stage_clear(&candidate);
             candidate = ran;
             name = candidate.manifest->name;
@@ -419,7 +431,7 @@ static int load_missing(struct core *core, char *error, size_t size)
         struct candidate candidate = {0};
         const char *text = json_string_value(name);
         if (!core->page->restarts || e || registry_plugin(core, text) ||
-            stage_is_disabled(core->options.config, text) || recall_what_ran(core, text, &candidate) < 0)
+            stage_is_disabled(core->options.config, text) || recall_what_ran(core, text, false, &candidate) < 0)
             continue;
         log_warning(text, "its files are not in the folders; the build that ran goes on until a reload");
         e = load_candidate(core, &candidate, error, size);
@@ -434,8 +446,34 @@ static bool is_needed(const void *arg, const char *hash)
     return build_is_needed(arg, hash);
 }
 
+static int add_moved(void *arg, int n, char **values, char **columns)
+{
+    (void)n;
+    (void)columns;
+    return json_object_set_new(arg, values[0], json_integer(strtoll(values[1], NULL, 10)));
+}
+
+/* The operator's moves: a new value, because a change beside the loop may be reading the one before. */
+int plugins_read_moved(struct core *core, struct plugin *but, enum placement placed)
+{
+    json_t *moved = json_object();
+    if (!moved)
+        return CVM_ENOMEM;
+    if (!but)
+        sqlite3_exec(journal_store(core)->db, "SELECT name, placement FROM host_plugins WHERE placement != 0",
+                     add_moved, moved, NULL);
+    for (const struct plugin *p = core->plugins; but && p; p = p->next)
+        if (p == but ? placed : p->placed)
+            json_object_set_new(moved, p->name, json_integer(p == but ? placed : p->placed));
+    json_decref(core->moved);
+    core->moved = moved;
+    return 0;
+}
+
 int plugins_load(struct core *core, char *error, size_t size)
 {
+    if (plugins_read_moved(core, NULL, PLACEMENT_ANY) < 0)
+        return REFUSE(error, size, "out of memory");
     struct stage_place place = plugin_place(core);
     struct stage_list list;
     struct registry *registry = NULL;
@@ -498,4 +536,5 @@ void plugins_free(struct core *core)
         component_free(core->components[i]);
     free(core->components);
     registry_free(core->registry);
+    json_decref(core->moved);
 }

@@ -160,6 +160,7 @@ int plugin_exchange(struct core *core, struct plugin *p, struct generation *othe
     if (other)
         CVM_TRY(check_claims(core, other, error, size));
     CVM_TRY(registry_with(core, p->now, other, &registry, error, size));
+    remote_recall(p->now);
     generation_uninstall(p->now);
     if (other)
         generation_install(core, other);

@@ -6,7 +6,9 @@
 
 json_t *reload__build_json(const struct generation *g)
 {
-    return g ? json_pack("{s:s, s:s}", "version", g->manifest->version, "build", g->build) : json_null();
+    return g ? json_pack("{s:s, s:s, s:s}", "version", g->manifest->version, "build", g->build, "placement",
+                         placement_name(generation_placement(g)))
+             : json_null();
 }
 
 static json_t *counts_json(const struct generation *g, int64_t held)

@@ -1,5 +1,7 @@
-/* Regular expressions for components: PCRE2 with limits, compiled once per pattern and kept. */
-#include "core/internal.h"
+/* Regular expressions for components; see regex.h. */
+#include "core/regex.h"
+
+#include "core/id.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -25,12 +27,9 @@ struct regexes {
     pcre2_match_data *match;
 };
 
-static struct regexes *open_cache(struct core *core)
+static struct regexes *open_cache(void)
 {
-    struct regexes *all = core->regexes;
-    if (all)
-        return all;
-    all = calloc(1, sizeof *all);
+    struct regexes *all = calloc(1, sizeof *all);
     if (!all)
         return NULL;
     all->limits = pcre2_match_context_create(NULL);
@@ -42,7 +41,6 @@ static struct regexes *open_cache(struct core *core)
         return NULL;
     }
     pcre2_set_match_limit(all->limits, REGEX_MATCH_LIMIT);
-    core->regexes = all;
     return all;
 }
 
@@ -94,9 +92,10 @@ static int compile(struct regexes *all, const char *pattern, struct regex **ret_
     return 0;
 }
 
-int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
+int regexes_match(struct regexes **cache, const char *pattern, const char *text, size_t offset, cvm_span *spans,
+                  size_t n)
 {
-    struct regexes *all = open_cache(((struct turn *)t)->core);
+    struct regexes *all = *cache ? *cache : (*cache = open_cache());
     struct regex *r = NULL;
     size_t len = strlen(text);
     if (!all)
@@ -122,9 +121,8 @@ int turn_match(cvm_turn *t, const char *pattern, const char *text, size_t offset
     return found;
 }
 
-void regex_free(struct core *core)
+void regexes_free(struct regexes *all)
 {
-    struct regexes *all = core->regexes;
     if (!all)
         return;
     forget_all(all);

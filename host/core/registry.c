@@ -368,6 +368,7 @@ struct registry *registry_exchange(struct core *core, struct registry *r)
         core->components[i]->may_send = r->may_send + i * r->words;
     core->registry = r;
     core->registry_version++;
+    core->facts++;
     return old;
 }
 

@@ -94,6 +94,8 @@ static void clear(struct reload *r)
     json_decref(r->kept);
     r->report = r->kept = NULL;
     r->n_candidates = r->n_entries = r->n_rows = 0;
+    r->back = (struct build_mark){{0}, {0}, {0}};
+    r->placement = PLACEMENT_ANY;
     r->error = 0;
     r->failed = NULL;
     r->failed_plugin[0] = r->text[0] = 0;
@@ -255,7 +257,7 @@ void reload__staged(struct reload *r)
         return;
     }
     if (reload__anything_to_do(r)) {
-        reload__prepare(r);
+        reload__launch(r);
         return;
     }
     uint32_t settings = reload__take_config(r);
@@ -272,6 +274,27 @@ void reload__staged(struct reload *r)
     if (settings)
         change_record(r->core, json_object_get(r->report, "plugins"));
     reload__end(r);
+}
+
+/* The build that runs, to another place. */
+static void move(struct reload *r, struct plugin *p, const char *not_there)
+{
+    char text[256];
+    r->placement = r->running->what == CHANGE_MOVE_INLINE ? PLACEMENT_INLINE : PLACEMENT_PROCESS;
+    if (!p || !p->now) {
+        reload__refuse_now(r, CVM_ENOENT, "stage", r->running->plugin, not_there);
+    } else if (p->phase == PLUGIN_REMOVING) {
+        snprintf(text, sizeof text, "%.100s is being removed", p->name);
+        reload__refuse_now(r, CVM_ESTATE, "stage", p->name, text);
+    } else if (p->now->manifest->program && r->placement == PLACEMENT_INLINE) {
+        snprintf(text, sizeof text, "%.100s is a program, not a library: it always runs in a process of its own",
+                 p->name);
+        reload__refuse_now(r, CVM_ESTATE, "stage", p->name, text);
+    } else {
+        build_mark_of(p->now, &r->back);
+        r->back_installed = p->installed;
+        reload__stage(r);
+    }
 }
 
 static void begin(struct reload *r)
@@ -311,8 +334,13 @@ static void begin(struct reload *r)
             reload__refuse_now(r, CVM_ESTATE, "stage", c->plugin, text);
         } else {
             r->back = p->previous;
+            r->back_installed = p->installed;
             reload__stage(r);
         }
+        return;
+    case CHANGE_MOVE_INLINE:
+    case CHANGE_MOVE_PROCESS:
+        move(r, p, text);
         return;
     case CHANGE_DISABLE:
     case CHANGE_REMOVE:

@@ -10,21 +10,23 @@
 struct core;
 
 enum core_change {
-    CHANGE_RELOAD,   /* the build that stands in the folders now; without a name: all that differ, all or none */
-    CHANGE_ROLLBACK, /* the generation before */
-    CHANGE_ENABLE,   /* takes back a disable */
-    CHANGE_DISABLE,  /* out of service, its files stay; survives restarts */
-    CHANGE_REMOVE    /* out of service, its files leave the home */
+    CHANGE_RELOAD,      /* the build that stands in the folders now; without a name: all that differ, all or none */
+    CHANGE_ROLLBACK,    /* the generation before */
+    CHANGE_ENABLE,      /* takes back a disable */
+    CHANGE_DISABLE,     /* out of service, its files stay; survives restarts */
+    CHANGE_REMOVE,      /* out of service, its files leave the home */
+    CHANGE_MOVE_INLINE, /* the same build, inside the host */
+    CHANGE_MOVE_PROCESS /* the same build, in a process of its own */
 };
 
 /* Called exactly once, from the loop, never from inside core_change. Gives `report`:
  *   {"result": "switched" | "unchanged" | "refused" | "removing" | "removed",
  *    "plugins": [{"plugin", "action": "replaced" | "added" | "removed" | "rolled_back" | "disabled" | "enabled" |
- *                 "settings" | "unchanged", "from": {"version", "build"} | null, "to": .. | null, "us": {"stage",
- * "vet", "load", "switch"}, "held", "no_way_back": bool, "warnings": [text], "probation": {"turns", "seconds"} | null,
- * "delivered", "settled", "queued", "lent", "dead"}], "error": null | {"code", "step": "stage" | "vet" | "load" |
- * "start" | "switch", "plugin", "text"}} `error` is 0, or CVM_EINVAL where the change was refused (nothing was
- * changed), CVM_ENOENT for an unknown name. */
+ * "moved" | "settings" | "unchanged", "from": {"version", "build", "placement"} | null, "to": .. | null, "us":
+ * {"stage", "vet", "load", "switch"}, "held", "no_way_back": bool, "warnings": [text], "probation": {"turns",
+ * "seconds"} | null, "delivered", "settled", "queued", "lent", "dead"}], "error": null | {"code", "step": "stage" |
+ * "vet" | "load" | "start" | "switch", "plugin", "text"}} `error` is 0, or CVM_EINVAL where the change was refused
+ * (nothing was changed), CVM_ENOENT for an unknown name. */
 typedef void (*core_change_done)(void *arg, int error, json_t *report);
 
 /* `now`: of a removal or a disable, do not wait for open conversations: what waits is parked. */

@@ -31,7 +31,7 @@ struct entry {
     struct table **tables; /* until the generation has them */
     json_t *warnings;      /* the writer's, while it makes the tables */
     const char *action;
-    bool unchanged, no_way_back;
+    bool unchanged, moved, no_way_back;
     int64_t load_us, switch_us, held;
     struct turn *starts; /* run and not yet kept */
     size_t n_starts;
@@ -58,8 +58,10 @@ struct reload {
     size_t n_entries;
     struct plugin_row rows[STAGE_PLUGINS_MAX];
     size_t n_rows;
-    struct build_mark back; /* what a rollback goes to */
-    int64_t at_ms;          /* for the writer, which may not look at the loop's clock */
+    struct build_mark back; /* what a rollback goes to, or what is moved */
+    bool back_installed;
+    enum placement placement; /* of what is moved; else PLACEMENT_ANY */
+    int64_t at_ms;            /* for the writer, which may not look at the loop's clock */
     int error;
     const char *failed; /* step */
     char failed_plugin[CVM_NAME_MAX + 1];
@@ -84,6 +86,8 @@ bool reload__anything_to_do(const struct reload *r);
 void reload__try_config(struct reload *r);      /* the core sees what was read anew */
 void reload__drop_config(struct reload *r);     /* and what it had before */
 uint32_t reload__take_config(struct reload *r); /* for good; gives how many plugins have other settings now */
+
+void reload__launch(struct reload *r); /* processes that the change needs, beside the loop; then reload__prepare */
 
 /* switch.c */
 void reload__prepare(struct reload *r); /* marks, tables, loading, the switch; ends in reload__end or reload__refuse */

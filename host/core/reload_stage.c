@@ -64,7 +64,8 @@ static void stage(struct reload *r)
 static void recall(struct reload *r, const struct build_mark *previous)
 {
     struct candidate *candidate = &r->candidates[r->n_candidates++];
-    r->error = stage_recall(&r->place, previous->build, previous->content, candidate, r->text, sizeof r->text);
+    r->error = stage_recall(&r->place, previous->build, previous->content, r->back_installed, r->placement, candidate,
+                            r->text, sizeof r->text);
     if (r->error) {
         r->failed = "stage";
         snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", r->running->plugin);
@@ -74,7 +75,7 @@ static void recall(struct reload *r, const struct build_mark *previous)
 static void work(uv_work_t *work)
 {
     struct reload *r = work->data;
-    if (r->running->what == CHANGE_ROLLBACK)
+    if (*r->back.build)
         recall(r, &r->back);
     else
         stage(r);
@@ -101,6 +102,46 @@ void reload__stage(struct reload *r)
     }
     work(&r->work);
     reload__staged(r);
+}
+
+static void launch(uv_work_t *work)
+{
+    struct reload *r = work->data;
+    for (size_t i = 0; i < r->n_entries && !r->error; i++) {
+        struct entry *e = &r->entries[i];
+        if (e->unchanged || !(r->error = stage_launch(&r->place, e->candidate, r->text, sizeof r->text)))
+            continue;
+        r->failed = "load";
+        snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", e->candidate->manifest->name);
+    }
+}
+
+static void launched(struct reload *r)
+{
+    if (r->error)
+        reload__refuse(r, r->failed, r->failed_plugin);
+    else
+        reload__prepare(r);
+}
+
+static void after_launch(uv_work_t *work, int status)
+{
+    struct reload *r = work->data;
+    (void)status;
+    r->working = false;
+    core_set_now(r->core);
+    launched(r);
+    kick(r->core);
+}
+
+void reload__launch(struct reload *r)
+{
+    if (r->core->options.loop && uv_queue_work(r->core->options.loop, &r->work, launch, after_launch) == 0) {
+        r->working = true;
+        return;
+    }
+    launch(&r->work);
+    launched(r);
 }
 
 /* ---- the configuration ---------------------------------------------------------------------------------------------
@@ -131,6 +172,7 @@ uint32_t reload__take_config(struct reload *r)
     uint32_t changed = 0;
     if (!r->config)
         return 0;
+    core->facts++;
     if (r->own_config)
         core->options.config = r->own_config;
     config_adopt(core->options.config, r->config);
@@ -164,12 +206,19 @@ static bool same_build(const struct generation *g, const struct candidate *c)
     return g && strcmp(g->build, c->build) == 0 && strcmp(g->content, c->content) == 0;
 }
 
+static bool same_place(const struct generation *g, const struct candidate *c)
+{
+    return generation_placement(g) == c->placement;
+}
+
 void reload__add_entry(struct reload *r, struct plugin *p, struct candidate *c)
 {
     struct entry *e = &r->entries[r->n_entries++];
     *e = (struct entry){.plugin = p, .candidate = c, .old = p->now};
-    e->unchanged = same_build(p->now, c);
+    e->unchanged = same_build(p->now, c) && same_place(p->now, c);
+    e->moved = same_build(p->now, c) && !e->unchanged;
     e->action = e->unchanged                          ? "unchanged"
+                : e->moved                            ? "moved"
                 : r->running->what == CHANGE_ROLLBACK ? "rolled_back"
                 : r->running->what == CHANGE_ENABLE   ? "enabled"
                 : p->now                              ? "replaced"

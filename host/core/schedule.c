@@ -30,7 +30,7 @@ static void queue_push(struct queue *q, struct message *m)
 
 static bool has_place(const struct component *c)
 {
-    return !c->now->concurrency || (int64_t)c->counts.lent + c->called < c->now->concurrency;
+    return !c->now->concurrency || (int64_t)c->counts.lent + c->called + c->away < c->now->concurrency;
 }
 
 static struct message *queue_pop(struct queue *q)

@@ -4,6 +4,7 @@
 #include "core/elf.h"
 #include "core/internal.h"
 #include "core/vet.h"
+#include "link/link.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -231,10 +232,34 @@ static int judge(struct candidate *c, const uint8_t *bytes, size_t n, char *erro
     if (e)
         return REFUSE(error, size, e, "%s: %s", c->library, why);
     c->may_unload = verdict.may_unload;
-    if (verdict.may_inline)
+    if (verdict.may_inline || c->placement == PLACEMENT_PROCESS)
         return 0;
-    return REFUSE(error, size, CVM_EACCES, "%s: may not run inside the host: %s; see: cvmhost plugin vet %s",
-                  c->library, verdict.inline_reasons, c->library);
+    log_warning(c->manifest->name, "runs in a process of its own: it may not run inside the host: %s",
+                verdict.inline_reasons);
+    c->placement = PLACEMENT_PROCESS;
+    return 0;
+}
+
+const char *placement_name(enum placement placement)
+{
+    static const char *const names[] = {"any", "inline", "process"};
+    return names[placement];
+}
+
+/* Inside the host runs what the operator trusts, never what a manifest asks for. */
+static enum placement choose_placement(const struct stage_place *place, const struct candidate *c, enum placement asked)
+{
+    const char *name = c->manifest->name;
+    if (asked == PLACEMENT_ANY)
+        asked = (enum placement)json_integer_value(json_object_get(place->moved, name));
+    if (c->manifest->program)
+        return PLACEMENT_PROCESS;
+    if (asked != PLACEMENT_ANY)
+        return asked;
+    if (c->manifest->process || listed(config_get(place->config, "plugins.process"), name))
+        return PLACEMENT_PROCESS;
+    return c->installed || listed(config_get(place->config, "plugins.inline"), name) ? PLACEMENT_INLINE
+                                                                                     : PLACEMENT_PROCESS;
 }
 
 /* Of the library's bytes: identity, verdict, hash, copy. */
@@ -251,13 +276,15 @@ static int take_library(const struct stage_place *place, struct candidate *c, ch
     c->stage_us += us_since(begun);
     begun = clock_ns();
     c->failed = "vet";
-    e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
-    if (e)
-        snprintf(error, size, "%s: %s", c->library, why);
-    else
-        e = check_interface(c->manifest, &c->identity, error, size);
-    if (!e)
-        e = judge(c, bytes, n, error, size);
+    if (!c->manifest->program) { /* what a program is, it says itself, when it runs confined */
+        e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
+        if (e)
+            snprintf(error, size, "%s: %s", c->library, why);
+        else
+            e = check_interface(c->manifest, &c->identity, error, size);
+        if (!e)
+            e = judge(c, bytes, n, error, size);
+    }
     c->vet_us = us_since(begun);
     begun = clock_ns();
     if (!e) {
@@ -299,12 +326,7 @@ int stage_read(const struct stage_place *place, const char *path, bool installed
     CVM_TRY(manifest_load(path, &c->manifest, error, size));
     if (stage_is_disabled(place->config, c->manifest->name))
         return REFUSE(error, size, CVM_EEXIST, "%s: disabled in the configuration", path);
-    if (!installed && !listed(config_get(place->config, "plugins.inline"), c->manifest->name))
-        return REFUSE(
-            error, size, CVM_EACCES,
-            "%s: plugin %s is not part of the installed set, and a process of its own for it is not available "
-            "yet; to trust it inside the host add \"%s\" to plugins.inline in config/cvmhost.json (\"*\" trusts all)",
-            path, c->manifest->name, c->manifest->name);
+    c->placement = choose_placement(place, c, PLACEMENT_ANY);
     CVM_TRY(find_library(place, c->manifest, installed, library, error, size));
     if (!(c->library = strdup(library)))
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
@@ -315,14 +337,15 @@ int stage_read(const struct stage_place *place, const char *path, bool installed
     return 0;
 }
 
-int stage_recall(const struct stage_place *place, const char *build, const char *content, struct candidate *c,
-                 char *error, size_t size)
+int stage_recall(const struct stage_place *place, const char *build, const char *content, bool installed,
+                 enum placement placement, struct candidate *c, char *error, size_t size)
 {
     char path[4096];
     int64_t begun = clock_ns();
-    *c = (struct candidate){.failed = "stage"};
+    *c = (struct candidate){.installed = installed, .failed = "stage"};
     path_of(place, content, "json", path);
     CVM_TRY(manifest_load_saved(path, &c->manifest, error, size));
+    c->placement = choose_placement(place, c, placement);
     CVM_TRY(take_manifest(place, c, error, size));
     if (strcmp(c->content, content) != 0)
         return REFUSE(error, size, CVM_EDATA, "%s: is not what it was when it was staged", path);
@@ -367,8 +390,22 @@ void stage_sweep(const struct stage_place *place, bool (*needed)(const void *arg
         closedir(dir);
 }
 
+int stage_launch(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+{
+    if (c->placement != PLACEMENT_PROCESS || c->link)
+        return 0;
+    int64_t begun = clock_ns();
+    int e = remote_launch(c->manifest, c->path, place->runner, &c->link, &c->ready, error, size);
+    c->stage_us += us_since(begun);
+    if (e)
+        c->failed = "load";
+    return e;
+}
+
 void stage_clear(struct candidate *c)
 {
+    link_close(c->link);
+    json_decref(c->ready);
     manifest_free(c->manifest);
     free(c->library);
     free(c->path);

@@ -9,10 +9,20 @@
 
 #define STAGE_PLUGINS_MAX 256
 
+/* Where the code of a plugin runs. */
+enum placement { PLACEMENT_ANY, PLACEMENT_INLINE, PLACEMENT_PROCESS };
+
+const char *placement_name(enum placement placement); /* "inline", "process" or "any" */
+
+struct link;
+
 struct candidate {
     struct manifest *manifest;
-    bool installed;              /* of the installed set */
-    bool may_unload;             /* as vetted */
+    bool installed;           /* of the installed set */
+    bool may_unload;          /* as vetted */
+    enum placement placement; /* where it will run; never PLACEMENT_ANY */
+    struct link *link;        /* PLACEMENT_PROCESS: its process, which has said `ready`; NULL: not started yet */
+    json_t *ready;
     char *library;               /* the operator's file, for messages */
     char *path;                  /* the copy in data/builds */
     char build[65], content[65]; /* SHA-256 of the library; of the manifest with its domain */
@@ -24,6 +34,8 @@ struct candidate {
 struct stage_place {
     const char *home, *installed; /* installed: PREFIX/lib/cvmhost, NULL: none */
     const struct config *config;
+    const char *runner;  /* binary that runs plugins in a process of their own; NULL: the one that runs */
+    const json_t *moved; /* object: plugin -> enum placement as the operator moved it; NULL: none */
 };
 
 /* Where the manifests lie, of the home before the installed set, by name; a name that stands in both is the home's. */
@@ -45,9 +57,11 @@ bool stage_is_disabled(const struct config *config, const char *name);
 int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *ret_candidate,
                char *ret_error, size_t error_size);
 
-/* The build that ran before, from data/builds. */
-int stage_recall(const struct stage_place *place, const char *build, const char *content,
-                 struct candidate *ret_candidate, char *ret_error, size_t error_size);
+/* The build that ran before, from data/builds, to run at `placement` (PLACEMENT_ANY: as the rules say). */
+int stage_recall(const struct stage_place *place, const char *build, const char *content, bool installed,
+                 enum placement placement, struct candidate *ret_candidate, char *ret_error, size_t error_size);
+/* Starts the process of a candidate that is to have one, and waits until it is ready. */
+int stage_launch(const struct stage_place *place, struct candidate *candidate, char *ret_error, size_t error_size);
 
 /* Lets go of a build that is not needed any more. */
 void stage_forget(const struct stage_place *place, const char *build, const char *content);

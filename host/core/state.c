@@ -2,6 +2,7 @@
  * others may be dropped and read again. */
 #include "core/internal.h"
 
+#include "core/pairs.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,7 @@
 
 #define STATE_BUCKETS CORE_HASH_BUCKETS
 #define STATE_TRIM_BUCKETS 8192 /* looked at in a tick */
-#define STATE_SCAN_MAX 1000
-#define STATE_LOWER_KEYS 50 /* of the largest size they fit a turn */
+#define STATE_LOWER_KEYS 50     /* of the largest size they fit a turn */
 
 static uint64_t hash_key(const struct component *c, const char *key)
 {
@@ -76,11 +76,14 @@ static int convert(const struct component *c, const char *key, uint32_t version,
     json_t *made = NULL;
     int e = CVM_EDATA;
     if (version < b->decl->state_version && b->code && b->code->upgrade) {
-        e = b->code->upgrade(version, key, value, &made);
+        e = b->remote ? remote_convert(b->remote, c->id->text, false, version, key, value, &made)
+                      : b->code->upgrade(version, key, value, &made);
     } else if (version > b->decl->state_version) {
         const struct binding *newer = c->before;
+        uint32_t to = b->decl->state_version;
         if (newer && newer->decl->state_version == version && newer->code && newer->code->downgrade)
-            e = newer->code->downgrade(b->decl->state_version, key, value, &made);
+            e = newer->remote ? remote_convert(newer->remote, c->id->text, true, to, key, value, &made)
+                              : newer->code->downgrade(to, key, value, &made);
     }
     if (e < 0 || !made) {
         json_decref(made);
@@ -204,6 +207,12 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     return CVM_OK;
 }
 
+bool state_is_of(const struct core *core, const struct component *c, const char *key, int64_t turn)
+{
+    const struct state_entry *e = lookup((struct core *)(uintptr_t)core, c, key, hash_key(c, key));
+    return !e || e->turn == turn; /* an entry that has left memory was durable, and is read with the same turn */
+}
+
 int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
 {
     struct turn *t = (struct turn *)pub;
@@ -269,33 +278,6 @@ void state_durable(struct core *core, const struct state_change *change)
         e->pending_next->pending_prev = e->pending_prev;
 }
 
-static int by_key(const void *a, const void *b)
-{
-    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-    return strcmp(json_string_value(json_array_get(x, 0)), json_string_value(json_array_get(y, 0)));
-}
-
-/* Replaces or adds the entry [key, value, turn] of `key`; NULL removes it. */
-static void overlay(json_t *entries, const char *key, json_t *value, int64_t turn)
-{
-    size_t i;
-    json_t *entry;
-    json_array_foreach(entries, i, entry)
-    {
-        if (strcmp(json_string_value(json_array_get(entry, 0)), key) != 0)
-            continue;
-        if (value) {
-            json_array_set(entry, 1, value);
-            json_array_set_new(entry, 2, json_integer(turn));
-        } else {
-            json_array_remove(entries, i);
-        }
-        return;
-    }
-    if (value)
-        json_array_append_new(entries, json_pack("[s, O, I]", key, value, (json_int_t)turn));
-}
-
 /* [key, value, version, turn] as stored to [key, value, turn] as the code in service reads them. */
 static int convert_pairs(const struct component *c, json_t *pairs)
 {
@@ -312,28 +294,6 @@ static int convert_pairs(const struct component *c, json_t *pairs)
         json_array_remove(pair, 2);
     }
     return 0;
-}
-
-static bool in_range(const char *key, const char *prefix, const char *after)
-{
-    return strncmp(key, prefix, strlen(prefix)) == 0 && (!after || strcmp(key, after) > 0);
-}
-
-/* Sorted by key, at most `limit`; takes `entries`. */
-static json_t *sorted(json_t *entries, size_t limit)
-{
-    size_t n = json_array_size(entries);
-    json_t **all = n ? calloc(n, sizeof(*all)) : NULL;
-    json_t *result = json_array();
-    for (size_t i = 0; all && i < n; i++)
-        all[i] = json_array_get(entries, i);
-    if (all)
-        qsort(all, n, sizeof(*all), by_key);
-    for (size_t i = 0; all && i < n && i < limit; i++)
-        json_array_append(result, all[i]);
-    free(all);
-    json_decref(entries);
-    return result;
 }
 
 /* The component's entries of a range as they stand before this turn: what is stored, and what is on its way there. */
@@ -355,18 +315,18 @@ static int scan_before(struct turn *t, const char *prefix, const char *after, si
     }
     for (struct state_entry *e = core->pending; e && !r; e = e->pending_next) {
         const json_t *value = NULL;
-        if (e->component != t->component || !in_range(e->key, prefix, after))
+        if (e->component != t->component || !pairs_in_range(e->key, prefix, after))
             continue;
         r = view(t->component, e, &value);
         t->unreadable = t->unreadable || r < 0;
         if (!r)
-            overlay(entries, e->key, (json_t *)(uintptr_t)value, e->turn);
+            pairs_overlay(entries, e->key, (json_t *)(uintptr_t)value, e->turn);
     }
     if (r < 0) {
         json_decref(entries);
         return r;
     }
-    *ret_entries = sorted(entries, limit);
+    *ret_entries = pairs_sorted(entries, limit);
     return 0;
 }
 
@@ -391,14 +351,14 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
     if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
         return CVM_EINVAL;
     for (uint32_t k = 0; k < t->states.n; k++)
-        changes += !t->states.at[k].value && in_range(t->states.at[k].entry->key, prefix, after);
+        changes += !t->states.at[k].value && pairs_in_range(t->states.at[k].entry->key, prefix, after);
     CVM_TRY(scan_before(t, prefix, after, limit + changes, &entries));
     if (t->conversation)
         note_scan(t, prefix, after, limit + changes, entries);
     for (uint32_t k = 0; k < t->states.n; k++)
-        if (in_range(t->states.at[k].entry->key, prefix, after))
-            overlay(entries, t->states.at[k].entry->key, t->states.at[k].value, 0);
-    entries = sorted(entries, limit);
+        if (pairs_in_range(t->states.at[k].entry->key, prefix, after))
+            pairs_overlay(entries, t->states.at[k].entry->key, t->states.at[k].value, 0);
+    entries = pairs_sorted(entries, limit);
     json_array_foreach(entries, i, entry) json_array_remove(entry, 2);
     *ret_pairs = entries;
     return CVM_OK;

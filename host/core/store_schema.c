@@ -84,6 +84,8 @@ static const char *const migrations[] = {
     " AS folded_on, strftime('%Y-%m-%dT%H:%M:%fZ', first_ms / 1000.0, 'unixepoch') AS first_at,"
     " strftime('%Y-%m-%dT%H:%M:%fZ', last_ms / 1000.0, 'unixepoch') AS last_at, first_seq, last_seq, turns,"
     " json_extract(doc, '$.notes') AS notes FROM folded;",
+    /* Where the operator moved it: 0 nowhere, 1 inside the host, 2 to a process of its own. */
+    "ALTER TABLE host_plugins ADD COLUMN placement INTEGER NOT NULL DEFAULT 0;",
 };
 /* clang-format on */
 

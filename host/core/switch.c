@@ -152,12 +152,12 @@ static int64_t queued(const struct generation *g)
     return n;
 }
 
-/* What is gone back to (`back`) is known to be good. */
+/* What is gone back to (`back`) is known to be good, and so is what only moves. */
 static void into_service(struct core *core, struct entry *e, bool back)
 {
     struct plugin *p = e->plugin;
     struct generation *old = e->old;
-    struct build_mark forgotten = p->previous;
+    struct build_mark forgotten = p->previous, previous = p->previous;
     probation_end(core, p); /* of an earlier change: what it went back to goes */
     p->now = e->fresh;
     e->fresh = NULL;
@@ -167,6 +167,12 @@ static void into_service(struct core *core, struct entry *e, bool back)
     p->note = NULL;
     p->one_way = e->no_way_back && old;
     p->previous = (struct build_mark){{0}, {0}, {0}};
+    if (e->moved) {
+        p->previous = previous;
+        probation_behind(p->now, NULL);
+        generation_retire(core, p, old);
+        return;
+    }
     if (old && !e->no_way_back && !back) {
         build_mark_of(old, &p->previous);
         probation_begin(core, p, old);
@@ -193,6 +199,7 @@ static void put_in(struct core *core, struct reload *r)
             continue;
         for (size_t m = 0; m < e->fresh->manifest->n_components; m++)
             e->fresh->components[m]->returning = e->fresh->components[m]->absent;
+        remote_recall(e->old);
         generation_uninstall(e->old);
         generation_install(core, e->fresh);
         probation_behind(e->fresh, e->old); /* for what newer code wrote */
@@ -230,8 +237,13 @@ static void keep(struct core *core, struct reload *r, struct entry *e)
 {
     bool back = r->running->what == CHANGE_ROLLBACK;
     json_t *from = reload__build_json(e->unchanged ? e->plugin->now : e->old);
+    if (r->placement != PLACEMENT_ANY) { /* the operator's word, from now on */
+        e->plugin->placed = r->placement;
+        plugins_read_moved(core, e->plugin, r->placement);
+    }
     if (!e->unchanged) {
-        e->plugin->bad = (struct build_mark){{0}, {0}, {0}};
+        if (!e->moved)
+            e->plugin->bad = (struct build_mark){{0}, {0}, {0}};
         if (back && e->old)
             build_mark_of(e->old, &e->plugin->bad);
         state_lower(core, e->old, e->fresh);

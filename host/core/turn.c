@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The watchdog looks after code inside the host; a process of its own has a limit of its own. */
 static void page_enter(struct core *core, const struct component *c, cvm_id id)
 {
     struct page *page = core->page;
     page->component = c->index;
     page->message = id;
     page->turn_started_ns = clock_coarse_ns();
-    page->hard_limit_ns = core->options.loop ? c->now->hard_limit_ns : 0;
+    page->hard_limit_ns = core->options.loop && !c->now->remote ? c->now->hard_limit_ns : 0;
     atomic_store_explicit(&page->in_turn, 1, memory_order_release);
 }
 
@@ -538,6 +539,9 @@ static void end_well(struct core *core, struct message *m, int result, int64_t u
     finish(core, m, false);
 }
 
+static void conclude(struct core *core, struct message *m, int result, bool edit, int64_t begun_ns,
+                     int64_t elsewhere_us);
+
 void turn_run(struct core *core, struct message *m)
 {
     struct component *c = m->to;
@@ -567,18 +571,30 @@ void turn_run(struct core *core, struct message *m)
         turn_fail(core, m, CVM_BUSY, "DOWN", "the component is out of service", m->request || m->reply ? NULL : "down");
         return;
     }
+    if (__builtin_expect(c->now->remote != NULL, 0) && !edit && core->options.loop) {
+        remote_run(core, m);
+        return;
+    }
     int64_t begun = m->conversation ? clock_ns() : 0;
     int result = run(core, m, edit);
+    conclude(core, m, result, edit, begun, 0);
+}
+
+/* A turn that has run, here or elsewhere, ends. `begun_ns`: 0, it took `elsewhere_us` in another process. */
+static void conclude(struct core *core, struct message *m, int result, bool edit, int64_t begun_ns,
+                     int64_t elsewhere_us)
+{
+    struct component *c = m->to;
     bool struck = result == CVM_EFAULT && c->before && !core->replay; /* the record is of the one that was kept */
     if (struck)
         result = run_by_the_one_before(core, m);
-    int64_t us = m->conversation ? (clock_ns() - begun) / 1000 : 0;
+    int64_t us = begun_ns ? (clock_ns() - begun_ns) / 1000 : elsewhere_us;
     c->counts.turns++;
     if (m->conversation)
         crash_here(CRASH_TURN_RUN);
     if (us) {
         c->counts.us_total += (uint64_t)us;
-        if (us > c->now->budget_us && used_cpu_us(core) > c->now->budget_us)
+        if (us > c->now->budget_us && (!begun_ns || used_cpu_us(core) > c->now->budget_us))
             c->counts.over_budget++;
     }
     if (result < 0)
@@ -587,6 +603,49 @@ void turn_run(struct core *core, struct message *m)
         end_well(core, m, result, us, edit);
     if (c->before && !core->replay)
         probation_turn(core, c, struck);
+}
+
+void turn_conclude(struct core *core, struct message *m, int result, int64_t us)
+{
+    if (core->turn.unreadable && m->to->before)
+        result = CVM_EFAULT;
+    conclude(core, m, result, false, 0, us);
+}
+
+void turn_drop(struct core *core, struct message *m)
+{
+    finish(core, m, false);
+}
+
+#define CRASHES_BY_OTHERS_MAX 8 /* of a message's process, that somebody else ended */
+
+void turn_crashed(struct core *core, struct message *m, bool by_others)
+{
+    struct component *c = m->to;
+    m->crashes += by_others ? 1 : CRASHES_BY_OTHERS_MAX / PAGE_CRASHES_TO_DEAD;
+    if (m->expired) {
+        finish(core, m, false);
+        return;
+    }
+    turn_begin(core, c, m->conversation, m);
+    if (c->before && !by_others) {
+        conclude(core, m, CVM_EFAULT, false, 0, 0);
+        return;
+    }
+    if (!by_others) {
+        c->counts.faults++;
+        fault_strike(core, c);
+    }
+    if (m->crashes >= CRASHES_BY_OTHERS_MAX) {
+        log_error(c->id->text,
+                  "a %s message was being handled when its process ended, for the last time: it is now "
+                  "a dead letter",
+                  m->pub.type);
+        turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message ended the component's process",
+                  "ended its process twice");
+        return;
+    }
+    remote_put_back(core, m);
 }
 
 static void turn_reset(struct core *core)

@@ -2,6 +2,7 @@
 #include "core/audit.h"
 #include "core/internal.h"
 
+#include "core/regex.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -64,15 +65,10 @@ static uint64_t turn_random(cvm_turn *pub)
 {
     struct turn *t = of(pub);
     if (!t->random_seeded) {
-        cvm_id id = t->message ? t->message->pub.id : (cvm_id){1, 1};
-        t->random = id_mix(id.lo ^ t->component->salt, id.hi + 1);
+        t->random = id_seed(t->message ? t->message->pub.id : (cvm_id){1, 1}, t->component->salt);
         t->random_seeded = true;
     }
-    t->random += 0x9e3779b97f4a7c15ULL; /* splitmix64 (Steele, Lea, Flood 2014) */
-    uint64_t z = t->random;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
+    return id_random(&t->random);
 }
 
 static const json_t *turn_settings(cvm_turn *pub)
@@ -114,6 +110,11 @@ static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
                         json_pack("{s:s, s:o*}", "component", t->component->id->text, "secret",
                                   json_stringn(name, strnlen(name, SECRET_SHOWN_BYTES))));
     return CVM_EACCES;
+}
+
+static int turn_match(cvm_turn *pub, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
+{
+    return regexes_match(&of(pub)->core->regexes, pattern, text, offset, spans, n);
 }
 
 static int turn_hmac(cvm_turn *pub, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32])

@@ -13,7 +13,9 @@ static const struct {
                {"rollback", CHANGE_ROLLBACK, true},
                {"enable", CHANGE_ENABLE, true},
                {"disable", CHANGE_DISABLE, true},
-               {"remove", CHANGE_REMOVE, true}};
+               {"remove", CHANGE_REMOVE, true},
+               {"move inline", CHANGE_MOVE_INLINE, true},
+               {"move process", CHANGE_MOVE_PROCESS, true}};
 
 static const char *code_of(int error)
 {
@@ -77,7 +79,7 @@ void control__change(struct exchange *x, const json_t *request)
     while (i < n && strcmp(what, changes[i].name) != 0)
         i++;
     if (i == n) {
-        control__fail(x, CVM_EINVAL, "what", "what: expected reload, rollback, enable, disable or remove");
+        control__fail(x, CVM_EINVAL, "what", "what: expected reload, rollback, enable, disable, remove, move inline or move process");
     } else if ((json_object_get(request, "plugin") && !plugin) ||
                (plugin && (!*plugin || strlen(plugin) > CVM_NAME_MAX))) {
         control__fail(x, CVM_EINVAL, "plugin", "plugin: expected a name of 1 to %d bytes", CVM_NAME_MAX);

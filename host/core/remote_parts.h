@@ -1,0 +1,81 @@
+/* What the files of plugins' own processes share: remote.c holds the messages that a process works on; remote_link.c
+ * starts it, hears of its end and starts it again; remote_ops.c does what its turns ask for. Nothing else includes
+ * this. */
+#ifndef HOST_CORE_REMOTE_PARTS_H
+#define HOST_CORE_REMOTE_PARTS_H
+
+#include "core/internal.h"
+#include "link/link.h"
+
+/* A message in the hands of a process. What its turn would do is kept until the process says that the turn is over. */
+struct errand {
+    struct errand *next;
+    struct message *m;
+    uint64_t number; /* of the turn at the link */
+    int64_t now_ms;  /* the turn's time */
+    json_t *ops;     /* array of [op, error that was answered, or null where none was] */
+    json_t *reads, *denied;
+    uint32_t ordinal, asked;
+    size_t tried;  /* of `ops`, in the ordinal */
+    size_t bytes;  /* of the frames that came for it */
+    size_t weight; /* of the frame that was sent */
+    bool unreadable;
+};
+
+/* A frame that came while another one was waited for. */
+struct remote_held {
+    struct remote_held *next;
+    struct frame frame;
+    char body[];
+};
+
+enum remote_step { REMOTE_UP, REMOTE_STARTING, REMOTE_DOWN };
+
+struct remote {
+    struct remote *next;
+    struct core *core;
+    struct generation *generation;
+    cvm_plugin_descriptor descriptor; /* what the process says of its library */
+    cvm_component *components;
+    cvm_route *routes;
+    json_t *ready;     /* holds their names */
+    struct link *link; /* NULL: none runs */
+    enum remote_step step;
+    struct errand *head, *tail; /* in the order in which the process takes them */
+    uint32_t n;
+    size_t weight;
+    struct remote_held *held, *held_tail;
+    struct queue waiting[CORE_CLASSES]; /* no credit for them yet */
+    uint64_t number;
+    struct remote_poll *poll, *errors;
+    struct alarm alarm; /* the limit of the turn at the head, or the next start */
+    const char *ended;  /* why the host ended it; NULL: it did not */
+    uint32_t failures;  /* ends in a row, without a turn between them */
+    uint32_t restarts;
+    int64_t lines_since_ms;
+    uint32_t lines; /* of its log, in that second */
+};
+
+/* remote_ops.c. Does `op` in the turn `t`; its error. *ret_answer: a new object with "error" and what else the answer
+ * says. */
+int remote_op(cvm_turn *t, const json_t *op, json_t **ret_answer);
+bool remote_op_reads(const json_t *op); /* changes nothing: not done again when the turn is kept */
+bool remote_op_is(const json_t *op, const char *name);
+
+/* remote.c */
+int remote_send_turn(struct remote *r, const cvm_msg *m, uint32_t route, int64_t now_ms, uint64_t *ret_number,
+                     size_t *ret_weight);
+int remote_take(struct remote *r, const struct frame *f); /* a frame of a turn; CVM_EDATA: against the rules */
+void remote_feed(struct remote *r);                       /* as many of those that wait as there is credit for */
+struct message *remote_drop_all(struct remote *r); /* back to the run queues; gives the one that ran, NULL: none */
+void remote_limit(struct remote *r);               /* sets the alarm for the turn at the head */
+void remote_answer_nothing(struct remote *r, uint64_t turn);
+void remote_run_start(struct remote *r, struct message *m);
+
+/* remote_link.c */
+void remote_end(struct remote *r, const char *why); /* kills it; the rest follows when its link breaks */
+void remote_broken(struct remote *r);               /* its link is broken */
+void remote_flush_one(struct remote *r);
+void remote_log(struct remote *r, int level, const char *about, const char *text);
+
+#endif
