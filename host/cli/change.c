@@ -60,8 +60,8 @@ static void show_head(const struct cli *cli, const json_t *one, int64_t leaving)
     const json_t *probation = json_object_get(one, "probation");
     const char *action = cvm_json_str(one, "action", "");
     const json_t *only = json_is_object(to) ? to : from;
-    bool both = json_is_object(from) && json_is_object(to) && strcmp(action, "unchanged") != 0 &&
-                strcmp(action, "moved") != 0;
+    bool both =
+        json_is_object(from) && json_is_object(to) && strcmp(action, "unchanged") != 0 && strcmp(action, "moved") != 0;
     char a[16], b[16];
     fputs(show_bold(cli), cli->out);
     show_text(cli->out, cvm_json_str(one, "plugin", "?"));

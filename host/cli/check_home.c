@@ -44,8 +44,9 @@ static void vet_library_file(struct check *c, const char *path)
     else if (vet_judge((const uint8_t *)bytes, size, &verdict, error, sizeof error) < 0)
         check_find(c->errors, "%s: %s", path, error);
     else if (!verdict.may_inline)
-        check_find(c->errors, "%s: may not run inside the host: %s; see: cvmhost plugin vet %s", path,
-                   verdict.inline_reasons, path);
+        check_find(c->warnings,
+                   "%s: may not run inside the host: %s; it runs in a process of its own; see: cvmhost plugin vet %s",
+                   path, verdict.inline_reasons, path);
     free(bytes);
 }
 
@@ -70,12 +71,8 @@ static void check_plugin(struct check *c, const struct check_plugin *p)
     if (m->abi_major != CVM_ABI_MAJOR || m->abi_minor > CVM_ABI_MINOR)
         check_find(c->errors, "%s: abi: the manifest asks for the plugin interface %s, this host has %d.%d", m->path,
                    m->abi, CVM_ABI_MAJOR, CVM_ABI_MINOR);
-    if (!p->installed && !check_listed(c, "plugins.inline", m->name) && !check_listed(c, "plugins.inline", "*"))
-        check_find(c->errors,
-                   "%s: plugin %s is not part of the installed set; to trust it inside the host add \"%s\" to "
-                   "plugins.inline in config/cvmhost.json (\"*\" trusts all)",
-                   m->path, m->name, m->name);
-    check_library(c, p);
+    if (!m->program)
+        check_library(c, p);
     for (size_t k = 0; k < m->secrets.n; k++)
         if (!config_secret(c->config, m->secrets.at[k]))
             check_find(c->warnings, "%s %s: the secret %s is not set (in the environment, .env or secrets.file)",
@@ -274,6 +271,7 @@ void check_home(struct check *c)
         check_urls(c, c->plugins[i].manifest);
     }
     check_named(c, "plugins.inline");
+    check_named(c, "plugins.process");
     check_named(c, "plugins.disabled");
     check_agents(c);
     check_roles(c);

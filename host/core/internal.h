@@ -111,19 +111,19 @@ struct link;
 int remote_launch(const struct manifest *m, const char *path, const char *runner, struct link **ret_link,
                   json_t **ret_ready, char *ret_error, size_t error_size);
 int remote_open(struct core *core, struct generation *g, struct candidate *candidate, char *error, size_t size);
-void remote_free(struct remote *remote);                 /* accepts NULL */
-void remote_run(struct core *core, struct message *m);   /* hands it over; its turn ends when the process says so */
-void remote_recall(struct generation *g);                /* takes back what it has in hand; accepts NULL */
+void remote_free(struct remote *remote);               /* accepts NULL */
+void remote_run(struct core *core, struct message *m); /* hands it over; its turn ends when the process says so */
+void remote_recall(struct generation *g);              /* takes back what it has in hand; accepts NULL */
 void remote_put_back(struct core *core, struct message *m);
 int remote_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route); /* at once: waits for its end */
 int remote_convert(struct remote *remote, const char *component, bool down, uint32_t version, const char *key,
                    const json_t *value, json_t **ret_value);
 void remotes_flush(struct core *core); /* sends what the tick has handed over */
 void remotes_stop(struct core *core);
-void remotes_detach(struct core *core); /* the core ends: the loop may keep a handle of theirs longer */
-pid_t remote_pid(const struct remote *remote); /* 0: none runs */
+void remotes_detach(struct core *core);           /* the core ends: the loop may keep a handle of theirs longer */
+pid_t remote_pid(const struct remote *remote);    /* 0: none runs */
 json_t *remote_json(const struct remote *remote); /* {"pid", "state", "restarts", "in_hand", "waiting"} */
-void core_handle_closed(struct core *core); /* core.c: one of core->handles */
+void core_handle_closed(struct core *core);       /* core.c: one of core->handles */
 
 /* emit.c: messages out */
 int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* borrows data and tags */

@@ -1,5 +1,5 @@
-/* Entries [key, value, turn] of a component's state, as a scan finds them: what is stored, overlaid with what is not stored
- * yet, in byte order. Pure. */
+/* Entries [key, value, turn] of a component's state, as a scan finds them: what is stored, overlaid with what is not
+ * stored yet, in byte order. Pure. */
 #ifndef HOST_CORE_PAIRS_H
 #define HOST_CORE_PAIRS_H
 

@@ -476,7 +476,7 @@ static bool by_others(const struct remote *r, const char *ending)
 }
 
 /* Lets go of what is left of the process, and has it started again. */
-static void let_go(struct remote *r, char *ret_ending, size_t size)
+static void let_go(struct remote *r, const struct component *ran, char *ret_ending, size_t size)
 {
     struct core *core = r->core;
     hear_errors(r); /* what it said last */
@@ -486,7 +486,7 @@ static void let_go(struct remote *r, char *ret_ending, size_t size)
     audit_event(core, "process.ended",
                 json_pack("{s:s, s:i, s:s, s:s*, s:s*}", "plugin", r->generation->manifest->name, "pid",
                           (int)link_pid(r->link), "ending", ret_ending, "why", r->ended, "component",
-                          r->head ? r->head->m->to->id->text : NULL));
+                          ran ? ran->id->text : NULL));
     poll_close(&r->poll);
     poll_close(&r->errors);
     drop_held(r);
@@ -503,9 +503,8 @@ void remote_broken(struct remote *r)
     char ending[128];
     if (!r->link)
         return;
-    alarm_clear(r->core, &r->alarm);
-    let_go(r, ending, sizeof ending);
     struct message *ran = remote_drop_all(r);
+    let_go(r, ran ? ran->to : NULL, ending, sizeof ending);
     if (ran)
         turn_crashed(r->core, ran, by_others(r, ending));
 }
@@ -594,7 +593,7 @@ int remote_turn(void *instance, cvm_turn *pub, const cvm_msg *m, uint32_t route)
         if (e < 0) {
             remote_end(r, e == CVM_ETIMEOUT ? "a turn went on beyond its hard limit" : "its link broke within a turn");
             char ending[128];
-            let_go(r, ending, sizeof ending);
+            let_go(r, t->component, ending, sizeof ending);
             return CVM_EFAULT;
         }
         if (f.turn == number)

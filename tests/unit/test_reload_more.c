@@ -198,7 +198,8 @@ static void begin_looped(const char *build, const char *config)
                                    .loop = &run.loop,
                                    .seed = 42,
                                    .send = world_send,
-                                   .page = &run.page};
+                                   .page = &run.page,
+                                   .runner = TEST_RUNNER};
     ck_assert_msg(core_open(&options, &run.v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_load(run.v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_start(run.v->core, error, sizeof error) == 0, "%s", error);

@@ -47,8 +47,13 @@ struct virtual *virtual_new(const char *const *plugins, const char *config)
 void virtual_open(struct virtual *v)
 {
     char error[512];
-    struct core_options options = {
-        .home = v->home, .config = v->config, .seed = 42, .send = v->send, .send_arg = v->send_arg, .page = v->page};
+    struct core_options options = {.home = v->home,
+                                   .config = v->config,
+                                   .seed = 42,
+                                   .send = v->send,
+                                   .send_arg = v->send_arg,
+                                   .page = v->page,
+                                   .runner = TEST_RUNNER};
     ck_assert_msg(core_open(&options, &v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_load(v->core, error, sizeof error) == 0, "%s", error);
     ck_assert_msg(core_start(v->core, error, sizeof error) == 0, "%s", error);
