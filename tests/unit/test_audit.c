@@ -413,7 +413,8 @@ START_TEST(begins_behind_old_rows)
         strncat(drop, (const char *)sqlite3_column_text(st, 0), sizeof drop - strlen(drop) - 1);
     sqlite3_finalize(st);
     exec(db, drop);
-    exec(db, "ALTER TABLE turns DROP COLUMN chain; DELETE FROM meta WHERE key = 'home_id'; PRAGMA user_version = 3");
+    exec(db, "ALTER TABLE turns DROP COLUMN chain; ALTER TABLE host_plugins DROP COLUMN placement; DELETE FROM meta "
+             "WHERE key = 'home_id'; PRAGMA user_version = 3");
     int64_t old = number(db, "SELECT count(*) FROM turns");
     sqlite3_close(db);
     virtual_open(b->v);
