@@ -128,54 +128,75 @@ static int answer_later(struct core *core, struct inbox *inbox, int outcome, jso
     return 0;
 }
 
-/* Looks for an earlier input with this key. 1: it answers (or will); 0: there is none; negative: refused. */
-static int repeated(struct core *core, const struct edge_in *in, const uint8_t hash[32], cvm_id id, edge_done done,
+static cvm_id id_with(const struct edge_in *in, uint64_t lo)
+{
+    char name[40];
+    snprintf(name, sizeof name, "IN-%016llx", (unsigned long long)(lo | 1));
+    return (cvm_id){(uint64_t)conversation_key(in->conversation ? in->conversation : name), lo | 1};
+}
+
+static cvm_id input_id(struct core *core, const struct edge_in *in, bool durable)
+{
+    uint64_t lo;
+    if (in->key && durable)
+        lo = id_hash(in->key, strlen(in->key), id_hash(in->source, strlen(in->source), 0x6b6579));
+    else
+        lo = id_mix(core->seed += 0x9e3779b97f4a7c15ULL, 0x696e707574ULL);
+    return durable ? id_with(in, lo) : (cvm_id){0, lo | 1};
+}
+
+/* Waits with those who asked first. */
+static int join(struct core *core, struct inbox *running, const struct edge_in *in, const uint8_t hash[32],
+                edge_done done, void *arg, struct edge_error *error)
+{
+    if (!running->key || strcmp(running->key, in->key) != 0 || strcmp(running->source, in->source) != 0)
+        return refuse(error, CVM_EBUSY, "", "come back later");
+    if (memcmp(running->hash, hash, 32) != 0)
+        return refuse(error, CVM_EEXIST, "idempotency_key", "this key was used with another body");
+    core->total.repeated++;
+    return inbox_wait(running, done, arg, true) < 0 ? refuse(error, CVM_ENOMEM, "", "out of memory") : 1;
+}
+
+/* Looks for an earlier input with this key. 1: it answers (or will); 0: there is none; negative: refused. One that was
+ * answered BUSY does not count: the input comes again, with an id of its own, for what was sent under the first one's
+ * may still be under way. */
+static int repeated(struct core *core, const struct edge_in *in, const uint8_t hash[32], cvm_id *id, edge_done done,
                     void *arg, struct edge_error *error)
 {
-    struct inbox *running = inbox_find(core, id);
-    if (running) {
-        if (!running->key || strcmp(running->key, in->key) != 0 || strcmp(running->source, in->source) != 0)
-            return refuse(error, CVM_EBUSY, "", "come back later");
-        if (memcmp(running->hash, hash, 32) != 0)
-            return refuse(error, CVM_EEXIST, "idempotency_key", "this key was used with another body");
-        core->total.repeated++;
-        return inbox_wait(running, done, arg, true) < 0 ? refuse(error, CVM_ENOMEM, "", "out of memory") : 1;
-    }
+    struct inbox *running = inbox_find(core, *id);
     uint8_t known[32];
     int outcome = 0;
     json_t *result = NULL;
     cvm_id first;
+    if (running)
+        return join(core, running, in, hash, done, arg, error);
     int e = store_inbox_get(core->reader, in->source, in->key, known, &outcome, &result, &first);
     if (e == CVM_ENOENT)
         return 0;
     core_check_read(core, e);
     if (e < 0) /* it may have been done already */
         return refuse(error, CVM_EBUSY, "", "earlier keys cannot be read: %s", cvm_strerror(e));
+    if (outcome == CVM_BUSY) {
+        json_decref(result);
+        *id = id_with(in, id_mix(first.lo, 0x62757379));
+        running = inbox_find(core, *id);
+        return running ? join(core, running, in, hash, done, arg, error) : 0;
+    }
     if (memcmp(known, hash, 32) != 0) {
         json_decref(result);
         return refuse(error, CVM_EEXIST, "idempotency_key", "this key was used with another body");
     }
-    if (outcome < 0)
-        return refuse(error, CVM_EBUSY, "", "the first request with this key is still under way");
+    *id = first;
+    if (outcome < 0) {
+        running = inbox_find(core, first);
+        return running ? join(core, running, in, hash, done, arg, error)
+                       : refuse(error, CVM_EBUSY, "", "the first request with this key is still under way");
+    }
     struct inbox *inbox = inbox_new(core, in->source, in->key, hash, first);
     if (!inbox || inbox_wait(inbox, done, arg, true) < 0 || answer_later(core, inbox, outcome, result) < 0)
         return refuse(error, CVM_ENOMEM, "", "out of memory");
     core->total.repeated++;
     return 1;
-}
-
-static cvm_id input_id(struct core *core, const struct edge_in *in, bool durable)
-{
-    char name[40];
-    uint64_t lo;
-    if (in->key && durable)
-        lo = id_hash(in->key, strlen(in->key), id_hash(in->source, strlen(in->source), 0x6b6579));
-    else
-        lo = id_mix(core->seed += 0x9e3779b97f4a7c15ULL, 0x696e707574ULL);
-    if (!durable)
-        return (cvm_id){0, lo | 1};
-    snprintf(name, sizeof name, "IN-%016llx", (unsigned long long)(lo | 1));
-    return (cvm_id){(uint64_t)conversation_key(in->conversation ? in->conversation : name), lo | 1};
 }
 
 static int take(struct core *core, struct edge_in *in, struct component *to, const struct route_slot *slot, cvm_id id,
@@ -256,7 +277,7 @@ int edge_submit(struct core *core, struct edge_in *in, edge_done done, void *arg
     if (!e) {
         id = input_id(core, in, durable);
         if (in->key && durable)
-            e = repeated(core, in, hash, id, done, arg, &error);
+            e = repeated(core, in, hash, &id, done, arg, &error);
     }
     if (!e)
         e = admit(core, to, in->edit, &error);

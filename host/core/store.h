@@ -24,7 +24,6 @@
     X(INBOX_TAKE,                                                                                                      \
       "INSERT OR REPLACE INTO inbox(source, key, hash, message, at_ms, outcome) VALUES(?, ?, ?, ?, ?, -1)")            \
     X(INBOX_ANSWER, "UPDATE inbox SET outcome = ?, result = ? WHERE source = ? AND key = ?")                           \
-    X(INBOX_FREE, "DELETE FROM inbox WHERE source = ? AND key = ?")                                                    \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
     X(STATE_SCAN,                                                                                                      \

@@ -381,12 +381,6 @@ static int write_inbox(struct store *s, const struct record *rec, const struct i
         sqlite3_bind_int64(st, 5, rec->at_ms);
         return run(st);
     }
-    if (change->outcome == CVM_BUSY) { /* nothing was done: the client may come again with its key */
-        sqlite3_stmt *free_key = s->statement[STATEMENT_INBOX_FREE];
-        bind_str(free_key, 1, inbox->source);
-        bind_str(free_key, 2, inbox->key);
-        return run(free_key);
-    }
     sqlite3_stmt *st = s->statement[STATEMENT_INBOX_ANSWER];
     text_reset(&s->text);
     text_json(&s->text, change->result);

@@ -228,9 +228,10 @@ START_TEST(key_is_answered_once)
 }
 END_TEST
 
-/* BUSY means that nothing was done: the same key may try again. */
+/* BUSY means that nothing was done: the same key may try again, as a message of its own. */
 START_TEST(busy_frees_its_key)
 {
+    cvm_id first, second;
     struct virtual *v = virtual_new(PLUGINS, NULL);
     struct answer_seen a = {0}, faults[5] = {{0}};
     struct edge_in in = {.source = "test", .key = "again", .to = "test.faulty", .type = "count", .priority = -1};
@@ -238,14 +239,19 @@ START_TEST(busy_frees_its_key)
     virtual_open(v);
     for (int i = 0; i < 5; i++)
         virtual_submit(v, "test.faulty", "fault", NULL, &faults[i]);
-    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0); /* before it is marked down */
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, &first, &error), 0); /* before it is marked down */
     core_step(v->core, core_now_ms(v->core));
     ck_assert_int_eq(a.outcome, CVM_BUSY);
     core_revive(v->core, "test.faulty");
-    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, &second, &error), 0);
+    ck_assert(!cvm_id_eq(first, second));
     core_step(v->core, core_now_ms(v->core));
     ck_assert_int_eq(a.outcome, CVM_REPLIED);
     ck_assert_int_eq(number(&a, "count"), 1);
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, &first, &error), 0);
+    ck_assert(cvm_id_eq(first, second));
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert(a.repeated && a.outcome == CVM_REPLIED);
     for (int i = 0; i < 5; i++)
         json_decref(faults[i].data);
     json_decref(a.data);
