@@ -60,6 +60,8 @@ void probation_end(struct core *core, struct plugin *p)
     alarm_clear(core, &p->alarm);
     if (!old)
         return;
+    if (p->strikes && p->now) /* what the one before wrote for it may be of a newer state version */
+        state_lower(core, old, p->now);
     probation_behind(p->now, NULL);
     p->before = NULL;
     if (p->phase == PLUGIN_PROBATION)

@@ -679,6 +679,27 @@ START_TEST(newer_state_of_a_build_that_crashed)
 }
 END_TEST
 
+/* What the build before wrote, when it ran what the older one faulted on, is in that one's version when it goes. */
+START_TEST(newer_state_of_a_build_that_helped_out)
+{
+    static const char *const customers[] = {"one", "two", "three"};
+    struct answer_seen seen = {0};
+    begin("state2");
+    put("sometimes");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    for (int i = 0; i < 3; i++)
+        submit(customers[i], 1, &seen);
+    pass(100);
+    ck_assert_int_gt(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE version = 2"), 0);
+    pass(70000);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM state WHERE version = 2"), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(sum_of(customers[i]), 1);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
 /* ---- plugins that were away -------------------------------------------------------------------------------------- */
 
 static void submit_batch(int n, struct answer_seen *seen)
@@ -1146,6 +1167,7 @@ int main(void)
     tcase_add_test(c, files_are_of_no_matter_to_a_restart);
     tcase_add_loop_test(c, another_file_beside_a_build_that_crashed, 0, 2);
     tcase_add_test(c, newer_state_of_a_build_that_crashed);
+    tcase_add_test(c, newer_state_of_a_build_that_helped_out);
     tcase_add_test(c, each_of_two_crashes_is_taken_back);
     tcase_add_test(c, a_spoiled_copy_of_a_manifest);
     tcase_add_test(c, a_component_that_comes_back_alone);
