@@ -334,7 +334,7 @@ int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*do
     struct journal *j = core->journal;
     if (!j->threaded)
         journal_flush(core);
-    if (!j->threaded && !j->queue) {
+    if (!j->threaded && core->durable == core->seq) {
         fn(j->store, arg);
         done ? done(core, arg) : free(arg);
         return 0;
@@ -349,6 +349,8 @@ int journal_job(struct core *core, void (*fn)(struct store *, void *), void (*do
     push_job(&j->jobs, &j->jobs_tail, job);
     pthread_cond_signal(&j->work);
     pthread_mutex_unlock(&j->mutex);
+    if (!j->threaded)
+        virtual_write(j);
     return 0;
 }
 

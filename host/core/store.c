@@ -255,7 +255,10 @@ int store_each_open(struct store *s, store_wanted_fn wanted, store_open_fn fn, v
         json_decref(doc);
     }
     sqlite3_finalize(st);
-    return !e && step != SQLITE_DONE ? CVM_EDATA : e; /* half of what was open is not what was open */
+    if (e || step == SQLITE_DONE)
+        return e;
+    /* half of what was open is not what was open */
+    return (step & 0xff) == SQLITE_CORRUPT || (step & 0xff) == SQLITE_NOTADB ? CVM_EDATA : CVM_EIO;
 }
 
 void store_close_open_item(struct store *s, int64_t no)
