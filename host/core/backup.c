@@ -2,6 +2,7 @@
  * thread, so that what is committed meanwhile goes into the copy too, no reader holds the log back, and the copy is
  * complete however much is written. The copy is not synced: whoever asked for it reads it, and syncs what he makes of
  * it. Loop thread, but for run_step. */
+#include "core/audit.h"
 #include "core/keep.h"
 
 #include "core/store.h"
@@ -107,6 +108,8 @@ static void end(struct backup *b)
     } else {
         log_info("journal", "the database was copied: %lld bytes in %lld ms", (long long)b->bytes,
                  (long long)(core->now_ms - b->begun_ms));
+        audit_event(core, "journal.copied",
+                    json_pack("{s:s, s:s, s:I}", "by", "operator", "file", b->path, "bytes", (json_int_t)b->bytes));
         t->backups++;
         t->backup_ms = core->now_ms;
         t->backup_bytes = b->bytes;
