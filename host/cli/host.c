@@ -141,6 +141,7 @@ static void on_signals(uv_poll_t *poll, int status, int events)
         if (h->stopping)
             continue;
         if (info.ssi_signo == SIGHUP) {
+            log_reopen();
             reload_all(h);
             continue;
         }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #define LOG_AREA_NAME_MAX 31
 
 static int log_fd = -1;
+static char log_path[4096]; /* "": none */
 static int log_stderr = 1;
 static enum log_level log_least = LOG_INFO;
 static const char *const level_names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
@@ -59,6 +61,7 @@ int log_open(const char *path, enum log_level level, int to_stderr)
         return CVM_EIO;
     log_close();
     log_fd = fd;
+    snprintf(log_path, sizeof log_path, "%s", path);
     const char *slash = strrchr(path, '/');
     pthread_mutex_lock(&areas.mutex);
     snprintf(areas.folder, sizeof areas.folder, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
@@ -77,6 +80,32 @@ void log_close(void)
             close(areas.at[i].fd);
     areas.n = 0;
     areas.folder[0] = 0;
+    pthread_mutex_unlock(&areas.mutex);
+}
+
+/* The descriptor keeps its number, so that who is about to write with it writes into the one file or the other. */
+static void reopen(const char *path, int fd)
+{
+    struct stat now, ours;
+    if (fd < 0 ||
+        (stat(path, &now) == 0 && fstat(fd, &ours) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
+        return;
+    int fresh = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fresh < 0)
+        return; /* better the file that was moved than none */
+    (void)dup3(fresh, fd, O_CLOEXEC);
+    close(fresh);
+}
+
+void log_reopen(void)
+{
+    char path[sizeof areas.folder + LOG_AREA_NAME_MAX + 8];
+    reopen(log_path, log_fd);
+    pthread_mutex_lock(&areas.mutex);
+    for (size_t i = 0; i < areas.n; i++) {
+        snprintf(path, sizeof path, "%s%s.log", areas.folder, areas.at[i].name);
+        reopen(path, areas.at[i].fd);
+    }
     pthread_mutex_unlock(&areas.mutex);
 }
 

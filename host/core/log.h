@@ -9,6 +9,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
  * called AREA.x. Returns 0 or a negative error. */
 int log_open(const char *path, enum log_level level, int to_stderr);
 void log_close(void);
+/* Opens those anew that were moved away or removed, as programs that turn logs over do. */
+void log_reopen(void);
 int log_level_from_name(const char *name); /* -1: unknown */
 
 /* This thread says nothing until it is told otherwise: what it does has been told of before. */
