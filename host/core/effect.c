@@ -376,10 +376,12 @@ static void rows(void *arg, int error, json_t *found, bool more)
     item_release(e->core, &e->item);
 }
 
-/* A call whose turn has come. One found at recovery may have been sent before. */
+/* A call whose turn has come. One found at recovery may have been sent before; so may one that follows from what was
+ * open in a backup, between the backup and the loss. */
 static void start(struct core *core, struct effect *e)
 {
-    if (e->recovered && e->call->unknown != UNKNOWN_SAFE) {
+    bool lost_time = e->conversation && e->subject && e->subject->restored;
+    if ((e->recovered || lost_time) && e->call->unknown != UNKNOWN_SAFE) {
         e->attempts = 1;
         unknown(core, e);
         return;

@@ -31,6 +31,8 @@ static void subject_member(struct text *text, const struct subject *s)
     if (!s)
         return;
     text_puts(text, "\"subject\":{");
+    if (s->restored)
+        number(text, "restored", 1);
     id_member(text, "root", s->root);
     member(text, "enquiry_id", s->enquiry_id);
     member(text, "customer_id", s->customer_id);

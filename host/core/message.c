@@ -58,9 +58,12 @@ struct subject *subject_derive(struct subject *from, const char *enquiry_id, con
     }
     if (!from)
         return subject_new((cvm_id){0, 0}, enquiry_id, customer_id, session_id, NULL);
-    return subject_new(from->root, enquiry_id ? enquiry_id : from->enquiry_id,
-                       customer_id ? customer_id : from->customer_id, session_id ? session_id : from->session_id,
-                       from->traceparent);
+    struct subject *s = subject_new(from->root, enquiry_id ? enquiry_id : from->enquiry_id,
+                                    customer_id ? customer_id : from->customer_id,
+                                    session_id ? session_id : from->session_id, from->traceparent);
+    if (s)
+        s->restored = from->restored;
+    return s;
 }
 
 void subject_release(struct subject *subject)

@@ -28,10 +28,15 @@ static cvm_id id_of(const json_t *doc, const char *key)
 static struct subject *subject_of(const json_t *doc)
 {
     const json_t *s = json_object_get(doc, "subject");
-    if (!s)
+    bool restored = cvm_json_int(doc, "restored", 0) || cvm_json_int(s, "restored", 0);
+    if (!s && !restored)
         return NULL;
-    return subject_new(id_of(s, "root"), cvm_json_str(s, "enquiry_id", ""), cvm_json_str(s, "customer_id", ""),
-                       cvm_json_str(s, "session_id", ""), cvm_json_str(s, "traceparent", ""));
+    struct subject *subject =
+        subject_new(id_of(s, "root"), cvm_json_str(s, "enquiry_id", ""), cvm_json_str(s, "customer_id", ""),
+                    cvm_json_str(s, "session_id", ""), cvm_json_str(s, "traceparent", ""));
+    if (subject)
+        subject->restored = restored;
+    return subject;
 }
 
 /* Gives a held conversation, which `user` takes part in; NULL for "". */

@@ -73,7 +73,10 @@ int turn_timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, 
     timer->component = t->component;
     timer->conversation = t->conversation;
     conversation_hold(t->conversation);
-    timer->subject = subject_derive(t->message ? t->message->subject : NULL, NULL, NULL, NULL);
+    struct subject *of = t->message ? t->message->subject : NULL;
+    timer->subject = subject_derive(of, of && of->restored ? of->enquiry_id : NULL, NULL, NULL);
+    if (timer->subject && of && of->restored)
+        timer->subject->restored = false; /* it fires in our time; its own copy, by the line before */
     timer->type = name;
     timer->data = data ? data : json_object();
     timer->on_behalf = on_behalf;

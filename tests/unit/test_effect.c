@@ -2,6 +2,7 @@
  * each thing a manifest may say about it; what a restart makes of it; what may leave at all. */
 #include "virtual.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -725,6 +726,46 @@ START_TEST(tables_answer)
 }
 END_TEST
 
+/* A message that was open when a backup was made, not handled yet; `mark` is what `cvmhost restore` puts before it. */
+static void open_in_backup(const char *call, const char *mark)
+{
+    char path[128], sql[1024], id[40];
+    sqlite3 *db = NULL;
+    virtual_close(world.v);
+    id_text((cvm_id){(uint64_t)conversation_key("lost"), 7}, id);
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", world.v->home);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO open_items VALUES(900, 'message', '{%s\"envelope\":{\"message_id\":\"%s\",\"sender\":\"%s\","
+             "\"recipient\":\"%s\",\"type\":\"go\",\"message_type\":\"notification\",\"conversation\":\"lost\","
+             "\"structured_data\":{\"call\":\"%s\",\"key\":\"REF-1\"}},\"timestamp_ms\":1,\"reply\":0,\"v\":1}')",
+             mark, id, OUTSIDE, OUTSIDE, call);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+    forget();
+    virtual_open(world.v);
+    pass(3000);
+}
+
+/* Between the backup and the loss the call may have been made: as after a crash it is asked for, or reported. */
+START_TEST(restored_calls_may_have_been_made)
+{
+    begin();
+    open_in_backup("once", "");
+    ck_assert_int_eq(world.n_sent, 1);
+    open_in_backup("once", "\"restored\":1,");
+    ck_assert_int_eq(world.n_sent, 0);
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM turns WHERE record LIKE '%\"UNKNOWN\"%'"), 1);
+    open_in_backup("checked", "\"restored\":1,");
+    ck_assert_int_eq(world.n_asked, 1);
+    ck_assert_int_eq(world.n_sent, 0);
+    open_in_backup("again", "\"restored\":1,");
+    ck_assert_int_eq(world.n_sent, 1);
+    ck_assert_str_eq(header(&world.sent[0], "Idempotency-Key"), "REF-1");
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("effect");
@@ -752,6 +793,7 @@ int main(void)
     tcase_add_test(c, answer_nobody_takes);
     tcase_add_test(c, channel_keeps_order);
     tcase_add_test(c, tables_answer);
+    tcase_add_test(c, restored_calls_may_have_been_made);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
