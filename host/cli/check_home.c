@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define KEEP_DAYS 90
 #define ERROR_SIZE 1024
 #define TRANSITIONS_MAX_BYTES (1024 * 1024)
 
@@ -214,6 +215,19 @@ static void check_listener(struct check *c)
         check_find(c->errors, "%s", error);
 }
 
+/* An operator may keep less than the product promises; then it should be known what goes. */
+static void check_keeping(struct check *c)
+{
+    int64_t days = config_int(c->config, "journal.keep_days", KEEP_DAYS);
+    if (days < KEEP_DAYS)
+        check_find(
+            c->warnings,
+            "journal.keep_days: %lld is less than %d: of a conversation that has been over for %lld day%s only its "
+            "decisions and final context are left; it cannot be replayed, and the audit has only the digests "
+            "of its turns",
+            (long long)days, KEEP_DAYS, (long long)days, days == 1 ? "" : "s");
+}
+
 /* ---- tokens ---- */
 
 static const char *secret_of(const void *config, const char *name)
@@ -277,6 +291,7 @@ void check_home(struct check *c)
     check_roles(c);
     check_transitions(c);
     check_listener(c);
+    check_keeping(c);
     check_tokens(c);
     if (home_path(c->home, ".env", path, sizeof path) == 0 && stat(path, &st) == 0 && (st.st_mode & 077))
         check_find(c->warnings, "%s can be read by others (mode %04o): chmod 600 it", path, st.st_mode & 0777);

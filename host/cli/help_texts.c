@@ -110,6 +110,26 @@ static const struct {
                      "  --since TIME               2026-03-01, 2026-03-01T08:30Z, or so long ago: 90s, 30m, 12h, 7d\n"
                      "  --limit N                  the newest so many (default 200)\n"
                      "\nReads the file itself; needs no host.\n"},
+    {"journal prune",
+     "Options:\n"
+     "  --dry-run                  only count what would go\n"
+     "  --now                      do it, beside what the host does by itself\n"
+     "  --before DATE              older than this day (2026-01-31) and not than journal.keep_days\n"
+     "\nOf a conversation that is over its decisions and final context stay; `cvmhost why` shows them.\n"
+     "\nExample:\n  cvmhost journal prune --dry-run --before 2026-01-31\n"},
+    {"backup", "DIR is made; it must not be there. Secrets (.env, secrets.file) are not copied.\n"
+               "\nExample:\n  cvmhost backup /var/backups/cvmhost/$(date +%F)\n"},
+    {"restore", "DIR was made by `cvmhost backup`. No host may run in the home.\n"
+                "\nOptions:\n"
+                "  --force                    also over a home that is not empty; what stood there is set aside\n"
+                "\nExit status: 0 restored, 1 failed, 3 the backup is damaged, 5 refused.\n"
+                "\nExample:\n  cvmhost --home /srv/desk restore /var/backups/cvmhost/2026-01-31\n"},
+    {"db check", "FILE is a database to check instead of the home's own, such as that of a backup.\n"
+                 "\nOptions:\n"
+                 "  --deep                     every row and every page, not a sample of them\n"
+                 "  --repair-advice            how to save what can be read of a damaged file\n"
+                 "\nExit status: 0 nothing found, 1 something is not as it should be, 3 the file is damaged.\n"
+                 "\nExample:\n  cvmhost db check --deep\n"},
     {"permission list", "Tokens are those of access.tokens in the configuration.\n"},
     {"openapi", "Example:\n  cvmhost openapi >routes.json\n"},
     {"config show", "PATH is a setting or section, such as http or http.port.\n"

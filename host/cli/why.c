@@ -224,6 +224,33 @@ static void show_conversation(const struct cli *cli, const json_t *conversation)
     }
 }
 
+/* What is left of turns that were folded away. */
+static void show_folded(const struct cli *cli, const json_t *one)
+{
+    const json_t *lost = json_object_get(one, "notes_lost");
+    size_t i;
+    json_t *note, *wrote;
+    fprintf(cli->out, "\n%s%s%s  %lld turn%s folded on %.10s; decisions:\n", show_bold(cli),
+            cvm_json_str(one, "name", "?"), show_plain(cli), (long long)cvm_json_int(one, "turns", 0),
+            cvm_json_int(one, "turns", 0) == 1 ? "" : "s", cvm_json_str(one, "folded_at", "?"));
+    json_array_foreach(json_object_get(one, "notes"), i, note)
+    {
+        fprintf(cli->out, "      %s%s%s  %s  %s  %s\n", show_bold(cli), cvm_json_str(note, "what", "note"),
+                show_plain(cli), cvm_json_str(note, "component", "?"), cvm_json_str(note, "type", "?"),
+                cvm_json_str(note, "outcome", "?"));
+        show_note(cli, json_object_get(note, "data"), 8, 0);
+    }
+    json_array_foreach(json_object_get(one, "state"), i, wrote)
+    {
+        label(cli, 6, "kept");
+        cell(cli, wrote);
+        fputc('\n', cli->out);
+    }
+    if (lost)
+        fprintf(cli->out, "      %lld decisions were too many or too long to keep\n",
+                (long long)json_integer_value(lost));
+}
+
 static void show_story(const struct cli *cli, const json_t *story)
 {
     const json_t *conversations = json_object_get(story, "conversations"), *turns = json_object_get(story, "turns");
@@ -236,6 +263,7 @@ static void show_story(const struct cli *cli, const json_t *story)
             json_array_size(turns) == 1 ? "" : "s",
             cvm_json_bool(story, "more", false) ? " (the first; there are more)" : "");
     json_array_foreach((json_t *)(uintptr_t)conversations, i, item) show_conversation(cli, item);
+    json_array_foreach(json_object_get(story, "folded"), i, item) show_folded(cli, item);
     json_array_foreach((json_t *)(uintptr_t)turns, i, item)
     {
         fputc('\n', cli->out);

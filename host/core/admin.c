@@ -1,6 +1,8 @@
 /* What the operator sees of the core: components with their counts, plugins, the health of the store. */
 #include "core/internal.h"
 
+#include "core/keep.h"
+
 #include <cvm/json.h>
 #include <string.h>
 
@@ -159,6 +161,24 @@ char *core_metrics(const struct core *core)
     total(&text, "conversations_open", "Conversations in memory.", "gauge", core->n_conversations);
     total(&text, "journal_records_total", "Turns given to the journal.", "counter", core->total.records);
     total(&text, "journal_behind", "Turns not durable yet.", "gauge", (uint64_t)(core->seq - core->durable));
+    total(&text, "journal_wal_bytes", "Size of the write-ahead log.", "gauge",
+          (uint64_t)store_wal_bytes(journal_store((struct core *)(uintptr_t)core)));
+    const struct keep_totals *kept = keep_totals(core);
+    total(&text, "journal_pruned_turns_total", "Turns that left the journal by age.", "counter", kept->turns);
+    total(&text, "journal_folded_total", "Conversations folded to their decisions.", "counter", kept->conversations);
+    total(&text, "journal_needed_turns", "Turns old enough to leave that something needed, at the last prune.", "gauge",
+          (uint64_t)kept->kept);
+    total(&text, "journal_prune_steps_total", "Steps of pruning.", "counter", kept->steps);
+    text_printf(&text, "# HELP cvmhost_%s\n# TYPE cvmhost_%s\ncvmhost_%s %.9f\n",
+                "journal_prune_seconds_total The writer's time in them.", "journal_prune_seconds_total counter",
+                "journal_prune_seconds_total", (double)kept->ns / 1e9);
+    text_printf(&text, "# HELP cvmhost_%s\n# TYPE cvmhost_%s\ncvmhost_%s %.9f\n",
+                "journal_prune_longest_step_seconds The longest of them.", "journal_prune_longest_step_seconds gauge",
+                "journal_prune_longest_step_seconds", (double)kept->longest_ns / 1e9);
+    total(&text, "backups_total", "Copies of the database made.", "counter", kept->backups);
+    total(&text, "backup_timestamp_seconds", "When the last one was complete; 0: none since the start.", "gauge",
+          (uint64_t)(kept->backup_ms / 1000));
+    total(&text, "backup_bytes", "Its size.", "gauge", (uint64_t)kept->backup_bytes);
     total(&text, "calls_total", "Outgoing calls made.", "counter", core->total.calls);
     total(&text, "calls_unknown_total", "Outgoing calls that ended without a known outcome.", "counter",
           core->total.call_unknown);

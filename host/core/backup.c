@@ -153,6 +153,7 @@ int core_backup(struct core *core, core_pruned done, void *arg)
 {
     if (core->backup || core->stopping)
         return core->backup ? CVM_EBUSY : CVM_ESTATE;
+    core_set_now(core);
     struct backup *b = calloc(1, sizeof *b);
     if (!b || asprintf(&b->path, "%s/data/backup.db", core->home) < 0) {
         free(b);

@@ -190,7 +190,7 @@ json_t *context_with(json_t *doc, const char *path, json_t *value); /* borrows; 
 /* journal.c: from the loop to the writer and back */
 int journal_open(struct core *core, char *ret_error, size_t error_size);
 int journal_start(struct core *core);           /* after recovery; starts the writer's thread */
-struct store *journal_store(struct core *core); /* before journal_start only */
+struct store *journal_store(struct core *core); /* after journal_start its store_wal_bytes() only */
 void journal_add(struct core *core, struct record *record);
 void journal_flush(struct core *core); /* submits the batch */
 void record_release(struct core *core, struct record *record);

@@ -4,6 +4,7 @@
 #include "core/keep.h"
 #include "core/audit.h"
 
+#include "core/audit.h"
 #include "core/store.h"
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,11 @@ static void end_pass(struct keeper *k)
                     json_pack("{s:s, s:I, s:I, s:s}", "by", asker.done ? "operator" : "host", "turns",
                               (json_int_t)p->turns, "conversations", (json_int_t)p->conversations, "before", before));
     }
+    if (!error && !p->dry && p->turns)
+        audit_event(core, "journal.pruned",
+                    json_pack("{s:I, s:I, s:I, s:s}", "turns", (json_int_t)p->turns, "conversations",
+                              (json_int_t)p->conversations, "before_ms", (json_int_t)p->before_ms, "by",
+                              asker.done ? "operator" : "host"));
     count(&k->totals, p, core->now_ms);
     k->busy = false;
     k->asker = k->waiting;
@@ -263,6 +269,7 @@ void keep_close(struct core *core)
 int core_prune(struct core *core, bool dry, int64_t before_ms, core_pruned done, void *arg)
 {
     struct keeper *k = core->keeper;
+    core_set_now(core);
     const struct asker asker = {.dry = dry, .before_ms = before_ms, .done = done, .arg = arg};
     if (core->stopping || before_ms > core->now_ms)
         return core->stopping ? CVM_ESTATE : CVM_EINVAL;
@@ -280,11 +287,13 @@ int core_prune(struct core *core, bool dry, int64_t before_ms, core_pruned done,
 json_t *core_keeping(const struct core *core)
 {
     const struct keep_totals *t = &core->keeper->totals;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "keep_days",
+    const struct store *store = journal_store((struct core *)(uintptr_t)core);
+    int64_t next = core->keeper->turn_ms == INT64_MAX ? 0 : core->keeper->turn_ms;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "wal_bytes",
+                     (json_int_t)store_wal_bytes(store), "keep_days",
                      (json_int_t)config_int(core->options.config, "journal.keep_days", 90), "last_ms",
-                     (json_int_t)t->last_ms, "next_ms",
-                     (json_int_t)(core->keeper->turn_ms == INT64_MAX ? 0 : core->keeper->turn_ms), "turns_pruned",
-                     (json_int_t)t->turns, "conversations_folded", (json_int_t)t->conversations, "kept",
-                     (json_int_t)t->kept, "steps", (json_int_t)t->steps, "longest_step_us",
-                     (json_int_t)(t->longest_ns / 1000), "backup_ms", (json_int_t)t->backup_ms);
+                     (json_int_t)t->last_ms, "next_ms", (json_int_t)next, "turns_pruned", (json_int_t)t->turns,
+                     "conversations_folded", (json_int_t)t->conversations, "kept", (json_int_t)t->kept, "steps",
+                     (json_int_t)t->steps, "longest_step_us", (json_int_t)(t->longest_ns / 1000), "backup_ms",
+                     (json_int_t)t->backup_ms);
 }

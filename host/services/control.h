@@ -15,7 +15,8 @@
  *   -> {"id":3,"do":"tail",..}     <- {"id":3,"open":true}, then {"id":3,"envelope":ENVELOPE} until the client goes
  *
  * "do" is one of hello, call, operations, ps, plugins, plugin, components, metrics, config, revive, change, tail, why,
- * dlq.list, dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation. */
+ * dlq.list, dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation,
+ * journal.prune, journal.stats, backup. */
 #ifndef HOST_SERVICES_CONTROL_H
 #define HOST_SERVICES_CONTROL_H
 

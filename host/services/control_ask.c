@@ -322,6 +322,7 @@ static void conversation_found(struct exchange *x, void *arg, json_t *rows, bool
         return;
     }
     unpack(row, "doc");
+    unpack(row, "folded_notes");
     json_t *key = json_incref(json_object_get(row, "conversation"));
     json_object_set(row, "context", json_object_get(row, "doc"));
     json_object_set(row, "steps", json_object_get(json_object_get(row, "doc"), "processing_steps"));
@@ -338,8 +339,10 @@ static void conversation(struct exchange *x, const json_t *request)
     const char *name;
     if (argument(x, request, "name", true, &name))
         control__query(x,
-                       "SELECT conversation, name, version, " SQL_OPENED ", " SQL_ENDED
-                       ", doc FROM contexts WHERE conversation = ?1",
+                       "SELECT c.conversation AS conversation, c.name AS name, version, " SQL_OPENED ", " SQL_ENDED
+                       ", " SQL_FOLDED ", turns AS folded_turns, json_extract(f.doc, '$.notes') AS folded_notes,"
+                       " c.doc AS doc FROM contexts c LEFT JOIN folded f USING(conversation)"
+                       " WHERE c.conversation = ?1",
                        json_pack("[I]", (json_int_t)conversation_key(name)), 1, conversation_found, NULL, NULL);
 }
 
@@ -382,6 +385,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         control__edit(x, what, request);
     else if (strcmp(what, "audit") == 0)
         audit(x, request);
+    else if (strcmp(what, "journal.prune") == 0 || strcmp(what, "journal.stats") == 0 || strcmp(what, "backup") == 0)
+        control__keep(x, what, request);
     else if (strcmp(what, "conversation") == 0)
         conversation(x, request);
     else if (strcmp(what, "why") != 0)

@@ -1,5 +1,5 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_change.c, control_state.c, control_why.c). Loop thread. */
+ * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
 
@@ -15,6 +15,7 @@ struct connection;
 #define SQL_AT "strftime(" AS_TIME ", at_ms / 1000.0, 'unixepoch') AS at"
 #define SQL_OPENED "strftime(" AS_TIME ", opened_ms / 1000.0, 'unixepoch') AS opened_at"
 #define SQL_ENDED "strftime(" AS_TIME ", nullif(ended_ms, 0) / 1000.0, 'unixepoch') AS ended_at"
+#define SQL_FOLDED "strftime(" AS_TIME ", folded_ms / 1000.0, 'unixepoch') AS folded_at"
 #define SQL_MESSAGE "'MSG-' || lower(hex(message)) AS message_id"
 
 /* A request that is not answered yet. It belongs to its connection until that closes; one with a query or change
@@ -61,6 +62,7 @@ void control__tail(struct exchange *x, const json_t *request);
 void control__ask(struct exchange *x, const char *what, const json_t *request);
 void control__change(struct exchange *x, const json_t *request);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
+void control__keep(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
 
 #endif

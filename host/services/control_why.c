@@ -133,10 +133,12 @@ static void rows_found(struct exchange *x, void *arg, json_t *rows, bool more)
 static json_t *written_keys(const struct why *w, const char *table)
 {
     json_t *keys = json_array(), *seen = json_object(), *turn, *pair;
-    size_t i, k;
-    json_array_foreach(json_object_get(w->story, "turns"), i, turn)
-    {
-        json_array_foreach(json_object_get(json_object_get(turn, "record"), "rows"), k, pair)
+    size_t i, k, turns = json_array_size(json_object_get(w->story, "turns"));
+    const json_t *folded = json_object_get(w->story, "folded");
+    for (i = 0; i < turns + json_array_size(folded); i++) {
+        turn = json_array_get(json_object_get(w->story, "turns"), i);
+        const json_t *told = turn ? json_object_get(turn, "record") : json_array_get(folded, i - turns);
+        json_array_foreach(json_object_get(told, "rows"), k, pair)
         {
             const char *name = json_string_value(json_array_get(pair, 0));
             json_t *key = json_array_get(pair, 1);
@@ -272,6 +274,65 @@ static bool add_outgoing(struct why *w)
     return added;
 }
 
+/* Where folded turns led to, and whether that was new. */
+static bool add_led_to(struct why *w, const json_t *doc)
+{
+    bool added = false;
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(doc, "led_to"), i, name) if (json_is_string(name)) added |=
+        add_key(w, conversation_key(json_string_value(name)), false);
+    return added;
+}
+
+/* What is left of those whose turns were folded away: "folded" beside "turns". */
+static void folded_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    size_t i;
+    json_t *row;
+    bool added = false;
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = cvm_json_str(row, "doc", NULL);
+        json_t *doc = text ? json_loads(text, 0, NULL) : NULL;
+        json_object_del(row, "doc");
+        added |= add_led_to(w, doc);
+        json_object_update(row, doc);
+        json_decref(doc);
+    }
+    json_object_set_new(w->story, "folded", rows);
+    if (added && ++w->rounds < ROUNDS_MAX) {
+        find_family(x, w);
+        return;
+    }
+    if (json_array_size(rows) + json_array_size(json_object_get(w->story, "turns")) +
+            json_array_size(json_object_get(w->story, "conversations")) ==
+        0) {
+        char what[128];
+        snprintf(what, sizeof what, "%.100s", w->what);
+        free_why(w);
+        control__fail(x, CVM_ENOENT, "what", "nothing is stored about %s", what);
+        return;
+    }
+    next_rows(x, w);
+}
+
+static void find_folded(struct exchange *x, struct why *w)
+{
+    struct text sql;
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql,
+              "SELECT name, " SQL_FOLDED ", turns, first_seq, last_seq, doc FROM folded WHERE conversation IN (0");
+    text_puts(&sql, json_array_size(w->keys) ? "," : "");
+    add_keys(&sql, w->keys, ",");
+    text_puts(&sql, json_array_size(w->above) ? "," : "");
+    add_keys(&sql, w->above, ",");
+    text_puts(&sql, ") ORDER BY first_seq");
+    run(x, w, &sql, NULL, CONVERSATIONS_MAX * 2, folded_found);
+}
+
 static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
 {
     struct why *w = arg;
@@ -290,14 +351,7 @@ static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
         find_family(x, w);
         return;
     }
-    if (json_array_size(rows) == 0 && json_array_size(json_object_get(w->story, "conversations")) == 0) {
-        char what[128];
-        snprintf(what, sizeof what, "%.100s", w->what);
-        free_why(w);
-        control__fail(x, CVM_ENOENT, "what", "nothing is stored about %s", what);
-        return;
-    }
-    next_rows(x, w);
+    find_folded(x, w);
 }
 
 #define TURN_COLUMNS                                                                                                   \

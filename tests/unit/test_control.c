@@ -174,6 +174,38 @@ void core_change(struct core *core, enum core_change what, const char *plugin, b
     snprintf(changing.plugin, sizeof changing.plugin, "%s", plugin ? plugin : "(all)");
 }
 
+/* So do a prune and a backup. */
+static struct {
+    core_pruned done;
+    void *arg;
+    bool dry;
+    int64_t before_ms;
+    int refused;
+} keeping;
+
+int core_prune(struct core *core, bool dry, int64_t before_ms, core_pruned done, void *arg)
+{
+    (void)core;
+    if (keeping.refused)
+        return keeping.refused;
+    keeping.done = done;
+    keeping.arg = arg;
+    keeping.dry = dry;
+    keeping.before_ms = before_ms;
+    return 0;
+}
+
+int core_backup(struct core *core, core_pruned done, void *arg)
+{
+    return core_prune(core, false, 0, done, arg);
+}
+
+json_t *core_keeping(const struct core *core)
+{
+    (void)core;
+    return json_pack("{s:i}", "keep_days", 90);
+}
+
 static void end_change(int error, const char *report)
 {
     core_change_done done = changing.done;
@@ -901,6 +933,10 @@ static void make_journal(void)
         "CREATE TABLE state(component TEXT, key TEXT, value TEXT, version, turn, key_id, PRIMARY KEY(component, key));"
         "CREATE TABLE dead_letters(id INTEGER PRIMARY KEY, at_ms, message BLOB, component TEXT, type TEXT, reason"
         " TEXT, envelope TEXT);"
+        "CREATE TABLE folded(conversation INTEGER PRIMARY KEY, name TEXT, folded_ms, first_seq, last_seq, first_ms,"
+        " last_ms, turns INTEGER, key_id, doc TEXT);"
+        "CREATE TABLE audit_stubs(seq INTEGER PRIMARY KEY, digest BLOB);"
+        "CREATE TABLE open_items(no INTEGER PRIMARY KEY, kind, doc); CREATE TABLE inbox(source, key);"
         "CREATE TABLE orders(order_id TEXT PRIMARY KEY, total INTEGER, conversation TEXT);"
         "INSERT INTO orders VALUES('ORD-1', 5, 'ENQ-1'), ('ORD-2', 6, 'ENQ-2');");
 }
@@ -1078,6 +1114,64 @@ START_TEST(changes_plugins)
 }
 END_TEST
 
+/* The turns are gone, what they decided, wrote and led to is not. */
+START_TEST(why_tells_of_folded_turns)
+{
+    char sql[512];
+    make_journal();
+    add_context("ENQ-1", NULL, "{}");
+    add_turn("ENQ-9", "child", "{}");
+    snprintf(sql, sizeof sql,
+             "INSERT INTO folded VALUES(%lld, 'ENQ-1', 1763680000117, 1, 3, 0, 0, 3, 0, '{\"notes\":[{\"what\":"
+             "\"decision\"}],\"rows\":[[\"orders\",\"ORD-1\"]],\"led_to\":[\"ENQ-9\"]}')",
+             (long long)conversation_key("ENQ-1"));
+    run_sql(sql);
+    struct peer p = join();
+    json_t *data = ask(&p, "{\"id\":1,\"do\":\"why\",\"what\":\"ENQ-1\"}");
+    const json_t *folded = json_array_get(json_object_get(data, "folded"), 0);
+    ck_assert_str_eq(cvm_json_str(folded, "folded_at", ""), "2025-11-20T23:06:40.117Z");
+    ck_assert_uint_eq(json_array_size(json_object_get(folded, "notes")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(data, "rows")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(data, "turns")), 1);
+    json_decref(data);
+    data = ask(&p, "{\"id\":1,\"do\":\"conversation\",\"name\":\"ENQ-1\"}");
+    ck_assert_int_eq(cvm_json_int(data, "folded_turns", 0), 3);
+    json_decref(data);
+    leave(&p);
+}
+END_TEST
+
+START_TEST(prunes_and_backs_up)
+{
+    make_journal();
+    add_turn("ENQ-1", "t", "{}");
+    struct peer p = join();
+    json_t *data = ask(&p, "{\"id\":1,\"do\":\"journal.stats\"}");
+    ck_assert_int_eq(cvm_json_int(data, "turns", 0), 1);
+    ck_assert_int_eq(cvm_json_int(data, "keep_days", 0), 90);
+    json_decref(data);
+    say(&p, "{\"id\":1,\"do\":\"journal.prune\",\"dry_run\":true,\"before_ms\":7}");
+    ck_assert(keeping.dry && keeping.before_ms == 7);
+    keeping.done(keeping.arg, 0, json_pack("{s:i}", "turns", 5));
+    json_t *line = hear(&p);
+    ck_assert_int_eq(cvm_json_int(json_object_get(line, "data"), "turns", 0), 5);
+    json_decref(line);
+    say(&p, "{\"id\":1,\"do\":\"backup\"}");
+    keeping.done(keeping.arg, CVM_EIO, json_pack("{s:s}", "text", "no room"));
+    expect_error(&p, "IO", "");
+    say(&p, "{\"id\":1,\"do\":\"journal.prune\",\"before_ms\":\"soon\"}");
+    expect_error(&p, "INVALID", "before_ms");
+    keeping.refused = CVM_EBUSY;
+    say(&p, "{\"id\":1,\"do\":\"backup\"}");
+    expect_error(&p, "BUSY", "");
+    keeping.refused = CVM_EINVAL;
+    say(&p, "{\"id\":1,\"do\":\"journal.prune\",\"before_ms\":9}");
+    expect_error(&p, "INVALID", "before_ms");
+    leave(&p);
+    keeping.refused = 0;
+}
+END_TEST
+
 START_TEST(survives_a_store_that_fails_and_a_client_that_goes)
 {
     make_journal();
@@ -1125,6 +1219,8 @@ int main(void)
     tcase_add_test(tests, tells_why);
     tcase_add_test(tests, reads_state_and_dead_letters);
     tcase_add_test(tests, changes_plugins);
+    tcase_add_test(tests, why_tells_of_folded_turns);
+    tcase_add_test(tests, prunes_and_backs_up);
     tcase_add_test(tests, survives_a_store_that_fails_and_a_client_that_goes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
