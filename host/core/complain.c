@@ -197,9 +197,11 @@ int told_state_put(cvm_turn *pub, const char *key, json_t *value)
 int told_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
 {
     int e = turn_new_id(pub, prefix, ret_id, size);
-    return e >= 0
-               ? e
-               : complain(of(pub), e, "cvm_new_id", prefix, e == CVM_ESTATE ? EPHEMERAL : "a prefix is 1 to 8 letters");
+    return e >= 0 ? e
+                  : complain(of(pub), e, "cvm_new_id", prefix,
+                             e == CVM_ESTATE   ? EPHEMERAL
+                             : e == CVM_ELIMIT ? "more than a turn may make"
+                                               : "a prefix is 1 to 8 letters");
 }
 
 static int told_row(cvm_turn *pub, int e, const char *asked, const char *table)

@@ -341,6 +341,8 @@ static int ask(struct remote *r, struct errand *e, json_t *op)
     json_t *answer = NULL;
     if (++e->asked > REMOTE_ASKS_MAX)
         return CVM_EDATA;
+    if (remote_op_is(op, "new_id") && ++e->ids > CVM_TURN_OUTPUTS_MAX) /* each repeats those before it */
+        return CVM_EDATA;
     try_op(r, e, op, &answer);
     if (!remote_op_reads(op))
         json_array_append_new(e->ops, json_pack("[O, O]", op, answer));

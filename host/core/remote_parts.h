@@ -15,7 +15,7 @@ struct errand {
     int64_t now_ms;  /* the turn's time */
     json_t *ops;     /* array of [op, error that was answered, or null where none was] */
     json_t *reads, *denied;
-    uint32_t ordinal, asked;
+    uint32_t ordinal, asked, ids;
     size_t tried;  /* of `ops`, in the ordinal */
     size_t bytes;  /* of the frames that came for it */
     size_t weight; /* of the frame that was sent */

@@ -381,6 +381,8 @@ int turn_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
     size_t n = strlen(prefix);
     if (n < 1 || n > 8 || size < CVM_SHORT_ID_SIZE)
         return CVM_EINVAL;
+    if (json_array_size(t->ids) >= CVM_TURN_OUTPUTS_MAX)
+        return CVM_ELIMIT;
     snprintf(key, sizeof key, ".id/%s", prefix);
     int r = turn_state_get(pub, key, &value);
     if (r < 0 && r != CVM_ENOENT)

@@ -276,6 +276,8 @@ static int new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
     struct runner_turn *t = of(pub);
     if (!is_text(prefix, 8) || size < CVM_SHORT_ID_SIZE)
         return CVM_EINVAL;
+    if (t->ids++ >= CVM_TURN_OUTPUTS_MAX) /* the host would end a process that asks for more */
+        return CVM_ELIMIT;
     json_t *answer = runner_ask(t, json_pack("{s:s, s:s}", "op", "new_id", "prefix", prefix));
     const char *id = json_string_value(json_object_get(answer, "value"));
     int e = (int)json_integer_value(json_object_get(answer, "error"));

@@ -34,7 +34,7 @@ struct runner_turn {
     json_t *lent;    /* array: holds what was lent to the handler until it returns */
     json_t *settled; /* object of the requests settled in this turn */
     size_t bytes, state_bytes;
-    uint32_t outputs;
+    uint32_t outputs, ids;
     uint64_t random;
     bool random_seeded;
 };

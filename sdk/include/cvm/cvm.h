@@ -524,7 +524,8 @@ static inline int64_t cvm_now_ms(cvm_turn *t)
 
 /* A short id for people, "<prefix>-" and 12 hex digits ("ENQ-5b1d3c9a7e20"): a durable counter of this component and
  * prefix through a keyed permutation of 48 bits, so unique without a look-up and not guessable in order. `prefix` is 1
- * to 8 letters, else CVM_EINVAL. Undone with the turn. CVM_ESTATE: in an ephemeral operation. */
+ * to 8 letters, else CVM_EINVAL. Undone with the turn. CVM_ESTATE: in an ephemeral operation. CVM_ELIMIT: more than
+ * CVM_TURN_OUTPUTS_MAX in this turn. */
 #define CVM_SHORT_ID_SIZE 24 /* bytes that `ret_id` needs */
 CVM_MUST_USE static inline int cvm_new_id(cvm_turn *t, const char *prefix, char ret_id[CVM_SHORT_ID_SIZE])
 {
