@@ -43,6 +43,8 @@ const struct cli_command cli_commands[] = {
      cli_agent_call},
     {"bus tail", "[--topic T] [--component C] [--type TYPE]", "watch envelopes", cli_bus_tail},
     {"why", "ID", "what happened and why: of a conversation, message, or key of a stored row", cli_why},
+    {"replay", "ID | --all [--since TIME] [--limit N] [--with-current]",
+     "run recorded turns again: exit status 0 all are the same, 1 some differ", cli_replay},
     {"conversation show", "ID", "a conversation's context, steps and turns", cli_conversation_show},
     {"dlq list", "[--open] [--component C] [--limit N]", "dead letters; --open: not redriven yet", cli_dlq_list},
     {"dlq show", "NUMBER", "a dead letter in full", cli_dlq_show},

@@ -142,6 +142,7 @@ int cli_agent_list(struct cli *cli);
 int cli_agent_call(struct cli *cli);
 int cli_bus_tail(struct cli *cli);
 int cli_why(struct cli *cli);
+int cli_replay(struct cli *cli);
 int cli_dlq_list(struct cli *cli);
 int cli_dlq_show(struct cli *cli);
 int cli_dlq_redrive(struct cli *cli);

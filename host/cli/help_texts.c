@@ -67,6 +67,15 @@ static const struct {
                  "\nEnds with Ctrl-C, or with --timeout.\n"},
     {"why", "ID is that of a conversation or message, or the key of a stored row.\n"
             "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
+    {"replay",
+     "ID is that of a conversation or message, or the key of a stored row: its conversations, and those they\n"
+     "opened, go through the builds that ran them. Nothing is written, and nothing leaves.\n\nOptions:\n"
+     "  --all                      the whole journal; only what differs is listed\n"
+     "  --since TIME               turns since then (2026-03-01T08:30Z, 12h)\n"
+     "  --limit N                  with --all: the newest N conversations\n"
+     "  --with-current             through the plugins as they lie in the home now: what would change\n"
+     "\nExit status 1: a turn differs, or cannot be run any more.\n"
+     "\nExample:\n  cvmhost replay --all --since 24h\n"},
     {"conversation show", "ID is that of a conversation or of one of its messages.\n"},
     {"dlq list", "Options:\n"
                  "  --open                     only those that were not sent again\n"

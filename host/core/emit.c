@@ -2,6 +2,7 @@
  * recipient answers BUSY by a message. */
 #include "core/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The area is an id's first part: a shared alias is looked for in the sender's own area first. */
@@ -78,6 +79,19 @@ static int check(const struct turn *t, const cvm_out *out, size_t *ret_bytes)
     return 0;
 }
 
+/* Counts a message of the conversation. The record names it, and the place among the outputs where it was over. */
+static bool is_over(struct turn *t, struct conversation *c)
+{
+    char place[CVM_NAME_MAX + 48];
+    if (!t->core->replay && (c->pinned || (c->messages += !t->trial) <= c->limit - t->trial))
+        return false;
+    snprintf(place, sizeof place, "%s#%u", c->name, t->ordinal + 1);
+    if (t->core->replay && !replay_met(t->core, "over", place))
+        return false;
+    turn_met(t, "over", place);
+    return true;
+}
+
 /* Which lane the message goes to; gives a held conversation or NULL for an ephemeral message. */
 static int choose_lane(struct turn *t, const cvm_out *out, struct conversation **ret_lane)
 {
@@ -95,9 +109,7 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
     if (c) {
         conversation_hold(c);
         conversation_limit(c, t->component);
-        if (t->core->replay ? replay_met(t->core, "over", c->name)
-                            : !c->pinned && (c->messages += !t->trial) > c->limit - t->trial) {
-            turn_met(t, "over", c->name);
+        if (is_over(t, c)) {
             conversation_release(t->core, c);
             return CVM_ELIMIT;
         }

@@ -64,6 +64,7 @@ void probation_end(struct core *core, struct plugin *p)
         state_lower(core, old, p->now);
     probation_behind(p->now, NULL);
     p->before = NULL;
+    core->configuration = NULL; /* turns name another one from here on */
     if (p->phase == PLUGIN_PROBATION)
         p->phase = PLUGIN_RUNNING;
     generation_retire(core, p, old);
@@ -97,6 +98,7 @@ void probation_resume(struct core *core, struct plugin *p)
 void probation_begin(struct core *core, struct plugin *p, struct generation *old)
 {
     p->before = old;
+    core->configuration = NULL; /* turns name another one from here on */
     p->phase = PLUGIN_PROBATION;
     p->strikes = 0;
     p->turns_left = (uint32_t)config_int(core->options.config, "plugins.probation_turns", CORE_PROBATION_TURNS);
@@ -167,6 +169,7 @@ int plugin_exchange(struct core *core, struct plugin *p, struct generation *othe
     if (other)
         generation_install(core, other);
     p->now = other;
+    core->configuration = NULL; /* turns name another one from here on */
     registry_free(registry_exchange(core, registry));
     return 0;
 }
@@ -182,6 +185,7 @@ json_t *probation_rollback(struct core *core, struct plugin *p, const char *why,
     alarm_clear(core, &p->alarm);
     p->phase = p->removal ? PLUGIN_REMOVING : PLUGIN_RUNNING;
     p->before = NULL;
+    core->configuration = NULL; /* turns name another one from here on */
     probation_behind(bad, NULL);
     for (size_t i = 0; i < old->manifest->n_components; i++)
         old->components[i]->closing = p->removal != NULL;

@@ -1,12 +1,321 @@
-/* stub */
-#include "core/internal.h"
-bool replay_met(const struct core *core, const char *what, const char *name){(void)core,(void)what,(void)name;return false;}
-bool replay_met_id(const struct core *core, const char *what, cvm_id id){(void)core,(void)what,(void)id;return false;}
-struct request *replay_request(struct core *core, cvm_id id){(void)core,(void)id;return NULL;}
-struct timer *replay_timer(struct turn *t, cvm_id id){(void)t,(void)id;return NULL;}
-int replay_state(struct core *core, struct state_entry *entry){(void)core,(void)entry;return 0;}
-int replay_scan(struct core *core, struct component *c, const char *prefix, const char *after, size_t limit,
-                json_t **ret_entries){(void)core,(void)c,(void)prefix,(void)after,(void)limit,(void)ret_entries;return 0;}
-void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size){(void)core,(void)ids,(void)ret_id,(void)size;}
-void replay_secret(struct core *core, const char *name){(void)core,(void)name;}
-void replay_record(struct core *core, struct record *record){(void)core,(void)record;}
+/* Runs a journal, or the conversations of one id, again; see replay.h. Reads a page of turns at a time, so that no read
+ * transaction stays open while they run. */
+#include "core/replay.h"
+
+#include "core/replay_parts.h"
+#include <cvm/json.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PAGE_TURNS 500
+#define CONVERSATIONS_OF_ID 4096
+#define FAMILY_ROUNDS 64
+
+/* ---- which conversations ----------------------------------------------------------------------------------------- */
+
+static bool add_key(json_t *keys, int64_t key)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%lld", (long long)key);
+    if (!key || json_object_get(keys, name))
+        return false;
+    return json_object_set_new(keys, name, json_true()) == 0;
+}
+
+/* Each row's first column is a key. `key` binds ?1 where it is not 0, `text` where that is given. */
+static bool add_found(struct replay *r, json_t *keys, const char *sql, int64_t key, const char *text)
+{
+    sqlite3_stmt *st = NULL;
+    bool added = false;
+    if (sqlite3_prepare_v2(r->past.db, sql, -1, &st, NULL))
+        return false;
+    if (text)
+        sqlite3_bind_text(st, 1, text, -1, SQLITE_STATIC);
+    else
+        sqlite3_bind_int64(st, 1, key);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(st, 0);
+        if (!name)
+            continue;
+        added |= add_key(keys, sqlite3_column_type(st, 0) == SQLITE_TEXT ? conversation_key(name)
+                                                                         : sqlite3_column_int64(st, 0));
+    }
+    sqlite3_finalize(st);
+    return added;
+}
+
+/* Rows of plugins' tables that name their conversation. */
+static void add_rows(struct replay *r, json_t *keys, const char *id)
+{
+    sqlite3_stmt *st = NULL;
+    char sql[1024];
+    if (sqlite3_prepare_v2(r->past.db,
+                           "SELECT m.name, (SELECT k.name FROM pragma_table_info(m.name) k WHERE k.pk = 1)"
+                           " FROM sqlite_schema m WHERE m.type = 'table' AND EXISTS (SELECT 1 FROM"
+                           " pragma_table_info(m.name) c WHERE c.name = 'conversation' AND c.type = 'TEXT')",
+                           -1, &st, NULL))
+        return;
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *key = (const char *)sqlite3_column_text(st, 1);
+        sqlite3_snprintf(sizeof sql, sql, "SELECT conversation FROM \"%w\" WHERE \"%w\" = ?1",
+                         (const char *)sqlite3_column_text(st, 0), key ? key : "key");
+        add_found(r, keys, sql, 0, id);
+    }
+    sqlite3_finalize(st);
+}
+
+/* Those of the id, and downwards those that they opened. NULL: nothing is stored of it. */
+static json_t *conversations_of(struct replay *r, const char *id)
+{
+    static const char opened[] = "SELECT conversation FROM contexts WHERE parent = ?1 AND parent != 0"
+                                 " AND name NOT GLOB 'topic:*' AND name NOT GLOB 'component:*'";
+    static const char there[] = "SELECT conversation FROM turns WHERE conversation = ?1 LIMIT 1";
+    json_t *keys = json_object();
+    cvm_id message;
+    if (id_parse(id, &message) == 0)
+        add_found(r, keys, there, (int64_t)message.hi, NULL);
+    add_found(r, keys, there, conversation_key(id), NULL);
+    add_rows(r, keys, id);
+    for (int round = 0, more = 1; more && round < FAMILY_ROUNDS && json_object_size(keys) < CONVERSATIONS_OF_ID;
+         round++) {
+        json_t *now = json_copy(keys), *value;
+        const char *name;
+        more = 0;
+        json_object_foreach(now, name, value) more |= add_found(r, keys, opened, strtoll(name, NULL, 10), NULL);
+        json_decref(now);
+    }
+    if (json_object_size(keys))
+        return keys;
+    json_decref(keys);
+    return NULL;
+}
+
+/* The newest, without the lanes that all share. */
+static json_t *newest(struct replay *r, int64_t limit, int64_t since_ms)
+{
+    char sql[320];
+    json_t *keys = json_object();
+    snprintf(sql, sizeof sql,
+             "SELECT conversation FROM turns WHERE at_ms >= ?1 AND type != 'start' AND component != 'host'"
+             " GROUP BY conversation ORDER BY max(seq) DESC LIMIT %lld",
+             (long long)limit);
+    add_found(r, keys, sql, since_ms, NULL);
+    return keys;
+}
+
+/* ---- turns ------------------------------------------------------------------------------------------------------- */
+
+static const char *const verdicts[] = {"same", "differs", "missing", "not run"};
+
+const char *replay_verdict_name(enum replay_verdict verdict)
+{
+    return verdicts[verdict];
+}
+
+static void note_first(const struct past_turn *turn, const json_t *differences, struct replay_report *report)
+{
+    const json_t *first = json_array_get(differences, 0);
+    char *recorded = json_text(json_object_get(first, "recorded"), NULL);
+    char *replayed = json_text(json_object_get(first, "replayed"), NULL);
+    report->first = turn->seq;
+    snprintf(report->what, sizeof report->what, "turn %lld, %s of %s: %s was %.120s and is %.120s",
+             (long long)turn->seq, turn->type, turn->component, cvm_json_str(first, "where", "/"),
+             recorded ? recorded : "?", replayed ? replayed : "?");
+    free(recorded);
+    free(replayed);
+}
+
+static void count(struct replay_report *report, enum replay_verdict verdict)
+{
+    report->turns++;
+    report->same += verdict == REPLAY_SAME;
+    report->differ += verdict == REPLAY_DIFFERS;
+    report->missing += verdict == REPLAY_MISSING;
+    report->not_run += verdict == REPLAY_NOT_RUN;
+}
+
+static void run_turn(struct replay *r, const struct past_turn *turn, struct replay_report *report)
+{
+    json_t *differences = NULL;
+    past_keep(&r->past, turn);
+    enum replay_verdict verdict = replay_run(r, turn, &differences);
+    past_context_after(&r->past, turn);
+    count(report, verdict);
+    if (verdict == REPLAY_DIFFERS && !report->first)
+        note_first(turn, differences, report);
+    const json_t *e = past_envelope(&r->past, turn->record, turn->sent_by, turn->message);
+    r->shown = (struct replay_turn){.seq = turn->seq,
+                                    .at_ms = turn->at_ms,
+                                    .configuration = turn->configuration,
+                                    .conversation = cvm_json_str(e, "conversation", ""),
+                                    .component = turn->component,
+                                    .type = turn->type,
+                                    .outcome = turn->outcome,
+                                    .plugin = r->shown.plugin,
+                                    .version = r->shown.version,
+                                    .build = turn->build,
+                                    .verdict = verdict,
+                                    .why = r->why,
+                                    .differences = differences};
+    if (r->options->seen)
+        r->options->seen(r->options->arg, &r->shown);
+    json_decref(differences);
+}
+
+static bool wanted(const json_t *keys, const struct past_turn *turn)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%lld", (long long)turn->conversation);
+    return !keys || json_object_get(keys, name);
+}
+
+/* In the order of their numbers. Gives how many were read; the last one's number in *after. */
+static int read_page(struct replay *r, sqlite3_stmt *st, int64_t *after, struct past_turn *page)
+{
+    int n = 0;
+    sqlite3_bind_int64(st, 1, *after);
+    while (n < PAGE_TURNS && sqlite3_step(st) == SQLITE_ROW) {
+        if (past_read(st, &page[n]) < 0)
+            break;
+        *after = page[n++].seq;
+    }
+    sqlite3_reset(st);
+    (void)r;
+    return n;
+}
+
+static char *page_sql(const json_t *keys, int64_t since_ms)
+{
+    struct text sql;
+    const char *name;
+    json_t *value;
+    text_init(&sql, 1024 * 1024);
+    text_puts(&sql, "SELECT" PAST_COLUMNS "FROM turns WHERE seq > ?1");
+    if (since_ms)
+        text_printf(&sql, " AND at_ms >= %lld", (long long)since_ms);
+    if (keys && json_object_size(keys) <= CONVERSATIONS_OF_ID) {
+        const char *between = " AND conversation IN (";
+        json_object_foreach((json_t *)(uintptr_t)keys, name, value)
+        {
+            text_puts(&sql, between);
+            text_puts(&sql, name);
+            between = ",";
+        }
+        text_puts(&sql, ")");
+    }
+    text_printf(&sql, " ORDER BY seq LIMIT %d", PAGE_TURNS);
+    text_add(&sql, "", 0);
+    if (sql.failed)
+        text_free(&sql);
+    return sql.at;
+}
+
+static int run_all(struct replay *r, const json_t *keys, struct replay_report *report)
+{
+    char *sql = page_sql(keys, r->options->since_ms);
+    struct past_turn *page = calloc(PAGE_TURNS, sizeof *page);
+    json_t *seen = json_object();
+    sqlite3_stmt *st = NULL;
+    int64_t after = 0;
+    int n = 0, e = sql && page ? 0 : CVM_ENOMEM;
+    if (!e && sqlite3_prepare_v2(r->past.db, sql, -1, &st, NULL))
+        e = CVM_EDATA;
+    while (!e && (n = read_page(r, st, &after, page)) > 0) {
+        for (int i = 0; i < n; i++) {
+            if (wanted(keys, &page[i])) {
+                run_turn(r, &page[i], report);
+                add_key(seen, page[i].conversation);
+            }
+            past_clear(&page[i]);
+        }
+        if (n < PAGE_TURNS)
+            break;
+    }
+    report->conversations = (int64_t)json_object_size(seen);
+    json_decref(seen);
+    sqlite3_finalize(st);
+    free(page);
+    free(sql);
+    return e;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* Of our own folder, whose depth we know. */
+static void remove_folder(const char *path, int depth)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    char below[8500];
+    while (dir && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+        if (unlink(below) < 0 && depth > 0)
+            remove_folder(below, depth - 1);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+static int make_folder(struct replay *r, char *error, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(r->folder, sizeof r->folder, "%s/cvmhost-replay-XXXXXX", base && *base ? base : "/tmp");
+    if (mkdtemp(r->folder))
+        return 0;
+    *r->folder = 0;
+    snprintf(error, size, "no folder can be made under %s; set TMPDIR", base && *base ? base : "/tmp");
+    return CVM_EIO;
+}
+
+static void replay_free(struct replay *r)
+{
+    worlds_free(r);
+    past_close(&r->past);
+    config_free(r->present);
+    text_free(&r->made);
+    text_free(&r->scratch);
+    free(r->kept.at);
+    if (*r->folder)
+        remove_folder(r->folder, 4);
+    free(r);
+}
+
+int replay_home(const struct replay_options *options, struct replay_report *ret_report, char *error, size_t size)
+{
+    char ignored[256];
+    struct replay_report report = {0};
+    json_t *keys = NULL;
+    struct replay *r = calloc(1, sizeof *r);
+    snprintf(error, size, r ? "" : "out of memory");
+    if (!r)
+        return CVM_ENOMEM;
+    r->options = options;
+    text_init(&r->made, 64 * 1024 * 1024);
+    text_init(&r->scratch, 64 * 1024 * 1024);
+    int e = past_open(&r->past, options->home, error, size);
+    if (!e)
+        e = make_folder(r, error, size);
+    if (!e && config_load(options->home, NULL, &r->present, ignored, sizeof ignored) < 0)
+        r->present = NULL;
+    if (!e && options->id && !(keys = conversations_of(r, options->id))) {
+        snprintf(error, size, "nothing is stored about %.200s", options->id);
+        e = CVM_ENOENT;
+    } else if (!e && !options->id && options->limit > 0) {
+        keys = newest(r, options->limit, options->since_ms);
+    }
+    if (!e)
+        e = run_all(r, keys, &report);
+    if (e == CVM_EDATA && !*error)
+        snprintf(error, size, "the journal cannot be read");
+    json_decref(keys);
+    replay_free(r);
+    if (!e)
+        *ret_report = report;
+    return e;
+}

@@ -54,6 +54,19 @@ void request_free(struct core *core, struct request *r)
     core->free_requests = r;
 }
 
+/* A request that was handled leads to its turn's record; of others the record says where they are. */
+static json_t *where_it_stands(const struct request *r)
+{
+    char asked[40];
+    id_text(r->asked, asked);
+    if (!r->message)
+        return json_object();
+    if (r->message->sent_by)
+        return json_pack("{s:I}", "sent_by", (json_int_t)r->message->sent_by);
+    return json_pack("{s:s, s:s, s:s, s:s}", "request", asked, "type", r->type->text, "sender", r->message->pub.sender,
+                     "recipient", r->message->to->id->text);
+}
+
 /* A deadline passed: the host itself answers, in a turn like any other, so that the end is journalled. */
 static void deadline(struct core *core, struct alarm *alarm)
 {
@@ -71,7 +84,7 @@ static void deadline(struct core *core, struct alarm *alarm)
     m->pub.message_type = CVM_NOTIFICATION;
     m->pub.on_behalf = r->item.id;
     m->pub.priority = r->priority;
-    m->pub.data = m->data = json_object();
+    m->pub.data = m->data = where_it_stands(r);
     m->input = true;
     m->route = component_route(core->host, core->name_timeout)->route;
     if (r->subject)

@@ -160,6 +160,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
     struct build_mark forgotten = p->previous, previous = p->previous;
     probation_end(core, p); /* of an earlier change: what it went back to goes */
     p->now = e->fresh;
+    core->configuration = NULL; /* turns name another one from here on */
     e->fresh = NULL;
     p->phase = PLUGIN_RUNNING;
     if (!back)

@@ -23,6 +23,15 @@ static void page_leave(struct core *core)
     atomic_store_explicit(&core->page->in_turn, 0, memory_order_release);
 }
 
+/* What a failed turn was told stays for its record. */
+static void drop_inputs(struct turn *t)
+{
+    json_decref(t->reads);
+    json_decref(t->ids);
+    json_decref(t->met);
+    t->reads = t->ids = t->met = NULL;
+}
+
 void turn_begin(struct core *core, struct component *component, struct conversation *conversation, struct message *m)
 {
     struct turn *t = &core->turn;
@@ -33,17 +42,16 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->ordinal = 0;
     t->ended = t->lend = t->random_seeded = t->unreadable = false;
     t->unhandled = NULL;
+    drop_inputs(t);
 }
 
 static void clear(struct turn *t)
 {
     json_decref(t->context);
     json_decref(t->changes);
-    json_decref(t->reads);
     json_decref(t->notes);
     json_decref(t->error);
-    json_decref(t->ids);
-    t->context = t->changes = t->reads = t->notes = t->error = t->ids = NULL;
+    t->context = t->changes = t->notes = t->error = NULL;
     t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
     t->message = NULL;
 }
@@ -227,8 +235,9 @@ static void commit_changes(struct core *core, struct record *rec)
     }
     if (t->ended && !c->ended_ms) {
         c->ended_ms = core->now_ms;
-        c->dirty = rec->ended = true;
+        c->dirty = true;
     }
+    rec->ended = t->ended;
     if (c->dirty) {
         c->dirty = false;
         rec->contexts_row = true;
@@ -353,8 +362,8 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
     }
     clear(t);
     json_decref(t->denied);
-    json_decref(t->met);
-    t->denied = t->met = NULL;
+    t->denied = NULL;
+    drop_inputs(t);
     if (rec)
         journal_add(core, rec);
     core->total.turns++;
@@ -388,8 +397,14 @@ static void fail(struct core *core, struct message *m, int outcome, const char *
     static const char *const outcomes[] = {"OK", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     struct turn *t = &core->turn;
     json_t *body = t->refusal;
+    json_t *reads = json_incref(t->reads), *ids = json_incref(t->ids), *met = json_incref(t->met);
     t->refusal = NULL;
     turn_begin(core, m->to, m->conversation, m);
+    t->reads = reads;
+    t->ids = ids;
+    t->met = met;
+    if (!handled)
+        drop_inputs(t);
     t->unhandled = handled ? NULL : dead ? dead : "";
     if (!body)
         body = json_pack("{s:s, s:s}", "code", code, "message", text);
@@ -497,8 +512,6 @@ static int handle(struct core *core, const struct component *c, const struct mes
 static int run(struct core *core, struct message *m, bool edit)
 {
     turn_begin(core, m->to, m->conversation, m);
-    json_decref(core->turn.met); /* of an attempt that is not kept */
-    core->turn.met = NULL;
     page_enter(core, m->to, m->pub.id);
     int result = edit ? state_edit_turn(&core->turn.pub, &m->pub) : handle(core, m->to, m);
     page_leave(core);
@@ -655,6 +668,7 @@ static void turn_reset(struct core *core)
 
 static void free_vectors(struct turn *t)
 {
+    drop_inputs(t);
     free(t->outs.at);
     free(t->answers.at);
     free(t->opens.at);
@@ -676,8 +690,7 @@ int turn_try(struct core *core, struct message *m, struct turn *ret_turn)
         turn_undo(core);
         json_decref(core->turn.refusal);
         json_decref(core->turn.denied);
-        json_decref(core->turn.met);
-        core->turn.refusal = core->turn.denied = core->turn.met = NULL;
+        core->turn.refusal = core->turn.denied = NULL;
         return result;
     }
     *ret_turn = core->turn;
@@ -696,7 +709,7 @@ void turn_settle_tried(struct core *core, struct turn *tried, bool keep)
     } else {
         turn_undo(core);
         json_decref(core->turn.denied);
-        json_decref(core->turn.met);
+        drop_inputs(&core->turn);
     }
     json_decref(core->turn.refusal);
     free_vectors(&core->turn);

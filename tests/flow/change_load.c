@@ -22,6 +22,7 @@ struct load {
     int fd;
     struct customer customers[LOAD_CUSTOMERS];
     int64_t each, answered;
+    bool apart; /* a conversation for each work */
     char *in, *out;
     size_t n_in, n_out;
 };
@@ -76,6 +77,11 @@ static void reconnect(struct load *load)
         load->customers[c].sent = load->customers[c].answered;
 }
 
+void load_apart(struct load *load)
+{
+    load->apart = true;
+}
+
 static void fill(struct load *load)
 {
     for (int c = 0; c < LOAD_CUSTOMERS; c++) {
@@ -85,9 +91,9 @@ static void fill(struct load *load)
             load->n_out += (size_t)snprintf(
                 load->out + load->n_out, BUFFER_BYTES - load->n_out,
                 "{\"id\":%lld,\"do\":\"call\",\"to\":\"test.changing\",\"type\":\"work\",\"key\":\"c%d-%lld\","
-                "\"conversation\":\"customer c%d\",\"timeout_ms\":60000,"
+                "\"conversation\":\"customer c%d%s%lld\",\"timeout_ms\":60000,"
                 "\"data\":{\"customer\":\"c%d\",\"k\":%lld,\"quiet\":true}}\n",
-                k * LOAD_CUSTOMERS + c, c, k, c, c, k);
+                k * LOAD_CUSTOMERS + c, c, k, c, load->apart ? "/" : "-", load->apart ? k : 0LL, c, k);
         }
     }
 }

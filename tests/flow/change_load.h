@@ -12,6 +12,8 @@
 struct load;
 
 struct load *load_new(struct flow *f, int64_t works); /* in all, spread evenly */
+void load_apart(
+    struct load *load); /* each work in a conversation of its own; one customer's at a time is up to the host */
 void load_free(struct load *load);
 
 /* Sends and takes answers for about `ms`; a broken connection is made again. False: all are answered. */

@@ -847,6 +847,7 @@ START_TEST(older_values_are_upgraded)
     run(v, A, "[{'do':'scan','prefix':'u/'},{'do':'get','key':'u/1'},{'do':'reply'}]", a);
     check_pairs(found(a, 0), "[['u/1',[1,'x']],['u/2','y']]");
     check_pairs(found(a, 1), "[1,'x']");
+    unsetenv("CVMHOST_TEST_REPLAY"); /* the journal does not know what the test wrote itself */
     end(v, a, 1);
 }
 END_TEST

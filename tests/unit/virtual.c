@@ -70,6 +70,10 @@ void virtual_free(struct virtual *v)
 {
     if (v->core)
         virtual_close(v);
+    char database[128];
+    snprintf(database, sizeof database, "%s/data/cvmhost.db", v->home);
+    if (getenv("CVMHOST_TEST_REPLAY") && access(database, F_OK) == 0)
+        virtual_replays(v);
     config_free(v->config);
     pid_t pid = fork();
     if (pid == 0) {
@@ -78,6 +82,30 @@ void virtual_free(struct virtual *v)
     }
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     free(v);
+}
+
+static void tell(void *arg, const struct replay_turn *turn)
+{
+    bool *told = arg;
+    if (turn->verdict == REPLAY_SAME || turn->verdict == REPLAY_NOT_RUN)
+        return;
+    char *text = json_dumps(turn->differences, JSON_COMPACT | JSON_ENCODE_ANY);
+    fprintf(stderr, "turn %lld, %s of %s (%s): %s: %s %s\n", (long long)turn->seq, turn->type, turn->component,
+            turn->outcome, replay_verdict_name(turn->verdict), turn->why, text ? text : "");
+    free(text);
+    *told = true;
+}
+
+struct replay_report virtual_replays(struct virtual *v)
+{
+    struct replay_report report = {0};
+    char error[512];
+    bool told = false;
+    const struct replay_options options = {.home = v->home, .seen = tell, .arg = &told};
+    ck_assert_msg(replay_home(&options, &report, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(report.differ == 0 && report.missing == 0, "%s: of %lld turns %lld differ and %lld are missing: %s",
+                  v->home, (long long)report.turns, (long long)report.differ, (long long)report.missing, report.what);
+    return report;
 }
 
 void virtual_seen(void *arg, const struct edge_reply *reply)

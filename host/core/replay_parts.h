@@ -1,0 +1,122 @@
+/* What the files of replay offer each other; see replay.h. One thread. */
+#ifndef HOST_CORE_REPLAY_PARTS_H
+#define HOST_CORE_REPLAY_PARTS_H
+
+#include "core/internal.h"
+#include "core/replay.h"
+#include <sqlite3.h>
+
+#define PAST_RECORDS 8192  /* parsed records kept */
+#define PAST_CONTEXTS 8192 /* documents kept */
+
+/* One row of turns. */
+struct past_turn {
+    int64_t seq, at_ms, conversation;
+    int64_t configuration, context, sent_by; /* "run" of the record; configuration 0: it has none */
+    cvm_id message;                          /* none: a turn without one */
+    char component[CVM_NAME_MAX + 1], type[CVM_NAME_MAX + 1], outcome[16], build[16];
+    char *text;     /* of the record */
+    json_t *record; /* parsed */
+};
+
+/* A recorded conversation's document as of the turn `seq`, before it. */
+struct past_context {
+    int64_t conversation, seq, changes;
+    json_t *doc;
+};
+
+/* Of one component, the turns in which it started. */
+struct past_starts {
+    struct past_starts *next;
+    VECTOR(int64_t) seqs;
+    VECTOR(uint64_t) builds; /* hashes of their short names */
+    char component[];
+};
+
+struct past {
+    sqlite3 *db;
+    sqlite3_stmt *turn, *of_message;
+    struct past_known {
+        int64_t seq, conversation;
+        cvm_id message;
+        json_t *record;
+    } records[PAST_RECORDS];
+    struct past_context contexts[PAST_CONTEXTS];
+    struct past_starts *starts;
+    uint64_t short_id_key;
+};
+
+/* A core set up as one configuration says. */
+struct world {
+    struct world *next;
+    int64_t configuration; /* 0: as things are now */
+    struct core *core;     /* NULL: it could not be made, `why` says why */
+    struct config *config;
+    json_t *doc, *lost; /* lost: names of secrets that are not what they were */
+    json_t *gone;       /* object: plugin -> why its code is not there */
+    json_t *started;    /* object: component -> number of the start that its code has seen last */
+    uint64_t used;
+    char why[512];
+};
+
+struct replay {
+    const struct replay_options *options;
+    struct past past;
+    struct world *worlds;
+    struct config *present; /* of the home, for its secrets; NULL: it cannot be read */
+    uint64_t clock;
+    char folder[4096]; /* our own */
+    uint32_t folders;
+    /* the turn under way */
+    struct world *world;
+    const struct past_turn *turn;
+    VECTOR(struct item *) kept; /* made for it */
+    json_t *reads;              /* key -> turn, of its record; NULL: not asked for yet */
+    uint32_t scans;             /* answered */
+    char why[512];              /* what was not there; "" */
+    bool asked_elsewhere;       /* it read what its record does not name */
+    char outcome[16];           /* what came of it; "": nothing was committed */
+    struct text made, scratch;
+    struct replay_turn shown;
+};
+
+/* replay_past.c */
+int past_open(struct past *past, const char *home, char *error, size_t size);
+void past_close(struct past *past);
+int past_read(sqlite3_stmt *row, struct past_turn *ret_turn); /* columns PAST_COLUMNS; to be cleared */
+void past_clear(struct past_turn *turn);
+#define PAST_COLUMNS " seq, at_ms, conversation, component, message, type, outcome, build, record "
+void past_keep(struct past *past, const struct past_turn *turn);     /* its record is asked for soon */
+const struct past_known *past_known(struct past *past, int64_t seq); /* the same */
+const json_t *past_record(struct past *past, int64_t seq);           /* borrowed until the next; NULL: it is gone */
+const json_t *past_handled(struct past *past, cvm_id id, int64_t *ret_seq); /* record of the turn of that message */
+/* The envelope of a message, which stands in the record of `sent_by`, or in `record`, its own. Borrowed; NULL. */
+const json_t *past_envelope(struct past *past, const json_t *record, int64_t sent_by, cvm_id id);
+/* Of a message by its id alone: sought in the turn that handled it, else among what `conversation` sent before `seq`.
+ * *ret_conversation: of the turn that sent it. */
+const json_t *past_message(struct past *past, cvm_id id, int64_t conversation, int64_t seq, int64_t *ret_sent_by,
+                           int64_t *ret_conversation);
+json_t *past_subject(struct past *past, const json_t *envelope, int64_t sent_by); /* gives an object */
+int past_context(struct past *past, int64_t conversation, int64_t seq, int64_t version, json_t **ret_doc, char *why,
+                 size_t size); /* gives */
+void past_context_after(struct past *past, const struct past_turn *turn);
+/* What a turn has written under a key. Gives; *ret_value NULL: it deleted it. CVM_ENOENT: it is not known any more. */
+int past_state(struct past *past, const char *component, const char *key, int64_t turn, json_t **ret_value,
+               uint32_t *ret_version);
+int past_state_now(struct past *past, const char *component, const char *key, int64_t before, json_t **ret_value,
+                   uint32_t *ret_version, int64_t *ret_turn);
+int64_t past_start(struct past *past, const char *component, const char *build, int64_t before); /* 0: none */
+bool past_turn_at(struct past *past, int64_t seq, struct past_turn *ret_turn);
+cvm_id past_id(const json_t *object, const char *member);
+
+/* replay_world.c */
+struct world *world_of(struct replay *r, int64_t configuration); /* never NULL but for memory; `core` may be */
+void worlds_free(struct replay *r);
+
+/* replay_turn.c */
+enum replay_verdict replay_run(struct replay *r, const struct past_turn *turn, json_t **ret_differences);
+
+/* replay_diff.c: gives an array; NULL: there are none */
+json_t *replay_differences(const struct replay *r, const struct past_turn *turn, const char *made, size_t len);
+
+#endif

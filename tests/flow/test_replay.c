@@ -1,0 +1,145 @@
+/* What a real host has recorded runs again with the same outcome, across an exchange of builds and beside the host;
+ * what was changed in the journal, and code that keeps secrets from it, are named. CVM_WORKS: how many conversations
+ * (256). */
+#include "change_load.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int setting(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
+static void put(struct flow *f, const char *build)
+{
+    static const char *const ends[] = {"so", "json"}, *const folders[] = {"plugins", "manifests"};
+    for (int i = 0; i < 2; i++) {
+        char from[128], to[300], command[1024];
+        snprintf(from, sizeof from, "tests/plugins/changing/%s.%s", build, ends[i]);
+        snprintf(to, sizeof to, "%s/%s/changing.%s", f->home, folders[i], ends[i]);
+        snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", flow_build(from), to, to, to);
+        ck_assert_int_eq(system(command), 0); /* NOLINT: paths of our own */
+    }
+}
+
+static json_t *replay(struct flow *f, int status, const char *const *words)
+{
+    struct flow_answer a;
+    ck_assert_int_eq(flow_run(f, &a, words), status);
+    json_t *report = json_incref(a.json);
+    ck_assert_msg(report != NULL, "%s%s", a.text, a.errors);
+    flow_answer_free(&a);
+    return report;
+}
+
+static int64_t count(const json_t *report, const char *member)
+{
+    return (int64_t)json_integer_value(json_object_get(report, member));
+}
+
+static const char *const ALL[] = {"replay", "--all", "--output", "json", NULL};
+
+static void all_the_same(struct flow *f, int64_t conversations)
+{
+    int64_t begun = flow_now_ms();
+    json_t *report = replay(f, 0, ALL);
+    printf("%lld turns of %lld conversations again in %lld ms\n", (long long)count(report, "turns"),
+           (long long)count(report, "conversations"), (long long)(flow_now_ms() - begun));
+    ck_assert_int_eq(count(report, "differ"), 0);
+    ck_assert_int_eq(count(report, "missing"), 0);
+    ck_assert_int_ge(count(report, "conversations"), conversations);
+    ck_assert_int_ge(count(report, "same"), conversations);
+    json_decref(report);
+}
+
+static struct flow *worked(void)
+{
+    struct flow *f = flow_new();
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    flow_plugin(f, "echo");
+    flow_plugin(f, "faulty");
+    put(f, "v1");
+    struct load *load = load_new(f, setting("CVM_WORKS", 2048));
+    bool exchanged = false;
+    load_apart(load);
+    flow_start(f);
+    while (load_run(load, 1)) {
+        if (exchanged || load_answered(load) * 2 < load_each(load) * LOAD_CUSTOMERS)
+            continue;
+        put(f, "v2");
+        EXPECT(f, 0, "changing", "reload", "changing");
+        exchanged = true;
+    }
+    ck_assert(exchanged);
+    load_free(load);
+    return f;
+}
+
+START_TEST(the_same_across_a_reload)
+{
+    struct flow *f = worked();
+    int64_t builds = flow_sql_int(f, "SELECT count(DISTINCT build) FROM turns WHERE component = 'test.changing'");
+    ck_assert_int_eq(builds, 2);
+    all_the_same(f, setting("CVM_WORKS", 2048)); /* beside the host */
+    ck_assert_int_eq(flow_stop(f), 0);
+    f->pid = 0;
+    all_the_same(f, setting("CVM_WORKS", 2048));
+    flow_free(f);
+}
+END_TEST
+
+/* The database in another's hands, while no host runs. */
+static void change(struct flow *f, const char *sql)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", f->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+}
+
+START_TEST(names_what_was_changed)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "faulty");
+    flow_start(f);
+    EXPECT(f, 0, "text: a", "faulty", "ok", "a");
+    EXPECT(f, 0, "attempts: 2", "agent", "call", "test.faulty",
+           "flaky"); /* counts in its own memory, which no record has */
+    json_t *report = replay(f, 1, ALL);
+    json_t *row = json_array_get(json_object_get(report, "rows"), 0);
+    ck_assert_int_eq(count(report, "differ"), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "type")), "flaky");
+    ck_assert_str_eq(json_string_value(json_object_get(row, "verdict")), "differs");
+    json_decref(report);
+    ck_assert_int_eq(flow_stop(f), 0);
+    f->pid = 0;
+    change(f, "UPDATE turns SET record = replace(record, '\"echo\":{\"text\":\"a\"}', '\"echo\":{\"text\":\"b\"}') "
+              "WHERE type ="
+              " 'ok'");
+    report = replay(f, 1, ALL);
+    ck_assert_int_eq(count(report, "differ"), 2);
+    json_t *difference =
+        json_array_get(json_object_get(json_array_get(json_object_get(report, "rows"), 0), "differences"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(difference, "where")), "/answers/0/2/echo/text");
+    json_decref(report);
+    EXPECT(f, 4, "nothing is stored about no-such-thing", "replay", "no-such-thing");
+    EXPECT(f, 2, "ID", "replay");
+    flow_free(f);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *c = tcase_create("replay");
+    tcase_set_timeout(c, setting("CVM_WORKS", 0) ? 1200 : 120);
+    tcase_add_test(c, the_same_across_a_reload);
+    tcase_add_test(c, names_what_was_changed);
+    return flow_main("replay", (TCase *[]){c, NULL});
+}
