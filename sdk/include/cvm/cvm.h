@@ -441,10 +441,11 @@ CVM_MUST_USE static inline int cvm_state_get(cvm_turn *t, const char *key, const
 }
 
 /* Writes a value of the component's own durable data, kept with the turn. Takes `value`: any JSON of at most
- * CVM_STATE_VALUE_MAX_BYTES as text. CVM_ELIMIT: key or value. CVM_ESTATE: in an ephemeral operation. */
+ * CVM_STATE_VALUE_MAX_BYTES as text. CVM_ELIMIT: key or value. CVM_ESTATE: in an ephemeral operation. CVM_ENOMEM: NULL,
+ * a value for which there was no memory (to remove a key there is cvm_state_del). */
 CVM_MUST_USE static inline int cvm_state_put(cvm_turn *t, const char *key, json_t *value)
 {
-    return t->host->state_put(t, key, value);
+    return value ? t->host->state_put(t, key, value) : CVM_ENOMEM;
 }
 
 /* Removes a key; that it is not there is no error. Same errors as cvm_state_put. */
@@ -482,7 +483,7 @@ CVM_MUST_USE static inline int cvm_state_int(cvm_turn *t, const char *key, int64
 /* Writes an integer. Same errors as cvm_state_put. */
 CVM_MUST_USE static inline int cvm_state_put_int(cvm_turn *t, const char *key, int64_t value)
 {
-    return t->host->state_put(t, key, json_integer(value));
+    return cvm_state_put(t, key, json_integer(value));
 }
 
 /* Inserts or replaces a row of a table the manifest declares, kept with the turn. Takes `row`: an object that has the
