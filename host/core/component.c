@@ -74,6 +74,8 @@ int binding_make(struct core *core, struct generation *g, const struct manifest_
     b->hard_limit_ns = (hard > CORE_HARD_LIMIT_LEAST_MS ? hard : CORE_HARD_LIMIT_LEAST_MS) * INT64_C(1000000);
     b->conversation_limit = (uint32_t)m->limits.conversation_messages;
     binding_configure(core, b);
+    if (!b->settings)
+        return REFUSE(error, size, "out of memory");
     for (const cvm_route *r = routes; r->component; r++) {
         if (strcmp(r->component, decl->id) != 0)
             continue;
@@ -126,19 +128,21 @@ struct component *component_get(struct core *core, const char *id)
     for (uint32_t i = 0; i < core->n_components; i++)
         if (core->components[i]->id == name)
             return core->components[i];
-    c = calloc(1, sizeof *c);
+    char lane[CVM_NAME_MAX + 16];
+    snprintf(lane, sizeof lane, "component:%s", id);
+    struct conversation *own = conversation_open(core, lane, false);
+    c = own ? calloc(1, sizeof *c) : NULL;
     if (!c)
         return NULL;
     c->nothing_decl = (struct manifest_component){.id = name->text, .alias = name->text};
-    if (binding_init(core, &c->nothing, &c->nothing_decl, 0) < 0 ||
+    if (binding_init(core, &c->nothing, &c->nothing_decl, 0) < 0 || !(c->nothing.settings = json_object()) ||
         (core->n_components == core->components_cap &&
          !vector_grow(&core->components, &core->components_cap, sizeof *core->components))) {
-        free(c->nothing.slots);
+        binding_clear(&c->nothing);
         free(c);
         return NULL;
     }
     c->nothing.turn = nothing;
-    c->nothing.settings = json_object();
     c->now = &c->nothing;
     c->absent = true;
     c->id = name;
@@ -151,13 +155,9 @@ struct component *component_get(struct core *core, const char *id)
         snprintf(core->page->components[c->index], sizeof core->page->components[0], "%s", id);
         core->page->n_components = core->n_components;
     }
-    char lane[CVM_NAME_MAX + 16];
-    snprintf(lane, sizeof lane, "component:%s", id);
-    c->lane = conversation_open(core, lane, false);
-    if (c->lane) {
-        c->lane->pinned = true;
-        c->lane->limit = UINT32_MAX;
-    }
+    c->lane = own;
+    own->pinned = true;
+    own->limit = UINT32_MAX;
     return c;
 }
 

@@ -28,10 +28,11 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     int e = fresh || core->replay ? CVM_ENOENT
                                   : store_context_get(core->reader, key, &c->context, &c->version, &c->parent,
                                                       &c->opened_ms, &c->ended_ms);
-    if (e == CVM_ENOENT) {
-        c->context = json_object();
-    } else if (e) { /* an empty one would replace what is stored */
-        log_error("journal", "a conversation's document cannot be read: %s", cvm_strerror(e));
+    if (e == CVM_ENOENT && (c->context = json_object()))
+        e = 0;
+    if (e) { /* an empty one would replace what is stored */
+        log_error("journal", "a conversation's document cannot be read: %s",
+                  cvm_strerror(e == CVM_ENOENT ? CVM_ENOMEM : e));
         free(c);
         return NULL;
     }

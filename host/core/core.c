@@ -105,7 +105,8 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     core->turn.pub.host = &turn_api;
     if (!core->seed && getrandom(&core->seed, sizeof core->seed, 0) != sizeof core->seed)
         core->seed = (uint64_t)clock_wall_ms();
-    if (!core->home || (e = allocate(core)))
+    e = core->home ? allocate(core) : CVM_ENOMEM;
+    if (e)
         goto fail;
     if ((e = make_folder(core->home, "data", error, size)) || (e = make_folder(core->home, "data/builds", error, size)))
         goto fail;

@@ -25,7 +25,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(struct edge_error *e, in
 
 static int body_hash(const struct edge_in *in, uint8_t ret_hash[32])
 {
-    char *text = json_dumps(in->data, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = json_text_sorted(in->data);
     if (!text)
         return CVM_ENOMEM;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -193,8 +193,12 @@ static int repeated(struct core *core, const struct edge_in *in, const uint8_t h
                        : refuse(error, CVM_EBUSY, "", "the first request with this key is still under way");
     }
     struct inbox *inbox = inbox_new(core, in->source, in->key, hash, first);
-    if (!inbox || inbox_wait(inbox, done, arg, true) < 0 || answer_later(core, inbox, outcome, result) < 0)
+    if (!inbox || inbox_wait(inbox, done, arg, true) < 0 || answer_later(core, inbox, outcome, result) < 0) {
+        json_decref(result);
+        if (inbox)
+            inbox_release(core, inbox);
         return refuse(error, CVM_ENOMEM, "", "out of memory");
+    }
     core->total.repeated++;
     return 1;
 }
@@ -218,6 +222,7 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     m->weight = (uint32_t)json_text_size(in->data, CVM_TURN_BYTES_MAX);
     message_set_content(m, in->content);
     message_set_subject(m, subject_new(id, in->enquiry_id, in->customer_id, in->session_id, in->traceparent));
+    bool whole = m->subject && (m->content || !in->content || !*in->content);
     if (!slot->operation->ephemeral) {
         snprintf(name, sizeof name, "IN-%016llx", (unsigned long long)id.lo);
         m->conversation = conversation_open(core, in->conversation ? in->conversation : name, !in->conversation);
@@ -234,7 +239,7 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     if (timeout > CORE_REQUEST_TIMEOUT_MAX_MS)
         timeout = CORE_REQUEST_TIMEOUT_MAX_MS;
     struct request *r = request_new(core, m, core->now_ms + timeout);
-    if (!r || (!slot->operation->ephemeral && !m->conversation)) {
+    if (!r || !whole || (!slot->operation->ephemeral && !m->conversation)) {
         item_release(core, &m->item);
         return CVM_ENOMEM;
     }

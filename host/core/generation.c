@@ -218,8 +218,9 @@ int generation_load(struct core *core, struct plugin *p, struct candidate *candi
     memcpy(g->content, candidate->content, sizeof g->content);
     snprintf(short_build, sizeof short_build, "%.12s", g->build);
     g->short_build = names_intern(core->names, short_build);
-    int e = candidate->placement == PLACEMENT_PROCESS ? load_away(core, g, candidate, error, size)
-                                                      : load_here(g, candidate, error, size);
+    int e = !g->short_build                             ? REFUSE(error, size, CVM_ENOMEM, "out of memory")
+            : candidate->placement == PLACEMENT_PROCESS ? load_away(core, g, candidate, error, size)
+                                                        : load_here(g, candidate, error, size);
     if (!e)
         e = bind_components(core, g, error, size);
     if (e) {

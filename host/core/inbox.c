@@ -33,6 +33,12 @@ struct inbox *inbox_new(struct core *core, const char *source, const char *key, 
         i->source = strdup(source);
         i->key = strdup(key);
         memcpy(i->hash, hash, 32);
+        if (!i->source || !i->key) { /* without its key it would be done again when it comes again */
+            free(i->source);
+            free(i->key);
+            free(i);
+            return NULL;
+        }
     }
     i->next = *bucket(core, id.lo);
     *bucket(core, id.lo) = i;

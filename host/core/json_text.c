@@ -293,3 +293,20 @@ size_t json_text_size(const json_t *value, size_t limit)
 {
     return value ? size_of(value, limit, 0) : 4;
 }
+
+static int add_piece(const char *bytes, size_t len, void *arg)
+{
+    struct text *text = arg;
+    text_add(text, bytes, len);
+    return text->failed ? -1 : 0;
+}
+
+char *json_text_sorted(const json_t *value)
+{
+    struct text text;
+    text_init(&text, SIZE_MAX / 4);
+    int e = json_dump_callback(value, add_piece, &text, JSON_COMPACT | JSON_SORT_KEYS);
+    if (e || text.failed)
+        text_free(&text);
+    return text.at;
+}

@@ -46,4 +46,8 @@ char *json_text(const json_t *value, size_t *ret_len);
  * can be written counts as over the limit: so what passes may still be put into something else. */
 size_t json_text_size(const json_t *value, size_t limit);
 
+/* The same with members in order of their names: the text of equal values is equal. (json_dumps of jansson 2.14 leaves
+ * out a name for which there was no memory.) */
+char *json_text_sorted(const json_t *value);
+
 #endif

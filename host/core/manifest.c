@@ -1,6 +1,7 @@
 /* Reads a manifest: the file, its schema, then the structs that the rest of the host uses. Owns the built-in schema of
  * manifests. What a schema cannot say is checked in manifest_check.c. Loop thread. */
 #include "core/file.h"
+#include "core/json_text.h"
 #include "core/manifest_parts.h"
 
 #include <assert.h>
@@ -277,7 +278,7 @@ static int read_hosts(struct reading *r, const json_t *hosts)
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
-/* The schema of manifests, compiled once and kept: it lives as long as the process. */
+/* The schema of manifests, compiled once and kept: it lives as long as the process. NULL: no memory. */
 static const struct schema *format(void)
 {
     static struct schema *compiled;
@@ -286,10 +287,8 @@ static const struct schema *format(void)
     json_error_t fault;
     struct schema_error error;
     json_t *doc = json_loadb(manifest_schema_text, (size_t)(manifest_schema_end - manifest_schema_text), 0, &fault);
-    assert(doc); /* our own text */
-    int failed = schema_compile(doc, doc, &compiled, &error);
-    assert(!failed);
-    (void)failed;
+    int failed = doc ? schema_compile(doc, doc, &compiled, &error) : CVM_ENOMEM;
+    assert(!failed || failed == CVM_ENOMEM); /* our own text */
     json_decref(doc);
     return compiled;
 }
@@ -351,7 +350,10 @@ static int read_all(struct reading *r)
 {
     struct schema_error fault;
     struct manifest *m = r->m;
-    if (schema_check_quoting(format(), m->doc, &fault) < 0)
+    const struct schema *schema = format();
+    if (!schema)
+        return CVM_ENOMEM;
+    if (schema_check_quoting(schema, m->doc, &fault) < 0)
         return manifest_wrong(r, fault.field, "%s", fault.text);
     const json_t *needs = json_object_get(m->doc, "needs");
     CVM_TRY(read_head(r));
@@ -419,7 +421,7 @@ static json_t *saved_form(const struct manifest *m)
 char *manifest_text(const struct manifest *m)
 {
     json_t *all = saved_form(m);
-    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = all ? json_text_sorted(all) : NULL;
     json_decref(all);
     return text;
 }

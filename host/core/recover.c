@@ -124,6 +124,8 @@ static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struc
     r->holder = r->taker = holder ? holder : core->host;
     r->subject = subject_of(doc);
     CVM_TRY(fill_request(core, r, doc));
+    if (!r->type || (json_object_get(doc, "subject") && !r->subject))
+        return CVM_ENOMEM;
     r->holder->counts.delivered++;
     rec->requests++;
     request_resume(core, r);
@@ -182,6 +184,8 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->pub.tags = m->tags = json_incref(json_object_get(e, "tags"));
     message_set_content(m, cvm_json_str(e, "content", ""));
     message_set_subject(m, subject_of(doc));
+    if ((!m->content && *cvm_json_str(e, "content", "")) || (!m->subject && json_object_get(doc, "subject")))
+        return CVM_ENOMEM;
     CVM_TRY(lane_of(core, e, "conversation", to, &m->conversation));
     m->pub.conversation = m->conversation ? m->conversation->name : "";
     if (held) {
@@ -288,6 +292,8 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     e->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
     e->on_behalf = id_of(doc, "on_behalf");
     item_insert(core, &e->item); /* the first reference is the table's */
+    if (!e->type || !e->key || (url && !e->url) || (json_object_get(doc, "subject") && !e->subject))
+        return CVM_ENOMEM;
     rec->effects++;
     if (!(rec->n_effects < rec->effects_cap ||
           vector_grow(&rec->effect_list, &rec->effects_cap, sizeof *rec->effect_list)))

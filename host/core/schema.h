@@ -21,7 +21,7 @@ struct schema_error {
 };
 
 /* Compiles `node` of `document` (for $ref). Borrows both only during the call. Returns 0 and gives *ret_schema, or
- * CVM_EINVAL with *ret_error filled (field is the JSON pointer of the faulty keyword). */
+ * CVM_EINVAL with *ret_error filled (field is the JSON pointer of the faulty keyword), or CVM_ENOMEM. */
 int schema_compile(const json_t *document, const json_t *node, struct schema **ret_schema,
                    struct schema_error *ret_error);
 void schema_free(struct schema *schema); /* accepts NULL */

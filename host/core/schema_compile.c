@@ -116,7 +116,7 @@ int schema_compile(const json_t *document, const json_t *node, struct schema **r
         schema_free(c.schema);
         if (error == CVM_ENOMEM)
             schema_text(c.error->text, sizeof c.error->text, 0, "out of memory");
-        return CVM_EINVAL;
+        return error;
     }
     *ret_schema = c.schema;
     return 0;

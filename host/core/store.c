@@ -138,11 +138,16 @@ int store_meta_int(struct store *s, const char *sql, int64_t *ret_value)
     return e;
 }
 
-static json_t *column_json(sqlite3_stmt *st, int i)
+/* Gives *ret_value. CVM_EDATA: it is damaged; for want of memory nothing is said of what is stored. */
+static int column_json(sqlite3_stmt *st, int i, json_t **ret_value)
 {
-    const char *text = (const char *)sqlite3_column_text(st, i);
     const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL; /* an outside server's answer may hold one */
-    return text ? json_loadb(text, (size_t)sqlite3_column_bytes(st, i), flags, NULL) : NULL;
+    json_error_t error;
+    const char *text = (const char *)sqlite3_column_text(st, i);
+    if (!text)
+        return sqlite3_errcode(sqlite3_db_handle(st)) == SQLITE_NOMEM ? CVM_ENOMEM : CVM_EDATA;
+    *ret_value = json_loadb(text, (size_t)sqlite3_column_bytes(st, i), flags, &error);
+    return *ret_value ? 0 : json_error_code(&error) == json_error_out_of_memory ? CVM_ENOMEM : CVM_EDATA;
 }
 
 static int row_of(sqlite3_stmt *st)
@@ -162,14 +167,9 @@ int store_state_get(struct store *s, const char *component, const char *key, jso
     sqlite3_bind_text(st, 2, key, -1, SQLITE_STATIC);
     int e = row_of(st);
     if (!e) {
-        json_t *value = column_json(st, 0);
-        if (value) {
-            *ret_value = value;
-            *ret_version = sqlite3_column_int64(st, 1);
-            *ret_turn = sqlite3_column_int64(st, 2);
-        } else {
-            e = CVM_EDATA;
-        }
+        *ret_version = sqlite3_column_int64(st, 1);
+        *ret_turn = sqlite3_column_int64(st, 2);
+        e = column_json(st, 0, ret_value);
     }
     sqlite3_reset(st);
     return e;
@@ -188,14 +188,15 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
     sqlite3_bind_text(st, 4, end, -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 5, (int64_t)limit);
     while (!(e = row_of(st))) {
-        json_t *value = column_json(st, 1);
-        if (!value) {
-            e = CVM_EDATA;
+        json_t *value = NULL;
+        if ((e = column_json(st, 1, &value)))
+            break;
+        if (json_array_append_new(pairs, json_pack("[s, o, I, I]", sqlite3_column_text(st, 0), value,
+                                                   (json_int_t)sqlite3_column_int64(st, 2),
+                                                   (json_int_t)sqlite3_column_int64(st, 3)))) {
+            e = CVM_ENOMEM;
             break;
         }
-        json_array_append_new(
-            pairs, json_pack("[s, o, I, I]", sqlite3_column_text(st, 0), value,
-                             (json_int_t)sqlite3_column_int64(st, 2), (json_int_t)sqlite3_column_int64(st, 3)));
     }
     sqlite3_reset(st);
     return e == CVM_ENOENT ? 0 : e;
@@ -207,9 +208,9 @@ int store_context_get(struct store *s, int64_t key, json_t **ret_doc, int64_t *r
     sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT_GET];
     sqlite3_bind_int64(st, 1, key);
     int e = row_of(st);
-    json_t *doc = e ? NULL : column_json(st, 0);
-    if (!e && !doc)
-        e = CVM_EDATA;
+    json_t *doc = NULL;
+    if (!e)
+        e = column_json(st, 0, &doc);
     if (!e) {
         *ret_doc = doc;
         *ret_version = sqlite3_column_int64(st, 1);
@@ -233,8 +234,9 @@ int store_inbox_get(struct store *s, const char *source, const char *key, uint8_
     if (!e) {
         memcpy(ret_hash, sqlite3_column_blob(st, 0), 32);
         *ret_outcome = sqlite3_column_int(st, 1);
-        *ret_result = column_json(st, 2);
         memcpy(ret_id, sqlite3_column_blob(st, 3), 16);
+        if (*ret_outcome >= 0)
+            e = column_json(st, 2, ret_result);
     }
     sqlite3_reset(st);
     return e;
@@ -250,8 +252,10 @@ int store_each_open(struct store *s, store_wanted_fn wanted, store_open_fn fn, v
         const char *text = (const char *)sqlite3_column_text(st, 2);
         if (wanted && text && !wanted(arg, sqlite3_column_int64(st, 0), text))
             continue;
-        json_t *doc = column_json(st, 2);
-        e = doc ? fn(arg, sqlite3_column_int64(st, 0), (const char *)sqlite3_column_text(st, 1), doc) : CVM_EDATA;
+        json_t *doc = NULL;
+        e = column_json(st, 2, &doc);
+        if (!e)
+            e = fn(arg, sqlite3_column_int64(st, 0), (const char *)sqlite3_column_text(st, 1), doc);
         json_decref(doc);
     }
     sqlite3_finalize(st);
