@@ -38,6 +38,7 @@ struct journal {
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
+    bool ended; /* the host was told that it must end */
     atomic_int state;  /* enum journal_state */
     char error[256];   /* why it retries; with the mutex */
     char trouble[256]; /* the loop's copy */
@@ -463,8 +464,9 @@ void journal_returned(struct core *core)
         core->trouble = j->trouble;
         break;
     case JOURNAL_DAMAGED:
-        if (core->options.fatal && core->trouble != j->trouble) {
-            core->trouble = j->trouble;
+        core->trouble = j->trouble;
+        if (core->options.fatal && !j->ended) { /* also where it was tried again before */
+            j->ended = true;
             snprintf(j->trouble, sizeof j->trouble, "%s", store_error(j->store));
             core->options.fatal(core->options.fatal_arg, 3, j->trouble);
         }
