@@ -150,7 +150,7 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
     e->deadline_ms = call->deadline_ms ? call->deadline_ms : t->core->now_ms + CORE_CALL_DEADLINE_MS;
     if (ret_id)
         *ret_id = e->item.id;
-    if (!VECTOR_PUSH(t->opens, &e->item)) {
+    if (!e->key || !VECTOR_PUSH(t->opens, &e->item)) {
         item_release(t->core, &e->item);
         return CVM_ENOMEM;
     }
