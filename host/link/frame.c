@@ -54,10 +54,10 @@ void framer_add(struct framer *f, size_t n)
 
 int framer_next(struct framer *f, struct frame *ret_frame)
 {
-    const char *at = f->bytes + f->begin;
     size_t have = f->end - f->begin;
     if (have < LINK_HEADER_BYTES)
         return 0;
+    const char *at = f->bytes + f->begin;
     size_t size = little(at, 4);
     if (size > LINK_BODY_MAX_BYTES || little(at + 6, 2) != 0)
         return CVM_EDATA;

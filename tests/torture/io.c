@@ -1,6 +1,6 @@
-/* Files that fail: each call to the system of the core and of SQLite that touches a file of the home fails once, in each
- * way it can. These stand in the place of the C library's, for the program and for the libraries it is linked with.
- * (What stdio and the loader do by themselves is not among them.) */
+/* Files that fail: each call to the system of the core and of SQLite that touches a file of the home fails once, in
+ * each way it can. These stand in the place of the C library's, for the program and for the libraries it is linked
+ * with. (What stdio and the loader do by themselves is not among them.) */
 #include "torture.h"
 
 #include <errno.h>

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define RUN_SECONDS 60
-#define FAULTS_MAX 40
+#define FAULTS_MAX 20
 #define PROMISED 70 /* exit status */
 #define FATAL 3
 
