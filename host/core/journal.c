@@ -38,7 +38,7 @@ struct journal {
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
-    bool ended; /* the host was told that it must end */
+    bool ended;        /* the host was told that it must end */
     atomic_int state;  /* enum journal_state */
     char error[256];   /* why it retries; with the mutex */
     char trouble[256]; /* the loop's copy */
