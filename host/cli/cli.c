@@ -38,6 +38,8 @@ const struct cli_command cli_commands[] = {
     {"plugin check",
      "FILE [--manifest FILE] [--messages N] [--seed N] [--kills N] [--only CHECK] [--previous FILE] [--state-from DIR]",
      "Try a plugin: random messages, no memory, older state, kills between any two steps", cli_plugin_check},
+    {"sim", "[--seeds N] [--first N] [--seed N] [--plugins DIR] [--jobs N] [--keep-going] [--verbose]",
+     "hunt for bugs: the host and plugins among crashes, a failing disk and a world that answers twice", cli_sim},
     {"agent list", "", "agents with their operations", cli_agent_list},
     {"agent call", "COMPONENT TYPE [--data JSON|@FILE|-] [--envelope FILE]", "send one request to one component",
      cli_agent_call},

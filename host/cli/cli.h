@@ -138,6 +138,7 @@ int cli_rollback(struct cli *cli);
 int cli_dev(struct cli *cli);
 int cli_plugin_vet(struct cli *cli);
 int cli_plugin_check(struct cli *cli);
+int cli_sim(struct cli *cli);
 int cli_agent_list(struct cli *cli);
 int cli_agent_call(struct cli *cli);
 int cli_bus_tail(struct cli *cli);

@@ -51,6 +51,16 @@ static const struct {
                      "  --state-from DIR           a home, whose stored state this one must read\n"
                      "\nExit status: 0 every check holds, 1 one does not, 3 the plugin cannot be read.\n"
                      "\nExample:\n  cvmhost plugin check build/orders.so --messages 1000\n"},
+    {"sim", "Options:\n"
+            "  --seeds N                  how many lives are simulated (default 200)\n"
+            "  --first N                  the number of the first (default 1)\n"
+            "  --seed N                   this one alone; with --verbose each of its steps\n"
+            "  --plugins DIR              plugins of your own, or a home, instead of those that come with it\n"
+            "  --jobs N                   processes at the same time (default 1)\n"
+            "  --keep-going               do not stop at the first that fails\n"
+            "  --verbose                  a line for each seed\n"
+            "\nThe same number gives the same life. Exit status: 0 every invariant held, 1 one did not, 4 no plugins.\n"
+            "\nExample:\n  cvmhost sim --seeds 1000 --jobs 2\n"},
     {"agent call",
      COMPONENT "\nOptions:\n"
                "  --data JSON|@FILE|-        the request: as it stands, of a file, or from standard input\n"
