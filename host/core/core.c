@@ -154,7 +154,7 @@ static bool tick(struct core *core)
     if (may_run(core))
         more = schedule_run(core, CORE_SLICE_US) || more;
     if (core->remotes)
-        remotes_flush(core);
+        more = remotes_tick(core) || more;
     audit_events_write(core);
     requests_age(core);
     state_trim(core);

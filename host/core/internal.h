@@ -118,7 +118,7 @@ void remote_put_back(struct core *core, struct message *m);
 int remote_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route); /* at once: waits for its end */
 int remote_convert(struct remote *remote, const char *component, bool down, uint32_t version, const char *key,
                    const json_t *value, json_t **ret_value);
-void remotes_flush(struct core *core); /* sends what the tick has handed over */
+bool remotes_tick(struct core *core); /* sends what the tick has handed over; true: more of theirs waits */
 void remotes_stop(struct core *core);
 void remotes_detach(struct core *core);           /* the core ends: the loop may keep a handle of theirs longer */
 pid_t remote_pid(const struct remote *remote);    /* 0: none runs */

@@ -255,12 +255,6 @@ void remote_flush_one(struct remote *r)
     }
 }
 
-void remotes_flush(struct core *core)
-{
-    for (struct remote *r = core->remotes; r; r = r->next)
-        remote_flush_one(r);
-}
-
 /* ---- its log --------------------------------------------------------------------------------------------------------
  */
 
@@ -353,6 +347,8 @@ static void hold(struct remote *r, const struct frame *f)
     else
         r->held = held;
     r->held_tail = held;
+    r->more = true;
+    kick(r->core);
 }
 
 static void drop_held(struct remote *r)
@@ -422,20 +418,49 @@ static int hear(struct remote *r)
     return e;
 }
 
+static void release(struct remote *r)
+{
+    if (--r->refs)
+        return;
+    json_decref(r->ready);
+    free(r->components);
+    free(r->routes);
+    free(r);
+}
+
 /* Some frames of it; then others have their turn. */
 static void hear_some(struct remote *r)
 {
     int e = 1;
-    for (int i = 0; i < REMOTE_SLICE_FRAMES && e == 1 && r->link; i++)
+    int64_t until_ns = clock_ns() + CORE_SLICE_US * INT64_C(1000);
+    r->refs++;
+    for (int i = 0; i < REMOTE_SLICE_FRAMES && e == 1 && r->link && clock_ns() < until_ns; i++)
         e = hear(r);
+    r->more = e == 1;
     if (e == CVM_EDATA)
         remote_end(r, "it broke a rule of the link");
-    if (e < 0) {
+    if (e < 0)
         remote_broken(r);
-        return;
-    }
     remote_feed(r);
     remote_flush_one(r);
+    release(r);
+}
+
+/* What waits in memory, and what the tick has handed over. True: more waits. A turn may take processes out of the list.
+ */
+bool remotes_tick(struct core *core)
+{
+    bool more = false;
+    struct remote *first = core->remotes;
+    while (first && !first->more)
+        first = first->next;
+    if (first)
+        hear_some(first);
+    for (struct remote *r = core->remotes; r; r = r->next) {
+        remote_flush_one(r);
+        more = more || r->more;
+    }
+    return more;
 }
 
 /* ---- its end --------------------------------------------------------------------------------------------------------
@@ -498,6 +523,15 @@ static void let_go(struct remote *r, const struct component *ran, char *ret_endi
         alarm_set(core, &r->alarm, core->now_ms + backoff_ms(r->failures), start_again);
 }
 
+/* It ended on its own account, at the fault of none of its messages. */
+static void strike_all(struct remote *r)
+{
+    const struct generation *g = r->generation;
+    for (size_t i = 0; i < g->manifest->n_components; i++)
+        if (g->components[i]->now->generation == g)
+            fault_strike(r->core, g->components[i]);
+}
+
 void remote_broken(struct remote *r)
 {
     char ending[128];
@@ -507,6 +541,8 @@ void remote_broken(struct remote *r)
     let_go(r, ran ? ran->to : NULL, ending, sizeof ending);
     if (ran)
         turn_crashed(r->core, ran, by_others(r, ending));
+    else if (!by_others(r, ending))
+        strike_all(r);
 }
 
 /* ---- at once --------------------------------------------------------------------------------------------------------
@@ -641,7 +677,7 @@ int remote_open(struct core *core, struct generation *g, struct candidate *candi
     struct remote *r = calloc(1, sizeof *r);
     if (!r)
         return REFUSE(error, size, CVM_ENOMEM, "out of memory");
-    *r = (struct remote){.core = core, .generation = g, .link = candidate->link, .ready = candidate->ready};
+    *r = (struct remote){.core = core, .refs = 1, .generation = g, .link = candidate->link, .ready = candidate->ready};
     candidate->link = NULL;
     candidate->ready = NULL;
     r->next = core->remotes;
@@ -694,11 +730,10 @@ void remote_free(struct remote *r)
     poll_close(&r->poll);
     poll_close(&r->errors);
     retire(r->link, r->core->options.loop != NULL);
+    r->link = NULL;
+    r->step = REMOTE_DOWN;
     drop_held(r);
-    json_decref(r->ready);
-    free(r->components);
-    free(r->routes);
-    free(r);
+    release(r);
 }
 
 /* Before the loop lets go of the core. */

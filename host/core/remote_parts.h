@@ -52,6 +52,8 @@ struct remote {
     const char *ended;  /* why the host ended it; NULL: it did not */
     uint32_t failures;  /* ends in a row, without a turn between them */
     uint32_t restarts;
+    bool more;     /* frames that came wait in memory, where no poll tells of them */
+    uint32_t refs; /* its generation, and whoever is hearing it: a turn of its own may end the generation */
     int64_t lines_since_ms;
     uint32_t lines; /* of its log, in that second */
 };
