@@ -92,11 +92,11 @@ static json_t *plugin_json(const struct core *core, const struct plugin *p, bool
         json_array_append_new(tables, json_string(m->tables[i].name));
     for (size_t i = 0; i < m->n_calls; i++)
         json_array_append_new(calls, json_string(m->calls[i].name));
-    json_t *loaded =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "version", m->version, "abi", m->abi,
-                  "description", m->description, "build", p->now->build, "placement", placement_name(generation_placement(p->now)), "manifest", m->path,
-                  "components", list, "tables", tables, "calls", calls, "secrets", manifest_strings_json(&m->secrets),
-                  "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
+    json_t *loaded = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s*}", "version", m->version, "abi",
+                               m->abi, "description", m->description, "build", p->now->build, "placement",
+                               placement_name(generation_placement(p->now)), "manifest", m->path, "components", list,
+                               "tables", tables, "calls", calls, "secrets", manifest_strings_json(&m->secrets),
+                               "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
     json_object_update(result, loaded);
     json_decref(loaded);
     if (p->now->remote)
