@@ -24,8 +24,8 @@
 #define BACK_MS 2000           /* a new process takes work again */
 #define NOISE_MS 25            /* two cores for the host, its customers, the plugins and whoever else is there */
 #define TRIES 4                /* what a deed does to others it does each time, what the machine does it does not */
-#define WINDOW_MS 500
-#define NORMAL_MS 3000
+#define WINDOW_MS 300
+#define NORMAL_MS 2000
 #define LINE_BYTES (1 << 20)
 
 #define SECRET_OF_OTHERS "hush-other"
@@ -128,6 +128,7 @@ enum fate {
 struct deed {
     enum fate fate;
     const char *data; /* %1$s is the home, %2$d a port on which the test listens */
+    int disk_ms; /* what it may have written within its limits, before which no answer that comes later may leave */
 };
 
 #define DO(what) "{\"what\":\"" what "\"}"
@@ -150,7 +151,7 @@ static const struct deed floods[] = {
     {STOPPED, DO("flood_messages")},
     {ANYTHING, DO("flood_log")},
     {ANYTHING, DO("flood_errors")},
-    {STOPPED, DO("flood_state")},
+    {STOPPED, DO("flood_state"), .disk_ms = 250},
     {STOPPED, DO("flood_notes")},
     {ANYTHING, DO("flood_questions")},
     {STOPPED, DO("flood_ids")},
@@ -291,7 +292,7 @@ static int64_t attempt(struct watch *w, const struct deed *d, int64_t ret_p99[2]
            (long long)(before == after ? 0 : end - asked_again));
     for (int i = 0; i < 2; i++) {
         ret_p99[i] = polite_quantile(w->polite, 2 * i, 2 * i + 1, begun, end, 0.99);
-        int64_t more = ret_p99[i] - 2 * w->normal_us[i] - NOISE_MS * 1000;
+        int64_t more = ret_p99[i] - 2 * w->normal_us[i] - (NOISE_MS + d->disk_ms) * 1000;
         excess = more > excess ? more : excess;
         printf(" %7.2f", (double)ret_p99[i] / 1000);
     }
@@ -513,7 +514,7 @@ int main(void)
     TCase *all[COUNT(cases) + 1] = {NULL};
     for (size_t i = 0; i < COUNT(cases); i++) {
         all[i] = tcase_create(cases[i].name);
-        tcase_set_timeout(all[i], 120);
+        tcase_set_timeout(all[i], 300);
         tcase_add_test(all[i], cases[i].test);
     }
     return flow_main("hostile", all);
