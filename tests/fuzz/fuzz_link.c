@@ -55,7 +55,7 @@ static void drain(struct framer *framer, struct seen *seen)
         for (size_t i = 0; i < frame.size; i++)
             sum = sum * 31 + (uint8_t)frame.body[i];
         if (seen->n == FRAMES_MAX)
-            return;
+            continue;
         seen->at[seen->n].kind = frame.kind;
         seen->at[seen->n].turn = frame.turn;
         seen->at[seen->n].size = frame.size;
