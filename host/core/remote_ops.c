@@ -76,7 +76,8 @@ static int op_emit(cvm_turn *t, const json_t *op, json_t *answer)
                          .priority = json_object_get(op, "priority") ? (int8_t)int_of(op, "priority") : -1,
                          .message_type = (uint8_t)int_of(op, "message_type"),
                          .fresh = json_is_true(json_object_get(op, "fresh"))};
-    return with_id(answer, t->host->emit(t, &out, &id), id);
+    int e = t->host->emit(t, &out, &id); /* before its id is read: arguments have no order */
+    return with_id(answer, e, id);
 }
 
 static int op_settle(cvm_turn *t, const json_t *op, json_t *answer)
@@ -99,10 +100,9 @@ static int op_refuse(cvm_turn *t, const json_t *op, json_t *answer)
 static int op_timer(cvm_turn *t, const json_t *op, json_t *answer)
 {
     cvm_id id = {0, 0};
-    return with_id(
-        answer,
-        t->host->timer(t, text_of(op, "type"), int_of(op, "delay_ms"), taken(op, "data"), id_of(op, "on_behalf"), &id),
-        id);
+    int e =
+        t->host->timer(t, text_of(op, "type"), int_of(op, "delay_ms"), taken(op, "data"), id_of(op, "on_behalf"), &id);
+    return with_id(answer, e, id);
 }
 
 static int op_timer_cancel(cvm_turn *t, const json_t *op, json_t *answer)
@@ -124,7 +124,8 @@ static int op_call(cvm_turn *t, const json_t *op, json_t *answer)
                            .on_behalf = id_of(op, "on_behalf"),
                            .timeout_ms = int_of(op, "timeout_ms"),
                            .deadline_ms = int_of(op, "deadline_ms")};
-    return with_id(answer, t->host->call(t, &call, &id), id);
+    int e = t->host->call(t, &call, &id);
+    return with_id(answer, e, id);
 }
 
 static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
@@ -156,7 +157,8 @@ static int op_state_get(cvm_turn *t, const json_t *op, json_t *answer)
 {
     const json_t *value = NULL;
     const char *key = text_of(op, "key");
-    return with_value(answer, key ? t->host->state_get(t, key, &value) : CVM_ELIMIT, value);
+    int e = key ? t->host->state_get(t, key, &value) : CVM_ELIMIT;
+    return with_value(answer, e, value);
 }
 
 static int op_state_put(cvm_turn *t, const json_t *op, json_t *answer)
