@@ -3,7 +3,7 @@
  * last. The folder has its name only once it is complete. */
 #include "cli/backup.h"
 
-#include "cli/version.h"
+#include "cli/version_text.h"
 #include "core/config.h"
 #include "services/home.h"
 #include <dirent.h>
@@ -334,7 +334,7 @@ static json_t *make_list(const char *part, json_t *files, json_t *left_out, json
         *ret_missing = backup_missing_builds(db, folder);
     }
     sqlite3_close(db);
-    return json_pack("{s:i, s:s, s:s, s:I, s:I, s:O, s:O}", "format", BACKUP_FORMAT, "cvmhost", CVMHOST_VERSION,
+    return json_pack("{s:i, s:s, s:s, s:I, s:I, s:O, s:O}", "format", BACKUP_FORMAT, "cvmhost", cvmhost_version,
                      "made_at", made, "last_turn", (json_int_t)seq, "database_format", (json_int_t)format, "left_out",
                      left_out, "files", files);
 }

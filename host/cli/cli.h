@@ -129,6 +129,7 @@ int cli_plugin_list(struct cli *cli);
 int cli_plugin_info(struct cli *cli);
 int cli_plugin_new(struct cli *cli);
 int cli_plugin_revive(struct cli *cli);
+int cli_upgrade(struct cli *cli);
 int cli_plugin_enable(struct cli *cli);
 int cli_plugin_disable(struct cli *cli);
 int cli_plugin_remove(struct cli *cli);

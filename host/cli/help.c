@@ -4,7 +4,9 @@
 #include "cli/call.h"
 #include "cli/serve.h"
 #include "cli/show.h"
-#include "cli/version.h"
+#include "cli/version_text.h"
+#include "core/store.h"
+#include "services/program.h"
 
 #include <stdlib.h>
 
@@ -325,7 +327,7 @@ int cli_help(struct cli *cli)
     }
     printf("cvmhost %s: runs plugins of agents, triggers, treatments, channels and providers\n\n"
            "usage: cvmhost COMMAND [ARGUMENTS] [--home DIR] [--output table|json|csv] [--help]\n\n%sHost%s\n",
-           CVMHOST_VERSION, show_bold(cli), show_plain(cli));
+           cvmhost_version, show_bold(cli), show_plain(cli));
     for (const struct cli_command *c = cli_commands; c->words; c++)
         printf("  %-28s %s\n", c->words, c->help);
     json_t *catalogue = cli_catalogue(cli, NULL);
@@ -344,8 +346,12 @@ int cli_version(struct cli *cli)
     if (status != CLI_OK)
         return status;
     if (cli->output == OUTPUT_JSON)
-        fprintf(cli->out, "{\"version\":\"%s\",\"abi\":\"%d.%d\"}\n", CVMHOST_VERSION, CVM_ABI_MAJOR, CVM_ABI_MINOR);
+        fprintf(cli->out,
+                "{\"version\":\"%s\",\"abi\":\"%d.%d\",\"database\":%lld,\"handover\":%d,"
+                "\"page\":{\"magic\":\"%llx\",\"bytes\":%zu}}\n",
+                cvmhost_version, CVM_ABI_MAJOR, CVM_ABI_MINOR, (long long)store_format(), PROGRAM_HANDOVER,
+                (unsigned long long)PAGE_MAGIC, sizeof(struct page));
     else
-        fprintf(cli->out, "cvmhost %s (plugin interface %d.%d)\n", CVMHOST_VERSION, CVM_ABI_MAJOR, CVM_ABI_MINOR);
+        fprintf(cli->out, "cvmhost %s (plugin interface %d.%d)\n", cvmhost_version, CVM_ABI_MAJOR, CVM_ABI_MINOR);
     return CLI_OK;
 }

@@ -24,7 +24,7 @@ static const struct {
     {"plugin enable", "NAME is a plugin that `cvmhost plugin disable` took out of service.\n"},
     {"plugin disable", "Options:\n" NOW "\nIt stays so over restarts.\n"},
     {"plugin remove", "Options:\n" NOW "\nIts files leave the home. What it answered is answered 404 from then on.\n"},
-    {"plugin revive", COMPONENT},
+    {"plugin revive", COMPONENT "Of a quarantined plugin its name will do.\n"},
     {"revive", "The same as plugin revive. " COMPONENT},
     {"reload", "Without NAME all plugins that differ from what runs, all or none. Messages go on meanwhile.\n"
                "\nExample:\n  cp build/orders.so HOME/plugins/ && cvmhost reload orders\n"},
@@ -32,6 +32,13 @@ static const struct {
      "  --process  to a process of its own, confined: it can hurt nobody; a message costs some 20 us more\n"
      "  --inline   into the host: fastest, for code you trust; a crash or hang there costs a restart\n"
      "\nMessages go on meanwhile; none is lost. It stays so over restarts and new builds, until it is moved again.\n"},
+    {"upgrade", "PROGRAM is the cvmhost to go over to (default: the file that the running one was started from).\n"
+                "\nOptions:\n"
+                "  --check                    only say whether it could take over\n"
+                "  --one-way                  also where it changes the database so that there is no way back\n"
+                "\nClients wait meanwhile; a program that does not come to serve is replaced by the one before. Of a "
+                "host that is\nrun by a service manager the signal SIGUSR2 to its main process does the same.\n"
+                "\nExample:\n  cvmhost upgrade /opt/cvmhost-1.1/bin/cvmhost\n"},
     {"rollback", "NAME is a plugin that was reloaded; the generation before answers again.\n"},
     {"plugin vet", "Options:\n"
                    "  --manifest FILE            compare with this one, not with that of its name beside it\n"

@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/installed.h"
-#include "cli/version.h"
+#include "cli/version_text.h"
 #include "core/audit.h"
 #include "core/core.h"
 #include "core/crash.h"
@@ -15,11 +15,11 @@
 #include "services/home.h"
 #include "services/http_client.h"
 #include "services/http_server.h"
+#include "services/notify.h"
 #include "services/operation_counters.h"
 #include "services/supervisor.h"
 #include "services/watchdog.h"
 
-#include <arpa/inet.h>
 #include <cvm/json.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -32,6 +32,10 @@
 
 #define ERROR_SIZE 1024
 #define PRIVATE_WAIT_MS 10000
+#define DRAIN_MS 3000 /* for what is under way when another program takes over */
+#define CONTROL_DRAIN_MS 1000
+#define CONTROL_FRESH_MS 100
+#define DRAIN_TICK_MS 5
 #define HTTP_GRACE_MS 3000 /* for answers under way, out of the SUPERVISOR_STOP_MS that all of the stop may take */
 
 struct host {
@@ -50,8 +54,9 @@ struct host {
     uv_timer_t private_wait;
     int signal_fd;
     bool has_signals, has_timer;
-    bool stopping, told_start;
-    int closing; /* services that have not closed yet */
+    bool stopping, draining, told_start;
+    int64_t drained_ms; /* when the listener had drained */
+    int closing;        /* services that have not closed yet */
     int status;
 };
 
@@ -103,17 +108,61 @@ static void stop(struct host *h, int status)
     atomic_store(&h->options->page->ready, 0);
     h->closing = 3;
     if (h->server)
-        http_server_stop(h->server, HTTP_GRACE_MS, on_edge_closed, h);
+        http_server_stop(h->server, h->draining ? 0 : HTTP_GRACE_MS, on_edge_closed, h);
     else
         on_edge_closed(h);
     control_close(h->control, on_edge_closed, h);
     on_edge_closed(h); /* our own share: nothing goes on before both were asked */
 }
 
+/* ---- going over to another program -------------------------------------------------------------------------------
+ */
+
+/* Commands that have come are answered; those that come now wait in the backlog. */
+static void on_control_drain(uv_timer_t *timer)
+{
+    struct host *h = timer->data;
+    int64_t waited = (int64_t)uv_now(&h->loop) - h->drained_ms;
+    if (control_busy(h->control, waited < CONTROL_FRESH_MS) && waited < CONTROL_DRAIN_MS)
+        return;
+    uv_timer_stop(timer);
+    stop(h, 0);
+}
+
+static void on_drained(void *arg)
+{
+    struct host *h = arg;
+    h->drained_ms = (int64_t)uv_now(&h->loop);
+    if (h->stopping)
+        return;
+    control_drain(h->control);
+    uv_timer_start(&h->private_wait, on_control_drain, 0, DRAIN_TICK_MS);
+}
+
+/* The supervisor starts another program on the sockets as soon as this process has ended. */
+static void drain(struct host *h)
+{
+    if (!h->options->supervised || h->options->is_private || !h->server) {
+        log_warning("host", "SIGUSR2: there is no supervisor that could go over to another program");
+        return;
+    }
+    if (h->draining)
+        return;
+    log_info("host", "another program takes over: finishing what is under way");
+    h->draining = true;
+    http_server_drain(h->server, DRAIN_MS, on_drained, h);
+}
+
+/* ---- signals -----------------------------------------------------------------------------------------------------
+ */
+
 static void on_reloaded(void *arg, int error, json_t *report)
 {
     const json_t *refused = json_object_get(report, "error");
-    (void)arg;
+    const struct host *h = arg;
+    uint64_t one = 1;
+    if (write(h->options->fds.ready, &one, sizeof one) != sizeof one)
+        log_warning("host", "the supervisor could not be told that the reload has ended");
     if (error < 0 || json_is_object(refused))
         log_error("host", "the reload was refused and nothing was changed: %s",
                   cvm_json_str(refused, "text", cvm_strerror(error)));
@@ -145,9 +194,17 @@ static void on_signals(uv_poll_t *poll, int status, int events)
             reload_all(h);
             continue;
         }
+        if (info.ssi_signo == SIGUSR1) { /* the loop goes round */
+            atomic_store(&h->options->page->pong, atomic_load(&h->options->page->ping));
+            continue;
+        }
+        if (info.ssi_signo == SIGUSR2) {
+            drain(h);
+            continue;
+        }
         log_info("host", "stopping (signal %u)", info.ssi_signo);
         if (!h->options->supervised)
-            supervisor_notify("STOPPING=1");
+            notify_send("STOPPING=1");
         stop(h, 0);
     }
 }
@@ -301,7 +358,7 @@ static int start_core(struct host *h)
     }
     if (e == CVM_OK && !h->options->is_private) {
         h->told_start = true;
-        audit_host_started(h->core, json_pack("{s:s, s:I}", "version", CVMHOST_VERSION, "pid", (json_int_t)getpid()));
+        audit_host_started(h->core, json_pack("{s:s, s:I}", "version", cvmhost_version, "pid", (json_int_t)getpid()));
     }
     if (e < 0)
         log_error("host", "%s", *error ? error : cvm_strerror(e));
@@ -317,7 +374,9 @@ static int start_edges(struct host *h)
                                       .fd = fds->control,
                                       .is_private = h->options->is_private,
                                       .idle = on_last_client,
-                                      .idle_arg = h};
+                                      .idle_arg = h,
+                                      .page = h->options->supervised ? h->options->page : NULL,
+                                      .version = cvmhost_version};
     fds->control = -1;
     h->counters = control.counters = operation_counters_new(); /* without memory nothing is counted */
     int e = control_open(&control, &h->control);
@@ -332,7 +391,8 @@ static int start_edges(struct host *h)
         .access = current_access,
         .access_arg = h,
         .counters = h->counters,
-        .version = CVMHOST_VERSION,
+        .version = cvmhost_version,
+        .page = h->options->page,
         .listen_fd = fds->http,
         .answer_timeout_ms = 1000 * config_int(h->config, "http.answer_timeout_s", 0),
         .slow_client_ms = 1000 * config_int(h->config, "http.timeout_s", 0),
@@ -361,26 +421,6 @@ static int start_handles(struct host *h)
     return CVM_OK;
 }
 
-/* "http://127.0.0.1:8000" of a listening socket. */
-static void url_text(int fd, char *ret_text, size_t size)
-{
-    struct sockaddr_storage address;
-    socklen_t len = sizeof address;
-    char host[INET6_ADDRSTRLEN] = "?";
-    *ret_text = 0;
-    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
-        return;
-    if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
-        snprintf(ret_text, size, "http://[%s]:%d", host, ntohs(six->sin6_port));
-    } else {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
-        snprintf(ret_text, size, "http://%s:%d", host, ntohs(four->sin_port));
-    }
-}
-
 static bool is_loopback(int fd)
 {
     struct sockaddr_storage address;
@@ -406,13 +446,13 @@ static void tell_ready(struct host *h, const char *url)
     if (write(h->options->fds.ready, &one, sizeof one) != sizeof one)
         log_warning("host", "the supervisor could not be told that the host serves");
     if (!h->options->supervised)
-        supervisor_notify("READY=1");
+        notify_send("READY=1");
 }
 
 static void start(struct host *h)
 {
     char url[80] = "";
-    url_text(h->options->fds.http, url, sizeof url);
+    home_url(h->options->fds.http, url, sizeof url);
     int e = start_handles(h);
     if (e == CVM_OK)
         e = start_core(h);
@@ -445,6 +485,8 @@ static int open_signals(void)
     sigaddset(&obeyed, SIGTERM);
     sigaddset(&obeyed, SIGINT);
     sigaddset(&obeyed, SIGHUP);
+    sigaddset(&obeyed, SIGUSR1);
+    sigaddset(&obeyed, SIGUSR2);
     sigprocmask(SIG_BLOCK, &obeyed, NULL);
     signal(SIGHUP, SIG_DFL); /* what is ignored reaches no descriptor */
     return signalfd(-1, &obeyed, SFD_NONBLOCK | SFD_CLOEXEC);

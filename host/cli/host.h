@@ -5,21 +5,13 @@
 
 #include "core/log.h"
 #include "core/page.h"
-
-/* -1: none. Only `control` is taken by host_run. */
-struct host_fds {
-    int http;    /* listening TCP socket; -1 in a private host */
-    int control; /* listening Unix socket */
-    int page;    /* memory of `page` */
-    int ready;   /* eventfd, written when the host serves */
-    int lock;    /* keeps the home taken */
-};
+#include "services/supervisor.h"
 
 struct host_options {
     const char *home;
     const char *config_file; /* NULL: the home's own */
     struct page *page;
-    struct host_fds fds;
+    struct host_fds fds; /* only `control` is taken by host_run */
     enum log_level level;
     bool is_private; /* ends when the last control connection has closed */
     bool supervised;

@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/show.h"
-#include "cli/version.h"
+#include "cli/version_text.h"
 #include "services/access.h"
 #include "services/openapi.h"
 
@@ -12,7 +12,7 @@ int cli_openapi(struct cli *cli)
     if (status != CLI_OK)
         return status;
     json_t *tokens = cli_setting(cli, "access.tokens"), *catalogue = cli_catalogue(cli, NULL);
-    const struct openapi_options options = {.version = CVMHOST_VERSION, .guarded = tokens != NULL};
+    const struct openapi_options options = {.version = cvmhost_version, .guarded = tokens != NULL};
     json_t *document = openapi_of_catalogue(catalogue, &options);
     show_json(cli, document);
     json_decref(document);

@@ -3,9 +3,13 @@
 #include "cli/serve.h"
 
 #include "cli/host.h"
+#include "cli/version_text.h"
 #include "core/config.h"
 #include "core/log.h"
+#include "core/store.h"
+#include "services/blame.h"
 #include "services/home.h"
+#include "services/notify.h"
 #include "services/supervisor.h"
 
 #include <errno.h>
@@ -22,9 +26,10 @@
 
 #define ERROR_SIZE 1024
 #define HTTP_PORT 8000
-#define RESTARTS_MAX 20
-#define WINDOW_S 600
+#define RESTARTS_MAX 10
+#define WINDOW_S 60
 #define DELAY_MAX_MS 5000
+#define READY_S 30
 #define TAKEN_POLL_MS 10
 
 static const char usage[] =
@@ -39,9 +44,23 @@ static const char usage[] =
     "  --no-supervise      run the host itself, without the process that starts it again after a crash\n"
     "  --help              this text\n"
     "\n"
-    "exit status: 0 stopped, 1 failed (port or home in use, ..), 2 wrong usage, 3 configuration, plugin or database\n";
+    "Signals: SIGHUP reloads all plugins, SIGUSR2 takes up the program that lies in the file it was started from.\n"
+    "\n"
+    "exit status: 0 stopped, 1 failed (port or home in use, ..), 2 wrong usage, 3 configuration, plugin or database,\n"
+    "4 crashed too often, in safe mode too\n";
 
-enum { OPT_HOME = 1, OPT_CONFIG, OPT_PORT, OPT_LEVEL, OPT_ALONE, OPT_PRIVATE, OPT_TRUST, OPT_FDS, OPT_HELP };
+enum {
+    OPT_HOME = 1,
+    OPT_CONFIG,
+    OPT_PORT,
+    OPT_LEVEL,
+    OPT_ALONE,
+    OPT_PRIVATE,
+    OPT_TRUST,
+    OPT_FDS,
+    OPT_HANDOVER,
+    OPT_HELP
+};
 
 static const struct option long_options[] = {{"home", required_argument, NULL, OPT_HOME},
                                              {"config", required_argument, NULL, OPT_CONFIG},
@@ -52,11 +71,12 @@ static const struct option long_options[] = {{"home", required_argument, NULL, O
                                              {"private", no_argument, NULL, OPT_PRIVATE},
                                              {"trust-all", no_argument, NULL, OPT_TRUST},
                                              {"fds", required_argument, NULL, OPT_FDS},
+                                             {"handover", required_argument, NULL, OPT_HANDOVER},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              {0}};
 
 struct arguments {
-    const char *home, *config, *level, *fds;
+    const char *home, *config, *level, *fds, *handover;
     int port; /* -1: not given */
     bool alone, is_private, trust_all, help;
 };
@@ -113,6 +133,9 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
         case OPT_FDS:
             a.fds = optarg;
             break;
+        case OPT_HANDOVER:
+            a.handover = optarg;
+            break;
         case OPT_HELP:
             a.help = true;
             break;
@@ -131,7 +154,7 @@ static int read_arguments(int argc, char **argv, struct arguments *ret)
 /* Option, then environment, then configuration, which has merged those two. */
 static enum log_level choose_level(const struct arguments *a, const struct config *config)
 {
-    const char *name = a->level ? a->level : config_str(config, "host.log_level", "INFO");
+    const char *name = a->level ? a->level : config ? config_str(config, "host.log_level", "INFO") : "INFO";
     int level = log_level_from_name(name);
     return level < 0 ? LOG_INFO : (enum log_level)level;
 }
@@ -160,14 +183,19 @@ static void close_fds(struct host_fds *fds)
     }
 }
 
+/* What the service manager has opened for us is taken as it is. */
 static int open_listeners(const char *home, const struct arguments *a, const struct config *config,
                           struct host_fds *fds, char *error)
 {
     int port = a->port >= 0 ? a->port : (int)config_int(config, "http.port", HTTP_PORT);
-    int e = home_listen_control(home, &fds->control, error, ERROR_SIZE);
+    int others = a->is_private ? 0 : notify_take_sockets(&fds->http, &fds->control);
+    if (others)
+        fprintf(stderr, "cvmhost: %d of the sockets in $LISTEN_FDS are neither the HTTP nor the control socket\n",
+                others);
+    int e = fds->control >= 0 ? CVM_OK : home_listen_control(home, &fds->control, error, ERROR_SIZE);
     if (e < 0)
         return 1;
-    if (a->is_private)
+    if (a->is_private || fds->http >= 0)
         return 0;
     e = home_listen_http(config_str(config, "http.host", "127.0.0.1"), port, config_bool(config, "http.public", 0),
                          &fds->http, &port, error, ERROR_SIZE);
@@ -208,34 +236,93 @@ static int open_all(const char *home, const struct arguments *a, struct host_fds
     return open_listeners(home, a, *ret_config, fds, error);
 }
 
-static int supervise(const struct arguments *a, const struct host_options *host, const struct config *config)
+/* What host and next supervisor are started with, ending with NULL. */
+static void add_options(const struct arguments *a, const char **argv, int n)
 {
-    char fds[96];
-    const struct host_fds *f = &host->fds;
-    snprintf(fds, sizeof fds, "%d,%d,%d,%d,%d", f->http, f->control, f->page, f->ready, f->lock);
-    const char *argv[16] = {"cvmhost", "host", "--home", host->home, "--log-level", level_name(host->level),
-                            "--fds",   fds};
-    int n = 8;
-    if (a->config) {
-        argv[n++] = "--config";
-        argv[n++] = a->config;
+    const char *const pairs[][2] = {{"--config", a->config}, {"--private", NULL}, {"--trust-all", NULL}};
+    const bool wanted[] = {a->config != NULL, a->is_private, a->trust_all};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (!wanted[i])
+            continue;
+        argv[n++] = pairs[i][0];
+        if (pairs[i][1])
+            argv[n++] = pairs[i][1];
     }
-    if (a->is_private)
-        argv[n++] = "--private";
-    if (a->trust_all)
-        argv[n++] = "--trust-all";
-    const int inherited[] = {f->control, f->page, f->ready, f->lock, f->http};
+    argv[n] = NULL;
+}
+
+/* `config` NULL: it cannot be read now, and the defaults hold until the next start. */
+static int supervise(const struct arguments *a, const struct host_options *host, const struct config *config,
+                     const struct supervisor_handover *handover)
+{
+    const char *level = level_name(host->level);
+    const char *argv[16] = {"cvmhost", "host", "--home", host->home, "--log-level", level};
+    const char *self[16] = {"cvmhost", "serve", "--home", host->home, "--log-level", level};
+    char url[80] = "";
+    add_options(a, argv, 6);
+    add_options(a, self, 6);
+    home_url(host->fds.http, url, sizeof url);
     struct supervisor_options options = {
-        .argv = (char *const *)(uintptr_t)argv,
-        .fds = inherited,
-        .n_fds = f->http < 0 ? 4 : 5,
-        .ready_fd = f->ready,
+        .argv = argv,
+        .self = self,
+        .fds = host->fds,
         .page = host->page,
-        .restarts_max = (int)config_int(config, "supervisor.restarts_max", RESTARTS_MAX),
-        .window_ms = config_int(config, "supervisor.restart_window_s", WINDOW_S) * 1000,
-        .delay_max_ms = config_int(config, "supervisor.restart_delay_ms", DELAY_MAX_MS),
+        .restarts_max = config ? (int)config_int(config, "supervisor.restarts", RESTARTS_MAX) : RESTARTS_MAX,
+        .window_ms = 1000 * (config ? config_int(config, "supervisor.window_s", WINDOW_S) : WINDOW_S),
+        .delay_max_ms = config ? config_int(config, "supervisor.restart_delay_ms", DELAY_MAX_MS) : DELAY_MAX_MS,
+        .ready_ms = 1000 * (config ? config_int(config, "supervisor.ready_s", READY_S) : READY_S),
+        .version = cvmhost_version,
+        .database = store_format(),
+        .serving = url,
+        .handover = *handover,
     };
     return supervisor_run(&options);
+}
+
+static int map_page(struct host_options *host)
+{
+    host->page = mmap(NULL, sizeof *host->page, PROT_READ | PROT_WRITE, MAP_SHARED, host->fds.page, 0);
+    if (host->page == MAP_FAILED)
+        host->page = NULL;
+    return host->page && host->page->magic == PAGE_MAGIC && host->page->bytes == sizeof *host->page ? CVM_OK : CVM_EIO;
+}
+
+/* Descriptors that were inherited go no further by themselves. */
+static int take_fds(struct host_fds f, struct host_fds *ret_fds)
+{
+    const int all[] = {f.control, f.page, f.ready, f.lock, f.http};
+    for (size_t i = 0; i < 5; i++)
+        if ((all[i] >= 0 || i < 4) && fcntl(all[i], F_SETFD, FD_CLOEXEC) < 0)
+            return CVM_EINVAL;
+    *ret_fds = f;
+    return CVM_OK;
+}
+
+/* The host that runs goes on under this supervisor, which was one of another version until now: nothing may end it. */
+static int take_over(const struct arguments *a, struct host_options *host, struct config **ret_config,
+                     struct supervisor_handover *ret_handover, char *error)
+{
+    struct host_fds fds;
+    if (supervisor_handover_read(a->handover, &fds, ret_handover) < 0 || take_fds(fds, &host->fds) < 0) {
+        snprintf(error, ERROR_SIZE, "--handover is used by \"cvmhost upgrade\" only");
+        return 2;
+    }
+    if (config_load(host->home, a->config, ret_config, error, ERROR_SIZE) < 0)
+        fprintf(stderr, "cvmhost: %s; the supervisor goes on with the defaults\n", error);
+    if (map_page(host) == CVM_OK)
+        return 0;
+    snprintf(error, ERROR_SIZE, "the page shared with the host process cannot be read");
+    return 1;
+}
+
+static int open_host(const struct arguments *a, struct host_options *host, struct config **ret_config, char *error)
+{
+    int status = open_all(host->home, a, &host->fds, ret_config, error);
+    if (status == 0 && blame_page_new(&host->fds.page, &host->page) < 0) {
+        snprintf(error, ERROR_SIZE, "there is no memory for the page shared with the host process");
+        status = 1;
+    }
+    return status;
 }
 
 int serve_main(int argc, char **argv)
@@ -249,31 +336,27 @@ int serve_main(int argc, char **argv)
     }
     char error[ERROR_SIZE] = "", log_path[HOME_PATH_MAX];
     struct config *config = NULL;
+    struct supervisor_handover handover = {0};
     umask(umask(077) | 027); /* the database holds what customers wrote: nobody outside the group reads it */
     struct host_options host = {.fds = {-1, -1, -1, -1, -1},
                                 .home = home_find(a.home),
                                 .config_file = a.config,
                                 .is_private = a.is_private,
                                 .trust_all = a.trust_all};
-    int status = open_all(host.home, &a, &host.fds, &config, error);
+    int status = a.handover ? take_over(&a, &host, &config, &handover, error) : open_host(&a, &host, &config, error);
     if (status) {
         if (status != SERVE_TAKEN)
             fail(status, error);
         goto out;
     }
     host.level = choose_level(&a, config);
-    status = 1;
-    if (supervisor_page_new(&host.fds.page, &host.page) < 0) {
-        fail(status, "there is no memory for the page shared with the host process");
-        goto out;
-    }
     if (a.alone) {
         status = host_run(&host);
         goto out;
     }
     if (home_path(host.home, HOME_LOG, log_path, sizeof log_path) < 0 || log_open(log_path, host.level, 1) < 0)
         fprintf(stderr, "cvmhost: %s/" HOME_LOG " cannot be written; going on without it\n", host.home);
-    status = supervise(&a, &host, config);
+    status = supervise(&a, &host, config, &handover);
     log_close();
 out:
     if (host.page)
@@ -291,12 +374,7 @@ static int read_fds(const char *text, struct host_fds *ret_fds)
     struct host_fds f;
     if (!text || sscanf(text, "%d,%d,%d,%d,%d", &f.http, &f.control, &f.page, &f.ready, &f.lock) != 5)
         return CVM_EINVAL;
-    const int all[] = {f.control, f.page, f.ready, f.lock, f.http};
-    for (size_t i = 0; i < 5; i++)
-        if ((all[i] >= 0 || i < 4) && fcntl(all[i], F_SETFD, FD_CLOEXEC) < 0)
-            return CVM_EINVAL;
-    *ret_fds = f;
-    return CVM_OK;
+    return take_fds(f, ret_fds);
 }
 
 int host_main(int argc, char **argv)
@@ -314,8 +392,7 @@ int host_main(int argc, char **argv)
     host.trust_all = a.trust_all;
     host.level = a.level ? (enum log_level)log_level_from_name(a.level) : LOG_INFO;
     host.supervised = true;
-    host.page = mmap(NULL, sizeof *host.page, PROT_READ | PROT_WRITE, MAP_SHARED, host.fds.page, 0);
-    if (host.page == MAP_FAILED || host.page->magic != PAGE_MAGIC)
+    if (map_page(&host) < 0)
         return fail(1, "the page shared with the supervisor cannot be read");
     int status = host_run(&host);
     munmap(host.page, sizeof *host.page);

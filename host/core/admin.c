@@ -21,12 +21,23 @@ static json_t *counts(const struct component *c)
         (json_int_t)n->busy, "over_budget", (json_int_t)n->over_budget, "late_replies", (json_int_t)n->late_replies);
 }
 
+/* Components that nobody has loaded are shown by their names alone. */
+static void add_quarantined(const struct core *core, json_t *list)
+{
+    for (const struct plugin *p = core->plugins; p; p = p->next)
+        for (size_t i = 0; p->held && i < p->held->n_components; i++)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "id", p->held->components[i].id, "alias",
+                                                  p->held->components[i].alias ? p->held->components[i].alias : "",
+                                                  "plugin", p->name, "status", "quarantined"));
+}
+
 json_t *core_ps(const struct core *core)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < core->n_components; i++)
         if (!core->components[i]->absent)
             json_array_append_new(list, counts(core->components[i]));
+    add_quarantined(core, list);
     return json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}}", "components", list, "totals", "turns",
                      (json_int_t)core->total.turns, "inputs", (json_int_t)core->total.inputs, "conversations",
                      (json_int_t)core->n_conversations, "calls", (json_int_t)core->total.calls, "dead_letters",
@@ -82,6 +93,14 @@ static json_t *plugin_json(const struct core *core, const struct plugin *p, bool
                                plugin_phase_name(p->phase), "generation", (json_int_t)(p->now ? p->now->number : 0),
                                "strikes", (json_int_t)(p->before ? p->strikes : 0), "probation",
                                probation_json(core, p), "previous", build_json(&p->previous), "note", p->note);
+    if (p->held) {
+        json_t *ids = json_array();
+        for (size_t i = 0; i < p->held->n_components; i++)
+            json_array_append_new(ids, json_string(p->held->components[i].id));
+        json_object_set_new(result, "version", json_string(p->quarantined.version));
+        json_object_set_new(result, "build", json_string(p->quarantined.build));
+        json_object_set_new(result, "components", ids);
+    }
     if (!p->now)
         return result;
     const struct manifest *m = p->now->manifest;
@@ -120,6 +139,8 @@ json_t *core_plugin(const struct core *core, const char *name)
         const struct component *c = registry_find(core, name, NULL);
         p = c ? c->plugin : NULL;
     }
+    if (!p)
+        p = quarantine_find(core, name);
     return p && p->phase != PLUGIN_GONE ? plugin_json(core, p, true) : NULL;
 }
 
@@ -196,6 +217,13 @@ char *core_metrics(const struct core *core)
     total(&text, "state_cache_misses_total", "Reads of a component's state that the store answered.", "counter",
           core->total.state_misses);
     total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
+    total(&text, "safe_mode", "Whether the host was started in safe mode, after too many crashes.", "gauge",
+          core->page->safe ? 1 : 0);
+    text_puts(&text, "# HELP cvmhost_plugin_quarantined Plugins that are not loaded because they crashed the host.\n"
+                     "# TYPE cvmhost_plugin_quarantined gauge\n");
+    for (const struct plugin *p = core->plugins; p; p = p->next)
+        if (p->held)
+            text_printf(&text, "cvmhost_plugin_quarantined{plugin=\"%s\"} 1\n", p->name);
     PER_COMPONENT("component_turns_total", "Turns of a component.", "counter", c->counts.turns);
     PER_COMPONENT("component_errors_total", "Turns that ended in an error.", "counter", c->counts.errors);
     PER_COMPONENT("component_refusals_total", "Turns that refused.", "counter", c->counts.refusals);

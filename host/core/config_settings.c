@@ -60,8 +60,9 @@ const char config_settings[] = JSON({
             "file": { "type": "string", "minLength": 1, "maxLength": 4095 } } },
         "supervisor": { "type": "object", "additionalProperties": false, "properties": {
             "restart_delay_ms": { "type": "integer", "minimum": 0, "maximum": 600000, "default": 5000 },
-            "restarts_max": { "type": "integer", "minimum": 0, "maximum": 100000, "default": 20 },
-            "restart_window_s": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 600 } } }
+            "restarts": { "type": "integer", "minimum": 0, "maximum": 100000, "default": 10 },
+            "window_s": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 60 },
+            "ready_s": { "type": "integer", "minimum": 1, "maximum": 3600, "default": 30 } } }
     }
 });
 /* clang-format on */

@@ -80,6 +80,11 @@ json_t *core_plugins(const struct core *core);                  /* array */
 json_t *core_plugin(const struct core *core, const char *name); /* by plugin name, component id or alias; NULL */
 json_t *core_components(const struct core *core);               /* array */
 int core_revive(struct core *core, const char *component);
+/* The quarantined plugin of this name, or with a component of this id or alias; NULL: there is none. Borrowed. It comes
+ * back by CHANGE_ENABLE. */
+const char *core_quarantined(const struct core *core, const char *name);
+/* Adds what the operator should look at although the host serves: "quarantined": [plugins], "safe_mode": true. */
+void core_health(const struct core *core, json_t *body);
 
 /* Folds and prunes the journal now, after a pass that is under way: turns of conversations that were over before
  * `before_ms` (0: as journal.keep_days says). `dry` only counts. CVM_EBUSY: another one waits already; CVM_EINVAL: that

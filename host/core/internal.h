@@ -337,6 +337,13 @@ void generation_retire(struct core *core, struct plugin *p, struct generation *g
 int plugin_exchange(struct core *core, struct plugin *p, struct generation *other, char *error, size_t size);
 void plugin_back_in_service(struct core *core, struct plugin *p);
 
+/* quarantine.c */
+bool quarantine_wanted(const struct core *core, const struct plugin_row *row, const struct candidate *candidate);
+void quarantine_hold(struct core *core, struct plugin *p, const struct candidate *candidate);
+const struct plugin *quarantine_find(const struct core *core, const char *name); /* plugin, component id, alias; NULL */
+void quarantine_forget(struct core *core, const struct manifest *m);             /* crashes, as the page has them */
+void quarantine_lift(struct core *core, struct plugin *p); /* and forgets the crashes of what runs now */
+
 /* removal.c */
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
                   size_t size);

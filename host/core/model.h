@@ -348,14 +348,21 @@ struct plugin_row {
     enum placement placed;
 };
 
-enum plugin_phase { PLUGIN_RUNNING, PLUGIN_PROBATION, PLUGIN_REMOVING, PLUGIN_DISABLED, PLUGIN_GONE };
+enum plugin_phase {
+    PLUGIN_RUNNING,
+    PLUGIN_PROBATION,
+    PLUGIN_REMOVING,
+    PLUGIN_DISABLED,
+    PLUGIN_GONE,
+    PLUGIN_QUARANTINED /* its code crashed the host: not loaded, quarantine.c */
+};
 
 /* A plugin by its name, over its generations. */
 struct plugin {
     char *name;
     struct plugin *next;       /* by name */
     uint64_t bit;              /* in conversations' `touched` */
-    struct generation *now;    /* NULL: disabled or gone */
+    struct generation *now;    /* NULL: disabled, quarantined or gone */
     struct generation *before; /* while on probation */
     enum plugin_phase phase;
     bool installed;        /* of the installed set, else of the home */
@@ -370,6 +377,8 @@ struct plugin {
     struct build_mark bad;      /* what was rolled back: not taken from the folder again unless named */
     const char *note;           /* static text for the operator; NULL: none */
     struct removal *removal;
+    struct build_mark quarantined; /* the build that is not loaded */
+    struct manifest *held;         /* of it; NULL: not quarantined */
 };
 
 /* ---- state cache ------------------------------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ struct plugin *plugin_get(struct core *core, const char *name)
 
 /* ---- what is remembered ------------------------------------------------------------------------------------------ */
 
-static const char *const phases[] = {"running", "probation", "removing", "disabled", "gone"};
+static const char *const phases[] = {"running", "probation", "removing", "disabled", "gone", "quarantined"};
 
 const char *plugin_phase_name(enum plugin_phase phase)
 {
@@ -62,6 +62,8 @@ void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_ro
     snprintf(ret_row->phase, sizeof ret_row->phase, "%s", phase);
     if (p->now)
         build_mark_of(p->now, &ret_row->now);
+    else if (p->held)
+        ret_row->now = p->quarantined;
 }
 
 void build_mark_of(const struct generation *g, struct build_mark *ret_mark)
@@ -331,7 +333,16 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
     p->placed = row.placed;
     if (known && !choose_build(core, p, &row, candidate))
         return 0;
-    CVM_TRY(generation_load(core, p, candidate, &g, error, size));
+    if (known && *row.now.build && !build_mark_is(&row.now, candidate->build, candidate->content))
+        quarantine_forget(core, candidate->manifest); /* another build than the one that crashed */
+    if (quarantine_wanted(core, known ? &row : NULL, candidate)) {
+        quarantine_hold(core, p, candidate);
+        return 0;
+    }
+    snprintf(core->page->loading, sizeof core->page->loading, "%s", p->name);
+    int loaded = generation_load(core, p, candidate, &g, error, size);
+    core->page->loading[0] = 0;
+    CVM_TRY(loaded);
     int e = tables_make(core, p, g->manifest, g->tables, error, size);
     for (size_t i = 0; !e && i < g->manifest->n_tables; i++)
         if (!g->tables[i]->put)
@@ -423,17 +434,18 @@ static int load_missing(struct core *core, char *error, size_t size)
     json_t *names = json_array(), *name;
     size_t i;
     int e = 0;
-    sqlite3_exec(journal_store(core)->db,
-                 "SELECT name FROM host_plugins WHERE phase IN ('running', 'probation', 'loading') ORDER BY name",
-                 add_name, names, NULL);
+    sqlite3_exec(
+        journal_store(core)->db,
+        "SELECT name FROM host_plugins WHERE phase IN ('running', 'probation', 'loading', 'quarantined') ORDER BY name",
+        add_name, names, NULL);
     json_array_foreach(names, i, name)
     {
         struct candidate candidate = {0};
         const char *text = json_string_value(name);
-        if (!core->page->restarts || e || registry_plugin(core, text) ||
+        if (!core->page->restarts || e || registry_plugin(core, text) || core_quarantined(core, text) ||
             stage_is_disabled(core->options.config, text) || recall_what_ran(core, text, false, &candidate) < 0)
             continue;
-        log_warning(text, "its files are not in the folders; the build that ran goes on until a reload");
+        log_warning(text, "its files are not in the folders; the build that ran is taken until a reload");
         e = load_candidate(core, &candidate, error, size);
         stage_clear(&candidate);
     }
@@ -496,7 +508,7 @@ int plugins_load(struct core *core, char *error, size_t size)
     registry_free(registry_exchange(core, registry));
     for (struct plugin *p = core->plugins; p; p = p->next) {
         struct plugin_row row;
-        if (!p->now)
+        if (!p->now && !p->held)
             continue;
         plugin_row_take(p, plugin_mark(p), &row);
         plugin_row_write(journal_store(core), &row, core->now_ms);
@@ -529,6 +541,7 @@ void plugins_free(struct core *core)
         generation_free(core, p->before);
         generation_free(core, p->now);
         removal_free(p->removal);
+        manifest_free(p->held);
         free(p->name);
         free(p);
     }

@@ -27,8 +27,10 @@ bool build_is_needed(const struct core *core, const char *hash)
         return true;
     for (const struct plugin *p = core->plugins; p; p = p->next) {
         const struct generation *in_memory[] = {p->now, p->before};
-        if (strcmp(p->previous.build, hash) == 0 || strcmp(p->previous.content, hash) == 0)
-            return true;
+        const struct build_mark *marks[] = {&p->previous, &p->quarantined};
+        for (int i = 0; i < 2; i++)
+            if (strcmp(marks[i]->build, hash) == 0 || strcmp(marks[i]->content, hash) == 0)
+                return true;
         for (int i = 0; i < 2; i++)
             if (in_memory[i] && (strcmp(in_memory[i]->build, hash) == 0 || strcmp(in_memory[i]->content, hash) == 0))
                 return true;

@@ -309,7 +309,7 @@ static void begin(struct reload *r)
         reload__stage(r);
         return;
     case CHANGE_ENABLE:
-        if (!p || p->phase != PLUGIN_DISABLED) {
+        if (!p || (p->phase != PLUGIN_DISABLED && !p->held)) {
             snprintf(text, sizeof text, "%.100s is not disabled; see: cvmhost plugin list", c->plugin);
             reload__refuse_now(r, p ? CVM_ESTATE : CVM_ENOENT, "stage", c->plugin, text);
             return;
@@ -344,7 +344,7 @@ static void begin(struct reload *r)
         return;
     case CHANGE_DISABLE:
     case CHANGE_REMOVE:
-        if (!p || (!p->now && p->phase != PLUGIN_DISABLED)) {
+        if (!p || (!p->now && !p->held && p->phase != PLUGIN_DISABLED)) {
             reload__refuse_now(r, CVM_ENOENT, "stage", c->plugin, text);
             return;
         }

@@ -220,8 +220,8 @@ void reload__add_entry(struct reload *r, struct plugin *p, struct candidate *c)
     e->action = e->unchanged                          ? "unchanged"
                 : e->moved                            ? "moved"
                 : r->running->what == CHANGE_ROLLBACK ? "rolled_back"
-                : r->running->what == CHANGE_ENABLE   ? "enabled"
-                : p->now                              ? "replaced"
+                : r->running->what == CHANGE_ENABLE   ? (p->held ? "revived" : "enabled")
+                : p->now || p->held                   ? "replaced"
                                                       : "added";
 }
 
@@ -266,6 +266,14 @@ int reload__plan(struct reload *r)
             if (!change->plugin)
                 continue;
             snprintf(r->text, sizeof r->text, "%s is disabled; cvmhost plugin enable %s takes it back", p->name,
+                     p->name);
+            return CVM_ESTATE;
+        }
+        if (p->held && change->what != CHANGE_ENABLE && build_mark_is(&p->quarantined, c->build, c->content)) {
+            if (!change->plugin)
+                continue;
+            snprintf(r->text, sizeof r->text,
+                     "%s is quarantined: this build crashed the host; cvmhost revive %s tries it again", p->name,
                      p->name);
             return CVM_ESTATE;
         }

@@ -171,9 +171,8 @@ static void put_away(const struct core *core, const char *from, const char *base
 }
 
 /* Out of the folders, so that the next start does not find it; kept, because removing is done in haste. */
-static void put_files_away(const struct core *core, const struct plugin *p)
+static void put_files_away(const struct core *core, const struct plugin *p, const struct manifest *m)
 {
-    const struct manifest *m = p->now->manifest;
     char path[4200], base[300];
     snprintf(path, sizeof path, "%s/plugins/%s", core->home, m->library);
     put_away(core, path, m->library);
@@ -193,7 +192,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
     remote_recall(g);
     park(core, p);
     if (!keep)
-        put_files_away(core, p);
+        put_files_away(core, p, g->manifest);
     for (size_t i = 0; i < g->manifest->n_components; i++)
         g->components[i]->closing = false;
     p->previous = p->bad = (struct build_mark){{0}, {0}, {0}};
@@ -261,6 +260,23 @@ void removal_take_back(struct core *core, struct plugin *p)
     log_info(p->name, "its files are back: it stays");
 }
 
+/* Nothing of it is in memory, so there is nothing to wait for. */
+static json_t *go_from_quarantine(struct core *core, struct plugin *p, bool disable)
+{
+    struct build_mark forgotten = p->quarantined;
+    if (!disable)
+        put_files_away(core, p, p->held);
+    quarantine_lift(core, p);
+    p->phase = disable ? PLUGIN_DISABLED : PLUGIN_GONE;
+    json_t *receipt = change_receipt(core, p, disable ? "disabled" : "removed", NULL, NULL, 0);
+    json_t *receipts = json_pack("[O]", receipt);
+    change_record(core, receipts);
+    json_decref(receipts);
+    log_info(p->name, "%s", disable ? "disabled" : "removed; its files are in data/removed");
+    build_forget_unused(core, &forgotten);
+    return json_pack("{s:s, s:[o], s:n}", "result", "removed", "plugins", receipt, "error");
+}
+
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,
                   size_t size)
 {
@@ -270,6 +286,10 @@ int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, j
                  "service: cvmhost plugin disable %s",
                  p->name, p->name);
         return CVM_EACCES;
+    }
+    if (p->held) {
+        *ret_report = go_from_quarantine(core, p, disable);
+        return 0;
     }
     if (!p->now) { /* disabled already */
         snprintf(error, size, "%s is disabled already; enable it before it can be removed", p->name);

@@ -56,4 +56,6 @@ struct store {
 
 int store_prepare(struct store *store, char *ret_error, size_t error_size);
 
+int64_t store_format(void); /* of the stores that this program writes; it reads older ones. Any thread */
+
 #endif

@@ -97,10 +97,15 @@ static int fail(struct store *s, char *ret_error, size_t size, const char *what)
                                                                                                        : CVM_EDATA;
 }
 
+int64_t store_format(void)
+{
+    return (int64_t)(sizeof migrations / sizeof *migrations);
+}
+
 int store_migrate(struct store *s, char *ret_error, size_t size)
 {
     int64_t version = 0;
-    const int64_t newest = (int64_t)(sizeof migrations / sizeof *migrations);
+    const int64_t newest = store_format();
     if (store_meta_int(s, "PRAGMA user_version", &version) < 0)
         return fail(s, ret_error, size, "cannot be read; is it damaged? Restore a backup");
     if (version > newest) {

@@ -166,6 +166,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
     if (!back)
         p->installed = e->candidate->installed;
     p->note = NULL;
+    quarantine_lift(core, p);
     p->one_way = e->no_way_back && old;
     p->previous = (struct build_mark){{0}, {0}, {0}};
     if (e->moved) {

@@ -21,7 +21,7 @@ struct control {
     struct connection *connections;
     size_t n_connections; /* open ones */
     size_t n_handles;     /* not yet closed, the listener among them */
-    bool closing;
+    bool closing, deaf;   /* deaf: the listener is closed */
     void (*closed)(void *);
     void *closed_arg;
 };
@@ -48,16 +48,20 @@ struct out {
 
 /* ---- closing ---- */
 
-static void handle_closed(struct control *control)
+static void all_closed(struct control *control)
 {
-    assert(control->n_handles > 0);
-    if (--control->n_handles > 0 || !control->closing)
-        return;
     void (*closed)(void *) = control->closed;
     void *arg = control->closed_arg;
     free(control);
     if (closed)
         closed(arg);
+}
+
+static void handle_closed(struct control *control)
+{
+    assert(control->n_handles > 0);
+    if (--control->n_handles == 0 && control->closing)
+        all_closed(control);
 }
 
 static void exchange_free(struct exchange *x)
@@ -343,6 +347,7 @@ static struct exchange *exchange_new(struct connection *c, json_t *id, bool call
     x->core = c->control->options.core;
     x->config = c->control->options.config;
     x->counters = c->control->options.counters;
+    x->options = &c->control->options;
     x->is_private = c->control->options.is_private;
     x->id = json_incref(id);
     x->calling = calling;
@@ -567,6 +572,26 @@ size_t control_connections(const struct control *control)
     return control->n_connections;
 }
 
+void control_drain(struct control *control)
+{
+    if (control->deaf)
+        return;
+    control->deaf = true;
+    uv_close((uv_handle_t *)&control->listener, listener_closed);
+}
+
+bool control_busy(const struct control *control, bool fresh)
+{
+    for (const struct connection *c = control->connections; c; c = c->next) {
+        if (fresh && c->lines < 2) /* the first is a greeting */
+            return true;
+        for (const struct exchange *x = c->exchanges; x; x = x->next)
+            if (x->calling || !x->tap)
+                return true;
+    }
+    return false;
+}
+
 void control_close(struct control *control, void (*closed)(void *), void *arg)
 {
     if (!control) {
@@ -582,5 +607,8 @@ void control_close(struct control *control, void (*closed)(void *), void *arg)
         next = c->next;
         connection_close(c);
     }
-    uv_close((uv_handle_t *)&control->listener, listener_closed);
+    if (control->n_handles == 0)
+        all_closed(control);
+    else
+        control_drain(control);
 }

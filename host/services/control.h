@@ -8,7 +8,8 @@
  *   <- {"id":1,"outcome":"REPLIED","data":{..},"content":"..","message_id":"MSG-..","repeated":true}
  *   <- {"id":1,"error":{"code":"INVALID","field":"amount","text":"a sentence","retry_after_s":1}}
  *   -> {"id":2,"do":"ps"}          <- {"id":2,"data":..}
- *   -> {"id":5,"do":"hello"}       <- {"id":5,"data":{"pid":42,"private":false}}    private: ends with its last client
+ *   -> {"id":5,"do":"hello"}       <- {"id":5,"data":{"pid":42,"private":false,"version":"1.2.0","database":5}}
+ *                                                                       private: ends with its last client
  *   -> {"id":4,"do":"change","what":"reload","plugin":"p","now":false}    what: reload, rollback, enable, disable,
  * remove;
  *   <- {"id":4,"data":REPORT}                                             the report is that of core/reload.h
@@ -16,7 +17,7 @@
  *
  * "do" is one of hello, call, operations, ps, plugins, plugin, components, metrics, config, revive, change, tail, why,
  * dlq.list, dlq.show, state.stores, state.list, state.get, state.put, state.delete, audit, conversation,
- * journal.prune, journal.stats, backup. */
+ * journal.prune, journal.stats, backup, upgrade, upgrade.status. */
 #ifndef HOST_SERVICES_CONTROL_H
 #define HOST_SERVICES_CONTROL_H
 
@@ -42,12 +43,19 @@ struct control_options {
     bool is_private;         /* what "hello" says */
     void (*idle)(void *arg); /* the last connection has closed; NULL: nobody wants to know */
     void *idle_arg;
+    struct page *page; /* by which a supervisor is asked to go over to another program; NULL: there is none. Borrowed */
+    const char *version; /* of the host; borrowed */
 };
 
 /* Starts to listen. Returns 0 or a negative error. */
 int control_open(const struct control_options *options, struct control **ret_control);
 
 size_t control_connections(const struct control *control);
+
+/* Takes no new connections; those that are open go on. */
+void control_drain(struct control *control);
+/* Whether somebody waits for an answer; with `fresh`, also where somebody has come and not asked yet. */
+bool control_busy(const struct control *control, bool fresh);
 
 /* Stops listening, cuts all connections off (calls already taken go on) and calls `closed` (may be NULL) from the loop
  * when nothing of it is left. Accepts NULL: `closed` is then called at once. */

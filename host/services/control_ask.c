@@ -2,6 +2,7 @@
  * Knows no connections. Loop thread. */
 #include "services/control_private.h"
 
+#include "core/store.h"
 #include "services/catalogue.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -84,6 +85,11 @@ static void revive(struct exchange *x, const json_t *request)
     const char *name;
     if (!argument(x, request, "name", true, &name))
         return;
+    const char *plugin = core_quarantined(x->core, name);
+    if (plugin) {
+        control__revive(x, plugin);
+        return;
+    }
     int error = core_revive(x->core, name);
     if (error == CVM_ENOENT)
         control__fail(x, error, "name", "there is no component %.100s", name);
@@ -352,7 +358,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
     if (strcmp(what, "operations") == 0)
         operations(x, request);
     else if (strcmp(what, "hello") == 0)
-        control__answer(x, json_pack("{s:i, s:b}", "pid", (int)getpid(), "private", (int)x->is_private));
+        control__answer(x, json_pack("{s:i, s:b, s:s?, s:I}", "pid", (int)getpid(), "private", (int)x->is_private,
+                                     "version", x->options->version, "database", (json_int_t)store_format()));
     else if (strcmp(what, "ps") == 0)
         control__answer(x, core_ps(x->core));
     else if (strcmp(what, "plugins") == 0)
@@ -367,6 +374,10 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         config(x, request);
     else if (strcmp(what, "revive") == 0)
         revive(x, request);
+    else if (strcmp(what, "upgrade") == 0)
+        control__upgrade(x, request);
+    else if (strcmp(what, "upgrade.status") == 0)
+        control__upgrade_status(x);
     else if (strcmp(what, "change") == 0)
         control__change(x, request);
     else if (strcmp(what, "dlq.list") == 0)

@@ -94,3 +94,25 @@ void control__change(struct exchange *x, const json_t *request)
         core_change(x->core, changes[i].what, plugin, json_is_true(now), out ? taken_out : taken_in, x);
     }
 }
+
+static void revived(void *arg, int error, json_t *report)
+{
+    struct exchange *x = arg;
+    const json_t *said = json_object_get(report, "error"), *one = json_array_get(json_object_get(report, "plugins"), 0);
+    const char *plugin = cvm_json_str(one, "plugin", "");
+    if (!control__resume(x))
+        ; /* nobody waits to hear of it */
+    else if (error < 0 || json_is_object(said))
+        control__fail(x, error < 0 ? error : CVM_EREFUSED, "name", "%s",
+                      cvm_json_str(said, "text", cvm_strerror(error)));
+    else
+        control__answer(x, json_pack("{s:s, s:b}", "plugin", plugin, "revived", 1));
+    json_decref(report);
+}
+
+void control__revive(struct exchange *x, const char *plugin)
+{
+    log_info("control", "revive of %s asked for", plugin);
+    control__suspend(x);
+    core_change(x->core, CHANGE_ENABLE, plugin, false, revived, x);
+}

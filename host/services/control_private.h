@@ -1,5 +1,6 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_why.c). Loop thread. */
+ * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_upgrade.c,
+ * control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
 
@@ -23,6 +24,7 @@ struct connection;
 struct exchange {
     struct connection *connection; /* NULL: the client has gone */
     struct core *core;
+    const struct control_options *options; /* of the server, which outlives it */
     const struct config *config;
     json_t *id; /* the client's number of it; NULL: it gave none */
     struct operation_counters *counters;
@@ -61,6 +63,9 @@ void control__call(struct exchange *x, const json_t *request);
 void control__tail(struct exchange *x, const json_t *request);
 void control__ask(struct exchange *x, const char *what, const json_t *request);
 void control__change(struct exchange *x, const json_t *request);
+void control__revive(struct exchange *x, const char *plugin); /* a quarantined one */
+void control__upgrade(struct exchange *x, const json_t *request);
+void control__upgrade_status(struct exchange *x);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__keep(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);

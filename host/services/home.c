@@ -3,6 +3,7 @@
  * without being taken, which flock() cannot. */
 #include "services/home.h"
 
+#include <arpa/inet.h>
 #include <cvm/cvm.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -264,4 +265,23 @@ out:
         close(fd);
     freeaddrinfo(found);
     return e;
+}
+
+void home_url(int fd, char *ret_text, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    *ret_text = 0;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+        return;
+    if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
+        snprintf(ret_text, size, "http://[%s]:%d", host, ntohs(six->sin6_port));
+    } else {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
+        snprintf(ret_text, size, "http://%s:%d", host, ntohs(four->sin_port));
+    }
 }

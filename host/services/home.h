@@ -55,4 +55,7 @@ int home_check_http(const char *host, int is_public, char *ret_error, size_t err
 int home_listen_http(const char *host, int port, int is_public, int *ret_fd, int *ret_port, char *ret_error,
                      size_t error_size) __attribute__((warn_unused_result));
 
+/* "http://127.0.0.1:8000" of a listening TCP socket; "" where it is none. */
+void home_url(int fd, char *ret_text, size_t size);
+
 #endif

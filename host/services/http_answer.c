@@ -3,6 +3,7 @@
 
 #include "core/crash.h"
 #include "core/json_text.h"
+#include "core/page.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,9 +61,15 @@ enum MHD_Result http_answer_reply(struct http_exchange *x)
         snprintf(number, sizeof number, "%d", answer->retry_after_s);
         MHD_add_response_header(response, "Retry-After", number);
     }
-    if (answer->close || x->server->stopping)
+    if (answer->close || x->server->stopping || x->server->draining)
         MHD_add_response_header(response, "Connection", "close");
-    http_counters_add(&x->server->counters, answer->status, uv_hrtime() - x->begun_ns);
+    uint64_t now = uv_hrtime();
+    struct page *page = x->server->options.page;
+    http_counters_add(&x->server->counters, answer->status, now - x->begun_ns);
+    if (page)
+        atomic_store_explicit(&page->last_answer_ns, (int64_t)now, memory_order_relaxed);
+    if (page && !atomic_load_explicit(&page->first_answer_ns, memory_order_relaxed))
+        atomic_store_explicit(&page->first_answer_ns, (int64_t)now, memory_order_relaxed);
     if (answer->from_core)
         crash_here(CRASH_REPLY_COMMITTED);
     enum MHD_Result result = MHD_queue_response(x->mhd, (unsigned)answer->status, response);

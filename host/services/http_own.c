@@ -17,6 +17,7 @@ static void answer_health(struct http_exchange *x)
         reason = "the host is going down";
     json_t *body =
         reason ? json_pack("{ss,ss}", "status", "unhealthy", "reason", reason) : json_pack("{ss}", "status", "ok");
+    core_health(x->server->options.core, body);
     http_answer_json(x, reason ? 503 : 200, body);
     json_decref(body);
 }

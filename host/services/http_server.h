@@ -13,6 +13,7 @@ struct access;
 struct core;
 struct http_server;
 struct operation_counters;
+struct page;
 
 /* Settings; 0 takes the default. */
 struct http_server_options {
@@ -31,6 +32,7 @@ struct http_server_options {
     void *access_arg;
     struct operation_counters *counters; /* borrowed; NULL: nothing is counted by operation */
     const char *version;                 /* of the host, for the description; borrowed */
+    struct page *page;                   /* is told when answers are given; NULL: nobody wants to know */
 };
 
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */
@@ -38,6 +40,11 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 
 /* Whether a path is one of the listener's own routes. */
 bool http_server_owns(const char *path);
+
+/* Before the host goes and another process takes the socket: answers what comes on connections that are open, each with
+ * "Connection: close", then takes no new ones, and calls `drained` when none is at work any more, or after `limit_ms`.
+ * http_server_stop follows. */
+void http_server_drain(struct http_server *server, int64_t limit_ms, void (*drained)(void *), void *arg);
 
 /* Takes no new connections or requests; waits up to `grace_ms` for the core's answers, gives those left a 503 (their
  * work goes on), writes what is to be written, frees the server and calls `stopped` once the loop holds nothing of it.

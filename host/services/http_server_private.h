@@ -22,9 +22,10 @@ struct http_connection {
     int fd;
     enum { CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING } phase;
     bool head_done;
-    bool counted;      /* `received` is known */
-    uint64_t received; /* bytes, before the request that is awaited */
-    uint64_t since_ms; /* when the current piece of work was first seen; 0: idle */
+    bool counted;                            /* `received` is known */
+    uint64_t received;                       /* bytes, before the request that is awaited */
+    uint64_t since_ms;                       /* when the current piece of work was first seen; 0: idle */
+    uint64_t drain_since_ms, drain_received; /* while draining: bytes as of when they last changed; 0: not seen yet */
 };
 
 /* What goes back to a client. */
@@ -81,9 +82,11 @@ struct http_server {
     uv_idle_t idle;      /* it wants to at once */
     uv_timer_t deadline; /* of the first exchange that waits */
     uv_timer_t sweep;    /* slow clients */
-    uv_timer_t drain;    /* stopping */
+    uv_timer_t drain;    /* draining, then stopping */
     int open_handles;
-    bool stopping;
+    bool stopping, draining, quiesced;
+    uint64_t drain_began_ms;
+    void (*drained)(void *);
     int runs_in_vain; /* in a row, without an event and with nothing to wait for */
     uint64_t drain_until_ms, flush_until_ms;
     void (*stopped)(void *);

@@ -206,6 +206,7 @@ void flow_free(struct flow *f)
     for (int i = 0; i < f->n_env; i++)
         free(f->env[i]);
     free(f->start_errors);
+    free(f->program);
     json_decref(f->config);
     if (!getenv("FLOW_KEEP"))
         nftw(f->home, remove_entry, 16, FTW_PHYS | FTW_DEPTH);
@@ -388,7 +389,7 @@ static void launch(struct flow *f, const char *const *options)
     make_folders((char *)(uintptr_t)join(out, f->home, "plugins/x"));
     if (f->config)
         ck_assert_int_eq(json_dump_file(f->config, path, JSON_INDENT(2)), 0);
-    snprintf(program, sizeof program, "%s", flow_build("host/cvmhost"));
+    snprintf(program, sizeof program, "%s", f->program ? f->program : flow_build("host/cvmhost"));
     snprintf(port, sizeof port, "%d", f->port);
     argv[n++] = program;
     argv[n++] = "serve";

@@ -41,6 +41,7 @@ struct flow {
     int port;           /* asked for with --port; 0 takes a free one */
     int served;         /* "serving on" lines seen: how often a host has become ready */
     char *start_errors; /* what an unsuccessful flow_start_status wrote to stderr */
+    char *program;      /* in place of the build's cvmhost; free()d by flow_free. NULL: that */
     json_t *config;     /* config/cvmhost.json, written by flow_start; set with flow_config */
     char *env[32];      /* "NAME=value" for host and commands */
     int n_env;

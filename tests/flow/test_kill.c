@@ -232,7 +232,7 @@ static struct flow *home(int kills, uint64_t *random, struct death **ret_plan)
     flow_config(f, "journal.wal_checkpoint_mib", json_integer(1));
     flow_config(f, "journal.group_max", json_integer(2)); /* many commits: many moments between two of them */
     flow_config(f, "supervisor.restart_delay_ms", json_integer(20));
-    flow_config(f, "supervisor.restarts_max", json_integer(100000));
+    flow_config(f, "supervisor.restarts", json_integer(100000));
     for (size_t i = 0; i < 4; i++)
         flow_env(f, secrets[i], "sim-key");
     snprintf(path, sizeof path, "@%s/crash", f->home);

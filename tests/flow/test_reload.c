@@ -157,7 +157,7 @@ START_TEST(nothing_is_lost_with_kills_in_between)
     struct load *load = load_new(f, setting("CVM_WORKS", 40000));
     int64_t all = load_each(load) * LOAD_CUSTOMERS, due = all / (kills + 1);
     char armed[128];
-    flow_config(f, "supervisor.restarts_max", json_integer(100000));
+    flow_config(f, "supervisor.restarts", json_integer(100000));
     flow_config(f, "supervisor.restart_delay_ms", json_integer(20));
     snprintf(armed, sizeof armed, "@%s/crash", f->home);
     flow_env(f, "CVMHOST_CRASH", armed);

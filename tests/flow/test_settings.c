@@ -29,7 +29,7 @@ static const struct {
     {"{\"roles\": {\"seller\": \"test.a\"}}", "roles.seller: "},
     {"{\"agents\": {\"test.faulty\": {\"concurency\": 1}}}", "agents.test.faulty.concurency: unknown setting"},
     {"{\"agents\": {\"test.faulty\": {\"concurrency\": 0}}}", "agents.test.faulty.concurrency: "},
-    {"{\"supervisor\": {\"restarts_max\": -1}}", "supervisor.restarts_max: "},
+    {"{\"supervisor\": {\"restarts\": -1}}", "supervisor.restarts: "},
     {"{\"secrets\": {\"file\": \"/no/such/file\"}}",
      "/no/such/file: No such file or directory (named by secrets.file in"},
     {"{\"http\": {\"port\": 80}, \"http\": {}}", "duplicate"},

@@ -71,6 +71,12 @@ char *core_metrics(const struct core *core)
     return strdup("cvmhost_up 1\n");
 }
 
+void core_health(const struct core *core, json_t *body)
+{
+    (void)core;
+    (void)body;
+}
+
 const char *core_unhealthy(const struct core *core)
 {
     (void)core;

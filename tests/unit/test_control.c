@@ -145,6 +145,12 @@ json_t *core_components(const struct core *core)
     return json_pack("[{s:s, s:s}]", "id", "a.b", "alias", "B");
 }
 
+const char *core_quarantined(const struct core *core, const char *name)
+{
+    (void)core;
+    return strcmp(name, "q.r") == 0 ? "q" : NULL;
+}
+
 int core_revive(struct core *core, const char *component)
 {
     (void)core;

@@ -88,6 +88,12 @@ char *core_metrics(const struct core *core)
     return strdup("# HELP cvmhost_up One.\n# TYPE cvmhost_up gauge\ncvmhost_up 1\n");
 }
 
+void core_health(const struct core *core, json_t *body)
+{
+    (void)core;
+    (void)body;
+}
+
 const char *core_unhealthy(const struct core *core)
 {
     return unhealthy;
