@@ -10,6 +10,7 @@
 #include "core/crash.h"
 #include "core/registry.h"
 #include "core/reload.h"
+#include "core/store.h"
 #include "services/access.h"
 #include "services/control.h"
 #include "services/home.h"
@@ -153,6 +154,19 @@ static void drain(struct host *h)
     http_server_drain(h->server, DRAIN_MS, on_drained, h);
 }
 
+/* Of an upgrade that has ended, which the supervisor tells with SIGUSR1. */
+static void audit_upgrade(struct host *h)
+{
+    struct page_upgrade *u = &h->options->page->upgrade;
+    uint32_t state = (uint32_t)atomic_load(&u->state);
+    if (!u->unread || state <= PAGE_UPGRADE_ASKED || !h->core)
+        return;
+    u->unread = 0;
+    audit_event(h->core, state == PAGE_UPGRADE_DONE ? "host.upgraded" : "host.upgrade_failed",
+                json_pack("{s:s, s:s, s:s, s:f}", "from", u->from, "to", u->to, "why", u->text, "ready_ms",
+                          (double)(u->ready_ns - u->stopped_ns) / 1e6));
+}
+
 /* ---- signals -----------------------------------------------------------------------------------------------------
  */
 
@@ -196,6 +210,7 @@ static void on_signals(uv_poll_t *poll, int status, int events)
         }
         if (info.ssi_signo == SIGUSR1) { /* the loop goes round */
             atomic_store(&h->options->page->pong, atomic_load(&h->options->page->ping));
+            audit_upgrade(h);
             continue;
         }
         if (info.ssi_signo == SIGUSR2) {
@@ -376,7 +391,8 @@ static int start_edges(struct host *h)
                                       .idle = on_last_client,
                                       .idle_arg = h,
                                       .page = h->options->supervised ? h->options->page : NULL,
-                                      .version = cvmhost_version};
+                                      .version = cvmhost_version,
+                                      .database = store_format()};
     fds->control = -1;
     h->counters = control.counters = operation_counters_new(); /* without memory nothing is counted */
     int e = control_open(&control, &h->control);
@@ -439,6 +455,7 @@ static void tell_ready(struct host *h, const char *url)
         log_warning("host", "%s can be reached from other machines, and nobody is asked for a token: set access.tokens",
                     url);
     atomic_store(&h->options->page->ready, 1);
+    audit_upgrade(h);
     if (h->options->is_private)
         log_info("host", "serving commands in %s (pid %ld)", h->options->home, (long)getpid());
     else

@@ -37,6 +37,7 @@ enum page_upgrade_state {
 struct page_upgrade {
     atomic_uint_fast32_t state;
     uint32_t one_way;
+    uint32_t unread;          /* the host has not noted how it ended */
     int64_t stopped_ns;       /* the last answer of the host before; the end of it where it gave none */
     int64_t ready_ns;         /* the new one serves */
     char path[PAGE_PATH_MAX]; /* "": the program that the supervisor was started from */

@@ -133,17 +133,20 @@ void blame_how(int wait_status, int exit_reason, char *ret_text, size_t size)
         snprintf(ret_text, size, "exit status %d", WEXITSTATUS(wait_status));
 }
 
-static void examine_turn(struct page *page, int wait_status, struct blame_time time, char *ret_text, size_t size)
+static void examine_turn(struct page *page, int wait_status, const char *how, struct blame_time time, char *ret_text,
+                         size_t size)
 {
-    char name[CVM_NAME_MAX + 1], how[96];
+    char name[CVM_NAME_MAX + 1];
     cvm_id m = page->message;
     uint32_t at = page->component;
     take_name(at < PAGE_COMPONENTS_MAX ? page->components[at] : NULL, at, name);
-    blame_how(wait_status, page->exit_reason, how, sizeof how);
     count_suspect(page, m, at);
     bool out = count_blame(page, name, own_doing(wait_status, page->exit_reason), time);
     snprintf(page->crashed, sizeof page->crashed, "%s", name);
     uint32_t crashes = page_crashes(page, m);
+    snprintf(page->ended.component, sizeof page->ended.component, "%s", name);
+    page->ended.message = m;
+    page->ended.crashes = crashes;
     snprintf(
         ret_text, size,
         "component %s was handling MSG-%016llx%016llx when the host died (%s); the host has died %u time%s of this "
@@ -153,11 +156,11 @@ static void examine_turn(struct page *page, int wait_status, struct blame_time t
         out ? "; its plugin is quarantined" : "");
 }
 
-static void examine_loading(struct page *page, int wait_status, struct blame_time time, char *ret_text, size_t size)
+static void examine_loading(struct page *page, int wait_status, const char *how, struct blame_time time, char *ret_text,
+                            size_t size)
 {
-    char name[CVM_NAME_MAX + 1], how[96];
+    char name[CVM_NAME_MAX + 1];
     take_name(page->loading, 0, name);
-    blame_how(wait_status, page->exit_reason, how, sizeof how);
     bool out = count_blame(page, name, own_doing(wait_status, page->exit_reason), time);
     snprintf(ret_text, size, "plugin %s was being loaded when the host died (%s)%s", name, how,
              out ? "; it is quarantined" : "");
@@ -165,12 +168,17 @@ static void examine_loading(struct page *page, int wait_status, struct blame_tim
 
 void blame_examine(struct page *page, int wait_status, struct blame_time time, char *ret_text, size_t size)
 {
+    char how[sizeof page->ended.how];
     assert(size);
     *ret_text = 0;
+    memset(&page->ended, 0, sizeof page->ended);
+    blame_how(wait_status, page->exit_reason, how, sizeof how);
+    if (wait_status || atomic_load(&page->in_turn))
+        snprintf(page->ended.how, sizeof page->ended.how, "%s", how);
     if (atomic_load(&page->in_turn))
-        examine_turn(page, wait_status, time, ret_text, size);
+        examine_turn(page, wait_status, how, time, ret_text, size);
     else if (page->loading[0])
-        examine_loading(page, wait_status, time, ret_text, size);
+        examine_loading(page, wait_status, how, time, ret_text, size);
     atomic_store(&page->in_turn, 0);
     atomic_store(&page->ready, 0);
     page->message = (cvm_id){0, 0};

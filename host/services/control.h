@@ -45,6 +45,7 @@ struct control_options {
     void *idle_arg;
     struct page *page; /* by which a supervisor is asked to go over to another program; NULL: there is none. Borrowed */
     const char *version; /* of the host; borrowed */
+    int64_t database;    /* the format of its store */
 };
 
 /* Starts to listen. Returns 0 or a negative error. */

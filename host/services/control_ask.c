@@ -2,7 +2,6 @@
  * Knows no connections. Loop thread. */
 #include "services/control_private.h"
 
-#include "core/store.h"
 #include "services/catalogue.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -359,7 +358,7 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         operations(x, request);
     else if (strcmp(what, "hello") == 0)
         control__answer(x, json_pack("{s:i, s:b, s:s?, s:I}", "pid", (int)getpid(), "private", (int)x->is_private,
-                                     "version", x->options->version, "database", (json_int_t)store_format()));
+                                     "version", x->options->version, "database", (json_int_t)x->options->database));
     else if (strcmp(what, "ps") == 0)
         control__answer(x, core_ps(x->core));
     else if (strcmp(what, "plugins") == 0)

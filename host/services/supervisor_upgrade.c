@@ -20,19 +20,28 @@
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
-static void set_result(struct supervisor *s, enum page_upgrade_state state, const char *text)
+/* The host that runs, if any, notes it in the journal. */
+static void set_result(struct supervisor *s, enum page_upgrade_state state, const char *from, const char *to,
+                       const char *text)
 {
     struct page_upgrade *u = &s->page->upgrade;
     if (s->foreign_page)
         return;
+    snprintf(u->from, sizeof u->from, "%s", from);
+    snprintf(u->to, sizeof u->to, "%s", to);
     snprintf(u->text, sizeof u->text, "%s", text);
+    u->unread = 1;
     atomic_store(&u->state, state);
+    if (s->pid)
+        kill(s->pid, SIGUSR1);
 }
 
 static void refuse(struct supervisor *s, const char *text)
 {
     log_error("supervisor", "not upgraded: %s", text);
-    set_result(s, PAGE_UPGRADE_REFUSED, text);
+    if (!s->foreign_page)
+        s->page->upgrade.stopped_ns = s->page->upgrade.ready_ns = 0;
+    set_result(s, PAGE_UPGRADE_REFUSED, s->version, s->upgrade.program.version, text);
     program_close(&s->upgrade.program);
 }
 
@@ -47,9 +56,7 @@ static void tell_done(struct supervisor *s, const struct supervisor_handover *h)
         return;
     u->stopped_ns = h->stopped_ns;
     u->ready_ns = h->ready_ns;
-    snprintf(u->from, sizeof u->from, "%s", h->from);
-    snprintf(u->to, sizeof u->to, "%s", s->version);
-    set_result(s, PAGE_UPGRADE_DONE, text);
+    set_result(s, PAGE_UPGRADE_DONE, h->from, s->version, text);
 }
 
 /* ---- begin ------------------------------------------------------------------------------------------------------- */
@@ -163,7 +170,8 @@ static int go_back(struct supervisor *s, const char *how)
     u->step = UPGRADE_NONE;
     change_page_back(s);
     log_error("supervisor", "not upgraded: %s", text);
-    set_result(s, PAGE_UPGRADE_BACK, text);
+    s->page->upgrade.stopped_ns = s->page->upgrade.ready_ns = 0;
+    set_result(s, PAGE_UPGRADE_BACK, s->options->version, s->program.version, text);
     if (u->one_way)
         return CVM_ENOENT; /* a crash like any other, of the new program */
     program_close(&s->program);

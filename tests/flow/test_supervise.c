@@ -279,6 +279,7 @@ START_TEST(another_version_takes_over_under_load)
     ck_assert(flow_logged(f, "upgraded 9.9.9-next -> 0.1.0"));
     expect_program(supervisor, "cvmhost");
     ck_assert_int_eq(flow_stop(f), 0);
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from turns where type = 'host.upgraded'"), 2);
     json_t *rows = flow_sql(f, "select value from state where component = 'test.faulty' and key = 'count'");
     const char *count = json_string_value(json_object_get(json_array_get(rows, 0), "value"));
     ck_assert_msg(count && strtoll(count, NULL, 10) == answered, "counted %s of %lld", count ? count : "nothing",
@@ -368,6 +369,7 @@ START_TEST(version_that_does_not_serve_is_taken_back)
     ck_assert_int_eq(flow_http(f, "POST", "/test/count", "{}", NULL, &a), 200);
     ck_assert_int_eq(json_integer_value(json_object_get(a.json, "count")), 2);
     flow_answer_free(&a);
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from turns where type = 'host.upgrade_failed'") == 2);
     flow_kill(f, SIGKILL); /* and the supervisor knows its page again */
     flow_wait_serving(f);
     flow_end(f);
