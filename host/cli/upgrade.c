@@ -4,6 +4,7 @@
 
 #include "cli/client.h"
 #include "cli/show.h"
+#include "services/home.h"
 #include "services/program.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -76,7 +77,7 @@ static json_t *look(struct cli *cli)
     return data;
 }
 
-/* Gives the state in which it ended; NULL: it did not within WAIT_MS. */
+/* Gives the state in which it ended; NULL: it did not within WAIT_MS, or nobody has the home any more. */
 static json_t *wait_for_end(struct cli *cli)
 {
     for (int64_t until = clock_ms() + WAIT_MS; clock_ms() < until;) {
@@ -85,6 +86,8 @@ static json_t *wait_for_end(struct cli *cli)
         if (strcmp(state, "asked") != 0 && strcmp(state, "none") != 0)
             return status;
         json_decref(status);
+        if (!status && home_owner(cli->home) == 0)
+            return NULL;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
     }
     return NULL;
@@ -94,7 +97,7 @@ static int show_end(struct cli *cli, json_t *status)
 {
     const char *state = cvm_json_str(status, "state", ""), *text = cvm_json_str(status, "text", "");
     if (!status)
-        return cli_fail(CLI_FAILED, "the upgrade has not ended after %d s; see: cvmhost log tail", WAIT_MS / 1000);
+        return cli_fail(CLI_FAILED, "nobody told how the upgrade ended; see: cvmhost log tail");
     if (strcmp(state, "done") != 0)
         return cli_fail(strcmp(state, "refused") == 0 ? CLI_REFUSED : CLI_FAILED, "not upgraded: %s", text);
     if (cli->output == OUTPUT_DEFAULT || cli->output == OUTPUT_TABLE)
