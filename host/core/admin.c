@@ -12,9 +12,10 @@ static json_t *counts(const struct component *c)
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id->text, "alias",
         c->alias ? c->alias : "", "plugin", c->plugin ? c->plugin->name : "host", "status",
-        c->down      ? "down"
-        : c->closing ? "closing"
-                     : "up",
+        c->down                                      ? "down"
+        : c->closing                                 ? "closing"
+        : c->plugin && *c->plugin->quarantined.build ? "quarantined"
+                                                     : "up",
         "delivered", (json_int_t)n->delivered, "settled", (json_int_t)n->settled, "queued", (json_int_t)n->queued,
         "lent", (json_int_t)n->lent, "dead", (json_int_t)n->dead, "turns", (json_int_t)n->turns, "refused",
         (json_int_t)n->refusals, "errors", (json_int_t)n->errors, "faults", (json_int_t)n->faults, "busy",
@@ -89,10 +90,11 @@ static json_t *probation_json(const struct core *core, const struct plugin *p)
 
 static json_t *plugin_json(const struct core *core, const struct plugin *p, bool whole)
 {
-    json_t *result = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:s?}", "name", p->name, "state",
-                               plugin_phase_name(p->phase), "generation", (json_int_t)(p->now ? p->now->number : 0),
-                               "strikes", (json_int_t)(p->before ? p->strikes : 0), "probation",
-                               probation_json(core, p), "previous", build_json(&p->previous), "note", p->note);
+    json_t *result =
+        json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:s?}", "name", p->name, "state",
+                  *p->quarantined.build ? "quarantined" : plugin_phase_name(p->phase), "generation",
+                  (json_int_t)(p->now ? p->now->number : 0), "strikes", (json_int_t)(p->before ? p->strikes : 0),
+                  "probation", probation_json(core, p), "previous", build_json(&p->previous), "note", p->note);
     if (p->held) {
         json_t *ids = json_array();
         for (size_t i = 0; i < p->held->n_components; i++)
@@ -219,10 +221,10 @@ char *core_metrics(const struct core *core)
     total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
     total(&text, "safe_mode", "Whether the host was started in safe mode, after too many crashes.", "gauge",
           core->page->safe ? 1 : 0);
-    text_puts(&text, "# HELP cvmhost_plugin_quarantined Plugins that are not loaded because they crashed the host.\n"
+    text_puts(&text, "# HELP cvmhost_plugin_quarantined Plugins kept outside the host because they crashed it.\n"
                      "# TYPE cvmhost_plugin_quarantined gauge\n");
     for (const struct plugin *p = core->plugins; p; p = p->next)
-        if (p->held)
+        if (*p->quarantined.build)
             text_printf(&text, "cvmhost_plugin_quarantined{plugin=\"%s\"} 1\n", p->name);
     PER_COMPONENT("component_turns_total", "Turns of a component.", "counter", c->counts.turns);
     PER_COMPONENT("component_errors_total", "Turns that ended in an error.", "counter", c->counts.errors);

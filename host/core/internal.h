@@ -339,6 +339,7 @@ void plugin_back_in_service(struct core *core, struct plugin *p);
 
 /* quarantine.c */
 bool quarantine_wanted(const struct core *core, const struct plugin_row *row, const struct candidate *candidate);
+bool quarantine_begin(struct core *core, struct plugin *p, struct candidate *candidate); /* false: it is held */
 void quarantine_hold(struct core *core, struct plugin *p, const struct candidate *candidate);
 const struct plugin *quarantine_find(const struct core *core, const char *name); /* plugin, component id, alias; NULL */
 void quarantine_forget(struct core *core, const struct manifest *m);             /* crashes, as the page has them */

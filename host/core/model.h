@@ -354,7 +354,7 @@ enum plugin_phase {
     PLUGIN_REMOVING,
     PLUGIN_DISABLED,
     PLUGIN_GONE,
-    PLUGIN_QUARANTINED /* its code crashed the host: not loaded, quarantine.c */
+    PLUGIN_QUARANTINED /* not loaded: its code crashed the host, and it has no process of its own; quarantine.c */
 };
 
 /* A plugin by its name, over its generations. */
@@ -377,8 +377,8 @@ struct plugin {
     struct build_mark bad;      /* what was rolled back: not taken from the folder again unless named */
     const char *note;           /* static text for the operator; NULL: none */
     struct removal *removal;
-    struct build_mark quarantined; /* the build that is not loaded */
-    struct manifest *held;         /* of it; NULL: not quarantined */
+    struct build_mark quarantined; /* the build that crashed the host: it runs outside, or not at all; "": none */
+    struct manifest *held;         /* of it where it is not loaded at all; else NULL */
 };
 
 /* ---- state cache ------------------------------------------------------------------------------------------------- */
@@ -565,6 +565,7 @@ struct core {
     struct component *host, *engine;
     struct remote *remotes; /* plugins' own processes */
     json_t *moved;          /* object: plugin -> enum placement; never changed, only exchanged */
+    json_t *quarantined;    /* object: plugin -> "build content"; never changed, only exchanged */
     uint64_t facts;         /* rises whenever settings, secrets or the registry may have changed */
     struct reload *reload;
     int64_t parked_seq; /* the last turn that may have parked something */

@@ -16,7 +16,8 @@ struct stage_place plugin_place(const struct core *core)
                                 .installed = core->options.installed,
                                 .config = core->options.config,
                                 .runner = core->options.runner,
-                                .moved = core->moved};
+                                .moved = core->moved,
+                                .quarantined = core->quarantined};
 }
 
 struct plugin *plugin_get(struct core *core, const char *name)
@@ -50,9 +51,10 @@ const char *plugin_phase_name(enum plugin_phase phase)
 /* The phase as the next start is to know it. */
 const char *plugin_mark(const struct plugin *p)
 {
-    return p->proving || p->alarm.index  ? phases[PLUGIN_PROBATION]
-           : p->phase == PLUGIN_REMOVING ? phases[PLUGIN_RUNNING]
-                                         : phases[p->phase];
+    return *p->quarantined.build          ? phases[PLUGIN_QUARANTINED]
+           : p->proving || p->alarm.index ? phases[PLUGIN_PROBATION]
+           : p->phase == PLUGIN_REMOVING  ? phases[PLUGIN_RUNNING]
+                                          : phases[p->phase];
 }
 
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row)
@@ -335,13 +337,17 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
         return 0;
     if (known && *row.now.build && !build_mark_is(&row.now, candidate->build, candidate->content))
         quarantine_forget(core, candidate->manifest); /* another build than the one that crashed */
-    if (quarantine_wanted(core, known ? &row : NULL, candidate)) {
+    bool outside = quarantine_wanted(core, known ? &row : NULL, candidate) && quarantine_begin(core, p, candidate);
+    if (p->held)
+        return 0;
+    snprintf(core->page->loading, sizeof core->page->loading, "%s", outside ? "" : p->name);
+    int loaded = generation_load(core, p, candidate, &g, error, size);
+    core->page->loading[0] = 0;
+    if (loaded < 0 && outside) {
+        log_error(p->name, "cannot run outside the host either: %s", error);
         quarantine_hold(core, p, candidate);
         return 0;
     }
-    snprintf(core->page->loading, sizeof core->page->loading, "%s", p->name);
-    int loaded = generation_load(core, p, candidate, &g, error, size);
-    core->page->loading[0] = 0;
     CVM_TRY(loaded);
     int e = tables_make(core, p, g->manifest, g->tables, error, size);
     for (size_t i = 0; !e && i < g->manifest->n_tables; i++)
@@ -549,5 +555,6 @@ void plugins_free(struct core *core)
         component_free(core->components[i]);
     free(core->components);
     registry_free(core->registry);
+    json_decref(core->quarantined);
     json_decref(core->moved);
 }

@@ -309,7 +309,7 @@ static void begin(struct reload *r)
         reload__stage(r);
         return;
     case CHANGE_ENABLE:
-        if (!p || (p->phase != PLUGIN_DISABLED && !p->held)) {
+        if (!p || (p->phase != PLUGIN_DISABLED && !*p->quarantined.build)) {
             snprintf(text, sizeof text, "%.100s is not disabled; see: cvmhost plugin list", c->plugin);
             reload__refuse_now(r, p ? CVM_ESTATE : CVM_ENOENT, "stage", c->plugin, text);
             return;

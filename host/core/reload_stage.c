@@ -95,6 +95,8 @@ void reload__stage(struct reload *r)
 {
     r->step = RELOAD_STAGING;
     r->place = plugin_place(r->core);
+    if (r->running->what == CHANGE_ENABLE) /* to where the rules say */
+        r->place.quarantined = NULL;
     r->work.data = r;
     if (r->core->options.loop && uv_queue_work(r->core->options.loop, &r->work, work, after_work) == 0) {
         r->working = true;
@@ -217,10 +219,12 @@ void reload__add_entry(struct reload *r, struct plugin *p, struct candidate *c)
     *e = (struct entry){.plugin = p, .candidate = c, .old = p->now};
     e->unchanged = same_build(p->now, c) && same_place(p->now, c);
     e->moved = same_build(p->now, c) && !e->unchanged;
+    bool revived = r->running->what == CHANGE_ENABLE && *p->quarantined.build;
     e->action = e->unchanged                          ? "unchanged"
+                : revived                             ? "revived"
                 : e->moved                            ? "moved"
                 : r->running->what == CHANGE_ROLLBACK ? "rolled_back"
-                : r->running->what == CHANGE_ENABLE   ? (p->held ? "revived" : "enabled")
+                : r->running->what == CHANGE_ENABLE   ? "enabled"
                 : p->now || p->held                   ? "replaced"
                                                       : "added";
 }

@@ -197,6 +197,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
         g->components[i]->closing = false;
     p->previous = p->bad = (struct build_mark){{0}, {0}, {0}};
     probation_end(core, p);
+    quarantine_lift(core, p);
     p->phase = disable ? PLUGIN_DISABLED : PLUGIN_GONE;
     if (plugin_exchange(core, p, NULL, error, sizeof error) < 0) { /* with less there is less to collide */
         log_error("host", "the plugins do not fit together any more: %s", error);

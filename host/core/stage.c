@@ -317,6 +317,16 @@ static int take_manifest(const struct stage_place *place, struct candidate *c, c
     return 0;
 }
 
+/* What crashed the host runs outside it, until the operator or another build changes that. */
+static void keep_outside(const struct stage_place *place, struct candidate *c)
+{
+    char own[132];
+    const char *mark = json_string_value(json_object_get(place->quarantined, c->manifest->name));
+    snprintf(own, sizeof own, "%s %s", c->build, c->content);
+    if (mark && strcmp(mark, own) == 0)
+        c->placement = PLACEMENT_PROCESS;
+}
+
 int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *c, char *error,
                size_t size)
 {
@@ -333,6 +343,7 @@ int stage_read(const struct stage_place *place, const char *path, bool installed
     CVM_TRY(take_manifest(place, c, error, size));
     c->stage_us = us_since(begun);
     CVM_TRY(take_library(place, c, error, size));
+    keep_outside(place, c);
     c->failed = NULL;
     return 0;
 }
@@ -354,6 +365,8 @@ int stage_recall(const struct stage_place *place, const char *build, const char 
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
     c->stage_us = us_since(begun);
     CVM_TRY(take_library(place, c, error, size));
+    if (placement == PLACEMENT_ANY)
+        keep_outside(place, c);
     if (strcmp(c->build, build) != 0)
         return REFUSE(error, size, CVM_EDATA, "%s: is not what it was when it was staged", path);
     c->failed = NULL;

@@ -36,6 +36,8 @@ struct stage_place {
     const struct config *config;
     const char *runner;  /* binary that runs plugins in a process of their own; NULL: the one that runs */
     const json_t *moved; /* object: plugin -> enum placement as the operator moved it; NULL: none */
+    /* object: plugin -> "build content" that crashed the host and runs outside it; NULL: none */
+    const json_t *quarantined;
 };
 
 /* Where the manifests lie, of the home before the installed set, by name; a name that stands in both is the home's. */
