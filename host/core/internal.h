@@ -327,6 +327,7 @@ void probation_begin(struct core *core, struct plugin *p, struct generation *old
 void probation_resume(struct core *core, struct plugin *p); /* after a restart: no generation before in memory */
 void probation_end(struct core *core, struct plugin *p);    /* the generation before goes, where there is one */
 void probation_turn(struct core *core, struct component *c, bool struck);
+void probation_strike(struct core *core, struct component *c); /* against the new build; at the limit the old is back */
 /* Gives the receipt; NULL, and a sentence in `error`, where the build before does not fit the others any more. */
 json_t *probation_rollback(struct core *core, struct plugin *p, const char *why, char *error, size_t size);
 void probation_behind(const struct generation *now, const struct generation *before);

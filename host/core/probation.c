@@ -226,6 +226,12 @@ void probation_turn(struct core *core, struct component *c, bool struck)
         return;
     }
     binding_swap(c); /* for the turn the one before was in service */
+    probation_strike(core, c);
+}
+
+void probation_strike(struct core *core, struct component *c)
+{
+    struct plugin *p = c->plugin;
     int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
     p->strikes++;
     log_warning(c->id->text, "the new build faulted (strike %u of %lld); the message went to the one before",

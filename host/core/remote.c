@@ -139,7 +139,7 @@ static void push_waiting(struct remote *r, struct message *m)
 
 static int errand_begin(struct remote *r, struct message *m)
 {
-    const struct route_slot *slot = component_route(m->to, m->reply ? m->type->reply : m->type);
+    const struct route_slot *slot = component_route(m->to, message_entry(m));
     struct errand *e = slot ? calloc(1, sizeof *e) : NULL;
     if (!e)
         return slot ? CVM_ENOMEM : CVM_ENOENT;
@@ -314,19 +314,24 @@ static int try_op(struct remote *r, struct errand *e, const json_t *op, json_t *
     core->now_ms = e->now_ms;
     t->trial = true;
     t->ordinal = e->ordinal;
-    for (; !remote_op_reads(op) && e->tried < n; e->tried++)
+    for (; e->tried < n; e->tried++)
         if (remote_op_is(json_array_get(json_array_get(e->ops, e->tried), 0), "settle"))
             try_again(e, t, e->tried);
     for (size_t i = 0; remote_op_is(op, "new_id") && i < n; i++)
         if (remote_op_is(json_array_get(json_array_get(e->ops, i), 0), "new_id"))
             try_again(e, t, i);
     int error = remote_op(&t->pub, op, ret_answer);
-    if (!remote_op_reads(op)) {
-        e->ordinal = t->ordinal;
-        e->tried++; /* this one, too */
+    e->ordinal = t->ordinal;
+    e->tried++; /* this one, too */
+    if (remote_op_reads(op)) {
+        json_array_append_new(e->ops, json_pack("[O, n, o*]", op, json_copy(t->reads)));
+        keep_list(&e->reads, &t->reads);
+        keep_list(&e->denied, &t->denied);
+    } else {
+        json_array_append_new(e->ops, json_pack("[O, O]", op, *ret_answer));
+        json_decref(t->denied);
+        t->denied = NULL;
     }
-    keep_list(&e->reads, &t->reads);
-    keep_list(&e->denied, &t->denied);
     e->unreadable = e->unreadable || t->unreadable;
     json_decref(t->refusal);
     t->refusal = NULL;
@@ -344,8 +349,6 @@ static int ask(struct remote *r, struct errand *e, json_t *op)
     if (remote_op_is(op, "new_id") && ++e->ids > CVM_TURN_OUTPUTS_MAX) /* each repeats those before it */
         return CVM_EDATA;
     try_op(r, e, op, &answer);
-    if (!remote_op_reads(op))
-        json_array_append_new(e->ops, json_pack("[O, O]", op, answer));
     send_json(r, FRAME_ANSWER, e->number, answer);
     json_decref(answer);
     if (r->head == e)
@@ -392,11 +395,15 @@ static int apply(struct core *core, struct errand *e, int result)
     keep_list(&t->denied, &e->denied);
     if (result >= 0 && !reads_hold(core, e))
         return DIVERGED;
-    keep_list(&t->reads, &e->reads);
     json_array_foreach(e->ops, i, pair)
     {
         const json_t *op = json_array_get(pair, 0), *expected = json_array_get(pair, 1);
         json_t *answer = NULL;
+        if (remote_op_reads(op)) { /* where it stood among the others */
+            json_t *reads = json_incref(json_array_get(pair, 2));
+            keep_list(&t->reads, &reads);
+            continue;
+        }
         if (result < 0 && !remote_op_is(op, "refuse"))
             continue; /* nothing of it is kept */
         int error = remote_op(&t->pub, op, &answer);

@@ -17,7 +17,7 @@
 #define REMOTE_BACKOFF_MAX_MS 5000
 #define REMOTE_ABORT_MS 50 /* to say where it hangs, before it is killed */
 #define REMOTE_STOP_MS 500
-#define REMOTE_END_MS 20 /* from a broken link to the end of its process */
+#define REMOTE_END_MS 5 /* from a broken link to the end of its process */
 #define REMOTE_SLICE_FRAMES 64
 #define REMOTE_LINES_MAX 100 /* of a process's log, in a second */
 #define REFUSE(error, size, code, ...) (snprintf(error, size, __VA_ARGS__), (code))
@@ -316,8 +316,10 @@ static void hangs(struct core *core, struct alarm *alarm)
 
 void remote_limit(struct remote *r)
 {
+    if (r->ended)
+        return;
     alarm_clear(r->core, &r->alarm);
-    if (r->head && !r->ended)
+    if (r->head)
         alarm_set(r->core, &r->alarm, r->core->now_ms + r->head->m->to->now->hard_limit_ns / 1000000 + 1, hangs);
 }
 
@@ -500,12 +502,32 @@ static bool by_others(const struct remote *r, const char *ending)
     return !r->ended && (strstr(ending, "signal 9 ") || strstr(ending, "signal 15 "));
 }
 
+static void *wait_for_end(void *link)
+{
+    char ending[128];
+    link_ending(link, REMOTE_STOP_MS, ending, sizeof ending);
+    link_close(link);
+    return NULL;
+}
+
+/* Its end may take a moment; nobody waits for that. */
+static void leave_alone(struct link *link, bool aside)
+{
+    pthread_t thread;
+    pthread_attr_t how;
+    pthread_attr_init(&how);
+    pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+    if (!aside || pthread_create(&thread, &how, wait_for_end, link) != 0)
+        wait_for_end(link);
+    pthread_attr_destroy(&how);
+}
+
 /* Lets go of what is left of the process, and has it started again. */
 static void let_go(struct remote *r, const struct component *ran, char *ret_ending, size_t size)
 {
     struct core *core = r->core;
     hear_errors(r); /* what it said last */
-    link_ending(r->link, REMOTE_END_MS, ret_ending, size);
+    bool over = link_ending(r->link, REMOTE_END_MS, ret_ending, size);
     log_error(r->generation->manifest->name, "its process, pid %d, %s%s%s%s", (int)link_pid(r->link), ret_ending,
               r->ended ? " (" : "", r->ended ? r->ended : "", r->ended ? ")" : "");
     audit_event(core, "process.ended",
@@ -515,7 +537,8 @@ static void let_go(struct remote *r, const struct component *ran, char *ret_endi
     poll_close(&r->poll);
     poll_close(&r->errors);
     drop_held(r);
-    link_close(r->link);
+    link_kill(r->link, SIGKILL);
+    leave_alone(r->link, !over && core->options.loop);
     r->link = NULL;
     r->step = REMOTE_DOWN;
     r->failures++;
@@ -527,6 +550,10 @@ static void let_go(struct remote *r, const struct component *ran, char *ret_endi
 static void strike_all(struct remote *r)
 {
     const struct generation *g = r->generation;
+    if (g->plugin->before && g->plugin->now == g) {
+        probation_strike(r->core, g->components[0]);
+        return;
+    }
     for (size_t i = 0; i < g->manifest->n_components; i++)
         if (g->components[i]->now->generation == g)
             fault_strike(r->core, g->components[i]);
@@ -693,30 +720,6 @@ int remote_open(struct core *core, struct generation *g, struct candidate *candi
     return 0;
 }
 
-static void *wait_for_end(void *link)
-{
-    char ending[128];
-    link_ending(link, REMOTE_STOP_MS, ending, sizeof ending);
-    link_close(link);
-    return NULL;
-}
-
-/* It may take a moment over its stop; nobody waits for that. */
-static void retire(struct link *link, bool aside)
-{
-    pthread_t thread;
-    pthread_attr_t how;
-    if (!link)
-        return;
-    link_send(link, FRAME_STOP, 0, NULL, 0);
-    link_flush(link);
-    pthread_attr_init(&how);
-    pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-    if (!aside || pthread_create(&thread, &how, wait_for_end, link) != 0)
-        wait_for_end(link);
-    pthread_attr_destroy(&how);
-}
-
 void remote_free(struct remote *r)
 {
     if (!r)
@@ -729,7 +732,11 @@ void remote_free(struct remote *r)
     alarm_clear(r->core, &r->alarm);
     poll_close(&r->poll);
     poll_close(&r->errors);
-    retire(r->link, r->core->options.loop != NULL);
+    if (r->link) {
+        link_send(r->link, FRAME_STOP, 0, NULL, 0);
+        link_flush(r->link);
+        leave_alone(r->link, r->core->options.loop != NULL);
+    }
     r->link = NULL;
     r->step = REMOTE_DOWN;
     drop_held(r);

@@ -640,6 +640,12 @@ void turn_crashed(struct core *core, struct message *m, bool by_others)
         finish(core, m, false);
         return;
     }
+    if (m->outside && m->type == core->name_start) {
+        if (!by_others)
+            fault_strike(core, c);
+        finish(core, m, false);
+        return;
+    }
     turn_begin(core, c, m->conversation, m);
     if (c->before && !by_others) {
         conclude(core, m, CVM_EFAULT, false, 0, 0);

@@ -131,7 +131,7 @@ static bool reap(struct link *l, int ms)
     return l->reaped;
 }
 
-void link_ending(struct link *l, int ms, char *text, size_t size)
+bool link_ending(struct link *l, int ms, char *text, size_t size)
 {
     if (!reap(l, ms))
         snprintf(text, size, "its link is broken");
@@ -139,6 +139,7 @@ void link_ending(struct link *l, int ms, char *text, size_t size)
         snprintf(text, size, "ended with exit status %d", l->end.si_status);
     else
         snprintf(text, size, "killed by signal %d (%s)", l->end.si_status, strsignal(l->end.si_status));
+    return l->reaped;
 }
 
 void link_close(struct link *l)

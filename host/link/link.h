@@ -36,8 +36,9 @@ int link_fd(const struct link *link);
 int link_errors_fd(const struct link *link); /* what the process writes to its standard error; not blocking */
 pid_t link_pid(const struct link *link);
 void link_kill(struct link *link, int signal);
-/* How the process ended, as a sentence: "killed by signal 11 (Segmentation fault)"; waits at most `ms` for its end. */
-void link_ending(struct link *link, int ms, char *ret_text, size_t size);
+/* How the process ended, as a sentence: "killed by signal 11 (Segmentation fault)"; waits at most `ms` for its end.
+ * False: it has not ended. */
+bool link_ending(struct link *link, int ms, char *ret_text, size_t size);
 void link_close(struct link *link); /* kills; accepts NULL */
 
 #endif
