@@ -145,6 +145,9 @@ int cli_agent_call(struct cli *cli);
 int cli_bus_tail(struct cli *cli);
 int cli_why(struct cli *cli);
 int cli_replay(struct cli *cli);
+int cli_replay_home(struct cli *cli, const char *home); /* all of it, every turn shown */
+int cli_export(struct cli *cli);
+int cli_import(struct cli *cli);
 int cli_dlq_list(struct cli *cli);
 int cli_dlq_show(struct cli *cli);
 int cli_dlq_redrive(struct cli *cli);

@@ -84,6 +84,18 @@ static const struct {
                  "\nEnds with Ctrl-C, or with --timeout.\n"},
     {"why", "ID is that of a conversation or message, or the key of a stored row.\n"
             "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
+    {"export",
+     "ID is that of a conversation or message, or the key of a stored row. The file has its turns, what they\n"
+     "read, the configurations and manifests, and no secret. Telephone and other long numbers, e-mail addresses\n"
+     "and names become others, the same ones everywhere; turns that come out differently for it are told.\n"
+     "\nOptions:\n"
+     "  --keep-personal            leave personal data as they are\n"
+     "  --with-builds              with the plugins' code, so that it runs elsewhere as it stands\n"
+     "\nExample:\n  cvmhost export MSG-000000000000000000000000000000ab --with-builds > case.json\n"},
+    {"import", "FILE is what `cvmhost export` wrote. Makes a home of it, in --home, where no journal may be yet.\n"
+               "\nOptions:\n"
+               "  --replay                   run its turns at once, in a home that is removed afterwards\n"
+               "\nExample:\n  cvmhost import case.json --replay\n"},
     {"replay",
      "ID is that of a conversation or message, or the key of a stored row: its conversations, and those they\n"
      "opened, go through the builds that ran them. Nothing is written, and nothing leaves.\n\nOptions:\n"

@@ -101,15 +101,36 @@ static void show(struct shown *s, const char *id, const struct replay_report *re
     json_decref(counts);
 }
 
+static int run(struct cli *cli, struct replay_options *options, bool whole)
+{
+    struct shown s = {.cli = cli, .turns = json_array(), .whole = whole};
+    struct replay_report report;
+    char error[512];
+    options->seen = seen;
+    options->arg = &s;
+    int e = replay_home(options, &report, error, sizeof error), status = CLI_OK;
+    if (e) {
+        status = cli_fail(e == CVM_ENOENT ? CLI_NOT_FOUND : CLI_CONFIG, "%s", error);
+    } else {
+        show(&s, options->id, &report);
+        status = report.differ || report.missing ? CLI_FAILED : CLI_OK;
+    }
+    json_decref(s.turns);
+    return status;
+}
+
+int cli_replay_home(struct cli *cli, const char *home)
+{
+    struct replay_options options = {.home = home};
+    return run(cli, &options, true);
+}
+
 int cli_replay(struct cli *cli)
 {
     static const char usage[] = "replay ID | --all [--since TIME] [--limit N] [--with-current]";
     const char *id = NULL, *since = NULL, *limit = NULL, *installed = getenv("CVMHOST_INSTALLED");
     const struct cli_option options[] = {{"since", &since}, {"limit", &limit}};
-    struct shown s = {.cli = cli, .turns = json_array()};
-    struct replay_options o = {.home = cli->home, .seen = seen, .arg = &s};
-    struct replay_report report;
-    char error[512];
+    struct replay_options o = {.home = cli->home};
     bool all = cli_take_flag(cli, "--all", NULL);
     o.with_current = cli_take_flag(cli, "--with-current", NULL);
     o.installed = !installed ? CVMHOST_INSTALLED : *installed ? installed : NULL;
@@ -120,18 +141,6 @@ int cli_replay(struct cli *cli)
         status = audit_cli_since(since, &o.since_ms);
     if (status == CLI_OK && limit && (!cli_read_number(limit, &o.limit) || o.limit < 1))
         status = cli_fail(CLI_USAGE, "--limit: expected a number of conversations, got \"%.40s\"", limit);
-    if (status == CLI_OK) {
-        o.id = id;
-        s.whole = !all;
-        int e = replay_home(&o, &report, error, sizeof error);
-        status = e == CVM_ENOENT ? cli_fail(CLI_NOT_FOUND, "%s", error)
-                 : e             ? cli_fail(CLI_CONFIG, "%s", error)
-                                 : CLI_OK;
-    }
-    if (status == CLI_OK) {
-        show(&s, id, &report);
-        status = report.differ || report.missing ? CLI_FAILED : CLI_OK;
-    }
-    json_decref(s.turns);
-    return status;
+    o.id = id;
+    return status == CLI_OK ? run(cli, &o, !all) : status;
 }

@@ -13,7 +13,7 @@ static struct conversation **bucket(struct core *core, int64_t key)
 
 struct conversation *conversation_open(struct core *core, const char *name, bool fresh)
 {
-    int64_t key = conversation_key(name);
+    int64_t key = core->replay ? replay_key(core, name) : conversation_key(name);
     struct conversation **at = bucket(core, key);
     for (struct conversation *c = *at; c; c = c->hash_next)
         if (c->key == key)

@@ -415,13 +415,13 @@ int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char 
 
 static json_t *saved_form(const struct manifest *m)
 {
-    return json_pack("{s:s, s:O, s:O?}", "path", m->path, "manifest", m->doc, "domain", m->domain);
+    return json_pack("{s:O?, s:O, s:s}", "domain", m->domain, "manifest", m->doc, "path", m->path);
 }
 
 char *manifest_text(const struct manifest *m)
 {
     json_t *all = saved_form(m);
-    char *text = all ? json_text_sorted(all) : NULL;
+    char *text = all ? json_text(all, NULL) : NULL; /* as it was written: a saved copy must be the same to its code */
     json_decref(all);
     return text;
 }

@@ -26,11 +26,11 @@ static bool add_key(json_t *keys, int64_t key)
 }
 
 /* Each row's first column is a key. `key` binds ?1 where it is not 0, `text` where that is given. */
-static bool add_found(struct replay *r, json_t *keys, const char *sql, int64_t key, const char *text)
+static bool add_found(struct past *past, json_t *keys, const char *sql, int64_t key, const char *text)
 {
     sqlite3_stmt *st = NULL;
     bool added = false;
-    if (sqlite3_prepare_v2(r->past.db, sql, -1, &st, NULL))
+    if (sqlite3_prepare_v2(past->db, sql, -1, &st, NULL))
         return false;
     if (text)
         sqlite3_bind_text(st, 1, text, -1, SQLITE_STATIC);
@@ -48,11 +48,11 @@ static bool add_found(struct replay *r, json_t *keys, const char *sql, int64_t k
 }
 
 /* Rows of plugins' tables that name their conversation. */
-static void add_rows(struct replay *r, json_t *keys, const char *id)
+static void add_rows(struct past *past, json_t *keys, const char *id)
 {
     sqlite3_stmt *st = NULL;
     char sql[1024];
-    if (sqlite3_prepare_v2(r->past.db,
+    if (sqlite3_prepare_v2(past->db,
                            "SELECT m.name, (SELECT k.name FROM pragma_table_info(m.name) k WHERE k.pk = 1)"
                            " FROM sqlite_schema m WHERE m.type = 'table' AND EXISTS (SELECT 1 FROM"
                            " pragma_table_info(m.name) c WHERE c.name = 'conversation' AND c.type = 'TEXT')",
@@ -62,13 +62,13 @@ static void add_rows(struct replay *r, json_t *keys, const char *id)
         const char *key = (const char *)sqlite3_column_text(st, 1);
         sqlite3_snprintf(sizeof sql, sql, "SELECT conversation FROM \"%w\" WHERE \"%w\" = ?1",
                          (const char *)sqlite3_column_text(st, 0), key ? key : "key");
-        add_found(r, keys, sql, 0, id);
+        add_found(past, keys, sql, 0, id);
     }
     sqlite3_finalize(st);
 }
 
 /* Those of the id, and downwards those that they opened. NULL: nothing is stored of it. */
-static json_t *conversations_of(struct replay *r, const char *id)
+json_t *replay_conversations(struct past *past, const char *id)
 {
     static const char opened[] = "SELECT conversation FROM contexts WHERE parent = ?1 AND parent != 0"
                                  " AND name NOT GLOB 'topic:*' AND name NOT GLOB 'component:*'";
@@ -76,15 +76,15 @@ static json_t *conversations_of(struct replay *r, const char *id)
     json_t *keys = json_object();
     cvm_id message;
     if (id_parse(id, &message) == 0)
-        add_found(r, keys, there, (int64_t)message.hi, NULL);
-    add_found(r, keys, there, conversation_key(id), NULL);
-    add_rows(r, keys, id);
+        add_found(past, keys, there, (int64_t)message.hi, NULL);
+    add_found(past, keys, there, past_key(past, id), NULL);
+    add_rows(past, keys, id);
     for (int round = 0, more = 1; more && round < FAMILY_ROUNDS && json_object_size(keys) < CONVERSATIONS_OF_ID;
          round++) {
         json_t *now = json_copy(keys), *value;
         const char *name;
         more = 0;
-        json_object_foreach(now, name, value) more |= add_found(r, keys, opened, strtoll(name, NULL, 10), NULL);
+        json_object_foreach(now, name, value) more |= add_found(past, keys, opened, strtoll(name, NULL, 10), NULL);
         json_decref(now);
     }
     if (json_object_size(keys))
@@ -102,7 +102,7 @@ static json_t *newest(struct replay *r, int64_t limit, int64_t since_ms)
              "SELECT conversation FROM turns WHERE at_ms >= ?1 AND type != 'start' AND component != 'host'"
              " GROUP BY conversation ORDER BY max(seq) DESC LIMIT %lld",
              (long long)limit);
-    add_found(r, keys, sql, since_ms, NULL);
+    add_found(&r->past, keys, sql, since_ms, NULL);
     return keys;
 }
 
@@ -245,7 +245,7 @@ static int run_all(struct replay *r, const json_t *keys, struct replay_report *r
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 /* Of our own folder, whose depth we know. */
-static void remove_folder(const char *path, int depth)
+void replay_remove_folder(const char *path, int depth)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
@@ -255,20 +255,20 @@ static void remove_folder(const char *path, int depth)
             continue;
         snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
         if (unlink(below) < 0 && depth > 0)
-            remove_folder(below, depth - 1);
+            replay_remove_folder(below, depth - 1);
     }
     if (dir)
         closedir(dir);
     rmdir(path);
 }
 
-static int make_folder(struct replay *r, char *error, size_t size)
+int replay_make_folder(char ret_path[4096], char *error, size_t size)
 {
     const char *base = getenv("TMPDIR");
-    snprintf(r->folder, sizeof r->folder, "%s/cvmhost-replay-XXXXXX", base && *base ? base : "/tmp");
-    if (mkdtemp(r->folder))
+    snprintf(ret_path, 4096, "%s/cvmhost-replay-XXXXXX", base && *base ? base : "/tmp");
+    if (mkdtemp(ret_path))
         return 0;
-    *r->folder = 0;
+    *ret_path = 0;
     snprintf(error, size, "no folder can be made under %s; set TMPDIR", base && *base ? base : "/tmp");
     return CVM_EIO;
 }
@@ -282,7 +282,7 @@ static void replay_free(struct replay *r)
     text_free(&r->scratch);
     free(r->kept.at);
     if (*r->folder)
-        remove_folder(r->folder, 4);
+        replay_remove_folder(r->folder, 4);
     free(r);
 }
 
@@ -298,12 +298,13 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
     r->options = options;
     text_init(&r->made, 64 * 1024 * 1024);
     text_init(&r->scratch, 64 * 1024 * 1024);
+    r->past.touched = options->touched;
     int e = past_open(&r->past, options->home, error, size);
     if (!e)
-        e = make_folder(r, error, size);
+        e = replay_make_folder(r->folder, error, size);
     if (!e && config_load(options->home, NULL, &r->present, ignored, sizeof ignored) < 0)
         r->present = NULL;
-    if (!e && options->id && !(keys = conversations_of(r, options->id))) {
+    if (!e && options->id && !(keys = replay_conversations(&r->past, options->id))) {
         snprintf(error, size, "nothing is stored about %.200s", options->id);
         e = CVM_ENOENT;
     } else if (!e && !options->id && options->limit > 0) {

@@ -37,6 +37,7 @@ struct replay_options {
     bool with_current; /* by the plugins as they lie in the home now, with its configuration as it is now */
     void (*seen)(void *arg, const struct replay_turn *turn); /* each, in order; NULL: nobody looks */
     void *arg;
+    json_t *touched; /* object: gets the numbers of all turns that were read; NULL: nobody asks */
 };
 
 struct replay_report {
@@ -50,6 +51,22 @@ struct replay_report {
  * CVM_EIO, CVM_ENOMEM with a sentence in `ret_error`. */
 int replay_home(const struct replay_options *options, struct replay_report *ret_report, char *ret_error,
                 size_t error_size);
+
+struct replay_export_options {
+    const char *home, *id;
+    bool keep_personal, with_builds;
+};
+
+/* The conversations of an id with all that running them again needs, as one document; docs/reference/journal.md says
+ * what is in it. Gives *ret_document, and *ret_notes, an array of sentences: what is missing, which turns come out
+ * differently without personal data. Errors as replay_home. */
+int replay_export(const struct replay_export_options *options, json_t **ret_document, json_t **ret_notes,
+                  char *ret_error, size_t error_size);
+/* Makes a home of such a document, for replay_home, in a folder that is empty or not there. *ret_missing: an array of
+ * builds that are to be put into its data/builds. CVM_EINVAL: it is none; CVM_EEXIST: there is a home already. */
+int replay_import(const json_t *document, const char *home, json_t **ret_missing, char *ret_error, size_t error_size);
+
+void replay_remove_folder(const char *path, int depth); /* one made for an import, with what is in it */
 
 const char *replay_verdict_name(enum replay_verdict verdict); /* "same", "differs", "missing", "not run" */
 

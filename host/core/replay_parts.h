@@ -44,6 +44,8 @@ struct past {
     struct past_context contexts[PAST_CONTEXTS];
     struct past_starts *starts;
     uint64_t short_id_key;
+    json_t *touched; /* numbers of turns read; NULL: nobody asks */
+    json_t *names;   /* of an import: conversation -> key, where it is not that of the name any more; NULL: none */
 };
 
 /* A core set up as one configuration says. */
@@ -109,9 +111,15 @@ int64_t past_start(struct past *past, const char *component, const char *build, 
 bool past_turn_at(struct past *past, int64_t seq, struct past_turn *ret_turn);
 cvm_id past_id(const json_t *object, const char *member);
 
+int64_t past_key(const struct past *past, const char *conversation);
+
 /* replay_world.c */
 struct world *world_of(struct replay *r, int64_t configuration); /* never NULL but for memory; `core` may be */
 void worlds_free(struct replay *r);
+
+/* replay.c: keys of the conversations of an id, as members of an object; NULL: none */
+json_t *replay_conversations(struct past *past, const char *id);
+int replay_make_folder(char ret_path[4096], char *error, size_t size);
 
 /* replay_turn.c */
 enum replay_verdict replay_run(struct replay *r, const struct past_turn *turn, json_t **ret_differences);

@@ -13,6 +13,25 @@ static int text_column(sqlite3_stmt *st, int i, char *ret_text, size_t size)
     return snprintf(ret_text, size, "%s", text ? text : "");
 }
 
+/* Of an import, whose conversations were renamed. */
+static void read_names(struct past *past)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(past->db, "SELECT name, key FROM replay_names", -1, &st, NULL))
+        return;
+    past->names = json_object();
+    while (sqlite3_step(st) == SQLITE_ROW)
+        json_object_set_new(past->names, (const char *)sqlite3_column_text(st, 0),
+                            json_integer(sqlite3_column_int64(st, 1)));
+    sqlite3_finalize(st);
+}
+
+int64_t past_key(const struct past *past, const char *conversation)
+{
+    const json_t *key = json_object_get(past->names, conversation);
+    return key ? (int64_t)json_integer_value(key) : conversation_key(conversation);
+}
+
 int past_open(struct past *past, const char *home, char *error, size_t size)
 {
     char path[4096];
@@ -39,6 +58,7 @@ int past_open(struct past *past, const char *home, char *error, size_t size)
         sqlite3_step(st) == SQLITE_ROW)
         past->short_id_key = (uint64_t)sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
+    read_names(past);
     return 0;
 }
 
@@ -54,6 +74,7 @@ void past_close(struct past *past)
         free(s->builds.at);
         free(s);
     }
+    json_decref(past->names);
     sqlite3_finalize(past->turn);
     sqlite3_finalize(past->of_message);
     sqlite3_close(past->db);
@@ -108,6 +129,15 @@ void past_clear(struct past_turn *t)
     t->record = NULL;
 }
 
+static void touch(struct past *past, int64_t seq)
+{
+    char name[24];
+    if (!past->touched)
+        return;
+    snprintf(name, sizeof name, "%lld", (long long)seq);
+    json_object_set_new(past->touched, name, json_true());
+}
+
 static const struct past_known *keep(struct past *past, const struct past_turn *turn)
 {
     struct past_known *known = &past->records[(size_t)turn->seq % PAST_RECORDS];
@@ -121,12 +151,14 @@ static const struct past_known *keep(struct past *past, const struct past_turn *
 
 void past_keep(struct past *past, const struct past_turn *turn)
 {
+    touch(past, turn->seq);
     if (past->records[(size_t)turn->seq % PAST_RECORDS].seq != turn->seq)
         keep(past, turn);
 }
 
 bool past_turn_at(struct past *past, int64_t seq, struct past_turn *ret_turn)
 {
+    touch(past, seq);
     sqlite3_bind_int64(past->turn, 1, seq);
     bool found = sqlite3_step(past->turn) == SQLITE_ROW && past_read(past->turn, ret_turn) == 0;
     sqlite3_reset(past->turn);
@@ -139,6 +171,7 @@ const struct past_known *past_known(struct past *past, int64_t seq)
     struct past_turn turn;
     if (seq <= 0)
         return NULL;
+    touch(past, seq);
     if (known->seq == seq)
         return known;
     if (!past_turn_at(past, seq, &turn))

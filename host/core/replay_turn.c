@@ -233,6 +233,11 @@ struct timer *replay_timer(struct turn *t, cvm_id id)
     return timer;
 }
 
+int64_t replay_key(const struct core *core, const char *conversation)
+{
+    return past_key(&core->replay->past, conversation);
+}
+
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 static struct subject *subject_made(const json_t *s, cvm_id root)
@@ -419,7 +424,7 @@ static int put_in_lane(struct replay *r, struct core *core, struct message *m, c
     struct conversation *c = conversation_open(core, lane, false);
     if (!c)
         return CVM_ENOMEM;
-    if (conversation_key(lane) != r->turn->conversation) {
+    if (past_key(&r->past, lane) != r->turn->conversation) {
         say(r, "its message names another conversation than its own");
         return CVM_EDATA;
     }
@@ -600,6 +605,8 @@ static const char *not_run(const struct past_turn *turn)
 {
     if (cvm_id_is_none(turn->message))
         return "state that was written in another version, by the host";
+    if (json_object_get(turn->record, "reduced"))
+        return "only what others read of it was exported";
     if (strcmp(turn->component, "host.redrive") == 0)
         return "reads dead letters, which are not among a turn's inputs";
     if (strcmp(turn->component, "host") == 0 && strcmp(turn->type, "timeout") != 0)
