@@ -546,6 +546,39 @@ START_TEST(files_are_of_no_matter_to_a_restart)
 }
 END_TEST
 
+/* Under the virtual clock nothing runs beside the host: who is to be quarantined is not loaded at all. Others, restarts
+ * and a reload of all leave it so; a revival, another build or a removal ends it. */
+START_TEST(quarantine_without_a_process_of_its_own)
+{
+    begin("v1");
+    die_in(WORKER);
+    snprintf(run.page.quarantine[0], sizeof run.page.quarantine[0], WORKER);
+    reopen();
+    check_state("quarantined");
+    ck_assert_str_eq(run.page.quarantine[0], "");
+    ck_assert_str_eq(core_quarantined(run.v->core, WORKER), "changing");
+    change(CHANGE_RELOAD, NULL, false, "unchanged");
+    change(CHANGE_RELOAD, "changing", false, "refused");
+    virtual_close(run.v);
+    run.page.restarts = 0; /* also of the supervisor */
+    reopen();
+    check_state("quarantined");
+    if (_i == 0)
+        change(CHANGE_ENABLE, "changing", false, "switched");
+    if (_i == 1) {
+        put("v2");
+        change(CHANGE_RELOAD, NULL, false, "switched");
+    }
+    if (_i == 2)
+        change(CHANGE_REMOVE, "changing", false, "removed");
+    ck_assert_ptr_null(core_quarantined(run.v->core, "changing"));
+    check_state(_i == 2 ? "gone" : "running");
+    reopen();
+    check_state(_i == 2 ? "gone" : "running");
+    finish();
+}
+END_TEST
+
 /* The build that crashed the host is not the one to come back because another lies in the folder by now. */
 START_TEST(another_file_beside_a_build_that_crashed)
 {
@@ -1165,6 +1198,7 @@ int main(void)
     tcase_add_test(c, stopped_before_a_change_begins);
     tcase_add_test(c, nothing_changes_that_cannot_be_noted);
     tcase_add_test(c, files_are_of_no_matter_to_a_restart);
+    tcase_add_loop_test(c, quarantine_without_a_process_of_its_own, 0, 3);
     tcase_add_loop_test(c, another_file_beside_a_build_that_crashed, 0, 2);
     tcase_add_test(c, newer_state_of_a_build_that_crashed);
     tcase_add_test(c, newer_state_of_a_build_that_helped_out);
