@@ -138,14 +138,17 @@ int store_meta_int(struct store *s, const char *sql, int64_t *ret_value)
     return e;
 }
 
-/* Gives *ret_value. CVM_EDATA: it is damaged; for want of memory nothing is said of what is stored. */
+/* Gives *ret_value. CVM_EDATA: it is damaged; for want of memory, or where the part of a long value that lies elsewhere
+ * cannot be read, nothing is said of what is stored. */
 static int column_json(sqlite3_stmt *st, int i, json_t **ret_value)
 {
     const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL; /* an outside server's answer may hold one */
     json_error_t error;
     const char *text = (const char *)sqlite3_column_text(st, i);
-    if (!text)
-        return sqlite3_errcode(sqlite3_db_handle(st)) == SQLITE_NOMEM ? CVM_ENOMEM : CVM_EDATA;
+    if (!text) {
+        int code = sqlite3_errcode(sqlite3_db_handle(st)) & 0xff;
+        return code == SQLITE_NOMEM ? CVM_ENOMEM : code == SQLITE_IOERR ? CVM_EIO : CVM_EDATA;
+    }
     *ret_value = json_loadb(text, (size_t)sqlite3_column_bytes(st, i), flags, &error);
     return *ret_value ? 0 : json_error_code(&error) == json_error_out_of_memory ? CVM_ENOMEM : CVM_EDATA;
 }
@@ -246,8 +249,8 @@ int store_each_open(struct store *s, store_wanted_fn wanted, store_open_fn fn, v
 {
     sqlite3_stmt *st = NULL;
     int e = 0, step = SQLITE_DONE;
-    if (sqlite3_prepare_v2(s->db, "SELECT no, kind, doc FROM open_items ORDER BY no", -1, &st, NULL))
-        return CVM_EDATA;
+    if ((step = sqlite3_prepare_v2(s->db, "SELECT no, kind, doc FROM open_items ORDER BY no", -1, &st, NULL)))
+        goto out;
     while (!e && (step = sqlite3_step(st)) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(st, 2);
         if (wanted && text && !wanted(arg, sqlite3_column_int64(st, 0), text))
@@ -258,6 +261,7 @@ int store_each_open(struct store *s, store_wanted_fn wanted, store_open_fn fn, v
             e = fn(arg, sqlite3_column_int64(st, 0), (const char *)sqlite3_column_text(st, 1), doc);
         json_decref(doc);
     }
+out:
     sqlite3_finalize(st);
     if (e || step == SQLITE_DONE)
         return e;
