@@ -4,6 +4,8 @@
  * have been sent. */
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 #include "core/crash.h"
 #include <assert.h>
 #include <stdio.h>
@@ -173,7 +175,7 @@ static void unknown(struct core *core, struct effect *e)
         later(core, e, backoff(e->attempts), retry_fire);
         break;
     case UNKNOWN_VERIFY:
-        later(core, e, backoff(e->asked), ask_fire);
+        later(core, e, backoff(e->asked), BROKEN(no_verify) ? retry_fire : ask_fire);
         break;
     case UNKNOWN_REPORT:
         answer_error(core, e, CVM_UNKNOWN, "UNKNOWN", "it is not known whether the call took effect");
@@ -279,6 +281,8 @@ static void attempt(struct core *core, struct effect *e)
     struct http_result failed = {.fate = HTTP_NOT_SENT};
     char text[160];
     e->attempts++;
+    if (BROKEN(new_key) && e->attempts > 1 && headers)
+        json_object_set_new(headers, e->call->key_header, json_sprintf("%s-%u", e->key, e->attempts));
     if (!headers) {
         snprintf(text, sizeof text, "the secret %s is not set; put it into .env or the secrets file", missing);
         failed.text = text;

@@ -3,6 +3,8 @@
 #include "core/audit.h"
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 /* Nothing may have come that could be the probe: then the first of those that were kept is. */
 static void probe(struct core *core, struct alarm *alarm)
 {
@@ -32,6 +34,8 @@ void fault_forgive(struct core *core, struct component *c)
 
 void fault_strike(struct core *core, struct component *c)
 {
+    if (BROKEN(no_strikes))
+        return;
     int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
     int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
     if (core->replay)

@@ -2,6 +2,8 @@
  * between components of a class. Only heads of lanes and ephemeral messages stand in run queues. */
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 #include <assert.h>
 
 static void activate(struct core *core, struct component *c, int class)
@@ -219,7 +221,7 @@ static struct message *next(struct core *core, int class)
 static void rotate(struct core *core, int class)
 {
     struct component *c = core->active_head[class];
-    if (!c || !c->active_next[class])
+    if (!c || !c->active_next[class] || BROKEN(no_rotation))
         return;
     core->active_head[class] = c->active_next[class];
     c->active_next[class] = NULL;

@@ -2,6 +2,8 @@
  * others may be dropped and read again. */
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 #include "core/pairs.h"
 #include <assert.h>
 #include <stdio.h>
@@ -154,7 +156,8 @@ static int load(struct core *core, struct component *c, const char *key, struct 
         *ret_entry = e;
         return 0;
     }
-    bool hit = e && (e->pending || core->now_ms - e->read_ms <= CORE_STATE_CACHE_TTL_MS);
+    bool hit = e && !(BROKEN(stale_state) && e->pending) &&
+               (e->pending || core->now_ms - e->read_ms <= CORE_STATE_CACHE_TTL_MS);
     hit ? core->total.state_hits++ : core->total.state_misses++;
     if (!hit)
         CVM_TRY(read_stored(core, c, key, hash, &e));
@@ -195,7 +198,7 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
         }
         if (r < 0)
             return r;
-        if (t->conversation) { /* which version was read: the record must be able to say */
+        if (t->conversation && !BROKEN(no_reads)) { /* which version was read: the record must be able to say */
             if (!t->reads)
                 t->reads = json_array();
             json_array_append_new(t->reads, json_pack("[s, I]", key, (json_int_t)e->turn));

@@ -2,6 +2,7 @@
  * values of one key or one context only the last is written. Runs on the writer's thread. */
 #include "core/store.h"
 
+#include "core/broken.h"
 #include "core/crash.h"
 #include <stdlib.h>
 #include <string.h>
@@ -434,7 +435,7 @@ static int write_record(struct store *s, const struct record *r)
         if (r->states[i].entry->last == r)
             e = write_state(s, r, &r->states[i]);
     for (uint32_t i = 0; !e && i < r->n_opens; i++)
-        if (!r->opens[i]->doomed)
+        if (!r->opens[i]->doomed && !BROKEN(lost_open))
             e = write_open(s, r->opens[i]);
     for (uint32_t i = 0; !e && i < r->n_closes; i++)
         if (r->closes[i]->written)

@@ -2,6 +2,8 @@
  * one handler runs at a time; its vectors keep their memory. */
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 #include "core/crash.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -158,7 +160,7 @@ static void record_close(struct record *rec, struct item *item)
  */
 static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a)
 {
-    if (core->seq <= core->durable) {
+    if (core->seq <= core->durable || BROKEN(early_answer)) {
         inbox_answer(core, inbox, a->outcome, a->data, a->content);
         return;
     }
@@ -275,7 +277,7 @@ static void commit_open(struct core *core, struct record *rec, struct item *item
         ; /* it was recorded what became of it */
     } else if (item->kind == ITEM_TIMER) {
         timer_arm(core, (struct timer *)item);
-    } else if (rec) {
+    } else if (rec && !BROKEN(early_effect)) {
         struct held *h = calloc(1, sizeof *h);
         if (!h)
             crash_promised("a call");

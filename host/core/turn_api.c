@@ -2,6 +2,8 @@
 #include "core/audit.h"
 #include "core/internal.h"
 
+#include "core/broken.h"
+
 #include "core/regex.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -66,6 +68,8 @@ static uint64_t turn_random(cvm_turn *pub)
     struct turn *t = of(pub);
     if (!t->random_seeded) {
         t->random = id_seed(t->message ? t->message->pub.id : (cvm_id){1, 1}, t->component->salt);
+        if (BROKEN(loose_random))
+            t->random = (uint64_t)clock_ns();
         t->random_seeded = true;
     }
     return id_random(&t->random);
@@ -101,6 +105,8 @@ static int turn_secret(cvm_turn *pub, const char *name, const char **ret_value)
         *ret_value = value;
         return CVM_OK;
     }
+    if (BROKEN(any_secret) && (*ret_value = config_secret(t->core->options.config, name)))
+        return CVM_OK;
     t->core->total.secrets_refused++;
     if (!t->denied)
         t->denied = json_array();

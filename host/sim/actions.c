@@ -162,12 +162,13 @@ static const struct {
     void (*run)(struct sim *s);
     unsigned weight;
     size_t per;
-} actions[] = {{some_input, 400, ALWAYS},  {repeated_key, 60, ALWAYS},       {some_turns, 60, ALWAYS},
-               {short_time, 100, ALWAYS},  {long_time, 60, ALWAYS},          {bad_input, 80, OF(bad)},
-               {crash, 100, OF(crash)},    {crash_in_write, 100, OF(crash)}, {bad_disk, 80, OF(disk)},
-               {good_disk, 120, OF(disk)}, {slow_disk, 60, OF(slow)},        {other_weather, 20, ALWAYS},
-               {revive, 20, OF(fault)},    {reload, 120, OF(change)},        {rollback, 50, OF(change)},
-               {take_out, 40, OF(change)}, {disable, 40, OF(change)},        {enable, 60, OF(change)}};
+} actions[] = {{some_input, 400, ALWAYS},     {repeated_key, 60, ALWAYS},       {some_turns, 60, ALWAYS},
+               {short_time, 100, ALWAYS},     {long_time, 60, ALWAYS},          {bad_input, 80, OF(bad)},
+               {crash, 100, OF(crash)},       {crash_in_write, 100, OF(crash)}, {bad_disk, 80, OF(disk)},
+               {good_disk, 120, OF(disk)},    {slow_disk, 60, OF(slow)},        {other_weather, 20, ALWAYS},
+               {load_flood, 15, OF(hostile)}, {revive, 20, OF(fault)},          {reload, 120, OF(change)},
+               {rollback, 50, OF(change)},    {take_out, 40, OF(change)},       {disable, 40, OF(change)},
+               {enable, 60, OF(change)}};
 
 static unsigned weight_of(const struct sim *s, size_t i)
 {

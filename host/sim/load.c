@@ -158,9 +158,6 @@ struct client *load_new(struct sim *s)
         good = draw_any(s, c);
     c->keyed = c->durable && gen_chance(&s->gen, 75);
     snprintf(c->key, sizeof c->key, "key-%d", ++s->number);
-    c->probe = strcmp(c->type, "count") == 0 && !c->durable && s->plugins->own;
-    if (c->probe)
-        c->priority = CVM_CRITICAL;
     s->clients[s->n_clients++] = c;
     if (!good)
         c->alone = true;
@@ -229,7 +226,7 @@ void load_submit(struct sim *s, struct client *c)
     if (c->running || c->alone || (!c->keyed && c->tries))
         return;
     c->tries++;
-    c->turns_then = (int64_t)s->core->total.turns;
+    c->turns_then = s->hostile_turns;
     c->at_ms = sim_now(s);
     int e = submit(s, c, json_incref(c->data), &error);
     c->running = e == 0;
@@ -243,6 +240,44 @@ void load_submit(struct sim *s, struct client *c)
         sim_fail(s, INV_ONCE, "%s: its own body is said to be another one", c->key);
     if (e == CVM_EINVAL || e == CVM_ELIMIT || e == CVM_EACCES)
         sim_fail(s, INV_INPUT, "%s %s: good input was refused: %s: %s", c->to, c->type, error.field, error.text);
+}
+
+/* Takes `data`. */
+static struct client *load_this(struct sim *s, const char *to, const char *type, json_t *data, bool ephemeral)
+{
+    struct client *c = s->n_clients < SIM_CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        json_decref(data);
+        return NULL;
+    }
+    snprintf(c->key, sizeof c->key, "key-%d", ++s->number);
+    snprintf(c->to, sizeof c->to, "%s", to);
+    snprintf(c->type, sizeof c->type, "%s", type);
+    c->data = data;
+    c->durable = !ephemeral;
+    c->probe = ephemeral;
+    c->priority = CVM_CRITICAL;
+    s->clients[s->n_clients++] = c;
+    return c;
+}
+
+void load_flood(struct sim *s)
+{
+    if (!s->plugins->own)
+        return;
+    for (int i = 0; i < 3; i++) {
+        struct client *c = load_this(s, "sim.hostile", "act",
+                                     json_pack("{s:s, s:i, s:i}", "what", "flood", "n", 40, "depth", 2), false);
+        if (c)
+            load_submit(s, c);
+    }
+    sim_ticks(s, 6 + (int)gen_below(&s->gen, 6));
+    struct client *probe =
+        s->failed ? NULL : load_this(s, "sim.stream", "count", json_pack("{s:s}", "customer", "c1"), true);
+    if (probe)
+        load_submit(s, probe);
+    if (!s->failed)
+        sim_run_on(s, 0);
 }
 
 /* ---- bad input -----------------------------------------------------------------------------------------------------
@@ -360,16 +395,10 @@ void load_bad(struct sim *s)
 
 static bool sweep(struct sim *s)
 {
-    struct client *c = s->plugins->own ? load_new(s) : NULL;
+    struct client *c = s->plugins->own ? load_this(s, "sim.ledger", "sweep", json_object(), false) : NULL;
     if (!c)
         return true;
-    json_decref(c->data);
-    c->data = json_object();
-    *c->conversation = 0;
-    snprintf(c->to, sizeof c->to, "sim.ledger");
-    snprintf(c->type, sizeof c->type, "sweep");
-    c->durable = c->keyed = true;
-    c->probe = false;
+    c->keyed = true;
     load_submit(s, c);
     sim_run_on(s, 420000);
     return c->settled && c->outcome == CVM_REPLIED && cvm_json_int(c->answer, "open", 1) == 0;

@@ -15,7 +15,7 @@
 #define SIM_PLUGINS_MAX 64
 #define SIM_CLIENTS_MAX 512
 #define SIM_TRACE_LINES 24
-#define SIM_TRACE_BYTES 220
+#define SIM_TRACE_BYTES 300
 #define SIM_TURNS_MAX 60000 /* of one seed; more is no rest */
 #define SIM_CANARY "sim-key-7f3a91"
 
@@ -68,7 +68,7 @@ struct client {
     bool alone;   /* the other body of a key: never taken */
     int tries, outcome;
     json_t *answer;
-    int64_t turns_then; /* of the core when it was submitted; probes */
+    int64_t turns_then; /* of the hostile plugin when it was submitted; probes */
     int64_t at_ms;
 };
 
@@ -101,7 +101,7 @@ struct sim {
     int build[SIM_PLUGINS_MAX]; /* whose files lie in the home; -1: none */
     int changes_open;           /* asked for and not answered */
     int64_t units;              /* the limit of the resource */
-    int64_t slow_until_ms, turns, crashes, changes, inputs;
+    int64_t slow_until_ms, turns, hostile_turns, crashes, changes, inputs;
     /* the verdict */
     bool failed;
     enum invariant invariant;
@@ -134,7 +134,8 @@ void sim_heal(struct sim *s);
 /* load.c: inputs */
 struct client *load_new(struct sim *s);
 void load_submit(struct sim *s, struct client *c);
-void load_bad(struct sim *s); /* an input that must be refused */
+void load_flood(struct sim *s); /* of the hostile plugin, and a look at what another's message gets meanwhile */
+void load_bad(struct sim *s);   /* an input that must be refused */
 void load_heal(struct sim *s);
 void load_crashed(struct sim *s);
 void load_end(struct sim *s); /* every client has its answer */

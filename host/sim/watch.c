@@ -10,8 +10,8 @@
 #define STRIKES 5
 #define WINDOW_MS 60000
 #define PROBE_MS 30000
-/* Turns of others before a message of the highest class has its own: each component may have its quantum. */
-#define FOREIGN_TURNS(s) ((int64_t)((s)->core->n_components + 2) * CORE_QUANTUM)
+/* Turns of a flood before another's message of the same class has its own: its quantum, once begun and once whole. */
+#define HOSTILE_TURNS ((int64_t)2 * CORE_QUANTUM)
 
 struct watched {
     char id[CVM_NAME_MAX + 1];
@@ -149,10 +149,11 @@ static void check_wait(struct sim *s, const cvm_msg *m)
         struct client *c = s->clients[i];
         if (!c->probe || !c->running || !cvm_id_eq(c->id, m->id))
             continue;
-        int64_t foreign = (int64_t)s->core->total.turns - c->turns_then;
-        if (foreign > FOREIGN_TURNS(s))
-            sim_fail(s, INV_SERVICE, "a message of the highest class waited for %lld turns of others, %lld are its due",
-                     (long long)foreign, (long long)FOREIGN_TURNS(s));
+        int64_t turns = s->hostile_turns - c->turns_then;
+        if (turns > HOSTILE_TURNS)
+            sim_fail(s, INV_SERVICE,
+                     "a message of the highest class waited for %lld turns of a flood, at most %lld are due",
+                     (long long)turns, (long long)HOSTILE_TURNS);
     }
 }
 
@@ -195,12 +196,15 @@ int guardian_around(void *arg, const struct core_handler *h)
     const struct component *c = ((const struct turn *)h->t)->component;
     struct watched *k = watched(s, c);
     check_wait(s, h->m);
+    s->hostile_turns += strcmp(c->id->text, "sim.hostile") == 0;
     if (k)
         before(s, k, c);
     bool was_down = c->down;
     int wanted = injected(s), result = wanted == CVM_EFAULT && gen_chance(&s->gen, 50) ? wanted : run(s, h);
     if (wanted)
         result = wanted;
+    if (s->calm && result == CVM_EFAULT)
+        result = CVM_EINVAL; /* the hostile one has been mended */
     if (k)
         after(s, k, c, result, was_down);
     if (wanted)
