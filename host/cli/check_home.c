@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/vet.h"
+#include "core/vet_program.h"
 #include "services/access.h"
 #include "services/home.h"
 #include <stdlib.h>
@@ -35,16 +36,21 @@ static void check_named(struct check *c, const char *setting)
 }
 
 /* What the start would refuse of the library, by its file alone. */
-static void vet_library_file(struct check *c, const char *path)
+static void vet_file(struct check *c, const char *path, bool program)
 {
+    struct vet_program found;
     struct vet_verdict verdict;
     char error[ERROR_SIZE], *bytes = NULL;
     size_t size;
     if (file_read(path, ELF_FILE_MAX_BYTES, false, &bytes, &size, error, sizeof error) < 0)
         check_find(c->errors, "%s", error);
-    else if (vet_judge((const uint8_t *)bytes, size, &verdict, error, sizeof error) < 0)
+    else if (program && vet_program(path, bytes, size, &found, error, sizeof error) < 0)
+        check_find(c->errors, "%s", error);
+    else if (program && *found.warning)
+        check_find(c->warnings, "%s: %s", path, found.warning);
+    else if (!program && vet_judge((const uint8_t *)bytes, size, &verdict, error, sizeof error) < 0)
         check_find(c->errors, "%s: %s", path, error);
-    else if (!verdict.may_inline)
+    else if (!program && !verdict.may_inline)
         check_find(c->warnings,
                    "%s: may not run inside the host: %s; it runs in a process of its own; see: cvmhost plugin vet %s",
                    path, verdict.inline_reasons, path);
@@ -60,10 +66,10 @@ static void check_library(struct check *c, const struct check_plugin *p)
     if (access(path, F_OK) != 0)
         snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(m->path, '/') - m->path), m->path, m->library);
     if (access(path, F_OK) != 0)
-        check_find(c->errors, "%s: its library %s is not in %s/plugins: copy it there", m->path, m->library,
-                   p->installed ? c->installed : c->home);
+        check_find(c->errors, "%s: its %s %s is not in %s/plugins: copy it there", m->path,
+                   m->program ? "program" : "library", m->library, p->installed ? c->installed : c->home);
     else
-        vet_library_file(c, path);
+        vet_file(c, path, m->program != NULL);
 }
 
 static void check_plugin(struct check *c, const struct check_plugin *p)
@@ -72,8 +78,7 @@ static void check_plugin(struct check *c, const struct check_plugin *p)
     if (m->abi_major != CVM_ABI_MAJOR || m->abi_minor > CVM_ABI_MINOR)
         check_find(c->errors, "%s: abi: the manifest asks for the plugin interface %s, this host has %d.%d", m->path,
                    m->abi, CVM_ABI_MAJOR, CVM_ABI_MINOR);
-    if (!m->program)
-        check_library(c, p);
+    check_library(c, p);
     for (size_t k = 0; k < m->secrets.n; k++)
         if (!config_secret(c->config, m->secrets.at[k]))
             check_find(c->warnings, "%s %s: the secret %s is not set (in the environment, .env or secrets.file)",

@@ -151,8 +151,13 @@ static bool plugin_of(const char *home, const char *path, char ret_name[CVM_NAME
         for (size_t k = 0; k < 2 && !name[len] && whole == len; k++)
             if (len > strlen(endings[k]) && strcmp(name + len - strlen(endings[k]), endings[k]) == 0)
                 whole = len - strlen(endings[k]);
-        if (!name[len] && whole == len)
-            return false; /* a file that is of no plugin, or a folder: what is in it will come */
+        if (!name[len] && whole == len) {
+            struct stat st;
+            if (i || name[0] == '.' || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+                return false; /* a file that is of no plugin, or a folder: what is in it will come */
+            const char *dot = memrchr(name, '.', len); /* a program, whatever its name ends with */
+            whole = dot ? (size_t)(dot - name) : len;
+        }
         snprintf(ret_name, CVM_NAME_MAX + 1, "%.*s", (int)whole, name);
         return true;
     }

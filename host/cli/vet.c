@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/manifest.h"
 #include "core/vet.h"
+#include "core/vet_program.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -126,6 +127,64 @@ static int tell_refusal(struct cli *cli, const char *file, const char *error)
     return CLI_CONFIG;
 }
 
+/* ---- programs ---- */
+
+/* Any file that its manifest calls a program, and any that is no library and begins as a script does. */
+static bool is_program(const char *beside, const char *bytes, size_t size)
+{
+    char error[ERROR_SIZE];
+    struct manifest *m = NULL;
+    bool program = size > 2 && bytes[0] == '#' && bytes[1] == '!';
+    if (*beside && manifest_load(beside, &m, error, sizeof error) == 0)
+        program = m->program != NULL;
+    manifest_free(m);
+    return program;
+}
+
+/* What it is besides it says only when it runs: here the file, and its manifest. */
+static int vet_a_program(struct cli *cli, const char *file, const char *beside, const char *bytes, size_t size)
+{
+    struct vet_program found;
+    struct manifest *m = NULL;
+    char error[ERROR_SIZE];
+    int e = vet_program(file, bytes, size, &found, error, sizeof error);
+    if (!e && !*beside) {
+        e = CVM_ENOENT;
+        snprintf(error, sizeof error,
+                 "%s: its manifest is neither beside it nor in ../manifests: name it with --manifest FILE", file);
+    }
+    if (!e)
+        e = manifest_load(beside, &m, error, sizeof error);
+    if (e)
+        return tell_refusal(cli, file, error);
+    static const char reason[] = "is a program: always in a process of its own";
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s?, s:{s:b, s:[]}, s:{s:b, s:[s]}, s:{s:b, s:[]}, "
+        "s:[]}",
+        "plugin", m->name, "version", m->version, "abi", m->abi, "bytes", (json_int_t)size, "file", file, "manifest",
+        beside, "kind", "program", "interpreter", *found.interpreter ? found.interpreter : NULL, "load", "may", 1,
+        "reasons", "inline", "may", 0, "reasons", reason, "unload", "may", 1, "reasons", "findings");
+    if (*found.warning)
+        json_array_append_new(json_object_get(report, "findings"),
+                              json_pack("{s:s, s:s, s:[], s:s, s:s}", "code", "program", "subject", "", "blocks",
+                                        "reason", "", "text", found.warning));
+    if (cli->output == OUTPUT_JSON) {
+        show_json(cli, report);
+    } else if (cli->output == OUTPUT_CSV) {
+        show_rows(cli, json_object_get(report, "findings"), NULL);
+    } else {
+        fprintf(cli->out, "%s%s %s%s  ", show_bold(cli), m->name, m->version, show_plain(cli));
+        show_text(cli->out, file);
+        fprintf(cli->out, ", a program of %zu bytes\n  load    yes\n  inline  no  %s\n  runs    %s\n", size, reason,
+                *found.interpreter ? found.interpreter : "machine code");
+        if (*found.warning)
+            fprintf(cli->out, "\nwarning\n    %s.\n", found.warning);
+    }
+    json_decref(report);
+    manifest_free(m);
+    return CLI_REFUSED;
+}
+
 int cli_plugin_vet(struct cli *cli)
 {
     const char *file = NULL, *manifest = NULL;
@@ -139,14 +198,19 @@ int cli_plugin_vet(struct cli *cli)
     int e = file_read(file, ELF_FILE_MAX_BYTES, false, &bytes, &size, error, sizeof error);
     if (e)
         return e == CVM_ENOENT ? cli_fail(CLI_NOT_FOUND, "%s", error) : tell_refusal(cli, file, error);
-    report = malloc(sizeof *report);
-    e = report ? vet_library((const uint8_t *)bytes, size, report, why, sizeof why) : CVM_ENOMEM;
-    if (e)
-        snprintf(error, sizeof error, "%s: %s", file, report ? why : cvm_strerror(e));
     if (manifest)
         snprintf(beside, sizeof beside, "%s", manifest);
     else
         find_manifest(file, beside);
+    if (is_program(beside, bytes, size)) {
+        status = vet_a_program(cli, file, beside, bytes, size);
+        free(bytes);
+        return status;
+    }
+    report = malloc(sizeof *report);
+    e = report ? vet_library((const uint8_t *)bytes, size, report, why, sizeof why) : CVM_ENOMEM;
+    if (e)
+        snprintf(error, sizeof error, "%s: %s", file, report ? why : cvm_strerror(e));
     if (!e && *beside)
         e = compare(beside, &report->identity, error);
     status = e ? tell_refusal(cli, file, error) : tell(cli, file, report, beside);

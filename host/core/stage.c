@@ -4,6 +4,7 @@
 #include "core/elf.h"
 #include "core/internal.h"
 #include "core/vet.h"
+#include "core/vet_program.h"
 #include "link/link.h"
 #include <dirent.h>
 #include <errno.h>
@@ -114,8 +115,8 @@ static int find_library(const struct stage_place *place, const struct manifest *
     if (access(ret_path, F_OK) != 0)
         n = snprintf(ret_path, 4096, "%.*s/%s", (int)(slash - m->path), m->path, m->library);
     if (n >= 4096 || access(ret_path, F_OK) != 0)
-        return REFUSE(error, size, CVM_EINVAL, "%s: its library %s is not in %s/plugins: copy it there", m->path,
-                      m->library, installed ? place->installed : place->home);
+        return REFUSE(error, size, CVM_EINVAL, "%s: its %s %s is not in %s/plugins: copy it there", m->path,
+                      m->program ? "program" : "library", m->library, installed ? place->installed : place->home);
     return 0;
 }
 
@@ -276,7 +277,10 @@ static int take_library(const struct stage_place *place, struct candidate *c, ch
     c->stage_us += us_since(begun);
     begun = clock_ns();
     c->failed = "vet";
-    if (!c->manifest->program) { /* what a program is, it says itself, when it runs confined */
+    if (c->manifest->program) { /* what it is besides, it says itself, when it runs confined */
+        struct vet_program found;
+        e = vet_program(c->library, bytes, n, &found, error, size);
+    } else {
         e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
         if (e)
             snprintf(error, size, "%s: %s", c->library, why);
