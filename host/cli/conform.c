@@ -125,7 +125,7 @@ int cli_plugin_check(struct cli *cli)
     if (o.only && !known_check(o.only))
         return cli_fail(CLI_USAGE,
                         "--only: there is no check \"%.40s\"; the checks are vet, manifest, lifecycle, messages, "
-                        "answers, limits, references, leaks, determinism, memory, state, restart, kill",
+                        "answers, limits, references, leaks, determinism, memory, state, restart, kill, process",
                         o.only);
     if (cli->timeout_ms)
         o.hang_ms = cli->timeout_ms;

@@ -10,7 +10,7 @@
 
 const char *const conform_checks[] = {"vet",    "manifest",   "lifecycle", "messages",    "answers",
                                       "limits", "references", "leaks",     "determinism", "memory",
-                                      "state",  "restart",    "kill",      NULL};
+                                      "state",  "restart",    "kill",      "process",     NULL};
 
 bool wanted(const struct conform *c, const char *check)
 {
@@ -139,8 +139,9 @@ int conform_run(const struct conform_options *options, json_t **ret_report, char
     static const struct {
         const char *name;
         void (*run)(struct conform *c);
-    } checks[] = {{"vet", check_vet},       {"lifecycle", check_lifecycle}, {"messages", check_messages},
-                  {"memory", check_memory}, {"state", check_state},         {"kill", check_kill}};
+    } checks[] = {{"vet", check_vet},        {"lifecycle", check_lifecycle}, {"messages", check_messages},
+                  {"memory", check_memory},  {"state", check_state},         {"kill", check_kill},
+                  {"process", check_process}};
     struct conform *c = calloc(1, sizeof *c);
     if (!c) {
         snprintf(ret_error, error_size, "out of memory");

@@ -19,6 +19,7 @@ struct conform_options {
     const char *manifest;   /* NULL: looked for beside the library */
     const char *previous;   /* an older build of the same plugin; NULL: none */
     const char *state_from; /* a home whose stored state is read; NULL: none */
+    const char *runner;     /* binary that runs a plugin in a process of its own; NULL: the one that runs */
     const char *only;       /* the one check to run besides "manifest"; NULL: all */
     uint64_t seed;
     int messages, kills;

@@ -4,6 +4,7 @@
 
 #include "core/json_text.h"
 #include <cvm/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,16 @@ int64_t guard_under_way(const char *conversation)
 {
     const json_t *n = json_object_get(guard.open, conversation);
     return json_is_null(n) ? -1 : (int64_t)json_integer_value(n);
+}
+
+void guard_call(void)
+{
+    if (!guard.kill_at || ++guard.calls != guard.kill_at)
+        return;
+    pid_t pid = guard.process_of(guard.process_arg);
+    guard.kill_at = 0;
+    if (pid > 0 && kill(pid, SIGKILL) == 0)
+        guard.killed++;
 }
 
 /* ---- around a handler ----------------------------------------------------------------------------------------------
@@ -64,7 +75,10 @@ static void look(const cvm_msg *m, int result, int64_t us)
         find(guard.c, guard.check, "slow", m->recipient, m->type,
              "ran for %lld ms of processor time; the watchdog ends the host after %lld (turn_budget_ms x 10)",
              (long long)(us / 1000), (long long)hard);
-    if (result == CVM_EFAULT && !memory_failed())
+    if (result == CVM_EFAULT && guard.apart)
+        find(guard.c, guard.check, "fault", m->recipient, m->type,
+             "its process ended, broke a rule of the link, did not return, or said that it is broken (CVM_EFAULT)");
+    else if (result == CVM_EFAULT && !memory_failed())
         find(
             guard.c, guard.check, "fault", m->recipient, m->type,
             "returned CVM_EFAULT; return it only when the component is broken, for bad data refuse or give CVM_EINVAL");
@@ -110,11 +124,16 @@ static int run(const struct core_handler *h, const cvm_msg *m, uint32_t route)
     page->cpu_us = cpu_us();
     page->running = 1;
     int64_t began = page->cpu_us;
-    memory_enter(name);
+    if (!guard.apart)
+        memory_enter(name);
+    guard.calls = 0;
+    if (guard.process_of) /* now and then, at a call that most turns come to */
+        guard.kill_at = guard.turns % 5 == 0 ? 1 + (uint32_t)guard.turns / 5 % 7 : 0;
     h->t->host = &host;
     int result = h->turn(h->instance, h->t, m, route);
     h->t->host = real;
-    memory_enter(NULL);
+    if (!guard.apart)
+        memory_enter(NULL);
     page->running = 0;
     if (guard.watch)
         look(m, result, cpu_us() - began);

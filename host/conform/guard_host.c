@@ -37,7 +37,7 @@ static int told(const char *call, const char *subject, int error)
     return error;
 }
 
-#define ENTER() memory_host(true)
+#define ENTER() (guard_call(), memory_host(true))
 #define LEAVE() memory_host(false)
 
 static void learn(const cvm_out *out)

@@ -4,10 +4,10 @@
 
 #include "core/file.h"
 #include "core/vet.h"
+#include "core/vet_program.h"
 #include <cvm/json.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <link.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,10 +39,29 @@ static void judge_file(struct conform *c, const struct vet_report *found)
     json_decref(whole);
 }
 
+static void vet_the_program(struct conform *c)
+{
+    struct vet_program found;
+    char *bytes = NULL, error[512];
+    size_t size = 0;
+    if (file_read(c->library, ELF_FILE_MAX_BYTES, false, &bytes, &size, error, sizeof error) < 0 ||
+        vet_program(c->library, bytes, size, &found, error, sizeof error) < 0)
+        report_finding(c, "vet", "file", "", error, "");
+    else
+        report(c, "vet", RESULT_OK, "a program, run by %s, always in a process of its own%s%s",
+               *found.interpreter ? found.interpreter : "the machine itself", *found.warning ? "; " : "",
+               found.warning);
+    free(bytes);
+}
+
 void check_vet(struct conform *c)
 {
     char *bytes = NULL, error[512];
     size_t size = 0;
+    if (c->manifest->program) {
+        vet_the_program(c);
+        return;
+    }
     struct vet_report *found = calloc(1, sizeof *found);
     if (file_read(c->library, ELF_FILE_MAX_BYTES, false, &bytes, &size, error, sizeof error) < 0 || !found ||
         vet_library((const uint8_t *)bytes, size, found, error, sizeof error) < 0)
@@ -56,25 +75,16 @@ void check_vet(struct conform *c)
 /* ---- manifest
  * -------------------------------------------------------------------------------------------------------- */
 
-static int write_routes(struct dl_phdr_info *info, size_t size, void *arg)
+static void write_routes(struct conform *c, const cvm_plugin_descriptor *d)
 {
-    struct conform *c = arg;
-    (void)size;
-    if (!info->dlpi_name || !strstr(info->dlpi_name, "/cvmhost-check-"))
-        return 0;
-    void *library = dlopen(info->dlpi_name, RTLD_NOW | RTLD_NOLOAD);
-    const cvm_plugin_descriptor *d = library ? dlsym(library, "cvm_plugin") : NULL;
     json_t *routes = json_array(), *components = json_object();
     for (const cvm_route *r = d ? d->routes : NULL; r && r->component; r++)
         json_array_append_new(routes, json_pack("{s:s, s:s}", "component", r->component, "type", r->type));
-    for (const cvm_component *k = d ? d->components : NULL; k && k->id; k++)
+    for (const cvm_component *k = d ? d->components : NULL; k && k->id && *k->id; k++)
         json_object_set_new(components, k->id,
                             json_pack("{s:i, s:b, s:b}", "state_version", (int)k->state_version, "upgrade",
                                       k->upgrade != NULL, "downgrade", k->downgrade != NULL));
     fact_write(c, json_pack("{s:s, s:o, s:o}", "kind", "routes", "routes", routes, "components", components));
-    if (library)
-        dlclose(library);
-    return 1;
 }
 
 static int load_body(struct conform *c, void *arg)
@@ -84,7 +94,7 @@ static int load_body(struct conform *c, void *arg)
     int e = world_open(&w, c, arg, WORLD_CALM, 0);
     if (e)
         return e;
-    dl_iterate_phdr(write_routes, c);
+    write_routes(c, world_descriptor(&w));
     world_close(&w);
     return 0;
 }
@@ -295,7 +305,8 @@ static int life_body(struct conform *c, void *arg)
     char path[CONFORM_PATH + 300];
     guard_begin(c, "lifecycle");
     snprintf(path, sizeof path, "%s/plugins/%s", home, c->manifest->library);
-    come_and_go(c, path);
+    if (!c->manifest->program)
+        come_and_go(c, path);
     for (int i = 0; i < STARTS; i++) {
         struct world w;
         snprintf(c->shared->where, sizeof c->shared->where, "start %d over the same home", i + 1);
@@ -318,8 +329,11 @@ void check_lifecycle(struct conform *c)
     report_facts(c, facts);
     if (end != CHILD_DONE && !json_array_size(facts))
         report_finding(c, "lifecycle", "crash", c->shared->where, text, "");
-    report(c, "lifecycle", RESULT_OK,
-           "%d times created and destroyed, two instances at once, unloaded, started %d times", ROUNDS, STARTS);
+    if (c->manifest->program)
+        report(c, "lifecycle", RESULT_OK, "started and ended %d times, in a process of its own", STARTS);
+    else
+        report(c, "lifecycle", RESULT_OK,
+               "%d times created and destroyed, two instances at once, unloaded, started %d times", ROUNDS, STARTS);
     json_decref(facts);
     plan_remove(home);
 }

@@ -45,6 +45,12 @@ static void survey(struct conform *c)
     plan_remove(run.home);
 }
 
+void messages_survey(struct conform *c)
+{
+    survey(c);
+    plan_peers(c);
+}
+
 static const json_t *fact_of(const json_t *facts, const char *kind)
 {
     size_t i;
@@ -102,10 +108,15 @@ static void tell_routes(struct conform *c, const json_t *ran, const json_t *tota
 /* ---- the same again -------------------------------------------------------------------------------------------------
  */
 
-static sqlite3_stmt *turns_of(const char *home, sqlite3 **ret_db)
+/* Of two placements, without what the host itself notes of processes, and what counts its rows. */
+static sqlite3_stmt *turns_of(const char *home, bool placements, sqlite3 **ret_db)
 {
-    static const char sql[] = "SELECT seq, at_ms, conversation, component, hex(message), type, sender, outcome, record "
+    static const char all[] = "SELECT seq, at_ms, conversation, component, hex(message), type, sender, outcome, record "
                               "FROM turns ORDER BY seq";
+    static const char most[] =
+        "SELECT 0, at_ms, conversation, component, hex(message), type, sender, outcome, "
+        "json_remove(record, '$.run', '$.reads') AS record FROM turns WHERE component <> 'host' ORDER BY seq";
+    const char *sql = placements ? most : all;
     char path[CONFORM_PATH + 32];
     sqlite3_stmt *s = NULL;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", home);
@@ -133,10 +144,12 @@ static const char *parting(const char *a, const char *b)
     return a + i - back;
 }
 
-static void compare(struct conform *c, const char *home_a, const char *home_b)
+long long messages_compare(struct conform *c, const char *check, const char *remedy, const char *home_a,
+                           const char *home_b)
 {
+    const bool placements = strcmp(check, "process") == 0;
     sqlite3 *da = NULL, *db = NULL;
-    sqlite3_stmt *a = turns_of(home_a, &da), *b = turns_of(home_b, &db);
+    sqlite3_stmt *a = turns_of(home_a, placements, &da), *b = turns_of(home_b, placements, &db);
     long long n = 0;
     int ra = SQLITE_ROW, rb = SQLITE_ROW;
     bool same = a && b;
@@ -150,21 +163,29 @@ static void compare(struct conform *c, const char *home_a, const char *home_b)
             const char *px = parting(x, y);
             snprintf(where, sizeof where, "%s, %s", column(a, 3), column(a, 5));
             snprintf(text, sizeof text,
-                     "the same messages gave another journal, first in turn %lld (%s): \"%.80s\" and \"%.80s\"; clock, "
-                     "random numbers and ids come from the turn, and nothing is kept in memory",
-                     n, sqlite3_column_name(a, i), px, y + (px - x));
-            report_finding(c, "determinism", "journal", where, text, "");
+                     "the same messages gave another journal, first in turn %lld (%s): \"%.80s\" and \"%.80s\"; %s", n,
+                     sqlite3_column_name(a, i), px, y + (px - x), remedy);
+            report_finding(c, check, "journal", where, text, "");
             same = false;
         }
     }
     if (same && sqlite3_step(ra == SQLITE_ROW ? a : b) == SQLITE_ROW)
-        report_finding(c, "determinism", "journal", "", "the same messages gave a longer journal the second time", "");
-    report(c, "determinism", a && b ? RESULT_OK : RESULT_SKIPPED,
-           a && b ? "%lld turns, run twice, gave the same journal" : "the journal could not be read", n);
+        report_finding(c, check, "journal", "", "the same messages gave a longer journal the second time", "");
+    bool readable = a && b;
     sqlite3_finalize(a);
     sqlite3_finalize(b);
     sqlite3_close(da);
     sqlite3_close(db);
+    return readable ? n : -1;
+}
+
+static void compare(struct conform *c, const char *home_a, const char *home_b)
+{
+    long long n = messages_compare(c, "determinism",
+                                   "clock, random numbers and ids come from the turn, and nothing is kept in memory",
+                                   home_a, home_b);
+    report(c, "determinism", n >= 0 ? RESULT_OK : RESULT_SKIPPED,
+           n >= 0 ? "%lld turns, run twice, gave the same journal" : "the journal could not be read", n);
 }
 
 static void again(struct conform *c, const char *first)
@@ -193,8 +214,7 @@ void check_messages(struct conform *c)
         report(c, "messages", RESULT_SKIPPED, "the plugin has no operation to send to");
         return;
     }
-    survey(c);
-    plan_peers(c);
+    messages_survey(c);
     struct messages run = {.count = c->options.messages, .skip = json_object()};
     json_t *ran = json_object(), *timers = json_object(), *totals = json_object();
     enum child_end end = CHILD_ENDED;
@@ -226,8 +246,12 @@ void check_messages(struct conform *c)
     c->shared->of = 0;
     tell_routes(c, ran, totals, c->options.messages, slowest_us);
     for (size_t i = 0; i < sizeof found_on_the_way / sizeof *found_on_the_way; i++)
-        report(c, found_on_the_way[i][0], i == 3 && end != CHILD_DONE ? RESULT_SKIPPED : RESULT_OK, "%s",
-               i == 3 && end != CHILD_DONE ? "not known, as it crashed" : found_on_the_way[i][1]);
+        if (i >= 2 && c->manifest->program)
+            report(c, found_on_the_way[i][0], RESULT_SKIPPED,
+                   "a program: its memory is its own, and nothing of the host's is lent to it");
+        else
+            report(c, found_on_the_way[i][0], i == 3 && end != CHILD_DONE ? RESULT_SKIPPED : RESULT_OK, "%s",
+                   i == 3 && end != CHILD_DONE ? "not known, as it crashed" : found_on_the_way[i][1]);
     if (wanted(c, "determinism")) {
         if (crashes == 0 && end == CHILD_DONE)
             again(c, run.home);

@@ -2,9 +2,8 @@
  * topics. In a child. */
 #include "conform/parts.h"
 
+#include "core/internal.h"
 #include <cvm/json.h>
-#include <dlfcn.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,19 +79,6 @@ static void judge_open(struct world *w, const struct input *in)
 
 /* ---- odd replies, timers and topics --------------------------------------------------------------------------------
  */
-
-static int find_routes(struct dl_phdr_info *info, size_t size, void *home)
-{
-    (void)size;
-    if (!info->dlpi_name || strncmp(info->dlpi_name, home, strlen(home)) != 0)
-        return 0;
-    void *library = dlopen(info->dlpi_name, RTLD_NOW | RTLD_NOLOAD);
-    const cvm_plugin_descriptor *d = library ? dlsym(library, "cvm_plugin") : NULL;
-    guard.routes = d ? d->routes : NULL;
-    if (library)
-        dlclose(library);
-    return 1;
-}
 
 /* The next message to `in`'s component becomes one of another type. False: it has no route but its operations. */
 static bool inject(struct conform *c, struct gen *g, struct input *in, json_t **ret_data)
@@ -212,11 +198,22 @@ static void tell_leaks(struct conform *c)
     json_decref(counts);
 }
 
+static pid_t process_of(void *arg)
+{
+    struct remote *r = world_remote(arg);
+    return r ? remote_pid(r) : 0;
+}
+
+static void kills_begin(struct world *w)
+{
+    guard.process_of = process_of;
+    guard.process_arg = w;
+}
+
 int messages_run(struct conform *c, void *arg)
 {
     struct messages *run = arg;
     struct world w;
-    char home[CONFORM_PATH];
     struct input *all = calloc((size_t)run->count + 1, sizeof *all);
     guard_begin(c, "messages");
     guard.watch = !run->quiet;
@@ -224,8 +221,9 @@ int messages_run(struct conform *c, void *arg)
     int e = all ? world_open(&w, c, run->home, WORLD_WILD, 0) : CVM_ENOMEM;
     if (e)
         return e;
-    if (realpath(run->home, home))
-        dl_iterate_phdr(find_routes, home);
+    guard.routes = world_descriptor(&w)->routes;
+    if (run->kills)
+        kills_begin(&w);
     run->totals = json_object();
     int judged = run->from;
     for (int i = run->from; i < run->count; i++) {
@@ -253,9 +251,10 @@ int messages_run(struct conform *c, void *arg)
     for (int k = run->from; k < run->count; k++)
         input_free(&all[k]);
     world_close(&w);
-    fact_write(c, json_pack("{s:s, s:O, s:O, s:O, s:I}", "kind", "ran", "routes", guard.ran, "timers", guard.timers,
-                            "totals", run->totals, "slowest_us", (json_int_t)guard.slowest_us));
-    if (guard.watch)
+    fact_write(c,
+               json_pack("{s:s, s:i, s:O, s:O, s:O, s:I}", "kind", "ran", "killed", guard.killed, "routes", guard.ran,
+                         "timers", guard.timers, "totals", run->totals, "slowest_us", (json_int_t)guard.slowest_us));
+    if (guard.watch && !guard.apart)
         tell_leaks(c);
     free(all);
     return 0;

@@ -68,6 +68,7 @@ struct conform {
     struct board *shared;
     char facts[CONFORM_PATH]; /* where the child of now writes what it finds */
     int homes;
+    bool process; /* homes made now run the plugin in a process of its own; of a program all do */
     pid_t janitor;
     int alive; /* open as long as this process lives */
 };
@@ -138,6 +139,8 @@ void world_close(struct world *w);
 bool world_submit(struct world *w, struct input *in, char *ret_text, size_t text_size);
 /* Runs what is there, then lets `ms` of time pass; the outside answers meanwhile. */
 void world_pass(struct world *w, int64_t ms);
+const cvm_plugin_descriptor *world_descriptor(const struct world *w); /* of the plugin; NULL: it is not there */
+struct remote *world_remote(const struct world *w);                   /* its process; NULL: it runs inside */
 bool world_quiet(const struct world *w); /* nothing asked of the outside waits for its answer */
 
 int outside_new(struct world *w);
@@ -164,6 +167,12 @@ struct guard {
     const char *check; /* whose findings faults are */
     bool watch;        /* references, limits, answers */
     bool tolerant;     /* of refused calls: messages are odd */
+    bool apart;        /* the plugin runs in a process of its own: what memory it takes is not seen here */
+    uint32_t kill_at;  /* that process is ended at this call of the host, counted from 1; 0: it is not */
+    uint32_t calls;    /* of the turn that runs */
+    int killed;
+    pid_t (*process_of)(void *arg); /* the process that runs now, 0: none */
+    void *process_arg;
     struct injection inject;
     const cvm_route *routes;
     json_t *ran, *timers; /* "component type" -> count; types of timers armed */
@@ -176,6 +185,7 @@ struct guard {
 extern struct guard guard;
 void guard_begin(struct conform *c, const char *check);
 int guard_around(void *arg, const struct core_handler *h);
+void guard_call(void);                                        /* at each call of the host */
 cvm_host guard_table(const cvm_host *host, const cvm_msg *m); /* guard_host.c */
 const json_t *guard_asked(void);                              /* conversation -> what this turn asked for */
 int64_t guard_under_way(const char *conversation);            /* -1: not known */
@@ -207,6 +217,7 @@ void check_messages(struct conform *c); /* and answers, limits, references, leak
 void check_memory(struct conform *c);
 void check_state(struct conform *c);
 void check_kill(struct conform *c); /* and restart */
+void check_process(struct conform *c);
 
 /* messages_run.c: a child's part of check_messages */
 struct messages {
@@ -214,10 +225,16 @@ struct messages {
     int from, count;
     bool quiet;      /* findings are known from a run before */
     int64_t shift_s; /* of the clock that a turn must not ask */
+    bool kills;      /* of the plugin's process, in the middle of turns */
     json_t *skip;    /* "component type" of operations that crashed */
     json_t *totals;  /* outcome -> number */
 };
 int messages_run(struct conform *c, void *messages);
+/* messages.c: whether two homes hold the same turns; where not, a finding of `check`. Gives how many; -1: unreadable.
+ */
+void messages_survey(struct conform *c); /* what is sent to whom: peers take it from then on */
+long long messages_compare(struct conform *c, const char *check, const char *remedy, const char *home_a,
+                           const char *home_b);
 
 /* draw.c: messages, and what is written down of them so that other runs can repeat them */
 void draw_input(struct conform *c, struct gen *g, json_t *seen, int number, bool calm, struct input *ret_input);

@@ -2,6 +2,7 @@
  * a home that an older build has left is gone on with by this one. */
 #include "conform/parts.h"
 
+#include "core/internal.h"
 #include "core/json_text.h"
 #include <cvm/json.h>
 #include <dlfcn.h>
@@ -133,6 +134,32 @@ static void try_value(struct conform *c, const cvm_component *d, uint32_t stored
     }
 }
 
+/* Of a program, which converts in its process: the functions of a library in front of that. */
+static struct remote *there;
+static const char *component_there;
+
+static int up_there(uint32_t version, const char *key, const json_t *value, json_t **ret_value)
+{
+    return remote_convert(there, component_there, false, version, key, value, ret_value);
+}
+
+static int down_there(uint32_t version, const char *key, const json_t *value, json_t **ret_value)
+{
+    return remote_convert(there, component_there, true, version, key, value, ret_value);
+}
+
+static void try_value_of(struct conform *c, const cvm_component *d, uint32_t stored, const char *key,
+                         const json_t *value, int64_t *n_taken, int64_t *n_tried)
+{
+    cvm_component over_there = *d;
+    if (there) {
+        component_there = d->id;
+        over_there.upgrade = d->upgrade ? up_there : NULL;
+        over_there.downgrade = d->downgrade ? down_there : NULL;
+    }
+    try_value(c, &over_there, stored, key, value, n_taken, n_tried);
+}
+
 static int values_body(struct conform *c, void *arg)
 {
     struct upgrade *run = arg;
@@ -141,8 +168,18 @@ static int values_body(struct conform *c, void *arg)
     sqlite3_stmt *s = NULL;
     int64_t taken = 0, tried = 0, values = 0;
     snprintf(path, sizeof path, "%s/plugins/%s", run->home, c->manifest->library);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const cvm_plugin_descriptor *d = library ? dlsym(library, "cvm_plugin") : NULL;
+    struct world w;
+    const cvm_plugin_descriptor *d = NULL;
+    if (c->manifest->program) {
+        guard_begin(c, "state");
+        if (world_open(&w, c, run->home, WORLD_CALM, 0) == 0) {
+            there = world_remote(&w);
+            d = there ? world_descriptor(&w) : NULL;
+        }
+    } else {
+        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        d = library ? dlsym(library, "cvm_plugin") : NULL;
+    }
     snprintf(path, sizeof path, "%s/data/cvmhost.db", run->home);
     if (!d || sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, "SELECT component, key, value, version FROM state ORDER BY component, key", -1, &s,
@@ -151,13 +188,16 @@ static int values_body(struct conform *c, void *arg)
     while (sqlite3_step(s) == SQLITE_ROW && values < VALUES_MAX) {
         const char *id = (const char *)sqlite3_column_text(s, 0), *key = (const char *)sqlite3_column_text(s, 1);
         json_t *value = json_loads((const char *)sqlite3_column_text(s, 2), JSON_DECODE_ANY, NULL);
-        for (const cvm_component *k = d->components; value && k->id; k++)
+        for (const cvm_component *k = d->components; value && k->id && *k->id; k++)
             if (strcmp(k->id, id) == 0 && k->state_version > 1)
-                values++, try_value(c, k, (uint32_t)sqlite3_column_int(s, 3), key, value, &taken, &tried);
+                values++, try_value_of(c, k, (uint32_t)sqlite3_column_int(s, 3), key, value, &taken, &tried);
         json_decref(value);
     }
     sqlite3_finalize(s);
     sqlite3_close(db);
+    if (there)
+        world_close(&w);
+    there = NULL;
     fact_write(c, json_pack("{s:s, s:I, s:I, s:I}", "kind", "values", "values", (json_int_t)values, "tried",
                             (json_int_t)tried, "taken", (json_int_t)taken));
     return 0;

@@ -26,6 +26,7 @@ int world_open(struct world *w, struct conform *c, const char *home, enum world_
     *w = (struct world){.c = c, .mode = mode, .seen = json_object()};
     snprintf(w->home, sizeof w->home, "%s", home);
     struct core_options options = {.home = w->home,
+                                   .runner = c->options.runner,
                                    .seed = c->options.seed | 1,
                                    .begin_ms = begin_ms,
                                    .send = outside_send,
@@ -33,6 +34,7 @@ int world_open(struct world *w, struct conform *c, const char *home, enum world_
                                    .around = guard_around,
                                    .fatal = fatal,
                                    .fatal_arg = w};
+    guard.apart = c->process || c->manifest->program;
     snprintf(c->shared->where, sizeof c->shared->where, "the start of the plugin");
     c->shared->message[0] = 0;
     int e = outside_new(w);
@@ -54,6 +56,26 @@ int world_open(struct world *w, struct conform *c, const char *home, enum world_
     else
         world_pass(w, 0);
     return e;
+}
+
+static const struct generation *generation_of(const struct world *w)
+{
+    for (const struct plugin *p = w->core ? w->core->plugins : NULL; p; p = p->next)
+        if (strcmp(p->name, w->c->manifest->name) == 0)
+            return p->now;
+    return NULL;
+}
+
+const cvm_plugin_descriptor *world_descriptor(const struct world *w)
+{
+    const struct generation *g = generation_of(w);
+    return g ? g->descriptor : NULL;
+}
+
+struct remote *world_remote(const struct world *w)
+{
+    const struct generation *g = generation_of(w);
+    return g ? g->remote : NULL;
 }
 
 void world_close(struct world *w)

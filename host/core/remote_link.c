@@ -19,7 +19,9 @@
 #define REMOTE_STOP_MS 500
 #define REMOTE_END_MS 5 /* from a broken link to the end of its process */
 #define REMOTE_SLICE_FRAMES 64
-#define REMOTE_LINES_MAX 100 /* of a process's log, in a second */
+#define REMOTE_VIRTUAL_MS 5000 /* of a turn under the virtual clock, which knows no hard limit */
+#define REMOTE_RESUMES_MAX 3   /* of a turn whose process somebody else ended */
+#define REMOTE_LINES_MAX 100   /* of a process's log, in a second */
 #define REFUSE(error, size, code, ...) (snprintf(error, size, __VA_ARGS__), (code))
 
 /* A descriptor on the loop; outlives the process whose it was until the loop lets go of it. */
@@ -637,34 +639,68 @@ static int relaunch(struct remote *r)
     return 0;
 }
 
-int remote_turn(void *instance, cvm_turn *pub, const cvm_msg *m, uint32_t route)
+/* The turn from its beginning, with nothing done. */
+static void begin_again(struct turn *t)
 {
-    struct remote *r = instance;
-    struct turn *t = (struct turn *)pub;
+    struct component *c = t->component;
+    struct conversation *conversation = t->conversation;
+    struct message *m = t->message;
+    struct core *core = t->core;
+    turn_undo(core);
+    json_decref(t->refusal);
+    json_decref(t->denied);
+    t->refusal = t->denied = NULL;
+    turn_begin(core, c, conversation, m);
+}
+
+/* Sends it and does what it asks for. CVM_EIO: the process ended meanwhile, by somebody else's hand; nothing is undone.
+ */
+static int run_there(struct remote *r, struct turn *t, const cvm_msg *m, uint32_t route)
+{
     uint64_t number;
     size_t weight;
     int result = GOES_ON, error = 0;
-    if (!r->link && (r->core->options.loop || relaunch(r) < 0))
-        return CVM_EFAULT;
-    assert(!r->head);
+    const bool is_virtual = !r->core->options.loop;
+    int64_t limit_ns = t->component->now->hard_limit_ns;
+    if (is_virtual && limit_ns < REMOTE_VIRTUAL_MS * INT64_C(1000000))
+        limit_ns = REMOTE_VIRTUAL_MS * INT64_C(1000000);
     if (r->step != REMOTE_UP || remote_send_turn(r, m, route, r->core->now_ms, &number, &weight) < 0)
         return CVM_EFAULT;
-    int64_t until_ns = clock_ns() + t->component->now->hard_limit_ns;
+    int64_t until_ns = clock_ns() + limit_ns;
     while (result == GOES_ON) {
         struct frame f;
+        char ending[128];
         int e = expect(r, until_ns, &f);
+        if (e == CVM_ETIMEOUT)
+            remote_end(r, "a turn went on beyond its hard limit");
+        else if (e == CVM_EDATA)
+            remote_end(r, "it broke a rule of the link");
         if (e < 0) {
-            remote_end(r, e == CVM_ETIMEOUT ? "a turn went on beyond its hard limit" : "its link broke within a turn");
-            char ending[128];
             let_go(r, t->component, ending, sizeof ending);
-            return CVM_EFAULT;
+            return is_virtual && by_others(r, ending) ? CVM_EIO : CVM_EFAULT;
         }
         if (f.turn == number)
-            result = turn_frame(r, pub, &f, &error);
+            result = turn_frame(r, &t->pub, &f, &error);
         else if (f.kind == FRAME_ASK)
             remote_answer_nothing(r, f.turn); /* of a turn that was taken back */
     }
     return result;
+}
+
+int remote_turn(void *instance, cvm_turn *pub, const cvm_msg *m, uint32_t route)
+{
+    struct remote *r = instance;
+    struct turn *t = (struct turn *)pub;
+    assert(!r->head);
+    for (int i = 0; i <= REMOTE_RESUMES_MAX; i++) {
+        if (!r->link && (r->core->options.loop || relaunch(r) < 0))
+            return CVM_EFAULT;
+        int result = run_there(r, t, m, route);
+        if (r->link || result != CVM_EIO) /* with its link up, the error is the handler's own */
+            return result;
+        begin_again(t);
+    }
+    return CVM_EFAULT;
 }
 
 int remote_convert(struct remote *r, const char *component, bool down, uint32_t version, const char *key,

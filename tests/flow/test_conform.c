@@ -31,6 +31,7 @@ static const struct {
                 {"rolls", "determinism", "journal", "60"},
                 {"remembers", "restart", "differs", "60"},
                 {"remembers", "kill", "differs", "60"},
+                {"remembers", "process", "journal", "60"},
                 {"trusts_memory", "memory", "crash", "60"},
                 {"upgrades_wrong", "state", "reference", "60"},
                 {"leaks_create", "lifecycle", "memory", "60"}};
@@ -69,7 +70,7 @@ static void all_well(const struct flow_answer *a, int status)
         strcmp(json_string_value(json_object_get(line, "result")), "failed") != 0, "%s: %s",
         json_string_value(json_object_get(line, "check")), json_string_value(json_object_get(line, "text")));
     ck_assert_msg(status == 0, "%s%s", a->text, a->errors);
-    ck_assert_uint_eq(json_array_size(json_object_get(a->json, "checks")), 13);
+    ck_assert_uint_eq(json_array_size(json_object_get(a->json, "checks")), 14);
 }
 
 START_TEST(finds_each_mistake)

@@ -47,6 +47,13 @@ class Turn:
         self.data = self.message.get("data") or {}
         self._state, self._context = {}, None
 
+    def take(self, name, kind, default=None):
+        """A member of the message's data. The host checks requests from outside against the manifest, no others."""
+        value = self.data.get(name, default)
+        if type(value) is not kind or (kind is str and not 0 < len(value) <= 1000):
+            raise Refused("INVALID", name, "Expected a %s." % {str: "text", int: "number", bool: "true or false"}[kind])
+        return value
+
     def ask(self, op, **members):
         """Does it now, and gives the answer."""
         self.plugin.send(ASK, self.number, dict(members, op=op))
@@ -295,7 +302,7 @@ class Plugin:
 # ---- the agent ---------------------------------------------------------------------------------------------------
 
 AGENT = "approval.agent"
-MINUTE_MS = 60000
+MINUTE_MS, WAIT_MS = 60000, 25000
 plugin = Plugin("approval", "1.0.0")
 plugin.component(AGENT, state_version=1)
 
@@ -305,7 +312,8 @@ def key_of(approval_id):
 
 
 def find(turn):
-    approval = turn.get(key_of(turn.data["approval_id"]))
+    approval_id = turn.take("approval_id", str)
+    approval = turn.get(key_of(approval_id)) if len(approval_id) <= 40 else None
     if approval is None:
         raise Refused("NOT_FOUND", "approval_id", "There is no such approval.")
     return approval
@@ -341,39 +349,50 @@ def close(turn, approval, status, by):
 @plugin.route(AGENT, "request")
 def request(turn):
     most = turn.settings()["most_minor"]
-    amount_minor = turn.data.get("amount_minor", 0)
-    if amount_minor > most:
+    what, amount_minor = turn.take("what", str), turn.take("amount_minor", int, 0)
+    if not 0 <= amount_minor <= most:
         raise Refused("TOO_MUCH", "amount_minor", "At most %d can be approved here." % most)
-    approval_id = open_approval(turn, turn.data["what"], amount_minor, turn.message.get("sender", ""))
+    approval_id = open_approval(turn, what, amount_minor, turn.message.get("sender", ""))
     turn.reply({"approval_id": approval_id, "status": "open"})
 
 
 @plugin.route(AGENT, "decide")
 def decide(turn):
-    approval = find(turn)
+    approval, approve, by = find(turn), turn.take("approve", bool), turn.take("by", str)
     if approval["status"] != "open":
         raise Refused("CLOSED", "approval_id", "It is %s already." % approval["status"])
     turn.timer_cancel(approval["timer"])
-    close(turn, approval, "approved" if turn.data["approve"] else "declined", turn.data["by"])
+    close(turn, approval, "approved" if approve else "declined", by)
     turn.reply({"approval_id": approval["approval_id"], "status": approval["status"]})
 
 
 @plugin.route(AGENT, "wait")
 def wait(turn):
-    """Answered at once where it is decided; else the request stays open until it is."""
+    """Answered at once where it is decided; else the request stays open until it is, or for a while."""
     approval = find(turn)
     if approval["status"] != "open":
         turn.reply({name: approval[name] for name in ("approval_id", "status", "by")})
         return OK
     approval["waiting"] = approval["waiting"][-15:] + [turn.message["id"]]
     turn.put(key_of(approval["approval_id"]), approval)
+    turn.timer("waited", WAIT_MS, {"approval_id": approval["approval_id"]}, on_behalf=turn.message["id"])
     return PENDING
+
+
+@plugin.route(AGENT, "waited")
+def waited(turn):
+    """Still not decided: who waits may ask again."""
+    try:
+        turn.settle(turn.message.get("on_behalf", ""), {"approval_id": turn.data.get("approval_id"), "status": "open"})
+    except Failed as failed:
+        if failed.error != ENOENT:  # answered already
+            raise
 
 
 @plugin.route(AGENT, "expired")
 def expired(turn):
     """The timer: a message as any other, also after a restart."""
-    approval = turn.get(key_of(turn.data["approval_id"]))
+    approval = turn.get(key_of(turn.take("approval_id", str)[:40]))
     if approval and approval["status"] == "open":
         close(turn, approval, "expired", "nobody")
 
@@ -392,8 +411,9 @@ def handle(turn):
     approval_id = turn.context().get("approval_id")
     approval = turn.get(key_of(approval_id)) if isinstance(approval_id, str) else None
     if not approval:
-        text = (turn.data.get("message") or {}).get("content") or "a question"
-        approval_id = open_approval(turn, text[:200], 0, turn.context().get("customer_id") or "")
+        message = turn.data.get("message")
+        text = message.get("content") if isinstance(message, dict) else None
+        approval_id = open_approval(turn, text[:200] if isinstance(text, str) else "a question", 0, "")
         turn.context_set("/approval_id", approval_id)
         approval = {"status": "open"}
     over = approval["status"] != "open"
