@@ -505,17 +505,20 @@ END_TEST
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    struct {
-        const char *name;
-        const TTest *test;
-    } cases[] = {{"ends", ends_and_hangs_harm_nobody},     {"floods", floods_harm_nobody},
-                 {"lies", lies_on_the_link_harm_nobody},   {"reach", reaches_nothing},
-                 {"settle", settles_nobody_elses_request}, {"strikes", five_strikes_take_it_down_alone}};
-    TCase *all[COUNT(cases) + 1] = {NULL};
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        all[i] = tcase_create(cases[i].name);
+    TCase *ends_case = tcase_create("ends");
+    tcase_add_test(ends_case, ends_and_hangs_harm_nobody);
+    TCase *floods_case = tcase_create("floods");
+    tcase_add_test(floods_case, floods_harm_nobody);
+    TCase *lies_case = tcase_create("lies");
+    tcase_add_test(lies_case, lies_on_the_link_harm_nobody);
+    TCase *reach_case = tcase_create("reach");
+    tcase_add_test(reach_case, reaches_nothing);
+    TCase *settle_case = tcase_create("settle");
+    tcase_add_test(settle_case, settles_nobody_elses_request);
+    TCase *strikes_case = tcase_create("strikes");
+    tcase_add_test(strikes_case, five_strikes_take_it_down_alone);
+    TCase *all[] = {ends_case, floods_case, lies_case, reach_case, settle_case, strikes_case, NULL};
+    for (size_t i = 0; all[i]; i++)
         tcase_set_timeout(all[i], 300);
-        tcase_add_test(all[i], cases[i].test);
-    }
     return flow_main("hostile", all);
 }

@@ -83,6 +83,7 @@ rule plugin_includes 'Plugins include <cvm/...>, libc, libm and jansson only:' p
 rule unfinished_marks 'Unfinished marks:' unfinished_marks
 rule local_paths 'Paths of one machine:' local_paths
 rule sdk_reference 'docs/reference/sdk.md is not what the headers say (sdk/doc.sh >docs/reference/sdk.md):' sdk_reference
+rule promises 'docs/guarantees.md and the tests:' tests/scripts/check_promises.sh
 rule shell_syntax 'Shell scripts:' shell_syntax
 if command -v clang-format >/dev/null; then
     rule formatted 'Not formatted (./dev format does it):' formatted
