@@ -392,7 +392,7 @@ int replay_scan(struct core *core, struct component *c, const char *prefix, cons
 void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size); /* after those in `ids` */
 void replay_secret(struct core *core, const char *name);                               /* it is asked for */
 int64_t replay_key(const struct core *core, const char *conversation);
-void replay_record(struct core *core, struct record *record);                          /* takes */
+void replay_record(struct core *core, struct record *record); /* takes */
 
 /* clock.c */
 int64_t clock_wall_ms(void);

@@ -87,7 +87,7 @@ struct alarm {
 struct subject {
     uint32_t refs;
     bool restored; /* it was open in a backup: its calls may have been made in a time that is lost */
-    cvm_id root;                                                     /* the input from outside that began it */
+    cvm_id root;   /* the input from outside that began it */
     const char *enquiry_id, *customer_id, *session_id, *traceparent; /* in `text`, or "" */
     char text[];
 };

@@ -1,6 +1,6 @@
 /* Takes personal data out of JSON by consistent replacement: the same value becomes the same stand-in everywhere, of
  * the same shape, so that it still passes for what it was. Numbers of seven digits and more (telephones, cards,
- * accounts, meters) keep their beginning; e-mail addresses, and whatever stands in fields that hold names, become
+ * accounts) keep their beginning; e-mail addresses, and whatever stands in fields that hold names, become
  * others. Ids of the host stay. One thread. */
 #ifndef HOST_CORE_PERSONAL_H
 #define HOST_CORE_PERSONAL_H

@@ -147,7 +147,8 @@ int runner_state_scan(cvm_turn *pub, const char *prefix, const char *after, size
                       &pairs));
     json_object_foreach(t->written, key, value) if (pairs_in_range(key, prefix, after))
         pairs_overlay(pairs, key, value, 0);
-    json_object_foreach(t->dropped, key, value) if (pairs_in_range(key, prefix, after)) pairs_overlay(pairs, key, NULL, 0);
+    json_object_foreach(t->dropped, key, value) if (pairs_in_range(key, prefix, after))
+        pairs_overlay(pairs, key, NULL, 0);
     *ret_pairs = pairs_sorted(pairs, limit);
     json_array_foreach(*ret_pairs, i, value) if (json_array_size(value) > 2) json_array_remove(value, 2);
     return CVM_OK;

@@ -79,7 +79,8 @@ void control__change(struct exchange *x, const json_t *request)
     while (i < n && strcmp(what, changes[i].name) != 0)
         i++;
     if (i == n) {
-        control__fail(x, CVM_EINVAL, "what", "what: expected reload, rollback, enable, disable, remove, move inline or move process");
+        control__fail(x, CVM_EINVAL, "what",
+                      "what: expected reload, rollback, enable, disable, remove, move inline or move process");
     } else if ((json_object_get(request, "plugin") && !plugin) ||
                (plugin && (!*plugin || strlen(plugin) > CVM_NAME_MAX))) {
         control__fail(x, CVM_EINVAL, "plugin", "plugin: expected a name of 1 to %d bytes", CVM_NAME_MAX);

@@ -184,3 +184,28 @@ json_t *load_ask(struct flow *f, json_t *request)
     free(line);
     return data;
 }
+
+static void copy(const char *from, const char *to)
+{
+    char buffer[65536], temporary[300];
+    size_t n;
+    snprintf(temporary, sizeof temporary, "%s.new", to);
+    FILE *in = fopen(from, "re"), *out = fopen(temporary, "we");
+    ck_assert_msg(in && out, "%s or %s cannot be opened", from, temporary);
+    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
+    fclose(in);
+    ck_assert_int_eq(fclose(out), 0);
+    ck_assert_int_eq(rename(temporary, to), 0);
+}
+
+void change_put(struct flow *f, const char *build)
+{
+    char from[128], to[200];
+    snprintf(from, sizeof from, "tests/plugins/changing/%s.so", build);
+    snprintf(to, sizeof to, "%s/plugins/changing.so", f->home);
+    copy(flow_build(from), to);
+    snprintf(from, sizeof from, "tests/plugins/changing/%s.json", build);
+    snprintf(to, sizeof to, "%s/manifests/changing.json", f->home);
+    copy(flow_build(from), to);
+}

@@ -17,38 +17,12 @@ static int setting(const char *name, int otherwise)
     return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
-static void copy(const char *from, const char *to)
-{
-    char buffer[65536], temporary[300];
-    size_t n;
-    snprintf(temporary, sizeof temporary, "%s.new", to);
-    FILE *in = fopen(from, "re"), *out = fopen(temporary, "we");
-    ck_assert_msg(in && out, "%s or %s cannot be opened", from, temporary);
-    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
-        ck_assert_uint_eq(fwrite(buffer, 1, n, out), n);
-    fclose(in);
-    ck_assert_int_eq(fclose(out), 0);
-    ck_assert_int_eq(rename(temporary, to), 0);
-}
-
-/* As an operator does: the new file renamed over the old one. */
-static void put(struct flow *f, const char *build)
-{
-    char from[128], to[200];
-    snprintf(from, sizeof from, "tests/plugins/changing/%s.so", build);
-    snprintf(to, sizeof to, "%s/plugins/changing.so", f->home);
-    copy(flow_build(from), to);
-    snprintf(from, sizeof from, "tests/plugins/changing/%s.json", build);
-    snprintf(to, sizeof to, "%s/manifests/changing.json", f->home);
-    copy(flow_build(from), to);
-}
-
 static struct flow *begin(const char *build)
 {
     struct flow *f = flow_new();
     flow_plugin(f, "echo"); /* another one, which is not exchanged */
     flow_config(f, "plugins.inline", json_pack("[s]", "*"));
-    put(f, build);
+    change_put(f, build);
     return f;
 }
 
@@ -106,7 +80,7 @@ START_TEST(nothing_is_lost_or_done_twice)
     while (load_run(load, 5)) {
         if (switched >= reloads || load_answered(load) * reloads < all * switched)
             continue;
-        put(f, switched % 2 ? "v1" : "v2");
+        change_put(f, switched % 2 ? "v1" : "v2");
         json_t *report = reload(f);
         ck_assert_str_eq(result(report), "switched");
         json_decref(report);
@@ -167,7 +141,7 @@ START_TEST(nothing_is_lost_with_kills_in_between)
     for (int i = 0; load_run(load, 10); i++) {
         json_t *report = NULL;
         if (i % 4 == 0) {
-            put(f, i / 4 % 2 ? "v1" : "v2");
+            change_put(f, i / 4 % 2 ? "v1" : "v2");
             report = reload(f); /* NULL: it died meanwhile */
             switched += strcmp(result(report), "switched") == 0;
             ck_assert_msg(!report || strcmp(result(report), "refused") != 0, "refused: %s",
@@ -206,7 +180,7 @@ START_TEST(a_build_that_ends_the_host_is_taken_back)
     flow_start(f);
     if (loaded)
         load_run(load, 100);
-    put(f, build);
+    change_put(f, build);
     json_t *report = reload(f);
     ck_assert_msg(!report || strcmp(result(report), "switched") == 0, "%s", result(report));
     json_decref(report);

@@ -14,18 +14,6 @@ static int setting(const char *name, int otherwise)
     return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
-static void put(struct flow *f, const char *build)
-{
-    static const char *const ends[] = {"so", "json"}, *const folders[] = {"plugins", "manifests"};
-    for (int i = 0; i < 2; i++) {
-        char from[128], to[300], command[1024];
-        snprintf(from, sizeof from, "tests/plugins/changing/%s.%s", build, ends[i]);
-        snprintf(to, sizeof to, "%s/%s/changing.%s", f->home, folders[i], ends[i]);
-        snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", flow_build(from), to, to, to);
-        ck_assert_int_eq(system(command), 0); /* NOLINT: paths of our own */
-    }
-}
-
 static json_t *replay(struct flow *f, int status, const char *const *words)
 {
     struct flow_answer a;
@@ -62,7 +50,7 @@ static struct flow *worked(void)
     flow_config(f, "plugins.inline", json_pack("[s]", "*"));
     flow_plugin(f, "echo");
     flow_plugin(f, "faulty");
-    put(f, "v1");
+    change_put(f, "v1");
     struct load *load = load_new(f, setting("CVM_WORKS", 2048));
     bool exchanged = false;
     load_apart(load);
@@ -70,7 +58,7 @@ static struct flow *worked(void)
     while (load_run(load, 1)) {
         if (exchanged || load_answered(load) * 2 < load_each(load) * LOAD_CUSTOMERS)
             continue;
-        put(f, "v2");
+        change_put(f, "v2");
         EXPECT(f, 0, "changing", "reload", "changing");
         exchanged = true;
     }

@@ -291,7 +291,7 @@ static const struct bad {
     {"wrong_magic", "refused", "vet", "magic"},
     {"newer_abi", "refused", "vet", "ABI 1.99"},
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* these give every library a constructor */
-    {"constructor", "refused", "load", "before it was ready"}, /* for that reason in a process of its own */
+    {"constructor", "refused", "load", "before it was ready"},    /* for that reason in a process of its own */
 #endif
     {"refuse_create", "refused", "load", "create failed"},
     {"refuse_start", "refused", "start", "start failed"},

@@ -35,8 +35,8 @@ cvm_id virtual_submit(struct virtual *v, const char *to, const char *type, json_
 int virtual_call(struct virtual *v, const char *to, const char *type, json_t *data, struct answer_seen *seen);
 void virtual_seen(void *arg, const struct edge_reply *reply); /* an edge_done */
 int64_t virtual_count(struct virtual *v, const char *sql);    /* one integer from the committed data */
-/* What the journal has goes through the builds again and gives the same; the core may be open. Gives the report. Done to
- * every home that virtual_free takes where CVMHOST_TEST_REPLAY is set. */
+/* What the journal has goes through the builds again and gives the same; the core may be open. Gives the report. Done
+ * to every home that virtual_free takes where CVMHOST_TEST_REPLAY is set. */
 struct replay_report virtual_replays(struct virtual *v);
 void virtual_conserved(struct virtual *v); /* nothing queued or lent, and delivered = settled + dead, everywhere */
 
