@@ -173,6 +173,34 @@ static const json_t *sent_message(const json_t *story, const char *id)
     return NULL;
 }
 
+/* By what code, in which configuration, and what it found in its state, as that was then. */
+static void show_facts(const struct cli *cli, const json_t *turn)
+{
+    const char *version = cvm_json_str(turn, "version", ""), *build = cvm_json_str(turn, "build", "");
+    const json_t *configuration = json_object_get(turn, "configuration");
+    size_t i;
+    json_t *fact;
+    if (*build) {
+        label(cli, 6, "by");
+        fprintf(cli->out, "%s%sbuild %s", version, *version ? ", " : "", build);
+        if (configuration)
+            fprintf(cli->out, ", configuration %lld (%.12s)", (long long)cvm_json_int(configuration, "id", 0),
+                    cvm_json_str(configuration, "hash", ""));
+        fputc('\n', cli->out);
+    }
+    json_array_foreach(json_object_get(turn, "facts"), i, fact)
+    {
+        char *value = show_cell(json_object_get(fact, "value"));
+        label(cli, 6, "knew");
+        show_text(cli->out, cvm_json_str(fact, "key", ""));
+        fputs(cvm_json_bool(fact, "known", false) ? value && *value ? " = " : ": nothing" : ": not stored any more",
+              cli->out);
+        show_text(cli->out, value ? value : "");
+        fputc('\n', cli->out);
+        free(value);
+    }
+}
+
 static void show_turn(const struct cli *cli, const json_t *story, const json_t *turn, const char *asked)
 {
     const json_t *record = json_object_get(turn, "record"), *in = json_object_get(record, "in");
@@ -200,6 +228,7 @@ static void show_turn(const struct cli *cli, const json_t *story, const json_t *
         inline_members(cli, json_object_get(in, "structured_data"));
         fputc('\n', cli->out);
     }
+    show_facts(cli, turn);
     show_record(cli, record);
 }
 

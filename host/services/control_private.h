@@ -69,5 +69,9 @@ void control__upgrade_status(struct exchange *x);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__keep(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
+/* control_why_facts.c */
+json_t *control__why_writers(const json_t *story); /* gives an object: numbers of turns whose state the story's read */
+void control__why_facts(json_t *story, const json_t *states);        /* states: number of a turn -> what it wrote */
+void control__why_configurations(json_t *story, const json_t *rows); /* rows: id, hash, doc */
 
 #endif

@@ -9,6 +9,7 @@
 
 #define CONVERSATIONS_MAX 64
 #define TURNS_MAX 1000
+#define CONFIGURATIONS_MAX 200
 #define ROWS_MAX 200 /* of one table */
 #define SQL_MAX_BYTES 65536
 #define COPIES_MAX 64
@@ -95,6 +96,7 @@ static bool is_shared(const char *name)
 /* ---- rows ---- */
 
 static void next_rows(struct exchange *x, struct why *w);
+static void find_facts(struct exchange *x, struct why *w);
 
 /* Columns that hold JSON are text in the store. */
 static void unpack_row(json_t *row)
@@ -205,6 +207,84 @@ static void name_turns(json_t *story)
     json_decref(names);
 }
 
+/* ---- what the turns knew ---- */
+
+static void configurations_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    control__why_configurations(w->story, rows);
+    json_decref(rows);
+    name_turns(w->story);
+    json_t *story = json_incref(w->story);
+    free_why(w);
+    control__answer(x, story);
+}
+
+static void find_configurations(struct exchange *x, struct why *w)
+{
+    json_t *ids = json_object(), *turn;
+    size_t i;
+    const char *name, *between = "";
+    struct text sql;
+    json_array_foreach(json_object_get(w->story, "turns"), i, turn)
+    {
+        char id[24];
+        const json_t *run_of = json_object_get(json_object_get(turn, "record"), "run");
+        snprintf(id, sizeof id, "%lld", (long long)json_integer_value(json_array_get(run_of, 0)));
+        json_object_set_new(ids, id, json_null());
+    }
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql, "SELECT id, hash, doc FROM host_configs WHERE id IN (");
+    json_object_foreach(ids, name, turn)
+    {
+        text_puts(&sql, between);
+        text_puts(&sql, name);
+        between = ",";
+    }
+    text_puts(&sql, ")");
+    json_decref(ids);
+    run(x, w, &sql, NULL, CONFIGURATIONS_MAX, configurations_found);
+}
+
+static void writers_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    json_t *states = json_object(), *row;
+    size_t i;
+    char number[24];
+    (void)more;
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = cvm_json_str(row, "state", NULL);
+        snprintf(number, sizeof number, "%lld", (long long)cvm_json_int(row, "seq", 0));
+        json_object_set_new(states, number, text ? json_loads(text, JSON_ALLOW_NUL, NULL) : json_null());
+    }
+    control__why_facts(w->story, states);
+    json_decref(states);
+    json_decref(rows);
+    find_configurations(x, w);
+}
+
+/* The values of state that the turns read stand in the records of the turns that wrote them. */
+static void find_facts(struct exchange *x, struct why *w)
+{
+    json_t *writers = control__why_writers(w->story), *value;
+    const char *name, *between = "";
+    struct text sql;
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql, "SELECT seq, json_extract(record, '$.state') AS state FROM turns WHERE seq IN (");
+    json_object_foreach(writers, name, value)
+    {
+        text_puts(&sql, between);
+        text_puts(&sql, name);
+        between = ",";
+    }
+    text_puts(&sql, ")");
+    json_decref(writers);
+    run(x, w, &sql, NULL, TURNS_MAX, writers_found);
+}
+
 static void next_rows(struct exchange *x, struct why *w)
 {
     for (; w->table < json_array_size(w->tables); w->table++) {
@@ -226,10 +306,7 @@ static void next_rows(struct exchange *x, struct why *w)
         run(x, w, &sql, keys, ROWS_MAX, rows_found);
         return;
     }
-    name_turns(w->story);
-    json_t *story = json_incref(w->story);
-    free_why(w);
-    control__answer(x, story);
+    find_facts(x, w);
 }
 
 /* ---- turns ---- */
@@ -469,6 +546,52 @@ static void find_family(struct exchange *x, struct why *w)
 
 /* ---- what the id names ---- */
 
+static void row_writers_found(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    struct why *w = arg;
+    (void)more;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        int64_t key = cvm_json_int(row, "conversation", 0);
+        const char *name = cvm_json_str(row, "name", NULL);
+        if (name && !is_shared(name)) /* else the lane is not known to be its own: the turn alone is the story */
+            add_key(w, key, false);
+        else
+            add_copy(w, key, cvm_json_int(row, "seq", 1) - 1, cvm_json_str(row, "message_id", ""));
+    }
+    json_decref(rows);
+    find_family(x, w);
+}
+
+/* A row names the conversation that it began in; others wrote it later. Of the newest turns, which is where one looks.
+ */
+static void find_writers(struct exchange *x, struct why *w)
+{
+    struct text sql;
+    json_t *row, *binds = json_array();
+    size_t i;
+    text_init(&sql, SQL_MAX_BYTES);
+    text_puts(&sql,
+              "SELECT t.seq AS seq, t.conversation AS conversation, c.name AS name, 'MSG-' || lower(hex(t.message))"
+              " AS message_id FROM turns t LEFT JOIN contexts c ON c.conversation = t.conversation WHERE t.seq >"
+              " (SELECT max(seq) FROM turns) - 200000 AND (0");
+    json_array_foreach(json_object_get(w->story, "named_by"), i, row)
+    {
+        const json_t *entry = json_array_get(w->tables, (size_t)cvm_json_int(row, "no", 0));
+        json_t *pair = json_pack("[s, s]", cvm_json_str(entry, "table", ""), w->what);
+        char *text = json_text(pair, NULL); /* ["table","key"]: in the record without its end */
+        if (text)
+            json_array_append_new(binds, json_stringn(text, strlen(text) - 1));
+        text_printf(&sql, " OR instr(t.record, ?%zu)", json_array_size(binds));
+        free(text);
+        json_decref(pair);
+    }
+    text_printf(&sql, ") GROUP BY t.conversation LIMIT %d", CONVERSATIONS_MAX);
+    run(x, w, &sql, binds, CONVERSATIONS_MAX, row_writers_found);
+}
+
 static void looked_up(struct exchange *x, void *arg, json_t *rows, bool more)
 {
     struct why *w = arg;
@@ -482,7 +605,7 @@ static void looked_up(struct exchange *x, void *arg, json_t *rows, bool more)
             add_key(w, conversation_key(conversation), false);
     }
     json_object_set_new(w->story, "named_by", rows);
-    find_family(x, w);
+    find_writers(x, w);
 }
 
 static void tables_found(struct exchange *x, void *arg, json_t *rows, bool more)

@@ -932,7 +932,8 @@ static void run_sql(const char *sql)
 static void make_journal(void)
 {
     run_sql(
-        "CREATE TABLE turns(seq INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type"
+        "CREATE TABLE host_configs(id INTEGER PRIMARY KEY, hash TEXT, at_ms INTEGER, doc TEXT);CREATE TABLE turns(seq "
+        "INTEGER PRIMARY KEY, at_ms, conversation INTEGER, component TEXT, message BLOB, type"
         " TEXT, sender TEXT, outcome TEXT, us INTEGER, build TEXT, key_id INTEGER, record TEXT);"
         "CREATE TABLE contexts(conversation INTEGER PRIMARY KEY, name TEXT, parent INTEGER, version, opened_ms,"
         " ended_ms, key_id INTEGER, doc TEXT);"
