@@ -110,7 +110,7 @@ static void changed(void *arg, int error, json_t *report)
 
 static void change(struct sim *s, enum core_change what, const char *plugin, bool now)
 {
-    static const char *const names[] = {"reload", "rollback", "enable", "disable", "remove"};
+    static const char *const names[] = {"reload", "rollback", "enable", "disable", "remove", "move in", "move out"};
     s->changes++;
     s->changes_open++;
     sim_event(s, "%s %s%s", names[what], plugin ? plugin : "all", now ? " --now" : "");
@@ -142,6 +142,13 @@ static void take_out(struct sim *s)
     change(s, CHANGE_REMOVE, s->plugins->at[draw_plugin(s)].name, gen_chance(&s->gen, 50));
 }
 
+/* To another placement: into a process of its own, or back into the host's. */
+static void move(struct sim *s)
+{
+    change(s, gen_chance(&s->gen, 50) ? CHANGE_MOVE_INLINE : CHANGE_MOVE_PROCESS, s->plugins->at[draw_plugin(s)].name,
+           false);
+}
+
 static void disable(struct sim *s)
 {
     change(s, CHANGE_DISABLE, s->plugins->at[draw_plugin(s)].name, gen_chance(&s->gen, 50));
@@ -166,9 +173,9 @@ static const struct {
                {short_time, 100, ALWAYS},     {long_time, 60, ALWAYS},          {bad_input, 80, OF(bad)},
                {crash, 100, OF(crash)},       {crash_in_write, 100, OF(crash)}, {bad_disk, 80, OF(disk)},
                {good_disk, 120, OF(disk)},    {slow_disk, 60, OF(slow)},        {other_weather, 20, ALWAYS},
-               {load_flood, 15, OF(hostile)}, {revive, 20, OF(fault)},          {reload, 120, OF(change)},
-               {rollback, 50, OF(change)},    {take_out, 40, OF(change)},       {disable, 40, OF(change)},
-               {enable, 60, OF(change)}};
+               {load_flood, 10, OF(hostile)}, {revive, 20, OF(fault)},          {reload, 120, OF(change)},
+               {rollback, 50, OF(change)},    {take_out, 40, OF(change)},       {move, 30, OF(change)},
+               {disable, 40, OF(change)},     {enable, 60, OF(change)}};
 
 static unsigned weight_of(const struct sim *s, size_t i)
 {

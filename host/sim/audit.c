@@ -15,7 +15,7 @@ int auditor_new(struct sim *s)
     if (!a)
         return CVM_ENOMEM;
     json_t **const all[] = {&a->known, &a->calls,   &a->answers, &a->asked, &a->timers,
-                            &a->state, &a->pending, &a->closed,  &a->busy};
+                            &a->state, &a->pending, &a->closed,  &a->busy,  &a->meddled};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!(*all[i] = json_object()))
             return CVM_ENOMEM;
@@ -37,7 +37,7 @@ void auditor_free(struct sim *s)
         return;
     auditor_close(s);
     json_t *const all[] = {a->known, a->calls,   a->answers, a->asked, a->timers,
-                           a->state, a->pending, a->closed,  a->busy};
+                           a->state, a->pending, a->closed,  a->busy,  a->meddled};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
     free(a);
@@ -252,6 +252,11 @@ static void check_turn(struct sim *s, const struct row *r, const json_t *record)
         json_object_set_new(a->known, once, json_integer(r->seq));
         json_object_del(a->busy, r->id);
         json_object_del(a->pending, r->id);
+    }
+    if (guardian_meddled(s, r->id)) {
+        char seq[24];
+        snprintf(seq, sizeof seq, "%lld", r->seq);
+        json_object_set_new(a->meddled, seq, json_true());
     }
     check_reads(s, r, record);
     fold(s, r, record);

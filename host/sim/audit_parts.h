@@ -17,6 +17,7 @@ struct auditor {
     json_t *answers; /* request -> how often it was answered */
     json_t *closed;  /* input -> [id, outcome, data] */
     json_t *busy;    /* the same of those that were answered BUSY, which may come again */
+    json_t *meddled; /* turns that the simulation made fail: they cannot be replayed */
     json_t *state;   /* component -> key -> [turn, value] */
 };
 

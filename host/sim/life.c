@@ -258,6 +258,8 @@ static void judge(struct sim *s)
         auditor_end(s);
     if (!s->failed)
         world_end(s);
+    if (!s->failed && s->seed % 16 == 4)
+        auditor_replay(s);
 }
 
 void sim_live(struct sim *s)

@@ -347,7 +347,7 @@ static bool other_body(struct sim *s)
         int e = submit(s, c, json_incref(other), &error);
         sim_event(s, "%s with another body: %s", c->key, e < 0 ? error.text : "taken");
         if (e == 0 || e == CVM_EINVAL)
-            sim_fail(s, INV_INPUT, "the key %s was taken with another body", c->key);
+            sim_fail(s, INV_ONCE, "the key %s was taken with another body", c->key);
     } else {
         json_decref(c->data);
         free(c);

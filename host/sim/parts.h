@@ -157,6 +157,7 @@ int guardian_around(void *arg, const struct core_handler *h);
 void guardian_opened(struct sim *s);
 void guardian_forgive(struct sim *s, const char *component);
 const json_t *guardian_reads(const struct sim *s, const char *message); /* keys its handler read; NULL: not known */
+bool guardian_meddled(const struct sim *s, const char *message);        /* the simulation made its turn fail */
 void guardian_forget(struct sim *s, const char *message);
 
 /* audit.c: the journal as it becomes durable */
@@ -167,6 +168,7 @@ void auditor_opened(struct sim *s); /* nothing that was durable is gone */
 void auditor_read(struct sim *s);
 int auditor_calls(struct sim *s, const char *key);      /* how many calls with this key stand in the journal */
 const json_t *auditor_answer(struct sim *s, cvm_id id); /* [outcome, data]; NULL: none */
+void auditor_replay(struct sim *s);                     /* audit_replay.c */
 void auditor_end(struct sim *s);                        /* everything has ended; state is as folded */
 
 #endif

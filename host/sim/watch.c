@@ -24,8 +24,10 @@ struct watched {
 struct watch {
     cvm_host table;
     const cvm_host *real;
-    json_t *reads; /* message id -> keys */
-    json_t *now;   /* keys of the turn under way */
+    json_t *reads;   /* message id -> keys */
+    json_t *meddled; /* ids of messages whose turn was made to fail, or could not read its state */
+    bool meddles;
+    json_t *now; /* keys of the turn under way */
     struct watched of[SIM_PLUGINS_MAX];
     size_t n;
 };
@@ -36,6 +38,7 @@ int guardian_new(struct sim *s)
     if (!s->watch)
         return CVM_ENOMEM;
     s->watch->reads = json_object();
+    s->watch->meddled = json_object();
     return 0;
 }
 
@@ -44,6 +47,7 @@ void guardian_free(struct sim *s)
     if (!s->watch)
         return;
     json_decref(s->watch->reads);
+    json_decref(s->watch->meddled);
     free(s->watch);
     s->watch = NULL;
 }
@@ -51,6 +55,11 @@ void guardian_free(struct sim *s)
 const json_t *guardian_reads(const struct sim *s, const char *message)
 {
     return json_object_get(s->watch->reads, message);
+}
+
+bool guardian_meddled(const struct sim *s, const char *message)
+{
+    return json_object_get(s->watch->meddled, message) != NULL;
 }
 
 void guardian_forget(struct sim *s, const char *message)
@@ -78,15 +87,32 @@ static struct sim *living; /* the table's functions know no other way to it */
 static int w_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
 {
     struct sim *s = living;
-    if (!s->calm && gen_chance(&s->gen, s->temper.read) && gen_chance(&s->gen, 2))
+    if (!s->calm && gen_chance(&s->gen, s->temper.read) && gen_chance(&s->gen, 2)) {
+        s->watch->meddles = true;
         return CVM_EIO;
+    }
     const struct turn *turn = (const struct turn *)t;
     bool own = false;
     for (uint32_t i = 0; key && i < turn->states.n; i++)
         own = own || strcmp(turn->states.at[i].entry->key, key) == 0;
     int e = s->watch->real->state_get(t, key, ret_value);
+    s->watch->meddles = s->watch->meddles || (e < 0 && e != CVM_ENOENT);
     if (!own && (e == CVM_OK || e == CVM_ENOENT) && s->watch->now)
         json_array_append_new(s->watch->now, json_string(key));
+    return e;
+}
+
+static int w_state_put(cvm_turn *t, const char *key, json_t *value)
+{
+    int e = living->watch->real->state_put(t, key, value);
+    living->watch->meddles = living->watch->meddles || e == CVM_EIO; /* it reads what was there */
+    return e;
+}
+
+static int w_state_scan(cvm_turn *t, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
+{
+    int e = living->watch->real->state_scan(t, prefix, after, limit, ret_pairs);
+    living->watch->meddles = living->watch->meddles || e < 0;
     return e;
 }
 
@@ -177,6 +203,8 @@ static int run(struct sim *s, const struct core_handler *h)
     w->real = h->t->host;
     w->table = *w->real;
     w->table.state_get = w_state_get;
+    w->table.state_put = w_state_put;
+    w->table.state_scan = w_state_scan;
     w->now = json_array();
     living = s;
     h->t->host = &w->table;
@@ -207,6 +235,12 @@ int guardian_around(void *arg, const struct core_handler *h)
         result = CVM_EINVAL; /* the hostile one has been mended */
     if (k)
         after(s, k, c, result, was_down);
+    if (s->watch->meddles || wanted || (s->calm && result == CVM_EINVAL)) {
+        char id[40];
+        id_text(h->m->id, id);
+        json_object_set_new(s->watch->meddled, id, json_true());
+        s->watch->meddles = false;
+    }
     if (wanted)
         sim_event(s, "%s %s is made to fail: %s", c->id->text, h->m->type, cvm_strerror(wanted));
     return result;
