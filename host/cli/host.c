@@ -33,6 +33,7 @@
 
 #define ERROR_SIZE 1024
 #define PRIVATE_WAIT_MS 10000
+#define START_TURNS_MS 5000
 #define DRAIN_MS 3000 /* for what is under way when another program takes over */
 #define CONTROL_DRAIN_MS 1000
 #define CONTROL_FRESH_MS 100
@@ -466,6 +467,14 @@ static void tell_ready(struct host *h, const char *url)
         notify_send("READY=1");
 }
 
+/* Who is let in finds what the components prepare in their first turns; one that hangs there is not waited for. */
+static void wait_for_starts(struct host *h)
+{
+    uint64_t until_ms = uv_now(&h->loop) + START_TURNS_MS;
+    while (!h->stopping && core_is_starting(h->core) && uv_now(&h->loop) < until_ms)
+        uv_run(&h->loop, UV_RUN_ONCE);
+}
+
 static void start(struct host *h)
 {
     char url[80] = "";
@@ -473,6 +482,10 @@ static void start(struct host *h)
     int e = start_handles(h);
     if (e == CVM_OK)
         e = start_core(h);
+    if (e == CVM_OK)
+        wait_for_starts(h);
+    if (e == CVM_OK && h->stopping)
+        return;
     if (e == CVM_OK)
         e = start_edges(h);
     if (e == CVM_OK)

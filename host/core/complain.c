@@ -32,7 +32,7 @@ void complain_of_handler(const struct core *core, struct component *c, const cha
 static int complain(struct turn *t, int error, const char *asked, const char *subject, const char *why)
 {
     struct component *c = t->component;
-    if (!c->plugin)
+    if (!c->plugin || t->told)
         return error;
     if (may_complain(t->core, c))
         log_warning(c->id->text, "%s: %s%s%.200s: %s%s%s%s", t->message ? t->message->pub.type : "", asked,

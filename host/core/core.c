@@ -365,8 +365,10 @@ int core_start(struct core *core, char *error, size_t size)
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;
-        if (m)
+        if (m) {
+            core->starting++;
             post(core, m); /* before what waits for it, which may need what it prepares */
+        }
     }
     if (!e)
         e = recover(core, error, size);
@@ -379,6 +381,11 @@ int core_start(struct core *core, char *error, size_t size)
     if (core->options.loop)
         kick(core);
     return 0;
+}
+
+bool core_is_starting(const struct core *core)
+{
+    return core->starting > 0;
 }
 
 void core_stop(struct core *core, void (*done)(void *), void *arg)

@@ -154,7 +154,7 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
         item_release(t->core, &e->item);
         return CVM_ENOMEM;
     }
-    t->core->total.calls++;
+    t->core->total.calls += !t->trial;
     return CVM_OK;
 }
 

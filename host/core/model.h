@@ -498,6 +498,7 @@ struct turn {
     bool lend;             /* the handler returned PENDING on an open request */
     const char *unhandled; /* the host ended the message, no handler ran: why it became a dead letter, or ""; static */
     bool trial;            /* only to see what it would do: it will be undone */
+    bool told;             /* what is refused now was refused in a trial, and said in the log */
     bool unreadable;       /* stored state could not be turned into the version of the code that runs */
 };
 
@@ -605,6 +606,7 @@ struct core {
     struct keeper *keeper;
     struct backup *backup;
     uint64_t short_id_key;
+    uint32_t starting; /* first turns of components that have not ended */
     bool stopping, accepting;
     int64_t stop_ms;     /* stopping: no turns from then on */
     const char *trouble; /* the store cannot commit; NULL: it can */

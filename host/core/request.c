@@ -238,8 +238,8 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
     if (outcome < CVM_REPLIED || outcome > CVM_UNKNOWN || (data && !json_is_object(data)))
         e = CVM_EINVAL;
     else if (!r || r->ended || r->settling) {
-        t->component->counts.late_replies++;
-        core->total.late_replies++;
+        t->component->counts.late_replies += !t->trial;
+        core->total.late_replies += !t->trial;
         e = CVM_ENOENT;
     } else if (r->holder != t->component)
         e = CVM_EACCES;

@@ -376,6 +376,8 @@ static void finish(struct core *core, struct message *m, bool dead)
 {
     struct component *c = m->to;
     struct conversation *lane = m->conversation;
+    if (__builtin_expect(core->starting && m->type == core->name_start && !m->outside, 0))
+        core->starting--;
     assert(c->counts.queued > 0);
     c->counts.queued--;
     core->bytes_queued -= m->weight;

@@ -87,7 +87,6 @@ static int settle(cvm_turn *pub, cvm_id request, int outcome, json_t *data, cons
     size_t bytes = json_text_size(data, CVM_TURN_BYTES_MAX) + (content ? strlen(content) : 0);
     id_text(request, id);
     int e = outcome < CVM_REPLIED || outcome > CVM_UNKNOWN || (data && !json_is_object(data)) ? CVM_EINVAL
-            : json_object_get(t->settled, id)                                                 ? CVM_ENOENT
             : content && strlen(content) > CVM_CONTENT_MAX_BYTES                              ? CVM_ELIMIT
             : !is_text(content, CVM_CONTENT_MAX_BYTES)                                        ? CVM_EINVAL
                                                                                               : runner_count(t, bytes);
@@ -97,7 +96,7 @@ static int settle(cvm_turn *pub, cvm_id request, int outcome, json_t *data, cons
     }
     json_t *op = json_pack("{s:s, s:s, s:i, s:o*, s:s*}", "op", "settle", "request", id, "outcome", outcome, "data",
                            data, "content", content);
-    if (t->open && cvm_id_eq(request, t->message->id))
+    if (t->open && cvm_id_eq(request, t->message->id) && !json_object_get(t->settled, id))
         runner_tell(t, op);
     else
         e = runner_ask_id(t, op, NULL);

@@ -64,8 +64,10 @@ const json_t *runner_context(cvm_turn *pub)
 int runner_context_set(cvm_turn *pub, const char *path, json_t *value)
 {
     struct runner_turn *t = of(pub);
-    json_t *copy = is_durable(t) ? context_with(document(t), path, value) : NULL; /* the one before was lent */
-    int e = !is_durable(t) ? CVM_ESTATE : !copy ? CVM_EINVAL : 0;
+    if (!is_durable(t)) /* the host says in its log what would allow it */
+        return runner_ask_id(t, json_pack("{s:s, s:s, s:o*}", "op", "context_set", "path", path, "value", value), NULL);
+    json_t *copy = context_with(document(t), path, value); /* the one before was lent */
+    int e = copy ? 0 : CVM_EINVAL;
     if (!e)
         e = json_text_size(value, CVM_TURN_BYTES_MAX) > CVM_TURN_BYTES_MAX ? CVM_ELIMIT : 0;
     if (e || !runner_lend(t, t->context)) {
@@ -115,6 +117,8 @@ int runner_state_put(cvm_turn *pub, const char *key, json_t *value)
             : !key_good(key) || bytes > CVM_STATE_VALUE_MAX_BYTES                 ? CVM_ELIMIT
             : (bytes += strlen(key)) > CORE_TURN_STATE_BYTES_MAX - t->state_bytes ? CVM_ELIMIT
                                                                                   : 0;
+    if (e == CVM_ESTATE) /* the host says in its log what would allow it */
+        return runner_ask_id(t, json_pack("{s:s, s:s, s:o*}", "op", "state_put", "key", key, "value", value), NULL);
     if (e) {
         json_decref(value);
         return e;

@@ -180,6 +180,8 @@ struct flow *flow_new(void)
     ck_assert_ptr_nonnull(mkdtemp(f->home));
     f->config = json_object();
     flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    if (getenv("CVM_FLOW_PROCESS")) /* the same tests, with plugins in processes of their own */
+        flow_config(f, "plugins.process", json_pack("[s]", "*"));
     /* A host installed on this machine is not under test, and neither is the environment of who runs the tests. */
     flow_env(f, "CVMHOST_INSTALLED", "");
     flow_env(f, "LOG_LEVEL", "INFO");
