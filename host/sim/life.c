@@ -230,7 +230,7 @@ static void draw_temper(struct sim *s)
                               &s->temper.hostile, &s->temper.bad,    &s->temper.read};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++)
         *each[i] = gen_chance(g, 30) ? 0 : 1 + (unsigned)gen_below(g, gen_chance(g, 50) ? 25 : 100);
-    s->temper.steps = 25 + (int)gen_below(g, 80);
+    s->temper.steps = 20 + (int)gen_below(g, 70);
 }
 
 static void check_counts(struct sim *s)
