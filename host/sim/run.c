@@ -43,6 +43,14 @@ struct run {
     bool stop;
 };
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
 /* ---- one seed, in a child ------------------------------------------------------------------------------------------
  */
 
@@ -94,6 +102,8 @@ static json_t *one(const struct run *run, uint64_t seed)
 static void work(const struct run *run, int in, int out)
 {
     uint64_t seed;
+    signal(SIGINT, SIG_IGN); /* the parent hears it, too, and ends us */
+    signal(SIGTERM, SIG_DFL);
     FILE *f = fdopen(out, "w");
     if (!run->options->trace)
         log_open(NULL, LOG_ERROR, 0);
@@ -197,7 +207,7 @@ static void take_end(struct run *run, struct worker *w)
     uint64_t seed = w->seed;
     bool busy = w->busy;
     end_worker(w, &status);
-    if (!busy)
+    if (!busy || interrupted)
         return;
     snprintf(text, sizeof text, WIFSIGNALED(status) ? "the host ended: %s" : "the host ended with status %s",
              WIFSIGNALED(status)   ? strsignal(WTERMSIG(status))
@@ -231,7 +241,7 @@ static void read_worker(struct run *run, struct worker *w)
 
 static void loop(struct run *run)
 {
-    for (;;) {
+    while (!interrupted) {
         struct pollfd fds[SIM_JOBS_MAX];
         struct worker *of[SIM_JOBS_MAX];
         nfds_t n = 0;
@@ -295,12 +305,17 @@ int sim_run(const struct sim_options *options, json_t **ret_report, char *error,
         return e;
     }
     signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
     run.failures = json_array();
     run.n_workers = options->jobs;
     loop(&run);
     for (int i = 0; i < run.n_workers; i++)
-        if (run.workers[i].pid)
+        if (run.workers[i].pid) {
+            if (interrupted)
+                kill(run.workers[i].pid, SIGKILL);
             end_worker(&run.workers[i], NULL);
+        }
     plan_remove(run.root);
     *ret_report = json_pack(
         "{s:b, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:s, s:o}", "ok",
