@@ -2,6 +2,7 @@
  * Meanwhile requests are answered BUSY; what cannot be refused (replies, timers, publications) is kept for it. */
 #include "core/audit.h"
 #include "core/internal.h"
+#include "core/reload.h"
 
 #include "core/broken.h"
 
@@ -32,29 +33,83 @@ void fault_forgive(struct core *core, struct component *c)
     back_in_service(core, c);
 }
 
-void fault_strike(struct core *core, struct component *c)
+#define STRIKES_KEPT (sizeof((struct component *)NULL)->strikes_at / sizeof(int64_t))
+
+static uint32_t strikes_limit(const struct core *core)
 {
-    if (BROKEN(no_strikes))
-        return;
-    int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
     int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
-    if (core->replay)
-        return;
-    uint32_t most = sizeof c->strikes_at / sizeof *c->strikes_at, recent = 0;
-    if (limit > most)
-        limit = most;
-    c->strikes_at[c->n_strikes++ % most] = core->now_ms;
-    for (uint32_t i = 0; i < most && i < c->n_strikes; i++)
+    return limit > (int64_t)STRIKES_KEPT ? (uint32_t)STRIKES_KEPT : (uint32_t)limit;
+}
+
+static uint32_t recent_strikes(const struct core *core, const struct component *c)
+{
+    int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
+    uint32_t recent = 0;
+    for (uint32_t i = 0; i < STRIKES_KEPT && i < c->n_strikes; i++)
         recent += core->now_ms - c->strikes_at[i] < window;
-    if (c->down || (int64_t)recent < limit || !c->plugin)
-        return;
+    return recent;
+}
+
+static void out_of_service(struct core *core, struct component *c, uint32_t faults)
+{
     c->down = true;
     probe_later(core, c);
     audit_event(core, "component.down",
-                json_pack("{s:s, s:I}", "component", c->id->text, "faults", (json_int_t)recent));
+                json_pack("{s:s, s:I}", "component", c->id->text, "faults", (json_int_t)faults));
     log_error(c->id->text,
-              "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s", recent,
-              (long long)(window / 1000), c->id->text);
+              "%u faults within %lld s: out of service; tried again every 30 s, or: cvmhost plugin revive %s", faults,
+              (long long)config_int(core->options.config, "plugins.strike_window_s", 60), c->id->text);
+}
+
+/* Where it cannot go outside, the components that struck too often go out of service where they are. */
+static void moved_out(void *arg, int error, json_t *report)
+{
+    struct plugin *p = arg;
+    const char *why = json_string_value(json_object_get(json_object_get(report, "error"), "text"));
+    struct core *core = p->leaving;
+    p->leaving = NULL;
+    for (size_t i = 0; error && !core->stopping && p->now && i < p->now->manifest->n_components; i++) {
+        struct component *c = p->now->components[i];
+        uint32_t recent = recent_strikes(core, c);
+        if (!c->down && recent >= strikes_limit(core))
+            out_of_service(core, c, recent);
+    }
+    if (error && !core->stopping)
+        log_error(p->name, "cannot be moved to a process of its own: %s", why ? why : "");
+    json_decref(report);
+}
+
+/* Before it goes out of service, what faults inside the host is tried outside of it, once: what is left in memory by
+ * the faults is gone then, and a program that goes on to harm itself harms nobody else. */
+static bool move_out(struct core *core, struct component *c, uint32_t faults)
+{
+    struct plugin *p = c->plugin;
+    if (p->leaving)
+        return true;
+    if (p->before || p->phase != PLUGIN_RUNNING || !p->now || p->now->remote || core->stopping ||
+        !core->options.loop) /* nothing beside the virtual clock */
+        return false;
+    p->leaving = core;
+    log_error(p->name, "%u faults of %s: it is moved to a process of its own, as version %s; cvmhost plugin revive %s",
+              faults, c->id->text, p->now->manifest->version, p->name);
+    audit_event(
+        core, "plugin.quarantined",
+        json_pack("{s:s, s:s, s:I}", "plugin", p->name, "component", c->id->text, "faults", (json_int_t)faults));
+    int64_t now_ms = core->now_ms; /* the turn that faulted is not over, and stays in its time */
+    core_change(core, CHANGE_QUARANTINE, p->name, false, moved_out, p);
+    core->now_ms = now_ms;
+    return true;
+}
+
+void fault_strike(struct core *core, struct component *c)
+{
+    if (BROKEN(no_strikes) || core->replay)
+        return;
+    c->strikes_at[c->n_strikes++ % STRIKES_KEPT] = core->now_ms;
+    uint32_t recent = recent_strikes(core, c);
+    if (c->down || recent < strikes_limit(core) || !c->plugin || move_out(core, c, recent))
+        return;
+    out_of_service(core, c, recent);
 }
 
 bool fault_down(struct core *core, struct component *c)

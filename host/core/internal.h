@@ -343,8 +343,9 @@ bool quarantine_wanted(const struct core *core, const struct plugin_row *row, co
 bool quarantine_begin(struct core *core, struct plugin *p, struct candidate *candidate); /* false: it is held */
 void quarantine_hold(struct core *core, struct plugin *p, const struct candidate *candidate);
 const struct plugin *quarantine_find(const struct core *core, const char *name); /* plugin, component id, alias; NULL */
-void quarantine_forget(struct core *core, const struct manifest *m);             /* crashes, as the page has them */
-void quarantine_lift(struct core *core, struct plugin *p); /* and forgets the crashes of what runs now */
+void quarantine_faulty(struct core *core, struct plugin *p);         /* it has been moved outside for its faults */
+void quarantine_forget(struct core *core, const struct manifest *m); /* crashes, as the page has them */
+void quarantine_lift(struct core *core, struct plugin *p);           /* and forgets the crashes of what runs now */
 
 /* removal.c */
 int removal_begin(struct core *core, struct plugin *p, bool disable, bool now, json_t **ret_report, char *error,

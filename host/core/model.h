@@ -378,6 +378,8 @@ struct plugin {
     const char *note;           /* static text for the operator; NULL: none */
     struct removal *removal;
     struct build_mark quarantined; /* the build that crashed the host: it runs outside, or not at all; "": none */
+    bool faulty;                   /* quarantined for faults, which did the host no harm: until the next start */
+    struct core *leaving;          /* on its way out of this host, for its faults; NULL: it is not */
     struct manifest *held;         /* of it where it is not loaded at all; else NULL */
 };
 

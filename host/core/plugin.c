@@ -51,10 +51,10 @@ const char *plugin_phase_name(enum plugin_phase phase)
 /* The phase as the next start is to know it. */
 const char *plugin_mark(const struct plugin *p)
 {
-    return *p->quarantined.build          ? phases[PLUGIN_QUARANTINED]
-           : p->proving || p->alarm.index ? phases[PLUGIN_PROBATION]
-           : p->phase == PLUGIN_REMOVING  ? phases[PLUGIN_RUNNING]
-                                          : phases[p->phase];
+    return *p->quarantined.build && !p->faulty ? phases[PLUGIN_QUARANTINED]
+           : p->proving || p->alarm.index      ? phases[PLUGIN_PROBATION]
+           : p->phase == PLUGIN_REMOVING       ? phases[PLUGIN_RUNNING]
+                                               : phases[p->phase];
 }
 
 void plugin_row_take(const struct plugin *p, const char *phase, struct plugin_row *ret_row)

@@ -11,6 +11,10 @@ static const char held_note[] =
 static const char outside_note[] =
     "its code crashed the host: runs in a process of its own; cvmhost revive, or another build, brings it back";
 
+static const char faulty_note[] =
+    "faulted too often inside the host: runs in a process of its own until the next start; "
+    "cvmhost revive, or another build, brings it back";
+
 /* The entry of the page that is about this plugin: one of its components, or itself while it was loaded. */
 static char *entry_of(struct page *page, const struct manifest *m)
 {
@@ -132,6 +136,14 @@ bool quarantine_begin(struct core *core, struct plugin *p, struct candidate *can
     return true;
 }
 
+void quarantine_faulty(struct core *core, struct plugin *p)
+{
+    build_mark_of(p->now, &p->quarantined);
+    p->faulty = true;
+    p->note = faulty_note;
+    exchange_list(core);
+}
+
 void quarantine_lift(struct core *core, struct plugin *p)
 {
     if (p->now)
@@ -143,7 +155,8 @@ void quarantine_lift(struct core *core, struct plugin *p)
     manifest_free(p->held);
     p->held = NULL;
     p->quarantined = (struct build_mark){{0}, {0}, {0}};
-    if (p->note == held_note || p->note == outside_note)
+    p->faulty = false;
+    if (p->note == held_note || p->note == outside_note || p->note == faulty_note)
         p->note = NULL;
     exchange_list(core);
 }

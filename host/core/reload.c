@@ -340,6 +340,7 @@ static void begin(struct reload *r)
         return;
     case CHANGE_MOVE_INLINE:
     case CHANGE_MOVE_PROCESS:
+    case CHANGE_QUARANTINE:
         move(r, p, text);
         return;
     case CHANGE_DISABLE:

@@ -10,13 +10,14 @@
 struct core;
 
 enum core_change {
-    CHANGE_RELOAD,      /* the build that stands in the folders now; without a name: all that differ, all or none */
-    CHANGE_ROLLBACK,    /* the generation before */
-    CHANGE_ENABLE,      /* takes back a disable */
-    CHANGE_DISABLE,     /* out of service, its files stay; survives restarts */
-    CHANGE_REMOVE,      /* out of service, its files leave the home */
-    CHANGE_MOVE_INLINE, /* the same build, inside the host */
-    CHANGE_MOVE_PROCESS /* the same build, in a process of its own */
+    CHANGE_RELOAD,       /* the build that stands in the folders now; without a name: all that differ, all or none */
+    CHANGE_ROLLBACK,     /* the generation before */
+    CHANGE_ENABLE,       /* takes back a disable */
+    CHANGE_DISABLE,      /* out of service, its files stay; survives restarts */
+    CHANGE_REMOVE,       /* out of service, its files leave the home */
+    CHANGE_MOVE_INLINE,  /* the same build, inside the host */
+    CHANGE_MOVE_PROCESS, /* the same build, in a process of its own */
+    CHANGE_QUARANTINE    /* the same, but not as the operator's word: it faulted too often inside the host */
 };
 
 /* Called exactly once, from the loop, never from inside core_change. Gives `report`:

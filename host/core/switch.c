@@ -239,7 +239,7 @@ static void keep(struct core *core, struct reload *r, struct entry *e)
 {
     bool back = r->running->what == CHANGE_ROLLBACK;
     json_t *from = reload__build_json(e->unchanged ? e->plugin->now : e->old);
-    if (r->placement != PLACEMENT_ANY) { /* the operator's word, from now on */
+    if (r->placement != PLACEMENT_ANY && r->running->what != CHANGE_QUARANTINE) { /* the operator's word, from now on */
         e->plugin->placed = r->placement;
         plugins_read_moved(core, e->plugin, r->placement);
     }
@@ -250,6 +250,8 @@ static void keep(struct core *core, struct reload *r, struct entry *e)
             build_mark_of(e->old, &e->plugin->bad);
         state_lower(core, e->old, e->fresh);
         into_service(core, e, back);
+        if (r->running->what == CHANGE_QUARANTINE)
+            quarantine_faulty(core, e->plugin);
         reload__mark(r, e->plugin, plugin_mark(e->plugin));
     }
     reload__report_entry(r, e, from);

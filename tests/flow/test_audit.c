@@ -257,7 +257,7 @@ START_TEST(state_of_a_component_out_of_service_can_be_changed)
     struct flow *f = flow_new();
     flow_plugin(f, "faulty");
     flow_start(f);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 100 && !flow_logged(f, "out of service"); i++) /* inside the host, then outside of it */
         EXPECT(f, 1, "", "agent", "call", "test.faulty", "fault");
     EXPECT(f, 1, "out of service", "faulty", "count");
     EXPECT(f, 0, "written: true", "state", "put", "test.faulty", "count", "7");

@@ -89,16 +89,62 @@ START_TEST(faulted_turns_are_run_again)
 }
 END_TEST
 
-START_TEST(five_faults_take_it_out_of_service)
+static bool is_placed(struct flow *f, const char *placement)
+{
+    struct flow_answer a;
+    char member[64];
+    ck_assert_int_eq(FLOW_RUN(f, &a, "plugin", "info", "faulty", "--output", "json"), 0);
+    snprintf(member, sizeof member, "\"placement\":\"%s\"", placement);
+    bool placed = strstr(a.text, member) != NULL;
+    flow_answer_free(&a);
+    return placed;
+}
+
+static void fault_until_moved_out(struct flow *f)
+{
+    ck_assert(is_placed(f, "inline"));
+    for (int i = 0; i < 5; i++)
+        outcome(f, "{\"type\": \"fault\"}", "ERROR", "FAULT");
+    for (int i = 0; i < 100 && !is_placed(f, "process"); i++)
+        flow_sleep_ms(20);
+    ck_assert(is_placed(f, "process"));
+}
+
+/* The ladder: out of the host, then out of service. */
+START_TEST(faults_take_it_out_of_the_host_then_out_of_service)
 {
     struct flow *f = started();
+    fault_until_moved_out(f);
+    ck_assert(!flow_logged(f, "out of service"));
+    EXPECT(f, 0, "quarantined", "plugin", "list");
+    EXPECT(f, 0, "faulted too often inside the host", "plugin", "info", "faulty");
+    EXPECT(f, 0, "test.faulty", "audit", "events", "--what", "plugin.quarantined");
+    outcome(f, "{\"type\": \"ok\"}", "REPLIED", NULL);
+    EXPECT(f, 0, "unchanged", "reload", "faulty"); /* the same build stays out */
     for (int i = 0; i < 5; i++)
         outcome(f, "{\"type\": \"fault\"}", "ERROR", "FAULT");
     outcome(f, "{\"type\": \"ok\"}", "BUSY", NULL); /* its caller goes on */
     ck_assert(flow_logged(f, "out of service"));
     ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "revive", "test.faulty"), 0);
+    ck_assert(is_placed(f, "inline"));
     outcome(f, "{\"type\": \"ok\"}", "REPLIED", NULL);
     end(f);
+}
+END_TEST
+
+/* The operator's word and the next start bring it back: it did the host no harm. */
+START_TEST(what_faulted_comes_back_into_the_host)
+{
+    struct flow *f = started();
+    fault_until_moved_out(f);
+    EXPECT(f, 0, "", "move", "faulty", "--inline");
+    ck_assert(is_placed(f, "inline"));
+    EXPECT(f, 0, "running", "plugin", "list");
+    fault_until_moved_out(f); /* once more */
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_start(f);
+    ck_assert(is_placed(f, "inline"));
+    flow_end(f);
 }
 END_TEST
 
@@ -242,7 +288,8 @@ int main(void)
     tcase_add_test(c, each_failure_is_the_callers_alone);
     tcase_add_test(c, failed_turns_leave_nothing);
     tcase_add_test(c, faulted_turns_are_run_again);
-    tcase_add_test(c, five_faults_take_it_out_of_service);
+    tcase_add_test(c, faults_take_it_out_of_the_host_then_out_of_service);
+    tcase_add_test(c, what_faulted_comes_back_into_the_host);
     tcase_add_test(c, slow_work_delays_and_is_counted);
     tcase_add_test(c, late_settlement_is_harmless);
     tcase_add_test(c, turns_have_limits);

@@ -1,5 +1,6 @@
 /* Exchanges under unlucky circumstances: while the writer is behind, while the host stops, after crashes with other
  * files in the folders, with claims that others have taken meanwhile, with plugins that were long away. */
+#include "core/internal.h"
 #include "core/registry.h"
 #include "core/reload.h"
 #include "files.h"
@@ -1172,6 +1173,64 @@ START_TEST(what_does_not_fit_does_not_come)
 END_TEST
 
 /* Equal changes are answered together only where nothing between them says otherwise. */
+/* As many as take it a rung further, one after another. */
+static void fault(int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct answer_seen seen = {0};
+        submit("one", i, &seen);
+        for (int k = 0; k < 200 && !seen.n; k++)
+            pass(5);
+        ck_assert_int_eq(seen.outcome, CVM_ERROR);
+        json_decref(seen.data);
+    }
+}
+
+static bool is_down(void)
+{
+    struct edge_error error;
+    struct edge_in in = {.source = "test", .to = WORKER, .type = "which", .priority = -1};
+    struct answer_seen seen = {0};
+    if (edge_submit(run.v->core, &in, virtual_seen, &seen, NULL, &error) == CVM_EBUSY)
+        return true;
+    pass(100);
+    ck_assert_int_eq(seen.n, 1);
+    json_decref(seen.data);
+    return false;
+}
+
+/* Five faults take it out of the host, five more out of service; where it cannot leave the host, the first five do. */
+START_TEST(faults_are_a_ladder)
+{
+    char path[300];
+    begin_looped("faults", TRUSTING);
+    const struct plugin *p = run.v->core->plugins;
+    if (_i) { /* the copy that would be moved is damaged */
+        home_path("data/builds", path);
+        snprintf(path + strlen(path), sizeof path - strlen(path), "/%s.json", p->now->content);
+        ck_assert_int_eq(truncate(path, 1), 0);
+    }
+    fault(5);
+    for (int k = 0; k < 400 && p->leaving; k++)
+        pass(10);
+    ck_assert_ptr_null(p->leaving);
+    ck_assert_int_eq(p->now->remote != NULL, !_i);
+    ck_assert_int_eq(*p->quarantined.build != 0, !_i);
+    ck_assert_int_eq(is_down(), _i);
+    if (!_i) {
+        ck_assert_str_eq(plugin_mark(p), "running"); /* the next start has it inside again */
+        fault(5);
+        ck_assert(is_down());
+        ck_assert_ptr_nonnull(p->now->remote);
+        change(CHANGE_MOVE_INLINE, "changing", false, "switched");
+        ck_assert(!is_down());
+        ck_assert_ptr_null(p->now->remote);
+        ck_assert_int_eq(*p->quarantined.build, 0);
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(changes_keep_their_order)
 {
     begin("v1");
@@ -1215,6 +1274,7 @@ int main(void)
     tcase_add_test(c, rolled_back_while_it_is_removed);
     tcase_add_test(c, values_are_read_by_the_build_in_service);
     tcase_add_test(c, changes_keep_their_order);
+    tcase_add_loop_test(c, faults_are_a_ladder, 0, 2);
     tcase_add_loop_test(c, answers_wait_for_who_asked, 0, 2);
     tcase_add_loop_test(c, both_sides_were_away, 0, 2);
     tcase_add_loop_test(c, calls_of_a_plugin_that_is_away, 0, 2);
