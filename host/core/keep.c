@@ -2,7 +2,6 @@
  * steps run on the writer's thread, with pauses; while turns wait to be written none begins, unless they wait all the
  * time. Loop thread. */
 #include "core/keep.h"
-#include "core/audit.h"
 
 #include "core/audit.h"
 #include "core/store.h"
@@ -147,11 +146,6 @@ static void end_pass(struct keeper *k)
                     json_pack("{s:s, s:I, s:I, s:s}", "by", asker.done ? "operator" : "host", "turns",
                               (json_int_t)p->turns, "conversations", (json_int_t)p->conversations, "before", before));
     }
-    if (!error && !p->dry && p->turns)
-        audit_event(core, "journal.pruned",
-                    json_pack("{s:I, s:I, s:I, s:s}", "turns", (json_int_t)p->turns, "conversations",
-                              (json_int_t)p->conversations, "before_ms", (json_int_t)p->before_ms, "by",
-                              asker.done ? "operator" : "host"));
     count(&k->totals, p, core->now_ms);
     k->busy = false;
     k->asker = k->waiting;

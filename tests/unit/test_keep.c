@@ -206,6 +206,7 @@ START_TEST(counts_before_it_does)
     ck_assert_int_eq(json_integer_value(json_object_get(report, "conversations")), 20);
     json_decref(report);
     ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM folded"), 20);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE type = 'journal.pruned'"), 1);
     no_unexplained_gap(v);
     virtual_free(v);
 }
