@@ -136,6 +136,17 @@ bool text_is_utf8(const char *text, size_t len)
     return true;
 }
 
+char *text_make_utf8(char *text)
+{
+    for (size_t i = 0, len = strlen(text); i < len;) {
+        size_t n = (unsigned char)text[i] < 0x80 ? 1 : utf8_length((const unsigned char *)text + i, len - i);
+        if (!n)
+            text[i] = '?';
+        i += n ? n : 1;
+    }
+    return text;
+}
+
 /* What is no UTF-8 becomes U+FFFD: whatever came in, the text can be read back. */
 static void add_string(struct text *text, const char *s, size_t len)
 {

@@ -38,6 +38,8 @@ static inline void text_char(struct text *text, char c)
 
 /* Well-formed UTF-8 (RFC 3629): no stray, overlong or surrogate bytes. */
 bool text_is_utf8(const char *text, size_t len);
+/* Makes it so where it is not: a text that was cut, or comes from a stranger. Gives `text`. */
+char *text_make_utf8(char *text);
 
 /* The compact text of a value, for free(); NULL: out of memory or too deep. `ret_len` may be NULL. */
 char *json_text(const json_t *value, size_t *ret_len);

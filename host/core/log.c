@@ -3,6 +3,7 @@
  * threads never mix. */
 #include "core/log.h"
 
+#include "core/json_text.h"
 #include <cvm/cvm.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -182,6 +183,7 @@ void log_write(enum log_level level, const char *about, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    text_make_utf8(text);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct tm tm;
@@ -199,6 +201,8 @@ void log_write(enum log_level level, const char *about, const char *format, ...)
             write_all(fd, line, size);
     }
     if (log_stderr) {
+        for (char *c = text; *c; c++) /* one line, and no orders to a terminal */
+            *c = (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
         int len = snprintf(line, sizeof line, "%s %-7s %s: %s\n", stamp, level_names[level], about, text);
         write_all(STDERR_FILENO, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
     }

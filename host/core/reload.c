@@ -214,6 +214,7 @@ void reload__refuse(struct reload *r, const char *step, const char *plugin)
         memcpy(mark.content, r->candidates[i].content, sizeof mark.content);
         build_forget_unused(r->core, &mark);
     }
+    text_make_utf8(r->text); /* it may quote a stranger */
     r->report = refusal(code_of(r->error), step, plugin && *plugin ? plugin : NULL, r->text);
     log_error(plugin && *plugin ? plugin : "host", "not changed, %s failed: %s", step, r->text);
     r->error = r->error == CVM_ENOENT ? CVM_ENOENT : CVM_EINVAL;
