@@ -217,6 +217,10 @@ static struct core *core_of(void *handle)
 void core_handle_closed(struct core *core)
 {
     if (--core->handles == 0 && core->stopped) {
+        core->idle = NULL; /* what is let go of from now on wakes nobody */
+        core->prepare = NULL;
+        core->clock = NULL;
+        core->wake = NULL;
         void (*stopped)(void *) = core->stopped;
         core->stopped = NULL;
         stopped(core->stopped_arg);
@@ -396,7 +400,10 @@ void core_stop(struct core *core, void (*done)(void *), void *arg)
     core->stopped = done;
     core->stopped_arg = arg;
     if (core->options.loop && core->handles) {
-        kick(core);
+        if (core->idle)
+            kick(core);
+        else /* it never started, but plugins' processes are watched */
+            close_handles(core);
         return;
     }
     core->stopped = NULL;

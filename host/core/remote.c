@@ -15,7 +15,8 @@
 #define REMOTE_TURN_MAX_BYTES (CORE_TURN_STATE_BYTES_MAX + 4 * CVM_TURN_BYTES_MAX)
 #define REMOTE_ASKS_MAX 10000 /* of one turn */
 #define REMOTE_OPS_MAX 20000
-#define REMOTE_AGAIN_MAX 3 /* what was true when the turn asked was not when it ended: run again */
+#define REMOTE_US_MAX (3600 * INT64_C(1000000)) /* nobody believes that a turn took more */
+#define REMOTE_AGAIN_MAX 3                      /* what was true when the turn asked was not when it ended: run again */
 
 /* ---- turns to the process ------------------------------------------------------------------------------------------
  */
@@ -251,7 +252,8 @@ struct message *remote_drop_all(struct remote *r)
         leave(m);
         remote_put_back(r->core, m);
     }
-    alarm_clear(r->core, &r->alarm);
+    if (r->step == REMOTE_UP && !r->ended) /* else it is for its end, or its next beginning: that goes on */
+        alarm_clear(r->core, &r->alarm);
     return ran;
 }
 
@@ -425,6 +427,8 @@ static void done(struct remote *r, struct errand *e, int result, int64_t us)
     struct message *m = e->m;
     int64_t now_ms = core->now_ms;
     r->failures = 0;
+    r->over = e->number;
+    r->stale_bytes = 0;
     if (m->expired) {
         turn_drop(core, pop_errand(r));
         return;
@@ -447,18 +451,30 @@ static void done(struct remote *r, struct errand *e, int result, int64_t us)
     core->now_ms = now_ms;
 }
 
+/* Of a turn that was taken back meanwhile: the process goes on with it, and nobody minds. But each of them ends. */
+static int take_stale(struct remote *r, const struct frame *f)
+{
+    if (f->turn > (r->head ? r->head->number : r->number))
+        return CVM_EDATA;
+    if (f->kind == FRAME_DONE && f->turn > r->over) {
+        r->over = f->turn;
+        r->stale_bytes = 0;
+        remote_limit(r); /* only now comes the turn at the head */
+        return 0;
+    }
+    r->stale_bytes += LINK_HEADER_BYTES + f->size;
+    if (f->kind == FRAME_ASK)
+        remote_answer_nothing(r, f->turn);
+    return r->stale_bytes > REMOTE_TURN_MAX_BYTES ? CVM_EDATA : 0;
+}
+
 int remote_take(struct remote *r, const struct frame *f)
 {
     struct errand *e = r->head;
     if (f->size > REMOTE_FRAME_MAX_BYTES)
         return CVM_EDATA;
-    if (!e || f->turn != e->number) { /* of a turn that was taken back meanwhile */
-        if (f->turn > (e ? e->number : r->number))
-            return CVM_EDATA;
-        if (f->kind == FRAME_ASK)
-            remote_answer_nothing(r, f->turn);
-        return 0;
-    }
+    if (!e || f->turn != e->number)
+        return take_stale(r, f);
     e->bytes += f->size;
     if (e->bytes > REMOTE_TURN_MAX_BYTES || json_array_size(e->ops) > REMOTE_OPS_MAX)
         return CVM_EDATA;
@@ -473,7 +489,7 @@ int remote_take(struct remote *r, const struct frame *f)
         int64_t us = (int64_t)json_integer_value(json_object_get(body, "us"));
         bool known =
             json_is_integer(json_object_get(body, "result")) && result >= CVM_ETIMEOUT && result <= CVM_PENDING;
-        done(r, e, known ? (int)result : CVM_EFAULT, us > 0 ? us : 0);
+        done(r, e, known ? (int)result : CVM_EFAULT, us > 0 && us < REMOTE_US_MAX ? us : 0);
         remote_limit(r);
     } else if (!error) {
         error = CVM_EDATA;

@@ -21,7 +21,8 @@
 #define REMOTE_SLICE_FRAMES 64
 #define REMOTE_VIRTUAL_MS 5000 /* of a turn under the virtual clock, which knows no hard limit */
 #define REMOTE_RESUMES_MAX 3   /* of a turn whose process somebody else ended */
-#define REMOTE_LINES_MAX 100   /* of a process's log, in a second */
+#define REMOTE_HELD_MAX_BYTES (32u * 1024 * 1024)
+#define REMOTE_LINES_MAX 100 /* of a process's log, in a second */
 #define REFUSE(error, size, code, ...) (snprintf(error, size, __VA_ARGS__), (code))
 
 /* A descriptor on the loop; outlives the process whose it was until the loop lets go of it. */
@@ -337,11 +338,12 @@ static void not_ready(struct core *core, struct alarm *alarm)
 
 static void hold(struct remote *r, const struct frame *f)
 {
-    struct remote_held *held = malloc(sizeof *held + f->size + 1);
+    struct remote_held *held = r->held_bytes > REMOTE_HELD_MAX_BYTES ? NULL : malloc(sizeof *held + f->size + 1);
     if (!held) {
         remote_end(r, "no memory for what it sent");
         return;
     }
+    r->held_bytes += sizeof *held + f->size;
     memcpy(held->body, f->body, f->size);
     held->next = NULL;
     held->frame = *f;
@@ -362,6 +364,8 @@ static void drop_held(struct remote *r)
         free(held);
     }
     r->held = NULL;
+    r->held_bytes = 0;
+    r->more = false;
 }
 
 /* Up again after an end: caches come back by `start`, before any other message. */
@@ -412,6 +416,7 @@ static int hear(struct remote *r)
     int e = 1;
     if (held) {
         r->held = held->next;
+        r->held_bytes -= sizeof *held + held->frame.size;
         f = held->frame;
     } else {
         e = link_receive(r->link, &f);
@@ -440,7 +445,7 @@ static void hear_some(struct remote *r)
     r->refs++;
     for (int i = 0; i < REMOTE_SLICE_FRAMES && e == 1 && r->link && clock_ns() < until_ns; i++)
         e = hear(r);
-    r->more = e == 1;
+    r->more = e == 1 && r->link;
     if (e == CVM_EDATA)
         remote_end(r, "it broke a rule of the link");
     if (e < 0)
@@ -455,11 +460,17 @@ static void hear_some(struct remote *r)
 bool remotes_tick(struct core *core)
 {
     bool more = false;
-    struct remote *first = core->remotes;
-    while (first && !first->more)
-        first = first->next;
-    if (first)
+    struct remote **at = &core->remotes, *first;
+    while (*at && !(*at)->more)
+        at = &(*at)->next;
+    if ((first = *at)) { /* the others are heard before it is again */
+        *at = first->next;
+        while (*at)
+            at = &(*at)->next;
+        *at = first;
+        first->next = NULL;
         hear_some(first);
+    }
     for (struct remote *r = core->remotes; r; r = r->next) {
         remote_flush_one(r);
         more = more || r->more;
@@ -489,6 +500,10 @@ static void start_again(struct core *core, struct alarm *alarm)
     r->poll = poll_open(r, link_fd(r->link), hear_some);
     r->errors = poll_open(r, link_errors_fd(r->link), hear_errors);
     alarm_set(core, alarm, core->now_ms + REMOTE_READY_MS, not_ready);
+    if (!r->poll) { /* nobody would hear of its end */
+        remote_end(r, "its link cannot be watched");
+        remote_broken(r);
+    }
 }
 
 static int64_t backoff_ms(uint32_t failures)

@@ -46,7 +46,9 @@ struct remote {
     size_t weight;
     struct remote_held *held, *held_tail;
     struct queue waiting[CORE_CLASSES]; /* no credit for them yet */
-    uint64_t number;
+    size_t held_bytes;
+    uint64_t number, over; /* of the last turn that was sent; that ended */
+    size_t stale_bytes;    /* of frames of turns that were taken back, since one ended */
     struct remote_poll *poll, *errors;
     struct alarm alarm; /* the limit of the turn at the head, or the next start */
     const char *ended;  /* why the host ended it; NULL: it did not */

@@ -513,6 +513,16 @@ static int forge(cvm_turn *t, const cvm_msg *m)
     return answer(t, m, true, 0);
 }
 
+/* Ends its turn by itself, and goes on talking of it without end. */
+static int flood_late(cvm_turn *t, const cvm_msg *m)
+{
+    (void)m;
+    forge_frame(20, turn_number(t), "{\"result\":0,\"us\":9000000000000000000}", 37);
+    while (for_ever)
+        forge_frame(19, turn_number(t), "{}", 2);
+    return CVM_OK;
+}
+
 /* Takes what the host sends and says nothing. */
 static int swallow_link(cvm_turn *t, const cvm_msg *m)
 {
@@ -601,6 +611,7 @@ static const struct {
     {"change_payload", change_payload},
     {"write_garbage", write_garbage},
     {"forge", forge},
+    {"flood_late", flood_late},
     {"swallow_link", swallow_link},
     {"close_link", close_link},
     {"send_descriptors", send_descriptors},
