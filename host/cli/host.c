@@ -33,7 +33,7 @@
 
 #define ERROR_SIZE 1024
 #define PRIVATE_WAIT_MS 10000
-#define START_TURNS_MS 5000
+#define START_TURNS_MS 2000
 #define DRAIN_MS 3000 /* for what is under way when another program takes over */
 #define CONTROL_DRAIN_MS 1000
 #define CONTROL_FRESH_MS 100

@@ -389,7 +389,10 @@ int core_start(struct core *core, char *error, size_t size)
 
 bool core_is_starting(const struct core *core)
 {
-    return core->starting > 0;
+    bool busy = core->starting > 0;
+    for (uint32_t i = 0; i < core->n_components && !busy; i++)
+        busy = core->components[i]->lane && core->components[i]->lane->head; /* what the first turns have sent */
+    return busy;
 }
 
 void core_stop(struct core *core, void (*done)(void *), void *arg)

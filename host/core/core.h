@@ -61,7 +61,7 @@ int core_add_peer(struct core *core, const struct manifest_component *decl,
                   int (*turn)(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t operation));
 /* Recovers what was open, then gives each component its "start". */
 int core_start(struct core *core, char *ret_error, size_t error_size);
-/* The components' "start" turns are not over yet: what they prepare may be missing. */
+/* The components' "start" turns, and what they have sent, are not over yet: what they prepare may be missing. */
 bool core_is_starting(const struct core *core);
 /* Stops admission, lets the writer finish what was submitted, then calls `done`. Open work stays for the next start. */
 void core_stop(struct core *core, void (*done)(void *), void *arg);
