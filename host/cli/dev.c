@@ -138,6 +138,25 @@ static void reload(struct dev *d)
     fflush(d->cli->out);
 }
 
+/* The bytes of `name` that are the plugin's, where it is a program: marked as one, or with a manifest of its name. 0:
+ * it is not. */
+static size_t program_name(const char *home, const char *path, const char *name)
+{
+    static const char *const folders[] = {"plugins", "manifests"};
+    struct stat st;
+    char manifest[PATH_MAX];
+    const char *dot = strrchr(name, '.');
+    int n = (int)(dot ? (size_t)(dot - name) : strlen(name));
+    if (name[0] == '.' || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    bool found = st.st_mode & S_IXUSR;
+    for (size_t i = 0; i < 2 && !found; i++) {
+        snprintf(manifest, sizeof manifest, "%s/%s/%.*s.json", home, folders[i], n, name);
+        found = access(manifest, F_OK) == 0;
+    }
+    return found ? (size_t)n : 0;
+}
+
 /* The plugin that a path in plugins/ or manifests/ belongs to: NAME.so, NAME.json, NAME/... False: none. */
 static bool plugin_of(const char *home, const char *path, char ret_name[CVM_NAME_MAX + 1])
 {
@@ -152,11 +171,9 @@ static bool plugin_of(const char *home, const char *path, char ret_name[CVM_NAME
             if (len > strlen(endings[k]) && strcmp(name + len - strlen(endings[k]), endings[k]) == 0)
                 whole = len - strlen(endings[k]);
         if (!name[len] && whole == len) {
-            struct stat st;
-            if (i || name[0] == '.' || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+            whole = i == 0 ? program_name(home, path, name) : 0;
+            if (!whole)
                 return false; /* a file that is of no plugin, or a folder: what is in it will come */
-            const char *dot = memrchr(name, '.', len); /* a program, whatever its name ends with */
-            whole = dot ? (size_t)(dot - name) : len;
         }
         snprintf(ret_name, CVM_NAME_MAX + 1, "%.*s", (int)whole, name);
         return true;
