@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define CONTEXT_PATH_DEPTH_MAX 16
-#define CONTEXT_MAX_BYTES (512 * 1024)
 
 /* Splits "/a/b" into names; false: malformed or too deep. */
 struct path {
@@ -104,10 +103,10 @@ static int grow(struct turn *t, const struct path *where, const json_t *value)
     for (int i = 0; i < where->n; i++)
         more += strlen(where->name[i]) + 5;
     more += json_text_size(value, CVM_TURN_BYTES_MAX);
-    if (t->context_bytes + more > CONTEXT_MAX_BYTES) {
+    if (t->context_bytes + more > CORE_CONTEXT_MAX_BYTES) {
         size_t old = size_at(t->context, where);
         t->context_bytes = json_text_size(t->context, SIZE_MAX / 4);
-        if (value && t->context_bytes + more - old > CONTEXT_MAX_BYTES)
+        if (value && t->context_bytes + more - old > CORE_CONTEXT_MAX_BYTES)
             return CVM_ELIMIT;
         t->context_bytes -= old;
     }

@@ -118,7 +118,7 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
         error = CVM_EACCES;
     else if (!t->conversation && decl->unknown != UNKNOWN_SAFE)
         error = CVM_ESTATE;
-    else if (t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
+    else if (turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX)
         error = CVM_ELIMIT;
     else if (!headers_good(call->headers))
         error = CVM_EINVAL;
@@ -209,7 +209,7 @@ int turn_query(cvm_turn *pub, const cvm_query *query)
     struct effect *e = NULL;
     int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000 ? CVM_EINVAL
                 : !table                                                               ? CVM_EACCES
-                : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX        ? CVM_ELIMIT
+                : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                              ? CVM_ELIMIT
                 : (query->where && !json_is_object(query->where))                      ? CVM_EINVAL
                 : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0  ? CVM_ELIMIT
                 : !(sql = make_sql(table->decl, query))                                ? CVM_EINVAL

@@ -279,7 +279,7 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
     struct message *m = NULL;
     struct request *forwarded = NULL;
     int e = addressable(t, out, to, slot) ? 0 : CVM_ENOENT;
-    if (!e && t->outs.n + t->answers.n + t->opens.n + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
+    if (!e && turn_outputs(t) + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
         e = CVM_ELIMIT;
     if (!e)
         e = turn_count(t, bytes);

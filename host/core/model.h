@@ -32,6 +32,7 @@
 #define CORE_RETRIES_MAX 3
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
+#define CORE_CONTEXT_MAX_BYTES (512 * 1024) /* of a conversation's document */
 #define STATE_SCAN_MAX 1000                         /* pairs */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_STATE_CACHE_TTL_MS 300000              /* read anew after so long */
@@ -501,8 +502,16 @@ struct turn {
     const char *unhandled; /* the host ended the message, no handler ran: why it became a dead letter, or ""; static */
     bool trial;            /* only to see what it would do: it will be undone */
     bool told;             /* what is refused now was refused in a trial, and said in the log */
+    uint32_t tried;        /* outputs of trials before this one */
+    int64_t dropped;       /* keys in the range of the scan that is tried, which the turn has removed */
     bool unreadable;       /* stored state could not be turned into the version of the code that runs */
 };
+
+/* Messages, answers, timers and calls of the turn so far. */
+static inline uint32_t turn_outputs(const struct turn *t)
+{
+    return t->tried + t->outs.n + t->answers.n + t->opens.n;
+}
 
 /* Counts what a turn puts out; CVM_ELIMIT, and nothing counted, where it would be too much. */
 static inline int turn_count(struct turn *t, size_t bytes)

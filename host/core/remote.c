@@ -6,12 +6,13 @@
 #include "core/remote_parts.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REMOTE_CREDIT_TURNS 32
 #define REMOTE_CREDIT_BYTES (1024 * 1024)
-#define REMOTE_FRAME_MAX_BYTES (CVM_TURN_BYTES_MAX + 4 * CVM_CONTENT_MAX_BYTES)
+#define REMOTE_FRAME_MAX_BYTES (2 * CVM_TURN_BYTES_MAX + 4 * CVM_CONTENT_MAX_BYTES) /* quotes count twice */
 #define REMOTE_TURN_MAX_BYTES (CORE_TURN_STATE_BYTES_MAX + 4 * CVM_TURN_BYTES_MAX)
 #define REMOTE_ASKS_MAX 10000 /* of one turn */
 #define REMOTE_OPS_MAX 20000
@@ -211,11 +212,17 @@ void remote_run_start(struct remote *r, struct message *m)
 /* ---- taking back ---------------------------------------------------------------------------------------------------
  */
 
-static void errand_free(struct errand *e)
+static void errand_free(struct core *core, struct errand *e)
 {
     json_decref(e->ops);
     json_decref(e->reads);
     json_decref(e->denied);
+    json_decref(e->met);
+    json_decref(e->counters);
+    json_decref(e->context);
+    for (uint32_t i = 0; i < e->settled.n; i++)
+        item_release(core, &e->settled.at[i]->item);
+    free(e->settled.at);
     free(e);
 }
 
@@ -228,7 +235,7 @@ static struct message *pop_errand(struct remote *r)
         r->tail = NULL;
     r->n--;
     r->weight -= e->weight;
-    errand_free(e);
+    errand_free(r->core, e);
     leave(m);
     return m;
 }
@@ -286,71 +293,12 @@ void remote_answer_nothing(struct remote *r, uint64_t turn)
     json_decref(answer);
 }
 
-static void keep_list(json_t **kept, json_t **made)
-{
-    if (!*kept)
-        *kept = *made;
-    else if (*made) {
-        json_array_extend(*kept, *made);
-        json_decref(*made);
-    }
-    *made = NULL;
-}
-
-static void try_again(struct errand *e, struct turn *t, size_t i)
-{
-    json_t *answer = NULL;
-    remote_op(&t->pub, json_array_get(json_array_get(e->ops, i), 0), &answer);
-    json_decref(answer);
-}
-
-/* Does the op in a turn that is undone at once. The ids of what it would emit count the replies before it, and a short
- * id those made before it: they come first. */
-static int try_op(struct remote *r, struct errand *e, const json_t *op, json_t **ret_answer)
-{
-    struct core *core = r->core;
-    struct turn *t = &core->turn;
-    int64_t now_ms = core->now_ms;
-    size_t n = json_array_size(e->ops);
-    turn_begin(core, e->m->to, e->m->conversation, e->m);
-    core->now_ms = e->now_ms;
-    t->trial = true;
-    t->ordinal = e->ordinal;
-    for (; e->tried < n; e->tried++)
-        if (remote_op_is(json_array_get(json_array_get(e->ops, e->tried), 0), "settle"))
-            try_again(e, t, e->tried);
-    for (size_t i = 0; remote_op_is(op, "new_id") && i < n; i++)
-        if (remote_op_is(json_array_get(json_array_get(e->ops, i), 0), "new_id"))
-            try_again(e, t, i);
-    int error = remote_op(&t->pub, op, ret_answer);
-    e->ordinal = t->ordinal;
-    e->tried++; /* this one, too */
-    if (remote_op_reads(op)) {
-        json_array_append_new(e->ops, json_pack("[O, n, o*]", op, json_copy(t->reads)));
-        keep_list(&e->reads, &t->reads);
-        keep_list(&e->denied, &t->denied);
-    } else {
-        json_array_append_new(e->ops, json_pack("[O, O]", op, *ret_answer));
-        json_decref(t->denied);
-        t->denied = NULL;
-    }
-    e->unreadable = e->unreadable || t->unreadable;
-    json_decref(t->refusal);
-    t->refusal = NULL;
-    turn_undo(core);
-    t->trial = false;
-    core->now_ms = now_ms;
-    return error;
-}
-
 static int ask(struct remote *r, struct errand *e, json_t *op)
 {
     json_t *answer = NULL;
     if (++e->asked > REMOTE_ASKS_MAX)
         return CVM_EDATA;
-    if (remote_op_is(op, "new_id") && ++e->ids > CVM_TURN_OUTPUTS_MAX) /* each repeats those before it */
-        return CVM_EDATA;
-    try_op(r, e, op, &answer);
+    trial_run(r->core, e, op, &answer);
     send_json(r, FRAME_ANSWER, e->number, answer);
     json_decref(answer);
     if (r->head == e)
@@ -366,59 +314,8 @@ static int tell(struct remote *r, struct errand *e, json_t *op)
             remote_log(r, (int)json_integer_value(json_object_get(op, "level")), e->m->to->id->text, text);
         return 0;
     }
+    trial_note_counter(e, op);
     return json_array_append_new(e->ops, json_pack("[O, n]", op));
-}
-
-/* Whether what the turn was told of the component's state still holds. */
-static bool reads_hold(const struct core *core, const struct errand *e)
-{
-    size_t i;
-    json_t *read;
-    json_array_foreach(e->reads, i, read)
-    {
-        const char *key = json_string_value(json_array_get(read, 0));
-        const json_t *turn = json_array_get(read, 1);
-        if (key && json_is_integer(turn) && !state_is_of(core, e->m->to, key, (int64_t)json_integer_value(turn)))
-            return false;
-    }
-    return true;
-}
-
-#define DIVERGED 2 /* none of a handler's results */
-
-/* The turn itself: all it asked for, once more, and now for good. */
-static int apply(struct core *core, struct errand *e, int result)
-{
-    struct turn *t = &core->turn;
-    size_t i;
-    json_t *pair;
-    turn_begin(core, e->m->to, e->m->conversation, e->m);
-    t->unreadable = e->unreadable;
-    keep_list(&t->denied, &e->denied);
-    if (result >= 0 && !reads_hold(core, e))
-        return DIVERGED;
-    json_array_foreach(e->ops, i, pair)
-    {
-        const json_t *op = json_array_get(pair, 0), *expected = json_array_get(pair, 1);
-        json_t *answer = NULL;
-        if (remote_op_reads(op)) { /* where it stood among the others */
-            json_t *reads = json_incref(json_array_get(pair, 2));
-            keep_list(&t->reads, &reads);
-            continue;
-        }
-        if (result < 0 && !remote_op_is(op, "refuse"))
-            continue; /* nothing of it is kept */
-        t->told = !json_is_null(expected);
-        int error = remote_op(&t->pub, op, &answer);
-        t->told = false;
-        bool same = json_is_null(expected) || json_equal(answer, expected);
-        json_decref(answer);
-        if (!same)
-            return DIVERGED;
-        if (error < 0 && json_is_null(expected))
-            return error; /* what was certain there is wrong here: the handler broke a rule */
-    }
-    return result;
 }
 
 static void done(struct remote *r, struct errand *e, int result, int64_t us)
@@ -434,20 +331,18 @@ static void done(struct remote *r, struct errand *e, int result, int64_t us)
         return;
     }
     core->now_ms = e->now_ms; /* what the turn was told */
-    result = apply(core, e, result);
+    result = trial_keep(core, e, result);
     core->now_ms = now_ms;
-    if (result == DIVERGED && m->again < REMOTE_AGAIN_MAX) {
+    if (result == TRIAL_DIVERGED && m->again < REMOTE_AGAIN_MAX) {
         m->again++;
         turn_undo(core);
-        json_decref(core->turn.refusal);
-        json_decref(core->turn.denied);
-        core->turn.refusal = core->turn.denied = NULL;
+        trial_forget(core);
         remote_put_back(core, pop_errand(r));
         return;
     }
     core->now_ms = e->now_ms;
     pop_errand(r);
-    turn_conclude(core, m, result == DIVERGED ? CVM_ESTATE : result, us);
+    turn_conclude(core, m, result == TRIAL_DIVERGED ? CVM_ESTATE : result, us);
     core->now_ms = now_ms;
 }
 
@@ -487,8 +382,7 @@ int remote_take(struct remote *r, const struct frame *f)
     } else if (!error && f->kind == FRAME_DONE) {
         int64_t result = (int64_t)json_integer_value(json_object_get(body, "result"));
         int64_t us = (int64_t)json_integer_value(json_object_get(body, "us"));
-        bool known =
-            json_is_integer(json_object_get(body, "result")) && result >= CVM_ETIMEOUT && result <= CVM_PENDING;
+        bool known = json_is_integer(json_object_get(body, "result")) && result > INT_MIN && result <= INT_MAX;
         done(r, e, known ? (int)result : CVM_EFAULT, us > 0 && us < REMOTE_US_MAX ? us : 0);
         remote_limit(r);
     } else if (!error) {

@@ -270,7 +270,7 @@ void remote_log(struct remote *r, int level, const char *about, const char *text
         r->lines = 0;
     }
     if (r->lines++ < REMOTE_LINES_MAX)
-        log_write((enum log_level)(level & 3), about, "%.1000s", text);
+        log_write((enum log_level)(level & 3), about, "%.1023s", text);
 }
 
 static void hear_errors(struct remote *r)
@@ -608,17 +608,19 @@ static int expect(struct remote *r, int64_t until_ns, struct frame *ret_frame)
     }
 }
 
-#define GOES_ON 2 /* none of a handler's results */
+#define GOES_ON INT_MIN /* none of a handler's results */
 
 static int turn_frame(struct remote *r, cvm_turn *t, const struct frame *f, int *error)
 {
     json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL), *answer = NULL;
     int result = GOES_ON;
     if (f->kind == FRAME_DONE) {
-        result = (int)json_integer_value(json_object_get(body, "result"));
-        result = result < CVM_ETIMEOUT || result > CVM_PENDING ? CVM_EFAULT : result >= 0 && *error ? *error : result;
+        const json_t *said = json_object_get(body, "result");
+        int64_t given = (int64_t)json_integer_value(said);
+        result = !json_is_integer(said) || given <= INT_MIN || given > INT_MAX ? CVM_EFAULT : (int)given;
+        result = result >= 0 && *error ? *error : result;
     } else if (remote_op_is(body, "log")) {
-        remote_log(r, (int)json_integer_value(json_object_get(body, "level")), r->generation->manifest->name,
+        remote_log(r, (int)json_integer_value(json_object_get(body, "level")), ((struct turn *)t)->component->id->text,
                    text_of(body, "text"));
     } else {
         int e = remote_op(t, body, &answer);

@@ -2,6 +2,7 @@
  * The process is not trusted: every member is looked at. */
 #include "core/remote_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *text_of(const json_t *op, const char *member)
@@ -231,10 +232,14 @@ static int op_secret(cvm_turn *t, const json_t *op, json_t *answer)
 
 static int op_new_id(cvm_turn *t, const json_t *op, json_t *answer)
 {
-    char id[CVM_SHORT_ID_SIZE];
+    char id[CVM_SHORT_ID_SIZE], key[32];
+    const json_t *counter = NULL;
     const char *prefix = text_of(op, "prefix");
     CVM_TRY(prefix ? t->host->new_id(t, prefix, id, sizeof id) : CVM_EINVAL);
+    snprintf(key, sizeof key, ".id/%s", prefix);
+    CVM_TRY(t->host->state_get(t, key, &counter)); /* the turn's own by now */
     json_object_set_new(answer, "value", json_string(id));
+    json_object_set(answer, "counter", (json_t *)(uintptr_t)counter);
     return 0;
 }
 

@@ -7,6 +7,8 @@
 #include "core/internal.h"
 #include "link/link.h"
 
+#include <limits.h>
+
 /* A message in the hands of a process. What its turn would do is kept until the process says that the turn is over. */
 struct errand {
     struct errand *next;
@@ -14,12 +16,18 @@ struct errand {
     uint64_t number; /* of the turn at the link */
     int64_t now_ms;  /* the turn's time */
     json_t *ops;     /* array of [op, error that was answered, or null where none was] */
-    json_t *reads, *denied;
-    uint32_t ordinal, asked, ids;
-    size_t tried;  /* of `ops`, in the ordinal */
+    json_t *reads, *denied, *met;
+    uint32_t asked;
     size_t bytes;  /* of the frames that came for it */
     size_t weight; /* of the frame that was sent */
     bool unreadable;
+    /* What trials have come to, so that the next one begins where a turn of its own would be by then. */
+    uint32_t ordinal, outputs;
+    size_t output_bytes, state_bytes, context_bytes;
+    json_t *context;                    /* with what was set in it; NULL: not tried */
+    json_t *counters;                   /* object: prefix of short ids -> the last number */
+    VECTOR(struct request *) settled;   /* and those handed on, each with a reference */
+    size_t tried_settle, tried_counted; /* so many of `ops` are in the ordinal; in the sizes */
 };
 
 /* A frame that came while another one was waited for. */
@@ -65,6 +73,14 @@ struct remote {
 int remote_op(cvm_turn *t, const json_t *op, json_t **ret_answer);
 bool remote_op_reads(const json_t *op); /* changes nothing: not done again when the turn is kept */
 bool remote_op_is(const json_t *op, const char *name);
+
+/* remote_trial.c: an op of a turn is tried in a turn that is undone, and done for good when all of it is over. */
+#define TRIAL_DIVERGED INT_MIN /* none of a handler's results: what held when it was asked does not hold any more */
+int trial_run(struct core *core, struct errand *e, const json_t *op, json_t **ret_answer);
+void trial_note_counter(struct errand *e, const json_t *op);     /* an op that may set a counter of short ids */
+int trial_keep(struct core *core, struct errand *e, int result); /* in the turn that runs; its result */
+
+void trial_forget(struct core *core); /* what outlives the undoing of a turn that is run again */
 
 /* remote.c */
 int remote_send_turn(struct remote *r, const cvm_msg *m, uint32_t route, int64_t now_ms, uint64_t *ret_number,

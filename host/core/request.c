@@ -245,7 +245,7 @@ int turn_settle(cvm_turn *pub, cvm_id id, int outcome, json_t *data, const char 
         e = CVM_EACCES;
     else if (!t->conversation && request_durable(r))
         e = CVM_ESTATE; /* an ephemeral turn may not end a durable request */
-    else if (t->answers.n + t->outs.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX)
+    else if (turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX)
         e = CVM_ELIMIT;
     size_t len = content ? strlen(content) : 0;
     if (!e && len > CVM_CONTENT_MAX_BYTES)

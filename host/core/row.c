@@ -16,7 +16,9 @@ static int change(struct turn *t, const char *table_name, json_t *row, const cha
     if (row) {
         struct schema_error fault;
         if (schema_check(table->decl->schema, row, &fault) < 0) {
-            log_error(t->component->id->text, "row of table %s refused: %s: %s", table_name, fault.field, fault.text);
+            if (!t->told)
+                log_error(t->component->id->text, "row of table %s refused: %s: %s", table_name, fault.field,
+                          fault.text);
             return CVM_EINVAL;
         }
         key = json_string_value(json_object_get(row, table->decl->key));

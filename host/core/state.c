@@ -11,8 +11,9 @@
 #include <string.h>
 
 #define STATE_BUCKETS CORE_HASH_BUCKETS
-#define STATE_TRIM_BUCKETS 8192 /* looked at in a tick */
-#define STATE_LOWER_KEYS 50     /* of the largest size they fit a turn */
+#define STATE_TRIM_BUCKETS 8192  /* looked at in a tick */
+#define REMOTE_DROPPED_MAX 20000 /* operations of a turn in a process of its own */
+#define STATE_LOWER_KEYS 50      /* of the largest size they fit a turn */
 
 static uint64_t hash_key(const struct component *c, const char *key)
 {
@@ -350,7 +351,7 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
 {
     struct turn *t = (struct turn *)pub;
     json_t *entries = NULL, *entry;
-    size_t i, changes = 0;
+    size_t i, changes = t->trial && t->dropped > 0 && t->dropped <= REMOTE_DROPPED_MAX ? (size_t)t->dropped : 0;
     if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
         return CVM_EINVAL;
     for (uint32_t k = 0; k < t->states.n; k++)
@@ -361,7 +362,7 @@ int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t
     for (uint32_t k = 0; k < t->states.n; k++)
         if (pairs_in_range(t->states.at[k].entry->key, prefix, after))
             pairs_overlay(entries, t->states.at[k].entry->key, t->states.at[k].value, 0);
-    entries = pairs_sorted(entries, limit);
+    entries = pairs_sorted(entries, t->trial ? limit + changes : limit);
     json_array_foreach(entries, i, entry) json_array_remove(entry, 2);
     *ret_pairs = entries;
     return CVM_OK;

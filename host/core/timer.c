@@ -57,9 +57,8 @@ int turn_timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, 
     int e = !t->conversation                                                                   ? CVM_ESTATE
             : !name || !component_route(t->component, name)                                    ? CVM_ENOENT
             : delay_ms < 0 || delay_ms > TIMER_DELAY_MAX_MS || (data && !json_is_object(data)) ? CVM_EINVAL
-            : t->outs.n + t->answers.n + t->opens.n >= CVM_TURN_OUTPUTS_MAX
-                ? CVM_ELIMIT
-                : turn_count(t, json_text_size(data, CVM_TURN_BYTES_MAX));
+            : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                                          ? CVM_ELIMIT
+                                                      : turn_count(t, json_text_size(data, CVM_TURN_BYTES_MAX));
     struct timer *timer = e ? NULL : calloc(1, sizeof *timer);
     if (!e && !timer)
         e = CVM_ENOMEM;

@@ -41,7 +41,8 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->conversation = conversation;
     t->message = m;
     t->bytes = t->state_bytes = 0;
-    t->ordinal = 0;
+    t->ordinal = t->tried = 0;
+    t->told = false;
     t->ended = t->lend = t->random_seeded = t->unreadable = false;
     t->unhandled = NULL;
     drop_inputs(t);

@@ -128,6 +128,8 @@ static void hold(struct runner *r, const struct frame *f)
 
 void runner_tell(struct runner_turn *t, json_t *op)
 {
+    if (!op)
+        return; /* a text that is no UTF-8: nothing of it can be said */
     put(t->runner, FRAME_TELL, t->number, op);
     json_decref(op);
 }
@@ -135,6 +137,8 @@ void runner_tell(struct runner_turn *t, json_t *op)
 json_t *runner_ask(struct runner_turn *t, json_t *op)
 {
     struct frame f;
+    if (!op)
+        return json_pack("{s:i}", "error", CVM_EINVAL); /* a text that is no UTF-8 */
     put(t->runner, FRAME_ASK, t->number, op);
     json_decref(op);
     for (;;) {
@@ -231,8 +235,7 @@ static void turn_clear(struct runner_turn *t)
     json_decref(t->written);
     json_decref(t->dropped);
     json_decref(t->lent);
-    json_decref(t->settled);
-    t->context = t->written = t->dropped = t->lent = t->settled = NULL;
+    t->context = t->written = t->dropped = t->lent = NULL;
 }
 
 static void run_turn(struct runner *r, const struct frame *f)
@@ -260,10 +263,10 @@ static void run_turn(struct runner *r, const struct frame *f)
                               .open = m.requires_response && m.message_type == CVM_REQUEST,
                               .written = json_object(),
                               .dropped = json_object(),
-                              .settled = json_object(),
                               .lent = json_array()};
     if (!t->component || !t->written || !t->dropped || !t->lent)
         _exit(EXIT_PROTOCOL);
+    runner_flush(r); /* the turn before is over: what this one brings about is not that one's fault */
     int64_t begun = cpu_us();
     int result = r->descriptor->turn(r->instance, &t->pub, &m, route);
     json_t *done = json_pack("{s:i, s:I}", "result", result, "us", (json_int_t)(cpu_us() - begun));

@@ -60,14 +60,16 @@ static int emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     size_t bytes = json_text_size(out->data, CVM_TURN_BYTES_MAX) + json_text_size(out->tags, CVM_TURN_BYTES_MAX) +
                    (out->content ? strlen(out->content) : 0);
     int e = out->size < sizeof *out ? CVM_EINVAL : check_out(out);
-    if (!e)
-        e = runner_count(t, bytes);
+    if (!e && bytes > CVM_TURN_BYTES_MAX)
+        e = CVM_ELIMIT;
     if (e) {
         json_decref(out->data);
         json_decref(out->tags);
         return e;
     }
-    return runner_ask_id(
+    runner_count(t, 1, bytes + 4 * CVM_NAME_MAX);
+    t->published = t->published || out->kind == CVM_OUT_PUBLISH || (out->to && strcmp(out->to, "BROADCAST") == 0);
+    e = runner_ask_id(
         t,
         json_pack(
             "{s:s, s:i, s:s*, s:s*, s:o*, s:s*, s:o*, s:s*, s:s*, s:s*, s:s*, s:o*, s:o*, s:I, s:f, s:i, s:i, s:b}",
@@ -77,31 +79,36 @@ static int emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
             "request", id_json(out->request), "timeout_ms", (json_int_t)out->timeout_ms, "confidence", out->confidence,
             "priority", out->priority, "message_type", out->message_type, "fresh", out->fresh),
         ret_id);
+    if (!e && out->kind == CVM_OUT_FORWARD && cvm_id_eq(out->request, t->message->id))
+        t->open = false;
+    return e;
 }
 
-/* Its own request the turn may settle for certain, once; of another one the host knows. */
+/* Its own request the turn may settle for certain, once; else the host knows. */
 static int settle(cvm_turn *pub, cvm_id request, int outcome, json_t *data, const char *content)
 {
     struct runner_turn *t = of(pub);
     char id[40];
-    size_t bytes = json_text_size(data, CVM_TURN_BYTES_MAX) + (content ? strlen(content) : 0);
-    id_text(request, id);
-    int e = outcome < CVM_REPLIED || outcome > CVM_UNKNOWN || (data && !json_is_object(data)) ? CVM_EINVAL
-            : content && strlen(content) > CVM_CONTENT_MAX_BYTES                              ? CVM_ELIMIT
-            : !is_text(content, CVM_CONTENT_MAX_BYTES)                                        ? CVM_EINVAL
-                                                                                              : runner_count(t, bytes);
+    size_t length = content ? strlen(content) : 0, bytes = json_text_size(data, CVM_TURN_BYTES_MAX) + length;
+    bool sound = outcome >= CVM_REPLIED && outcome <= CVM_UNKNOWN && (!data || json_is_object(data));
+    int e = !is_text(content, SIZE_MAX)                                        ? CVM_EINVAL
+            : bytes > CVM_TURN_BYTES_MAX || length > 2 * CVM_CONTENT_MAX_BYTES ? CVM_ELIMIT
+                                                                               : 0;
     if (e) {
         json_decref(data);
         return e;
     }
+    bool certain = runner_count(t, 1, bytes) && sound && length <= CVM_CONTENT_MAX_BYTES && t->open &&
+                   cvm_id_eq(request, t->message->id);
+    id_text(request, id);
     json_t *op = json_pack("{s:s, s:s, s:i, s:o*, s:s*}", "op", "settle", "request", id, "outcome", outcome, "data",
                            data, "content", content);
-    if (t->open && cvm_id_eq(request, t->message->id) && !json_object_get(t->settled, id))
+    if (certain)
         runner_tell(t, op);
     else
         e = runner_ask_id(t, op, NULL);
-    if (!e)
-        json_object_set_new(t->settled, id, json_true());
+    if (!e && cvm_id_eq(request, t->message->id))
+        t->open = false;
     return e;
 }
 
@@ -125,8 +132,22 @@ static int refuse(cvm_turn *pub, const char *code, const char *field, const char
 /* ---- later, and outside -------------------------------------------------------------------------------------------
  */
 
+/* What is larger than a turn may be the link does not carry. */
+static bool too_large(struct runner_turn *t, uint32_t outputs, json_t *a, json_t *b)
+{
+    size_t bytes = (a ? json_text_size(a, CVM_TURN_BYTES_MAX) : 0) + (b ? json_text_size(b, CVM_TURN_BYTES_MAX) : 0);
+    runner_count(t, outputs, bytes + CVM_STATE_KEY_MAX * 2);
+    if (bytes <= CVM_TURN_BYTES_MAX)
+        return false;
+    json_decref(a);
+    json_decref(b);
+    return true;
+}
+
 static int timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id)
 {
+    if (too_large(of(pub), 1, data, NULL))
+        return CVM_ELIMIT;
     return runner_ask_id(of(pub),
                          json_pack("{s:s, s:s*, s:I, s:o*, s:o*}", "op", "timer", "type", type, "delay_ms",
                                    (json_int_t)delay_ms, "data", data, "on_behalf", id_json(on_behalf)),
@@ -140,6 +161,8 @@ static int timer_cancel(cvm_turn *pub, cvm_id id)
 
 static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
 {
+    if (too_large(of(pub), 1, c->headers, c->body))
+        return CVM_ELIMIT;
     return runner_ask_id(of(pub),
                          json_pack("{s:s, s:s*, s:s*, s:O*, s:o*, s:o*, s:s*, s:o*, s:I, s:I}", "op", "call", "name",
                                    c->name, "path", c->path, "query", (json_t *)(uintptr_t)c->query, "headers",
@@ -150,6 +173,8 @@ static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
 
 static int query(cvm_turn *pub, const cvm_query *q)
 {
+    if (too_large(of(pub), 1, q->where, NULL))
+        return CVM_ELIMIT;
     return runner_ask_id(of(pub),
                          json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*}", "op", "query", "table", q->table, "where",
                                    q->where, "order_by", q->order_by, "limit", (json_int_t)q->limit, "on_behalf",
@@ -159,6 +184,8 @@ static int query(cvm_turn *pub, const cvm_query *q)
 
 static int row_put(cvm_turn *pub, const char *table, json_t *row)
 {
+    if (too_large(of(pub), 0, row, NULL))
+        return CVM_ELIMIT;
     return runner_ask_id(of(pub), json_pack("{s:s, s:s*, s:o*}", "op", "row_put", "table", table, "row", row), NULL);
 }
 
@@ -171,12 +198,14 @@ static int note(cvm_turn *pub, const char *what, json_t *data)
 {
     struct runner_turn *t = of(pub);
     size_t bytes = json_text_size(data, CVM_TURN_BYTES_MAX);
-    if (!is_durable(t) || bytes > CVM_TURN_BYTES_MAX - t->bytes) {
+    if (!is_durable(t) || bytes > CVM_TURN_BYTES_MAX) {
         json_decref(data);
         return is_durable(t) ? CVM_ELIMIT : CVM_OK;
     }
-    t->bytes += bytes;
-    runner_tell(t, json_pack("{s:s, s:s, s:o*}", "op", "note", "what", what, "data", data));
+    json_t *op = json_pack("{s:s, s:s, s:o*}", "op", "note", "what", what, "data", data);
+    if (!runner_count(t, 0, bytes))
+        return runner_ask_id(t, op, NULL);
+    runner_tell(t, op);
     return CVM_OK;
 }
 
@@ -270,20 +299,26 @@ static void log_line(cvm_turn *pub, int level, const char *format, va_list args)
     runner_tell(of(pub), json_pack("{s:s, s:i, s:s}", "op", "log", "level", level, "text", line));
 }
 
+/* Its counter stands among the component's keys, and the turn sees it there. */
 static int new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
 {
     struct runner_turn *t = of(pub);
-    if (!is_text(prefix, 8) || size < CVM_SHORT_ID_SIZE)
+    char key[32];
+    if (!is_text(prefix, SIZE_MAX) || size < CVM_SHORT_ID_SIZE)
         return CVM_EINVAL;
-    if (t->ids++ >= CVM_TURN_OUTPUTS_MAX) /* the host would end a process that asks for more */
-        return CVM_ELIMIT;
     json_t *answer = runner_ask(t, json_pack("{s:s, s:s}", "op", "new_id", "prefix", prefix));
     const char *id = json_string_value(json_object_get(answer, "value"));
+    json_t *counter = json_object_get(answer, "counter");
     int e = (int)json_integer_value(json_object_get(answer, "error"));
-    if (!e && id)
+    if (!e && id && counter) {
         snprintf(ret_id, size, "%s", id);
+        snprintf(key, sizeof key, ".id/%s", prefix);
+        runner_state_wrote(t, key, counter);
+        t->state_bytes += sizeof key + 20;
+    }
+    e = e ? e : id && counter ? CVM_OK : CVM_EFAULT;
     json_decref(answer);
-    return e ? e : id ? CVM_OK : CVM_EFAULT;
+    return e;
 }
 
 const cvm_host runner_api = {

@@ -27,14 +27,14 @@ struct runner_turn {
     const struct runner_component *component;
     uint64_t number;
     int64_t now_ms;
-    bool open;       /* its message is a request that waits for its answer */
-    json_t *context; /* NULL: not asked for */
-    json_t *written; /* object key -> value, null for a deletion with `dropped` */
-    json_t *dropped; /* object of the keys deleted */
-    json_t *lent;    /* array: holds what was lent to the handler until it returns */
-    json_t *settled; /* object of the requests settled in this turn */
-    size_t bytes, state_bytes;
-    uint32_t outputs, ids;
+    bool open;                                /* its message is a request that waits for its answer */
+    bool published;                           /* to how many only the host knows */
+    json_t *context;                          /* NULL: not asked for */
+    json_t *written;                          /* object key -> value, null for a deletion with `dropped` */
+    json_t *dropped;                          /* object of the keys deleted */
+    json_t *lent;                             /* array: holds what was lent to the handler until it returns */
+    size_t bytes, state_bytes, context_bytes; /* at most so much: what is surely within a limit need not be asked */
+    uint32_t outputs;
     uint64_t random;
     bool random_seeded;
 };
@@ -77,11 +77,12 @@ int runner_ask_id(struct runner_turn *t, json_t *op, cvm_id *ret_id);
 const json_t *runner_context(cvm_turn *pub);
 int runner_context_set(cvm_turn *pub, const char *path, json_t *value);
 int runner_state_get(cvm_turn *pub, const char *key, const json_t **ret_value);
+void runner_state_wrote(struct runner_turn *t, const char *key, json_t *value); /* NULL: removed */
 int runner_state_put(cvm_turn *pub, const char *key, json_t *value);
 int runner_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs);
 
-/* Counts an output of the turn; CVM_ELIMIT, as the host would. */
-int runner_count(struct runner_turn *t, size_t bytes);
+/* Counts an output of the turn, or what it keeps (0 outputs). True: it is surely within the turn's limits. */
+bool runner_count(struct runner_turn *t, uint32_t outputs, size_t bytes);
 const json_t *runner_lend(struct runner_turn *t, json_t *value); /* takes; NULL where there is no memory */
 
 #endif

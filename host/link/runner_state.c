@@ -20,13 +20,11 @@ const json_t *runner_lend(struct runner_turn *t, json_t *value)
     return value && json_array_append_new(t->lent, value) == 0 ? value : NULL;
 }
 
-int runner_count(struct runner_turn *t, size_t bytes)
+bool runner_count(struct runner_turn *t, uint32_t outputs, size_t bytes)
 {
-    if (t->outputs >= CVM_TURN_OUTPUTS_MAX || bytes > CVM_TURN_BYTES_MAX - t->bytes)
-        return CVM_ELIMIT;
-    t->outputs++;
+    t->outputs += outputs;
     t->bytes += bytes;
-    return 0;
+    return !t->published && t->outputs < CVM_TURN_OUTPUTS_MAX && t->bytes < CVM_TURN_BYTES_MAX;
 }
 
 /* The "value" of an answer, or its error. Gives a new reference. */
@@ -49,10 +47,13 @@ static int ask_value(struct runner_turn *t, json_t *op, json_t **ret_value)
 
 static json_t *document(struct runner_turn *t)
 {
-    if (!t->context && is_durable(t) && ask_value(t, json_pack("{s:s}", "op", "context"), &t->context) < 0)
+    if (t->context)
+        return t->context;
+    if (is_durable(t) && ask_value(t, json_pack("{s:s}", "op", "context"), &t->context) < 0)
         t->context = NULL;
     if (!t->context)
         t->context = json_object();
+    t->context_bytes = json_text_size(t->context, CORE_CONTEXT_MAX_BYTES);
     return t->context;
 }
 
@@ -64,36 +65,41 @@ const json_t *runner_context(cvm_turn *pub)
 int runner_context_set(cvm_turn *pub, const char *path, json_t *value)
 {
     struct runner_turn *t = of(pub);
-    if (!is_durable(t)) /* the host says in its log what would allow it */
-        return runner_ask_id(t, json_pack("{s:s, s:s, s:o*}", "op", "context_set", "path", path, "value", value), NULL);
-    json_t *copy = context_with(document(t), path, value); /* the one before was lent */
-    int e = copy ? 0 : CVM_EINVAL;
-    if (!e)
-        e = json_text_size(value, CVM_TURN_BYTES_MAX) > CVM_TURN_BYTES_MAX ? CVM_ELIMIT : 0;
-    if (e || !runner_lend(t, t->context)) {
-        json_decref(copy);
+    size_t bytes = json_text_size(value, CVM_TURN_BYTES_MAX);
+    int e = 0;
+    if (!path || !text_is_utf8(path, strlen(path)) || bytes > CVM_TURN_BYTES_MAX) {
         json_decref(value);
+        return !path || !text_is_utf8(path, strlen(path)) ? CVM_EINVAL : CVM_ELIMIT;
+    }
+    json_t *copy = is_durable(t) ? context_with(document(t), path, value) : NULL; /* the one before was lent */
+    json_t *op = json_pack("{s:s, s:s, s:o*}", "op", "context_set", "path", path, "value", value);
+    bytes += 32 + 6 * strlen(path);
+    t->context_bytes += bytes;
+    if (runner_count(t, 0, bytes) && copy && t->context_bytes < CORE_CONTEXT_MAX_BYTES)
+        runner_tell(t, op);
+    else if ((e = runner_ask_id(t, op, NULL)) < 0)
+        t->context_bytes = CORE_CONTEXT_MAX_BYTES; /* from here on the host says */
+    if (e || !copy || !runner_lend(t, t->context)) {
+        json_decref(copy);
         return e ? e : CVM_ENOMEM;
     }
     t->context = copy;
-    runner_tell(t, json_pack("{s:s, s:s, s:o*}", "op", "context_set", "path", path, "value", value));
     return CVM_OK;
 }
 
 /* ---- state --------------------------------------------------------------------------------------------------------
  */
 
-static bool key_good(const char *key)
+static bool is_key(const char *key)
 {
-    size_t n = key ? strlen(key) : 0;
-    return n > 0 && n <= CVM_STATE_KEY_MAX && text_is_utf8(key, n);
+    return key && *key && text_is_utf8(key, strlen(key));
 }
 
 int runner_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
 {
     struct runner_turn *t = of(pub);
     json_t *value = NULL;
-    if (!key_good(key))
+    if (!is_key(key) || strlen(key) > CVM_STATE_KEY_MAX)
         return CVM_ELIMIT;
     if (json_object_get(t->dropped, key))
         return CVM_ENOENT;
@@ -109,21 +115,8 @@ int runner_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     return CVM_OK;
 }
 
-int runner_state_put(cvm_turn *pub, const char *key, json_t *value)
+void runner_state_wrote(struct runner_turn *t, const char *key, json_t *value)
 {
-    struct runner_turn *t = of(pub);
-    size_t bytes = json_text_size(value, CVM_STATE_VALUE_MAX_BYTES);
-    int e = !is_durable(t)                                                        ? CVM_ESTATE
-            : !key_good(key) || bytes > CVM_STATE_VALUE_MAX_BYTES                 ? CVM_ELIMIT
-            : (bytes += strlen(key)) > CORE_TURN_STATE_BYTES_MAX - t->state_bytes ? CVM_ELIMIT
-                                                                                  : 0;
-    if (e == CVM_ESTATE) /* the host says in its log what would allow it */
-        return runner_ask_id(t, json_pack("{s:s, s:s, s:o*}", "op", "state_put", "key", key, "value", value), NULL);
-    if (e) {
-        json_decref(value);
-        return e;
-    }
-    t->state_bytes += bytes;
     if (value) {
         json_object_set_nocheck(t->written, key, value);
         json_object_del(t->dropped, key);
@@ -131,8 +124,30 @@ int runner_state_put(cvm_turn *pub, const char *key, json_t *value)
         json_object_del(t->written, key);
         json_object_set_new_nocheck(t->dropped, key, json_true());
     }
-    runner_tell(t, json_pack("{s:s, s:s, s:o*}", "op", "state_put", "key", key, "value", value));
-    return CVM_OK;
+}
+
+/* What may be refused is asked: the host says why in its log. */
+int runner_state_put(cvm_turn *pub, const char *key, json_t *value)
+{
+    struct runner_turn *t = of(pub);
+    size_t bytes = json_text_size(value, CVM_TURN_BYTES_MAX);
+    if (!is_key(key) || bytes > CVM_TURN_BYTES_MAX) {
+        json_decref(value);
+        return is_durable(t) ? CVM_ELIMIT : CVM_ESTATE;
+    }
+    t->state_bytes += bytes + strlen(key);
+    bool certain = is_durable(t) && strlen(key) <= CVM_STATE_KEY_MAX && bytes <= CVM_STATE_VALUE_MAX_BYTES &&
+                   t->state_bytes <= CORE_TURN_STATE_BYTES_MAX;
+    json_t *op = json_pack("{s:s, s:s, s:O*}", "op", "state_put", "key", key, "value", value);
+    int e = 0;
+    if (certain)
+        runner_tell(t, op);
+    else if ((e = runner_ask_id(t, op, NULL)) < 0)
+        t->state_bytes -= bytes + strlen(key);
+    if (!e)
+        runner_state_wrote(t, key, value);
+    json_decref(value);
+    return e;
 }
 
 int runner_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)
@@ -143,11 +158,11 @@ int runner_state_scan(cvm_turn *pub, const char *prefix, const char *after, size
     json_t *value, *pairs = NULL;
     if (!prefix || strlen(prefix) > CVM_STATE_KEY_MAX || limit < 1 || limit > STATE_SCAN_MAX)
         return CVM_EINVAL;
-    size_t most = limit;
-    json_object_foreach(t->dropped, key, value) most += pairs_in_range(key, prefix, after);
+    json_int_t dropped = 0;
+    json_object_foreach(t->dropped, key, value) dropped += pairs_in_range(key, prefix, after);
     CVM_TRY(ask_value(t,
-                      json_pack("{s:s, s:s, s:s*, s:I}", "op", "state_scan", "prefix", prefix, "after", after, "limit",
-                                (json_int_t)(most < STATE_SCAN_MAX ? most : STATE_SCAN_MAX)),
+                      json_pack("{s:s, s:s, s:s*, s:I, s:I}", "op", "state_scan", "prefix", prefix, "after", after,
+                                "limit", (json_int_t)limit, "dropped", dropped),
                       &pairs));
     json_object_foreach(t->written, key, value) if (pairs_in_range(key, prefix, after))
         pairs_overlay(pairs, key, value, 0);
