@@ -283,8 +283,7 @@ static void hear_errors(struct remote *r)
         return;
     bytes[n] = 0;
     for (char *line = strtok_r(bytes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (text_is_utf8(line, strlen(line)))
-            remote_log(r, LOG_WARNING, r->generation->manifest->name, line);
+        remote_log(r, LOG_WARNING, r->generation->manifest->name, line);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------------------------------

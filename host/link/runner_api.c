@@ -294,8 +294,9 @@ static void log_line(cvm_turn *pub, int level, const char *format, va_list args)
 {
     char line[1024];
     int n = vsnprintf(line, sizeof line, format, args);
-    if (n < 0 || !text_is_utf8(line, strlen(line)))
+    if (n < 0)
         return;
+    text_make_utf8(line);
     runner_tell(of(pub), json_pack("{s:s, s:i, s:s}", "op", "log", "level", level, "text", line));
 }
 
