@@ -413,9 +413,30 @@ int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char 
     return 0;
 }
 
+/* The marks of optional arguments, which reading has cut off. */
+static int mark_optional(json_t *args, size_t n_required)
+{
+    int e = 0;
+    for (size_t i = n_required; i < json_array_size(args) && !e; i++)
+        e = json_array_set_new(args, i, json_sprintf("%s?", json_string_value(json_array_get(args, i))));
+    return e;
+}
+
 static json_t *saved_form(const struct manifest *m)
 {
-    return json_pack("{s:O?, s:O, s:s}", "domain", m->domain, "manifest", m->doc, "path", m->path);
+    int e = 0;
+    json_t *doc = json_deep_copy(m->doc), *components = json_object_get(doc, "components");
+    for (size_t i = 0; i < m->n_components && !e; i++)
+        for (size_t k = 0; k < m->components[i].n_operations && !e; k++) {
+            const struct manifest_expose *expose = m->components[i].operations[k].expose;
+            json_t *op = json_array_get(json_object_get(json_array_get(components, i), "operations"), k);
+            if (expose)
+                e = mark_optional(json_object_get(json_object_get(op, "expose"), "args"), expose->n_required);
+        }
+    if (!e && doc)
+        return json_pack("{s:O?, s:o, s:s}", "domain", m->domain, "manifest", doc, "path", m->path);
+    json_decref(doc);
+    return NULL;
 }
 
 char *manifest_text(const struct manifest *m)

@@ -367,6 +367,32 @@ START_TEST(refuses_files)
 }
 END_TEST
 
+/* The copy that a build comes back from: optional arguments, too. */
+START_TEST(saved_copy_is_the_same)
+{
+    char saved[300];
+    struct manifest *m, *again = NULL;
+    put_domain_files();
+    put(whole, NULL, "");
+    m = load();
+    snprintf(saved, sizeof saved, "%s.saved", path);
+    ck_assert_int_eq(manifest_save(m, saved), 0);
+    ck_assert_msg(manifest_load_saved(saved, &again, error, sizeof error) == 0, "%s", error);
+    const struct manifest_expose *a = manifest_find_operation(&m->components[0], "buy")->expose;
+    const struct manifest_expose *b = manifest_find_operation(&again->components[0], "buy")->expose;
+    ck_assert_uint_eq(a->n_required, 1);
+    ck_assert_uint_eq(b->n_required, 1);
+    ck_assert_str_eq(b->args.at[1], "note");
+    char *one = manifest_text(m), *two = manifest_text(again);
+    ck_assert_str_eq(one, two);
+    free(one);
+    free(two);
+    unlink(saved);
+    manifest_free(m);
+    manifest_free(again);
+}
+END_TEST
+
 START_TEST(refuses_examples)
 {
     struct manifest *m = NULL;
@@ -392,6 +418,7 @@ int main(void)
     suite_add_tcase(suite, t);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, reads_all);
+    tcase_add_test(t, saved_copy_is_the_same);
     tcase_add_test(t, reads_operations);
     tcase_add_test(t, reads_needs);
     tcase_add_test(t, reads_domain);
