@@ -247,26 +247,42 @@ int change_told(const struct cli *cli, const json_t *report)
 
 /* ---- commands ---- */
 
-static int change(struct cli *cli, const char *usage, const char *what, bool required, bool now)
+static int ask_change(struct cli *cli, const char *what, const char *name, bool now)
 {
-    const char *name = NULL;
     json_t *report = NULL;
-    int status = cli_arguments(cli, usage, NULL, 0, &name, required, 1);
     if (!cli->timeout_ms)
         cli->timeout_ms = CHANGE_TIMEOUT_MS;
-    if (status == CLI_OK)
-        status = cli_ask(
-            cli, json_pack("{s:s, s:s, s:s*, s:b}", "do", "change", "what", what, "plugin", name, "now", now), &report);
+    int status = cli_ask(
+        cli, json_pack("{s:s, s:s, s:s*, s:b}", "do", "change", "what", what, "plugin", name, "now", now), &report);
     if (status == CLI_OK)
         status = change_told(cli, report);
     json_decref(report);
     return status;
 }
 
+static int change(struct cli *cli, const char *usage, const char *what, bool required, bool now)
+{
+    const char *name = NULL;
+    int status = cli_arguments(cli, usage, NULL, 0, &name, required, 1);
+    return status == CLI_OK ? ask_change(cli, what, name, now) : status;
+}
+
 int cli_reload(struct cli *cli)
 {
+    static const char usage[] = "reload [NAME] [--prove N [--max-diff M]]";
+    const char *prove = NULL, *most = NULL;
+    const struct cli_option options[] = {{"prove", &prove}, {"max-diff", &most}};
+    int64_t n = 0, differ = 0;
+    const char *name = NULL;
     cli->no_start = true; /* one that starts reads the folders anyway */
-    return change(cli, "reload [NAME]", "reload", false, false);
+    int status = cli_arguments(cli, usage, options, 2, &name, 0, 1);
+    if (status == CLI_OK && prove && (!cli_read_number(prove, &n) || n < 1))
+        return cli_fail(CLI_USAGE, "--prove: expected a number of conversations, got \"%.40s\"", prove);
+    if (status == CLI_OK && most && (!cli_read_number(most, &differ) || differ < 0 || !prove))
+        return cli_fail(CLI_USAGE, "--max-diff: expected a number of turns, beside --prove; got \"%.40s\"", most);
+    if (status == CLI_OK && n)
+        status = cli_replay_proves(cli, n, differ);
+    return status == CLI_OK ? ask_change(cli, "reload", name, false) : status;
 }
 
 int cli_rollback(struct cli *cli)

@@ -30,7 +30,7 @@ const struct cli_command cli_commands[] = {
     {"plugin revive", "COMPONENT", "put a component that was marked down, or a quarantined plugin, back into service",
      cli_plugin_revive},
     {"revive", "COMPONENT", "the same", cli_plugin_revive},
-    {"reload", "[NAME]", "switch to the plugins that stand in the folders now", cli_reload},
+    {"reload", "[NAME] [--prove N [--max-diff M]]", "switch to the plugins that stand in the folders now", cli_reload},
     {"upgrade", "[PROGRAM] [--check] [--one-way]", "go over to another version of this program, without a stop",
      cli_upgrade},
     {"rollback", "NAME", "switch back to a plugin's generation before", cli_rollback},

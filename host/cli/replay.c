@@ -125,15 +125,49 @@ int cli_replay_home(struct cli *cli, const char *home)
     return run(cli, &options, true);
 }
 
+static const char *installed_set(void)
+{
+    const char *named = getenv("CVMHOST_INSTALLED");
+    return !named ? CVMHOST_INSTALLED : *named ? named : NULL;
+}
+
+int cli_replay_proves(struct cli *cli, int64_t n, int64_t most)
+{
+    struct shown s = {.cli = cli, .turns = json_array()};
+    struct replay_report report;
+    char error[512];
+    const struct replay_options options = {
+        .home = cli->home, .installed = installed_set(), .limit = n, .with_current = true, .seen = seen, .arg = &s};
+    int e = replay_home(&options, &report, error, sizeof error), status = CLI_OK;
+    if (e && e != CVM_ENOENT) {
+        status = cli_fail(CLI_CONFIG, "%s", error);
+    } else if (!e && report.differ > most) {
+        if (cli->output != OUTPUT_JSON && cli->output != OUTPUT_CSV)
+            show_differences(cli, s.turns);
+        status = cli_fail(CLI_REFUSED,
+                          "of %lld recorded turns %lld come out differently with the plugins in the folders; nothing "
+                          "was changed; see: cvmhost replay --all --limit %lld --with-current; or allow it by "
+                          "--max-diff %lld",
+                          (long long)report.turns, (long long)report.differ, (long long)n, (long long)report.differ);
+    } else if (cli->output != OUTPUT_JSON && cli->output != OUTPUT_CSV) {
+        fprintf(cli->out, "proven by %lld recorded turns of %lld conversations: %lld same, %lld differ\n",
+                (long long)(e ? 0 : report.turns), (long long)(e ? 0 : report.conversations),
+                (long long)(e ? 0 : report.same), (long long)(e ? 0 : report.differ));
+    }
+    json_decref(s.turns);
+    return status;
+}
+
 int cli_replay(struct cli *cli)
 {
-    static const char usage[] = "replay ID | --all [--since TIME] [--limit N] [--with-current]";
-    const char *id = NULL, *since = NULL, *limit = NULL, *installed = getenv("CVMHOST_INSTALLED");
+    static const char usage[] = "replay ID | --all [--since TIME] [--limit N] [--with-current] [--inline]";
+    const char *id = NULL, *since = NULL, *limit = NULL;
     const struct cli_option options[] = {{"since", &since}, {"limit", &limit}};
     struct replay_options o = {.home = cli->home};
     bool all = cli_take_flag(cli, "--all", NULL);
     o.with_current = cli_take_flag(cli, "--with-current", NULL);
-    o.installed = !installed ? CVMHOST_INSTALLED : *installed ? installed : NULL;
+    o.trusted = cli_take_flag(cli, "--inline", NULL);
+    o.installed = installed_set();
     int status = cli_arguments(cli, usage, options, 2, &id, 0, 1);
     if (status == CLI_OK && !id == !all)
         status = id ? cli_fail(CLI_USAGE, "either an ID or --all; usage: cvmhost %s", usage) : cli_missing(usage, 0);

@@ -1,7 +1,7 @@
 /* Recorded turns run again. Each turn of a home's journal goes once more through the build that ran it, with exactly
  * the inputs its record names; nothing is written and nothing leaves; what it puts out is compared with the record bit
- * for bit. Reads the database only, so it works beside a running host. Plugins are loaded into the calling process,
- * from copies in a folder of its own under TMPDIR. One thread; no core is needed. */
+ * for bit. Reads the database only, so it works beside a running host. Plugins run from copies in a folder of its own
+ * under TMPDIR, confined in processes of their own unless the caller trusts them. One thread; no core is needed. */
 #ifndef HOST_CORE_REPLAY_H
 #define HOST_CORE_REPLAY_H
 
@@ -34,6 +34,7 @@ struct replay_options {
     const char *id;
     int64_t since_ms;  /* 0: from the beginning */
     int64_t limit;     /* conversations, the newest; 0: all */
+    bool trusted;      /* libraries run inside this process: faster, and they may do whatever it may */
     bool with_current; /* by the plugins as they lie in the home now, with its configuration as it is now */
     void (*seen)(void *arg, const struct replay_turn *turn); /* each, in order; NULL: nobody looks */
     void *arg;

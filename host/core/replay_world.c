@@ -66,7 +66,8 @@ static int load_generation(struct replay *r, struct world *w, struct plugin *p, 
                  cvm_json_str(mark, "version", "?"));
         return CVM_ENOENT;
     }
-    int e = stage_recall(&place, build, content, true, PLACEMENT_INLINE, &candidate, error, size);
+    int e = stage_recall(&place, build, content, true, r->options->trusted ? PLACEMENT_INLINE : PLACEMENT_PROCESS,
+                         &candidate, error, size);
     if (!e)
         e = generation_load(w->core, p, &candidate, &g, error, size);
     if (!e)

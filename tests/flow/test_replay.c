@@ -92,6 +92,21 @@ static void change(struct flow *f, const char *sql)
     sqlite3_close(db);
 }
 
+/* The build that would come answers otherwise than what is recorded: nothing is changed unless that is allowed. */
+START_TEST(a_build_is_proven_before_it_runs)
+{
+    struct flow *f = worked();
+    EXPECT(f, 0, "2.0.0", "plugin", "info", "changing");
+    EXPECT(f, 0, "proven by", "reload", "changing", "--prove", "50", "--max-diff", "1000000");
+    change_put(f, "faults");
+    EXPECT(f, 5, "come out differently", "reload", "changing", "--prove", "50");
+    EXPECT(f, 0, "2.0.0", "plugin", "info", "changing");
+    EXPECT(f, 2, "--prove", "reload", "changing", "--prove", "none");
+    EXPECT(f, 2, "--max-diff", "reload", "changing", "--max-diff", "3");
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(names_what_was_changed)
 {
     struct flow *f = flow_new();
@@ -178,6 +193,7 @@ int main(void)
     TCase *c = tcase_create("replay");
     tcase_set_timeout(c, setting("CVM_WORKS", 0) ? 1200 : 120);
     tcase_add_test(c, the_same_across_a_reload);
+    tcase_add_test(c, a_build_is_proven_before_it_runs);
     tcase_add_test(c, names_what_was_changed);
     tcase_add_test(c, exported_without_personal_data);
     return flow_main("replay", (TCase *[]){c, NULL});
