@@ -221,7 +221,8 @@ char *core_metrics(const struct core *core)
     total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
     total(&text, "safe_mode", "Whether the host was started in safe mode, after too many crashes.", "gauge",
           core->page->safe ? 1 : 0);
-    text_puts(&text, "# HELP cvmhost_plugin_quarantined Plugins kept outside the host because they crashed it or faulted too often in it.\n"
+    text_puts(&text, "# HELP cvmhost_plugin_quarantined Plugins kept outside the host because they crashed it or "
+                     "faulted too often in it.\n"
                      "# TYPE cvmhost_plugin_quarantined gauge\n");
     for (const struct plugin *p = core->plugins; p; p = p->next)
         if (*p->quarantined.build)

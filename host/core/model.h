@@ -32,7 +32,7 @@
 #define CORE_RETRIES_MAX 3
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
-#define CORE_CONTEXT_MAX_BYTES (512 * 1024) /* of a conversation's document */
+#define CORE_CONTEXT_MAX_BYTES (512 * 1024)         /* of a conversation's document */
 #define STATE_SCAN_MAX 1000                         /* pairs */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_STATE_CACHE_TTL_MS 300000              /* read anew after so long */

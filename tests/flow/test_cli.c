@@ -266,8 +266,6 @@ START_TEST(checks_before_the_host_does)
 {
     struct flow *f = flow_new();
     flow_plugin(f, "faulty");
-    EXPECT(f, 3, "add \"faulty\" to plugins.inline", "config", "check");
-    flow_write(f, "config/cvmhost.json", "{\"plugins\":{\"inline\":[\"faulty\"]}}");
     EXPECT(f, 0, "1 plugin with 2 components", "config", "check");
     flow_write(f, "config/cvmhost.json", "{\"http\":{\"prot\":1}}");
     EXPECT(f, 3, "http.prot", "config", "check");
