@@ -1,6 +1,7 @@
 /* Plugins' own processes at the edges of their lives: a core that never starts, that stops, that takes messages back
  * while none runs; and what strangers make the host say. */
 #include "core/remote_parts.h"
+#include "core/store.h"
 #include "files.h"
 #include "virtual.h"
 
@@ -194,6 +195,197 @@ START_TEST(what_a_stranger_says_spoils_no_report)
 }
 END_TEST
 
+/* ---- a storm -------------------------------------------------------------------------------------------------------
+ */
+
+#define STORM_SENT_MAX 2000
+
+static struct storm {
+    struct host *h;
+    uint64_t random;
+    struct answer_seen seen[STORM_SENT_MAX];
+    int sent, changes;
+    bool inside; /* what may run inside the host does so at times, and then nothing crashes */
+} storm;
+
+static int any(int n)
+{
+    return (int)(id_random(&storm.random) % (uint64_t)n);
+}
+
+static void put_plugin(const char *build, const char *json, const char *name)
+{
+    char from[PATH_MAX], to[256];
+    snprintf(to, sizeof to, "%s/plugins/%s.so", storm.h->v->home, name);
+    files_built(build, from);
+    unlink(to);
+    files_copy(from, to);
+    snprintf(to, sizeof to, "%s/manifests/%s.json", storm.h->v->home, name);
+    files_copy(json, to);
+}
+
+static void put_changing(void)
+{
+    static const char *const builds[] = {"v1",        "v2",           "state2", "turned", "faults",
+                                         "sometimes", "refuse_start", "starts", "hangs",  "crashes"};
+    char build[64], name[64], json[PATH_MAX];
+    const char *which = builds[any(storm.inside ? 8 : 10)];
+    snprintf(build, sizeof build, "plugins/changing/%s.so", which);
+    snprintf(name, sizeof name, "plugins/changing/%s.json", which);
+    files_built(name, json);
+    put_plugin(build, json, "changing");
+}
+
+static void storm_changed(void *arg, int error, json_t *report)
+{
+    (void)arg;
+    (void)error;
+    ck_assert_ptr_nonnull(report);
+    storm.changes--;
+    json_decref(report);
+}
+
+static void storm_change(enum core_change what, const char *plugin)
+{
+    storm.changes++;
+    core_change(storm.h->v->core, what, plugin, any(2), storm_changed, NULL);
+}
+
+static void storm_submit(const char *to, const char *type, bool lane, json_t *data)
+{
+    char conversation[32];
+    struct edge_error error;
+    cvm_id id;
+    snprintf(conversation, sizeof conversation, "talk %d", any(6));
+    struct edge_in in = {.source = "test",
+                         .to = to,
+                         .type = type,
+                         .conversation = lane ? conversation : NULL,
+                         .data = data,
+                         .timeout_ms = any(4) ? 0 : 20 + any(200),
+                         .priority = (int8_t)(any(5) - 1)};
+    if (storm.sent < STORM_SENT_MAX &&
+        edge_submit(storm.h->v->core, &in, virtual_seen, &storm.seen[storm.sent], &id, &error) == 0)
+        storm.sent++;
+}
+
+static void storm_send(void)
+{
+    static const char *const types[] = {"ok",   "ok",    "count", "count", "error", "refuse", "silent", "later",
+                                        "slow", "flood", "flaky", "fault", "crash", "abort",  "hang"};
+    const char *type = types[any(15 - (any(3) > 0) * 3)];
+    switch (any(4)) {
+    case 0:
+        storm_submit("test.changing", "work", true, json_pack("{s:s, s:i}", "customer", any(2) ? "a" : "b", "k", 1));
+        break;
+    case 1:
+        storm_submit("test.caller", "call", any(2),
+                     json_pack("{s:s, s:s, s:{s:i}, s:i}", "to", "test.faulty", "type", type, "data", "n", 3,
+                               "timeout_ms", 20 + any(300)));
+        break;
+    case 2:
+        storm_submit("test.faulty", "counted", false, json_object());
+        break;
+    default:
+        storm_submit("test.faulty", type, true,
+                     strcmp(type, "ok") == 0 ? json_object() : json_pack("{s:i, s:i}", "n", 5, "ms", 5));
+    }
+}
+
+static void storm_step(void)
+{
+    int what = any(100);
+    struct remote *r = storm.h->v->core->remotes;
+    if (what < 70) {
+        storm_send();
+    } else if (what < 76) {
+        for (int n = any(4); r && n; n--)
+            r = r->next;
+        if (r && r->link)
+            kill(remote_pid(r), any(3) ? SIGKILL : SIGSEGV);
+    } else if (what < 80) {
+        put_changing();
+        storm_change(CHANGE_RELOAD, "changing");
+    } else if (what < 82) {
+        storm_change(CHANGE_ROLLBACK, "changing");
+    } else if (what < 84) {
+        storm_change(storm.inside ? CHANGE_MOVE_INLINE : CHANGE_MOVE_PROCESS, "changing");
+        storm_change(CHANGE_MOVE_PROCESS, "changing");
+    } else if (what < 86 && !any(3)) {
+        const char *plugin = any(2) ? "faulty" : "changing";
+        storm_change(CHANGE_DISABLE, plugin);
+        storm_change(CHANGE_ENABLE, plugin);
+    } else {
+        pass(storm.h, any(8) ? any(4) : any(60));
+    }
+}
+
+static bool storm_is_over(void)
+{
+    for (int i = 0; i < storm.sent; i++)
+        if (!storm.seen[i].n)
+            return false;
+    return !storm.changes;
+}
+
+static void conserved(struct host *h)
+{
+    json_t *ps = core_ps(h->v->core), *c;
+    size_t i;
+    json_array_foreach(json_object_get(ps, "components"), i, c)
+    {
+        const char *id = cvm_json_str(c, "id", "");
+        ck_assert_msg(cvm_json_int(c, "queued", 1) == 0 && cvm_json_int(c, "lent", 1) == 0, "%s has something open",
+                      id);
+        ck_assert_int_eq(cvm_json_int(c, "delivered", 0), cvm_json_int(c, "settled", 0) + cvm_json_int(c, "dead", 0));
+    }
+    json_decref(ps);
+    for (uint32_t k = 0; k < h->v->core->n_components; k++)
+        ck_assert_int_eq(h->v->core->components[k]->away, 0);
+    int64_t open = -1;
+    ck_assert_int_eq(store_meta_int(h->v->core->reader, "SELECT count(*) FROM open_items", &open), 0);
+    ck_assert_int_eq(open, 0);
+}
+
+START_TEST(a_storm_of_deaths_and_changes)
+{
+    char path[PATH_MAX];
+    int steps = getenv("CVM_STORM_STEPS") ? (int)strtol(getenv("CVM_STORM_STEPS"), NULL, 10) : 300;
+    uint64_t seed = getenv("CVM_STORM_SEED") ? strtoull(getenv("CVM_STORM_SEED"), NULL, 10) : 0;
+    struct host *h = calloc(1, sizeof *h);
+    storm = (struct storm){.h = h, .random = id_seed((cvm_id){seed + (uint64_t)_i, 7}, 9), .inside = _i % 2};
+    h->v = virtual_new(NOTHING, "{\"plugins\": {\"process\": [\"*\"], \"strikes\": 100, \"probation_turns\": 30},"
+                                " \"agents\": {\"test.faulty\": {\"concurrency\": 3}}}");
+    files_built("plugins/changing/v1.json", path);
+    put_plugin("plugins/changing/v1.so", path, "changing");
+    put_plugin("plugins/faulty.so", TEST_PLUGINS "/faulty.json", "faulty");
+    ck_assert_int_eq(host_open(h), 0);
+    for (int i = 0; i < steps; i++)
+        storm_step();
+    files_built("plugins/changing/v1.json", path);
+    put_plugin("plugins/changing/v1.so", path, "changing");
+    for (int i = 0; i < 300 && storm.changes; i++)
+        pass(h, 50);
+    ck_assert_int_eq(storm.changes, 0);
+    storm_change(CHANGE_ENABLE, "faulty");
+    storm_change(CHANGE_ENABLE, "changing");
+    storm_change(CHANGE_RELOAD, "changing");
+    for (int i = 0; i < 400 && !storm_is_over(); i++) {
+        core_revive(h->v->core, "test.faulty");
+        core_revive(h->v->core, "test.changing");
+        pass(h, 100);
+    }
+    pass(h, 1000);
+    for (int i = 0; i < storm.sent; i++) {
+        ck_assert_msg(storm.seen[i].n == 1, "seed %llu: the %dth of %d has %d answers", (unsigned long long)seed + _i,
+                      i, storm.sent, storm.seen[i].n);
+        json_decref(storm.seen[i].data);
+    }
+    conserved(h);
+    host_close(h);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link_more");
@@ -204,6 +396,10 @@ int main(void)
     tcase_add_test(tcase, messages_taken_back_keep_no_process_from_starting);
     tcase_add_test(tcase, a_process_that_talks_of_what_is_over_is_ended);
     tcase_add_test(tcase, what_a_stranger_says_spoils_no_report);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("storm");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, a_storm_of_deaths_and_changes, 0, 4);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
