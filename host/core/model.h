@@ -302,6 +302,7 @@ struct component {
     struct queue waiting; /* requests beyond `concurrency` */
     int64_t called;       /* places kept for those of `waiting` that are in a run queue now */
     int64_t away;         /* requests that its process is working on */
+    int64_t state_seq;    /* the last turn that wrote state of it, as far as this process knows */
     int64_t strikes_at[16];
     uint32_t n_strikes;
     bool down, may_all;

@@ -21,6 +21,8 @@ struct errand {
     size_t bytes;  /* of the frames that came for it */
     size_t weight; /* of the frame that was sent */
     bool unreadable;
+    int64_t context_seen,
+        scanned; /* one more than the version told; than the last turn that wrote state; 0: not asked */
     /* What trials have come to, so that the next one begins where a turn of its own would be by then. */
     uint32_t ordinal, outputs;
     size_t output_bytes, state_bytes, context_bytes;

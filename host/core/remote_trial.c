@@ -159,13 +159,24 @@ static void end(struct core *core, struct errand *e, bool reads)
     t->trial = false;
 }
 
+/* What the turn goes by from now on, where no key says it. */
+static void note_seen(struct errand *e, const json_t *op)
+{
+    if (!e->scanned && remote_op_is(op, "state_scan"))
+        e->scanned = e->m->to->state_seq + 1;
+    if (!e->context_seen && e->m->conversation && remote_op_is(op, "context"))
+        e->context_seen = e->m->conversation->version + 1;
+}
+
 int trial_run(struct core *core, struct errand *e, const json_t *op, json_t **ret_answer)
 {
     struct turn *t = &core->turn;
     int64_t now_ms = core->now_ms;
     bool reads = remote_op_reads(op);
     begin(core, e, reads);
-    if (!reads)
+    if (reads)
+        note_seen(e, op);
+    else
         repeat_told(e, t);
     t->dropped = remote_op_is(op, "state_scan") ? json_integer_value(json_object_get(op, "dropped")) : 0;
     if (remote_op_is(op, "new_id"))
@@ -189,11 +200,14 @@ int trial_run(struct core *core, struct errand *e, const json_t *op, json_t **re
 /* ---- for good -----------------------------------------------------------------------------------------------------
  */
 
-/* Whether what the turn was told of the component's state still holds. */
+/* Whether what the turn was told of the component's state and of its conversation still holds. */
 static bool reads_hold(const struct core *core, const struct errand *e)
 {
     size_t i;
     json_t *read;
+    if ((e->scanned && e->scanned != e->m->to->state_seq + 1) ||
+        (e->context_seen && e->context_seen != e->m->conversation->version + 1))
+        return false;
     json_array_foreach(e->reads, i, read)
     {
         const char *key = json_string_value(json_array_get(read, 0));

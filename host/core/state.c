@@ -258,6 +258,7 @@ void state_apply(struct core *core, const struct state_change *change, int64_t s
     e->value = json_incref(change->value);
     e->version = e->component->now->decl->state_version;
     e->turn = seq;
+    e->component->state_seq = seq;
     e->read_ms = core->now_ms;
     if (e->pending++ == 0) {
         e->pending_prev = NULL;

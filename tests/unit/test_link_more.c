@@ -3,7 +3,7 @@
 #include "core/remote_parts.h"
 #include "core/store.h"
 #include "files.h"
-#include "virtual.h"
+#include "looped.h"
 
 #include <cvm/json.h>
 #include <limits.h>
@@ -17,19 +17,52 @@
 
 static const char *const NOTHING[] = {NULL};
 
+#define CALLS_MAX 256
+
 struct host {
     struct virtual *v;
+    struct {
+        http_done done;
+        void *arg;
+    } calls[CALLS_MAX]; /* to the outside: all are answered 200 {} */
+    int n_calls;
     uv_loop_t loop;
     bool stopped, loaded;
     json_t *report; /* of the last change */
     int reports;
 };
 
+static int send_call(void *arg, const struct http_request *request, http_done done, void *done_arg,
+                     uint64_t *ret_handle)
+{
+    struct host *h = arg;
+    (void)request;
+    ck_assert_int_lt(h->n_calls, CALLS_MAX);
+    h->calls[h->n_calls].done = done;
+    h->calls[h->n_calls].arg = done_arg;
+    *ret_handle = (uint64_t)++h->n_calls;
+    return 0;
+}
+
+static void answer_calls(struct host *h)
+{
+    while (h->n_calls) {
+        int n = --h->n_calls;
+        json_t *headers = json_object();
+        const struct http_result result = {
+            .fate = HTTP_ANSWERED, .status = 200, .headers = headers, .body = "{}", .body_len = 2};
+        h->calls[n].done(h->calls[n].arg, &result);
+        json_decref(headers);
+    }
+}
+
 static void pass(struct host *h, int ms)
 {
-    for (uint64_t end = uv_hrtime() + (uint64_t)ms * 1000000; uv_hrtime() < end && !h->stopped;)
+    for (uint64_t end = uv_hrtime() + (uint64_t)ms * 1000000; uv_hrtime() < end && !h->stopped;) {
+        answer_calls(h);
         if (uv_run(&h->loop, UV_RUN_NOWAIT))
             usleep(200);
+    }
 }
 
 static struct host *host_new(void)
@@ -50,8 +83,13 @@ static int host_open(struct host *h)
 {
     char error[512];
     ck_assert_int_eq(uv_loop_init(&h->loop), 0);
-    struct core_options options = {
-        .home = h->v->home, .config = h->v->config, .loop = &h->loop, .seed = 42, .runner = TEST_RUNNER};
+    struct core_options options = {.home = h->v->home,
+                                   .config = h->v->config,
+                                   .loop = &h->loop,
+                                   .seed = 42,
+                                   .send = send_call,
+                                   .send_arg = h,
+                                   .runner = TEST_RUNNER};
     ck_assert_msg(core_open(&options, &h->v->core, error, sizeof error) == 0, "%s", error);
     if (core_load(h->v->core, error, sizeof error) < 0)
         return CVM_EINVAL;
@@ -386,6 +424,71 @@ START_TEST(a_storm_of_deaths_and_changes)
 }
 END_TEST
 
+/* ---- what a turn was told, and what holds when it is over ------------------------------------------------------- */
+
+static const char *const EVERY[] = {"every", NULL};
+
+static bool found(const struct answer_seen *seen, const char *text)
+{
+    char *all = json_dumps(seen->data, JSON_COMPACT);
+    bool is = all && strstr(all, text);
+    free(all);
+    return is;
+}
+
+START_TEST(a_scan_that_does_not_hold_is_done_again)
+{
+    struct looped *l = looped_new(EVERY, true, 100, NULL);
+    struct answer_seen seen = {0}, edited = {0};
+    looped_open(l, true);
+    looped_submit(l, "test.every", "do", "one", looped_steps("[[\"scan\", \"s/\"], [\"work\", 150], [\"reply\"]]"),
+                  &seen);
+    looped_pass(l, 40);
+    struct edge_in in = {.source = "test",
+                         .to = "test.every",
+                         .type = "state.put",
+                         .priority = CVM_HIGH,
+                         .edit = true,
+                         .data = json_pack("{s:s, s:i}", "key", "s/new", "value", 1)};
+    struct edge_error error;
+    cvm_id id;
+    ck_assert_int_eq(edge_submit(l->v->core, &in, virtual_seen, &edited, &id, &error), 0);
+    ck_assert(looped_until(l, &edited.n, 2000) && !seen.n);
+    ck_assert(looped_until(l, &seen.n, 5000));
+    ck_assert(found(&seen, "s/new"));
+    json_decref(seen.data);
+    json_decref(edited.data);
+    looped_free(l);
+}
+END_TEST
+
+/* One that waited for a place has left its lane: others of the conversation go on meanwhile. */
+START_TEST(a_context_that_does_not_hold_is_read_again)
+{
+    static const char *const both[] = {"every", "courier", NULL};
+    struct looped *l = looped_new(both, true, 100, "\"agents\": {\"test.every\": {\"concurrency\": 1}},");
+    struct answer_seen first = {0}, slow = {0}, other = {0};
+    looped_open(l, true);
+    looped_submit(l, "test.every", "do", "one", looped_steps("[[\"work\", 100], [\"reply\"]]"), &first);
+    looped_submit(l, "test.every", "do", "two",
+                  looped_steps("[[\"context\"], [\"work\", 150], [\"set\", \"/mine\", 1], [\"reply\"]]"), &slow);
+    ck_assert(looped_until(l, &first.n, 2000));
+    looped_pass(l, 40);
+    looped_submit(l, "test.helper", "run", "two",
+                  looped_steps("[{\"do\": \"set\", \"path\": \"/other\", \"value\": 1}, {\"do\": \"reply\"}]"), &other);
+    ck_assert(looped_until(l, &other.n, 2000) && !slow.n);
+    ck_assert(looped_until(l, &slow.n, 5000));
+    ck_assert(found(&slow, "other"));
+    ck_assert_int_eq(looped_count(l, "SELECT json_extract(doc, '$.mine') + json_extract(doc, '$.other') FROM contexts"
+                                     " WHERE name = 'two'"),
+                     2);
+    json_decref(first.data);
+    json_decref(slow.data);
+    json_decref(other.data);
+    looped_free(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link_more");
@@ -397,6 +500,8 @@ int main(void)
     tcase_add_test(tcase, a_process_that_talks_of_what_is_over_is_ended);
     tcase_add_test(tcase, what_a_stranger_says_spoils_no_report);
     suite_add_tcase(suite, tcase);
+    tcase_add_test(tcase, a_scan_that_does_not_hold_is_done_again);
+    tcase_add_test(tcase, a_context_that_does_not_hold_is_read_again);
     tcase = tcase_create("storm");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_storm_of_deaths_and_changes, 0, 4);
