@@ -181,8 +181,10 @@ START_TEST(messages_taken_back_keep_no_process_from_starting)
     ck_assert_int_eq(host_open(h), 0);
     struct remote *r = h->v->core->remotes;
     kill(remote_pid(r), SIGKILL);
-    for (int i = 0; i < 5000 && r->step != REMOTE_DOWN; i++)
+    for (int i = 0; i < 20000 && r->step != REMOTE_DOWN; i++) { /* it is that for one round only */
         uv_run(&h->loop, UV_RUN_NOWAIT);
+        usleep(100);
+    }
     ck_assert_int_eq(r->step, REMOTE_DOWN);
     submit(h, "nothing", &seen);
     remote_recall(r->generation);
