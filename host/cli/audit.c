@@ -2,6 +2,7 @@
 #include "cli/audit.h"
 
 #include "cli/show.h"
+#include "core/hex.h"
 #include "core/internal.h"
 #include "services/home.h"
 #include <errno.h>
@@ -63,26 +64,14 @@ int audit_cli_since(const char *text, int64_t *ret_ms)
                     text);
 }
 
-void audit_hex(const uint8_t *bytes, size_t n, char *ret_text)
-{
-    for (size_t i = 0; i < n; i++)
-        snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* As `audit head` prints it: "123:<64 hexadecimal digits>". */
 static bool read_head(const char *text, struct audit_place *ret_place)
 {
     char *end;
     errno = 0;
     ret_place->seq = strtoll(text, &end, 10);
-    if (errno || end == text || *end != ':' || ret_place->seq < 1 || strlen(end + 1) != 2 * AUDIT_HASH_BYTES ||
-        strspn(end + 1, "0123456789abcdefABCDEF") != 2 * AUDIT_HASH_BYTES)
-        return false;
-    for (size_t i = 0; i < AUDIT_HASH_BYTES; i++) {
-        const char digits[3] = {end[1 + 2 * i], end[2 + 2 * i], 0};
-        ret_place->hash[i] = (uint8_t)strtoul(digits, NULL, 16);
-    }
-    return true;
+    return !errno && end > text && *end == ':' && ret_place->seq >= 1 &&
+           hex_read(end + 1, ret_place->hash, AUDIT_HASH_BYTES);
 }
 
 /* Gives a new object; null where nothing is in the chain yet. */
@@ -92,7 +81,7 @@ static json_t *head_json(const struct audit_place *head)
     if (!head->seq)
         return json_null();
     time_text(head->at_ms, at);
-    audit_hex(head->hash, AUDIT_HASH_BYTES, hash);
+    hex_text(head->hash, AUDIT_HASH_BYTES, hash);
     snprintf(whole, sizeof whole, "%lld:%s", (long long)head->seq, hash);
     return json_pack("{s:I, s:s, s:s, s:s}", "seq", (json_int_t)head->seq, "at", at, "hash", hash, "head", whole);
 }
@@ -170,7 +159,7 @@ static void tell(const struct cli *cli, const struct audit_verdict *v)
         return;
     }
     time_text(v->head.at_ms, at);
-    audit_hex(v->head.hash, AUDIT_HASH_BYTES, hash);
+    hex_text(v->head.hash, AUDIT_HASH_BYTES, hash);
     fprintf(cli->out, "the chain holds: %lld turns", (long long)v->rows);
     if (v->stubs + v->pruned)
         fprintf(cli->out, ", %lld pruned", (long long)(v->stubs + v->pruned));

@@ -10,6 +10,5 @@ int audit_cli_open(const struct cli *cli, sqlite3 **ret_db);
 /* "2026-03-01", "2026-03-01T08:30", "2026-03-01T08:30:15Z" (UTC), or so long ago: "90s", "30m", "12h", "7d". CLI_OK;
  * else a sentence was said. NULL gives 0. */
 int audit_cli_since(const char *text, int64_t *ret_ms);
-void audit_hex(const uint8_t *bytes, size_t n, char *ret_text); /* 2 * n + 1 */
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "cli/version_text.h"
 #include "core/config.h"
+#include "core/hex.h"
 #include "services/home.h"
 #include <dirent.h>
 #include <errno.h>
@@ -21,12 +22,6 @@
 
 const struct backup_folder backup_folders[] = {
     {"builds", "data/builds"}, {"config", "config"}, {"manifests", "manifests"}, {"plugins", "plugins"}, {NULL, NULL}};
-
-static void hex_of(const uint8_t *bytes, size_t n, char *ret_hex)
-{
-    for (size_t i = 0; i < n; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", bytes[i]);
-}
 
 static bool write_whole(int fd, const uint8_t *at, size_t n)
 {
@@ -62,7 +57,7 @@ int backup_copy(const char *from, const char *to, char ret_hash[65], int64_t *re
         snprintf(ret_error, error_size, "%s cannot be %s%s: %s", from, to ? "copied to " : "read", to ? to : "",
                  strerror(errno));
     } else {
-        hex_of(digest, 32, ret_hash);
+        hex_text(digest, 32, ret_hash);
         *ret_size = size;
         e = CVM_OK;
     }

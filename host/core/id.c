@@ -54,6 +54,24 @@ int id_parse(const char *text, cvm_id *ret_id)
     return 0;
 }
 
+void id_bytes(cvm_id id, uint8_t ret_bytes[16])
+{
+    for (int i = 0; i < 8; i++) {
+        ret_bytes[i] = (uint8_t)(id.hi >> (56 - 8 * i));
+        ret_bytes[8 + i] = (uint8_t)(id.lo >> (56 - 8 * i));
+    }
+}
+
+cvm_id id_of_bytes(const uint8_t bytes[16])
+{
+    cvm_id id = {0, 0};
+    for (int i = 0; i < 8; i++) {
+        id.hi = id.hi << 8 | bytes[i];
+        id.lo = id.lo << 8 | bytes[8 + i];
+    }
+    return id;
+}
+
 uint64_t id_permute48(uint64_t counter, uint64_t key)
 {
     uint32_t left = (uint32_t)(counter >> 24) & 0xffffff, right = (uint32_t)counter & 0xffffff;

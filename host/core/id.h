@@ -39,6 +39,8 @@ uint64_t id_hash(const void *data, size_t len, uint64_t seed);
 int64_t conversation_key(const char *name); /* positive, as SQLite integers are signed */
 void id_text(cvm_id id, char ret_text[40]);
 int id_parse(const char *text, cvm_id *ret_id);
+void id_bytes(cvm_id id, uint8_t ret_bytes[16]); /* as the store has them: the high byte first */
+cvm_id id_of_bytes(const uint8_t bytes[16]);
 /* Short ids: counter -> 48 bits, one to one, by four Feistel rounds keyed with the installation's key. */
 uint64_t id_permute48(uint64_t counter, uint64_t key);
 

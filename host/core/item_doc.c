@@ -2,6 +2,7 @@
  * them back. */
 #include "core/internal.h"
 
+#include "core/hex.h"
 #include <cvm/json.h>
 #include <string.h>
 
@@ -72,9 +73,8 @@ static void request_doc(struct text *text, const struct request *r)
     number(text, "edge", r->edge);
     number(text, "effect", r->effect != NULL);
     if (r->inbox && r->inbox->key) {
-        char hash[65];
-        for (int i = 0; i < 32; i++)
-            snprintf(hash + 2 * i, 3, "%02x", r->inbox->hash[i]);
+        char hash[HASH_HEX_SIZE];
+        hex_text(r->inbox->hash, sizeof r->inbox->hash, hash);
         member(text, "source", r->inbox->source);
         member(text, "key", r->inbox->key);
         member(text, "hash", hash);

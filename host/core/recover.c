@@ -3,6 +3,7 @@
 #include "core/internal.h"
 
 #include "core/crash.h"
+#include "core/hex.h"
 #include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,11 +69,8 @@ static int inbox_of(struct core *core, const json_t *doc, struct request *r)
     uint8_t hash[32] = {0};
     if (!key)
         return 0;
-    for (int i = 0; i < 32 && strlen(hex) == 64; i++) {
-        unsigned byte = 0;
-        sscanf(hex + 2 * i, "%2x", &byte);
-        hash[i] = (uint8_t)byte;
-    }
+    if (!hex_read(hex, hash, sizeof hash))
+        memset(hash, 0, sizeof hash);
     r->inbox = inbox_new(core, cvm_json_str(doc, "source", ""), key, hash, id_of(doc, "input"));
     return r->inbox ? 0 : CVM_ENOMEM;
 }

@@ -96,10 +96,7 @@ static int insert(sqlite3 *db, const char *sql, const json_t *values)
         if (json_is_integer(value)) {
             sqlite3_bind_int64(st, (int)i + 1, (int64_t)json_integer_value(value));
         } else if (i == 4 && id_parse(text, &id) == 0) {
-            for (int k = 0; k < 8; k++) {
-                bytes[k] = (uint8_t)(id.hi >> (56 - 8 * k));
-                bytes[8 + k] = (uint8_t)(id.lo >> (56 - 8 * k));
-            }
+            id_bytes(id, bytes);
             sqlite3_bind_blob(st, (int)i + 1, bytes, 16, SQLITE_TRANSIENT);
         } else {
             sqlite3_bind_text(st, (int)i + 1, text, -1, SQLITE_TRANSIENT);

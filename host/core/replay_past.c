@@ -82,24 +82,6 @@ void past_close(struct past *past)
 
 /* ---- turns ------------------------------------------------------------------------------------------------------- */
 
-static cvm_id id_of_blob(const uint8_t *bytes)
-{
-    cvm_id id = {0, 0};
-    for (int i = 0; i < 8; i++) {
-        id.hi = id.hi << 8 | bytes[i];
-        id.lo = id.lo << 8 | bytes[8 + i];
-    }
-    return id;
-}
-
-static void blob_of_id(cvm_id id, uint8_t ret_bytes[16])
-{
-    for (int i = 0; i < 8; i++) {
-        ret_bytes[i] = (uint8_t)(id.hi >> (56 - 8 * i));
-        ret_bytes[8 + i] = (uint8_t)(id.lo >> (56 - 8 * i));
-    }
-}
-
 int past_read(sqlite3_stmt *st, struct past_turn *t)
 {
     *t = (struct past_turn){.seq = sqlite3_column_int64(st, 0),
@@ -107,7 +89,7 @@ int past_read(sqlite3_stmt *st, struct past_turn *t)
                             .conversation = sqlite3_column_int64(st, 2)};
     text_column(st, 3, t->component, sizeof t->component);
     if (sqlite3_column_bytes(st, 4) == 16)
-        t->message = id_of_blob(sqlite3_column_blob(st, 4));
+        t->message = id_of_bytes(sqlite3_column_blob(st, 4));
     text_column(st, 5, t->type, sizeof t->type);
     text_column(st, 6, t->outcome, sizeof t->outcome);
     text_column(st, 7, t->build, sizeof t->build);
@@ -199,7 +181,7 @@ const json_t *past_handled(struct past *past, cvm_id id, int64_t *ret_seq)
 {
     uint8_t bytes[16];
     const json_t *record = NULL;
-    blob_of_id(id, bytes);
+    id_bytes(id, bytes);
     sqlite3_bind_int64(past->of_message, 1, (int64_t)id.hi);
     sqlite3_bind_blob(past->of_message, 2, bytes, 16, SQLITE_STATIC);
     if (sqlite3_step(past->of_message) == SQLITE_ROW) {

@@ -2,6 +2,7 @@
 #include "core/stage.h"
 
 #include "core/elf.h"
+#include "core/hex.h"
 #include "core/internal.h"
 #include "core/vet.h"
 #include "core/vet_program.h"
@@ -9,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,14 +153,6 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, ch
     *ret_bytes = bytes;
     *ret_size = have;
     return 0;
-}
-
-static void hash_hex(const void *bytes, size_t size, char ret_hex[65])
-{
-    uint8_t digest[32] = {0};
-    EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL);
-    for (int i = 0; i < 32; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
 }
 
 static bool holds(const char *path, const uint8_t *bytes, size_t size)

@@ -2,6 +2,7 @@
 #include "core/store.h"
 
 #include "core/crash.h"
+#include "core/hex.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,9 +324,8 @@ static json_t *column_value(sqlite3_stmt *st, int i)
     case SQLITE_BLOB:
         blob = sqlite3_column_blob(st, i);
         int n = sqlite3_column_bytes(st, i);
-        for (int k = 0; k < n && k < 64; k++)
-            snprintf(hex + 2 * k, 3, "%02x", blob[k]);
-        return json_string(n ? hex : "");
+        hex_text(blob, (size_t)(n < 64 ? n : 64), hex);
+        return json_string(hex);
     default:
         value = json_stringn((const char *)sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
         return value ? value : json_string("");

@@ -214,12 +214,7 @@ static bool is_needed(struct store *s, struct keep_pass *p, const char *componen
 static cvm_id column_id(sqlite3_stmt *st, int i)
 {
     const uint8_t *at = sqlite3_column_blob(st, i);
-    cvm_id id = {0, 0};
-    for (int k = 0; at && sqlite3_column_bytes(st, i) == 16 && k < 8; k++) {
-        id.hi = id.hi << 8 | at[k];
-        id.lo = id.lo << 8 | at[8 + k];
-    }
-    return id;
+    return at && sqlite3_column_bytes(st, i) == 16 ? id_of_bytes(at) : (cvm_id){0, 0};
 }
 
 /* ---- folding a conversation -------------------------------------------------------------------------------------- */

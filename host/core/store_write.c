@@ -28,14 +28,6 @@ static int run(sqlite3_stmt *st)
     return e == SQLITE_DONE || e == SQLITE_ROW ? SQLITE_OK : e;
 }
 
-static void id_bytes(cvm_id id, uint8_t ret_bytes[16])
-{
-    for (int i = 0; i < 8; i++) {
-        ret_bytes[i] = (uint8_t)(id.hi >> (56 - 8 * i));
-        ret_bytes[8 + i] = (uint8_t)(id.lo >> (56 - 8 * i));
-    }
-}
-
 static void add_id(struct text *text, cvm_id id)
 {
     char shown[40];

@@ -4,8 +4,8 @@
  * writer's. */
 #include "core/internal.h"
 
+#include "core/hex.h"
 #include "core/store.h"
-#include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +30,7 @@ void configuration_digest(uint64_t key, const char *name, const char *value, cha
     int len = snprintf(text, sizeof text, "%s=%s", name, value);
     size_t used = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
     HMAC(EVP_sha256(), &key, sizeof key, (const uint8_t *)text, used, digest, &n);
-    for (int i = 0; i < 8; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+    hex_text(digest, 8, ret_hex);
     OPENSSL_cleanse(text, sizeof text);
 }
 
@@ -130,14 +129,11 @@ struct configuration *configuration_now(struct core *core)
                          1))
         return core->configuration;
     json_t *doc = document(core);
-    char *text = doc ? json_text(doc, NULL) : NULL, hash[65];
-    uint8_t digest[32] = {0};
+    char *text = doc ? json_text(doc, NULL) : NULL, hash[HASH_HEX_SIZE];
     json_decref(doc);
     if (!text)
         return core->configuration;
-    EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
-    for (int i = 0; i < 32; i++)
-        snprintf(hash + 2 * i, 3, "%02x", digest[i]);
+    hash_hex(text, strlen(text), hash);
     struct configuration *c = find(core, hash);
     if (c)
         free(text);

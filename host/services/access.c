@@ -1,6 +1,7 @@
 /* Owns the tokens; see access.h. */
 #include "services/access.h"
 
+#include "core/hex.h"
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 #include <openssl/crypto.h>
@@ -29,27 +30,6 @@ static bool digest_of(const char *text, unsigned char ret_digest[DIGEST_BYTES])
     return EVP_Digest(text, strlen(text), ret_digest, NULL, EVP_sha256(), NULL) == 1;
 }
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 32;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_hex(const char *text, unsigned char ret_digest[DIGEST_BYTES])
-{
-    if (strlen(text) != 2 * DIGEST_BYTES)
-        return false;
-    for (size_t i = 0; i < DIGEST_BYTES; i++) {
-        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        ret_digest[i] = (unsigned char)(high * 16 + low);
-    }
-    return true;
-}
-
 __attribute__((format(printf, 4, 5))) static int wrong(char *ret_error, size_t size, const struct token *token,
                                                        const char *format, ...)
 {
@@ -72,7 +52,7 @@ static int read_token(struct token *token, const json_t *from, const char *(*sec
         return wrong(ret_error, size, token,
                      "must have \"secret\" (the name of a secret) or \"sha256\" (of the token)");
     if (hex) {
-        token->set = read_hex(hex, token->digest);
+        token->set = hex_read(hex, token->digest, DIGEST_BYTES);
         return token->set ? 0 : wrong(ret_error, size, token, "\"sha256\" must be 64 hexadecimal digits");
     }
     const char *text = secret(arg, name);

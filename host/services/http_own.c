@@ -2,9 +2,9 @@
 #include "services/http_server_private.h"
 
 #include "core/core.h"
+#include "core/hex.h"
 #include "core/json_text.h"
 #include "services/openapi.h"
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,13 +43,11 @@ static void answer_metrics(struct http_exchange *x)
 
 static void set_etag(struct http_description *d)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    size_t n = (size_t)snprintf(d->etag, sizeof d->etag, "\"");
-    if (!d->text || EVP_Digest(d->text, d->len, digest, NULL, EVP_sha256(), NULL) != 1)
+    char hash[HASH_HEX_SIZE];
+    if (!d->text)
         return;
-    for (size_t i = 0; i < 16; i++)
-        n += (size_t)snprintf(d->etag + n, sizeof d->etag - n, "%02x", digest[i]);
-    snprintf(d->etag + n, sizeof d->etag - n, "\"");
+    hash_hex(d->text, d->len, hash);
+    snprintf(d->etag, sizeof d->etag, "\"%.32s\"", hash);
 }
 
 /* Made once for each set of operations. */
