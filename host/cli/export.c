@@ -51,7 +51,7 @@ static int import(const json_t *document, const char *home, json_t **ret_missing
 int cli_import(struct cli *cli)
 {
     const char *file = NULL;
-    char error[512], folder[64] = "/tmp/cvmhost-import-XXXXXX", home[128];
+    char error[512], folder[4096] = "", home[4200];
     json_t *document = NULL, *missing = NULL;
     bool replay = cli_take_flag(cli, "--replay", NULL);
     int status = cli_arguments(cli, "import FILE [--replay]", NULL, 0, &file, 1, 1);
@@ -59,9 +59,9 @@ int cli_import(struct cli *cli)
         return status;
     if (file_json(file, EXPORT_MAX_BYTES, false, &document, error, sizeof error) < 0)
         return cli_fail(CLI_CONFIG, "%s", error);
-    if (replay && !mkdtemp(folder)) {
+    if (replay && replay_make_folder(folder, error, sizeof error) < 0) {
         json_decref(document);
-        return cli_fail(CLI_FAILED, "no folder can be made under /tmp");
+        return cli_fail(CLI_FAILED, "%s", error);
     }
     snprintf(home, sizeof home, "%s/home", folder);
     status = import(document, replay ? home : cli->home, &missing);

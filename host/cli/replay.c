@@ -4,10 +4,9 @@
 #include "cli/audit.h"
 #include "cli/installed.h"
 #include "cli/show.h"
-#include "core/id.h"
+#include "core/internal.h"
 #include "core/replay.h"
 #include <stdlib.h>
-#include <time.h>
 
 #define TURNS_SHOWN_MAX 100000 /* as rows; all are counted */
 
@@ -17,23 +16,14 @@ struct shown {
     json_t *turns;
 };
 
-static void at_text(int64_t ms, char ret_text[40])
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, 24, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, 40 - n, ".%03dZ", (int)(ms % 1000));
-}
-
 static void seen(void *arg, const struct replay_turn *turn)
 {
     struct shown *s = arg;
-    char at[40];
+    char at[32];
     bool good = turn->verdict == REPLAY_SAME || turn->verdict == REPLAY_NOT_RUN;
     if ((good && !s->whole) || json_array_size(s->turns) >= TURNS_SHOWN_MAX)
         return;
-    at_text(turn->at_ms, at);
+    time_text(turn->at_ms, at);
     json_array_append_new(
         s->turns, json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:O?}", "seq",
                             (json_int_t)turn->seq, "at", at, "conversation", turn->conversation, "component",

@@ -99,3 +99,11 @@ int file_json(const char *path, size_t limit, bool secret, json_t **ret_json, ch
     *ret_json = json;
     return 0;
 }
+
+int file_write(const char *path, const void *bytes, size_t len)
+{
+    FILE *f = fopen(path, "we");
+    bool good = f && fwrite(bytes, 1, len, f) == len;
+    good = f && fclose(f) == 0 && good;
+    return good ? 0 : CVM_EIO;
+}

@@ -16,4 +16,7 @@ int file_read(const char *path, size_t limit, bool secret, char **ret_text, size
 /* The same, parsed: members may not occur twice. CVM_EINVAL: no JSON, with line and column. Gives *ret_json. */
 int file_json(const char *path, size_t limit, bool secret, json_t **ret_json, char *ret_error, size_t error_size);
 
+/* Makes or replaces the file; not synced. CVM_EIO. */
+int file_write(const char *path, const void *bytes, size_t len);
+
 #endif

@@ -255,7 +255,6 @@ void keep_close(struct core *core)
     backup_close(core);
     alarm_clear(core, &core->keeper->alarm);
     keep_clear(&core->keeper->pass);
-    alarm_clear(core, &core->keeper->alarm);
     free(core->keeper);
     core->keeper = NULL;
 }

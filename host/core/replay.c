@@ -2,6 +2,7 @@
  * transaction stays open while they run. */
 #include "core/replay.h"
 
+#include "core/numbers.h"
 #include "core/replay_parts.h"
 #include <cvm/json.h>
 #include <dirent.h>
@@ -18,11 +19,7 @@
 
 static bool add_key(json_t *keys, int64_t key)
 {
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)key);
-    if (!key || json_object_get(keys, name))
-        return false;
-    return json_object_set_new(keys, name, json_true()) == 0;
+    return key && !numbers_get(keys, key) && numbers_put(keys, key, json_true()) == 0;
 }
 
 /* Each row's first column is a key. `key` binds ?1 where it is not 0, `text` where that is given. */
@@ -165,15 +162,8 @@ static void run_turn(struct replay *r, const struct past_turn *turn, struct repl
     json_decref(differences);
 }
 
-static bool wanted(const json_t *keys, const struct past_turn *turn)
-{
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)turn->conversation);
-    return !keys || json_object_get(keys, name);
-}
-
 /* In the order of their numbers. Gives how many were read; the last one's number in *after. */
-static int read_page(struct replay *r, sqlite3_stmt *st, int64_t *after, struct past_turn *page)
+static int read_page(sqlite3_stmt *st, int64_t *after, struct past_turn *page)
 {
     int n = 0;
     sqlite3_bind_int64(st, 1, *after);
@@ -183,27 +173,19 @@ static int read_page(struct replay *r, sqlite3_stmt *st, int64_t *after, struct 
         *after = page[n++].seq;
     }
     sqlite3_reset(st);
-    (void)r;
     return n;
 }
 
 static char *page_sql(const json_t *keys, int64_t since_ms)
 {
     struct text sql;
-    const char *name;
-    json_t *value;
     text_init(&sql, 1024 * 1024);
     text_puts(&sql, "SELECT" PAST_COLUMNS "FROM turns WHERE seq > ?1");
     if (since_ms)
         text_printf(&sql, " AND at_ms >= %lld", (long long)since_ms);
     if (keys && json_object_size(keys) <= CONVERSATIONS_OF_ID) {
-        const char *between = " AND conversation IN (";
-        json_object_foreach((json_t *)(uintptr_t)keys, name, value)
-        {
-            text_puts(&sql, between);
-            text_puts(&sql, name);
-            between = ",";
-        }
+        text_puts(&sql, " AND conversation IN (");
+        numbers_list(&sql, keys);
         text_puts(&sql, ")");
     }
     text_printf(&sql, " ORDER BY seq LIMIT %d", PAGE_TURNS);
@@ -223,9 +205,9 @@ static int run_all(struct replay *r, const json_t *keys, struct replay_report *r
     int n = 0, e = sql && page ? 0 : CVM_ENOMEM;
     if (!e && sqlite3_prepare_v2(r->past.db, sql, -1, &st, NULL))
         e = CVM_EDATA;
-    while (!e && (n = read_page(r, st, &after, page)) > 0) {
+    while (!e && (n = read_page(st, &after, page)) > 0) {
         for (int i = 0; i < n; i++) {
-            if (wanted(keys, &page[i])) {
+            if (!keys || numbers_get(keys, page[i].conversation)) {
                 run_turn(r, &page[i], report);
                 add_key(seen, page[i].conversation);
             }

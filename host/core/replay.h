@@ -67,7 +67,9 @@ int replay_export(const struct replay_export_options *options, json_t **ret_docu
  * builds that are to be put into its data/builds. CVM_EINVAL: it is none; CVM_EEXIST: there is a home already. */
 int replay_import(const json_t *document, const char *home, json_t **ret_missing, char *ret_error, size_t error_size);
 
-void replay_remove_folder(const char *path, int depth); /* one made for an import, with what is in it */
+/* A folder of our own, for an import that is run at once. */
+int replay_make_folder(char ret_path[4096], char *ret_error, size_t error_size);
+void replay_remove_folder(const char *path, int depth); /* with what is in it */
 
 const char *replay_verdict_name(enum replay_verdict verdict); /* "same", "differs", "missing", "not run" */
 

@@ -4,14 +4,13 @@
 #include "core/replay_parts.h"
 
 #include "core/file.h"
+#include "core/numbers.h"
 #include "core/personal.h"
 #include <cvm/json.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define BUILD_MAX_BYTES (256 * 1024 * 1024)
 
 struct export
 {
@@ -25,10 +24,8 @@ struct export
 
 static void note_before(void *arg, const struct replay_turn *turn)
 {
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)turn->seq);
     if (turn->verdict != REPLAY_SAME && turn->verdict != REPLAY_NOT_RUN)
-        json_object_set_new(arg, name, json_string(turn->why));
+        numbers_put(arg, turn->seq, json_string(turn->why));
 }
 
 static json_t *hex_of(cvm_id id)
@@ -48,9 +45,7 @@ static json_t *turn_json(const struct past_turn *t, const char *sender)
 
 static bool is_ours(const struct export *x, const struct past_turn *t)
 {
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)t->conversation);
-    return json_object_get(x->keys, name) != NULL;
+    return numbers_get(x->keys, t->conversation) != NULL;
 }
 
 /* Of what another conversation did: the lane, what it sent to ours, and the values that ours read. */
@@ -129,17 +124,15 @@ static int add_turns(struct export *x)
         qsort(all, n, sizeof *all, by_number);
     for (size_t i = 0; texts && i < n; i++) {
         struct past_turn t;
-        char id[24];
         if (!past_turn_at(&x->past, all[i], &t))
             continue;
         bool own = is_ours(x, &t) || strcmp(t.type, "start") == 0;
         const json_t *e = past_envelope(&x->past, t.record, t.sent_by, t.message);
         json_t *row = turn_json(&t, cvm_json_str(e, "sender", ""));
-        snprintf(id, sizeof id, "%lld", (long long)t.configuration);
         if (!own)
             json_object_set_new(row, "record", reduced(x, &t, texts));
         else
-            json_object_set_new(configurations, id, json_true());
+            numbers_put(configurations, t.configuration, json_true());
         json_object_del(json_object_get(row, "record"), "_state");
         json_object_del(json_object_get(row, "record"), "_subject");
         json_array_append_new(turns, row);
@@ -159,19 +152,13 @@ static void add_configurations(struct export *x)
     const char *id;
     json_object_foreach(wanted, id, value)
     {
-        sqlite3_stmt *st = NULL;
-        if (sqlite3_prepare_v2(x->past.db, "SELECT doc FROM host_configs WHERE id = ?", -1, &st, NULL))
-            continue;
-        sqlite3_bind_int64(st, 1, strtoll(id, NULL, 10));
-        json_t *doc =
-            sqlite3_step(st) == SQLITE_ROW ? json_loads((const char *)sqlite3_column_text(st, 0), 0, NULL) : NULL;
+        json_t *doc = past_configuration(&x->past, strtoll(id, NULL, 10));
         const char *name;
         json_t *digest;
         json_object_foreach(json_object_get(doc, "secrets"), name, digest) if (json_is_string(digest))
             json_string_set(digest, "stand-in");
         if (doc)
             json_array_append_new(all, json_pack("{s:I, s:o}", "id", (json_int_t)strtoll(id, NULL, 10), "doc", doc));
-        sqlite3_finalize(st);
     }
     json_object_set_new(x->document, "configurations", all);
 }
@@ -199,7 +186,7 @@ static void add_build(struct export *x, json_t *builds, const char *hash, const 
     if (!embed)
         return;
     snprintf(path, sizeof path, "%s/data/builds/%s.%s", x->options->home, hash, end);
-    if (file_read(path, BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why) < 0) {
+    if (file_read(path, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why) < 0) {
         json_array_append_new(x->notes, json_string(why));
         return;
     }
@@ -288,33 +275,10 @@ static int replace_personal(struct export *x)
 /* ---- trying it ----------------------------------------------------------------------------------------------------
  */
 
-static void lend_builds(const struct export *x, const char *folder)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach(json_object_get(x->document, "builds"), name, value)
-    {
-        char from[4200], to[4300], why[256], *bytes = NULL;
-        size_t n = 0;
-        snprintf(from, sizeof from, "%s/data/builds/%s", x->options->home, name);
-        snprintf(to, sizeof to, "%s/data/builds/%s", folder, name);
-        if (file_read(from, BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why) < 0)
-            continue;
-        FILE *f = fopen(to, "we");
-        if (f) {
-            fwrite(bytes, 1, n, f);
-            fclose(f);
-        }
-        free(bytes);
-    }
-}
-
 static void note_after(void *arg, const struct replay_turn *turn)
 {
     struct export *x = arg;
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)turn->seq);
-    const json_t *was = json_object_get(x->before, name);
+    const json_t *was = numbers_get(x->before, turn->seq);
     if (turn->verdict == REPLAY_SAME || turn->verdict == REPLAY_NOT_RUN)
         return;
     const char *where = cvm_json_str(json_array_get(turn->differences, 0), "where", "");
@@ -331,14 +295,16 @@ static void note_after(void *arg, const struct replay_turn *turn)
 static int try_out(struct export *x, char *error, size_t size)
 {
     char folder[4096], home[4200];
-    json_t *missing = NULL;
+    const char *name;
+    json_t *missing = NULL, *value;
     struct replay_report report;
     CVM_TRY(replay_make_folder(folder, error, size));
     snprintf(home, sizeof home, "%s/home", folder);
     int e = replay_import(x->document, home, &missing, error, size);
     json_decref(missing);
     if (!e) {
-        lend_builds(x, home);
+        json_object_foreach(json_object_get(x->document, "builds"), name, value)(void)
+            replay_copy_build(x->options->home, home, name, ""); /* one that is not there is said by its turns */
         const struct replay_options options = {.home = home, .seen = note_after, .arg = x};
         e = replay_home(&options, &report, error, size);
     }

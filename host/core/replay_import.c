@@ -2,6 +2,7 @@
 #include "core/replay_parts.h"
 
 #include "core/config.h"
+#include "core/file.h"
 #include <cvm/json.h>
 #include <errno.h>
 #include <openssl/evp.h>
@@ -34,12 +35,10 @@ static int make_tables(const char *home, char *error, size_t size)
 {
     struct config *config = NULL;
     struct core *core = NULL;
-    const struct core_options options = {.home = home, .seed = 1};
     CVM_TRY(config_load(home, NULL, &config, error, size));
-    struct core_options with = options;
-    with.config = config;
-    int e = core_open(&with, &core, error, size);
-    core_close(e ? NULL : core);
+    const struct core_options options = {.home = home, .config = config, .seed = 1};
+    int e = core_open(&options, &core, error, size);
+    core_close(core);
     config_free(config);
     return e;
 }
@@ -57,11 +56,9 @@ static int write_build(const char *home, const char *name, const char *text)
     uint8_t *bytes = n % 4 ? NULL : malloc(n / 4 * 3 + 1);
     int have = bytes ? EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)n) : -1;
     snprintf(path, sizeof path, "%s/data/builds/%s", home, name);
-    FILE *f = have >= 0 ? fopen(path, "we") : NULL;
-    bool good = f && fwrite(bytes, 1, (size_t)have - padding, f) == (size_t)have - padding;
-    good = f && fclose(f) == 0 && good;
+    int e = have >= 0 ? file_write(path, bytes, (size_t)have - padding) : CVM_EINVAL;
     free(bytes);
-    return good ? 0 : CVM_EIO;
+    return e;
 }
 
 static int write_builds(const json_t *document, const char *home, json_t *missing, char *error, size_t size)

@@ -111,15 +111,18 @@ int64_t past_start(struct past *past, const char *component, const char *build, 
 bool past_turn_at(struct past *past, int64_t seq, struct past_turn *ret_turn);
 cvm_id past_id(const json_t *object, const char *member);
 
+json_t *past_configuration(struct past *past, int64_t id); /* gives its document; NULL: it is gone */
 int64_t past_key(const struct past *past, const char *conversation);
 
 /* replay_world.c */
+#define REPLAY_BUILD_MAX_BYTES (256 * 1024 * 1024)
+/* `end`: ".so" or ".json", or "" where `hash` has it. 0 where it is there already. */
+int replay_copy_build(const char *from_home, const char *to_home, const char *hash, const char *end);
 struct world *world_of(struct replay *r, int64_t configuration); /* never NULL but for memory; `core` may be */
 void worlds_free(struct replay *r);
 
 /* replay.c: keys of the conversations of an id, as members of an object; NULL: none */
 json_t *replay_conversations(struct past *past, const char *id);
-int replay_make_folder(char ret_path[4096], char *error, size_t size);
 
 /* replay_turn.c */
 enum replay_verdict replay_run(struct replay *r, const struct past_turn *turn, json_t **ret_differences);

@@ -2,6 +2,7 @@
  * parsed lately, so a journal is read about once. Opens the database for reading, and never checkpoints it. */
 #include "core/replay_parts.h"
 
+#include "core/numbers.h"
 #include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,19 @@ static void read_names(struct past *past)
         json_object_set_new(past->names, (const char *)sqlite3_column_text(st, 0),
                             json_integer(sqlite3_column_int64(st, 1)));
     sqlite3_finalize(st);
+}
+
+json_t *past_configuration(struct past *past, int64_t id)
+{
+    sqlite3_stmt *st = NULL;
+    json_t *doc = NULL;
+    if (sqlite3_prepare_v2(past->db, "SELECT doc FROM host_configs WHERE id = ?", -1, &st, NULL))
+        return NULL;
+    sqlite3_bind_int64(st, 1, id);
+    if (sqlite3_step(st) == SQLITE_ROW)
+        doc = json_loads((const char *)sqlite3_column_text(st, 0), 0, NULL);
+    sqlite3_finalize(st);
+    return doc;
 }
 
 int64_t past_key(const struct past *past, const char *conversation)
@@ -113,11 +127,8 @@ void past_clear(struct past_turn *t)
 
 static void touch(struct past *past, int64_t seq)
 {
-    char name[24];
-    if (!past->touched)
-        return;
-    snprintf(name, sizeof name, "%lld", (long long)seq);
-    json_object_set_new(past->touched, name, json_true());
+    if (past->touched)
+        numbers_put(past->touched, seq, json_true());
 }
 
 static const struct past_known *keep(struct past *past, const struct past_turn *turn)

@@ -13,13 +13,10 @@
 #include <unistd.h>
 
 #define WORLDS_MAX 12 /* in memory at a time */
-#define BUILD_MAX_BYTES (256 * 1024 * 1024)
 
 static void world_free(struct world *w)
 {
-    if (w->core) {
-        core_close(w->core);
-    }
+    core_close(w->core);
     config_free(w->config);
     json_decref(w->doc);
     json_decref(w->lost);
@@ -37,20 +34,18 @@ void worlds_free(struct replay *r)
     r->worlds = NULL;
 }
 
-static int copy_build(struct replay *r, const char *folder, const char *hash, const char *end)
+int replay_copy_build(const char *from_home, const char *to_home, const char *hash, const char *end)
 {
-    char from[4200], to[4200], why[256], *bytes = NULL;
+    char from[4300], to[4300], why[256], *bytes = NULL;
     size_t n = 0;
-    snprintf(from, sizeof from, "%s/data/builds/%s.%s", r->options->home, hash, end);
-    snprintf(to, sizeof to, "%s/data/builds/%s.%s", folder, hash, end);
+    snprintf(from, sizeof from, "%s/data/builds/%s%s", from_home, hash, end);
+    snprintf(to, sizeof to, "%s/data/builds/%s%s", to_home, hash, end);
     if (access(to, F_OK) == 0)
         return 0;
-    CVM_TRY(file_read(from, BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why));
-    FILE *f = fopen(to, "we");
-    bool good = f && fwrite(bytes, 1, n, f) == n;
-    good = f && fclose(f) == 0 && good;
+    CVM_TRY(file_read(from, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why));
+    int e = file_write(to, bytes, n);
     free(bytes);
-    return good ? 0 : CVM_EIO;
+    return e;
 }
 
 /* One generation of a plugin, by its mark in the document. */
@@ -61,7 +56,8 @@ static int load_generation(struct replay *r, struct world *w, struct plugin *p, 
     struct candidate candidate = {0};
     struct generation *g = NULL;
     const char *build = cvm_json_str(mark, "build", ""), *content = cvm_json_str(mark, "content", "");
-    if (copy_build(r, w->core->home, build, "so") < 0 || copy_build(r, w->core->home, content, "json") < 0) {
+    if (replay_copy_build(r->options->home, w->core->home, build, ".so") < 0 ||
+        replay_copy_build(r->options->home, w->core->home, content, ".json") < 0) {
         snprintf(error, size, "build %.12s of %s %s is not in data/builds any more", build, p->name,
                  cvm_json_str(mark, "version", "?"));
         return CVM_ENOENT;
@@ -154,19 +150,6 @@ static int make_folder(struct replay *r, char ret_path[4200])
     return mkdir(path, 0700) < 0 ? CVM_EIO : 0;
 }
 
-static json_t *document_of(struct replay *r, int64_t configuration)
-{
-    sqlite3_stmt *st = NULL;
-    json_t *doc = NULL;
-    if (sqlite3_prepare_v2(r->past.db, "SELECT doc FROM host_configs WHERE id = ?", -1, &st, NULL))
-        return NULL;
-    sqlite3_bind_int64(st, 1, configuration);
-    if (sqlite3_step(st) == SQLITE_ROW)
-        doc = json_loads((const char *)sqlite3_column_text(st, 0), 0, NULL);
-    sqlite3_finalize(st);
-    return doc;
-}
-
 static int open_core(struct replay *r, struct world *w, const char *folder)
 {
     const struct core_options options = {
@@ -199,7 +182,7 @@ static int make_present(struct replay *r, struct world *w, const char *folder)
 
 static int make_past(struct replay *r, struct world *w, const char *folder)
 {
-    if (!(w->doc = document_of(r, w->configuration))) {
+    if (!(w->doc = past_configuration(&r->past, w->configuration))) {
         snprintf(w->why, sizeof w->why, "configuration %lld is not stored any more", (long long)w->configuration);
         return CVM_ENOENT;
     }

@@ -3,7 +3,7 @@
 #include "services/control_private.h"
 
 #include "core/id.h"
-#include "core/json_text.h"
+#include "core/numbers.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,11 +45,9 @@ static void free_why(void *arg)
 /* Adds a conversation; returns whether it is new. */
 static bool add_key(struct why *w, int64_t key, bool above)
 {
-    char name[24];
-    snprintf(name, sizeof name, "%lld", (long long)key);
-    if (key == 0 || json_object_get(w->seen, name) || json_object_size(w->seen) >= CONVERSATIONS_MAX)
+    if (key == 0 || numbers_get(w->seen, key) || json_object_size(w->seen) >= CONVERSATIONS_MAX)
         return false;
-    json_object_set_new(w->seen, name, json_boolean(!above));
+    numbers_put(w->seen, key, json_boolean(!above));
     return json_array_append_new(above ? w->above : w->keys, json_integer(key)) == 0;
 }
 
@@ -157,10 +155,9 @@ static json_t *written_keys(const struct why *w, const char *table)
 
 static void put_name(json_t *names, const char *name)
 {
-    char key[24];
-    snprintf(key, sizeof key, "%lld", (long long)conversation_key(name));
-    if (name[0] && !json_object_get(names, key))
-        json_object_set_new(names, key, json_string(name));
+    int64_t key = conversation_key(name);
+    if (name[0] && !numbers_get(names, key))
+        numbers_put(names, key, json_string(name));
 }
 
 /* Keys of conversations become their names, as far as the story tells them; those without a stored context join the
@@ -169,7 +166,6 @@ static void name_turns(json_t *story)
 {
     json_t *names = json_object(), *conversations = json_object_get(story, "conversations"), *item, *out;
     size_t i, k;
-    char key[24];
     json_array_foreach(conversations, i, item)
     {
         put_name(names, cvm_json_str(item, "name", ""));
@@ -184,20 +180,19 @@ static void name_turns(json_t *story)
     }
     json_array_foreach(conversations, i, item)
     {
-        snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(item, "parent", 0));
-        json_t *name = json_object_get(names, key);
+        json_t *name = numbers_get(names, cvm_json_int(item, "parent", 0));
         json_object_set(item, "parent", name ? name : json_null());
-        snprintf(key, sizeof key, "%lld", (long long)conversation_key(cvm_json_str(item, "name", "")));
-        json_object_set_new(names, key, json_pack("[s]", cvm_json_str(item, "name", ""))); /* a list: is there */
+        const char *own = cvm_json_str(item, "name", "");
+        numbers_put(names, conversation_key(own), json_pack("[s]", own)); /* a list: is there */
     }
     json_array_foreach(json_object_get(story, "turns"), i, item)
     {
-        snprintf(key, sizeof key, "%lld", (long long)cvm_json_int(item, "conversation", 0));
-        json_t *name = json_object_get(names, key);
+        int64_t key = cvm_json_int(item, "conversation", 0);
+        json_t *name = numbers_get(names, key);
         if (json_is_string(name) && !is_shared(json_string_value(name))) {
             json_array_append_new(conversations, json_pack("{s:O}", "name", name));
-            json_object_set_new(names, key, json_pack("[O]", name));
-            name = json_object_get(names, key);
+            numbers_put(names, key, json_pack("[O]", name));
+            name = numbers_get(names, key);
         }
         json_object_set(item, "conversation",
                         json_is_array(name) ? json_array_get(name, 0)
@@ -225,23 +220,15 @@ static void find_configurations(struct exchange *x, struct why *w)
 {
     json_t *ids = json_object(), *turn;
     size_t i;
-    const char *name, *between = "";
     struct text sql;
     json_array_foreach(json_object_get(w->story, "turns"), i, turn)
     {
-        char id[24];
         const json_t *run_of = json_object_get(json_object_get(turn, "record"), "run");
-        snprintf(id, sizeof id, "%lld", (long long)json_integer_value(json_array_get(run_of, 0)));
-        json_object_set_new(ids, id, json_null());
+        numbers_put(ids, json_integer_value(json_array_get(run_of, 0)), json_null());
     }
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql, "SELECT id, hash, doc FROM host_configs WHERE id IN (");
-    json_object_foreach(ids, name, turn)
-    {
-        text_puts(&sql, between);
-        text_puts(&sql, name);
-        between = ",";
-    }
+    numbers_list(&sql, ids);
     text_puts(&sql, ")");
     json_decref(ids);
     run(x, w, &sql, NULL, CONFIGURATIONS_MAX, configurations_found);
@@ -252,13 +239,11 @@ static void writers_found(struct exchange *x, void *arg, json_t *rows, bool more
     struct why *w = arg;
     json_t *states = json_object(), *row;
     size_t i;
-    char number[24];
     (void)more;
     json_array_foreach(rows, i, row)
     {
         const char *text = cvm_json_str(row, "state", NULL);
-        snprintf(number, sizeof number, "%lld", (long long)cvm_json_int(row, "seq", 0));
-        json_object_set_new(states, number, text ? json_loads(text, JSON_ALLOW_NUL, NULL) : json_null());
+        numbers_put(states, cvm_json_int(row, "seq", 0), text ? json_loads(text, JSON_ALLOW_NUL, NULL) : json_null());
     }
     control__why_facts(w->story, states);
     json_decref(states);
@@ -269,17 +254,11 @@ static void writers_found(struct exchange *x, void *arg, json_t *rows, bool more
 /* The values of state that the turns read stand in the records of the turns that wrote them. */
 static void find_facts(struct exchange *x, struct why *w)
 {
-    json_t *writers = control__why_writers(w->story), *value;
-    const char *name, *between = "";
+    json_t *writers = control__why_writers(w->story);
     struct text sql;
     text_init(&sql, SQL_MAX_BYTES);
     text_puts(&sql, "SELECT seq, json_extract(record, '$.state') AS state FROM turns WHERE seq IN (");
-    json_object_foreach(writers, name, value)
-    {
-        text_puts(&sql, between);
-        text_puts(&sql, name);
-        between = ",";
-    }
+    numbers_list(&sql, writers);
     text_puts(&sql, ")");
     json_decref(writers);
     run(x, w, &sql, NULL, TURNS_MAX, writers_found);

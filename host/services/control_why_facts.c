@@ -2,7 +2,7 @@
  * the plugin and the configuration that ran it. Works on the story's JSON; control_why.c asks the questions. */
 #include "services/control_private.h"
 
-#include "core/json_text.h"
+#include "core/numbers.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,12 +35,10 @@ static bool each_read(const json_t *turn, bool (*fn)(void *arg, const json_t *tu
 
 static bool want(void *arg, const json_t *turn, const char *key, int64_t written)
 {
-    char name[24];
     (void)turn;
     (void)key;
-    snprintf(name, sizeof name, "%lld", (long long)written);
     if (written > 0)
-        json_object_set_new(arg, name, json_null());
+        numbers_put(arg, written, json_null());
     return json_object_size(arg) < FACTS_MAX;
 }
 
@@ -69,10 +67,8 @@ struct adding {
 static bool add(void *arg, const json_t *turn, const char *key, int64_t written)
 {
     struct adding *a = arg;
-    char name[24];
     (void)turn;
-    snprintf(name, sizeof name, "%lld", (long long)written);
-    const json_t *state = json_object_get(a->states, name);
+    const json_t *state = numbers_get(a->states, written);
     bool known = written == 0 || json_is_array(state);
     json_array_append_new(a->facts, json_pack("{s:s, s:O?, s:I, s:b}", "key", key, "value", value_in(state, key),
                                               "turn", (json_int_t)written, "known", known));
@@ -111,19 +107,17 @@ void control__why_configurations(json_t *story, const json_t *rows)
 {
     json_t *turn, *row, *docs = json_object();
     size_t i;
-    char id[24];
     json_array_foreach((json_t *)(uintptr_t)rows, i, row)
     {
-        snprintf(id, sizeof id, "%lld", (long long)cvm_json_int(row, "id", 0));
         json_t *doc = json_loads(cvm_json_str(row, "doc", "{}"), 0, NULL);
-        json_object_set_new(docs, id, json_pack("{s:o?, s:s}", "doc", doc, "hash", cvm_json_str(row, "hash", "")));
+        numbers_put(docs, cvm_json_int(row, "id", 0),
+                    json_pack("{s:o?, s:s}", "doc", doc, "hash", cvm_json_str(row, "hash", "")));
     }
     json_array_foreach(json_object_get(story, "turns"), i, turn)
     {
         json_int_t number =
             json_integer_value(json_array_get(json_object_get(json_object_get(turn, "record"), "run"), 0));
-        snprintf(id, sizeof id, "%lld", (long long)number);
-        const json_t *known = json_object_get(docs, id);
+        const json_t *known = numbers_get(docs, number);
         const char *version = version_of(json_object_get(known, "doc"), cvm_json_str(turn, "build", ""));
         if (*version)
             json_object_set_new(turn, "version", json_string(version));
