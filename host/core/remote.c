@@ -164,15 +164,22 @@ static int errand_begin(struct remote *r, struct message *m)
     return 0;
 }
 
+/* Its turn may not begin any more: turn_run answers that. */
+static bool is_late(const struct core *core, const struct message *m)
+{
+    return m->request && m->request->deadline_ms && core->now_ms >= m->request->deadline_ms;
+}
+
 /* What cannot be sent ends here, as an error of the handler would. */
 static void begin_or_fail(struct remote *r, struct message *m)
 {
-    int e = m->expired ? CVM_ETIMEOUT : errand_begin(r, m);
+    bool over = m->expired || is_late(r->core, m);
+    int e = over ? CVM_ETIMEOUT : errand_begin(r, m);
     if (!e)
         return;
     leave(m);
-    if (m->expired) {
-        turn_drop(r->core, m);
+    if (over) {
+        turn_run(r->core, m);
         return;
     }
     turn_begin(r->core, m->to, m->conversation, m);
@@ -235,6 +242,8 @@ static struct message *pop_errand(struct remote *r)
         r->tail = NULL;
     r->n--;
     r->weight -= e->weight;
+    if (r->head)
+        r->head->late = is_late(r->core, r->head->m);
     errand_free(r->core, e);
     leave(m);
     return m;
@@ -330,6 +339,10 @@ static void done(struct remote *r, struct errand *e, int result, int64_t us)
         turn_drop(core, pop_errand(r));
         return;
     }
+    if (e->late) {
+        turn_run(core, pop_errand(r));
+        return;
+    }
     core->now_ms = e->now_ms; /* what the turn was told */
     result = trial_keep(core, e, result);
     core->now_ms = now_ms;
@@ -340,8 +353,9 @@ static void done(struct remote *r, struct errand *e, int result, int64_t us)
         remote_put_back(core, pop_errand(r));
         return;
     }
-    core->now_ms = e->now_ms;
+    int64_t told_ms = e->now_ms;
     pop_errand(r);
+    core->now_ms = told_ms;
     turn_conclude(core, m, result == TRIAL_DIVERGED ? CVM_ESTATE : result, us);
     core->now_ms = now_ms;
 }

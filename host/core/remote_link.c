@@ -15,6 +15,7 @@
 #define REMOTE_CONVERT_MS 250
 #define REMOTE_BACKOFF_MS 50
 #define REMOTE_BACKOFF_MAX_MS 5000
+#define REMOTE_LOOK_MS 40
 #define REMOTE_ABORT_MS 50 /* to say where it hangs, before it is killed */
 #define REMOTE_STOP_MS 500
 #define REMOTE_END_MS 5 /* from a broken link to the end of its process */
@@ -305,12 +306,26 @@ static void killed(struct core *core, struct alarm *alarm)
         link_kill(r->link, SIGKILL);
 }
 
+/* Past the limit by the clock on the wall it may only have waited for a processor: it gets a little time of its own. */
+static bool is_hung(struct remote *r)
+{
+    int64_t cpu_ns = link_cpu_ns(r->link);
+    if (!r->look_cpu_ns)
+        r->look_cpu_ns = cpu_ns ? cpu_ns : 1;
+    r->waits = link_waits(r->link) ? r->waits + 1 : 0;
+    return r->waits >= 2 || cpu_ns - r->look_cpu_ns >= REMOTE_LOOK_MS * INT64_C(800000);
+}
+
 /* First in a way that lets it say where it is; a stopped one hears nothing, and is killed a moment later. */
 static void hangs(struct core *core, struct alarm *alarm)
 {
     struct remote *r = (struct remote *)((char *)alarm - offsetof(struct remote, alarm));
     if (!r->link)
         return;
+    if (!is_hung(r)) {
+        alarm_set(core, alarm, core->now_ms + REMOTE_LOOK_MS, hangs);
+        return;
+    }
     r->ended = "a turn went on beyond its hard limit";
     link_kill(r->link, SIGABRT);
     alarm_set(core, alarm, core->now_ms + REMOTE_ABORT_MS, killed);
@@ -321,6 +336,7 @@ void remote_limit(struct remote *r)
     if (r->ended)
         return;
     alarm_clear(r->core, &r->alarm);
+    r->look_cpu_ns = r->waits = 0;
     if (r->head)
         alarm_set(r->core, &r->alarm, r->core->now_ms + r->head->m->to->now->hard_limit_ns / 1000000 + 1, hangs);
 }

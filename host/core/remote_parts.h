@@ -23,6 +23,7 @@ struct errand {
     bool unreadable;
     int64_t context_seen,
         scanned; /* one more than the version told; than the last turn that wrote state; 0: not asked */
+    bool late; /* its deadline had passed when the process came to it */
     /* What trials have come to, so that the next one begins where a turn of its own would be by then. */
     uint32_t ordinal, outputs;
     size_t output_bytes, state_bytes, context_bytes;
@@ -60,9 +61,11 @@ struct remote {
     uint64_t number, over; /* of the last turn that was sent; that ended */
     size_t stale_bytes;    /* of frames of turns that were taken back, since one ended */
     struct remote_poll *poll, *errors;
-    struct alarm alarm; /* the limit of the turn at the head, or the next start */
-    const char *ended;  /* why the host ended it; NULL: it did not */
-    uint32_t failures;  /* ends in a row, without a turn between them */
+    struct alarm alarm;  /* the limit of the turn at the head, or the next start */
+    int64_t look_cpu_ns; /* its processor time when it was first found past the limit; 0: it was not */
+    int waits;           /* looks past the limit at which it did not want the processor */
+    const char *ended;   /* why the host ended it; NULL: it did not */
+    uint32_t failures;   /* ends in a row, without a turn between them */
     uint32_t restarts;
     bool more;     /* frames that came wait in memory, where no poll tells of them */
     uint32_t refs; /* its generation, and whoever is hearing it: a turn of its own may end the generation */

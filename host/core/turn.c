@@ -550,7 +550,7 @@ static void end_well(struct core *core, struct message *m, int result, int64_t u
             request_answer(core, &core->turn, m->request, CVM_ERROR,
                            json_pack("{s:s, s:s}", "code", "NO_REPLY", "message", "the component gave no reply"), NULL);
     }
-    if (c->down && !edit)
+    if (c->down && !edit && m->type != core->name_start) /* its next process begins: that proves nothing */
         fault_succeeded(core, c);
     count_answers(core, c);
     turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);

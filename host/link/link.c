@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINK_OUT_MAX_BYTES (4 * LINK_BODY_MAX_BYTES)
@@ -121,6 +122,28 @@ void link_kill(struct link *l, int signal)
         syscall(SYS_pidfd_send_signal, l->pidfd, signal, NULL, 0);
 }
 
+int64_t link_cpu_ns(const struct link *l)
+{
+    clockid_t clock;
+    struct timespec t = {0};
+    if (clock_getcpuclockid(l->pid, &clock) == 0)
+        clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool link_waits(const struct link *l)
+{
+    char path[64], text[128];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)l->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n < 0 ? 0 : n] = 0;
+    const char *end = strrchr(text, ')'); /* the name before it may hold anything */
+    return end && end[1] == ' ' && strchr("STtD", end[2]) && end[2];
+}
+
 static bool reap(struct link *l, int ms)
 {
     struct pollfd p = {.fd = l->pidfd, .events = POLLIN};
@@ -219,8 +242,8 @@ int link_receive(struct link *l, struct frame *ret_frame)
         struct iovec part = {.iov_base = room, .iov_len = LINK_PACKET_MAX_BYTES};
         struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
         ssize_t n = recvmsg(l->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (n < 0 && errno == EINTR)
-            continue;
+        if (n < 0 && (errno == EINTR || errno == ECONNRESET))
+            continue; /* it ended with something unread: told once, before what it had sent */
         if (n < 0)
             return errno == EAGAIN ? 0 : CVM_EIO;
         if (n == 0)

@@ -6,6 +6,7 @@
 #include "link/frame.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct link;
@@ -36,6 +37,8 @@ int link_fd(const struct link *link);
 int link_errors_fd(const struct link *link); /* what the process writes to its standard error; not blocking */
 pid_t link_pid(const struct link *link);
 void link_kill(struct link *link, int signal);
+int64_t link_cpu_ns(const struct link *link); /* processor time it has used */
+bool link_waits(const struct link *link);     /* it does not want the processor now: asleep, or stopped */
 /* How the process ended, as a sentence: "killed by signal 11 (Segmentation fault)"; waits at most `ms` for its end.
  * False: it has not ended. */
 bool link_ending(struct link *link, int ms, char *ret_text, size_t size);
