@@ -4,6 +4,7 @@
  * in the context who took part. What customers write never reaches these decisions. */
 #include "core/internal.h"
 
+#include "core/envelope_words.h"
 #include <cvm/json.h>
 #include <errno.h>
 #include <stdio.h>
@@ -197,7 +198,6 @@ static int converse(cvm_turn *t, const cvm_msg *m)
 
 static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *m)
 {
-    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     const json_t *context = turn_context(t), *all = json_object_get(context, "processing_steps");
     int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(t));
     char text[32];
@@ -206,7 +206,7 @@ static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *
     time_text(started, text);
     set(t, "/processing_steps/-",
         json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "agent", shown(agent), "step", "handle", "started_at", text,
-                  "duration_ms", (json_int_t)(cvm_now_ms(t) - started), "result", outcomes[m->outcome], "note",
+                  "duration_ms", (json_int_t)(cvm_now_ms(t) - started), "result", outcome_words[m->outcome], "note",
                   cvm_json_str(m->data, "note", "")));
 }
 

@@ -1,6 +1,7 @@
 /* Messages in memory and as envelopes. Message structs are recycled; payloads are shared by reference. */
 #include "core/internal.h"
 
+#include "core/envelope_words.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,26 +199,23 @@ static void add_subject(struct text *text, bool whole, const cvm_msg *p, const c
 void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause)
 {
     const bool whole = form == ENVELOPE_WHOLE;
-    static const char *const sorts[] = {"request", "response", "notification", "escalation"};
-    static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
-    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     const cvm_msg *p = &m->pub;
     add_id(text, "{\"message_id\":", p->id);
     text_puts(text, ",\"timestamp\":");
     add_time(text, p->timestamp_ms);
     add_member(text, ",\"sender\":", *p->sender || !whole ? p->sender : "outside");
     add_member(text, ",\"recipient\":", p->recipient);
-    add_member(text, ",\"message_type\":", sorts[p->message_type]);
+    add_member(text, ",\"message_type\":", sort_words[p->message_type]);
     add_member(text, ",\"type\":", m->type->text);
     if (m->reply)
-        add_member(text, ",\"outcome\":", outcomes[p->outcome]);
+        add_member(text, ",\"outcome\":", outcome_words[p->outcome]);
     add_member_if(text, whole, ",\"content\":", p->content);
     text_puts(text, ",\"structured_data\":");
     text_json(text, p->data);
     if (!cause || m->subject != cause->subject)
         add_subject(text, whole, p, cause ? &cause->pub : NULL);
     add_member_if(text, whole, ",\"conversation\":", p->conversation);
-    add_member(text, ",\"priority\":", priorities[p->priority]);
+    add_member(text, ",\"priority\":", priority_words[p->priority]);
     if (whole || p->requires_response)
         text_puts(text, p->requires_response ? ",\"requires_response\":true" : ",\"requires_response\":false");
     if (p->tags) {

@@ -3,6 +3,7 @@
 #include "core/internal.h"
 
 #include "core/crash.h"
+#include "core/envelope_words.h"
 #include "core/hex.h"
 #include <cvm/json.h>
 #include <stdio.h>
@@ -133,9 +134,6 @@ static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struc
 
 static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
 {
-    static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
-    static const char *const sorts[] = {"request", "response", "notification", "escalation"};
-    static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
     struct core *core = rec->core;
     const json_t *e = json_object_get(doc, "envelope"), *request = json_object_get(doc, "request");
     struct component *to = component_of(core, e, "recipient");
@@ -172,12 +170,9 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->sent_by = cvm_json_int(doc, "turn", 0);
     if (json_object_get(e, "confidence"))
         m->pub.confidence = json_number_value(json_object_get(e, "confidence"));
-    for (uint8_t i = 0; i < 6; i++)
-        m->pub.outcome = strcmp(outcomes[i], cvm_json_str(e, "outcome", "")) == 0 ? i : m->pub.outcome;
-    for (uint8_t i = 0; i < 4; i++) {
-        m->pub.message_type = strcmp(sorts[i], cvm_json_str(e, "message_type", "")) == 0 ? i : m->pub.message_type;
-        m->pub.priority = strcmp(priorities[i], cvm_json_str(e, "priority", "")) == 0 ? i : m->pub.priority;
-    }
+    m->pub.outcome = word_number(outcome_words, OUTCOMES, cvm_json_str(e, "outcome", ""), m->pub.outcome);
+    m->pub.message_type = word_number(sort_words, SORTS, cvm_json_str(e, "message_type", ""), m->pub.message_type);
+    m->pub.priority = word_number(priority_words, PRIORITIES, cvm_json_str(e, "priority", ""), m->pub.priority);
     m->pub.data = m->data = json_incref(json_object_get(e, "structured_data"));
     m->pub.tags = m->tags = json_incref(json_object_get(e, "tags"));
     message_set_content(m, cvm_json_str(e, "content", ""));

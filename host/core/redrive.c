@@ -4,6 +4,7 @@
  * answered when it became one: it goes again only where its operation declares `redrive`, and its new answer is the
  * operator's. Loop thread. */
 #include "core/audit.h"
+#include "core/envelope_words.h"
 #include "core/internal.h"
 
 #include <cvm/json.h>
@@ -90,15 +91,6 @@ static int check(cvm_turn *t, const struct letter *l, struct component **ret_to,
     return 0;
 }
 
-static int priority_of(const json_t *envelope)
-{
-    static const char *const names[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(cvm_json_str(envelope, "priority", ""), names[i]) == 0)
-            return i;
-    return CVM_MEDIUM;
-}
-
 /* The same data about the same subject, caused by the letter's message, in the lane of the operator's request. */
 static int send_again(cvm_turn *pub, const cvm_msg *m, const struct letter *l, bool request, cvm_id *ret_id)
 {
@@ -117,7 +109,8 @@ static int send_again(cvm_turn *pub, const cvm_msg *m, const struct letter *l, b
                    .request = request ? m->id : (cvm_id){0, 0},
                    .confidence = json_number_value(json_object_get(e, "confidence")),
                    .message_type = strcmp(cvm_json_str(e, "message_type", ""), "escalation") == 0 ? CVM_ESCALATION : 0,
-                   .priority = (int8_t)priority_of(e)};
+                   .priority =
+                       (int8_t)word_number(priority_words, PRIORITIES, cvm_json_str(e, "priority", ""), CVM_MEDIUM)};
     if (out.confidence == 0)
         out.confidence = -1;
     int error = turn_emit(pub, &out, ret_id);

@@ -4,11 +4,11 @@
 
 #include "core/broken.h"
 #include "core/crash.h"
+#include "core/envelope_words.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *const outcome_names[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
 static const char *const kind_names[] = {"message", "request", "timer", "effect"};
 
 static void bind_str(sqlite3_stmt *st, int i, const char *text)
@@ -158,7 +158,7 @@ static void add_changes(struct text *text, struct text *scratch, const struct re
             continue;
         text_puts(text, answers++ ? ",[" : ",\"answers\":[[");
         add_id(text, rec->inboxes[i].inbox->id);
-        text_printf(text, ",\"%s\",", outcome_names[rec->inboxes[i].outcome]);
+        text_printf(text, ",\"%s\",", outcome_words[rec->inboxes[i].outcome]);
         text_json(text, rec->inboxes[i].result);
         text_char(text, ']');
     }

@@ -2,15 +2,13 @@
  * no connections. Loop thread. */
 #include "services/control_private.h"
 
+#include "core/envelope_words.h"
 #include "core/id.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <sys/random.h>
 
 #define TIMEOUT_MAX_MS (7LL * 24 * 3600 * 1000)
-
-static const char *const outcome_names[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
-static const char *const priority_names[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
 
 /* ---- checking ---- */
 
@@ -32,10 +30,9 @@ static int fault(struct edge_error *ret_error, const char *field, const char *te
 
 static int priority_of(const json_t *value)
 {
-    for (int i = 0; json_is_string(value) && i < 4; i++)
-        if (strcmp(json_string_value(value), priority_names[i]) == 0)
-            return i;
-    return -1;
+    uint8_t i =
+        word_number(priority_words, PRIORITIES, json_is_string(value) ? json_string_value(value) : "", PRIORITIES);
+    return i < PRIORITIES ? i : -1;
 }
 
 static const char *fault_of(const json_t *value, enum want want)
@@ -248,7 +245,7 @@ static void call_done(void *arg, const struct edge_reply *reply)
     id_text(reply->request, id);
     operation_count_add(x->count, reply->outcome, uv_hrtime() - x->begun_ns);
     x->message = (cvm_id){0, 0};
-    const char *outcome = (unsigned)reply->outcome < 6 ? outcome_names[reply->outcome] : "UNKNOWN";
+    const char *outcome = (unsigned)reply->outcome < OUTCOMES ? outcome_words[reply->outcome] : "UNKNOWN";
     json_t *line = json_pack("{s:s, s:o, s:s}", "outcome", outcome, "data",
                              reply->data ? cvm_json_share(reply->data) : json_object(), "message_id", id);
     if (line && reply->content && reply->content[0])
