@@ -124,7 +124,16 @@ void worlds_free(struct replay *r);
 /* replay.c: keys of the conversations of an id, as members of an object; NULL: none */
 json_t *replay_conversations(struct past *past, const char *id);
 
+/* replay_message.c: gives; NULL: no memory */
+struct message *replay_message(struct replay *r, struct core *core, const json_t *envelope);
+int replay_carry(struct replay *r, struct core *core, struct message *m,
+                 const json_t *envelope); /* its request is open */
+/* As one that has been taken out of the run queue. */
+int replay_put_in_lane(struct replay *r, struct core *core, struct message *m, const char *lane);
+
 /* replay_turn.c */
+void replay_say(struct replay *r, const char *format, ...) __attribute__((format(printf, 2, 3))); /* r->why, once */
+struct component *replay_component(const struct core *core, const char *id); /* NULL: there is none */
 enum replay_verdict replay_run(struct replay *r, const struct past_turn *turn, json_t **ret_differences);
 
 /* replay_diff.c: gives an array; NULL: there are none */
