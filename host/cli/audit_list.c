@@ -64,6 +64,13 @@ static int open_since(struct cli *cli, const char *since, sqlite3 **ret_db, int6
     return status;
 }
 
+static void show(struct cli *cli, const json_t *rows, const char *columns)
+{
+    json_t *shown = show_names(columns);
+    show_rows(cli, rows, cli->output == OUTPUT_JSON ? NULL : shown);
+    json_decref(shown);
+}
+
 /* ---- audit log ---- */
 
 static void bind_text(sqlite3_stmt *st, int i, const char *text)
@@ -107,11 +114,9 @@ int cli_audit_log(struct cli *cli)
         rows = read_rows(st);
     }
     sqlite3_finalize(st);
-    json_t *shown = show_names("seq at agent action sender subject outcome us");
-    if (rows)
-        show_rows(cli, rows, cli->output == OUTPUT_JSON ? NULL : shown);
     status = rows ? CLI_OK : CLI_CONFIG;
-    json_decref(shown);
+    if (rows)
+        show(cli, rows, "seq at agent action sender subject outcome us");
     json_decref(rows);
 out:
     sqlite3_close(db);
@@ -224,12 +229,11 @@ int cli_audit_events(struct cli *cli)
     sqlite3_finalize(st);
     status = rows ? CLI_OK : CLI_CONFIG;
     if (rows) {
-        json_t *shown = show_names("at who what about detail receipt"), *events = events_of(rows, what);
+        json_t *events = events_of(rows, what);
         while (json_array_size(events) > (size_t)n)
             json_array_remove(events, 0);
-        show_rows(cli, events, cli->output == OUTPUT_JSON ? NULL : shown);
+        show(cli, events, "at who what about detail receipt");
         json_decref(events);
-        json_decref(shown);
     }
     json_decref(rows);
 out:
