@@ -117,6 +117,19 @@ void fuzz_home_reset(void)
     write_whole(path, database, database_size);
 }
 
+json_t *fuzz_home_input(const uint8_t *data, size_t size, const char *const *plugins)
+{
+    json_t *document = json_loadb((const char *)data, size, JSON_ALLOW_NUL, NULL);
+    if (!json_is_array(document)) {
+        json_decref(document);
+        return NULL;
+    }
+    if (!home[0])
+        fuzz_home_make(plugins, "{\"plugins\": {\"inline\": [\"*\"]}}");
+    fuzz_home_reset();
+    return document;
+}
+
 sqlite3 *fuzz_home_database(void)
 {
     char path[128];

@@ -11,6 +11,9 @@ void fuzz_home_make(const char *const *plugins, const char *config);
 const char *fuzz_home_path(void);
 const struct config *fuzz_home_config(void);
 
+/* An input that is a JSON array, before a fresh home of these plugins, all inside the host. Gives; NULL: it is none. */
+json_t *fuzz_home_input(const uint8_t *data, size_t size, const char *const *plugins);
+
 /* The data as they are after a first start and stop. */
 void fuzz_home_reset(void);
 /* The database, to put something into it before a start. */

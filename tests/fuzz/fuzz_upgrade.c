@@ -59,16 +59,11 @@ static void use(struct core *core, const json_t *document)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    json_t *document = json_loadb((const char *)data, size, JSON_ALLOW_NUL, NULL), *row;
+    json_t *document = fuzz_home_input(data, size, plugins), *row;
     char why[512] = "";
     size_t i;
-    if (!json_is_array(document)) {
-        json_decref(document);
+    if (!document)
         return 0;
-    }
-    if (!fuzz_home_path()[0])
-        fuzz_home_make(plugins, "{\"plugins\": {\"inline\": [\"*\"]}}");
-    fuzz_home_reset();
     sqlite3 *db = fuzz_home_database();
     json_array_foreach(document, i, row)
     {
