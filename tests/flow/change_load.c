@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (1 << 20)
@@ -26,17 +25,6 @@ struct load {
     char *in, *out;
     size_t n_in, n_out;
 };
-
-static int connect_to(struct flow *f)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/cvmhost.sock", f->home);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
 
 struct load *load_new(struct flow *f, int64_t works)
 {
@@ -70,7 +58,7 @@ int64_t load_each(const struct load *load)
 
 static void reconnect(struct load *load)
 {
-    FLOW_UNTIL((load->fd = connect_to(load->f)) >= 0);
+    FLOW_UNTIL((load->fd = flow_connect(load->f)) >= 0);
     fcntl(load->fd, F_SETFL, O_NONBLOCK);
     load->n_in = load->n_out = 0;
     for (int c = 0; c < LOAD_CUSTOMERS; c++) /* in their order, under their keys */
@@ -166,7 +154,7 @@ bool load_run(struct load *load, int ms)
 json_t *load_ask(struct flow *f, json_t *request)
 {
     char *text = json_dumps(request, JSON_COMPACT), *line = calloc(1, BUFFER_BYTES);
-    int fd = connect_to(f);
+    int fd = flow_connect(f);
     size_t have = 0;
     ssize_t n = 1;
     json_t *data = NULL;

@@ -23,11 +23,16 @@
 static char build_root[PATH_MAX_BYTES];
 static struct flow *current; /* the test's home, for the note about what is left of a failed one */
 
-int64_t flow_now_ms(void)
+int64_t flow_now_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t flow_now_ms(void)
+{
+    return flow_now_us() / 1000;
 }
 
 void flow_sleep_ms(int ms)

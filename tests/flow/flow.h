@@ -124,6 +124,8 @@ json_t *flow_call(struct flow *f, const char *to, const char *type, const char *
 json_t *flow_sql(struct flow *f, const char *sql);
 int64_t flow_sql_int(struct flow *f, const char *sql); /* the first column of the first row; 0 where there is none */
 
+int flow_connect(const struct flow *f); /* the control socket; -1: nobody listens */
+
 /* ---- other programs ---- */
 
 /* Starts a program of the build (argv[0] is relative to it, or absolute), output to HOME/NAME.txt. It is killed by
@@ -134,6 +136,7 @@ int flow_free_port(void); /* a port that was free a moment ago */
 /* ---- time ---- */
 
 int64_t flow_now_ms(void);
+int64_t flow_now_us(void);
 void flow_sleep_ms(int ms);
 /* Repeats until `condition` holds; fails the test after FLOW_WAIT_MS. */
 #define FLOW_UNTIL(condition)                                                                                          \

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 void flow_answer_free(struct flow_answer *a)
@@ -187,4 +189,15 @@ int64_t flow_sql_int(struct flow *f, const char *sql)
     int64_t value = member ? (int64_t)json_integer_value(json_object_iter_value(member)) : 0;
     json_decref(rows);
     return value;
+}
+
+int flow_connect(const struct flow *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/cvmhost.sock", f->home);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }

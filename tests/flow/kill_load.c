@@ -1,6 +1,8 @@
 /* Owns the client threads; see kill_load.h. An ask belongs to one thread until its status is set. */
 #include "kill_load.h"
 
+#include "flow.h"
+
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,13 +32,6 @@ uint64_t load_random(uint64_t *state)
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void pause_ms(int64_t ms)
@@ -172,8 +167,8 @@ static bool is_final(int status, bool replayed)
 
 static void ask(struct load *load, CURL *curl, struct ask *a, bool hasty)
 {
-    int64_t until = now_ms() + LOAD_PATIENCE_MS;
-    while (now_ms() < until) {
+    int64_t until = flow_now_ms() + LOAD_PATIENCE_MS;
+    while (flow_now_ms() < until) {
         char *text = NULL;
         bool replayed;
         a->tries++;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,22 +31,6 @@ struct polite {
     struct customer *customers;
     atomic_bool ending;
 };
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static int connect_to(struct flow *f)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/cvmhost.sock", f->home);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
 
 /* One request, one line back. */
 static bool ask(struct customer *c, int id)
@@ -75,15 +58,15 @@ static bool ask(struct customer *c, int id)
 static void *run(void *arg)
 {
     struct customer *c = arg;
-    int64_t due = now_us() + c->number * POLITE_PERIOD_US / POLITE_CUSTOMERS;
+    int64_t due = flow_now_us() + c->number * POLITE_PERIOD_US / POLITE_CUSTOMERS;
     for (int n = 0; n < SAMPLES_MAX && !c->polite->ending; n++, due += POLITE_PERIOD_US) {
-        int64_t left = due - now_us();
+        int64_t left = due - flow_now_us();
         if (left > 0)
             nanosleep(&(struct timespec){.tv_nsec = left * 1000}, NULL);
         atomic_store(&c->waiting_us, due);
         bool good = ask(c, n);
         c->asked_us[n] = due;
-        c->took_us[n] = now_us() - due;
+        c->took_us[n] = flow_now_us() - due;
         atomic_store(&c->n, n + 1);
         if (good) {
             c->good++;
@@ -106,7 +89,7 @@ struct polite *polite_start(struct flow *f, const struct polite_ask asks[POLITE_
         c->polite = p;
         c->ask = asks[i];
         c->number = i;
-        c->fd = connect_to(f);
+        c->fd = flow_connect(f);
         ck_assert_int_eq(pthread_create(&c->thread, NULL, run, c), 0);
     }
     return p;
@@ -144,7 +127,7 @@ int64_t polite_quantile(struct polite *p, int first, int last, int64_t from_ms, 
             if (c->asked_us[k] >= from_ms * 1000 && c->asked_us[k] <= to_ms * 1000)
                 took[n++] = c->took_us[k];
         if ((!have || waiting > c->asked_us[have - 1]) && waiting / 1000 >= from_ms && waiting / 1000 <= to_ms)
-            took[n++] = now_us() - waiting;
+            took[n++] = flow_now_us() - waiting;
     }
     if (n) {
         qsort(took, n, sizeof *took, smaller_first);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define HARD_LIMIT_MS 250
@@ -33,20 +32,11 @@
 /* ---- the control socket
  * ---------------------------------------------------------------------------------------------- */
 
-static int connect_to(struct flow *f)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/cvmhost.sock", f->home);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
 /* `data` is an object in JSON. Gives the connection on which the answer comes. */
 static int send_call(struct flow *f, const char *to, const char *type, const char *data, int timeout_ms)
 {
     char *text = NULL;
-    int fd = connect_to(f);
+    int fd = flow_connect(f);
     int n = asprintf(&text,
                      "{\"id\":1,\"do\":\"call\",\"to\":\"%s\",\"type\":\"%s\",\"conversation\":\"bad company\","
                      "\"timeout_ms\":%d,\"data\":%s}\n",

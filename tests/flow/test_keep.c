@@ -80,21 +80,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Requests one after the other; gives the 99th percentile of their times. */
 static int64_t p99_us(struct flow *f, int64_t n)
 {
     int64_t *us = calloc((size_t)n, sizeof *us);
     for (int64_t i = 0; i < n; i++) {
-        int64_t begun = now_us();
+        int64_t begun = flow_now_us();
         ck_assert_int_eq(flow_http(f, "POST", "/test/count", "{}", NULL, NULL), 200);
-        us[i] = now_us() - begun;
+        us[i] = flow_now_us() - begun;
     }
     qsort(us, (size_t)n, sizeof *us, by_value);
     int64_t found = us[n * 99 / 100];

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 256
@@ -30,13 +29,6 @@ struct run {
     long long keys;
     bool ending;
 };
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 static void drop(struct connection *c)
 {
@@ -64,7 +56,7 @@ static void open_connection(struct run *r, struct connection *c)
     ck_assert_int_ge(c->fd, 0);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     c->connecting = connect(c->fd, (struct sockaddr *)&r->address, sizeof r->address) < 0;
-    c->began_us = now_us();
+    c->began_us = flow_now_us();
     if (c->connecting && errno != EINPROGRESS) {
         r->load->refused++;
         drop(c);
@@ -79,7 +71,7 @@ static void ask(struct run *r, struct connection *c)
                      "Idempotency-Key: load-%lld\r\n%sContent-Length: 2\r\n\r\n{}",
                      ++r->keys, c->kept ? "" : "Connection: close\r\n");
     if (c->kept)
-        c->began_us = now_us();
+        c->began_us = flow_now_us();
     c->have = 0;
     c->asked = true;
     if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n)
@@ -116,7 +108,7 @@ static void take(struct run *r, struct connection *c)
         failed(r, c, "status");
         return;
     }
-    int64_t took = now_us() - c->began_us;
+    int64_t took = flow_now_us() - c->began_us;
     r->load->longest_us = took > r->load->longest_us ? took : r->load->longest_us;
     r->load->answered++;
     if (!c->kept || strcasestr(c->answer, "\r\nConnection: close"))
