@@ -90,6 +90,7 @@ struct polite *polite_start(struct flow *f, const struct polite_ask asks[POLITE_
         c->ask = asks[i];
         c->number = i;
         c->fd = flow_connect(f);
+        ck_assert_int_ge(c->fd, 0);
         ck_assert_int_eq(pthread_create(&c->thread, NULL, run, c), 0);
     }
     return p;
