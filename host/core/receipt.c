@@ -52,10 +52,11 @@ void reload__report_entry(struct reload *r, const struct entry *e, json_t *from)
 {
     json_t *receipt = change_receipt(r->core, e->plugin, e->action, NULL, e->plugin->now, e->held);
     json_object_set_new(receipt, "from", from);
+    const json_int_t real = r->core->options.loop != NULL; /* under the virtual clock it takes no time */
     json_object_set_new(receipt, "us",
-                        json_pack("{s:I, s:I, s:I, s:I}", "stage", (json_int_t)e->candidate->stage_us, "vet",
-                                  (json_int_t)e->candidate->vet_us, "load", (json_int_t)e->load_us, "switch",
-                                  (json_int_t)e->switch_us));
+                        json_pack("{s:I, s:I, s:I, s:I}", "stage", real * (json_int_t)e->candidate->stage_us, "vet",
+                                  real * (json_int_t)e->candidate->vet_us, "load", real * (json_int_t)e->load_us,
+                                  "switch", real * (json_int_t)e->switch_us));
     json_object_set_new(receipt, "no_way_back", json_boolean(e->no_way_back));
     if (json_array_size(e->warnings))
         json_object_set(receipt, "warnings", e->warnings);

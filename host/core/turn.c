@@ -593,7 +593,7 @@ void turn_run(struct core *core, struct message *m)
         remote_run(core, m);
         return;
     }
-    int64_t begun = m->conversation ? clock_ns() : 0;
+    int64_t begun = m->conversation && core->options.loop ? clock_ns() : 0; /* a virtual turn takes no time */
     int result = run(core, m, edit);
     conclude(core, m, result, edit, begun, 0);
 }

@@ -281,11 +281,9 @@ static void id_of(sqlite3_stmt *st, int i, char ret_text[40])
     id_text(id, ret_text);
 }
 
-/* All of it, but of a change of plugins: its receipt says how long that took. */
-static void hash_row(struct sim *s, sqlite3_stmt *st, const char *type)
+static void hash_row(struct sim *s, sqlite3_stmt *st)
 {
-    int n = sqlite3_column_count(st) - (strcmp(type, "plugins.change") == 0);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < sqlite3_column_count(st); i++)
         sim_hash(s, sqlite3_column_blob(st, i), (size_t)sqlite3_column_bytes(st, i));
 }
 
@@ -305,7 +303,7 @@ void auditor_read(struct sim *s)
                         .text = (const char *)sqlite3_column_text(a->turns, 9)};
         id_of(a->turns, 4, r.id);
         json_t *record = json_loads(r.text, JSON_ALLOW_NUL, NULL);
-        hash_row(s, a->turns, r.type);
+        hash_row(s, a->turns);
         if (r.seq != a->seq + 1 && a->seq)
             sim_fail(s, INV_ONCE, "the journal goes from turn %lld to turn %lld", (long long)a->seq, r.seq);
         if (!record)
