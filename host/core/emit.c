@@ -99,9 +99,12 @@ static int choose_lane(struct turn *t, const cvm_out *out, struct conversation *
 {
     struct conversation *c = t->conversation;
     if (out->conversation && *out->conversation) {
-        c = conversation_open(t->core, out->conversation, out->fresh);
-        if (!c)
+        bool unread = t->core->replay && replay_met(t->core, "unread", out->conversation);
+        c = unread ? NULL : conversation_open(t->core, out->conversation, out->fresh);
+        if (!c) {
+            turn_met(t, "unread", out->conversation);
             return CVM_ENOMEM;
+        }
         if (!t->trial && c != t->conversation && !c->parent && t->conversation && !c->pinned && c->version == 0 &&
             !c->messages) {
             c->parent = t->conversation->key;

@@ -181,6 +181,20 @@ static bool key_good(const char *key)
     return n > 0 && n <= CVM_STATE_KEY_MAX && text_is_utf8(key, n);
 }
 
+/* What the disk did not give is an input of the turn, too: its record says so, and a replay meets it again. */
+static bool may_read(const struct turn *t, const char *key)
+{
+    return !t->core->replay || !replay_met(t->core, "unread", key);
+}
+
+static int unread(struct turn *t, const char *key, int error)
+{
+    if (error == CVM_ENOMEM)
+        return error;
+    turn_met(t, "unread", key);
+    return CVM_EIO;
+}
+
 int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
 {
     struct turn *t = (struct turn *)pub;
@@ -190,8 +204,10 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
     const json_t *value = own ? own->value : NULL;
     if (!own) {
         struct state_entry *e;
-        int r = load(t->core, t->component, key, &e);
-        if (!r && t->core->replay)
+        int r = may_read(t, key) ? load(t->core, t->component, key, &e) : CVM_EIO;
+        if (r < 0)
+            return unread(t, key, r);
+        if (t->core->replay)
             r = replay_state(t->core, e);
         if (!r) {
             r = view(t->component, e, &value);
@@ -235,7 +251,9 @@ int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
             own->value = value;
             return CVM_OK;
         }
-        r = load(t->core, t->component, key, &e);
+        r = may_read(t, key) ? load(t->core, t->component, key, &e) : CVM_EIO;
+        if (r < 0)
+            r = unread(t, key, r);
     }
     if (!r) {
         struct state_change change = {.entry = e, .value = value};
@@ -306,14 +324,21 @@ static int scan_before(struct turn *t, const char *prefix, const char *after, si
 {
     struct core *core = t->core;
     size_t deletions = 0;
+    char place[CVM_STATE_KEY_MAX + 8];
+    snprintf(place, sizeof place, "scan %s", prefix);
     if (core->replay)
-        return replay_scan(core, t->component, prefix, after, limit, ret_entries);
+        return may_read(t, place) ? replay_scan(core, t->component, prefix, after, limit, ret_entries)
+                                  : unread(t, place, CVM_EIO);
     for (struct state_entry *e = core->pending; e; e = e->pending_next)
         deletions += e->component == t->component && !e->value;
     json_t *entries = json_array();
     int r =
         store_state_scan(core->reader, t->component->id->text, after ? after : "", prefix, limit + deletions, entries);
     core_check_read(core, r);
+    if (r < 0) {
+        json_decref(entries);
+        return unread(t, place, r);
+    }
     if (!r) {
         r = convert_pairs(t->component, entries);
         t->unreadable = t->unreadable || r < 0;
