@@ -3,6 +3,7 @@
  * deleted. */
 #include "cli/backup.h"
 
+#include "core/file.h"
 #include "services/home.h"
 #include <dirent.h>
 #include <errno.h>
@@ -62,12 +63,12 @@ static int check_database(const char *path)
 static int read_list(const char *dir, json_t **ret_list)
 {
     char path[BACKUP_PATH_MAX];
-    json_error_t error;
+    char error[ERROR_SIZE];
+    json_t *list = NULL;
     snprintf(path, sizeof path, "%s/" BACKUP_LIST, dir);
-    json_t *list = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    if (!list)
-        return cli_fail(access(path, F_OK) < 0 ? CLI_NOT_FOUND : CLI_CONFIG, "%s: %s; is %s a backup?", path,
-                        error.text, dir);
+    int e = file_json(path, LIST_MAX_BYTES, false, &list, error, sizeof error);
+    if (e)
+        return cli_fail(e == CVM_ENOENT ? CLI_NOT_FOUND : CLI_CONFIG, "%s; is %s a backup?", error, dir);
     *ret_list = list;
     if (cvm_json_int(list, "format", 0) != BACKUP_FORMAT || !json_is_object(json_object_get(list, "files")) ||
         !json_object_get(json_object_get(list, "files"), BACKUP_DATABASE))
