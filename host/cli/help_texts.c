@@ -148,7 +148,7 @@ static const struct {
                   "  --limit N                  the newest so many (default 200)\n"
                   "\nReads the file itself; needs no host. As they come: cvmhost log tail --audit --follow\n"},
     {"audit events", "Options:\n"
-                     "  --what W                   only what begins so: host, plugin, child, state, edge, ..\n"
+                     "  --what W                   only what begins so: host, plugin, process, state, edge, ..\n"
                      "  --since TIME               2026-03-01, 2026-03-01T08:30Z, or so long ago: 90s, 30m, 12h, 7d\n"
                      "  --limit N                  the newest so many (default 200)\n"
                      "\nReads the file itself; needs no host.\n"},

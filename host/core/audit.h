@@ -41,7 +41,7 @@ int audit_collapse(struct store *store, int64_t at_ms, const char *why, int64_t 
  */
 
 /* A durable turn of the component "host" in its place in the sequence, of type `what` (static text such as
- * "child.crashed", "journal.pruned"; documented in docs/reference/journal.md), with the note [what, data]. At any time,
+ * "process.ended", "journal.pruned"; documented in docs/reference/journal.md), with the note [what, data]. At any time,
  * also within a turn: it is written with the next tick. Takes `data`, an object (NULL: none); no secrets and no
  * personal data in it. Well known members: component, plugin, message, why, by ("operator", "host"). */
 void audit_event(struct core *core, const char *what, json_t *data);

@@ -467,7 +467,7 @@ START_TEST(events_are_turns_of_the_host)
 {
     struct book *b = book_new();
     virtual_open(b->v);
-    audit_event(b->v->core, "child.crashed", json_pack("{s:s}", "component", "test.faulty"));
+    audit_event(b->v->core, "process.ended", json_pack("{s:s}", "component", "test.faulty"));
     audit_event(b->v->core, "journal.pruned", NULL);
     for (int i = 0; i < AUDIT_OFTEN + 7; i++)
         audit_event_limited(b->v->core, "edge.refused", json_pack("{s:i}", "n", i));
@@ -477,7 +477,7 @@ START_TEST(events_are_turns_of_the_host)
     virtual_close(b->v);
     open_copy(b);
 #define EVENTS "SELECT count(*) FROM turns WHERE component = 'host' AND "
-    ck_assert_int_eq(number(b->db, EVENTS "type = 'child.crashed' AND json_extract(record, '$.notes[0][1].component') ="
+    ck_assert_int_eq(number(b->db, EVENTS "type = 'process.ended' AND json_extract(record, '$.notes[0][1].component') ="
                                           " 'test.faulty' AND json_extract(record, '$.notes[0][0]') = type"),
                      1);
     ck_assert_int_eq(number(b->db, EVENTS "type = 'journal.pruned'"), 1);
