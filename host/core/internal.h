@@ -334,7 +334,7 @@ void probation_behind(const struct generation *now, const struct generation *bef
 void build_forget_unused(struct core *core, const struct build_mark *mark);
 bool build_is_needed(const struct core *core, const char *hash); /* of a library, or of a manifest */
 void binding_swap(struct component *c);
-void generation_retire(struct core *core, struct plugin *p, struct generation *g); /* accepts NULL */
+void generation_retire(struct core *core, struct generation *g); /* accepts NULL */
 int plugin_exchange(struct core *core, struct plugin *p, struct generation *other, char *error, size_t size);
 void plugin_back_in_service(struct core *core, struct plugin *p);
 

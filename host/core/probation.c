@@ -46,7 +46,7 @@ void build_forget_unused(struct core *core, const struct build_mark *mark)
                  build_is_needed(core, mark->content) ? "" : mark->content);
 }
 
-void generation_retire(struct core *core, struct plugin *p, struct generation *g)
+void generation_retire(struct core *core, struct generation *g)
 {
     struct build_mark mark;
     if (!g)
@@ -69,7 +69,7 @@ void probation_end(struct core *core, struct plugin *p)
     core->configuration = NULL; /* turns name another one from here on */
     if (p->phase == PLUGIN_PROBATION)
         p->phase = PLUGIN_RUNNING;
-    generation_retire(core, p, old);
+    generation_retire(core, old);
 }
 
 static void stood(struct core *core, struct plugin *p)
@@ -209,7 +209,7 @@ json_t *probation_rollback(struct core *core, struct plugin *p, const char *why,
     json_decref(receipts);
     log_error(p->name, "rolled back: %s; version %s, build %.12s runs again", why, old->manifest->version, old->build);
     plugin_back_in_service(core, p);
-    generation_retire(core, p, bad);
+    generation_retire(core, bad);
     plugin_remember(core, p, "running");
     return receipt;
 }

@@ -209,7 +209,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
     json_decref(receipts);
     log_info(p->name, "%s", keep ? "disabled" : "removed; its files are in data/removed");
     plugin_remember(core, p, plugin_phase_name(p->phase));
-    generation_retire(core, p, g);
+    generation_retire(core, g);
     build_forget_unused(core, &forgotten);
     return receipt;
 }

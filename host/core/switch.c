@@ -172,7 +172,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
     if (e->moved) {
         p->previous = previous;
         probation_behind(p->now, NULL);
-        generation_retire(core, p, old);
+        generation_retire(core, old);
         return;
     }
     if (old && !e->no_way_back && !back) {
@@ -180,7 +180,7 @@ static void into_service(struct core *core, struct entry *e, bool back)
         probation_begin(core, p, old);
     } else {
         probation_behind(p->now, NULL);
-        generation_retire(core, p, old);
+        generation_retire(core, old);
     }
     build_forget_unused(core, &forgotten);
 }
