@@ -98,7 +98,7 @@ static void next_step(struct core *core, struct alarm *alarm);
 static void end(struct backup *b)
 {
     struct core *core = b->core;
-    struct keep_totals *t = keep_totals_of(core);
+    struct keep_totals *t = keep_totals(core);
     json_t *report = b->error ? json_pack("{s:s}", "text", b->text)
                               : json_pack("{s:s, s:I, s:I, s:I, s:I}", "file", b->path, "bytes", (json_int_t)b->bytes,
                                           "steps", (json_int_t)b->steps, "us", (json_int_t)(b->ns / 1000),

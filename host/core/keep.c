@@ -34,14 +34,19 @@ struct keeper {
     struct keep_totals totals;
 };
 
-const struct keep_totals *keep_totals(const struct core *core)
+struct keep_totals *keep_totals(const struct core *core)
 {
     return &core->keeper->totals;
 }
 
-struct keep_totals *keep_totals_of(struct core *core)
+static int64_t keep_days(const struct core *core)
 {
-    return &core->keeper->totals;
+    return config_int(core->options.config, "journal.keep_days", 90);
+}
+
+static int64_t inbox_keep_ms(const struct core *core)
+{
+    return 3600000 * config_int(core->options.config, "journal.inbox_keep_hours", 24);
 }
 
 static int64_t later(int64_t a, int64_t b)
@@ -113,11 +118,10 @@ static void count(struct keep_totals *t, const struct keep_pass *p, int64_t now_
 static void arm(struct keeper *k, const struct keep_pass *p)
 {
     struct core *core = k->core;
-    int64_t keep_ms = DAY_MS * config_int(core->options.config, "journal.keep_days", 90);
-    int64_t key_keep_ms = 3600000 * config_int(core->options.config, "journal.inbox_keep_hours", 24);
+    int64_t keep_ms = DAY_MS * keep_days(core);
     if (!k->few && !p->dry)
         k->turn_ms = p->turn_ms == INT64_MAX ? INT64_MAX : later(p->turn_ms + keep_ms, core->now_ms + TURNS_EVERY_MS);
-    int64_t next = p->key_ms == INT64_MAX ? INT64_MAX : p->key_ms + key_keep_ms;
+    int64_t next = p->key_ms == INT64_MAX ? INT64_MAX : p->key_ms + inbox_keep_ms(core);
     if (p->error || p->dry || k->turn_ms < next)
         next = p->error || p->dry ? core->now_ms : k->turn_ms;
     if (k->asker.done)
@@ -199,13 +203,13 @@ static void next_step(struct core *core, struct alarm *alarm)
 static void next_pass(struct core *core, struct alarm *alarm)
 {
     struct keeper *k = core->keeper;
-    int64_t days = config_int(core->options.config, "journal.keep_days", 90);
     if (core->stopping)
         return;
     k->busy = true;
     k->pass = (struct keep_pass){.now_ms = core->now_ms, .dry = k->asker.done && k->asker.dry};
-    k->pass.before_ms = k->asker.done && k->asker.before_ms ? k->asker.before_ms : core->now_ms - days * DAY_MS;
-    k->pass.inbox_before_ms = core->now_ms - 3600000 * config_int(core->options.config, "journal.inbox_keep_hours", 24);
+    k->pass.before_ms =
+        k->asker.done && k->asker.before_ms ? k->asker.before_ms : core->now_ms - keep_days(core) * DAY_MS;
+    k->pass.inbox_before_ms = core->now_ms - inbox_keep_ms(core);
     k->few = !k->asker.done && core->now_ms < k->turn_ms;
     if (k->few)
         k->pass.phase = KEEP_LETTERS;
@@ -283,8 +287,7 @@ json_t *core_keeping(const struct core *core)
     const struct store *store = journal_store((struct core *)(uintptr_t)core);
     int64_t next = core->keeper->turn_ms == INT64_MAX ? 0 : core->keeper->turn_ms;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "wal_bytes",
-                     (json_int_t)store_wal_bytes(store), "keep_days",
-                     (json_int_t)config_int(core->options.config, "journal.keep_days", 90), "last_ms",
+                     (json_int_t)store_wal_bytes(store), "keep_days", (json_int_t)keep_days(core), "last_ms",
                      (json_int_t)t->last_ms, "next_ms", (json_int_t)next, "turns_pruned", (json_int_t)t->turns,
                      "conversations_folded", (json_int_t)t->conversations, "kept", (json_int_t)t->kept, "steps",
                      (json_int_t)t->steps, "longest_step_us", (json_int_t)(t->longest_ns / 1000), "backup_ms",

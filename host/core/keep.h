@@ -52,10 +52,9 @@ void keep_clear(struct keep_pass *pass);
 /* Counters for metrics and `journal stats`. */
 struct keep_totals {
     uint64_t turns, conversations, letters, keys, passes, steps, ns, longest_ns, backups;
-    int64_t kept, last_ms, backup_ms, backup_bytes, backup_us;
+    int64_t kept, last_ms, backup_ms, backup_bytes;
 };
-const struct keep_totals *keep_totals(const struct core *core);
-struct keep_totals *keep_totals_of(struct core *core);
+struct keep_totals *keep_totals(const struct core *core);
 
 /* backup.c */
 void backup_close(struct core *core);
