@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -377,6 +378,30 @@ static int take_stale(struct remote *r, const struct frame *f)
     return r->stale_bytes > REMOTE_TURN_MAX_BYTES ? CVM_EDATA : 0;
 }
 
+static void done_said(struct remote *r, struct errand *e, int64_t result, int64_t us)
+{
+    bool known = result > INT_MIN && result <= INT_MAX;
+    done(r, e, known ? (int)result : CVM_EFAULT, us > 0 && us < REMOTE_US_MAX ? us : 0);
+    remote_limit(r);
+}
+
+/* As the host's own runner writes it, which is most of them: read without making values of it. */
+static bool read_done(const struct frame *f, int64_t *ret_result, int64_t *ret_us)
+{
+    char text[64];
+    long long result, us;
+    int end = 0;
+    if (f->kind != FRAME_DONE || f->size >= sizeof text)
+        return false;
+    memcpy(text, f->body, f->size);
+    text[f->size] = 0;
+    if (sscanf(text, "{\"result\":%lld,\"us\":%lld}%n", &result, &us, &end) != 2 || (size_t)end != f->size)
+        return false;
+    *ret_result = result;
+    *ret_us = us;
+    return true;
+}
+
 int remote_take(struct remote *r, const struct frame *f)
 {
     struct errand *e = r->head;
@@ -387,6 +412,11 @@ int remote_take(struct remote *r, const struct frame *f)
     e->bytes += f->size;
     if (e->bytes > REMOTE_TURN_MAX_BYTES || json_array_size(e->ops) > REMOTE_OPS_MAX)
         return CVM_EDATA;
+    int64_t result, us;
+    if (read_done(f, &result, &us)) {
+        done_said(r, e, result, us);
+        return 0;
+    }
     json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL);
     int error = json_is_object(body) ? 0 : CVM_EDATA;
     if (!error && f->kind == FRAME_ASK) {
@@ -394,11 +424,9 @@ int remote_take(struct remote *r, const struct frame *f)
     } else if (!error && f->kind == FRAME_TELL) {
         error = tell(r, e, body);
     } else if (!error && f->kind == FRAME_DONE) {
-        int64_t result = (int64_t)json_integer_value(json_object_get(body, "result"));
-        int64_t us = (int64_t)json_integer_value(json_object_get(body, "us"));
-        bool known = json_is_integer(json_object_get(body, "result")) && result > INT_MIN && result <= INT_MAX;
-        done(r, e, known ? (int)result : CVM_EFAULT, us > 0 && us < REMOTE_US_MAX ? us : 0);
-        remote_limit(r);
+        const json_t *said = json_object_get(body, "result");
+        done_said(r, e, json_is_integer(said) ? (int64_t)json_integer_value(said) : CVM_EFAULT,
+                  (int64_t)json_integer_value(json_object_get(body, "us")));
     } else if (!error) {
         error = CVM_EDATA;
     }

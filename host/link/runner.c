@@ -42,11 +42,10 @@ void runner_flush(struct runner *r)
     text_reset(&r->out);
 }
 
-static void put(struct runner *r, enum frame_kind kind, uint64_t turn, const json_t *body)
+/* What stands in `scratch`, as a frame. */
+static void put_scratch(struct runner *r, enum frame_kind kind, uint64_t turn)
 {
     char header[LINK_HEADER_BYTES];
-    text_reset(&r->scratch);
-    text_json(&r->scratch, body);
     if (r->out.len > LINK_PACKET_MAX_BYTES)
         runner_flush(r);
     frame_header(header, (uint16_t)kind, turn, (uint32_t)r->scratch.len);
@@ -54,6 +53,13 @@ static void put(struct runner *r, enum frame_kind kind, uint64_t turn, const jso
     text_add(&r->out, r->scratch.at, r->scratch.len);
     if (r->scratch.failed || r->out.failed)
         abort(); /* no memory for what the turn says: the host undoes it */
+}
+
+static void put(struct runner *r, enum frame_kind kind, uint64_t turn, const json_t *body)
+{
+    text_reset(&r->scratch);
+    text_json(&r->scratch, body);
+    put_scratch(r, kind, turn);
 }
 
 static void receive(struct runner *r)
@@ -132,6 +138,23 @@ void runner_tell(struct runner_turn *t, json_t *op)
         return; /* a text that is no UTF-8: nothing of it can be said */
     put(t->runner, FRAME_TELL, t->number, op);
     json_decref(op);
+}
+
+void runner_tell_reply(struct runner_turn *t, const char *request, int outcome, const json_t *data, const char *content)
+{
+    struct text *text = &t->runner->scratch;
+    text_reset(text);
+    text_printf(text, "{\"op\":\"settle\",\"request\":\"%s\",\"outcome\":%d", request, outcome);
+    if (data) {
+        text_puts(text, ",\"data\":");
+        text_json(text, data);
+    }
+    if (content) {
+        text_puts(text, ",\"content\":");
+        text_string(text, content);
+    }
+    text_char(text, '}');
+    put_scratch(t->runner, FRAME_TELL, t->number);
 }
 
 json_t *runner_ask(struct runner_turn *t, json_t *op)
@@ -269,9 +292,9 @@ static void run_turn(struct runner *r, const struct frame *f)
     runner_flush(r); /* the turn before is over: what this one brings about is not that one's fault */
     int64_t begun = cpu_us();
     int result = r->descriptor->turn(r->instance, &t->pub, &m, route);
-    json_t *done = json_pack("{s:i, s:I}", "result", result, "us", (json_int_t)(cpu_us() - begun));
-    put(r, FRAME_DONE, f->turn, done);
-    json_decref(done);
+    text_reset(&r->scratch);
+    text_printf(&r->scratch, "{\"result\":%d,\"us\":%lld}", result, (long long)(cpu_us() - begun));
+    put_scratch(r, FRAME_DONE, f->turn);
     turn_clear(t);
     json_decref(body);
     json_decref(none);

@@ -101,12 +101,15 @@ static int settle(cvm_turn *pub, cvm_id request, int outcome, json_t *data, cons
     bool certain = runner_count(t, 1, bytes) && sound && length <= CVM_CONTENT_MAX_BYTES && t->open &&
                    cvm_id_eq(request, t->message->id);
     id_text(request, id);
-    json_t *op = json_pack("{s:s, s:s, s:i, s:o*, s:s*}", "op", "settle", "request", id, "outcome", outcome, "data",
-                           data, "content", content);
-    if (certain)
-        runner_tell(t, op);
-    else
-        e = runner_ask_id(t, op, NULL);
+    if (certain) {
+        runner_tell_reply(t, id, outcome, data, content);
+        json_decref(data);
+    } else {
+        e = runner_ask_id(t,
+                          json_pack("{s:s, s:s, s:i, s:o*, s:s*}", "op", "settle", "request", id, "outcome", outcome,
+                                    "data", data, "content", content),
+                          NULL);
+    }
     if (!e && cvm_id_eq(request, t->message->id))
         t->open = false;
     return e;

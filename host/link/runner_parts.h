@@ -68,6 +68,9 @@ void runner_flush(struct runner *r); /* ends the process where the host is gone 
 
 /* An operation the host does not answer; takes `op`. */
 void runner_tell(struct runner_turn *t, json_t *op);
+/* The reply of a turn, which nearly each one has: without a value made of it first. Borrows. */
+void runner_tell_reply(struct runner_turn *t, const char *request, int outcome, const json_t *data,
+                       const char *content);
 /* One it does: gives the answer, an object with "error"; takes `op`. */
 json_t *runner_ask(struct runner_turn *t, json_t *op);
 /* The error of the answer; *ret_id its id where it has one (may be NULL). */
