@@ -13,7 +13,8 @@ static const char *const PLUGINS[] = {"relay", NULL};
 int bench_inside_open(struct inside *in)
 {
     char error[512] = "";
-    struct core_options options = {.home = in->home.path, .loop = &in->loop, .seed = 7};
+    struct core_options options = {.home = in->home.path, .loop = &in->loop, .seed = 7, .runner = in->runner};
+    snprintf(in->runner, sizeof in->runner, "%s/host/cvmhost", bench_build());
     if (bench_home_make(&in->home, PLUGINS) < 0)
         return -1;
     uv_loop_init(&in->loop);

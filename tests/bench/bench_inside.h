@@ -7,6 +7,7 @@
 
 struct inside {
     struct bench_home home;
+    char runner[4200]; /* the host's binary, for plugins in processes of their own */
     uv_loop_t loop;
     struct config *config;
     struct core *core;
