@@ -145,7 +145,7 @@ static const struct deed floods[] = {
     {STOPPED, DO("flood_notes")},
     {ANYTHING, DO("flood_questions")},
     {STOPPED, DO("flood_ids")},
-    {ENDS, FORGE_WITH(ASK, "{\\\"op\\\":\\\"new_id\\\",\\\"prefix\\\":\\\"X\\\"}", "\"n\":3000")},
+    {STOPPED, FORGE_WITH(ASK, "{\\\"op\\\":\\\"new_id\\\",\\\"prefix\\\":\\\"X\\\"}", "\"n\":3000")},
     {STOPPED, DO("huge_reply")},
     {STOPPED, DO("leak")},
     {STOPPED, DO("leak_shared")},
