@@ -437,6 +437,14 @@ void turn_fail(struct core *core, struct message *m, int outcome, const char *co
     fail(core, m, outcome, code, text, dead, false);
 }
 
+/* What the handler was refused goes with a turn that leaves no record. */
+static void forget_refused(struct core *core)
+{
+    json_decref(core->turn.refusal);
+    json_decref(core->turn.denied);
+    core->turn.refusal = core->turn.denied = NULL;
+}
+
 static void end_badly(struct core *core, struct message *m, int result)
 {
     struct component *c = m->to;
@@ -466,6 +474,7 @@ static void end_badly(struct core *core, struct message *m, int result)
     int retries = slot && slot->operation && !m->reply ? slot->operation->retry : 0;
     if (m->attempts < retries && !c->down) {
         m->attempts++;
+        forget_refused(core);
         if (m->conversation && m->conversation->head == m)
             lane_put_back(core, m);
         else
@@ -530,8 +539,7 @@ static int run_by_the_one_before(struct core *core, struct message *m)
 {
     struct component *c = m->to;
     turn_undo(core);
-    json_decref(core->turn.refusal);
-    core->turn.refusal = NULL;
+    forget_refused(core);
     binding_swap(c);
     if (!binding_route(c->now, message_entry(m)))
         return CVM_EFAULT;
