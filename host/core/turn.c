@@ -541,9 +541,7 @@ static int run_by_the_one_before(struct core *core, struct message *m)
     turn_undo(core);
     forget_refused(core);
     binding_swap(c);
-    if (!binding_route(c->now, message_entry(m)))
-        return CVM_EFAULT;
-    return run(core, m, false);
+    return run(core, m, false); /* where it knows no such message: an error, no fault of its own */
 }
 
 static void end_well(struct core *core, struct message *m, int result, int64_t us, bool edit)
