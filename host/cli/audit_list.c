@@ -158,6 +158,11 @@ static json_t *change_detail(const json_t *data)
 {
     const char *from = cvm_json_str(json_object_get(data, "from"), "version", "-"),
                *to = cvm_json_str(json_object_get(data, "to"), "version", "-"), *why = cvm_json_str(data, "why", "");
+    if (strcmp(cvm_json_str(data, "action", ""), "moved") == 0)
+        return json_sprintf("%s, %s", to,
+                            strcmp(cvm_json_str(json_object_get(data, "to"), "placement", ""), "process") == 0
+                                ? "to a process of its own"
+                                : "into the host");
     return json_sprintf("%s to %s%s%s", from, to, *why ? ", " : "", why);
 }
 

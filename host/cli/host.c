@@ -165,7 +165,7 @@ static void audit_upgrade(struct host *h)
     u->unread = 0;
     audit_event(h->core, state == PAGE_UPGRADE_DONE ? "host.upgraded" : "host.upgrade_failed",
                 json_pack("{s:s, s:s, s:s, s:f}", "from", u->from, "to", u->to, "why", u->text, "ready_ms",
-                          (double)(u->ready_ns - u->stopped_ns) / 1e6));
+                          (double)((u->ready_ns - u->stopped_ns) / 100000) / 10.0));
 }
 
 /* ---- signals -----------------------------------------------------------------------------------------------------

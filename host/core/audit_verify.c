@@ -411,7 +411,8 @@ static int walk(struct walk *w)
         e = CVM_EDATA;
     if (!e)
         e = end(w);
-    sqlite3_exec(w->db, "COMMIT", NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(w->db)) /* else nothing was begun, and what failed before is still to be told */
+        sqlite3_exec(w->db, "COMMIT", NULL, NULL, NULL);
     return e;
 }
 

@@ -90,12 +90,19 @@ static void revive(struct exchange *x, const json_t *request)
         return;
     }
     int error = core_revive(x->core, name);
-    if (error == CVM_ENOENT)
-        control__fail(x, error, "name", "there is no component %.100s", name);
+    json_t *known = error == CVM_ENOENT ? core_plugin(x->core, name) : NULL;
+    if (known)
+        control__fail(x, error, "name",
+                      "the plugin %.100s is not quarantined; a component that is down (cvmhost ps) is "
+                      "revived by its own id",
+                      name);
+    else if (error == CVM_ENOENT)
+        control__fail(x, error, "name", "there is no component and no quarantined plugin %.100s", name);
     else if (error < 0)
         control__fail(x, error, "", "%.100s cannot be revived: %s", name, cvm_strerror(error));
     else
         control__answer(x, json_pack("{s:s, s:b}", "component", name, "revived", 1));
+    json_decref(known);
 }
 
 static void metrics(struct exchange *x)

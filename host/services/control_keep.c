@@ -24,7 +24,7 @@ static void refused(struct exchange *x, int error, const char *busy)
     if (error == CVM_EBUSY)
         control__fail(x, error, "", "%s", busy);
     else if (error == CVM_EINVAL)
-        control__fail(x, error, "before_ms", "before: is in the future");
+        control__fail(x, error, "before_ms", "is in the future");
     else
         control__fail(x, error, "", "%s", cvm_strerror(error));
 }
