@@ -146,7 +146,8 @@ int cli_bus_tail(struct cli *cli);
 int cli_why(struct cli *cli);
 int cli_replay(struct cli *cli);
 int cli_replay_home(struct cli *cli, const char *home); /* all of it, every turn shown */
-/* The newest `n` conversations through the plugins that lie in the home; refused where more than `most` turns differ. */
+/* The newest `n` conversations through the plugins that lie in the home; refused where more than `most` turns differ.
+ */
 int cli_replay_proves(struct cli *cli, int64_t n, int64_t most);
 int cli_export(struct cli *cli);
 int cli_import(struct cli *cli);

@@ -62,8 +62,9 @@ static json_t *plugin_row(const json_t *plugin)
 {
     char state[120], build[16];
     state_words(plugin, state, sizeof state);
-    return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:s}", "name", cvm_json_str(plugin, "name", ""), "version",
-                     cvm_json_str(plugin, "version", ""), "state", state, "build",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O?, s:O?, s:s}", "name", cvm_json_str(plugin, "name", ""), "version",
+                     cvm_json_str(plugin, "version", ""), "state", state, "placement",
+                     cvm_json_str(plugin, "placement", ""), "build",
                      change_build(cvm_json_str(plugin, "build", ""), build), "generation",
                      json_object_get(plugin, "generation"), "components", json_object_get(plugin, "components"),
                      "description", cvm_json_str(plugin, "note", cvm_json_str(plugin, "description", "")));
@@ -77,7 +78,8 @@ static int list_plugins(struct cli *cli)
     int status = cli_ask(cli, json_pack("{s:s}", "do", "plugins"), &data);
     if (status != CLI_OK)
         return status;
-    json_t *rows = json_array(), *columns = show_names("name version state build generation components description");
+    json_t *rows = json_array(),
+           *columns = show_names("name version state placement build generation components description");
     json_array_foreach(data, i, plugin) json_array_append_new(rows, plugin_row(plugin));
     show_rows(cli, cli->output == OUTPUT_JSON ? data : rows, columns);
     json_decref(columns);

@@ -23,7 +23,7 @@ struct errand {
     bool unreadable;
     int64_t context_seen,
         scanned; /* one more than the version told; than the last turn that wrote state; 0: not asked */
-    bool late; /* its deadline had passed when the process came to it */
+    bool late;   /* its deadline had passed when the process came to it */
     /* What trials have come to, so that the next one begins where a turn of its own would be by then. */
     uint32_t ordinal, outputs;
     size_t output_bytes, state_bytes, context_bytes;

@@ -45,6 +45,8 @@ int replay_copy_build(const char *from_home, const char *to_home, const char *ha
     CVM_TRY(file_read(from, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, sizeof why));
     int e = file_write(to, bytes, n);
     free(bytes);
+    if (!e && chmod(to, 0500) < 0) /* a program is run from there */
+        e = CVM_EIO;
     return e;
 }
 

@@ -262,9 +262,9 @@ static void go_on(struct core *core, struct entry *e)
     settle_starts(core, e, true);
     plugin_back_in_service(core, e->plugin);
     unpark(core, e);
-    log_info(e->plugin->name, "%s: version %s, build %.12s, generation %u; switched in %lld us, %lld held", e->action,
-             e->plugin->now->manifest->version, e->plugin->now->build, e->plugin->now->number, (long long)e->switch_us,
-             (long long)e->held);
+    log_info(e->plugin->name, "%s: version %s, build %.12s, generation %u, %s; switched in %lld us, %lld held",
+             e->action, e->plugin->now->manifest->version, e->plugin->now->build, e->plugin->now->number,
+             placement_name(generation_placement(e->plugin->now)), (long long)e->switch_us, (long long)e->held);
 }
 
 static void swap_in(struct core *core, struct reload *r)

@@ -82,7 +82,7 @@ START_TEST(refuses_with_the_step_and_changes_nothing)
     EXPECT(f, 5, "echo is not disabled", "plugin", "enable", "echo");
     EXPECT(f, 2, "NAME is missing", "rollback");
     EXPECT(f, 2, "there is no option --now here", "reload", "--now");
-    EXPECT(f, 4, "there is no component none", "revive", "none");
+    EXPECT(f, 4, "there is no component and no quarantined plugin none", "revive", "none");
     EXPECT(f, 0, "revived: true", "revive", "test.faulty");
     flow_end(f);
 }

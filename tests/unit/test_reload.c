@@ -290,8 +290,8 @@ static const struct bad {
     {"bad_elf", "refused", "vet", "is not an ELF file"},
     {"wrong_magic", "refused", "vet", "magic"},
     {"newer_abi", "refused", "vet", "ABI 1.99"},
-#ifndef CVM_INSTRUMENTED /* else every library has a constructor */
-    {"constructor", "refused", "load", "before it was ready"},    /* for that reason in a process of its own */
+#ifndef CVM_INSTRUMENTED                                       /* else every library has a constructor */
+    {"constructor", "refused", "load", "before it was ready"}, /* for that reason in a process of its own */
 #endif
     {"refuse_create", "refused", "load", "create failed"},
     {"refuse_start", "refused", "start", "start failed"},
