@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define N 1000000
+#define N 200000
 
 static int by_value(const void *a, const void *b)
 {
