@@ -197,3 +197,18 @@ void change_put(struct flow *f, const char *build)
     snprintf(to, sizeof to, "%s/manifests/changing.json", f->home);
     copy(flow_build(from), to);
 }
+
+void load_check_books(struct flow *f, const struct load *load)
+{
+    long long each = (long long)load_each(load);
+    char sql[256];
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM changes"), each * LOAD_CUSTOMERS);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'last/%%' AND value = '%lld'", each);
+    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'sum/%%' AND value = '%lld'",
+             each * (each + 1) / 2);
+    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM dead_letters"), 0);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM open_items"), 0);
+    EXPECT(f, 0, "the chain holds", "audit", "verify", "--output", "table");
+}

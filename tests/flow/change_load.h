@@ -1,4 +1,4 @@
-/* Customers for test_reload: works of many customers over the control socket, a few of each under way at a time, each
+/* Customers for test_reload and test_move: works of many customers over the control socket, a few of each under way at a time, each
  * with a key of its own; what was not answered when the host died is asked again in its order. The load knows nothing
  * of reloads and kills. */
 #ifndef TESTS_FLOW_CHANGE_LOAD_H
@@ -20,6 +20,8 @@ void load_free(struct load *load);
 bool load_run(struct load *load, int ms);
 int64_t load_answered(const struct load *load);
 int64_t load_each(const struct load *load); /* works of one customer in all */
+
+void load_check_books(struct flow *f, const struct load *load); /* what every customer's works must have come to */
 
 /* A build of tests/plugins/changing comes as an operator brings it: new files renamed over the old ones. */
 void change_put(struct flow *f, const char *build);

@@ -52,22 +52,6 @@ static int64_t resident_kib(struct flow *f)
     return kib;
 }
 
-/* What every customer's works must have come to. */
-static void check_books(struct flow *f, const struct load *load)
-{
-    long long each = (long long)load_each(load);
-    char sql[256];
-    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM changes"), each * LOAD_CUSTOMERS);
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'last/%%' AND value = '%lld'", each);
-    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM state WHERE key LIKE 'sum/%%' AND value = '%lld'",
-             each * (each + 1) / 2);
-    ck_assert_int_eq(flow_sql_int(f, sql), LOAD_CUSTOMERS);
-    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM dead_letters"), 0);
-    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM open_items"), 0);
-    EXPECT(f, 0, "the chain holds", "audit", "verify", "--output", "table");
-}
-
 /* ---- reloads under load ------------------------------------------------------------------------------------------ */
 
 START_TEST(nothing_is_lost_or_done_twice)
@@ -95,7 +79,7 @@ START_TEST(nothing_is_lost_or_done_twice)
     ck_assert_int_le(grown, 24 * 1024); /* caches still fill in a short run; in a long one it is next to nothing */
 #endif
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM turns WHERE type = 'plugins.change'"), switched);
-    check_books(f, load);
+    load_check_books(f, load);
     load_free(load);
     flow_end(f);
 }
@@ -160,7 +144,7 @@ START_TEST(nothing_is_lost_with_kills_in_between)
     }
     printf("%lld works, %d reloads, %d deaths\n", (long long)all, switched, died);
     ck_assert_int_ge(died, kills - 2);
-    check_books(f, load);
+    load_check_books(f, load);
     load_free(load);
     flow_stop(f);
     flow_free(f);
@@ -197,7 +181,7 @@ START_TEST(a_build_that_ends_the_host_is_taken_back)
         served++;
     free(log);
     ck_assert_int_eq(served, 2); /* it cost one restart */
-    check_books(f, load);
+    load_check_books(f, load);
     load_free(load);
     flow_stop(f);
     flow_free(f);
