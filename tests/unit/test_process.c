@@ -104,6 +104,29 @@ START_TEST(a_crash_is_tried_once_more)
 }
 END_TEST
 
+/* Under the virtual clock, where a turn must be over before the next: the next turn has another process. */
+START_TEST(a_crash_under_the_virtual_clock)
+{
+    struct looped *l = looped_new(EVERY, true, 5, NULL);
+    struct answer_seen seen;
+    looped_open(l, false);
+    pid_t pid = pid_of(l, "every");
+    ck_assert_int_eq(call(l, "bad", "[[\"count\",\"n\"],[\"crash\"]]", &seen), CVM_ERROR);
+    json_decref(seen.data);
+    check_works(l);
+    ck_assert_int_ne(pid_of(l, "every"), pid);
+    pid = pid_of(l, "every");
+    kill(pid, SIGKILL);
+    check_works(l);
+    ck_assert_int_ne(pid_of(l, "every"), pid);
+    ck_assert_int_eq(
+        virtual_count(l->v,
+                      "SELECT CAST(value AS INTEGER) AS n FROM state WHERE component = 'test.every' AND key = 'n'"),
+        2);
+    looped_free(l);
+}
+END_TEST
+
 static int64_t ms_to_end_a_hang(struct looped *l)
 {
     struct answer_seen seen = {0};
@@ -494,6 +517,7 @@ START_TEST(a_program_that_begins_wrong_is_refused)
         {"routes", ""},
         {"failed", "not today"},
         {"gone", "exit status 3"},
+        {"mute", "was not ready within"},
     };
     char version[64], error[512];
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -579,6 +603,7 @@ int main(void)
     TCase *c = tcase_create("ends");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, a_crash_is_tried_once_more);
+    tcase_add_test(c, a_crash_under_the_virtual_clock);
     tcase_add_test(c, a_hang_is_ended_in_time);
     tcase_add_test(c, long_work_that_asks_goes_on);
     tcase_add_test(c, stopped_processes_are_killed);
