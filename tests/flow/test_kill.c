@@ -388,7 +388,7 @@ END_TEST
 int main(void)
 {
     TCase *c = tcase_create("kill");
-    tcase_set_timeout(c, 1500);
+    tcase_set_timeout(c, 7000);
     tcase_add_test(c, nothing_is_lost_or_done_twice);
     return flow_main("kill", (TCase *[]){c, NULL});
 }
