@@ -1,6 +1,6 @@
-/* Customers for test_reload and test_move: works of many customers over the control socket, a few of each under way at a time, each
- * with a key of its own; what was not answered when the host died is asked again in its order. The load knows nothing
- * of reloads and kills. */
+/* Customers for test_reload and test_move: works of many customers over the control socket, a few of each under way at
+ * a time, each with a key of its own; what was not answered when the host died is asked again in its order. The load
+ * knows nothing of reloads and kills. */
 #ifndef TESTS_FLOW_CHANGE_LOAD_H
 #define TESTS_FLOW_CHANGE_LOAD_H
 
