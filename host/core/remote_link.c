@@ -353,33 +353,17 @@ static void not_ready(struct core *core, struct alarm *alarm)
 
 static void hold(struct remote *r, const struct frame *f)
 {
-    struct remote_held *held = r->held_bytes > REMOTE_HELD_MAX_BYTES ? NULL : malloc(sizeof *held + f->size + 1);
-    if (!held) {
+    if (r->held.bytes > REMOTE_HELD_MAX_BYTES || frame_queue_add(&r->held, f) < 0) {
         remote_end(r, "no memory for what it sent");
         return;
     }
-    r->held_bytes += sizeof *held + f->size;
-    memcpy(held->body, f->body, f->size);
-    held->next = NULL;
-    held->frame = *f;
-    held->frame.body = held->body;
-    if (r->held)
-        r->held_tail->next = held;
-    else
-        r->held = held;
-    r->held_tail = held;
     r->more = true;
     kick(r->core);
 }
 
 static void drop_held(struct remote *r)
 {
-    for (struct remote_held *held = r->held, *next; held; held = next) {
-        next = held->next;
-        free(held);
-    }
-    r->held = NULL;
-    r->held_bytes = 0;
+    frame_queue_clear(&r->held);
     r->more = false;
 }
 
@@ -425,17 +409,14 @@ static int hear_start(struct remote *r)
 static int hear(struct remote *r)
 {
     struct frame f;
-    struct remote_held *held = r->held;
     if (r->step == REMOTE_STARTING)
         return hear_start(r);
+    struct frame_held *held = frame_queue_take(&r->held);
     int e = 1;
-    if (held) {
-        r->held = held->next;
-        r->held_bytes -= sizeof *held + held->frame.size;
+    if (held)
         f = held->frame;
-    } else {
+    else
         e = link_receive(r->link, &f);
-    }
     if (e == 1 && (e = remote_take(r, &f)) == 0)
         e = 1;
     free(held);

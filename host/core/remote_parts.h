@@ -33,13 +33,6 @@ struct errand {
     size_t tried_settle, tried_counted; /* so many of `ops` are in the ordinal; in the sizes */
 };
 
-/* A frame that came while another one was waited for. */
-struct remote_held {
-    struct remote_held *next;
-    struct frame frame;
-    char body[];
-};
-
 enum remote_step { REMOTE_UP, REMOTE_STARTING, REMOTE_DOWN };
 
 struct remote {
@@ -55,11 +48,10 @@ struct remote {
     struct errand *head, *tail; /* in the order in which the process takes them */
     uint32_t n;
     size_t weight;
-    struct remote_held *held, *held_tail;
+    struct frame_queue held;
     struct queue waiting[CORE_CLASSES]; /* no credit for them yet */
-    size_t held_bytes;
-    uint64_t number, over; /* of the last turn that was sent; that ended */
-    size_t stale_bytes;    /* of frames of turns that were taken back, since one ended */
+    uint64_t number, over;              /* of the last turn that was sent; that ended */
+    size_t stale_bytes;                 /* of frames of turns that were taken back, since one ended */
     struct remote_poll *poll, *errors;
     struct alarm alarm;  /* the limit of the turn at the head, or the next start */
     int64_t look_cpu_ns; /* its processor time when it was first found past the limit; 0: it was not */

@@ -74,3 +74,37 @@ void framer_free(struct framer *f)
     free(f->bytes);
     *f = (struct framer){0};
 }
+
+int frame_queue_add(struct frame_queue *q, const struct frame *f)
+{
+    struct frame_held *held = malloc(sizeof *held + f->size + 1);
+    if (!held)
+        return CVM_ENOMEM;
+    memcpy(held->body, f->body, f->size);
+    held->next = NULL;
+    held->frame = *f;
+    held->frame.body = held->body;
+    if (q->head)
+        q->tail->next = held;
+    else
+        q->head = held;
+    q->tail = held;
+    q->bytes += sizeof *held + f->size;
+    return 0;
+}
+
+struct frame_held *frame_queue_take(struct frame_queue *q)
+{
+    struct frame_held *held = q->head;
+    if (held) {
+        q->head = held->next;
+        q->bytes -= sizeof *held + held->frame.size;
+    }
+    return held;
+}
+
+void frame_queue_clear(struct frame_queue *q)
+{
+    for (struct frame_held *held; (held = frame_queue_take(q));)
+        free(held);
+}

@@ -50,6 +50,22 @@ void framer_add(struct framer *framer, size_t n);
 int framer_next(struct framer *framer, struct frame *ret_frame);
 void framer_free(struct framer *framer);
 
+/* Frames that came while another one was waited for, first in, first out. All zero is an empty queue. */
+struct frame_held {
+    struct frame_held *next;
+    struct frame frame; /* its body is `body` */
+    char body[];
+};
+
+struct frame_queue {
+    struct frame_held *head, *tail;
+    size_t bytes;
+};
+
+int frame_queue_add(struct frame_queue *queue, const struct frame *frame); /* copies; CVM_ENOMEM */
+struct frame_held *frame_queue_take(struct frame_queue *queue);            /* for free(); NULL: there is none */
+void frame_queue_clear(struct frame_queue *queue);
+
 void frame_header(char ret_header[LINK_HEADER_BYTES], uint16_t kind, uint64_t turn, uint32_t size);
 
 #endif

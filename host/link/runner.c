@@ -113,22 +113,6 @@ static void next_frame(struct runner *r, struct frame *ret_frame)
     }
 }
 
-static void hold(struct runner *r, const struct frame *f)
-{
-    struct runner_held *held = malloc(sizeof *held + f->size + 1);
-    if (!held)
-        abort();
-    memcpy(held->body, f->body, f->size);
-    held->next = NULL;
-    held->frame = *f;
-    held->frame.body = held->body;
-    if (r->held)
-        r->held_tail->next = held;
-    else
-        r->held = held;
-    r->held_tail = held;
-}
-
 /* ---- operations ---------------------------------------------------------------------------------------------------
  */
 
@@ -168,7 +152,8 @@ json_t *runner_ask(struct runner_turn *t, json_t *op)
         next_frame(t->runner, &f);
         if (f.kind == FRAME_ANSWER && f.turn == t->number)
             return json_loadb(f.body, f.size, JSON_ALLOW_NUL, NULL);
-        hold(t->runner, &f); /* turns that were sent ahead */
+        if (frame_queue_add(&t->runner->held, &f) < 0) /* turns that were sent ahead */
+            abort();
     }
 }
 
@@ -417,9 +402,8 @@ static void serve(struct runner *r)
 {
     for (;;) {
         struct frame f;
-        struct runner_held *held = r->held;
+        struct frame_held *held = frame_queue_take(&r->held);
         if (held) {
-            r->held = held->next;
             f = held->frame;
         } else {
             next_frame(r, &f);

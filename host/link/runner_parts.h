@@ -39,18 +39,11 @@ struct runner_turn {
     bool random_seeded;
 };
 
-/* A frame that came while an answer was waited for. */
-struct runner_held {
-    struct runner_held *next;
-    struct frame frame;
-    char body[];
-};
-
 struct runner {
     const char *name;
     uint32_t layers; /* of the confinement, that hold */
     struct framer in;
-    struct runner_held *held, *held_tail;
+    struct frame_queue held; /* turns that came while an answer was waited for */
     struct text out;
     const cvm_plugin_descriptor *descriptor;
     void *instance;
