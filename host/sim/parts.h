@@ -97,7 +97,6 @@ struct sim {
     struct watch *watch;
     bool unreadable;            /* the disk could not be read: what came back meanwhile waits for a restart */
     bool calm;                  /* heal: nothing is broken on purpose any more */
-    bool restarting;            /* the disk was cut while it opened */
     int build[SIM_PLUGINS_MAX]; /* whose files lie in the home; -1: none */
     int changes_open;           /* asked for and not answered */
     int64_t units;              /* the limit of the resource */

@@ -33,6 +33,5 @@ int sim_run(const struct sim_options *options, json_t **ret_report, char *ret_er
 
 /* Names of the invariants by number, from 1; 0 is "host". */
 extern const char *const sim_invariants[];
-#define SIM_INVARIANTS 12
 
 #endif
