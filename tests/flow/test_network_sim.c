@@ -222,6 +222,83 @@ START_TEST(same_reference_vends_once)
 }
 END_TEST
 
+/* ---- data ---- */
+
+static json_t *line(const char *what, const char *phone, int expected)
+{
+    char path[128];
+    json_t *o = NULL;
+    snprintf(path, sizeof path, "/mtn/v1/%s?phone_number=%s", what, phone);
+    ck_assert_int_eq(request(path, KEY, NULL, &o), expected);
+    return o;
+}
+
+static int bundle(const char *reference, const char *code, json_t **ret_json)
+{
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"phone_number\":\"08031112220\",\"amount\":1200,\"network\":\"MTN\",\"reference\":\"%s\"%s%s%s}",
+             reference, code ? ",\"bundle_code\":\"" : "", code ? code : "", code ? "\"" : "");
+    return request("/mtn/v1/data/vend", KEY, body, ret_json);
+}
+
+/* A bundle is part of the order, and of what the line has; both outlive a restart. */
+START_TEST(bundles_are_in_the_books)
+{
+    json_t *o = NULL;
+    start(NULL, NULL);
+    o = line("data/balance", "08031112220", 200); /* bought elsewhere, at 50 MB a day since three days */
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "data_mb")), 2048 - 150);
+    json_decref(o);
+    ck_assert_int_eq(bundle("D-1", NULL, &o), 400);
+    ck_assert_str_eq(text_of(o, "error_code"), "INVALID_BUNDLE");
+    json_decref(o);
+    ck_assert_int_eq(bundle("D-1", "*312*21#", &o), 200);
+    ck_assert_str_eq(text_of(o, "bundle_code"), "*312*21#");
+    json_decref(o);
+    ck_assert_int_eq(bundle("D-1", "*312*20#", &o), 409);
+    json_decref(o);
+    ck_assert_int_eq(bundle("D-2", "123456789012345678901234", &o), 400);
+    ck_assert_str_eq(text_of(o, "error_code"), "INVALID_ITEM");
+    json_decref(o);
+    ck_assert_int_eq(stop(SIGTERM), 0);
+    start(NULL, NULL);
+    ck_assert_str_eq(verify("D-1"), "delivered");
+    o = line("data/balance", "%2B2348031112220", 200);
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "data_mb")), 10240);
+    ck_assert_str_eq(text_of(json_array_get(json_object_get(o, "bundles"), 0), "bundle_code"), "*312*21#");
+    json_decref(o);
+    ck_assert_int_eq(ledger_count(), 1);
+}
+END_TEST
+
+START_TEST(lines_by_their_last_digits)
+{
+    json_t *o;
+    int64_t sum = 0;
+    size_t i;
+    const json_t *day;
+    start(NULL, NULL);
+    o = line("data/usage", "08031112222", 200);
+    json_array_foreach(json_object_get(o, "days"), i, day) sum += json_integer_value(json_object_get(day, "used_mb"));
+    ck_assert_int_eq(sum, 7 * 150);
+    json_decref(o);
+    o = line("data/balance", "08031110021", 200);
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "data_mb")), 0);
+    json_decref(o);
+    json_decref(line("data/balance", "08031110022", 404));
+    json_decref(line("data/usage", "08031110023", 503));
+    json_decref(line("data/usage", "", 400));
+    static const char *const states[][2] = {
+        {"08031112222", "ok"}, {"08031110024", "degraded"}, {"08031110025", "outage"}};
+    for (i = 0; i < 3; i++) {
+        o = line("network/status", states[i][0], 200);
+        ck_assert_str_eq(text_of(o, "status"), states[i][1]);
+        json_decref(o);
+    }
+}
+END_TEST
+
 static const struct {
     const char *digits;
     int status;       /* 0: no answer */
@@ -467,6 +544,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, same_reference_vends_once);
     tcase_add_loop_test(tc, trigger, 0, (int)(sizeof triggers / sizeof triggers[0]));
+    tcase_add_test(tc, bundles_are_in_the_books);
+    tcase_add_test(tc, lines_by_their_last_digits);
     tcase_add_test(tc, bad_input_is_refused);
     tcase_add_test(tc, killed_in_the_middle);
     tcase_add_test(tc, damaged_ledger_is_not_used);

@@ -44,6 +44,76 @@ START_TEST(vend_call)
 }
 END_TEST
 
+START_TEST(bundles)
+{
+    json_object_set_new(settings, "bundle_path", json_string("/data/vend"));
+    json_t *data = json_pack("{s:s, s:s, s:i, s:s, s:s}", "network", "MTN", "phone", "+2348031239999", "amount_kobo",
+                             120000, "reference", "TXN-1", "bundle_code", "*312*20#");
+    ck_assert_int_eq(turn("vend", 0, (cvm_id){0, 0}, data, 1300000), CVM_PENDING);
+    ck_assert_str_eq(call_name, "vend");
+    ck_assert_str_eq(call_path, "/data/vend");
+    ck_assert_str_eq(cvm_json_str(json_object_get(called, "body"), "bundle_code", ""), "*312*20#");
+    ck_assert_int_eq(cvm_json_int(json_object_get(called, "body"), "amount", 0), 1200);
+    ck_assert_int_eq(order(5000, 0), CVM_PENDING); /* airtime goes its own way */
+    ck_assert_str_eq(call_path, "/airtime/vend");
+    ck_assert_ptr_null(json_object_get(json_object_get(called, "body"), "bundle_code"));
+}
+END_TEST
+
+static int line(const char *type)
+{
+    return turn(type, 0, asker, json_pack("{s:s, s:s}", "network", "MTN", "phone", "+2348031239999"), 0);
+}
+
+START_TEST(lines)
+{
+    json_object_set_new(settings, "line_path", json_string("/data/balance"));
+    json_object_set_new(settings, "usage_path", json_string("/data/usage"));
+    json_object_set_new(settings, "status_path", json_string("/network/status"));
+    ck_assert_int_eq(line("line_balance"), CVM_PENDING);
+    ck_assert_str_eq(call_name, "line");
+    ck_assert_str_eq(cvm_json_str(json_object_get(called, "query"), "phone_number", ""), "+2348031239999");
+    call_answered("line.reply", CVM_REPLIED, 200,
+                  "{\"data_mb\": 700, \"bundles\": [{\"bundle_code\": \"A\", \"size_mb\": 1024, \"left_mb\": 700}], "
+                  "\"owner\": \"x\"}");
+    ck_assert_int_eq(settled_outcome, CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(settled, "data_mb", 0), 700);
+    ck_assert_ptr_null(json_object_get(settled, "owner"));
+    static const struct {
+        int outcome, status;
+        const char *body;
+        int settles;
+    } bad[] = {{CVM_REPLIED, 200, "{\"data_mb\": \"many\"}", CVM_ERROR},
+               {CVM_REPLIED, 200, "<html>", CVM_ERROR},
+               {CVM_REPLIED, 503, "{}", CVM_ERROR},
+               {CVM_TIMEOUT, 0, "", CVM_ERROR},
+               {CVM_REPLIED, 404, "{\"error_code\": \"INVALID_PHONE\", \"message\": \"not ours\"}", CVM_REFUSED}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_int_eq(line("line_balance"), CVM_PENDING);
+        call_answered("line.reply", bad[i].outcome, bad[i].status, bad[i].body);
+        ck_assert_int_eq(settled_outcome, bad[i].settles);
+    }
+    ck_assert_int_eq(line("usage"), CVM_PENDING);
+    call_answered(
+        "usage.reply", CVM_REPLIED, 200,
+        "{\"days\": [{\"date\": \"2026-01-01\", \"used_mb\": 100}, {\"date\": \"2026-01-02\", \"used_mb\": 201}, {}], "
+        "\"by_app\": []}");
+    ck_assert_int_eq(cvm_json_int(settled, "average_mb", 0), 151);
+    ck_assert_int_eq(line("usage"), CVM_PENDING);
+    call_answered("usage.reply", CVM_REPLIED, 200, "{\"days\": []}");
+    ck_assert_int_eq(settled_outcome, CVM_ERROR);
+    ck_assert_int_eq(line("network_status"), CVM_PENDING);
+    call_answered("health.reply", CVM_REPLIED, 200, "{\"status\": \"outage\", \"message\": \"a fibre cut\"}");
+    ck_assert_str_eq(word("status"), "outage");
+    ck_assert_int_eq(line("network_status"), CVM_PENDING);
+    call_answered("health.reply", CVM_REPLIED, 200, "{\"status\": \"who knows\"}");
+    ck_assert_int_eq(settled_outcome, CVM_ERROR);
+    json_object_set_new(settings, "usage_path", json_string(""));
+    ck_assert_int_eq(line("usage"), CVM_EREFUSED);
+    ck_assert_str_eq(word("error_code"), "CONFIGURATION");
+}
+END_TEST
+
 START_TEST(not_configured)
 {
     json_object_set_new(settings, "base_url", json_string(""));
@@ -215,6 +285,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, provider_end);
     tcase_add_test(tc, vend_call);
     tcase_add_test(tc, not_configured);
+    tcase_add_test(tc, bundles);
+    tcase_add_test(tc, lines);
     tcase_add_loop_test(tc, vend_answer, 0, (int)(sizeof answers / sizeof answers[0]));
     tcase_add_loop_test(tc, check_answer, 0, (int)(sizeof checks / sizeof checks[0]));
     tcase_add_test(tc, verified_result);

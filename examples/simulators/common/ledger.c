@@ -139,6 +139,8 @@ static json_t *entry_json(const struct ledger *l, const struct entry *e)
                        (json_int_t)e->time_ms, l->form->vendor_member, l->form->vendors[e->vendor], "reference",
                        e->reference, l->form->subject_member, e->subject, "amount_kobo", (json_int_t)e->amount_kobo,
                        "outcome", outcome_names[e->outcome], "settles_ms", (json_int_t)e->settles_ms));
+    if (*e->item)
+        json_object_set_new(o, l->form->item_member, json_string(e->item));
     if (l->form->describe && e->outcome == OUT_DELIVERED)
         l->form->describe(e, o);
     return o;
@@ -191,16 +193,19 @@ static bool read_line(struct ledger *l, const char *line, size_t len)
     json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
     const char *name = cvm_json_str(o, l->form->vendor_member, ""), *reference = cvm_json_str(o, "reference", "");
     const char *subject = cvm_json_str(o, l->form->subject_member, ""), *word = cvm_json_str(o, "outcome", "");
+    const char *item = l->form->item_member ? cvm_json_str(o, l->form->item_member, "") : "";
     int64_t amount = cvm_json_int(o, "amount_kobo", 0);
     int vendor, outcome = OUT_FAILED;
     while (outcome > OUT_NONE && strcmp(outcome_names[outcome], word) != 0)
         outcome--;
     bool good = outcome != OUT_NONE && ledger_vendor(l->form, name, strlen(name), &vendor) && reference[0] &&
-                strlen(reference) <= REFERENCE_MAX && strlen(subject) < SUBJECT_SIZE && amount > 0 &&
-                cvm_json_int(o, "n", 0) == (int64_t)l->n_vended + 1 && !ledger_find(l, vendor, reference);
+                strlen(reference) <= REFERENCE_MAX && strlen(subject) < SUBJECT_SIZE && strlen(item) < ITEM_SIZE &&
+                amount > 0 && cvm_json_int(o, "n", 0) == (int64_t)l->n_vended + 1 && !ledger_find(l, vendor, reference);
     struct entry *e = good ? ledger_see(l, vendor, reference, subject, amount) : NULL;
-    if (e)
+    if (e) {
+        memcpy(e->item, item, strlen(item) + 1);
         ledger_vend(l, e, (enum outcome)outcome, cvm_json_int(o, "time_ms", 0), cvm_json_int(o, "settles_ms", 0));
+    }
     json_decref(o);
     return e;
 }

@@ -11,6 +11,7 @@
 
 #define REFERENCE_MAX 128 /* bytes, without NUL */
 #define SUBJECT_SIZE 16   /* a phone or meter number, with NUL */
+#define ITEM_SIZE 24      /* what was bought, where a vendor sells several things, with NUL */
 #define VENDORS_MAX 16
 #define LEDGER_LINE_MAX 1024       /* bytes of one line, with its newline */
 #define LEDGER_ENTRIES_MAX 8000000 /* references ever seen; further vends are answered 503 */
@@ -22,17 +23,17 @@ struct entry {
     int64_t time_ms;    /* when it was vended, UTC */
     int64_t settles_ms; /* until then the network says "pending"; 0: settled at once */
     int64_t amount_kobo;
-    uint32_t attempts, verifies; /* requests since the simulator started */
-    uint8_t vendor, outcome;     /* vendor: index in the books' vendors */
-    char subject[SUBJECT_SIZE];
-    char reference[]; /* NUL-terminated */
+    uint32_t attempts, verifies;                 /* requests since the simulator started */
+    uint8_t vendor, outcome;                     /* vendor: index in the books' vendors */
+    char subject[SUBJECT_SIZE], item[ITEM_SIZE]; /* item: "" where there is none */
+    char reference[];                            /* NUL-terminated */
 };
 
 /* How the books are written. */
 struct ledger_form {
-    const char *const *vendors; /* their names */
-    int n_vendors;              /* at most VENDORS_MAX */
-    const char *vendor_member, *subject_member;
+    const char *const *vendors;                                /* their names */
+    int n_vendors;                                             /* at most VENDORS_MAX */
+    const char *vendor_member, *subject_member, *item_member;  /* item_member: NULL where nothing is told apart */
     void (*describe)(const struct entry *entry, json_t *into); /* adds what else is known of a vend; may be NULL */
 };
 

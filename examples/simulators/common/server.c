@@ -189,6 +189,7 @@ static void decide(struct server *s, struct exchange *x, const char *path, const
                           .vendor_name = find(x->connection, MHD_GET_ARGUMENT_KIND, trade->form.vendor_member),
                           .key = find(x->connection, MHD_HEADER_KIND, "Idempotency-Key"),
                           .reference = find(x->connection, MHD_GET_ARGUMENT_KIND, "reference"),
+                          .subject = find(x->connection, MHD_GET_ARGUMENT_KIND, trade->form.subject_member),
                           .body = x->body,
                           .body_len = x->body_len};
 

@@ -122,6 +122,8 @@ static void put_entry(const struct vending *v, struct answer *a, const struct en
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "status", status, "transaction_id", id, "reference",
                              e->reference, form->subject_member, e->subject, form->vendor_member,
                              form->vendors[e->vendor], "amount", naira_json(e->amount_kobo));
+    if (*e->item)
+        json_object_set_new(body, form->item_member, json_string(e->item));
     if (form->describe && strcmp(status, "delivered") == 0)
         form->describe(e, body);
     json_answer(a, 200, body);
@@ -130,7 +132,7 @@ static void put_entry(const struct vending *v, struct answer *a, const struct en
 /* ---- vend ---- */
 
 struct order {
-    char subject[SUBJECT_SIZE];
+    char subject[SUBJECT_SIZE], item[ITEM_SIZE];
     char reference[REFERENCE_MAX + 1];
     int64_t amount_kobo;
 };
@@ -192,6 +194,15 @@ static bool vendor_right(const struct trade *trade, const struct asked *q, const
     return ledger_vendor(&trade->form, name, strlen(name), &named) && named == q->vendor;
 }
 
+/* What is bought, where the trade tells things apart; an order may name none. */
+static bool item_read(const struct trade *trade, const json_t *body, char ret_item[ITEM_SIZE])
+{
+    const json_t *given = trade->form.item_member ? json_object_get(body, trade->form.item_member) : NULL;
+    const char *item = json_is_string(given) ? json_string_value(given) : "";
+    snprintf(ret_item, ITEM_SIZE, "%s", item);
+    return !given || (*item && strlen(item) < ITEM_SIZE);
+}
+
 /* Reads and checks the order; false: `a` holds the refusal. */
 static bool order_read(struct vending *v, const struct asked *q, struct order *o, struct answer *a)
 {
@@ -211,6 +222,9 @@ static bool order_read(struct vending *v, const struct asked *q, struct order *o
                o->amount_kobo > ORDER_MAX_KOBO) {
         code = "INVALID_AMOUNT",
         message = "amount: must be naira, above 0 and at most 1000000, with two decimals at most";
+    } else if (!item_read(trade, body, o->item)) {
+        code = "INVALID_ITEM", message = text;
+        snprintf(text, sizeof text, "%s: must be a text of 1 to %d bytes", trade->form.item_member, ITEM_SIZE - 1);
     } else if (!order_reference(v, q, body, o)) {
         code = "INVALID_REFERENCE",
         message = "reference: must be 1 to 128 printable characters, equal to Idempotency-Key";
@@ -226,6 +240,7 @@ static void book(struct vending *v, struct entry *e, const struct order *o, cons
 {
     e->amount_kobo = o->amount_kobo; /* an attempt that vended nothing binds nobody */
     memcpy(e->subject, o->subject, sizeof o->subject);
+    memcpy(e->item, o->item, sizeof o->item);
     ledger_vend(v->ledger, e, b->books, now_ms, b->settles ? now_ms + v->options.settle_ms : 0);
     a->line = ledger_line(v->ledger, e);
 }
@@ -276,7 +291,8 @@ void vend_answer(struct vending *v, const struct asked *q, int64_t now_ms, struc
         goto counted;
     struct entry *e = ledger_find(v->ledger, q->vendor, o.reference);
     a->replayed = e && e->outcome != OUT_NONE;
-    if (a->replayed && (e->amount_kobo != o.amount_kobo || strcmp(e->subject, o.subject) != 0)) {
+    if (a->replayed &&
+        (e->amount_kobo != o.amount_kobo || strcmp(e->subject, o.subject) != 0 || strcmp(e->item, o.item) != 0)) {
         a->replayed = false;
         v->counts[q->vendor].conflicts++;
         error_answer(a, 409, "DUPLICATE", "this reference was used for another order");

@@ -35,6 +35,7 @@ struct asked {
     const char *vendor_name; /* of the query */
     const char *key;         /* header Idempotency-Key */
     const char *reference;   /* of the query */
+    const char *subject;     /* of the query */
     const char *body;
     size_t body_len;
 };

@@ -1,6 +1,6 @@
 /* network_sim: plays the vending interfaces of four mobile networks for tests, demonstrations and benchmarks. Owns what
  * is particular to them: addresses, keys, phone numbers, and which numbers make trouble. */
-#include "simulator.h"
+#include "lines.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +26,16 @@ static const char usage[] =
                "  GET /NET/v1/airtime/verify?reference= (or /airtime/status; or POST {\"reference\"})\n"
                "      -> 200, as above, with status delivered, pending or failed; or {\"status\": \"not_found\", "
                "\"reference\"}\n"
+               "  POST /NET/v1/data/vend\n"
+               "      the same with \"bundle_code\": a data bundle; verified as airtime is\n"
+               "  GET /NET/v1/data/balance?phone_number= -> 200 {\"phone_number\", \"data_mb\", \"bundles\"}\n"
+               "  GET /NET/v1/data/usage?phone_number= -> 200 {\"phone_number\", \"days\", \"by_app\"} of the last 7 "
+               "days\n"
+               "  GET /NET/v1/network/status?phone_number= -> 200 {\"status\": ok, degraded or outage, \"message\"}\n"
+               "      A line uses 50 MB a day, and 50 more for each unit of its number's last digit. One that ends in "
+               "0021 "
+               "has\n"
+               "      nothing left; 0022: no such line; 0023: 503; 0024: a degraded network; 0025: an outage.\n"
                "  GET /NET/v1/merchant/balance -> 200 {\"balance\", \"currency\"}\n"
                "  GET /ledger[?network=NET] -> every entry and the totals, without a key\n"
                "  GET /health\n"
@@ -68,8 +78,7 @@ static const struct behaviour triggers[] = {
 };
 /* clang-format on */
 
-/* 0803..., 234803... and +234803... are one number: +234 and ten digits, the first of them 7, 8 or 9. */
-static bool phone_read(const char *text, char ret_phone[SUBJECT_SIZE])
+bool phone_read(const char *text, char ret_phone[SUBJECT_SIZE])
 {
     const char *digits = strncmp(text, "+234", 4) == 0  ? text + 4
                          : strncmp(text, "234", 3) == 0 ? text + 3
@@ -90,23 +99,30 @@ static const struct place places[] = {{"/airtime/vend", vend_answer, .post = tru
                                       {"/airtime/purchase", vend_answer, .post = true},
                                       {"/airtime/verify", verify_answer, .get = true, .post = true},
                                       {"/airtime/status", verify_answer, .get = true, .post = true},
+                                      {"/data/vend", bundle_vend_answer, .post = true},
+                                      {"/data/balance", line_balance_answer, .get = true},
+                                      {"/data/usage", line_usage_answer, .get = true},
+                                      {"/network/status", network_status_answer, .get = true},
                                       {"/merchant/balance", balance_answer, .get = true},
                                       {0}};
 
 int main(int argc, char **argv)
 {
-    static const struct trade trade = {
-        .program = "network_sim",
-        .usage = usage,
-        .form = {.vendors = names, .n_vendors = NETWORKS, .vendor_member = "network", .subject_member = "phone_number"},
-        .vendor_list = "MTN, AIRTEL, GLO or 9MOBILE",
-        .wrong_vendor_code = "INVALID_NETWORK",
-        .wrong_subject_code = "INVALID_PHONE",
-        .wrong_subject = "phone_number: must be like 08012345678 or +2348012345678",
-        .vendor_in_order = true,
-        .subject_read = phone_read,
-        .key_header = key_header,
-        .triggers = triggers,
-        .places = places};
+    static const struct trade trade = {.program = "network_sim",
+                                       .usage = usage,
+                                       .form = {.vendors = names,
+                                                .n_vendors = NETWORKS,
+                                                .vendor_member = "network",
+                                                .subject_member = "phone_number",
+                                                .item_member = "bundle_code"},
+                                       .vendor_list = "MTN, AIRTEL, GLO or 9MOBILE",
+                                       .wrong_vendor_code = "INVALID_NETWORK",
+                                       .wrong_subject_code = "INVALID_PHONE",
+                                       .wrong_subject = "phone_number: must be like 08012345678 or +2348012345678",
+                                       .vendor_in_order = true,
+                                       .subject_read = phone_read,
+                                       .key_header = key_header,
+                                       .triggers = triggers,
+                                       .places = places};
     return simulator_main(&trade, argc, argv);
 }

@@ -102,11 +102,12 @@ int vendor_vend(cvm_turn *t, const cvm_msg *m)
 {
     char key[64];
     int64_t timeout = cvm_json_int(cvm_settings(t), "timeout_ms", vendor.timeout_ms);
-    CVM_TRY(vendor_check_setup(t, m, "vend_path"));
+    const char *path = vendor.vend_path ? vendor.vend_path(m) : "vend_path";
+    CVM_TRY(vendor_check_setup(t, m, path));
 
     cvm_call call = {.size = sizeof call,
                      .name = "vend",
-                     .path = vendor_setting(t, "vend_path"),
+                     .path = vendor_setting(t, path),
                      .key = cvm_json_str(m->data, "reference", ""),
                      .on_behalf = m->id,
                      .timeout_ms = timeout};

@@ -26,6 +26,7 @@ struct vendor {
     json_t *(*headers)(cvm_turn *t);                        /* with the key; gives */
     json_t *(*order)(const cvm_msg *m);                     /* what is remembered of a vend; gives */
     json_t *(*vend_body)(cvm_turn *t, const cvm_msg *m);    /* gives */
+    const char *(*vend_path)(const cvm_msg *m);             /* the setting with the path of a vend; NULL: "vend_path" */
     bool (*whole)(const json_t *order, const json_t *body); /* see order_whole; NULL: a transaction id is all */
     void (*copy)(const json_t *body, json_t *into);         /* what was vended, in our own forms */
 };
