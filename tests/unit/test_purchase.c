@@ -268,7 +268,7 @@ END_TEST
 START_TEST(prices)
 {
     struct airtime_rules r;
-    char code[AIRTIME_NETWORK_SIZE];
+    char code[NETWORK_SIZE];
     airtime_rules_read(harness_settings(f, SALES), &r);
     ck_assert_int_eq(airtime_discount(&r, 1000 * NAIRA), 0);
     ck_assert_int_eq(airtime_discount(&r, 9999 * NAIRA + 99), 0);
@@ -276,14 +276,14 @@ START_TEST(prices)
     ck_assert_int_eq(airtime_discount(&r, 10000 * NAIRA + 10), 500 * NAIRA + 1); /* 50000.5 kobo, to the nearest */
     static const char *const same[] = {"9mobile", "T2", "t2", "etisalat", " 9MOBILE ", "9-mobile"};
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
-        ck_assert_int_eq(airtime_network(&r, same[i], code), CVM_OK);
+        ck_assert_int_eq(network_code(&r.networks, same[i], code), CVM_OK);
         ck_assert_str_eq(code, "9MOBILE");
     }
-    ck_assert_int_eq(airtime_network(&r, "VODAFONE", code), CVM_ENOENT);
-    ck_assert_int_eq(airtime_network(&r, "", code), CVM_ENOENT);
-    airtime_prefix(&r, "+2347025123456", code);
+    ck_assert_int_eq(network_code(&r.networks, "VODAFONE", code), CVM_ENOENT);
+    ck_assert_int_eq(network_code(&r.networks, "", code), CVM_ENOENT);
+    network_of_prefix(&r.networks, "+2347025123456", code);
     ck_assert_str_eq(code, "MTN");
-    airtime_prefix(&r, "+2347021234567", code);
+    network_of_prefix(&r.networks, "+2347021234567", code);
     ck_assert_str_eq(code, "");
 }
 END_TEST

@@ -5,6 +5,7 @@
 
 #include "../common/clip.h"
 #include "../common/hold.h"
+#include "../common/networks.h"
 #include "../common/phone.h"
 #include "../common/sale.h"
 #include "../common/step.h"
@@ -14,13 +15,12 @@
 
 #define AIRTIME_SELF "service.airtime_sales"
 #define AIRTIME_ALIAS "AirtimeSalesAgent"
-#define AIRTIME_NETWORK_SIZE 21
 
 /* ---- order.c: pure ---- */
 
 /* Read from the settings of the component; borrows them. */
 struct airtime_rules {
-    const json_t *networks, *aliases, *prefixes; /* array of codes; alias -> code; code -> array of prefixes */
+    struct networks networks;
     int64_t min_kobo, max_kobo, bulk_from_kobo, fee_kobo;
     int64_t bulk_basis_points; /* 500 is 5 % */
     int64_t credit_timeout_s, refund_window_hours;
@@ -28,30 +28,22 @@ struct airtime_rules {
 };
 
 struct airtime_order {
-    char network[AIRTIME_NETWORK_SIZE];
+    char network[NETWORK_SIZE];
     char phone[PHONE_SIZE]; /* E.164 */
     int64_t amount_kobo;    /* face value: what the recipient gets */
     int64_t discount_kobo;
     int64_t final_kobo; /* what the customer pays, with the fee */
     bool bulk;
-    char prefix_network[AIRTIME_NETWORK_SIZE]; /* whose prefix the number has; "" for an unlisted one */
+    char prefix_network[NETWORK_SIZE]; /* whose prefix the number has; "" for an unlisted one */
     bool range_unusual;
 };
 
 void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules);
-/* The code of a network by any accepted name. CVM_ENOENT: not supported. */
-CVM_MUST_USE int airtime_network(const struct airtime_rules *rules, const char *name,
-                                 char ret_code[AIRTIME_NETWORK_SIZE]);
-/* Whose prefix the number has, the longest one counting; "" in ret_code for none. */
-void airtime_prefix(const struct airtime_rules *rules, const char *e164, char ret_code[AIRTIME_NETWORK_SIZE]);
 int64_t airtime_discount(const struct airtime_rules *rules, int64_t amount_kobo);
 /* Checks network, phone, smallest and largest amount, in this order. CVM_EREFUSED: *ret_failure says why; ret_order is
  * then untouched. */
 CVM_MUST_USE int airtime_check(const struct airtime_rules *rules, const char *network, const char *phone,
                                const json_t *amount, struct airtime_order *ret_order, struct sale_failure *ret_failure);
-/* "MTN, AIRTEL, GLO, 9MOBILE" */
-const char *airtime_networks_text(const struct airtime_rules *rules, char *buf, size_t size);
-
 /* The request `purchase` without the payer. Gives. */
 json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct airtime_order *order);
 /* The answer to process_purchase for a reply of `purchase`; *ret_outcome is what to send it with. Gives. */

@@ -11,7 +11,7 @@ struct wish {
     bool many_networks, many_phones, many_amounts;
     bool named; /* the network or the number: one of them must come from the customer */
     bool own;   /* the customer's own number was assumed */
-    char hint[AIRTIME_NETWORK_SIZE];
+    char hint[NETWORK_SIZE];
 };
 
 static bool for_somebody_else(const char *words)
@@ -60,7 +60,7 @@ static void wish_read(cvm_turn *t, const struct airtime_rules *rules, const cvm_
     }
     char e164[PHONE_SIZE];
     if (!*w->network && !w->many_networks && *w->phone && phone_normalise(w->phone, e164) == CVM_OK) {
-        airtime_prefix(rules, e164, w->hint);
+        network_of_prefix(&rules->networks, e164, w->hint);
         w->network = w->hint;
     }
 }
@@ -86,7 +86,7 @@ static size_t missing(const struct airtime_rules *rules, const struct wish *w,
     /* A number may still tell its network. */
     if ((!*w->network && (*w->phone || w->many_networks)) || (!w->named && *w->phone)) {
         snprintf(pieces[n++], SALE_PIECE_SIZE, "%s (%s)%s", w->many_networks ? "which one network" : "the network",
-                 airtime_networks_text(rules, list, sizeof list), w->own ? ", or the phone number to recharge" : "");
+                 networks_text(&rules->networks, list, sizeof list), w->own ? ", or the phone number to recharge" : "");
         json_array_append_new(names, json_string("network"));
     }
     return n;

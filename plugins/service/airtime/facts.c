@@ -84,7 +84,7 @@ static void fact(const struct airtime_rules *r, enum topic topic, char *buf, siz
                  (long long)((r->credit_timeout_s + 59) / 60), (long long)r->refund_window_hours);
         break;
     case T_NETWORKS:
-        snprintf(buf, size, "We sell airtime for %s.", airtime_networks_text(r, list, sizeof list));
+        snprintf(buf, size, "We sell airtime for %s.", networks_text(&r->networks, list, sizeof list));
         break;
     case T_HOW:
         snprintf(buf, size,

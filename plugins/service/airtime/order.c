@@ -5,9 +5,6 @@
 void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules)
 {
     *ret_rules = (struct airtime_rules){
-        .networks = json_object_get(settings, "supported_networks"),
-        .aliases = json_object_get(settings, "network_aliases"),
-        .prefixes = json_object_get(settings, "prefixes"),
         .min_kobo = sale_setting_kobo(settings, "min_recharge", 5000),
         .max_kobo = sale_setting_kobo(settings, "max_recharge", 5000000),
         .bulk_from_kobo = sale_setting_kobo(settings, "bulk_discount_threshold", 1000000),
@@ -17,50 +14,7 @@ void airtime_rules_read(const json_t *settings, struct airtime_rules *ret_rules)
         .refund_window_hours = cvm_json_int(settings, "refund_window_hours", 24),
         .strict_ranges = cvm_json_bool(settings, "strict_phone_ranges", false),
     };
-}
-
-int airtime_network(const struct airtime_rules *rules, const char *name, char ret_code[AIRTIME_NETWORK_SIZE])
-{
-    char upper[AIRTIME_NETWORK_SIZE];
-    size_t n = 0;
-    for (const char *p = name; *p; p++) {
-        if (isspace((unsigned char)*p) || *p == '-')
-            continue;
-        if (n == sizeof upper - 1)
-            return CVM_ENOENT;
-        upper[n++] = (char)toupper((unsigned char)*p);
-    }
-    upper[n] = '\0';
-    const char *code = cvm_json_str(rules->aliases, upper, upper);
-    for (size_t i = 0; i < json_array_size(rules->networks); i++) {
-        const char *known = json_string_value(json_array_get(rules->networks, i));
-        if (known && strcmp(known, code) == 0) {
-            snprintf(ret_code, AIRTIME_NETWORK_SIZE, "%s", known);
-            return CVM_OK;
-        }
-    }
-    return CVM_ENOENT;
-}
-
-void airtime_prefix(const struct airtime_rules *rules, const char *e164, char ret_code[AIRTIME_NETWORK_SIZE])
-{
-    char local[PHONE_SIZE];
-    const char *network;
-    json_t *list;
-    size_t best = 0;
-    phone_local(e164, local);
-    ret_code[0] = '\0';
-    json_object_foreach((json_t *)(uintptr_t)rules->prefixes, network, list)
-    {
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            const char *prefix = json_string_value(json_array_get(list, i));
-            size_t n = prefix ? strlen(prefix) : 0;
-            if (n > best && strncmp(local, prefix, n) == 0) {
-                best = n;
-                snprintf(ret_code, AIRTIME_NETWORK_SIZE, "%s", network);
-            }
-        }
-    }
+    networks_read(settings, &ret_rules->networks);
 }
 
 int64_t airtime_discount(const struct airtime_rules *rules, int64_t amount_kobo)
@@ -68,16 +22,6 @@ int64_t airtime_discount(const struct airtime_rules *rules, int64_t amount_kobo)
     if (amount_kobo < rules->bulk_from_kobo)
         return 0;
     return (amount_kobo * rules->bulk_basis_points + 5000) / 10000; /* to the nearest kobo */
-}
-
-const char *airtime_networks_text(const struct airtime_rules *rules, char *buf, size_t size)
-{
-    size_t at = 0;
-    buf[0] = '\0';
-    for (size_t i = 0; i < json_array_size(rules->networks) && at < size; i++)
-        at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? ", " : "",
-                               json_string_value(json_array_get(rules->networks, i)));
-    return buf;
 }
 
 /* ---- the checks ---- */
@@ -98,8 +42,8 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
 {
     struct airtime_order o = {0};
     char known[160];
-    if (airtime_network(rules, network, o.network) < 0) {
-        airtime_networks_text(rules, known, sizeof known);
+    if (network_code(&rules->networks, network, o.network) < 0) {
+        networks_text(&rules->networks, known, sizeof known);
         snprintf(ret_failure->error, sizeof ret_failure->error,
                  "The network %.*s is not supported. Supported networks: %s.", *network ? clip(network, 20) : 6,
                  *network ? network : "(none)", known);
@@ -110,7 +54,7 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
     o.bulk = o.amount_kobo >= rules->bulk_from_kobo;
     o.discount_kobo = airtime_discount(rules, o.amount_kobo);
     o.final_kobo = o.amount_kobo - o.discount_kobo + rules->fee_kobo;
-    airtime_prefix(rules, o.phone, o.prefix_network);
+    network_of_prefix(&rules->networks, o.phone, o.prefix_network);
     *ret_order = o;
     return CVM_OK;
 }

@@ -112,11 +112,11 @@ int airtime_get_pricing(cvm_turn *t, const cvm_msg *m)
     struct airtime_rules r;
     airtime_rules_read(cvm_settings(t), &r);
     const json_t *amount = json_object_get(m->data, "amount");
-    json_t *body = json_pack("{s:O, s:o, s:o, s:o, s:o, s:o, s:s}", "supported_networks", r.networks, "min_recharge",
-                             cvm_money_to_json(r.min_kobo), "max_recharge", cvm_money_to_json(r.max_kobo),
-                             "bulk_discount_threshold", cvm_money_to_json(r.bulk_from_kobo), "bulk_discount_percent",
-                             cvm_money_to_json(r.bulk_basis_points), "transaction_fee", cvm_money_to_json(r.fee_kobo),
-                             "currency", "NGN");
+    json_t *body = json_pack(
+        "{s:O, s:o, s:o, s:o, s:o, s:o, s:s}", "supported_networks", r.networks.codes, "min_recharge",
+        cvm_money_to_json(r.min_kobo), "max_recharge", cvm_money_to_json(r.max_kobo), "bulk_discount_threshold",
+        cvm_money_to_json(r.bulk_from_kobo), "bulk_discount_percent", cvm_money_to_json(r.bulk_basis_points),
+        "transaction_fee", cvm_money_to_json(r.fee_kobo), "currency", "NGN");
     if (!body)
         return CVM_ENOMEM;
     if (amount) {
@@ -136,9 +136,9 @@ int airtime_get_pricing(cvm_turn *t, const cvm_msg *m)
 int airtime_check_balance(cvm_turn *t, const cvm_msg *m)
 {
     struct airtime_rules rules;
-    char network[AIRTIME_NETWORK_SIZE];
+    char network[NETWORK_SIZE];
     airtime_rules_read(cvm_settings(t), &rules);
-    if (airtime_network(&rules, cvm_json_str(m->data, "network", ""), network) < 0)
+    if (network_code(&rules.networks, cvm_json_str(m->data, "network", ""), network) < 0)
         return cvm_refuse(t, "NETWORK", "network", "not a supported network");
     int e = cvm_request(t, "role:network", "balance", json_pack("{s:s}", "network", network),
                         &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = SALE_VERIFY_TIMEOUT_MS});

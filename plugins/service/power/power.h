@@ -5,6 +5,7 @@
 
 #include "../common/clip.h"
 #include "../common/hold.h"
+#include "../common/pending.h"
 #include "../common/phone.h"
 #include "../common/sale.h"
 #include "../common/step.h"
@@ -99,15 +100,6 @@ static inline bool power_leaf(cvm_turn *t, const char *leaf)
 {
     return strcasecmp(cvm_json_str(cvm_context(t), "sub_intent", ""), leaf) == 0;
 }
-
-/* ---- pending.c: what waits for an answer, under the id of the request it is for ---- */
-
-CVM_MUST_USE int pending_put(cvm_turn *t, cvm_id request, json_t *what); /* takes */
-/* Gives it and forgets it. CVM_ENOENT: nothing waits. */
-CVM_MUST_USE int pending_take(cvm_turn *t, cvm_id request, json_t **ret_what);
-/* Goes on with what waits for the answer `m`; an answer nothing waits for is dropped. */
-CVM_MUST_USE int pending_resume(cvm_turn *t, const cvm_msg *m,
-                                int (*resume)(cvm_turn *t, const cvm_msg *m, const json_t *what));
 
 /* ---- cases.c: faults, outages, disputes, requests; the table `power_cases` ---- */
 

@@ -1,5 +1,5 @@
-/* What waits for the answer of another component. Owns the state keys ask/<request>. Loop thread. */
-#include "power.h"
+/* See pending.h. Loop thread. */
+#include "pending.h"
 
 #include <inttypes.h>
 
