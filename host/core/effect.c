@@ -8,6 +8,7 @@
 
 #include "core/crash.h"
 #include <assert.h>
+#include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,7 +233,9 @@ static json_t *expand(struct core *core, const struct effect *e, const char **re
 /* A complete answer. Of a call that is not safe, a server error or unreadable success says nothing about the effect. */
 static void answered(struct core *core, struct effect *e, const struct http_result *result)
 {
-    json_t *body = result->body_len ? json_loadb(result->body, result->body_len, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *body = !result->body_len ? NULL
+                   : e->call->exact  ? cvm_json_exact(result->body, result->body_len)
+                                     : json_loadb(result->body, result->body_len, JSON_DECODE_ANY, NULL);
     bool certain = e->call->unknown == UNKNOWN_SAFE || (result->status < 500 && (body || result->status >= 400));
     if (!certain) {
         json_decref(body);

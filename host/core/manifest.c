@@ -240,6 +240,7 @@ static int read_call(struct reading *r, const json_t *json, const char *field, s
     call->path = text_of(json, "path", "");
     call->by = text_of(json, "by", NULL);
     call->key_header = text_of(json, "key_header", "Idempotency-Key");
+    call->exact = json_is_true(json_object_get(json, "exact"));
     if (safe == (unknown != NULL))
         return manifest_wrong(r, field,
                               "must have either \"safe\": true or \"unknown\" (repeat, verify, report), got %s",

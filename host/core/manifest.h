@@ -65,6 +65,7 @@ struct manifest_call {
     enum manifest_unknown unknown; /* "safe": true gives UNKNOWN_SAFE */
     const char *by;                /* UNKNOWN_VERIFY: the component's operation that looks the outcome up */
     const char *key_header;        /* header that carries the key, default "Idempotency-Key" */
+    bool exact;                    /* decimals of an answer come as strings, as they were written */
 };
 
 struct manifest_column {

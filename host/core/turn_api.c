@@ -5,6 +5,7 @@
 #include "core/broken.h"
 
 #include "core/regex.h"
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -130,6 +131,19 @@ static int turn_hmac(cvm_turn *pub, const void *key, size_t key_len, const void 
     return HMAC(EVP_sha256(), key, (int)key_len, data, len, ret, &n) ? CVM_OK : CVM_EINVAL;
 }
 
+/* Any of the digests; `size` is what the plugin has room for. */
+static int turn_mac(cvm_turn *pub, int digest, const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t *ret_mac, size_t size)
+{
+    unsigned n = digest == CVM_SHA512 ? 64 : 32;
+    (void)pub;
+    if ((digest != CVM_SHA256 && digest != CVM_SHA512) || size < n || key_len > INT_MAX)
+        return CVM_EINVAL;
+    return HMAC(digest == CVM_SHA512 ? EVP_sha512() : EVP_sha256(), key, (int)key_len, data, len, ret_mac, &n)
+               ? (int)n
+               : CVM_EINVAL;
+}
+
 static void turn_log(cvm_turn *pub, int level, const char *format, va_list args)
 {
     char line[1024];
@@ -167,4 +181,5 @@ const cvm_host turn_api = {
     .log = turn_log,
     .note_reply = turn_note_reply,
     .new_id = told_new_id,
+    .hmac = turn_mac,
 };

@@ -3,6 +3,7 @@
 #include "core/id.h"
 #include "link/runner_parts.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -293,6 +294,19 @@ static int hmac(cvm_turn *pub, const void *key, size_t key_len, const void *data
     return HMAC(EVP_sha256(), key, (int)key_len, data, len, ret, &n) ? CVM_OK : CVM_EINVAL;
 }
 
+/* Any of the digests; `size` is what the plugin has room for. */
+static int mac(cvm_turn *pub, int digest, const void *key, size_t key_len, const void *data, size_t len,
+               uint8_t *ret_mac, size_t size)
+{
+    unsigned n = digest == CVM_SHA512 ? 64 : 32;
+    (void)pub;
+    if ((digest != CVM_SHA256 && digest != CVM_SHA512) || size < n || key_len > INT_MAX)
+        return CVM_EINVAL;
+    return HMAC(digest == CVM_SHA512 ? EVP_sha512() : EVP_sha256(), key, (int)key_len, data, len, ret_mac, &n)
+               ? (int)n
+               : CVM_EINVAL;
+}
+
 static void log_line(cvm_turn *pub, int level, const char *format, va_list args)
 {
     char line[1024];
@@ -355,4 +369,5 @@ const cvm_host runner_api = {
     .log = log_line,
     .note_reply = note_reply,
     .new_id = new_id,
+    .hmac = mac,
 };

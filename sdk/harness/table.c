@@ -1,5 +1,6 @@
 /* What handlers call: reads, changes and emissions of one turn. Nothing of it outlives the turn unless it is kept
  * (run.c). Errors are those of the host, each with a line in the log that says what would allow the call. */
+#include "hmac.h"
 #include "private.h"
 
 #include <stdio.h>
@@ -417,18 +418,23 @@ static int match(cvm_turn *pub, const char *pattern, const char *text, size_t of
     return found == CVM_EINVAL ? harness__complain(of(pub), found, "cvm_match", pattern, "") : found;
 }
 
-/* Not a MAC: enough to tell keys apart. */
-static int hmac(cvm_turn *pub, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32])
+static int hmac_sha256(cvm_turn *pub, const void *key, size_t key_len, const void *data, size_t len, uint8_t ret[32])
 {
-    uint64_t h = 1469598103934665603u;
+    uint8_t mac[64];
     (void)pub;
-    for (size_t i = 0; i < key_len; i++)
-        h = (h ^ ((const uint8_t *)key)[i]) * 1099511628211u;
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ ((const uint8_t *)data)[i]) * 1099511628211u;
-    for (size_t i = 0; i < 32; i++)
-        ret[i] = (uint8_t)((h = h * 6364136223846793005u + 1) >> 56);
+    memcpy(ret, mac, harness__hmac(false, key, key_len, data, len, mac));
     return CVM_OK;
+}
+
+static int hmac(cvm_turn *pub, int digest, const void *key, size_t key_len, const void *data, size_t len,
+                uint8_t *ret_mac, size_t size)
+{
+    uint8_t mac[64];
+    if ((digest != CVM_SHA256 && digest != CVM_SHA512) || size < (digest == CVM_SHA512 ? 64 : 32))
+        return harness__complain(of(pub), CVM_EINVAL, "cvm_hmac", "", "no such digest, or no room for it");
+    size_t n = harness__hmac(digest == CVM_SHA512, key, key_len, data, len, mac);
+    memcpy(ret_mac, mac, n);
+    return (int)n;
 }
 
 static void log_line(cvm_turn *pub, int level, const char *format, va_list args)
@@ -473,7 +479,8 @@ const cvm_host harness_table = {.size = sizeof harness_table,
                                 .registry = registry,
                                 .secret = secret,
                                 .match = match,
-                                .hmac_sha256 = hmac,
+                                .hmac_sha256 = hmac_sha256,
                                 .log = log_line,
                                 .note_reply = note_reply,
-                                .new_id = new_id};
+                                .new_id = new_id,
+                                .hmac = hmac};

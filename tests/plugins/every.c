@@ -367,6 +367,18 @@ static void hmac(struct run *r, const json_t *s)
     saw(r, json_string(hex));
 }
 
+static void mac(struct run *r, const json_t *s)
+{
+    uint8_t bytes[CVM_MAC_MAX];
+    char hex[2 * CVM_MAC_MAX + 1] = "";
+    const char *key = text_at(s, 2, ""), *data = text_at(s, 3, "");
+    int n = cvm_hmac(r->t, (enum cvm_digest)int_at(s, 1, 0), key, strlen(key), data, strlen(data), bytes);
+    ended(r, n < 0 ? n : CVM_OK);
+    for (int i = 0; i < n; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    saw(r, json_string(hex));
+}
+
 static void say(struct run *r, const json_t *s)
 {
     char *text = made_text(text_at(s, 2, "?"));
@@ -439,9 +451,9 @@ static const struct {
     {"unrow", unrow},       {"note", note},         {"end", end},
     {"keep", keep},         {"new_id", new_id},     {"random", draw},
     {"settings", settings}, {"registry", registry}, {"secret", secret},
-    {"match", match},       {"hmac", hmac},         {"log", say},
-    {"message", message},   {"return", give},       {"crash", crash},
-    {"hang", hang},         {"work", work},
+    {"match", match},       {"hmac", hmac},         {"mac", mac},
+    {"log", say},           {"message", message},   {"return", give},
+    {"crash", crash},       {"hang", hang},         {"work", work},
 };
 
 static int run_steps(cvm_turn *t, const cvm_msg *m)

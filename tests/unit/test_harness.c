@@ -3,6 +3,7 @@
 #include <check.h>
 #include <cvm/harness.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #define A "test.a"
 #define B "test.b"
@@ -94,11 +95,57 @@ static int upgrade(uint32_t from, const char *key, const json_t *value, json_t *
     return CVM_OK;
 }
 
+/* ---- signatures ---- */
+
+/* RFC 4231, test cases 1 and 6, and what two vendors of webhooks would send. */
+static const struct {
+    enum cvm_digest digest;
+    const char *key, *data, *mac;
+} macs[] = {
+    {CVM_SHA256, "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b", "Hi There",
+     "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+    {CVM_SHA512, "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b", "Hi There",
+     "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cdedaa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702"
+     "e69"
+     "6c203a126854"},
+    {CVM_SHA256, NULL, "Test Using Larger Than Block-Size Key - Hash Key First",
+     "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+    {CVM_SHA512, NULL, "Test Using Larger Than Block-Size Key - Hash Key First",
+     "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8"
+     "b91"
+     "5a985d786598"},
+    {CVM_SHA512, "sk_test_cvmhost",
+     "{\"event\":\"charge.success\",\"data\":{\"reference\":\"CVM-1\",\"amount\":500000,\"currency\":\"NGN\","
+     "\"status\":"
+     "\"success\"}}",
+     "3d2cd1365110d6f46220457fb6f3beb70790ae77aee1c283a74491d98ac60037de83d9d1dfcbf188c03c8abacc94e5c44ff990c96ef4ba577"
+     "ed0"
+     "ef9beaa1aa8b"},
+    {CVM_SHA256, "app-secret", "{\"object\":\"whatsapp_business_account\",\"entry\":[]}",
+     "d3e4f9da0ce6c71ab3dba55929b8eeeee2455349e534924ead19f98d143e904f"},
+};
+
+static int sign(cvm_turn *t, const cvm_msg *m)
+{
+    char longest[131 + 1], hex[2 * CVM_MAC_MAX + 1] = "";
+    uint8_t mac[CVM_MAC_MAX];
+    size_t i = (size_t)cvm_json_int(m->data, "which", 0);
+    memset(longest, 0xaa, 131);
+    longest[131] = '\0';
+    const char *key = macs[i].key ? macs[i].key : longest, *data = macs[i].data;
+    int n = cvm_hmac(t, macs[i].digest, key, strlen(key), data, strlen(data), mac);
+    for (int b = 0; b < n; b++)
+        snprintf(hex + 2 * b, 3, "%02x", mac[b]);
+    ck_assert_str_eq(hex, macs[i].mac);
+    ck_assert_int_eq(cvm_hmac(t, (enum cvm_digest)7, key, 1, data, 1, mac), CVM_EINVAL);
+    return cvm_reply(t, m, NULL);
+}
+
 /* clang-format off */
 static const cvm_component components[] = {{.id = A, .state_version = 2, .upgrade = upgrade}, {.id = B, .state_version = 1}, {0}};
 static const cvm_route routes[] = {
     {A, "add", add}, {A, "tick", tick}, {A, "look", look}, {A, "hand_on", hand_on}, {A, "ask", ask}, {A, "quote.reply", asked},
-    {A, "call", call}, {A, "fetch.reply", asked}, {A, "spoil", spoil},
+    {A, "call", call}, {A, "fetch.reply", asked}, {A, "spoil", spoil}, {A, "sign", sign},
     {B, "hear", hear}, {B, "test.ticked", hear}, {B, "answer", answer}, {0}
 };
 /* clang-format on */
@@ -112,7 +159,7 @@ static const char manifest[] =
     "   {\"type\": \"add\", \"request\": {\"type\": \"object\", \"additionalProperties\": false,"
     "     \"properties\": {\"then\": {\"type\": \"string\", \"pattern\": \"^[a-z]+$\", \"title\": \"a small word\"}}}},"
     "   {\"type\": \"look\", \"durable\": false}, {\"type\": \"hand_on\"}, {\"type\": \"ask\"},"
-    "   {\"type\": \"call\"}, {\"type\": \"spoil\"}]},"
+    "   {\"type\": \"call\"}, {\"type\": \"spoil\"}, {\"type\": \"sign\"}]},"
     " {\"id\": \"test.b\", \"subscribes\": [\"test.ticked\"], \"operations\": [{\"type\": \"hear\"}, {\"type\": "
     "\"answer\"}]}],"
     " \"needs\": {\"tables\": [{\"name\": \"things\", \"key\": \"id\", \"schema\": {\"type\": \"object\"}}],"
@@ -266,6 +313,47 @@ START_TEST(unknown_components_end_the_test)
 }
 END_TEST
 
+START_TEST(signatures_are_those_of_the_vendors)
+{
+    for (int i = 0; i < (int)(sizeof macs / sizeof macs[0]); i++)
+        ck_assert_int_eq(harness_ask(h, A, "sign", json_pack("{s:i}", "which", i), NULL), CVM_REPLIED);
+    ck_assert(cvm_same_secret("", "") && cvm_same_secret("abc", "abc"));
+    ck_assert(!cvm_same_secret("abc", "abd") && !cvm_same_secret("abc", "ab") && !cvm_same_secret("", "a"));
+}
+END_TEST
+
+/* Of each text: what is read, as JSON; NULL: nothing. */
+static const char *const exact[][2] = {
+    {"{\"a\":5000.10,\"b\":12,\"c\":-0.05,\"d\":[1e3,1E-2,0.1]}",
+     "{\"a\":\"5000.10\",\"b\":12,\"c\":\"-0.05\",\"d\":[\"1e3\",\"1E-2\",\"0.1\"]}"},
+    {"{\"1.5\":\"1.5 \\\" 2.5\",\"x\":\"\\\\\",\"y\":2.50}",
+     "{\"1.5\":\"1.5 \\\" 2.5\",\"x\":\"\\\\\",\"y\":\"2.50\"}"},
+    {"1.5", "\"1.5\""},
+    {"[0.1000000000000000055511151231257827,99999999999999999.99]",
+     "[\"0.1000000000000000055511151231257827\",\"99999999999999999.99\"]"},
+    {"{\"a\":1.}", NULL},
+    {"{\"a\":.5}", NULL},
+    {"{\"a\":1.2.3}", NULL},
+    {"{\"a\":01.5}", NULL},
+    {"{\"a\":1e}", NULL},
+    {"{\"a\":--1.5}", NULL},
+    {"{\"a\":1.5", NULL},
+    {"{\"a\":\"1.5", NULL},
+    {"", NULL},
+};
+
+START_TEST(decimals_are_read_as_they_are_written)
+{
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        json_t *value = cvm_json_exact(exact[i][0], strlen(exact[i][0]));
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        ck_assert_msg(exact[i][1] ? text && !strcmp(text, exact[i][1]) : !value, "%s: %s", exact[i][0], text);
+        free(text);
+        json_decref(value);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("harness");
@@ -277,6 +365,8 @@ int main(void)
     tcase_add_test(c, a_look_changes_nothing);
     tcase_add_test(c, a_request_is_handed_on);
     tcase_add_test(c, stubs_answer);
+    tcase_add_test(c, signatures_are_those_of_the_vendors);
+    tcase_add_test(c, decimals_are_read_as_they_are_written);
     tcase_add_test(c, calls_are_answered_by_the_test);
     tcase_add_test(c, state_outlives_a_build);
     tcase_add_test_raise_signal(c, spoilt_values_end_the_test, SIGABRT);

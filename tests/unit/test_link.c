@@ -163,7 +163,7 @@ static const struct message_said script[] = {
     {A, "do", "five", "[['timer','tick',1,{'steps':[['settle','behalf',0]]},null,1],['return',1]]"},
     {A, "do", "six", "[['new_id','EVY'],['new_id','EVY'],['new_id','OTH'],['new_id',''],['new_id','TOOLONGIT'],['new_id','bad'],['new_id','EVY',1],['new_id','EVY'],['get','.id/EVY'],['scan','.id/'],['reply']]"},
     {A, "do", "six", "[['new_id','EVY'],['put','.id/EVY',100],['new_id','EVY'],['get','.id/EVY'],['reply']]"},
-    {A, "do", "six", "[['random',3],['hmac','key','data'],['hmac','',''],['match','(a)(b)?','xab',0],['match','(a)','xx',0],['match','(','xx',0],['match','a','aaa',2],['reply']]"},
+    {A, "do", "six", "[['random',3],['hmac','key','data'],['hmac','',''],['mac',0,'key','data'],['mac',1,'key','data'],['mac',2,'key','data'],['match','(a)(b)?','xab',0],['match','(a)','xx',0],['match','(','xx',0],['match','a','aaa',2],['reply']]"},
     {B, "do", "six", "[['random',3],['new_id','EVY'],['settings'],['reply']]"},
     {A, "do", "six", "[['settings'],['registry','components'],['registry','domains'],['registry','nothing'],['secret','EVERY_OWN'],['secret','EVERY_UNSET'],['secret','STRANGE'],['secret',''],['secret','EVERY_OWN'],['reply']]"},
     {A, "do", "six", "[['log',0,'low'],['log',1,'hello'],['log',2,'careful'],['log',3,'wrong'],['log',2,'x*1500'],['log',2,'bad'],['reply']]"},

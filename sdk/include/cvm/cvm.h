@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
-#define CVM_ABI_MINOR 1 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_ABI_MINOR 2 /* a plugin built for a newer minor than the host's is refused */
 #define CVM_MAGIC "CVMPLUG\1"
 
 #define CVM_MUST_USE __attribute__((warn_unused_result))
@@ -268,6 +268,9 @@ typedef struct cvm_host {
     void (*log)(cvm_turn *t, int level, const char *format, va_list args);
     int (*note_reply)(cvm_turn *t, int outcome, json_t *data, const char *content);
     int (*new_id)(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
+    /* Since 1.2. */
+    int (*hmac)(cvm_turn *t, int digest, const void *key, size_t key_len, const void *data, size_t len,
+                uint8_t *ret_mac, size_t size);
 } cvm_host;
 
 /* What of a turn a plugin sees. */
@@ -571,6 +574,31 @@ CVM_MUST_USE static inline int cvm_match(cvm_turn *t, const char *pattern, const
                                          cvm_span *spans, size_t n)
 {
     return t->host->match(t, pattern, text, offset, spans, n);
+}
+
+/* The digest of a code of authentication. */
+enum cvm_digest { CVM_SHA256, CVM_SHA512 };
+#define CVM_MAC_MAX 64 /* bytes that `ret_mac` needs */
+
+/* The HMAC of `len` bytes, as it comes with a webhook. Gives its length: 32 or 64. CVM_EINVAL: no such digest. Since
+ * 1.2. */
+CVM_MUST_USE static inline int cvm_hmac(cvm_turn *t, enum cvm_digest digest, const void *key, size_t key_len,
+                                        const void *data, size_t len, uint8_t ret_mac[CVM_MAC_MAX])
+{
+    return t->host->hmac(t, (int)digest, key, key_len, data, len, ret_mac, CVM_MAC_MAX);
+}
+
+/* Whether two texts are equal, in a time that says nothing about where they differ: for signatures and keys. What their
+ * lengths are is no secret. Any thread. */
+static inline bool cvm_same_secret(const char *a, const char *b)
+{
+    size_t len = strlen(a);
+    volatile unsigned char differs = 0;
+    if (len != strlen(b))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        differs = (unsigned char)(differs | ((unsigned char)a[i] ^ (unsigned char)b[i]));
+    return differs == 0;
 }
 
 /* Writes a line of at most 1 KiB to the host's log, with the component's name. `level` is an enum cvm_log_level. Not

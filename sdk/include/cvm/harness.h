@@ -15,8 +15,7 @@
  * allow is refused; a request ends exactly once, at the latest by its deadline; state of an older version is upgraded
  * as it is read; time stands still within a turn and passes only in harness_run. It is stricter in one way: a value
  * that was given away and changed afterwards ends the test. It journals nothing, sends nothing out, knows no lanes, no
- * load, no mailbox limits and no turn budget; cvm_match and patterns need libpcre2-8 on the machine, and hmac_sha256 is
- * a stand-in.
+ * load, no mailbox limits and no turn budget; cvm_match and patterns need libpcre2-8 on the machine.
  *
  * Misuse (an unknown component, a manifest that does not fit, a request that breaks its schema) ends the test with a
  * sentence and SIGABRT. CVM_HARNESS_LOG=1 in the environment prints what handlers log and why turns fail.
