@@ -5,6 +5,11 @@
 #define COMPONENT "COMPONENT is an id or alias, as `cvmhost ps` shows it.\n"
 #define STORE "STORE is the component that keeps it, as `cvmhost state stores` shows it.\n"
 #define NOW "  --now                      do not wait for open conversations: what waits becomes dead letters\n"
+#define MODEL_FILES                                                                                                    \
+    "  --text COLUMN              the column of texts, where its name is not a usual one\n"                            \
+    "  --label COLUMN             the column of labels\n"                                                              \
+    "  --heads HEADS              of JSON lines: topic,intent=domain/intent; or JSON; or @FILE\n"                      \
+    "  --max-mib N                the largest size of the model (64)\n"
 
 static const struct {
     const char *words, *text;
@@ -61,6 +66,17 @@ static const struct {
                      "  --state-from DIR           a home, whose stored state this one must read\n"
                      "\nExit status: 0 every check holds, 1 one does not, 3 the plugin cannot be read.\n"
                      "\nExample:\n  cvmhost plugin check build/orders.so --messages 1000\n"},
+    {"model train", "FILE is labelled text: .csv or .tsv with a column of texts and one of labels, or .jsonl.\n"
+                    "\nOptions:\n"
+                    "  --out MODEL                the file to write\n" MODEL_FILES
+                    "\nExample:\n  cvmhost model train cards.csv --out cards.model --text text --label category\n"},
+    {"model eval",
+     "MODEL is a file that model train wrote; FILE is as it takes them.\n"
+     "\nOptions:\n"
+     "  --folds N                  no model: train on all but a part, ask about that, N times\n" MODEL_FILES
+     "\nExample:\n  cvmhost model eval cards.csv --folds 5 --output json\n"},
+    {"model explain", "MODEL is a file that model train wrote.\n"
+                      "\nExample:\n  cvmhost model explain cards.model \"my card has not come\"\n"},
     {"sim", "Options:\n"
             "  --seeds N                  how many lives are simulated (default 200)\n"
             "  --first N                  the number of the first (default 1)\n"

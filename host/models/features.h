@@ -1,0 +1,37 @@
+/* A text as hashed features: words and pairs of words, character n-grams across the whole text, its shape. Training,
+ * answering and explaining all see a text through here, so a change to it is a new trainer (MODEL_TRAINER). Knows no
+ * language: letters are folded, numbers become their number of digits. Pure; any thread. */
+#ifndef HOST_MODELS_FEATURES_H
+#define HOST_MODELS_FEATURES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FEATURES_TEXT_SYMBOLS 2000 /* what lies behind them is not read */
+
+/* Each block is weighed and given length 1 by itself: a long text has many n-grams but one shape. */
+enum features_block { FEATURES_WORDS, FEATURES_CHARS, FEATURES_SHAPE, FEATURES_BLOCKS };
+
+struct feature_place {
+    uint16_t from, to; /* symbols; both 0 for those of the shape, whose name is `shape` */
+    uint16_t second;   /* pair of words: where the second begins; else 0 */
+    uint16_t shape;
+};
+
+struct features {
+    size_t n_symbols, n;
+    size_t end[FEATURES_BLOCKS]; /* in `hash`: a block begins where the one before ends */
+    uint32_t *symbols;           /* the normalised text, a space at each end */
+    uint32_t *hash;              /* as often as the feature occurs */
+    struct feature_place *place; /* NULL unless asked for */
+    void *memory;
+};
+
+/* Borrows `text` (UTF-8; what is not is skipped). CVM_ENOMEM. Filled features end with features_fini. */
+int features_init(struct features *f, const char *text, int with_places) __attribute__((warn_unused_result));
+void features_fini(struct features *f);
+
+/* The feature in words, for people: "recharge", "my card", "~rech~", "[!: 2]". At most `size` bytes. */
+void features_name(const struct features *f, size_t i, char *ret_text, size_t size);
+
+#endif
