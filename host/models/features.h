@@ -31,7 +31,7 @@ struct features {
 int features_init(struct features *f, const char *text, int with_places) __attribute__((warn_unused_result));
 void features_fini(struct features *f);
 
-/* The feature in words, for people: "recharge", "my card", "~rech~", "[!: 2]". At most `size` bytes. */
+/* The feature in words, for people: "arrive", "my card", "~arri~", "[!: 2]". At most `size` bytes. */
 void features_name(const struct features *f, size_t i, char *ret_text, size_t size);
 
 #endif
