@@ -1,6 +1,8 @@
 /* See provider.h. */
 #include "provider.h"
 
+#include "../../sdk/harness/hmac.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,13 +13,24 @@ char call_name[32], call_path[64], call_key[64];
 int64_t call_timeout_ms, call_deadline_ms, now;
 int settled_outcome, secret_result;
 cvm_id settled_id;
+int64_t timer_ms;
+char emitted_to[64], emitted_type[64];
+json_t *emitted;
+int n_emitted;
+bool exact;
 static const char *recipient, *secret;
+static json_t *lent; /* what a turn has read stays until it is over */
 
 static void forget(void)
 {
     json_decref(called);
     json_decref(settled);
-    called = settled = NULL;
+    json_decref(emitted);
+    json_decref(lent);
+    called = settled = emitted = lent = NULL;
+    timer_ms = -1;
+    n_emitted = 0;
+    emitted_to[0] = emitted_type[0] = '\0';
     settled_outcome = -1;
     call_name[0] = '\0';
 }
@@ -54,6 +67,9 @@ static int fake_state_get(cvm_turn *t, const char *key, const json_t **ret_value
     const json_t *v = json_object_get(state, key);
     if (!v)
         return CVM_ENOENT;
+    if (!lent)
+        lent = json_array();
+    json_array_append(lent, (json_t *)(uintptr_t)v);
     *ret_value = v;
     return CVM_OK;
 }
@@ -97,9 +113,37 @@ static const json_t *fake_settings(cvm_turn *t)
 
 static int fake_secret(cvm_turn *t, const char *name, const char **ret_value)
 {
-    ck_assert_str_eq(name, secret);
+    if (secret)
+        ck_assert_str_eq(name, secret);
     *ret_value = "never to be seen";
     return secret_result;
+}
+
+static int fake_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id)
+{
+    json_decref(data);
+    timer_ms = delay_ms;
+    return CVM_OK;
+}
+
+static int fake_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id)
+{
+    snprintf(emitted_to, sizeof emitted_to, "%s", out->to ? out->to : "");
+    snprintf(emitted_type, sizeof emitted_type, "%s", out->type);
+    json_decref(emitted);
+    emitted = out->data;
+    n_emitted++;
+    return CVM_OK;
+}
+
+static void fake_log(cvm_turn *t, int level, const char *format, va_list args)
+{
+}
+
+static int fake_hmac(cvm_turn *t, int digest, const void *key, size_t key_len, const void *data, size_t len,
+                     uint8_t *ret_mac, size_t size)
+{
+    return (int)harness__hmac(digest == CVM_SHA512, key, key_len, data, len, ret_mac);
 }
 
 static const cvm_host host = {.size = sizeof host,
@@ -111,16 +155,26 @@ static const cvm_host host = {.size = sizeof host,
                               .state_scan = fake_state_scan,
                               .now_ms = fake_now_ms,
                               .settings = fake_settings,
-                              .secret = fake_secret};
+                              .secret = fake_secret,
+                              .timer = fake_timer,
+                              .emit = fake_emit,
+                              .log = fake_log,
+                              .hmac = fake_hmac};
 
 int turn(const char *type, int outcome, cvm_id on_behalf, json_t *data, int64_t deadline_ms)
 {
+    return turn_of(recipient, asker, type, outcome, on_behalf, data, deadline_ms);
+}
+
+int turn_of(const char *to, cvm_id id, const char *type, int outcome, cvm_id on_behalf, json_t *data,
+            int64_t deadline_ms)
+{
     cvm_turn t = {.host = &host};
-    cvm_msg m = {.id = {7, 9},
+    cvm_msg m = {.id = id,
                  .on_behalf = on_behalf,
                  .deadline_ms = deadline_ms,
                  .sender = "",
-                 .recipient = recipient,
+                 .recipient = to,
                  .type = type,
                  .conversation = "C",
                  .data = data,
@@ -144,6 +198,7 @@ void provider_begin(const char *component, const char *secret_name, json_t *with
     state = json_object();
     secret_result = CVM_OK;
     settled_outcome = -1;
+    exact = false;
     now = 1000000;
 }
 
@@ -157,7 +212,7 @@ void provider_end(void)
 json_t *answer(int status, const char *body)
 {
     json_t *o = json_pack("{s:i, s:{}, s:s}", "status", status, "headers", "text", "");
-    json_t *parsed = json_loads(body, JSON_DECODE_ANY, NULL);
+    json_t *parsed = exact ? cvm_json_exact(body, strlen(body)) : json_loads(body, JSON_DECODE_ANY, NULL);
     json_object_set_new(o, "body", parsed ? parsed : json_null());
     return o;
 }

@@ -15,16 +15,26 @@ extern json_t *called /* {"headers", "body", "query"} */, *settled;
 extern int settled_outcome;
 extern cvm_id settled_id;
 
+/* Of the last turn: the timer armed, -1 for none; what was sent or published last, NULL for nothing. */
+extern int64_t timer_ms;
+extern char emitted_to[64], emitted_type[64];
+extern json_t *emitted;
+extern int n_emitted;
+
+extern bool exact;                  /* answers of calls are read as those of "exact" ones; false at the beginning */
 extern int64_t now;                 /* 1,000,000 at the beginning */
 extern int secret_result;           /* of asking for the secret; CVM_OK at the beginning */
 static const cvm_id asker = {7, 9}; /* whom turns are for */
 
-/* Takes the settings; `secret_name` is the only one that may be asked for. Borrows the names. */
+/* Takes the settings; `secret_name` is the only one that may be asked for, NULL: any. Borrows the names. */
 void provider_begin(const char *component, const char *secret_name, json_t *with_settings);
 void provider_end(void);
 
 /* One turn; `data` is taken. */
 int turn(const char *type, int outcome, cvm_id on_behalf, json_t *data, int64_t deadline_ms);
+/* The same for the message `asker_id` of the component `to`. */
+int turn_of(const char *to, cvm_id id, const char *type, int outcome, cvm_id on_behalf, json_t *data,
+            int64_t deadline_ms);
 /* The turn of a call's reply. Asserts that it is CVM_OK. */
 void call_answered(const char *type, int outcome, int status, const char *body);
 

@@ -12,7 +12,7 @@
 #define REFERENCE_MAX 128 /* bytes, without NUL */
 #define SUBJECT_SIZE 16   /* a phone or meter number, with NUL */
 #define ITEM_SIZE 24      /* what was bought, where a vendor sells several things, with NUL */
-#define VENDORS_MAX 16
+#define VENDORS_MAX 32
 #define LEDGER_LINE_MAX 1024       /* bytes of one line, with its newline */
 #define LEDGER_ENTRIES_MAX 8000000 /* references ever seen; further vends are answered 503 */
 

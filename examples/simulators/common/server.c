@@ -147,6 +147,7 @@ static void health_place(struct vending *v, const struct asked *q, int64_t now, 
 }
 
 static const struct place open_places[] = {{"/ledger", ledger_place, .get = true},
+                                           {"/statement", statement_answer, .get = true},
                                            {"/health", health_place, .get = true}};
 
 /* "/mtn/v1/airtime/vend": the vendor, then the version where there is one, then the call. *ret_vendor is -1 for a place
@@ -158,7 +159,7 @@ static const struct place *place_of(const struct trade *trade, const char *path,
         if (strcmp(open_places[i].path, path) == 0)
             return &open_places[i];
     size_t len = path[0] == '/' ? strcspn(path + 1, "/") : 0;
-    if (!ledger_vendor(&trade->form, path + 1, len, ret_vendor))
+    if (trade->answer || !ledger_vendor(&trade->form, path + 1, len, ret_vendor))
         return NULL;
     path += 1 + len;
     if (strncmp(path, "/v1/", 4) == 0)
@@ -178,6 +179,16 @@ static bool key_matches(const struct server *s, struct MHD_Connection *c, int ve
     return given && strcmp(given, s->options->keys[vendor]) == 0;
 }
 
+static const char *find_header(const struct asked *asked, const char *name)
+{
+    return MHD_lookup_connection_value(asked->connection, MHD_HEADER_KIND, name);
+}
+
+static const char *find_argument(const struct asked *asked, const char *name)
+{
+    return MHD_lookup_connection_value(asked->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 static void decide(struct server *s, struct exchange *x, const char *path, const char *method)
 {
     struct answer *a = &x->answer;
@@ -191,9 +202,16 @@ static void decide(struct server *s, struct exchange *x, const char *path, const
                           .reference = find(x->connection, MHD_GET_ARGUMENT_KIND, "reference"),
                           .subject = find(x->connection, MHD_GET_ARGUMENT_KIND, trade->form.subject_member),
                           .body = x->body,
-                          .body_len = x->body_len};
+                          .body_len = x->body_len,
+                          .path = path,
+                          .method = method,
+                          .connection = x->connection,
+                          .header = find_header,
+                          .argument = find_argument};
 
-    if (!place)
+    if (!place && trade->answer && x->body_len <= BODY_MAX_BYTES)
+        trade->answer(s->vending, &asked, now_ms(), a);
+    else if (!place)
         error_answer(a, 404, "NO_SUCH_ADDRESS", "no such address");
     else if (x->body_len > BODY_MAX_BYTES)
         error_answer(a, 413, "TOO_LARGE", "the body may have 4096 bytes");
@@ -221,12 +239,25 @@ static void log_exchange(const struct server *s, const struct exchange *x, const
             x->answer.note);
 }
 
+/* The first half of a text; then the connection breaks. */
+static ssize_t read_half(void *arg, uint64_t at, char *buf, size_t max)
+{
+    const char *text = arg;
+    size_t half = strlen(text) / 2;
+    if (at >= half)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    size_t n = half - (size_t)at < max ? half - (size_t)at : max;
+    memcpy(buf, text + at, n);
+    return (ssize_t)n;
+}
+
 static enum MHD_Result send_answer(struct exchange *x)
 {
     struct answer *a = &x->answer;
     if (a->cut)
         return MHD_NO;
-    struct MHD_Response *r = MHD_create_response_from_buffer(strlen(a->text), a->text, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r = a->half ? MHD_create_response_from_callback(strlen(a->text), 512, read_half, a->text, free)
+                                     : MHD_create_response_from_buffer(strlen(a->text), a->text, MHD_RESPMEM_MUST_FREE);
     if (!r)
         return MHD_NO;
     a->text = NULL;

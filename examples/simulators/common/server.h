@@ -9,7 +9,6 @@
 #include <uv.h>
 
 #define BODY_MAX_BYTES 4096
-#define KEY_MAX 256
 #define CONNECTIONS_MAX 2048
 
 struct server_options {

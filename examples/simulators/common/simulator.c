@@ -1,6 +1,7 @@
 /* The program around a trade: owns the options, the signals and the loop. */
 #include "simulator.h"
 
+#include "hooks.h"
 #include "server.h"
 
 #include <errno.h>
@@ -47,23 +48,45 @@ static bool read_key(const struct trade *trade, const char *text, struct server_
 /* Returns -1 to go on, else the exit status. */
 static int read_options(const struct trade *trade, int argc, char **argv, struct settings *s)
 {
-    enum { PORT, PORT_FILE, LEDGER, KEY, DELAY, FAULTS, SEED, SLOW, HANG, SETTLE, FLOAT, QUIET, HELP };
+    enum {
+        PORT,
+        PORT_FILE,
+        LEDGER,
+        KEY,
+        DELAY,
+        FAULTS,
+        SEED,
+        SLOW,
+        HANG,
+        SETTLE,
+        FLOAT,
+        QUIET,
+        HELP,
+        HOOKS,
+        HOOK_MS,
+        HOOK_FAULTS,
+        STRICT
+    };
     /* clang-format off */
     static const struct option known[] = {
         {"port", 1, NULL, PORT}, {"port-file", 1, NULL, PORT_FILE}, {"ledger", 1, NULL, LEDGER}, {"key", 1, NULL, KEY},
         {"delay-ms", 1, NULL, DELAY}, {"faults", 1, NULL, FAULTS}, {"seed", 1, NULL, SEED}, {"slow-ms", 1, NULL, SLOW},
         {"hang-ms", 1, NULL, HANG}, {"settle-ms", 1, NULL, SETTLE}, {"float", 1, NULL, FLOAT}, {"quiet", 0, NULL, QUIET},
-        {"help", 0, NULL, HELP}, {0}};
+        {"help", 0, NULL, HELP}, {"webhooks", 1, NULL, HOOKS}, {"webhook-ms", 1, NULL, HOOK_MS},
+        {"webhook-faults", 1, NULL, HOOK_FAULTS}, {"strict", 0, NULL, STRICT}, {0}};
     static const double most[] = {
         [PORT] = 65535, [DELAY] = 600000, [FAULTS] = 1, [SEED] = 0x1p52, [SLOW] = 600000, [HANG] = 600000,
-        [SETTLE] = 86400000, [FLOAT] = 1e12};
+        [SETTLE] = 86400000, [FLOAT] = 1e12, [HOOK_MS] = 600000, [HOOK_FAULTS] = 1};
     /* clang-format on */
     int c, which = 0;
     while ((c = getopt_long(argc, argv, "", known, &which)) != -1) {
         double v = 0;
         bool good = c != '?';
-        if (good && c != PORT_FILE && c != LEDGER && c != KEY && c != QUIET && c != HELP)
-            good = read_number(optarg, most[c], &v) && (c == FAULTS || c == FLOAT || v == floor(v));
+        bool number = c != PORT_FILE && c != LEDGER && c != KEY && c != QUIET && c != HELP && c != HOOKS && c != STRICT;
+        if (good && number)
+            good = read_number(optarg, most[c], &v) && (c == FAULTS || c == FLOAT || c == HOOK_FAULTS || v == floor(v));
+        if (c >= HOOKS && c <= STRICT)
+            good = good && trade->answer;
         /* clang-format off */
         switch (good ? c : '?') {
         case PORT: s->server.port = (int)v; break;
@@ -78,6 +101,10 @@ static int read_options(const struct trade *trade, int argc, char **argv, struct
         case SETTLE: s->vending.settle_ms = (int64_t)v; break;
         case FLOAT: s->vending.float_kobo = (int64_t)nearbyint(v * 100); break;
         case QUIET: s->server.quiet = true; break;
+        case HOOKS: s->vending.webhooks = optarg; break;
+        case HOOK_MS: s->vending.webhook_ms = (int64_t)v; break;
+        case HOOK_FAULTS: s->vending.webhook_faults = v; break;
+        case STRICT: s->vending.strict = true; break;
         case HELP:
             fputs(trade->usage, stdout);
             vend_print_triggers(trade, stdout);
@@ -127,9 +154,12 @@ static void raise_file_limit(const struct trade *trade)
 
 int simulator_main(const struct trade *trade, int argc, char **argv)
 {
-    struct settings s = {
-        .vending = {
-            .slow_ms = 40000, .hang_ms = 120000, .settle_ms = 3000, .float_kobo = INT64_C(100000000000), .seed = 1}};
+    struct settings s = {.vending = {.webhook_ms = 300,
+                                     .slow_ms = 40000,
+                                     .hang_ms = 120000,
+                                     .settle_ms = 3000,
+                                     .float_kobo = INT64_C(100000000000),
+                                     .seed = 1}};
     read_key(trade, SIMULATOR_KEY, &s.server);
     int status = read_options(trade, argc, argv, &s);
     if (status >= 0)
@@ -142,6 +172,8 @@ int simulator_main(const struct trade *trade, int argc, char **argv)
     char error[512];
     vending.trade = trade;
     vending.options = s.vending;
+    vending.keys = (const char(*)[KEY_MAX + 1]) s.server.keys;
+    vending.hooks = s.vending.webhooks ? hooks_start(trade->program) : NULL;
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit(trade);
     if (ledger_open(&trade->form, s.ledger, &vending.ledger, error, sizeof error) < 0 ||
@@ -167,6 +199,7 @@ int simulator_main(const struct trade *trade, int argc, char **argv)
         uv_close((uv_handle_t *)&signals[i], NULL);
     uv_run(loop, UV_RUN_DEFAULT);
     server_free(server);
+    hooks_end(vending.hooks);
     uv_loop_close(loop);
     ledger_close(vending.ledger);
     return status;

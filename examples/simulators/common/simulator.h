@@ -23,6 +23,12 @@
     "  --float NAIRA       what each merchant account begins with (default 1000000000)\n"                              \
     "  --quiet             no line per request on stderr\n"
 
+#define SIMULATOR_WEBHOOK_OPTIONS                                                                                      \
+    "  --webhooks URL      tells by itself what became of an order: POST URL/VENDOR (default: tells nobody)\n"         \
+    "  --webhook-ms N      so long after it is decided (default 300); again, a second apart, until it is taken\n"      \
+    "  --webhook-faults R  share of them that come twice, late, or after a forged one (default 0)\n"                   \
+    "  --strict            numbers that are not listed fail, as in the vendor's own sandbox\n"
+
 int simulator_main(const struct trade *trade, int argc, char **argv);
 
 #endif

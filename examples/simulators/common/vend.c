@@ -55,7 +55,7 @@ static double unit(uint64_t bits) /* in [0, 1) */
     return (double)(bits >> 11) * 0x1p-53;
 }
 
-static int64_t jitter(const struct vending *v, const char *what, const struct entry *e, uint32_t attempt)
+int64_t vend_jitter(const struct vending *v, const char *what, const struct entry *e, uint32_t attempt)
 {
     if (v->options.delay_ms == 0)
         return 0;
@@ -63,7 +63,12 @@ static int64_t jitter(const struct vending *v, const char *what, const struct en
     return (int64_t)(fmin(means, DELAY_MAX_MEANS) * (double)v->options.delay_ms);
 }
 
-static const struct behaviour *vend_behaviour(struct vending *v, const struct entry *e, struct answer *a)
+bool vend_chance(const struct vending *v, const char *what, const struct entry *e, uint32_t attempt, double share)
+{
+    return unit(draw(v, what, e, attempt)) < share;
+}
+
+const struct behaviour *vend_behaviour(struct vending *v, const struct entry *e, struct answer *a)
 {
     const struct behaviour *b = trigger_of(v, e->subject);
     if (b->first_only && e->attempts > 1)
@@ -245,39 +250,49 @@ static void book(struct vending *v, struct entry *e, const struct order *o, cons
     a->line = ledger_line(v->ledger, e);
 }
 
-static void behave(const struct vending *v, const struct entry *e, const struct behaviour *b, int64_t now_ms,
-                   struct answer *a)
+bool vend_misbehaves(const struct vending *v, const struct entry *e, const struct behaviour *b, int64_t now_ms,
+                     struct answer *a)
 {
     const char *status = ledger_status(e, now_ms);
     switch (b->manner) {
     case HANGS:
-        if (strcmp(status, "pending") == 0) {
-            a->cut = true;
-            a->delay_ms = v->options.hang_ms;
-            snprintf(a->note, sizeof a->note, "accepted, no answer");
-            return;
-        }
-        break;
+        if (strcmp(status, "pending") != 0)
+            return false;
+        a->cut = true;
+        a->delay_ms = v->options.hang_ms;
+        snprintf(a->note, sizeof a->note, "accepted, no answer");
+        return true;
     case CUTS:
         a->cut = true;
         snprintf(a->note, sizeof a->note, "%s, connection closed", status);
-        return;
-    case REFUSES:
-        error_answer(a, b->status, b->code, b->text);
-        return;
+        return true;
     case BABBLES:
         a->html = true;
         a->status = 200;
         a->text = strdup("<html><body><h1>It works!</h1></body></html>\n");
         snprintf(a->note, sizeof a->note, "%s, answered nonsense", status);
-        return;
+        return true;
+    case HALVES:
+        a->half = true;
+        return false;
     case IS_LATE:
         a->delay_ms = v->options.slow_ms;
-        break;
+        return false;
+    case REFUSES:
     case ANSWERS:
         break;
     }
-    if (strcmp(status, "failed") == 0)
+    return false;
+}
+
+static void behave(const struct vending *v, const struct entry *e, const struct behaviour *b, int64_t now_ms,
+                   struct answer *a)
+{
+    if (vend_misbehaves(v, e, b, now_ms, a))
+        return;
+    if (b->manner == REFUSES)
+        error_answer(a, b->status, b->code, b->text);
+    else if (strcmp(ledger_status(e, now_ms), "failed") == 0)
         error_answer(a, 424, "NETWORK_ERROR", "the vend failed; nothing was delivered");
     else
         put_entry(v, a, e, now_ms);
@@ -320,7 +335,7 @@ void vend_answer(struct vending *v, const struct asked *q, int64_t now_ms, struc
         book(v, e, &o, b, now_ms, a);
     }
     behave(v, e, b, now_ms, a);
-    a->delay_ms += jitter(v, "delay", e, e->attempts);
+    a->delay_ms += vend_jitter(v, "delay", e, e->attempts);
 counted:
     v->counts[q->vendor].refused += a->status >= 400;
 }
@@ -340,7 +355,7 @@ void verify_answer(struct vending *v, const struct asked *q, int64_t now_ms, str
     struct entry *e = ledger_find(v->ledger, q->vendor, reference);
     uint32_t attempt = e ? ++e->verifies : 0;
     a->entry = e;
-    a->delay_ms = jitter(v, "verify delay", e, attempt);
+    a->delay_ms = vend_jitter(v, "verify delay", e, attempt);
     bool disturbed = e && unit(draw(v, "verify fault", e, attempt)) < v->options.faults;
     v->counts[q->vendor].disturbed += disturbed;
     if (disturbed && draw(v, "verify kind", e, attempt) % 2) {
@@ -359,7 +374,7 @@ void verify_answer(struct vending *v, const struct asked *q, int64_t now_ms, str
 void balance_answer(struct vending *v, const struct asked *q, int64_t now_ms, struct answer *a)
 {
     int64_t left = v->options.float_kobo - ledger_spent_kobo(v->ledger, q->vendor);
-    a->delay_ms = jitter(v, "balance delay", NULL, 0);
+    a->delay_ms = vend_jitter(v, "balance delay", NULL, 0);
     json_answer(a, 200, json_pack("{s:o, s:s}", "balance", naira_json(left), "currency", "NGN"));
 }
 
@@ -371,6 +386,30 @@ static json_t *totals(const struct vending *v, int vendor, const int64_t by_stat
                      (json_int_t)v->counts[vendor].requests, "refused", (json_int_t)v->counts[vendor].refused,
                      "replayed", (json_int_t)v->counts[vendor].replayed, "conflicts",
                      (json_int_t)v->counts[vendor].conflicts, "disturbed", (json_int_t)v->counts[vendor].disturbed);
+}
+
+#define STATEMENT_MOST 1000
+
+static int64_t time_argument(const struct asked *q, const char *name, int64_t otherwise)
+{
+    const char *text = q->argument(q, name);
+    return text && *text && strspn(text, "0123456789") == strlen(text) ? (int64_t)strtoll(text, NULL, 10) : otherwise;
+}
+
+void statement_answer(struct vending *v, const struct asked *q, int64_t now_ms, struct answer *a)
+{
+    const int64_t since = time_argument(q, "since_ms", 0), until = time_argument(q, "until_ms", INT64_MAX);
+    int64_t n = time_argument(q, "after", 0) + 1;
+    json_t *entries = json_array();
+    for (; n <= ledger_size(v->ledger) && json_array_size(entries) < STATEMENT_MOST; n++) {
+        const struct entry *e = ledger_at(v->ledger, n);
+        if (e->time_ms >= since && e->time_ms < until)
+            json_array_append_new(entries, ledger_entry_json(v->ledger, e, now_ms));
+    }
+    json_t *body = json_pack("{s:o}", "entries", entries);
+    if (n <= ledger_size(v->ledger))
+        json_object_set_new(body, "after", json_integer(n - 1));
+    json_answer(a, 200, body);
 }
 
 void ledger_answer(struct vending *v, const char *name, int64_t now_ms, struct answer *a)
