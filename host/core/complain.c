@@ -160,7 +160,10 @@ int told_query(cvm_turn *pub, const cvm_query *query)
     int e = turn_query(pub, query);
     if (e < 0)
         complain(of(pub), e, "cvm_ask", query->table ? query->table : "(no table)",
-                 e == CVM_EACCES   ? "the manifest declares no such table under needs.tables"
+                 e == CVM_EACCES ? "the manifest declares no such table under needs.tables"
+                 : e == CVM_EINVAL && query->size > CVM_QUERY_SIZE_1_0 && (query->match || query->near_column)
+                     ? "what is searched must be declared under \"search\" of the table, where name columns of it, a "
+                       "vector have the dimension declared"
                  : e == CVM_EINVAL ? "where and order_by must name columns of it, the limit be 0 to 1000"
                  : e == CVM_ELIMIT ? OVER_TURN
                                    : "");

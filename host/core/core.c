@@ -82,10 +82,12 @@ static int allocate(struct core *core)
         return CVM_ENOMEM;
     core->name_start = names_intern(core->names, "start");
     core->name_query = names_intern(core->names, "query");
+    core->name_registry = names_intern(core->names, "host.registry");
     core->name_timeout = names_intern(core->names, "timeout");
     core->name_change = names_intern(core->names, "plugins.change");
-    return core->name_start && core->name_query && core->name_timeout && core->name_change ? state_edit_init(core)
-                                                                                           : CVM_ENOMEM;
+    return core->name_start && core->name_query && core->name_timeout && core->name_change && core->name_registry
+               ? state_edit_init(core)
+               : CVM_ENOMEM;
 }
 
 int core_open(const struct core_options *options, struct core **ret_core, char *error, size_t size)
@@ -339,9 +341,9 @@ void kick(struct core *core)
 /* ---- start and stop ------------------------------------------------------------------------------------------------
  */
 
-struct message *start_message(struct core *core, struct component *c)
+struct message *host_message(struct core *core, struct component *c, const struct name *type)
 {
-    struct message *m = message_new(core, core->name_start);
+    struct message *m = message_new(core, type);
     if (!m)
         return NULL;
     m->pub.id = m->item.id = (cvm_id){(uint64_t)c->lane->key, id_mix(core->seed += 0x9e3779b97f4a7c15ULL, c->salt) | 1};
@@ -356,6 +358,11 @@ struct message *start_message(struct core *core, struct component *c)
     m->pub.conversation = c->lane->name;
     conversation_hold(c->lane);
     return m;
+}
+
+struct message *start_message(struct core *core, struct component *c)
+{
+    return host_message(core, c, core->name_start);
 }
 
 int core_start(struct core *core, char *error, size_t size)

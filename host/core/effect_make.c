@@ -2,6 +2,8 @@
  * tables becomes SQL over declared columns. effect.c says what becomes of them. */
 #include "core/internal.h"
 
+#include "core/search.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,55 +168,107 @@ static bool has_column(const struct manifest_table *table, const char *name)
     return false;
 }
 
+#define MATCH_MAX_BYTES 8192
+
+/* " AND" for each member of `where`, over declared columns; values are bound after those that are there. False: no such
+ * column. */
+static bool add_where(struct text *sql, const struct manifest_table *table, const char *of, const json_t *where,
+                      json_t *binds)
+{
+    const char *column;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)where, column, value)
+    {
+        if (!has_column(table, column))
+            return false;
+        json_array_append(binds, value);
+        text_printf(sql, " AND %s\"%s\" = ?%zu", of, column, json_array_size(binds));
+    }
+    return true;
+}
+
+static bool add_listing(struct text *sql, const struct manifest_table *table, const cvm_query *query, json_t *binds)
+{
+    const char *order = query->order_by ? query->order_by : table->key;
+    bool descending = *order == '-';
+    text_printf(sql, "SELECT * FROM \"%s\" WHERE 1", table->name);
+    if (!add_where(sql, table, "", query->where, binds) || !has_column(table, order + descending))
+        return false;
+    text_printf(sql, " ORDER BY \"%s\"%s", order + descending, descending ? " DESC" : "");
+    return true;
+}
+
+static int dimension_of(const struct manifest_table *table, const char *column)
+{
+    for (size_t i = 0; i < table->search.n_vectors; i++)
+        if (strcmp(table->search.vectors[i].column, column) == 0)
+            return table->search.vectors[i].dimension;
+    return 0;
+}
+
+/* Whether the table is declared to be searched so. */
+static bool may_search(const struct manifest_table *table, const cvm_query *query)
+{
+    size_t len = query->match ? strnlen(query->match, MATCH_MAX_BYTES + 1) : 0;
+    if (query->order_by || len > MATCH_MAX_BYTES || (query->match && !table->search.n_texts) ||
+        (query->match && !text_is_utf8(query->match, len)))
+        return false;
+    if (!query->near_column)
+        return query->match && !query->near_vector;
+    int dimension = dimension_of(table, query->near_column);
+    return dimension && query->near_vector && search_is_good_vector(query->near_vector, dimension);
+}
+
+static bool add_search(struct text *sql, const struct manifest_table *table, const cvm_query *query, int64_t limit,
+                       json_t *binds)
+{
+    struct text where;
+    text_init(&where, 16384);
+    json_array_append_new(binds, query->match ? json_string(query->match) : json_null());
+    json_array_append_new(binds, query->near_vector ? json_string(query->near_vector) : json_null());
+    bool good = may_search(table, query) && add_where(&where, table, "t.", query->where, binds);
+    text_add(&where, "", 0);
+    if (good && !where.failed)
+        search_ask_sql(sql, table, query->near_column, query->match != NULL, where.at, limit);
+    good = good && !where.failed;
+    text_free(&where);
+    return good;
+}
+
 /* The question as SQL over declared columns only; values are bound. Gives {"sql", "binds", "limit"}. */
 static json_t *make_sql(const struct manifest_table *table, const cvm_query *query)
 {
     struct text sql;
-    json_t *binds = json_array();
-    const char *order = query->order_by ? query->order_by : table->key, *column;
-    bool descending = *order == '-';
-    json_t *value;
+    json_t *binds = json_array(), *made = NULL;
+    int64_t limit = query->limit ? query->limit : 100;
+    bool search = query->match || query->near_column || query->near_vector;
     text_init(&sql, 65536);
-    text_printf(&sql, "SELECT * FROM \"%s\"", table->name);
-    const char *word = " WHERE ";
-    json_object_foreach(query->where, column, value)
-    {
-        if (!has_column(table, column))
-            goto bad;
-        json_array_append(binds, value);
-        text_printf(&sql, "%s\"%s\" = ?%zu", word, column, json_array_size(binds));
-        word = " AND ";
-    }
-    if (!has_column(table, order + descending))
-        goto bad;
-    text_printf(&sql, " ORDER BY \"%s\"%s", order + descending, descending ? " DESC" : "");
-    if (sql.failed)
-        goto bad;
-    value = json_pack("{s:s#, s:o, s:I}", "sql", sql.at, (int)sql.len, "binds", binds, "limit",
-                      (json_int_t)(query->limit ? query->limit : 100));
-    text_free(&sql);
-    return value;
-bad:
+    bool good = search ? add_search(&sql, table, query, limit, binds) : add_listing(&sql, table, query, binds);
+    if (good && !sql.failed)
+        made = json_pack("{s:s#, s:O, s:I}", "sql", sql.at, (int)sql.len, "binds", binds, "limit",
+                         (json_int_t)(query->match && query->near_column ? 2 * limit : limit));
     json_decref(binds);
     text_free(&sql);
-    return NULL;
+    return made;
 }
 
-int turn_query(cvm_turn *pub, const cvm_query *query)
+int turn_query(cvm_turn *pub, const cvm_query *given)
 {
     struct turn *t = (struct turn *)pub;
+    cvm_query whole = {.size = 0}, *query = &whole;
+    memcpy(&whole, given, given->size < sizeof whole ? given->size : sizeof whole);
     struct core *core = t->core;
     struct table *table = query->table ? component_table(t->component, query->table) : NULL;
     json_t *sql = NULL;
     struct effect *e = NULL;
-    int error = query->size < sizeof *query || query->limit < 0 || query->limit > 1000 ? CVM_EINVAL
-                : !table                                                               ? CVM_EACCES
-                : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                              ? CVM_ELIMIT
-                : (query->where && !json_is_object(query->where))                      ? CVM_EINVAL
-                : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0  ? CVM_ELIMIT
-                : !(sql = make_sql(table->decl, query))                                ? CVM_EINVAL
-                : !(e = effect_new(t, core->name_query))                               ? CVM_ENOMEM
-                                                                                       : 0;
+    int error = given->size < CVM_QUERY_SIZE_1_0 || query->limit < 0 || query->limit > 1000 ? CVM_EINVAL
+                : !table                                                                    ? CVM_EACCES
+                : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                                   ? CVM_ELIMIT
+                : (query->where && !json_is_object(query->where))                           ? CVM_EINVAL
+                : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0       ? CVM_ELIMIT
+                : !(sql = make_sql(table->decl, query))                                     ? CVM_EINVAL
+                : !(e = effect_new(t, core->name_query))                                    ? CVM_ENOMEM
+                                                                                            : 0;
     json_decref(query->where);
     if (error) {
         json_decref(sql);

@@ -313,7 +313,8 @@ json_t *change_receipt(const struct core *core, const struct plugin *p, const ch
 void change_record(struct core *core, json_t *receipts);
 void host_record(struct core *core, const struct name *type, const char *note, json_t *data); /* no turn is running */
 void plugin_remember(struct core *core, const struct plugin *p, const char *phase);
-struct message *start_message(struct core *core, struct component *c); /* core.c */
+struct message *start_message(struct core *core, struct component *c);                         /* core.c */
+struct message *host_message(struct core *core, struct component *c, const struct name *type); /* in its lane */
 
 /* vet_recorded.c: sentences for the receipt. Writer's thread; `old` NULL: nothing ran before */
 void vet_recorded(struct store *store, const struct manifest *old, const struct manifest *fresh, json_t *warnings);

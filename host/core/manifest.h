@@ -73,6 +73,23 @@ struct manifest_column {
     enum { COLUMN_TEXT, COLUMN_INTEGER, COLUMN_REAL, COLUMN_JSON } type; /* arrays and objects: JSON text */
 };
 
+#define MANIFEST_SEARCH_TEXTS_MAX 16
+#define MANIFEST_SEARCH_VECTORS_MAX 4
+#define MANIFEST_SEARCH_DIMENSION_MAX 4096
+
+/* What of a table's rows can be searched: words of text columns, each with the weight of its words, and vectors. */
+struct manifest_search {
+    struct {
+        const char *column;
+        double weight;
+    } texts[MANIFEST_SEARCH_TEXTS_MAX];
+    struct {
+        const char *column; /* base64 of little-endian floats; kept in the index only */
+        int dimension;
+    } vectors[MANIFEST_SEARCH_VECTORS_MAX];
+    size_t n_texts, n_vectors;
+};
+
 struct manifest_table {
     const char *name;
     const char *key;           /* the column that is the primary key: a string */
@@ -81,6 +98,7 @@ struct manifest_table {
     struct manifest_column *columns;
     size_t n_columns;
     struct manifest_strings indexes; /* one column each; "-column" for descending */
+    struct manifest_search search;   /* no texts and no vectors: it is not searched */
 };
 
 struct manifest_limits {
@@ -110,7 +128,7 @@ struct manifest {
     struct manifest_table *tables;
     size_t n_tables;
     json_t *domain; /* the domain section with its files read in: "intents" (object), "examples"
-                       (array), "name", "label", "routes", "words"; NULL: none */
+                       (array), "knowledge" (array of {file, text}), "name", "label", "routes", "words"; NULL: none */
 };
 
 /* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with

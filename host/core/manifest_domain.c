@@ -1,14 +1,19 @@
 /* The domain section of a manifest with the files it names read in. Owns which files a manifest may reach: those under
  * its own folder. Knows nothing of what intents or examples mean. Loop thread. */
 #include "core/file.h"
+#include "core/json_text.h"
 #include "core/manifest_parts.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define DOMAIN_FILE_MAX_BYTES (8 * 1024 * 1024)
 #define EXAMPLES_MAX 100000
+#define KNOWLEDGE_FILE_MAX_BYTES (128 * 1024)
+#define KNOWLEDGE_MAX_BYTES (16 * 1024 * 1024) /* of a folder */
+#define KNOWLEDGE_FILES_MAX 2000
 
 /* The path of `name` in the manifest's folder. CVM_ENOENT where there is no such file; a way out of the folder, also
  * by a symbolic link, is a fault. Gives *ret_path (for free()). */
@@ -113,6 +118,63 @@ static int read_examples(struct reading *r, json_t *value, json_t **ret_examples
     return 0;
 }
 
+static int is_text_name(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot && entry->d_name[0] != '.' && (strcmp(dot, ".md") == 0 || strcmp(dot, ".txt") == 0);
+}
+
+static int read_text(struct reading *r, const char *folder, const char *name, json_t *texts, size_t *total)
+{
+    const char *field = "domain.knowledge";
+    char inside_name[512], why[512], *path = NULL, *text = NULL;
+    size_t len = 0;
+    snprintf(inside_name, sizeof inside_name, "%s/%s", folder, name);
+    CVM_TRY(inside(r, inside_name, field, &path)); /* also where it is a symbolic link */
+    int error = file_read(path, KNOWLEDGE_FILE_MAX_BYTES, false, &text, &len, why, sizeof why);
+    if (error)
+        error = manifest_wrong(r, field, "%s", why);
+    else if (!text_is_utf8(text, len) || memchr(text, 0, len))
+        error = manifest_wrong(r, field, "%s/%s is no UTF-8 text", r->m->dir, inside_name);
+    else if ((*total += len) > KNOWLEDGE_MAX_BYTES)
+        error = manifest_wrong(r, field, "the folder has more than %d MiB", KNOWLEDGE_MAX_BYTES / 1024 / 1024);
+    else if (json_array_append_new(texts, json_pack("{s:s, s:s#}", "file", name, "text", text, (int)len)) < 0)
+        error = CVM_ENOMEM;
+    free(text);
+    free(path);
+    return error;
+}
+
+/* The folder's *.md and *.txt in the order of their names; it may be absent. Gives *ret_texts. */
+static int read_knowledge(struct reading *r, const char *folder, json_t **ret_texts)
+{
+    const char *field = "domain.knowledge";
+    char *path = NULL;
+    struct dirent **names = NULL;
+    size_t total = 0;
+    int error = inside(r, folder, field, &path);
+    if (error && error != CVM_ENOENT)
+        return error;
+    json_t *texts = json_array();
+    int n = path ? scandir(path, &names, is_text_name, alphasort) : 0;
+    free(path);
+    error = texts ? 0 : CVM_ENOMEM;
+    if (n > KNOWLEDGE_FILES_MAX)
+        error = manifest_wrong(r, field, "the folder has more than %d texts", KNOWLEDGE_FILES_MAX);
+    for (int i = 0; i < n; i++) {
+        if (!error)
+            error = read_text(r, folder, names[i]->d_name, texts, &total);
+        free(names[i]);
+    }
+    free(names);
+    if (error) {
+        json_decref(texts);
+        return error;
+    }
+    *ret_texts = texts;
+    return 0;
+}
+
 int manifest_read_domain(struct reading *r, const json_t *domain)
 {
     json_t *copy, *member = NULL;
@@ -142,11 +204,9 @@ int manifest_read_domain(struct reading *r, const json_t *domain)
     }
     const json_t *knowledge = json_object_get(domain, "knowledge");
     if (knowledge) {
-        char *path = NULL;
-        int error = inside(r, json_string_value(knowledge), "domain.knowledge", &path);
-        free(path);
-        if (error && error != CVM_ENOENT)
-            return error;
+        CVM_TRY(read_knowledge(r, json_string_value(knowledge), &member));
+        if (json_object_set_new(copy, "knowledge", member) < 0)
+            return CVM_ENOMEM;
     }
     CVM_TRY(read_examples(r, json_object_get(domain, "examples"), &member));
     return json_object_set_new(copy, "examples", member) < 0 ? CVM_ENOMEM : 0;

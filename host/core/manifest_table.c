@@ -106,6 +106,44 @@ static int compile_row(struct reading *r, const json_t *schema, const char *fiel
     return error;
 }
 
+static int search_column(struct reading *r, const struct manifest_table *table, const char *field, const char *name)
+{
+    const struct manifest_column *column = find_column(table, name);
+    if (!column || strcmp(column->name, name) != 0 || column->type != COLUMN_TEXT)
+        return manifest_wrong(r, field, "must name columns of the type \"string\", got \"%s\"", name);
+    if (strcmp(name, table->key) == 0)
+        return manifest_wrong(r, field, "must not name the key, \"%s\"", name);
+    return 0;
+}
+
+static int read_search(struct reading *r, const json_t *json, const char *field, struct manifest_table *table)
+{
+    struct manifest_search *search = &table->search;
+    const json_t *texts = json_object_get(json, "text"), *vectors = json_object_get(json, "vectors"), *value;
+    struct field inner;
+    const char *name;
+    if (json_object_size(texts) > MANIFEST_SEARCH_TEXTS_MAX || json_object_size(vectors) > MANIFEST_SEARCH_VECTORS_MAX)
+        return manifest_wrong(r, field, "must have at most %d texts and %d vectors", MANIFEST_SEARCH_TEXTS_MAX,
+                              MANIFEST_SEARCH_VECTORS_MAX);
+    manifest_field(&inner, "%s.text", field);
+    json_object_foreach((json_t *)(uintptr_t)texts, name, value)
+    {
+        CVM_TRY(search_column(r, table, inner.text, name));
+        search->texts[search->n_texts].column = name;
+        search->texts[search->n_texts++].weight = json_number_value(value);
+    }
+    manifest_field(&inner, "%s.vectors", field);
+    json_object_foreach((json_t *)(uintptr_t)vectors, name, value)
+    {
+        CVM_TRY(search_column(r, table, inner.text, name));
+        if (json_object_get(texts, name))
+            return manifest_wrong(r, inner.text, "\"%s\" is a text to search already", name);
+        search->vectors[search->n_vectors].column = name;
+        search->vectors[search->n_vectors++].dimension = (int)json_integer_value(value);
+    }
+    return 0;
+}
+
 static int read_table(struct reading *r, const json_t *json, size_t index)
 {
     struct field field, inner;
@@ -120,6 +158,9 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
         if (strcmp(table->name, host_tables[i]) == 0)
             return manifest_wrong(r, inner.text, "\"%s\" is a table of the host's own; choose another name",
                                   table->name);
+    if (strstr(table->name, "__"))
+        return manifest_wrong(r, inner.text, "must not contain \"__\": such are the host's indexes, got \"%s\"",
+                              table->name);
     if (strncmp(table->name, "sqlite_", 7) == 0)
         return manifest_wrong(r, inner.text, "must not begin with \"sqlite_\", got \"%s\"", table->name);
     for (size_t i = 0; i < index; i++)
@@ -154,7 +195,8 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
         if (!column || strcmp(column->name, name) != 0)
             return manifest_wrong(r, inner.text, "must name columns of the table, got \"%s\"", table->indexes.at[i]);
     }
-    return 0;
+    manifest_field(&inner, "%s.search", field.text);
+    return read_search(r, json_object_get(json, "search"), inner.text, table);
 }
 
 int manifest_read_tables(struct reading *r, const json_t *tables)

@@ -542,8 +542,9 @@ struct table {
     const struct manifest_table *decl;
     struct manifest *manifest; /* held: `decl` is a part of it */
     struct plugin *plugin;
-    void *put, *del; /* writer's prepared statements */
-    uint32_t refs;   /* generations, and changes of rows on their way to the store */
+    void *put, *del;             /* writer's prepared statements */
+    struct search_index *search; /* writer's; NULL: it is not searched */
+    uint32_t refs;               /* generations, and changes of rows on their way to the store */
 };
 
 struct edge_tap {
@@ -565,7 +566,7 @@ struct core {
     int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
-    struct name *name_start, *name_query, *name_timeout, *name_change;
+    struct name *name_start, *name_query, *name_timeout, *name_change, *name_registry;
 
     /* plugins */
     struct plugin *plugins;
@@ -575,6 +576,7 @@ struct core {
     uint32_t epoch;
     struct registry *registry;
     uint64_t registry_version;
+    struct alarm registry_told; /* to tell those who want to know that it has changed */
     struct component *host, *engine;
     struct remote *remotes; /* plugins' own processes */
     json_t *moved;          /* object: plugin -> enum placement; never changed, only exchanged */
@@ -665,7 +667,7 @@ struct alias { /* that names one component only */
 struct registry {
     struct operation *operations;
     size_t n_operations;
-    json_t *domains, *components; /* what cvm_registry gives */
+    json_t *domains, *components, *knowledge; /* what cvm_registry gives */
     VECTOR(struct topic *) topics;
     uint64_t *may_send; /* rows of `words` for each component */
     size_t words;

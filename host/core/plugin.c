@@ -147,7 +147,19 @@ void table_release(struct table *table)
     if (!table || --table->refs)
         return;
     manifest_free(table->manifest);
+    free(table->search);
     free(table); /* its statements end with the store's connection */
+}
+
+static bool searched_alike(const struct manifest_search *a, const struct manifest_search *b)
+{
+    bool alike = a->n_texts == b->n_texts && a->n_vectors == b->n_vectors;
+    for (size_t i = 0; alike && i < a->n_texts; i++)
+        alike = strcmp(a->texts[i].column, b->texts[i].column) == 0 && a->texts[i].weight == b->texts[i].weight;
+    for (size_t i = 0; alike && i < a->n_vectors; i++)
+        alike = strcmp(a->vectors[i].column, b->vectors[i].column) == 0 &&
+                a->vectors[i].dimension == b->vectors[i].dimension;
+    return alike;
 }
 
 /* What "$ref"s in the schemas lead to counts too. */
@@ -160,7 +172,8 @@ static bool declared_alike(const struct table *t, const struct manifest *m, cons
     for (size_t i = 0; i < decl->indexes.n; i++)
         if (strcmp(t->decl->indexes.at[i], decl->indexes.at[i]) != 0)
             return false;
-    return json_equal((json_t *)(uintptr_t)t->decl->schema_json, (json_t *)(uintptr_t)decl->schema_json);
+    return searched_alike(&t->decl->search, &decl->search) &&
+           json_equal((json_t *)(uintptr_t)t->decl->schema_json, (json_t *)(uintptr_t)decl->schema_json);
 }
 
 /* The tables of a manifest: those that the generation in service declares alike are shared. New ones have no

@@ -3,6 +3,8 @@
  * remedy. */
 #include "core/internal.h"
 
+#include <cvm/json.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +226,26 @@ static void keep_equal(json_t *was, json_t **is)
     *is = json_incref(was);
 }
 
+/* The texts of a domain's folder are many: who asks for domains does not get them. */
+static int list_domain(struct registry *r, const struct manifest *m)
+{
+    const json_t *texts = json_object_get(m->domain, "knowledge"), *text;
+    json_t *domain = json_copy(m->domain);
+    size_t i;
+    json_object_del(domain, "knowledge");
+    if (!domain || json_array_append_new(r->domains, domain) < 0)
+        return CVM_ENOMEM;
+    json_array_foreach(texts, i, text)
+    {
+        json_t *one =
+            json_pack("{s:s, s:s?, s:O, s:O}", "plugin", m->name, "domain", cvm_json_str(m->domain, "name", NULL),
+                      "file", json_object_get(text, "file"), "text", json_object_get(text, "text"));
+        if (json_array_append_new(r->knowledge, one) < 0)
+            return CVM_ENOMEM;
+    }
+    return 0;
+}
+
 /* By the plugins' names, so that the order says nothing of when each was loaded. */
 static int list_for_components(struct registry *r, const struct core *core, const struct binding *const *future)
 {
@@ -231,7 +253,8 @@ static int list_for_components(struct registry *r, const struct core *core, cons
     size_t n = 0;
     r->domains = json_array();
     r->components = json_array();
-    if (!all || !r->domains || !r->components) {
+    r->knowledge = json_array();
+    if (!all || !r->domains || !r->components || !r->knowledge) {
         free(all);
         return CVM_ENOMEM;
     }
@@ -241,8 +264,10 @@ static int list_for_components(struct registry *r, const struct core *core, cons
     qsort(all, n, sizeof(*all), by_domain);
     for (size_t g = 0; g < n; g++) {
         const struct manifest *m = all[g]->manifest;
-        if (m->domain)
-            json_array_append(r->domains, m->domain);
+        if (m->domain && list_domain(r, m) < 0) {
+            free(all);
+            return CVM_ENOMEM;
+        }
         for (size_t i = 0; i < m->n_components; i++) {
             const struct manifest_component *c = &m->components[i];
             json_array_append_new(r->components,
@@ -256,6 +281,7 @@ static int list_for_components(struct registry *r, const struct core *core, cons
                            */
         keep_equal(core->registry->domains, &r->domains);
         keep_equal(core->registry->components, &r->components);
+        keep_equal(core->registry->knowledge, &r->knowledge);
     }
     return 0;
 }
@@ -355,6 +381,22 @@ int registry_build(struct core *core, const struct binding *const *future, struc
     return 0;
 }
 
+/* Each as by a subscription to what the host says of itself. */
+static void tell_changed(struct core *core, struct alarm *alarm)
+{
+    (void)alarm;
+    for (uint32_t i = 0; i < core->registry->topics.n; i++) {
+        const struct topic *topic = core->registry->topics.at[i];
+        for (uint32_t k = 0; topic->name == core->name_registry && k < topic->subscribers.n; k++) {
+            struct component *c = topic->subscribers.at[k];
+            struct message *m =
+                component_route(c, core->name_registry) ? host_message(core, c, core->name_registry) : NULL;
+            if (m)
+                post(core, m);
+        }
+    }
+}
+
 /* Gives back the registry that was in service; NULL: none. */
 struct registry *registry_exchange(struct core *core, struct registry *r)
 {
@@ -369,6 +411,8 @@ struct registry *registry_exchange(struct core *core, struct registry *r)
     core->registry = r;
     core->registry_version++;
     core->facts++;
+    if (core->accepting && !core->replay && !core->registry_told.index)
+        alarm_set(core, &core->registry_told, core->now_ms, tell_changed);
     return old;
 }
 
@@ -383,6 +427,7 @@ void registry_free(struct registry *r)
     free(r->topics.at);
     json_decref(r->domains);
     json_decref(r->components);
+    json_decref(r->knowledge);
     free(r->operations);
     free(r->may_send);
     free(r->aliases.at);

@@ -137,7 +137,10 @@ static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
                              .where = taken(op, "where"),
                              .order_by = text_of(op, "order_by"),
                              .limit = int_of(op, "limit"),
-                             .on_behalf = id_of(op, "on_behalf")};
+                             .on_behalf = id_of(op, "on_behalf"),
+                             .match = text_of(op, "match"),
+                             .near_column = text_of(op, "near_column"),
+                             .near_vector = text_of(op, "near_vector")};
     return t->host->query(t, &query);
 }
 

@@ -1,10 +1,23 @@
 /* Rows of the tables that people query: checked inside the turn, so that no constraint can fail at the commit. */
 #include "core/internal.h"
 
+#include "core/search.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define ROW_KEY_MAX_BYTES 256
+
+static bool vectors_good(const struct manifest_table *table, const json_t *row, const char **ret_column)
+{
+    for (size_t i = 0; i < table->search.n_vectors; i++) {
+        const json_t *value = json_object_get(row, *ret_column = table->search.vectors[i].column);
+        if (json_is_string(value) &&
+            !search_is_good_vector(json_string_value(value), table->search.vectors[i].dimension))
+            return false;
+    }
+    return true;
+}
 
 static int change(struct turn *t, const char *table_name, json_t *row, const char *key)
 {
@@ -19,6 +32,15 @@ static int change(struct turn *t, const char *table_name, json_t *row, const cha
             if (!t->told)
                 log_error(t->component->id->text, "row of table %s refused: %s: %s", table_name, fault.field,
                           fault.text);
+            return CVM_EINVAL;
+        }
+        const char *column;
+        if (!vectors_good(table->decl, row, &column)) {
+            if (!t->told)
+                log_error(t->component->id->text,
+                          "row of table %s refused: %s: must be base64 of as many little-endian floats as the manifest "
+                          "says, finite and not all 0",
+                          table_name, column);
             return CVM_EINVAL;
         }
         key = json_string_value(json_object_get(row, table->decl->key));

@@ -1,6 +1,8 @@
 /* Opening, reading and asking; store_write.c writes, store_schema.c makes the tables. */
 #include "core/store.h"
 
+#include "core/search.h"
+
 #include "core/crash.h"
 #include "core/hex.h"
 #include <stdlib.h>
@@ -46,6 +48,19 @@ int store_prepare(struct store *s, char *ret_error, size_t size)
     return 0;
 }
 
+int store_keep(struct store *s, const struct text *sql, sqlite3_stmt **ret_statement)
+{
+    sqlite3_stmt **kept = realloc(s->kept, (s->n_kept + 1) * sizeof *kept);
+    *ret_statement = NULL;
+    if (kept)
+        s->kept = kept;
+    if (!kept || sql->failed ||
+        sqlite3_prepare_v3(s->db, sql->at, (int)sql->len, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL))
+        return CVM_EDATA;
+    s->kept[s->n_kept++] = *ret_statement;
+    return 0;
+}
+
 int store_open(const char *path, bool writer, struct store **ret_store, char *ret_error, size_t size)
 {
     struct store *s = calloc(1, sizeof *s);
@@ -73,7 +88,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
     }
     if (writer)
         sqlite3_wal_hook(s->db, on_wal, s);
-    else if ((e = store_prepare(s, ret_error, size)))
+    else if ((e = store_prepare(s, ret_error, size)) || (e = search_ask_functions(s->db, &s->near)))
         goto fail;
     sqlite3_busy_timeout(s->db, writer ? STORE_WRITE_WAIT_MS : 0);
     *ret_store = s;
@@ -89,10 +104,12 @@ void store_close(struct store *s)
         return;
     for (int i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(s->statement[i]);
-    for (sqlite3_stmt *left; s->db && (left = sqlite3_next_stmt(s->db, NULL));) /* the tables' */
-        sqlite3_finalize(left);
+    for (size_t i = 0; i < s->n_kept; i++)
+        sqlite3_finalize(s->kept[i]);
+    free(s->kept);
     store_backup_end(s);
     sqlite3_close(s->db);
+    search_near_free(s->near);
     text_free(&s->text);
     text_free(&s->scratch);
     audit_chain_free(&s->chain);

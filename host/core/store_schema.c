@@ -1,4 +1,5 @@
 /* The tables of the store and their migrations; also the tables that manifests declare. */
+#include "core/search.h"
 #include "core/store.h"
 
 #include <stdio.h>
@@ -203,13 +204,15 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
     text_char(&sql, ')');
     sqlite3_stmt *put = NULL, *del = NULL;
     text_add(&sql, "", 0);
-    if (!e && sqlite3_prepare_v3(s->db, sql.at, -1, SQLITE_PREPARE_PERSISTENT, &put, NULL))
-        e = CVM_EDATA;
+    if (!e)
+        e = store_keep(s, &sql, &put);
     text_reset(&sql);
     text_printf(&sql, "DELETE FROM \"%s\" WHERE \"%s\" = ?", d->name, d->key);
-    if (!e && sqlite3_prepare_v3(s->db, sql.at, -1, SQLITE_PREPARE_PERSISTENT, &del, NULL))
-        e = CVM_EDATA;
+    if (!e)
+        e = store_keep(s, &sql, &del);
     text_free(&sql);
+    if (!e && !table->search && (d->search.n_texts || d->search.n_vectors))
+        e = search_index_make(s, d, &table->search);
     if (e)
         return fail(s, ret_error, size, d->name);
     table->put = put;

@@ -1,5 +1,6 @@
 /* One group of records as one transaction. What was opened and closed within the group leaves no row; of several
  * values of one key or one context only the last is written. Runs on the writer's thread. */
+#include "core/search.h"
 #include "core/store.h"
 
 #include "core/broken.h"
@@ -311,13 +312,14 @@ static int write_row(struct store *s, const struct row_change *change)
     sqlite3_stmt *st = change->row ? change->table->put : change->table->del;
     if (!change->row) {
         bind_str(st, 1, change->key);
-        return run(st);
+        int e = run(st);
+        return e || !change->table->search ? e : search_index_put(change->table->search, d, change->key, NULL);
     }
     text_reset(&s->text); /* JSON columns are copied out of here, so they may share it */
     for (size_t i = 0; i < d->n_columns; i++) {
         const json_t *value = json_object_get(change->row, d->columns[i].name);
         int at = (int)i + 1;
-        if (!value || json_is_null(value)) {
+        if (!value || json_is_null(value) || search_is_vector(d, d->columns[i].name)) {
             sqlite3_bind_null(st, at);
         } else if (json_is_string(value)) {
             bind_str(st, at, json_string_value(value));
@@ -335,7 +337,8 @@ static int write_row(struct store *s, const struct row_change *change)
             sqlite3_bind_text(st, at, s->text.at, (int)s->text.len, SQLITE_TRANSIENT);
         }
     }
-    return run(st);
+    int e = run(st);
+    return e || !change->table->search ? e : search_index_put(change->table->search, d, change->key, change->row);
 }
 
 static int write_open(struct store *s, const struct item *item)

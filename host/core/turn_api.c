@@ -88,6 +88,8 @@ static const json_t *turn_registry(cvm_turn *pub, const char *what)
         return core->registry->domains;
     if (strcmp(what, "components") == 0)
         return core->registry->components;
+    if (strcmp(what, "knowledge") == 0)
+        return core->registry->knowledge;
     return NULL;
 }
 

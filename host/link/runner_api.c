@@ -175,14 +175,19 @@ static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
                          ret_id);
 }
 
-static int query(cvm_turn *pub, const cvm_query *q)
+static int query(cvm_turn *pub, const cvm_query *given)
 {
+    cvm_query whole = {.size = 0}, *q = &whole;
+    if (given->size < CVM_QUERY_SIZE_1_0)
+        return CVM_EINVAL;
+    memcpy(&whole, given, given->size < sizeof whole ? given->size : sizeof whole);
     if (too_large(of(pub), 1, q->where, NULL))
         return CVM_ELIMIT;
     return runner_ask_id(of(pub),
-                         json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*}", "op", "query", "table", q->table, "where",
-                                   q->where, "order_by", q->order_by, "limit", (json_int_t)q->limit, "on_behalf",
-                                   id_json(q->on_behalf)),
+                         json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*, s:s*, s:s*, s:s*}", "op", "query", "table",
+                                   q->table, "where", q->where, "order_by", q->order_by, "limit", (json_int_t)q->limit,
+                                   "on_behalf", id_json(q->on_behalf), "match", q->match, "near_column", q->near_column,
+                                   "near_vector", q->near_vector),
                          NULL);
 }
 

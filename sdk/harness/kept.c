@@ -54,16 +54,62 @@ static json_t *select_rows(struct harness_turn *t, const cvm_query *q, const cha
     return json_pack("{s:o, s:b}", "rows", chosen, "more", n > limit);
 }
 
+/* The words of `match` that stand in the row's texts, of a search that is far simpler than the host's. */
+static double words_in(const json_t *row, const json_t *texts, const char *match)
+{
+    char copy[8192], *rest = copy, *word;
+    const char *column;
+    json_t *weight;
+    double score = 0;
+    snprintf(copy, sizeof copy, "%s", match);
+    while ((word = strtok_r(rest, " \t\r\n.,;:?!'\"()", &rest)))
+        json_object_foreach((json_t *)(uintptr_t)texts, column,
+                            weight) if (strcasestr(cvm_json_str(row, column, ""), word)) score +=
+            json_number_value(weight);
+    return score;
+}
+
+static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const json_t *table)
+{
+    json_t *rows = json_object_get(t->h->rows, q->table), *row, *value, *chosen = json_array();
+    const json_t *texts = json_object_get(json_object_get(table, "search"), "text");
+    size_t limit = q->limit > 0 ? (size_t)q->limit : 100;
+    const char *key, *column;
+    json_object_foreach(rows, key, row)
+    {
+        bool fits = true;
+        json_object_foreach(q->where, column, value) fits = fits && json_equal(json_object_get(row, column), value);
+        double score = q->match ? words_in(row, texts, q->match) : 0;
+        if (!fits || score <= 0)
+            continue;
+        size_t at = 0;
+        while (at < json_array_size(chosen) &&
+               json_real_value(json_object_get(json_array_get(chosen, at), "text_score")) >= score)
+            at++;
+        json_t *copy = json_copy(row);
+        json_object_set_new(copy, "text_score", json_real(score));
+        json_object_set_new(copy, "vector_score", json_null());
+        json_array_insert_new(chosen, at, copy);
+        if (json_array_size(chosen) > limit)
+            json_array_remove(chosen, limit);
+    }
+    return json_pack("{s:o, s:b, s:{s:i, s:[]}}", "rows", chosen, "more", 0, "words", "n", (int)json_object_size(rows),
+                     "terms");
+}
+
 /* Answered from the rows as they are, in a message of its own like the host's. */
-int harness__query(cvm_turn *pub, const cvm_query *q)
+int harness__query(cvm_turn *pub, const cvm_query *given)
 {
     struct harness_turn *t = of(pub);
+    cvm_query whole = {.size = 0}, *q = &whole;
+    memcpy(&whole, given, given->size < sizeof whole ? given->size : sizeof whole);
     const json_t *table = q->table ? find_table(t, q->table) : NULL;
     struct harness_item *made = table && q->limit <= 1000 ? harness__make(t, "query.reply", t->m->conversation) : NULL;
     if (made) {
         made->to = t->c;
         made->on_behalf = q->on_behalf;
-        made->data = select_rows(t, q, cvm_json_str(table, "key", ""));
+        made->data =
+            q->match || q->near_column ? search_rows(t, q, table) : select_rows(t, q, cvm_json_str(table, "key", ""));
         made->reply = true;
     }
     json_decref(q->where);

@@ -61,11 +61,16 @@ static int probed(cvm_turn *t, const cvm_msg *m)
 
 static int note(cvm_turn *t, const cvm_msg *m)
 {
-    CVM_TRY(cvm_row_put(t, "outside_notes", cvm_json_share(m->data)));
+    const char *table = json_object_get(m->data, "text_id") ? "outside_texts" : "outside_notes";
+    const char *gone = cvm_json_str(m->data, "gone", NULL);
+    if (gone)
+        CVM_TRY(cvm_row_del(t, "outside_texts", gone));
+    else
+        CVM_TRY(cvm_row_put(t, table, cvm_json_share(m->data)));
     return cvm_reply(t, m, NULL);
 }
 
-/* {"table"?, "where"?, "order_by"?, "limit"?} */
+/* {"table"?, "where"?, "order_by"?, "limit"?, "match"?, "near"?} */
 static int list(cvm_turn *t, const cvm_msg *m)
 {
     int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
@@ -73,7 +78,10 @@ static int list(cvm_turn *t, const cvm_msg *m)
                                     .where = cvm_json_share(json_object_get(m->data, "where")),
                                     .order_by = cvm_json_str(m->data, "order_by", NULL),
                                     .limit = cvm_json_int(m->data, "limit", 0),
-                                    .on_behalf = m->id});
+                                    .on_behalf = m->id,
+                                    .match = cvm_json_str(m->data, "match", NULL),
+                                    .near_column = cvm_json_str(m->data, "near", NULL) ? "vector" : NULL,
+                                    .near_vector = cvm_json_str(m->data, "near", NULL)});
     if (e < 0)
         return cvm_reply(t, m, json_pack("{s:i}", "error", e));
     return CVM_PENDING;

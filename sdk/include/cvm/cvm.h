@@ -220,7 +220,8 @@ typedef struct cvm_call {
 } cvm_call;
 
 /* A question to the tables that people read (manifest: needs.tables). Answers what is committed, as "query.reply"
- * with {"rows": [..], "more": bool}. Only tables of the component's own plugin. */
+ * with {"rows": [..], "more": bool}. Only tables of the component's own plugin. Rows are equal to `where`; with `match`
+ * or a vector they are those that fit best (see docs/reference/search.md). */
 typedef struct cvm_query {
     uint32_t size;
     const char *table;
@@ -228,7 +229,17 @@ typedef struct cvm_query {
     const char *order_by; /* a column, "-" before it for descending; NULL: by key */
     int64_t limit;        /* 1 to 1000; 0 means 100 */
     cvm_id on_behalf;
+    /* Since 1.2, for a table with "search" in the manifest. With either, `order_by` is NULL, the best rows come first,
+     * at most `limit` of each kind, each with "text_score" (the higher the better) and "vector_score" (cosine), null
+     * where it was not found that way; columns that hold vectors are left out. */
+    const char *match; /* words, any of which may occur; nothing in it is syntax. A word that no row has is taken for
+                          one that is spelled like it. The answer's "words" says {"n": rows, "terms": [[word, found as,
+                          rows that have it], ..]}. NULL: not by words */
+    const char *near_column, *near_vector; /* a vector column, and base64 of little-endian floats; NULL: not by it */
 } cvm_query;
+
+/* What a query of a plugin built for 1.0 or 1.1 has. */
+#define CVM_QUERY_SIZE_1_0 offsetof(cvm_query, match)
 
 /* A group of a match, by the offsets of its bytes in the text. */
 typedef struct cvm_span {
@@ -413,7 +424,8 @@ CVM_MUST_USE static inline int cvm_http_call(cvm_turn *t, const cvm_call *call, 
 }
 
 /* Asks a table; see cvm_query. The answer is a message "query.reply". CVM_EACCES: the manifest declares no such table.
- * CVM_EINVAL: `where` or `order_by` names no column, or the limit is none. CVM_ELIMIT: as for cvm_request. */
+ * CVM_EINVAL: `where` or `order_by` names no column, the limit is none, or what is searched is not declared so.
+ * CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_ask(cvm_turn *t, const cvm_query *query)
 {
     return t->host->query(t, query);
@@ -550,8 +562,10 @@ static inline const json_t *cvm_settings(cvm_turn *t)
 }
 
 /* What is loaded: "domains" (array of domain sections, each with "intents" and "routes" resolved), "components"
- * (array of {id, alias, kind, roles, plugin}). Borrowed until the handler returns; a list that has not changed is the
- * same value in the next turn, so what is made of it may be kept beside a reference to it. NULL for another word. */
+ * (array of {id, alias, kind, roles, plugin}), "knowledge" (array of {plugin, domain, file, text}: the texts of the
+ * domains' folders). A component that subscribes to the topic "host.registry" is told when any of it has changed.
+ * Borrowed until the handler returns; a list that has not changed is the same value in the next turn, so what is made
+ * of it may be kept beside a reference to it. NULL for another word. */
 static inline const json_t *cvm_registry(cvm_turn *t, const char *what)
 {
     return t->host->registry(t, what);

@@ -1,0 +1,270 @@
+/* See search.h: the writer's side. Knows how an index is declared, made anew when the declaration changes, and changed
+ * with a row. Runs on the writer's thread. */
+#include "core/search.h"
+
+#include "core/id.h"
+#include "core/json_text.h"
+#include "core/store.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct search_index {
+    sqlite3_stmt *text_put, *text_del;
+    sqlite3_stmt *near_put[MANIFEST_SEARCH_VECTORS_MAX], *near_del[MANIFEST_SEARCH_VECTORS_MAX];
+};
+
+/* ---- vectors as text --------------------------------------------------------------------------------------------- */
+
+static int digit(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+'             ? 62
+           : c == '/'             ? 63
+                                  : -1;
+}
+
+int search_vector(const char *text, size_t len, float *ret_vector, int max, int *ret_dimension)
+{
+    uint32_t bits = 0, word = 0;
+    int n_bits = 0, n_bytes = 0, n = 0;
+    double sum = 0;
+    for (size_t i = 0; i < len && text[i] != '='; i++) {
+        int d = digit(text[i]);
+        if (d < 0)
+            return CVM_EINVAL;
+        bits = bits << 6 | (uint32_t)d;
+        if ((n_bits += 6) < 8)
+            continue;
+        n_bits -= 8;
+        word |= (bits >> n_bits & 0xff) << 8 * n_bytes;
+        if (++n_bytes < 4)
+            continue;
+        if (n == max)
+            return CVM_EINVAL;
+        memcpy(&ret_vector[n], &word, sizeof word);
+        if (!isfinite(ret_vector[n]))
+            return CVM_EINVAL;
+        sum += (double)ret_vector[n] * (double)ret_vector[n];
+        n++;
+        word = 0;
+        n_bytes = 0;
+    }
+    if (n_bytes || sum < 1e-12 || !isfinite(sum))
+        return CVM_EINVAL;
+    float scale = (float)(1 / sqrt(sum));
+    for (int i = 0; i < n; i++)
+        ret_vector[i] *= scale;
+    *ret_dimension = n;
+    return 0;
+}
+
+bool search_is_good_vector(const char *text, int dimension)
+{
+    float v[MANIFEST_SEARCH_DIMENSION_MAX];
+    int n = 0;
+    return search_vector(text, strlen(text), v, dimension, &n) == 0 && n == dimension;
+}
+
+bool search_is_vector(const struct manifest_table *table, const char *column)
+{
+    for (size_t i = 0; i < table->search.n_vectors; i++)
+        if (strcmp(table->search.vectors[i].column, column) == 0)
+            return true;
+    return false;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+static void key_hash(sqlite3_context *c, int n, sqlite3_value **values)
+{
+    (void)n;
+    const char *key = (const char *)sqlite3_value_text(values[0]);
+    sqlite3_result_int64(c, key ? (int64_t)(id_hash(key, strlen(key), 0x746578) >> 1) : 0);
+}
+
+static int run(sqlite3 *db, const struct text *sql)
+{
+    return sql->failed || sqlite3_exec(db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
+}
+
+/* What the texts are, as it is noted beside them: the weights are the question's affair. */
+static void declared(struct text *text, const struct manifest_table *d)
+{
+    text_puts(text, "1"); /* of this form of the index */
+    for (size_t i = 0; i < d->search.n_texts; i++)
+        text_printf(text, " %s", d->search.texts[i].column);
+    text_add(text, "", 0);
+}
+
+static bool is_declared_so(sqlite3 *db, const char *table, const char *so)
+{
+    sqlite3_stmt *st = NULL;
+    bool same = false;
+    if (sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE key = 'search ' || ?", -1, &st, NULL))
+        return false;
+    sqlite3_bind_text(st, 1, table, -1, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
+        same = strcmp((const char *)sqlite3_column_text(st, 0), so) == 0;
+    sqlite3_finalize(st);
+    return same;
+}
+
+static void text_columns(struct text *sql, const struct manifest_table *d, const char *prefix)
+{
+    for (size_t i = 0; i < d->search.n_texts; i++)
+        text_printf(sql, ", \"%s%s\"", prefix, d->search.texts[i].column);
+}
+
+/* Anew, from the rows that stand. */
+static int make_texts(sqlite3 *db, const struct manifest_table *d, const char *so)
+{
+    struct text sql;
+    text_init(&sql, 65536);
+    text_printf(&sql,
+                "SAVEPOINT search; DROP TABLE IF EXISTS \"%s__words\"; DROP TABLE IF EXISTS \"%s__text\";"
+                "CREATE VIRTUAL TABLE \"%s__text\" USING fts5(key UNINDEXED",
+                d->name, d->name, d->name);
+    text_columns(&sql, d, "t_");
+    text_printf(&sql,
+                ", tokenize = 'porter unicode61 remove_diacritics 2');"
+                "CREATE VIRTUAL TABLE \"%s__words\" USING fts5vocab(\"%s__text\", 'row');"
+                "INSERT INTO \"%s__text\"(rowid, key",
+                d->name, d->name, d->name);
+    text_columns(&sql, d, "t_");
+    text_printf(&sql, ") SELECT cvm_key_hash(\"%s\"), \"%s\"", d->key, d->key);
+    text_columns(&sql, d, "");
+    text_printf(&sql, " FROM \"%s\"; INSERT OR REPLACE INTO meta(key, value) VALUES('search %s', '%s'); RELEASE search",
+                d->name, d->name, so);
+    int e = run(db, &sql);
+    if (e)
+        sqlite3_exec(db, "ROLLBACK TO search; RELEASE search", NULL, NULL, NULL);
+    text_free(&sql);
+    return e;
+}
+
+static int prepare_texts(struct store *s, const struct manifest_table *d, struct search_index *index)
+{
+    struct text sql;
+    text_init(&sql, 65536);
+    text_printf(&sql, "INSERT OR REPLACE INTO \"%s__text\"(rowid, key", d->name);
+    text_columns(&sql, d, "t_");
+    text_puts(&sql, ") VALUES(cvm_key_hash(?1), ?1");
+    for (size_t i = 0; i < d->search.n_texts; i++)
+        text_printf(&sql, ", ?%zu", i + 2);
+    text_puts(&sql, ")");
+    int e = store_keep(s, &sql, &index->text_put);
+    text_reset(&sql);
+    text_printf(&sql, "DELETE FROM \"%s__text\" WHERE rowid = cvm_key_hash(?1)", d->name);
+    if (!e)
+        e = store_keep(s, &sql, &index->text_del);
+    text_free(&sql);
+    return e;
+}
+
+static int make_vectors(struct store *s, const struct manifest_table *d, struct search_index *index)
+{
+    struct text sql;
+    int e = 0;
+    text_init(&sql, 65536);
+    for (size_t i = 0; !e && i < d->search.n_vectors; i++) {
+        const char *column = d->search.vectors[i].column;
+        text_reset(&sql);
+        text_printf(&sql,
+                    "CREATE TABLE IF NOT EXISTS \"%s__near_%s\"(seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
+                    " vector BLOB)",
+                    d->name, column);
+        e = run(s->db, &sql);
+        text_reset(&sql);
+        text_printf(&sql, "INSERT OR REPLACE INTO \"%s__near_%s\"(key, vector) VALUES(?1, ?2)", d->name, column);
+        e = e ? e : store_keep(s, &sql, &index->near_put[i]);
+        text_reset(&sql);
+        text_printf(&sql,
+                    "INSERT OR REPLACE INTO \"%s__near_%s\"(key, vector) SELECT key, NULL FROM \"%s__near_%s\""
+                    " WHERE key = ?1 AND vector IS NOT NULL",
+                    d->name, column, d->name, column);
+        e = e ? e : store_keep(s, &sql, &index->near_del[i]);
+    }
+    text_free(&sql);
+    return e;
+}
+
+int search_index_make(struct store *s, const struct manifest_table *d, struct search_index **ret_index)
+{
+    struct search_index *index = calloc(1, sizeof *index);
+    struct text so;
+    int e = index ? 0 : CVM_EDATA;
+    text_init(&so, 4096);
+    declared(&so, d);
+    if (!e && sqlite3_create_function_v2(s->db, "cvm_key_hash", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, key_hash,
+                                         NULL, NULL, NULL))
+        e = CVM_EDATA;
+    if (!e && d->search.n_texts && !is_declared_so(s->db, d->name, so.failed ? "" : so.at))
+        e = so.failed ? CVM_EDATA : make_texts(s->db, d, so.at);
+    if (!e && d->search.n_texts)
+        e = prepare_texts(s, d, index);
+    if (!e)
+        e = make_vectors(s, d, index);
+    text_free(&so);
+    if (e) {
+        free(index); /* its statements end with the store */
+        return e;
+    }
+    *ret_index = index;
+    return 0;
+}
+
+/* ---- changing ---------------------------------------------------------------------------------------------------- */
+
+static int step(sqlite3_stmt *st)
+{
+    int e = sqlite3_step(st);
+    sqlite3_reset(st);
+    return e == SQLITE_DONE || e == SQLITE_ROW ? SQLITE_OK : e;
+}
+
+static int put_texts(struct search_index *index, const struct manifest_table *d, const char *key, const json_t *row)
+{
+    sqlite3_bind_text(index->text_put, 1, key, -1, SQLITE_STATIC);
+    for (size_t i = 0; i < d->search.n_texts; i++) {
+        const json_t *value = json_object_get(row, d->search.texts[i].column);
+        if (json_is_string(value))
+            sqlite3_bind_text(index->text_put, (int)i + 2, json_string_value(value), (int)json_string_length(value),
+                              SQLITE_STATIC);
+        else
+            sqlite3_bind_null(index->text_put, (int)i + 2);
+    }
+    return step(index->text_put);
+}
+
+static int put_vector(struct search_index *index, const struct manifest_table *d, size_t i, const char *key,
+                      const json_t *row)
+{
+    float v[MANIFEST_SEARCH_DIMENSION_MAX];
+    const json_t *value = json_object_get(row, d->search.vectors[i].column);
+    int n = 0;
+    bool is = json_is_string(value) && search_vector(json_string_value(value), json_string_length(value), v,
+                                                     d->search.vectors[i].dimension, &n) == 0;
+    sqlite3_stmt *st = is ? index->near_put[i] : index->near_del[i];
+    sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+    if (is)
+        sqlite3_bind_blob(st, 2, v, n * (int)sizeof *v, SQLITE_TRANSIENT);
+    return step(st);
+}
+
+int search_index_put(struct search_index *index, const struct manifest_table *d, const char *key, const json_t *row)
+{
+    int e = SQLITE_OK;
+    if (d->search.n_texts && row) {
+        e = put_texts(index, d, key, row);
+    } else if (d->search.n_texts) {
+        sqlite3_bind_text(index->text_del, 1, key, -1, SQLITE_STATIC);
+        e = step(index->text_del);
+    }
+    for (size_t i = 0; !e && i < d->search.n_vectors; i++)
+        e = put_vector(index, d, i, key, row);
+    return e;
+}
