@@ -1,5 +1,6 @@
 /* Labelled texts in memory; see examples.h. */
 #include "models/examples.h"
+#include "models/features.h"
 
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -159,6 +160,28 @@ static int append_value(const json_t *value, char text[EXAMPLES_NAME_BYTES])
     return n < 0 ? CVM_EINVAL : (size_t)n >= room ? CVM_ELIMIT : 0;
 }
 
+char *examples_noted(const char *text, const json_t *notes)
+{
+    size_t len = strlen(text) + 1, i;
+    json_t *note;
+    json_array_foreach((json_t *)(uintptr_t)notes, i, note) len += json_string_length(note) + 1;
+    char *noted = malloc(len + 1), *to = noted;
+    for (const char *from = text; noted && *from; from++)
+        *to++ = *from == FEATURES_NOTES ? ' ' : *from; /* the text itself begins none */
+    json_array_foreach((json_t *)(uintptr_t)notes, i, note)
+    {
+        size_t n = json_string_length(note);
+        if (!noted || !json_is_string(note))
+            continue;
+        *to++ = i ? FEATURES_NOTE_ENDS : FEATURES_NOTES;
+        memcpy(to, json_string_value(note), n);
+        to += n;
+    }
+    if (noted)
+        *to = 0;
+    return noted;
+}
+
 int examples_add_json(struct examples *e, const json_t *example, const char *domain, char *ret_error, size_t error_size)
 {
     char texts[EXAMPLES_HEADS][EXAMPLES_NAME_BYTES];
@@ -182,9 +205,13 @@ int examples_add_json(struct examples *e, const json_t *example, const char *dom
         labels[h] = absent ? NULL : texts[h];
         error = absent < 0 ? absent : 0;
     }
-    if (!error && (error = examples_add(e, text, labels)))
+    char *noted = error ? NULL : examples_noted(text, json_object_get(example, "notes"));
+    if (!error && !noted)
+        error = CVM_ENOMEM;
+    if (!error && (error = examples_add(e, noted, labels)))
         snprintf(ret_error, error_size, "%s: at most %d texts of %d bytes, %d labels of a head", cvm_strerror(error),
                  EXAMPLES_COUNT, EXAMPLES_TEXT_BYTES - 1, EXAMPLES_LABELS);
+    free(noted);
     json_decref(own);
     return error;
 }

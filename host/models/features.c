@@ -122,7 +122,7 @@ static void normalise(struct features *f, const char *text, struct shape *shape)
     uint32_t *to = f->symbols;
     size_t n = 0, same = 1;
     to[n++] = ' ';
-    while (*at && n < FEATURES_TEXT_SYMBOLS) {
+    while (*at && *at != FEATURES_NOTES && n < FEATURES_TEXT_SYMBOLS) {
         uint32_t raw = 0, c;
         if (*at >= '0' && *at <= '9') {
             c = read_number(&at, shape);
@@ -242,14 +242,30 @@ static void shapes(struct features *f, const struct shape *s)
     f->end[FEATURES_SHAPE] = f->n;
 }
 
+static void notes(struct features *f)
+{
+    size_t from = 0;
+    for (size_t n = 0; n < FEATURES_NOTES_MAX && f->notes[from] && from < UINT16_MAX; n++) {
+        uint64_t h = mix(0x2073, 1);
+        size_t to = from;
+        for (; f->notes[to] && f->notes[to] != FEATURES_NOTE_ENDS; to++)
+            h = mix(h, (unsigned char)f->notes[to]);
+        if (to > from && to <= UINT16_MAX)
+            put(f, h, (struct feature_place){(uint16_t)from, (uint16_t)to, 0, 0});
+        from = to + (f->notes[to] != 0);
+    }
+    f->end[FEATURES_NOTED] = f->n;
+}
+
 int features_init(struct features *f, const char *text, int with_places)
 {
     struct shape shape = {0};
+    const char *mark = strchr(text, FEATURES_NOTES);
     size_t most = strnlen(text, FEATURES_TEXT_SYMBOLS * 4) + 4;
     if (most > FEATURES_TEXT_SYMBOLS + 2)
         most = FEATURES_TEXT_SYMBOLS + 2;
-    size_t room = most * (NGRAM_MAX - NGRAM_MIN + 1 + 2) + SHAPES;
-    *f = (struct features){0};
+    size_t room = most * (NGRAM_MAX - NGRAM_MIN + 1 + 2) + SHAPES + FEATURES_NOTES_MAX;
+    *f = (struct features){.notes = mark ? mark + 1 : ""};
     f->memory = malloc((most + room) * sizeof(uint32_t) + (with_places ? room * sizeof *f->place : 0));
     if (!f->memory)
         return CVM_ENOMEM;
@@ -260,6 +276,7 @@ int features_init(struct features *f, const char *text, int with_places)
     words(f, &shape);
     ngrams(f);
     shapes(f, &shape);
+    notes(f);
     return 0;
 }
 
@@ -302,6 +319,10 @@ void features_name(const struct features *f, size_t i, char *ret_text, size_t si
     const struct feature_place *place = &f->place[i];
     char part[16];
     *ret_text = 0;
+    if (i >= f->end[FEATURES_SHAPE]) {
+        snprintf(ret_text, size, "{%.*s}", (int)(place->to - place->from), f->notes + place->from);
+        return;
+    }
     if (i >= f->end[FEATURES_CHARS]) {
         snprintf(ret_text, size, "[%s: %d]", shape_names[place->shape / SHAPE_VALUES], place->shape % SHAPE_VALUES);
         return;

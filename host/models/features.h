@@ -8,12 +8,18 @@
 #include <stdint.h>
 
 #define FEATURES_TEXT_SYMBOLS 2000 /* what lies behind them is not read */
+#define FEATURES_NOTES_MAX 256
+
+/* Behind the text may stand what else is known of it: this byte, then notes ("language:pcm") parted by the other. A
+ * note is a feature as it is, whole. */
+#define FEATURES_NOTES '\x1e'
+#define FEATURES_NOTE_ENDS '\x1f'
 
 /* Each block is weighed and given length 1 by itself: a long text has many n-grams but one shape. */
-enum features_block { FEATURES_WORDS, FEATURES_CHARS, FEATURES_SHAPE, FEATURES_BLOCKS };
+enum features_block { FEATURES_WORDS, FEATURES_CHARS, FEATURES_SHAPE, FEATURES_NOTED, FEATURES_BLOCKS };
 
 struct feature_place {
-    uint16_t from, to; /* symbols; both 0 for those of the shape, whose name is `shape` */
+    uint16_t from, to; /* symbols; both 0 for those of the shape, whose name is `shape`; of a note: bytes of `notes` */
     uint16_t second;   /* pair of words: where the second begins; else 0 */
     uint16_t shape;
 };
@@ -24,6 +30,7 @@ struct features {
     uint32_t *symbols;           /* the normalised text, a space at each end */
     uint32_t *hash;              /* as often as the feature occurs */
     struct feature_place *place; /* NULL unless asked for */
+    const char *notes;           /* in the text; "" where there are none */
     void *memory;
 };
 

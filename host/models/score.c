@@ -10,7 +10,7 @@
 #define AHEAD 12
 #define STACK_ROOM 1024
 
-const float model_block_weight[FEATURES_BLOCKS] = {1.0f, 1.0f, 0.3f};
+const float model_block_weight[FEATURES_BLOCKS] = {1.0f, 1.0f, 0.3f, 1.0f};
 
 float model_tf(unsigned times)
 {
