@@ -80,7 +80,7 @@ const struct cli_command cli_commands[] = {
      cli_journal_prune},
     {"backup", "DIR", "copy the home's data, plugins and configuration while the host runs", cli_backup},
     {"restore", "DIR [--force]", "put a backup into the home", cli_restore},
-    {"db check", "[FILE] [--deep] [--repair-advice]", "look for damage in the database, and say what to do",
+    {"db check", "[FILE] [--deep] [--repair-advice] [--schema]", "look for damage in the database, and say what to do",
      cli_db_check},
     {"permission list", "", "permissions, what asks for them, and the tokens that hold them", cli_permission_list},
     {"openapi", "", "the REST routes as an OpenAPI 3.1 document", cli_openapi},

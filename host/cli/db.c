@@ -188,8 +188,8 @@ int cli_db_check(struct cli *cli)
     const char *file = NULL;
     char path[HOME_PATH_MAX];
     c.deep = cli_take_flag(cli, "--deep", NULL);
-    bool advice = cli_take_flag(cli, "--repair-advice", NULL);
-    int status = cli_arguments(cli, "db check [FILE] [--deep] [--repair-advice]", NULL, 0, &file, 0, 1);
+    bool advice = cli_take_flag(cli, "--repair-advice", NULL), schema = cli_take_flag(cli, "--schema", NULL);
+    int status = cli_arguments(cli, "db check [FILE] [--deep] [--repair-advice] [--schema]", NULL, 0, &file, 0, 1);
     if (status != CLI_OK)
         return status;
     if (!file && home_path(cli->home, HOME_DATABASE, path, sizeof path) < 0)
@@ -199,7 +199,9 @@ int cli_db_check(struct cli *cli)
     c.beside = c.own && home_owner(cli->home) != 0;
     c.findings = json_array();
     status = open_database(&c);
-    if (status == CLI_OK) {
+    if (status == CLI_OK && schema) {
+        status = db_schema(&c);
+    } else if (status == CLI_OK) {
         if (check_pages(&c))
             db_rules(&c);
         status = tell(&c, advice);

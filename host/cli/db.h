@@ -15,6 +15,7 @@ struct db_check {
     bool beside; /* a host runs: no look may take long */
     bool deep;
     json_t *findings; /* [{severity, what, where, means, next}] */
+    json_t *schema;   /* --schema: [{table, kind, name, type, ..}] */
     int worst;        /* enum db_severity; -1: nothing found */
     int64_t last_seq;
     int64_t looked;   /* rows */
@@ -31,5 +32,14 @@ sqlite3_stmt *db_prepare(struct db_check *c, const char *sql);
 bool db_row(struct db_check *c, sqlite3_stmt *st, const char *where);
 
 void db_rules(struct db_check *c);
+
+struct manifest;
+struct manifest_table;
+struct config;
+typedef void (*db_table)(struct db_check *c, const struct manifest *m, const struct manifest_table *t);
+void db_tables(struct db_check *c, const struct config *config, db_table each); /* those that the manifests declare */
+
+/* `--schema`: tables, columns, defaults, indexes, against what the manifests declare. Returns the exit status. */
+int db_schema(struct db_check *c);
 
 #endif

@@ -311,30 +311,36 @@ static void check_rows(struct db_check *c, const struct manifest *m, const struc
     text_free(&sql);
 }
 
-static void check_tables(struct db_check *c)
+void db_tables(struct db_check *c, const struct config *config, db_table each)
 {
-    struct config *config = NULL;
     struct stage_list list = {.n = 0};
     char error[1024];
     const char *installed = getenv("CVMHOST_INSTALLED"); /* "": none */
     if (!installed)
         installed = CVMHOST_INSTALLED;
-    if (config_load(c->cli->home, c->cli->config_file, &config, error, sizeof error) < 0)
-        return; /* `config check` says why */
     const struct stage_place place = {
         .home = c->cli->home, .installed = *installed ? installed : NULL, .config = config};
-    db_step(c, "tables of plugins");
     if (stage_scan(&place, &list, error, sizeof error) == 0) {
         for (size_t i = 0; i < list.n; i++) {
             struct manifest *m = NULL;
             if (manifest_load(list.manifest[i], &m, error, sizeof error) < 0)
                 continue;
             for (size_t k = 0; k < m->n_tables; k++)
-                check_rows(c, m, &m->tables[k]);
+                each(c, m, &m->tables[k]);
             manifest_free(m);
         }
     }
     stage_list_clear(&list);
+}
+
+static void check_tables(struct db_check *c)
+{
+    struct config *config = NULL;
+    char error[1024];
+    if (config_load(c->cli->home, c->cli->config_file, &config, error, sizeof error) < 0)
+        return; /* `config check` says why */
+    db_step(c, "tables of plugins");
+    db_tables(c, config, check_rows);
     int64_t most = 1024 * 1024 * config_int(config, "journal.wal_max_mib", 512);
     char wal[HOME_PATH_MAX + 8];
     struct stat st;

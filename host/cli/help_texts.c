@@ -186,6 +186,7 @@ static const struct {
                  "\nOptions:\n"
                  "  --deep                     every row and every page, not a sample of them\n"
                  "  --repair-advice            how to save what can be read of a damaged file\n"
+                 "  --schema                   tables, columns, defaults and indexes, against what manifests declare\n"
                  "\nExit status: 0 nothing found, 1 something is not as it should be, 3 the file is damaged.\n"
                  "\nExample:\n  cvmhost db check --deep\n"},
     {"permission list", "Tokens are those of access.tokens in the configuration.\n"},

@@ -240,6 +240,7 @@ char *core_metrics(const struct core *core)
     PER_COMPONENT("component_queued", "Messages waiting for a component.", "gauge", c->counts.queued);
     PER_COMPONENT("component_in_flight", "Requests a component holds unsettled.", "gauge", c->counts.lent);
     PER_COMPONENT("component_up", "Whether the component is in service.", "gauge", !c->down);
+    metrics_of_plugins(core, &text);
     if (text.failed) {
         text_free(&text);
         return NULL;

@@ -168,6 +168,7 @@ void component_free(struct component *c)
         binding_clear((struct binding *)(uintptr_t)c->now);
         free((void *)(uintptr_t)c->now);
     }
+    json_decref(c->metrics);
     free(c);
 }
 

@@ -133,7 +133,7 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
  *     what is left of a conversation whose turns were pruned
  *   audit_anchors(first_seq INTEGER PRIMARY KEY, last_seq, hash, n, at_ms): gaps that pruning left among the turns
  *   every table a manifest declares, under its own name; its column "conversation" makes its rows explainable by `why`
- *   views: audit_log, agent_metrics, messages
+ *   views: audit_log, component_metrics, messages
  * The high half of a message id is its conversation's key, so a message leads to its conversation. */
 /* clang-format on */
 

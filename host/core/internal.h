@@ -179,6 +179,9 @@ const struct route_slot *state_edit_slot(const struct core *core, const char *ty
 int state_edit_turn(cvm_turn *t, const cvm_msg *m);
 
 /* row.c */
+int metric_note(struct turn *t, json_t *data); /* takes data */
+void metric_apply(struct turn *t);
+void metrics_of_plugins(const struct core *core, struct text *text);
 int turn_row_put(cvm_turn *t, const char *table, json_t *row);
 int turn_row_del(cvm_turn *t, const char *table, const char *key);
 

@@ -190,6 +190,7 @@ static int read_component(struct reading *r, json_t *json, const char *field, st
     c->serves = json_object_get(json, "serves");
     c->settings = json_object_get(json, "settings");
     c->tools = json_object_get(json, "tools");
+    c->metrics = json_object_get(json, "metrics");
     c->state_version = (uint32_t)number_of(json, "state_version", 1);
     for (int kind = 0; kind < 5; kind++)
         if (strcmp(text_of(json, "kind", ""), kind_names[kind]) == 0)

@@ -53,6 +53,7 @@ struct manifest_component {
     const json_t *serves;   /* {"region": ["north"]}: which requests a role holder takes; NULL: all */
     const json_t *settings; /* object, never NULL */
     const json_t *tools;    /* array of strings or NULL */
+    const json_t *metrics;  /* array of {name, kind, help, label, buckets} or NULL */
     uint32_t state_version; /* default 1 */
     struct manifest_operation *operations;
     size_t n_operations;
@@ -97,9 +98,14 @@ struct manifest_table {
     struct schema *schema;     /* of a row: an object of the columns, additionalProperties false */
     struct manifest_column *columns;
     size_t n_columns;
-    struct manifest_strings indexes; /* one column each; "-column" for descending */
+    struct manifest_strings indexes; /* one column each; "-column" for descending, "NAME=column" with a name */
     struct manifest_search search;   /* no texts and no vectors: it is not searched */
 };
+
+/* Of an index as the manifest writes it: its column, its name in the database. */
+const char *manifest_index_column(const char *index, bool *ret_descending);
+#define MANIFEST_INDEX_NAME_MAX 160
+void manifest_index_name(const char *table, const char *index, char *ret_name, size_t size);
 
 struct manifest_limits {
     int64_t mailbox;               /* messages waiting for a component; default 4096 */

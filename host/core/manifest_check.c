@@ -115,6 +115,32 @@ static int check_operation(struct reading *r, const struct manifest_operation *o
     return 0;
 }
 
+static bool rising(const json_t *numbers)
+{
+    for (size_t i = 1; i < json_array_size(numbers); i++)
+        if (json_number_value(json_array_get(numbers, i)) <= json_number_value(json_array_get(numbers, i - 1)))
+            return false;
+    return true;
+}
+
+static int check_metrics(struct reading *r, size_t index, json_t *names)
+{
+    struct field field;
+    const json_t *metrics = r->m->components[index].metrics;
+    for (size_t i = 0; i < json_array_size(metrics); i++) {
+        const json_t *metric = json_array_get(metrics, i), *buckets = json_object_get(metric, "buckets");
+        const char *name = json_string_value(json_object_get(metric, "name"));
+        bool histogram = strcmp(json_string_value(json_object_get(metric, "kind")), "histogram") == 0;
+        manifest_field(&field, "components[%zu].metrics[%zu]", index, i);
+        if (!once(names, name))
+            return manifest_wrong(r, field.text, "the metric \"%s\" is declared twice", name);
+        if (histogram != (buckets != NULL) || !rising(buckets))
+            return manifest_wrong(
+                r, field.text, "\"buckets\", rising numbers, belong to a histogram and to no other metric (%s)", name);
+    }
+    return 0;
+}
+
 static int check_component(struct reading *r, size_t index, json_t *commands, json_t *routes)
 {
     const struct manifest_component *c = &r->m->components[index];
@@ -194,14 +220,19 @@ static int check_calls(struct reading *r, json_t *names)
 int manifest_check(struct reading *r)
 {
     json_t *names = json_object(), *commands = json_object(), *routes = json_object(), *calls = json_object();
-    int error = names && commands && routes && calls ? check_names(r, names) : CVM_ENOMEM;
-    for (size_t i = 0; i < r->m->n_components && !error; i++)
+    json_t *metrics = json_object();
+    int error = names && commands && routes && calls && metrics ? check_names(r, names) : CVM_ENOMEM;
+    for (size_t i = 0; i < r->m->n_components && !error; i++) {
         error = check_component(r, i, commands, routes);
+        if (!error)
+            error = check_metrics(r, i, metrics);
+    }
     if (!error)
         error = check_calls(r, calls);
     json_decref(names);
     json_decref(commands);
     json_decref(routes);
     json_decref(calls);
+    json_decref(metrics);
     return error;
 }

@@ -9,8 +9,9 @@
 
 /* Tables and views of the journal, and the column the host adds to every table. */
 static const char *const host_tables[] = {
-    "host_plugins", "turns",         "contexts", "state",      "inbox",       "open_items",    "meta",   "dead_letters",
-    "audit_log",    "agent_metrics", "messages", "audit_head", "audit_stubs", "audit_anchors", "folded", "folded_log"};
+    "host_plugins", "turns",     "contexts",          "state",    "inbox",      "open_items",  "meta",
+    "dead_letters", "audit_log", "component_metrics", "messages", "audit_head", "audit_stubs", "audit_anchors",
+    "folded",       "folded_log"};
 #define HOST_COLUMN "key_id"
 
 /* The one type a column can have in SQL, null aside; COLUMN_JSON for whatever is mixed or nested. */
@@ -144,6 +145,23 @@ static int read_search(struct reading *r, const json_t *json, const char *field,
     return 0;
 }
 
+const char *manifest_index_column(const char *index, bool *ret_descending)
+{
+    const char *equals = strchr(index, '='), *column = equals ? equals + 1 : index;
+    *ret_descending = *column == '-';
+    return column + *ret_descending;
+}
+
+void manifest_index_name(const char *table, const char *index, char *ret_name, size_t size)
+{
+    bool descending;
+    const char *equals = strchr(index, '='), *column = manifest_index_column(index, &descending);
+    if (equals)
+        snprintf(ret_name, size, "%.*s", (int)(equals - index), index);
+    else
+        snprintf(ret_name, size, "%s_%s", table, column);
+}
+
 static int read_table(struct reading *r, const json_t *json, size_t index)
 {
     struct field field, inner;
@@ -190,7 +208,8 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
     manifest_field(&inner, "%s.indexes", field.text);
     CVM_TRY(manifest_strings_make(r, json_object_get(json, "indexes"), inner.text, &table->indexes));
     for (size_t i = 0; i < table->indexes.n; i++) {
-        const char *name = table->indexes.at[i] + (table->indexes.at[i][0] == '-');
+        bool descending;
+        const char *name = manifest_index_column(table->indexes.at[i], &descending);
         const struct manifest_column *column = find_column(table, name);
         if (!column || strcmp(column->name, name) != 0)
             return manifest_wrong(r, inner.text, "must name columns of the table, got \"%s\"", table->indexes.at[i]);

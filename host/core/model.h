@@ -315,6 +315,7 @@ struct component {
     struct alarm probe;
     struct queue kept; /* while it is down: what cannot be answered BUSY */
     struct counts counts;
+    json_t *metrics; /* what it publishes, metric.c; NULL: nothing yet */
     struct manifest_component nothing_decl; /* what `now` says when it is out of service */
     struct binding nothing;
 };
@@ -493,6 +494,7 @@ struct turn {
     size_t state_bytes;
     uint32_t ordinal;
     uint64_t random;
+    json_t *metrics; /* what it publishes; NULL: nothing */
     json_t *denied;  /* what the manifest did not allow; outlives the undoing, ends in the record */
     json_t *met;     /* what its functions answered by how full, sick or late others were; the same */
     json_t *refusal; /* body of a refusal; outlives the undoing */

@@ -87,6 +87,17 @@ static const char *const migrations[] = {
     " json_extract(doc, '$.notes') AS notes FROM folded;",
     /* Where the operator moved it: 0 nowhere, 1 inside the host, 2 to a process of its own. */
     "ALTER TABLE host_plugins ADD COLUMN placement INTEGER NOT NULL DEFAULT 0;",
+    /* Named after whose figures they are, so that a plugin may have a table of agents' own. */
+    "CREATE VIEW component_metrics AS SELECT seq AS id, component, (SELECT name FROM contexts c WHERE c.conversation ="
+    " t.conversation) AS subject, us / 1000.0 AS processing_time_ms, outcome IN ('OK', 'PENDING') AND coalesce("
+    "json_extract(record, '$.answers[0][1]'), json_extract(record, '$.out[0].outcome'), 'REPLIED') = 'REPLIED'"
+    " AS success, coalesce("
+    "json_extract(record, '$.notes[0][1].confidence'), json_extract(record, '$.answers[0][2].confidence'),"
+    " json_extract(record, '$.out[0].structured_data.confidence'), json_extract(record, '$.out[0].confidence'), 1.0)"
+    " AS confidence_score, json_extract(record, '$.in.content') AS input_message,"
+    " json_extract(record, '$.out[0].content') AS output_message,"
+    " strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS timestamp FROM turns t;"
+    "DROP VIEW IF EXISTS agent_metrics;",
 };
 /* clang-format on */
 
@@ -132,6 +143,19 @@ static const char *column_type(const struct manifest_column *column)
     return column->type == COLUMN_INTEGER ? "INTEGER" : column->type == COLUMN_REAL ? "REAL" : "TEXT";
 }
 
+/* " DEFAULT ..": what the schema of the property says, where it is a plain value. */
+static void put_default(struct text *sql, const struct manifest_table *d, const char *column)
+{
+    const json_t *value =
+        json_object_get(json_object_get(json_object_get(d->schema_json, "properties"), column), "default");
+    if (json_is_string(value) && !strchr(json_string_value(value), '\''))
+        text_printf(sql, " DEFAULT '%s'", json_string_value(value));
+    else if (json_is_integer(value))
+        text_printf(sql, " DEFAULT %lld", (long long)json_integer_value(value));
+    else if (json_is_boolean(value))
+        text_printf(sql, " DEFAULT %d", (int)json_is_true(value));
+}
+
 static int run(struct store *s, const struct text *sql)
 {
     return sql->failed || sqlite3_exec(s->db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
@@ -163,9 +187,12 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
     int e = 0;
     text_init(&sql, 65536);
     text_printf(&sql, "CREATE TABLE IF NOT EXISTS \"%s\"(", d->name);
-    for (size_t i = 0; i < d->n_columns; i++)
-        text_printf(&sql, "\"%s\" %s%s, ", d->columns[i].name, column_type(&d->columns[i]),
+    for (size_t i = 0; i < d->n_columns; i++) {
+        text_printf(&sql, "\"%s\" %s%s", d->columns[i].name, column_type(&d->columns[i]),
                     strcmp(d->columns[i].name, d->key) == 0 ? " PRIMARY KEY" : "");
+        put_default(&sql, d, d->columns[i].name);
+        text_puts(&sql, ", ");
+    }
     text_puts(&sql, "key_id INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID");
     e = run(s, &sql);
     if (!e && !has_key(s, d, key, sizeof key)) {
@@ -184,14 +211,19 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
         text_reset(&sql);
         text_printf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", d->name, d->columns[i].name,
                     column_type(&d->columns[i]));
+        put_default(&sql, d, d->columns[i].name);
         e = run(s, &sql);
     }
     for (size_t i = 0; !e && i < d->indexes.n; i++) {
-        const char *column = d->indexes.at[i];
-        bool descending = *column == '-';
+        char name[MANIFEST_INDEX_NAME_MAX];
+        bool descending;
+        const char *column = manifest_index_column(d->indexes.at[i], &descending);
+        manifest_index_name(d->name, d->indexes.at[i], name, sizeof name);
         text_reset(&sql);
-        text_printf(&sql, "CREATE INDEX IF NOT EXISTS \"%s_%s\" ON \"%s\"(\"%s\"%s)", d->name, column + descending,
-                    d->name, column + descending, descending ? " DESC" : "");
+        if (strchr(d->indexes.at[i], '=')) /* it had no name of its own before */
+            text_printf(&sql, "DROP INDEX IF EXISTS \"%s_%s\"; ", d->name, column);
+        text_printf(&sql, "CREATE INDEX IF NOT EXISTS \"%s\" ON \"%s\"(\"%s\"%s)", name, d->name, column,
+                    descending ? " DESC" : "");
         e = run(s, &sql);
     }
     text_reset(&sql);

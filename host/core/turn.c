@@ -54,7 +54,8 @@ static void clear(struct turn *t)
     json_decref(t->changes);
     json_decref(t->notes);
     json_decref(t->error);
-    t->context = t->changes = t->notes = t->error = NULL;
+    json_decref(t->metrics);
+    t->context = t->changes = t->notes = t->error = t->metrics = NULL;
     t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
     t->message = NULL;
 }
@@ -262,6 +263,8 @@ static void commit_changes(struct core *core, struct record *rec)
     add_extra(rec, "notes", t->notes);
     if (t->notes)
         count_confidence(rec->component, t->notes);
+    if (t->metrics)
+        metric_apply(t);
     add_extra(rec, "error", t->error);
     add_extra(rec, "denied", t->denied);
     add_extra(rec, "ids", t->ids);

@@ -45,6 +45,8 @@ static int turn_note(cvm_turn *pub, const char *what, json_t *data)
         json_decref(data);
         return t->conversation ? CVM_ELIMIT : CVM_OK; /* an ephemeral turn leaves no record */
     }
+    if (strcmp(what, CVM_NOTE_METRIC) == 0)
+        return metric_note(t, data);
     if (!t->notes)
         t->notes = json_array();
     json_array_append_new(t->notes, json_pack("[s, o]", what, data ? data : json_null()));

@@ -180,8 +180,8 @@ START_TEST(every_call_has_time_success_and_confidence)
     struct flow *f = product();
     EXPECT(f, 0, "ENQ-", "enquiry", "submit", "How much is MTN airtime?", "--customer-phone", "08031234567");
     EXPECT(f, 5, "", "buy", "airtime", "NONE", "08031234567", "500");
-    json_t *rows = flow_sql(f, "select * from agent_metrics where agent_name = 'service.classifier' and "
-                               "enquiry_id like 'ENQ-%'"),
+    json_t *rows = flow_sql(f, "select * from component_metrics where component = 'service.classifier' and "
+                               "subject like 'ENQ-%'"),
            *row;
     ck_assert_uint_eq(json_array_size(rows), 1);
     row = json_array_get(rows, 0);
@@ -189,13 +189,14 @@ START_TEST(every_call_has_time_success_and_confidence)
     ck_assert_int_eq(json_integer_value(json_object_get(row, "success")), 1);
     ck_assert(json_number_value(json_object_get(row, "confidence_score")) == 0.5); /* what the rules give */
     json_decref(rows);
-    rows = flow_sql(f, "select * from agent_metrics where agent_name = 'service.airtime_sales' order by id desc");
+    rows = flow_sql(f, "select * from component_metrics where component = 'service.airtime_sales' order by id desc");
     row = json_array_get(rows, 0);
     ck_assert_int_eq(json_integer_value(json_object_get(row, "success")), 0);
     ck_assert(json_number_value(json_object_get(row, "confidence_score")) == 1);
     json_decref(rows);
-    ck_assert_int_eq(flow_sql_int(f, "select count(*) from agent_metrics where processing_time_ms is null or success "
-                                     "is null or confidence_score is null or timestamp is null"),
+    ck_assert_int_eq(flow_sql_int(f,
+                                  "select count(*) from component_metrics where processing_time_ms is null or success "
+                                  "is null or confidence_score is null or timestamp is null"),
                      0);
     ck_assert(metric(f, "cvmhost_component_turns_total", "service.classifier") >= 1);
     ck_assert(metric(f, "cvmhost_component_turn_seconds_total", "service.classifier") > 0);

@@ -52,6 +52,8 @@ extern "C" {
 #define CVM_TURN_BYTES_MAX (1024 * 1024) /* the JSON text of all of them together */
 #define CVM_NAME_MAX 127                 /* bytes of a component id, type, topic, conversation or table name */
 #define CVM_CONTENT_MAX_BYTES 65536      /* the text of a message */
+#define CVM_TURN_METRICS_MAX 256         /* figures that one turn publishes */
+#define CVM_NOTE_METRIC "host.metric"    /* the word of a note by which cvm_metric says it */
 
 /* ---- errors: negative, from this one table ------------------------------------------------------------------- */
 
@@ -522,6 +524,19 @@ CVM_MUST_USE static inline int cvm_row_del(cvm_turn *t, const char *table, const
 CVM_MUST_USE static inline int cvm_note(cvm_turn *t, const char *what, json_t *data)
 {
     return t->host->note(t, what, data);
+}
+
+/* Publishes a figure on /metrics when the turn is kept: the component's metric `name`, which the manifest declares
+ * (`metrics`), shown as cvmhost_NAME. A counter grows by `value`, a gauge becomes it, a histogram counts it. `label` is
+ * the value of the metric's label, NULL where it has none; of the first 100 values each has a row, the rest share one
+ * called "other". Nothing of it is journalled: after a start of the host counters begin at 0 and gauges have no value,
+ * so publish what is known in the turn "start". No personal data. Dropped in an ephemeral operation. CVM_EACCES: the
+ * manifest declares no such metric. CVM_EINVAL: no finite number, or less than 0 for a counter. CVM_ELIMIT: more than
+ * CVM_TURN_METRICS_MAX in this turn. */
+CVM_MUST_USE static inline int cvm_metric(cvm_turn *t, const char *name, const char *label, double value)
+{
+    json_t *data = json_pack("{s:s, s:s, s:f}", "name", name, "label", label ? label : "", "value", value);
+    return data ? t->host->note(t, CVM_NOTE_METRIC, data) : CVM_EINVAL;
 }
 
 /* Says that the conversation is over: it leaves memory once nothing in it is open. A later message opens it again.
