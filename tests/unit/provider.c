@@ -12,6 +12,7 @@ json_t *settings, *state, *called, *settled;
 char call_name[32], call_path[64], call_key[64];
 int64_t call_timeout_ms, call_deadline_ms, now;
 int settled_outcome, secret_result;
+const char *secret_value;
 cvm_id settled_id;
 int64_t timer_ms;
 char emitted_to[64], emitted_type[64];
@@ -115,7 +116,7 @@ static int fake_secret(cvm_turn *t, const char *name, const char **ret_value)
 {
     if (secret)
         ck_assert_str_eq(name, secret);
-    *ret_value = "never to be seen";
+    *ret_value = secret_value;
     return secret_result;
 }
 
@@ -197,6 +198,7 @@ void provider_begin(const char *component, const char *secret_name, json_t *with
     ck_assert_ptr_nonnull(settings);
     state = json_object();
     secret_result = CVM_OK;
+    secret_value = "never to be seen";
     settled_outcome = -1;
     exact = false;
     now = 1000000;

@@ -23,6 +23,7 @@ extern int n_emitted;
 
 extern bool exact;                  /* answers of calls are read as those of "exact" ones; false at the beginning */
 extern int64_t now;                 /* 1,000,000 at the beginning */
+extern const char *secret_value;    /* of any secret; "never to be seen" at the beginning */
 extern int secret_result;           /* of asking for the secret; CVM_OK at the beginning */
 static const cvm_id asker = {7, 9}; /* whom turns are for */
 

@@ -84,8 +84,13 @@ static bool deliver(const struct hooks *s, const struct hook *h)
     long status = 0;
     CURL *curl = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    if (h->header)
-        headers = curl_slist_append(headers, h->header);
+    for (const char *at = h->header; at && *at;) {
+        char line[512];
+        const size_t n = strcspn(at, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, at);
+        headers = curl_slist_append(headers, line);
+        at += n + (at[n] == '\n');
+    }
     curl_easy_setopt(curl, CURLOPT_URL, h->url);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, h->body);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

@@ -15,8 +15,8 @@ struct hooks;
 struct hooks *hooks_start(const char *program);
 void hooks_end(struct hooks *hooks); /* accepts NULL; what still waits is not sent */
 
-/* To be sent at `due_ms` (UTC): `header` is "Name: value" or NULL, `answer` what a taking answer must contain besides
- * status 200, or NULL. All copied. Any thread. */
+/* To be sent at `due_ms` (UTC): `header` is "Name: value" or several such lines, or NULL, `answer` what a taking answer
+ * must contain besides status 200, or NULL. All copied. Any thread. */
 void hooks_add(struct hooks *hooks, int64_t due_ms, const char *url, const char *header, const char *body,
                const char *answer);
 
