@@ -211,6 +211,22 @@ static void check_reference(struct check *c, const struct manifest_component *fr
     }
 }
 
+/* An example may say that it is of another domain: then its intent is none of this one. */
+static void check_examples(struct check *c, const struct manifest *m, const char *name, const json_t *intents)
+{
+    const char *at = m->examples, *end = at ? at + m->examples_len : NULL;
+    for (size_t line = 1; at < end; line++) {
+        size_t n = (size_t)(strchrnul(at, '\n') - at);
+        json_t *one = json_loadb(at, n, 0, NULL);
+        const char *intent = cvm_json_str(one, "intent", NULL), *other = cvm_json_str(one, "domain", name);
+        if (intent && strcmp(other, name) == 0 && json_is_object(intents) && !json_object_get(intents, intent))
+            check_find(c->warnings, "domain %s: the example in line %zu is of %s, which is none of its intents", name,
+                       line, intent);
+        json_decref(one);
+        at += n + 1;
+    }
+}
+
 /* What a domain's routes and examples say of intents, and whom they name. */
 static void check_domain(struct check *c, const struct manifest *m)
 {
@@ -236,13 +252,7 @@ static void check_domain(struct check *c, const struct manifest *m)
         if (!json_object_get(routes, intent))
             check_find(c->warnings, "domain %s: the intent %s has no route", name, intent);
     }
-    json_array_foreach(json_object_get(m->domain, "examples"), i, one)
-    {
-        intent = cvm_json_str(one, "intent", NULL);
-        if (intent && json_is_object(intents) && !json_object_get(intents, intent))
-            check_find(c->warnings, "domain %s: example %zu is of %s, which is none of its intents", name, i + 1,
-                       intent);
-    }
+    check_examples(c, m, name, intents);
 }
 
 static void check_references(struct check *c)

@@ -75,7 +75,7 @@ static const struct {
      "\nOptions:\n"
      "  --folds N                  no model: train on all but a part, ask about that, N times\n" MODEL_FILES
      "\nExample:\n  cvmhost model eval cards.csv --folds 5 --output json\n"},
-    {"model explain", "MODEL is a file that model train wrote.\n"
+    {"model explain", "MODEL is a file that model train wrote, or a name of model list.\n"
                       "\nExample:\n  cvmhost model explain cards.model \"my card has not come\"\n"},
     {"sim", "Options:\n"
             "  --seeds N                  how many lives are simulated (default 200)\n"

@@ -126,6 +126,62 @@ static bool read_mib(const char *text, size_t *ret_bytes)
     return true;
 }
 
+/* ---- models ---- */
+
+/* The file of a model that the host of this home answers with. Gives a string for free(); NULL after a sentence. */
+static char *file_of(struct cli *cli, const char *name, int *ret_status)
+{
+    json_t *models = NULL, *one;
+    size_t i;
+    char *file = NULL;
+    bool known = false;
+    *ret_status = cli_ask(cli, json_pack("{s:s}", "do", "models"), &models);
+    if (*ret_status != CLI_OK)
+        return NULL;
+    json_array_foreach(models, i, one)
+    {
+        if (strcmp(cvm_json_str(one, "name", ""), name) != 0)
+            continue;
+        known = true;
+        if (json_object_get(one, "file"))
+            file = strdup(cvm_json_str(one, "file", ""));
+    }
+    json_decref(models);
+    if (!known)
+        *ret_status =
+            cli_fail(CLI_NOT_FOUND, "there is no file %s, and no loaded plugin declares a model of that name", name);
+    else if (!file)
+        *ret_status = cli_fail(CLI_FAILED, "the model %s does not answer yet; `cvmhost model list` says why", name);
+    return file;
+}
+
+/* MODEL of a command: a file, or the name of one in the host. */
+static int open_model(struct cli *cli, const char *word, struct model **ret_model)
+{
+    char error[ERROR_SIZE], *file = NULL;
+    int status = CLI_OK;
+    if (access(word, F_OK) < 0 && !strpbrk(word, "./") && !(file = file_of(cli, word, &status)))
+        return status;
+    int failed = model_open(file ? file : word, SIZE_MAX, ret_model, error, sizeof error);
+    free(file);
+    return failed ? model_error(failed, error) : CLI_OK;
+}
+
+int cli_model_list(struct cli *cli)
+{
+    json_t *models = NULL;
+    int status = cli_arguments(cli, "model list", NULL, 0, NULL, 0, 0);
+    if (status == CLI_OK)
+        status = cli_ask(cli, json_pack("{s:s}", "do", "models"), &models);
+    if (status != CLI_OK)
+        return status;
+    json_t *columns = show_names("name plugin ready training examples bytes training_seconds hash note");
+    show_rows(cli, models, cli->output == OUTPUT_JSON ? NULL : columns);
+    json_decref(columns);
+    json_decref(models);
+    return CLI_OK;
+}
+
 /* ---- train ---- */
 
 static double seconds(clockid_t clock)
@@ -291,7 +347,6 @@ int cli_model_eval(struct cli *cli)
     const char *words[FILES_MAX + 1] = {0}, *folds = NULL, *text = NULL, *label = NULL, *heads = NULL, *mib = NULL;
     const struct cli_option options[] = {
         {"folds", &folds}, {"text", &text}, {"label", &label}, {"heads", &heads}, {"max-mib", &mib}};
-    char error[ERROR_SIZE];
     struct examples e;
     struct model *m = NULL;
     size_t n = 0, max_bytes;
@@ -307,11 +362,8 @@ int cli_model_eval(struct cli *cli)
         n++;
     if (!folds && n < 2)
         return cli_missing(usage, 1);
-    if (!folds) {
-        int failed = model_open(words[0], SIZE_MAX, &m, error, sizeof error);
-        if (failed)
-            return model_error(failed, error);
-    }
+    if (!folds && (status = open_model(cli, words[0], &m)) != CLI_OK)
+        return status;
     examples_init(&e);
     status = model_read_files(&e, words + !folds, n - !folds, text, label, heads);
     if (status == CLI_OK)
@@ -376,14 +428,12 @@ void model_show_explanation(struct cli *cli, const json_t *data)
 int cli_model_explain(struct cli *cli)
 {
     const char *words[2];
-    char error[ERROR_SIZE];
     struct model *m = NULL;
     int status = cli_arguments(cli, "model explain MODEL TEXT", NULL, 0, words, 2, 2);
+    if (status == CLI_OK)
+        status = open_model(cli, words[0], &m);
     if (status != CLI_OK)
         return status;
-    int failed = model_open(words[0], SIZE_MAX, &m, error, sizeof error);
-    if (failed)
-        return model_error(failed, error);
     json_t *data = model_explain_json(m, words[1]);
     model_unref(m);
     if (!data)

@@ -323,6 +323,17 @@ static int g_secret(cvm_turn *t, const char *name, const char **ret_value)
     return e;
 }
 
+static int g_classify(cvm_turn *t, const char *model, const char *text, json_t **ret_labels)
+{
+    if (memory_call_fails())
+        return CVM_ENOMEM;
+    ENTER();
+    int e = real->classify(t, model, text, ret_labels);
+    told("cvm_classify", model ? model : "", e == CVM_ENOENT ? 0 : e);
+    LEAVE();
+    return e;
+}
+
 static int g_match(cvm_turn *t, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
     ENTER();
@@ -383,6 +394,7 @@ cvm_host guard_table(const cvm_host *host, const cvm_msg *m)
     h.registry = g_registry;
     h.secret = g_secret;
     h.match = g_match;
+    h.classify = g_classify;
     h.log = g_log;
     h.note_reply = g_note_reply;
     h.new_id = g_new_id;

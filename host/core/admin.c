@@ -120,6 +120,8 @@ static json_t *plugin_json(const struct core *core, const struct plugin *p, bool
                                "domain", m->domain ? cvm_json_str(m->domain, "name", NULL) : NULL);
     json_object_update(result, loaded);
     json_decref(loaded);
+    if (whole && m->n_models)
+        json_object_set_new(result, "models", core_models(core, p->name));
     if (p->now->remote)
         json_object_set_new(result, "process", remote_json(p->now->remote));
     return result;
@@ -241,6 +243,7 @@ char *core_metrics(const struct core *core)
     PER_COMPONENT("component_in_flight", "Requests a component holds unsettled.", "gauge", c->counts.lent);
     PER_COMPONENT("component_up", "Whether the component is in service.", "gauge", !c->down);
     metrics_of_plugins(core, &text);
+    models_metrics(core, &text);
     if (text.failed) {
         text_free(&text);
         return NULL;

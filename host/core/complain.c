@@ -226,3 +226,14 @@ int told_row_del(cvm_turn *pub, const char *table, const char *key)
 {
     return told_row(pub, turn_row_del(pub, table, key), "cvm_row_del", table);
 }
+
+int told_classify(cvm_turn *pub, const char *model, const char *text, json_t **ret_labels)
+{
+    int e = turn_classify(pub, model, text, ret_labels);
+    if (__builtin_expect(e < 0 && e != CVM_ENOENT, 0))
+        complain(of(pub), e, "cvm_classify", model ? model : "",
+                 e == CVM_EACCES   ? "the manifest neither declares this model nor names it under needs.models"
+                 : e == CVM_ELIMIT ? "the text is over 64 KiB"
+                                   : "");
+    return e;
+}

@@ -48,6 +48,9 @@ const char config_settings[] = JSON({
             "strike_window_s": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 60 },
             "probation_turns": { "type": "integer", "minimum": 1, "maximum": 1000000, "default": 200 },
             "probation_s": { "type": "integer", "minimum": 1, "maximum": 604800, "default": 60 } } },
+        "models": { "type": "object", "additionalProperties": false, "properties": {
+            "enabled": { "type": "boolean", "default": true },
+            "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 16 } } },
         "conversation": { "type": "object", "additionalProperties": false, "properties": {
             "max_rounds": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 } } },
         "roles": { "type": "object", "default": {}, "additionalProperties": {

@@ -157,6 +157,7 @@ static bool tick(struct core *core)
         more = schedule_run(core, CORE_SLICE_US) || more;
     if (core->remotes)
         more = remotes_tick(core) || more;
+    models_refresh(core);
     audit_events_write(core);
     requests_age(core);
     state_trim(core);
@@ -249,7 +250,8 @@ static void close_handles(struct core *core)
 /* Once admission is closed and what was submitted is durable, the loop may let go of the core. */
 static void stop_when_idle(struct core *core)
 {
-    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core) && reload_is_still(core)) {
+    if (core->stopping && core->stopped && journal_idle(core) && query_idle(core) && reload_is_still(core) &&
+        models_idle(core)) {
         journal_stop(core);
         close_handles(core);
     }
@@ -276,6 +278,7 @@ static void on_wake(uv_async_t *wake)
     struct core *core = core_of(wake);
     core_set_now(core);
     journal_returned(core);
+    models_returned(core);
     if ((core->runnable && may_run(core)) || core->batch)
         kick(core);
     arm_clock(core);
@@ -286,6 +289,7 @@ static void on_wake(uv_async_t *wake)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct core *core = core_of(prepare);
+    models_refresh(core);
     if (core->held && core->held->seq <= core->durable)
         journal_returned(core);
     if ((core->runnable && may_run(core)) || core->batch)
@@ -373,6 +377,8 @@ int core_start(struct core *core, char *error, size_t size)
         e = recover_position(core, error, size);
     if (!e)
         plugins_begin(core);
+    if (!e)
+        models_start(core);
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;
@@ -496,6 +502,7 @@ void core_close(struct core *core)
         free(tap);
     }
     core->taps = NULL;
+    models_close(core);
     query_close(core);
     journal_close(core);
     keep_close(core);

@@ -89,6 +89,7 @@ int told_query(cvm_turn *t, const cvm_query *query);
 int told_context_set(cvm_turn *t, const char *path, json_t *value);
 int told_state_put(cvm_turn *t, const char *key, json_t *value);
 int told_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
+int told_classify(cvm_turn *t, const char *model, const char *text, json_t **ret_labels);
 int told_row_put(cvm_turn *t, const char *table, json_t *row);
 int told_row_del(cvm_turn *t, const char *table, const char *key);
 
@@ -208,6 +209,19 @@ bool journal_idle(const struct core *core);
 int journal_job(struct core *core, void (*run)(struct store *store, void *arg),
                 void (*done)(struct core *core, void *arg), void *arg);
 void held_add(struct core *core, struct held *held);
+
+/* models.c: text models of the loaded plugins */
+struct model;
+void models_start(struct core *core);
+void models_refresh(struct core *core);  /* after a change of the registry or the settings; between turns */
+void models_returned(struct core *core); /* puts in place what was trained */
+bool models_idle(struct core *core);     /* stops a training; whether none runs any more */
+void models_close(struct core *core);
+const struct model *models_find(const struct core *core, const char *name); /* NULL: none answers */
+json_t *models_ids(const struct core *core);                                /* {name: hash}; NULL: none */
+void models_metrics(const struct core *core, struct text *text);
+/* turn_classify.c */
+int turn_classify(cvm_turn *pub, const char *name, const char *text, json_t **ret_labels);
 
 /* keep.c: folding and pruning, and copies of the database */
 int keep_open(struct core *core);
@@ -396,6 +410,7 @@ int replay_scan(struct core *core, struct component *c, const char *prefix, cons
                 json_t **ret_entries); /* [[key, value, turn], ..], sorted */
 void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size); /* after those in `ids` */
 void replay_secret(struct core *core, const char *name);                               /* it is asked for */
+int replay_model(struct core *core, const char *name, json_int_t mark, json_t **ret_read); /* CVM_ENOENT: not asked */
 int64_t replay_key(const struct core *core, const char *conversation);
 void replay_record(struct core *core, struct record *record); /* takes */
 

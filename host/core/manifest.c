@@ -365,6 +365,7 @@ static int read_all(struct reading *r)
     CVM_TRY(read_hosts(r, json_object_get(needs, "hosts")));
     CVM_TRY(manifest_read_tables(r, json_object_get(needs, "tables")));
     CVM_TRY(manifest_check(r));
+    CVM_TRY(manifest_read_models(r, json_object_get(m->doc, "models"), json_object_get(needs, "models")));
     return manifest_read_domain(r, json_object_get(m->doc, "domain"));
 }
 
@@ -397,6 +398,7 @@ int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char 
         const char *path = json_string_value(json_object_get(all, "path"));
         r.m->doc = json_incref(json_object_get(all, "manifest"));
         r.saved_domain = json_object_get(all, "domain");
+        r.saved_examples = json_object_get(all, "examples");
         if (!path || !json_is_object(r.m->doc)) {
             snprintf(ret_error, error_size, "%s: is no saved manifest", saved);
             error = CVM_EINVAL;
@@ -436,7 +438,8 @@ static json_t *saved_form(const struct manifest *m)
                 e = mark_optional(json_object_get(json_object_get(op, "expose"), "args"), expose->n_required);
         }
     if (!e && doc)
-        return json_pack("{s:O?, s:o, s:s}", "domain", m->domain, "manifest", doc, "path", m->path);
+        return json_pack("{s:O?, s:s*, s:o, s:s}", "domain", m->domain, "examples", m->examples, "manifest", doc,
+                         "path", m->path);
     json_decref(doc);
     return NULL;
 }
@@ -504,6 +507,9 @@ void manifest_free(struct manifest *manifest)
     free(manifest->tables);
     free(manifest->calls);
     free(manifest->secrets.at);
+    free(manifest->models);
+    free(manifest->needs_models.at);
+    free(manifest->examples);
     free(manifest->dir);
     free(manifest->path);
     json_decref(manifest->domain);

@@ -107,6 +107,12 @@ const char *manifest_index_column(const char *index, bool *ret_descending);
 #define MANIFEST_INDEX_NAME_MAX 160
 void manifest_index_name(const char *table, const char *index, char *ret_name, size_t size);
 
+/* A text model that is trained from the examples of all loaded domains (docs/reference/models.md). */
+struct manifest_model {
+    const char *name;
+    const json_t *heads; /* {"intent": ["domain", "intent"]}: the members that make a head's label */
+};
+
 struct manifest_limits {
     int64_t mailbox;               /* messages waiting for a component; default 4096 */
     int64_t turn_budget_ms;        /* default 25 */
@@ -133,8 +139,14 @@ struct manifest {
     size_t n_calls;
     struct manifest_table *tables;
     size_t n_tables;
-    json_t *domain; /* the domain section with its files read in: "intents" (object), "examples"
-                       (array), "knowledge" (array of {file, text}), "name", "label", "routes", "words"; NULL: none */
+    struct manifest_model *models;
+    size_t n_models;
+    struct manifest_strings needs_models; /* of others, that it may ask */
+    json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
+                       "words", "knowledge" (array of {file, text}); "examples" is an empty array; NULL: none */
+    char *examples; /* of the domain: a JSON object a line, as they were written; NULL: none */
+    size_t examples_len;
+    char examples_hash[65];
 };
 
 /* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with

@@ -1,6 +1,8 @@
 /* The domain section of a manifest with the files it names read in. Owns which files a manifest may reach: those under
  * its own folder. Knows nothing of what intents or examples mean. Loop thread. */
 #include "core/file.h"
+#include "core/hex.h"
+#include "core/json_lines.h"
 #include "core/json_text.h"
 #include "core/manifest_parts.h"
 
@@ -60,62 +62,98 @@ static int read_member(struct reading *r, json_t *value, const char *field, json
     return error ? (manifest_wrong(r, field, "%s", text), error == CVM_ELIMIT ? CVM_ELIMIT : CVM_EINVAL) : 0;
 }
 
-static int parse_examples(struct reading *r, const char *text, size_t len, const char *field, json_t *examples)
+/* Each line a JSON object. They are many, so they stay text: who trains on them reads them (core/models.c). */
+static int check_examples(struct reading *r, const char *text, size_t len, const char *field)
 {
-    json_error_t fault;
     const char *end = text + len;
+    size_t n = 0;
+    if (memchr(text, 0, len) || !text_is_utf8(text, len))
+        return manifest_wrong(r, field, "must be UTF-8 text");
     for (size_t line = 1; text < end; line++) {
-        const char *stop = memchr(text, '\n', (size_t)(end - text));
-        size_t n = (size_t)((stop ? stop : end) - text);
-        const char *at = text;
-        text += n + 1;
-        if (strspn(at, " \t\r") >= n)
+        const char *stop = memchr(text, '\n', (size_t)(end - text)), *at = text;
+        size_t size = (size_t)((stop ? stop : end) - at);
+        text += size + 1;
+        if (strspn(at, " \t\r\n") >= size)
             continue;
-        json_t *example = json_loadb(at, n, JSON_REJECT_DUPLICATES, &fault);
-        if (!json_is_object(example)) {
-            json_decref(example);
+        if (!json_lines_is_object(at, size)) {
+            json_error_t fault;
+            json_t *other = json_loadb(at, size, JSON_DECODE_ANY, &fault);
+            json_decref(other);
             return manifest_wrong(r, field, "line %zu: must be a JSON object, got %s", line,
-                                  example ? "another value" : fault.text);
+                                  other ? "another value" : fault.text);
         }
-        if (json_array_append_new(examples, example) < 0)
-            return CVM_ENOMEM;
-        if (json_array_size(examples) > EXAMPLES_MAX)
+        if (++n > EXAMPLES_MAX)
             return manifest_wrong(r, field, "must have at most %d examples", EXAMPLES_MAX);
     }
     return 0;
 }
 
-/* Examples may be absent: a domain can be used before anyone has collected them. Gives *ret_examples. */
-static int read_examples(struct reading *r, json_t *value, json_t **ret_examples)
+/* An array as lines. Gives *ret_text; NULL where it is empty. */
+static int lines_of(const json_t *array, char **ret_text)
+{
+    struct text text;
+    size_t i;
+    const json_t *one;
+    if (!json_array_size(array))
+        return 0;
+    text_init(&text, DOMAIN_FILE_MAX_BYTES);
+    json_array_foreach(array, i, one)
+    {
+        text_json(&text, one);
+        text_char(&text, '\n');
+    }
+    if (text.failed) {
+        text_free(&text);
+        return CVM_ELIMIT;
+    }
+    *ret_text = text.at;
+    return 0;
+}
+
+/* Examples may be absent: a domain can be used before anyone has collected them. Gives *ret_text, NULL: none. */
+static int read_examples(struct reading *r, const json_t *value, char **ret_text)
 {
     const char *field = "domain.examples";
-    char *path = NULL, *text = NULL, why[512];
+    char *path = NULL, why[512];
     size_t len;
-    int error = 0;
-    if (json_is_array(value)) {
-        *ret_examples = json_incref(value);
+    if (json_is_array(value))
+        return lines_of(value, ret_text);
+    if (!value)
         return 0;
-    }
-    json_t *examples = json_array();
-    if (!examples)
-        return CVM_ENOMEM;
-    if (value)
-        error = inside(r, json_string_value(value), field, &path);
-    if (path && !error) {
-        error = file_read(path, DOMAIN_FILE_MAX_BYTES, false, &text, &len, why, sizeof why);
+    int error = inside(r, json_string_value(value), field, &path);
+    if (!error) {
+        error = file_read(path, DOMAIN_FILE_MAX_BYTES, false, ret_text, &len, why, sizeof why);
         if (error && error != CVM_ENOENT)
             manifest_wrong(r, field, "%s", why);
+        else if (!error)
+            error = check_examples(r, *ret_text, len, field);
     }
-    if (text && !error)
-        error = parse_examples(r, text, len, field, examples);
-    free(text);
     free(path);
-    if (error && error != CVM_ENOENT) {
-        json_decref(examples);
-        return error;
+    return error == CVM_ENOENT ? 0 : error;
+}
+
+static int keep_examples(struct manifest *m, char *text)
+{
+    if (text && !*text) {
+        free(text);
+        text = NULL;
     }
-    *ret_examples = examples;
-    return 0;
+    m->examples = text;
+    m->examples_len = text ? strlen(text) : 0;
+    if (text)
+        hash_hex(text, m->examples_len, m->examples_hash);
+    return json_object_set_new(m->domain, "examples", json_array()) < 0 ? CVM_ENOMEM : 0;
+}
+
+static int read_saved(struct reading *r)
+{
+    char *text = NULL;
+    r->m->domain = json_incref(r->saved_domain);
+    if (json_is_string(r->saved_examples))
+        text = strdup(json_string_value(r->saved_examples));
+    else
+        CVM_TRY(lines_of(json_object_get(r->saved_domain, "examples"), &text));
+    return keep_examples(r->m, text);
 }
 
 static int is_text_name(const struct dirent *entry)
@@ -180,10 +218,8 @@ int manifest_read_domain(struct reading *r, const json_t *domain)
     json_t *copy, *member = NULL;
     if (!domain)
         return 0;
-    if (r->saved_domain) {
-        r->m->domain = json_incref(r->saved_domain);
-        return 0;
-    }
+    if (r->saved_domain)
+        return read_saved(r);
     copy = json_copy((json_t *)domain);
     if (!copy)
         return CVM_ENOMEM;
@@ -208,6 +244,9 @@ int manifest_read_domain(struct reading *r, const json_t *domain)
         if (json_object_set_new(copy, "knowledge", member) < 0)
             return CVM_ENOMEM;
     }
-    CVM_TRY(read_examples(r, json_object_get(domain, "examples"), &member));
-    return json_object_set_new(copy, "examples", member) < 0 ? CVM_ENOMEM : 0;
+    char *examples = NULL;
+    int error = read_examples(r, json_object_get(domain, "examples"), &examples);
+    if (error)
+        free(examples);
+    return error ? error : keep_examples(r->m, examples);
 }

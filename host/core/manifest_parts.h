@@ -8,6 +8,7 @@
 struct reading {
     struct manifest *m;
     json_t *saved_domain; /* of a saved copy: the domain with its files; NULL: they are read */
+    json_t *saved_examples;
     char *error;
     size_t error_size;
 };
@@ -30,6 +31,7 @@ int manifest_strings_make(struct reading *r, const json_t *array, const char *fi
 
 int manifest_read_tables(struct reading *r, const json_t *tables);
 int manifest_read_domain(struct reading *r, const json_t *domain);
+int manifest_read_models(struct reading *r, const json_t *models, const json_t *needed);
 /* What no schema can say: names that occur twice, references to what is not there. */
 int manifest_check(struct reading *r);
 

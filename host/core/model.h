@@ -636,6 +636,7 @@ struct core {
     struct edge_tap *taps;
     struct transitions *transitions;
     struct regexes *regexes;
+    struct models *models;
 
     /* totals */
     struct {

@@ -196,4 +196,14 @@ void core_health(const struct core *core, json_t *body)
     if (core->page->safe)
         json_object_set_new(body, "safe_mode", json_true());
     json_decref(names);
+    json_t *models = core_models(core, NULL), *own = json_object(), *one;
+    size_t i;
+    json_array_foreach(models, i, one)
+        json_object_set_new(own, cvm_json_str(one, "name", ""),
+                            json_pack("{s:O, s:O, s:O}", "ready", json_object_get(one, "ready"), "training",
+                                      json_object_get(one, "training"), "hash", json_object_get(one, "hash")));
+    if (json_object_size(own))
+        json_object_set(body, "models", own);
+    json_decref(own);
+    json_decref(models);
 }

@@ -181,6 +181,23 @@ static int by_component(const void *a, const void *b)
     return d ? d : (x->decl > y->decl) - (x->decl < y->decl);
 }
 
+/* A model has one plugin that declares it. */
+static int check_models(const struct core *core, const struct binding *const *future, char *error, size_t size)
+{
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct generation *a = future[i]->generation;
+        for (uint32_t k = 0; a && k < i; k++) {
+            const struct generation *b = future[k]->generation;
+            for (size_t x = 0; b && a->plugin != b->plugin && x < a->manifest->n_models; x++)
+                for (size_t y = 0; y < b->manifest->n_models; y++)
+                    if (strcmp(a->manifest->models[x].name, b->manifest->models[y].name) == 0)
+                        return REFUSE(error, size, "the model \"%s\" is declared by %s and by %s" ONE_OF_THEM,
+                                      a->manifest->models[x].name, b->plugin->name, a->plugin->name);
+        }
+    }
+    return 0;
+}
+
 static int list_operations(struct registry *r, const struct core *core, const struct binding *const *future,
                            char *error, size_t size)
 {
@@ -368,6 +385,8 @@ int registry_build(struct core *core, const struct binding *const *future, struc
     struct registry *r = calloc(1, sizeof *r);
     int e = r ? list_operations(r, core, future, error, size) : CVM_ENOMEM;
     snprintf(error, e == CVM_ENOMEM ? size : 0, "out of memory");
+    if (!e)
+        e = check_models(core, future, error, size);
     if (!e)
         e = list_topics(r, core, future, error, size);
     if (!e && (list_for_components(r, core, future) < 0 || link_components(r, core, future) < 0 ||

@@ -246,6 +246,14 @@ static int op_new_id(cvm_turn *t, const json_t *op, json_t *answer)
     return 0;
 }
 
+static int op_classify(cvm_turn *t, const json_t *op, json_t *answer)
+{
+    json_t *labels = NULL;
+    const char *model = text_of(op, "model"), *text = text_of(op, "text");
+    CVM_TRY(model && text ? t->host->classify(t, model, text, &labels) : CVM_EINVAL);
+    return json_object_set_new(answer, "value", labels) < 0 ? CVM_ENOMEM : 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(cvm_turn *t, const json_t *op, json_t *answer);
@@ -270,6 +278,7 @@ static const struct {
     {"settings", op_settings, true},
     {"registry", op_registry, true},
     {"secret", op_secret, true},
+    {"classify", op_classify, true},
     {"new_id", op_new_id, false},
 };
 

@@ -166,6 +166,26 @@ int replay_scan(struct core *core, struct component *c, const char *prefix, cons
     return 0;
 }
 
+/* What the model said of that text. None in the record: it was not there, or is asked of another text today. */
+int replay_model(struct core *core, const char *name, json_int_t mark, json_t **ret_read)
+{
+    struct replay *r = core->replay;
+    const json_t *reads = json_object_get(r->turn->record, "reads");
+    size_t i;
+    json_t *read;
+    json_array_foreach((json_t *)(uintptr_t)reads, i, read)
+    {
+        const char *asked = json_string_value(json_array_get(read, 1));
+        if (json_array_size(read) != 5 || !asked || strcmp(asked, name) != 0 ||
+            strcmp(json_string_value(json_array_get(read, 0)), "model") != 0 ||
+            json_integer_value(json_array_get(read, 3)) != mark)
+            continue;
+        *ret_read = json_incref(read);
+        return 0;
+    }
+    return CVM_ENOENT;
+}
+
 struct timer *replay_timer(struct turn *t, cvm_id id)
 {
     struct replay *r = t->core->replay;

@@ -186,4 +186,5 @@ const cvm_host turn_api = {
     .note_reply = turn_note_reply,
     .new_id = told_new_id,
     .hmac = turn_mac,
+    .classify = told_classify,
 };

@@ -72,8 +72,8 @@ static json_t *document(const struct core *core)
         if (part)
             json_object_set(settings, parts[i], (json_t *)(uintptr_t)part);
     }
-    return json_pack("{s:o, s:o, s:o, s:O?}", "plugins", plugins, "settings", settings, "secrets", secrets,
-                     "transitions", transitions_doc(core->transitions));
+    return json_pack("{s:o, s:o, s:o, s:O?, s:o*}", "plugins", plugins, "settings", settings, "secrets", secrets,
+                     "transitions", transitions_doc(core->transitions), "models", models_ids(core));
 }
 
 static int64_t stored_id(struct core *core, const char *hash)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLASSIFY_TEXT_MAX_BYTES (64 * 1024)
+
 static struct runner_turn *of(cvm_turn *pub)
 {
     return (struct runner_turn *)pub;
@@ -287,6 +289,23 @@ static int secret(cvm_turn *pub, const char *name, const char **ret_value)
     return CVM_OK;
 }
 
+/* Asked each time: the record of the turn has the answer. */
+static int classify(cvm_turn *pub, const char *model, const char *text, json_t **ret_labels)
+{
+    if (!model || !text)
+        return CVM_EINVAL;
+    if (strlen(text) > CLASSIFY_TEXT_MAX_BYTES)
+        return CVM_ELIMIT;
+    json_t *answer = runner_ask(of(pub), json_pack("{s:s, s:s, s:s}", "op", "classify", "model", model, "text", text));
+    const json_t *error = json_object_get(answer, "error");
+    json_t *value = json_object_get(answer, "value");
+    int e = json_is_integer(error) ? (int)json_integer_value(error) : CVM_EFAULT;
+    if (!e && value)
+        *ret_labels = json_incref(value);
+    json_decref(answer);
+    return !e && !value ? CVM_EFAULT : e;
+}
+
 static int match(cvm_turn *pub, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
     return regexes_match(&of(pub)->runner->regexes, pattern, text, offset, spans, n);
@@ -375,4 +394,5 @@ const cvm_host runner_api = {
     .note_reply = note_reply,
     .new_id = new_id,
     .hmac = mac,
+    .classify = classify,
 };

@@ -80,6 +80,7 @@ struct model_training {
     size_t max_bytes;                         /* of the file; rare features are left out to keep it */
     bool (*progress)(void *arg, double done); /* 0..1; false: stop (CVM_ESTATE); NULL: none */
     void *arg;
+    const char *id; /* of the model; NULL: model_id_of() */
 };
 
 /* The id that a model of these examples has. Labels must be sorted. CVM_ENOMEM. */

@@ -57,6 +57,12 @@ static int step(struct trainer *t, double weight)
     return on ? 0 : wrong(t, CVM_ESTATE, "training was stopped");
 }
 
+/* Now and then in what takes long without a step. */
+static int look(struct trainer *t, size_t i)
+{
+    return i % 128 ? 0 : step(t, 0);
+}
+
 /* ---- the vocabulary ---- */
 
 static int grow(struct trainer *t)
@@ -101,6 +107,7 @@ static int count_all(struct trainer *t)
     if (!t->vocabulary)
         return CVM_ENOMEM;
     for (uint32_t i = 0; i < t->e->n; i++) {
+        CVM_TRY(look(t, i));
         int error = features_init(&f, t->e->texts[i], false);
         for (size_t k = 0; k < f.n && !error; k++)
             error = count(t, f.hash[k], i);
@@ -219,7 +226,10 @@ static int make_image(struct trainer *t)
     h.table_bits = bits_for(h.n_rows);
     h.rows_at = h.table_at + sizeof(struct model_slot) * (UINT64_C(1) << h.table_bits);
     h.bytes = h.rows_at + (uint64_t)h.n_rows * h.stride * sizeof(float);
-    CVM_TRY(model_id_of(e, h.id));
+    if (t->how->id)
+        snprintf(h.id, MODEL_ID_SIZE, "%s", t->how->id);
+    else
+        CVM_TRY(model_id_of(e, h.id));
     t->image_bytes = h.bytes;
     t->image = aligned_alloc(64, (h.bytes + 63) / 64 * 64);
     if (!t->image)
@@ -287,6 +297,7 @@ static int make_vectors(struct trainer *t)
     if (!t->x)
         return CVM_ENOMEM;
     for (size_t i = 0; i < t->e->n; i++) {
+        CVM_TRY(look(t, i));
         int error = features_init(&f, t->e->texts[i], false);
         if (!error)
             error = vector(t, &f, &t->x[i]);

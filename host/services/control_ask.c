@@ -372,6 +372,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         control__answer(x, core_plugins(x->core));
     else if (strcmp(what, "plugin") == 0)
         plugin(x, request);
+    else if (strcmp(what, "models") == 0)
+        control__answer(x, core_models(x->core, NULL));
     else if (strcmp(what, "components") == 0)
         control__answer(x, core_components(x->core));
     else if (strcmp(what, "metrics") == 0)

@@ -65,7 +65,7 @@ struct harness *harness_new(int64_t now_ms)
         harness__die("out of memory");
     h->now = now_ms ? now_ms : START_MS;
     json_t **arrays[] = {&h->registry, &h->domains, &h->stubs, &h->sent, &h->timers, &h->notes, &h->logs, &h->retired};
-    json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets};
+    json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets, &h->models};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = json_array();
     for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
@@ -98,8 +98,8 @@ void harness_free(struct harness *h)
         for (size_t k = 0; k < sizeof values / sizeof *values; k++)
             json_decref(values[k]);
     }
-    json_t *values[] = {h->rows,  h->contexts, h->results, h->registry, h->domains, h->secrets,
-                        h->stubs, h->sent,     h->timers,  h->notes,    h->logs,    h->retired};
+    json_t *values[] = {h->rows, h->contexts, h->results, h->registry, h->domains, h->secrets, h->stubs,
+                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         json_decref(values[i]);
     for (size_t i = 0; i < h->n_plugins; i++) {
@@ -278,6 +278,14 @@ json_t *harness_settings(struct harness *h, const char *component)
 void harness_secret(struct harness *h, const char *name, const char *value)
 {
     json_object_set_new(h->secrets, name, json_string(value));
+}
+
+void harness_model(struct harness *h, const char *model, const char *text, json_t *labels)
+{
+    json_t *texts = json_object_get(h->models, model);
+    if (!texts)
+        json_object_set_new(h->models, model, texts = json_object());
+    json_object_set_new(texts, text ? text : "", labels ? labels : json_null());
 }
 
 void harness_stub(struct harness *h, const char *to, const char *type, int outcome, json_t *data)

@@ -67,6 +67,7 @@ struct harness {
     struct harness_item items[HARNESS_ITEMS_MAX];
     size_t n_items;
     json_t *rows, *contexts, *results, *registry, *domains, *secrets, *stubs, *sent, *timers, *notes, *logs, *retired;
+    json_t *models; /* model -> text ("": any) -> labels */
     char enquiry[CVM_NAME_MAX + 1], customer[CVM_NAME_MAX + 1], session[CVM_NAME_MAX + 1];
 };
 

@@ -412,6 +412,34 @@ static int secret(cvm_turn *pub, const char *name, const char **ret_value)
     return CVM_OK;
 }
 
+static bool declares(const json_t *manifest, const char *model)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(manifest, "models"), i, one)
+    {
+        if (strcmp(cvm_json_str(one, "name", ""), model) == 0)
+            return true;
+    }
+    return harness__lists(json_object_get(json_object_get(manifest, "needs"), "models"), model);
+}
+
+static int classify(cvm_turn *pub, const char *model, const char *text, json_t **ret_labels)
+{
+    struct harness_turn *t = of(pub);
+    if (!model || !text)
+        return harness__complain(t, CVM_EINVAL, "cvm_classify", model ? model : "", "no model or no text");
+    if (!declares(t->c->plugin->manifest, model))
+        return harness__complain(t, CVM_EACCES, "cvm_classify", model, "declare it, or name it in \"needs.models\"");
+    const json_t *texts = json_object_get(t->h->models, model), *labels = json_object_get(texts, text);
+    if (!labels)
+        labels = json_object_get(texts, "");
+    if (!json_is_object(labels))
+        return CVM_ENOENT;
+    *ret_labels = json_deep_copy(labels);
+    return *ret_labels ? CVM_OK : CVM_ENOMEM;
+}
+
 static int match(cvm_turn *pub, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n)
 {
     int found = harness__match(pattern, true, text, offset, spans, n);
@@ -483,4 +511,5 @@ const cvm_host harness_table = {.size = sizeof harness_table,
                                 .log = log_line,
                                 .note_reply = note_reply,
                                 .new_id = new_id,
-                                .hmac = hmac};
+                                .hmac = hmac,
+                                .classify = classify};

@@ -145,6 +145,13 @@ json_t *core_components(const struct core *core)
     return json_pack("[{s:s, s:s}]", "id", "a.b", "alias", "B");
 }
 
+json_t *core_models(const struct core *core, const char *plugin)
+{
+    (void)core;
+    (void)plugin;
+    return json_array();
+}
+
 const char *core_quarantined(const struct core *core, const char *name)
 {
     (void)core;
