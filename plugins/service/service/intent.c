@@ -129,14 +129,15 @@ static int best_intent(const struct reading *r, const struct view *w)
     return best;
 }
 
-void reading_intent(struct reading *r, struct understanding_part *part)
+void reading_intent(struct reading *r, struct understanding_part *part, int intent)
 {
     const struct vocabulary *v = r->v;
     struct view w = {.part = part};
     view_matches(r, &w);
     view_entities(r, &w);
     view_derive(r, &w);
-    int best = best_intent(r, &w);
+    int best = intent < 0 ? best_intent(r, &w) : intent;
+    part->leaf = -1;
     part->signals = w.signals;
     part->intent = (uint8_t)(best < 0 ? 0 : best);
     for (size_t l = 0; l < v->n_leaves; l++) {

@@ -1,4 +1,5 @@
-/* What a message is while it is being understood; shared by understanding.c, domain.c and intent.c. Pure. */
+/* What a message is while it is being understood; shared by understanding.c, domain.c, intent.c
+ * and judge.c. Pure. */
 #ifndef SERVICE_READING_H
 #define SERVICE_READING_H
 
@@ -41,7 +42,9 @@ void reading_reason(struct reading *r, const char *format, ...) __attribute__((f
 
 /* Sets the domain and the parts. */
 void reading_domain(struct reading *r);
-/* Sets intent, leaf and signals of a part. */
-void reading_intent(struct reading *r, struct understanding_part *part);
+/* Sets intent, leaf and signals of a part. `intent`: the one it is; negative: the likeliest by the rules. */
+void reading_intent(struct reading *r, struct understanding_part *part, int intent);
+/* Lays a model's answer over what the rules found. */
+void reading_judge(struct reading *r, const json_t *answer);
 
 #endif

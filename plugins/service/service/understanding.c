@@ -184,38 +184,62 @@ static void decide_language(struct reading *r)
     r->u->language = best;
 }
 
-void understand(const struct vocabulary *v, const char *message, const char *channel, struct understanding *u)
+static void read_rules(struct reading *r)
+{
+    const struct vocabulary *v = r->v;
+    struct understanding *u = r->u;
+    r->n = vocabulary_match(v, r->text, r->matches, VOCABULARY_MATCHES_MAX);
+    hide_inner(r);
+    count_labels(r);
+    entities_read(v, r->text, r->matches, r->n, &u->entities);
+    derive_signals(r);
+    reading_domain(r);
+    for (size_t p = 0; p < u->n_parts; p++)
+        reading_intent(r, &u->parts[p], -1);
+    decide_sentiment(r);
+    decide_escalation(r);
+    decide_priority(r);
+    decide_language(r);
+    u->request =
+        u->signals & (vocabulary_signal(v, "buy") | vocabulary_signal(v, "not_received") |
+                      vocabulary_signal(v, "failed") | vocabulary_signal(v, "debited") |
+                      vocabulary_signal(v, "refund") | vocabulary_signal(v, "amount") | vocabulary_signal(v, "own"));
+    u->greeting = reading_signal(r, "greeting");
+}
+
+void understand_judged(const struct vocabulary *v, const char *message, const char *channel, understanding_model *model,
+                       void *arg, struct understanding *u)
 {
     struct text text;
     struct reading r = {.v = v, .text = &text, .u = u};
     (void)channel; /* digits said one by one are read on every channel */
     memset(u, 0, sizeof *u);
+    u->confidence = 0.5;
+    u->close = -1;
     text_read(&text, message, vocabulary_lookup, v);
     u->cut = text.cut;
-    r.n = vocabulary_match(v, &text, r.matches, VOCABULARY_MATCHES_MAX);
-    hide_inner(&r);
-    count_labels(&r);
-    entities_read(v, &text, r.matches, r.n, &u->entities);
-    derive_signals(&r);
-    reading_domain(&r);
-    for (size_t p = 0; p < u->n_parts; p++)
-        reading_intent(&r, &u->parts[p]);
-    decide_sentiment(&r);
-    decide_escalation(&r);
-    decide_priority(&r);
-    decide_language(&r);
-    u->request =
-        u->signals & (vocabulary_signal(v, "buy") | vocabulary_signal(v, "not_received") |
-                      vocabulary_signal(v, "failed") | vocabulary_signal(v, "debited") |
-                      vocabulary_signal(v, "refund") | vocabulary_signal(v, "amount") | vocabulary_signal(v, "own"));
-    u->greeting = reading_signal(&r, "greeting");
+    read_rules(&r);
+    json_t *answer = model ? model(arg, v, message, u) : NULL;
+    if (answer)
+        reading_judge(&r, answer);
+    json_decref(answer);
+}
+
+void understand(const struct vocabulary *v, const char *message, const char *channel, struct understanding *u)
+{
+    understand_judged(v, message, channel, NULL, NULL, u);
+}
+
+const char *understanding_domain(const struct vocabulary *v, const struct understanding *u)
+{
+    return u->domain == DOMAIN_MULTI ? "MULTI" : u->domain == DOMAIN_UNKNOWN ? "UNKNOWN" : v->domains[u->domain];
 }
 
 /* ---- as JSON ----------------------------------------------------------------------------------------------------- */
 
 static json_t *escalate_json(uint8_t bits)
 {
-    static const char *const names[] = {"legal", "churn", "security", "sentiment", "amount", "failures"};
+    static const char *const names[] = {"legal", "churn", "security", "sentiment", "amount", "failures", "model"};
     json_t *array = json_array();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (bits & 1u << i)
@@ -255,24 +279,25 @@ json_t *understanding_json(const struct vocabulary *v, const char *message, cons
 {
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
     static const char *const sentiments[] = {"VERY_NEGATIVE", "NEGATIVE", "NEUTRAL", "POSITIVE"};
-    const char *domain = u->domain == DOMAIN_MULTI     ? "MULTI"
-                         : u->domain == DOMAIN_UNKNOWN ? "UNKNOWN"
-                                                       : v->domains[u->domain];
     const struct understanding_part *first = u->n_parts ? &u->parts[0] : NULL;
     json_t *tags = json_array();
     if (u->domain == DOMAIN_UNKNOWN)
         json_array_append_new(tags, json_string("unclassified"));
     if (u->cut)
         json_array_append_new(tags, json_string("cut"));
+    if (u->close >= 0)
+        json_array_append_new(tags, json_string("ambiguous"));
     uint64_t cues = u->n_parts == 1 ? first->signals : u->signals;
     json_t *result = json_pack(
-        "{s:s, s:s, s:o, s:s, s:s, s:o, s:s, s:b, s:o, s:f, s:b, s:o, s:s, s:o, s:o}", "service_domain", domain,
-        "intent", first ? v->intents[first->intent].name : "UNKNOWN", "sub_intent",
+        "{s:s, s:s, s:o, s:s, s:s, s:o, s:s, s:b, s:o, s:f, s:b, s:o, s:s, s:o, s:o}", "service_domain",
+        understanding_domain(v, u), "intent", first ? v->intents[first->intent].name : "UNKNOWN", "sub_intent",
         first && first->leaf >= 0 ? json_string(v->leaves[first->leaf].name) : json_null(), "priority",
         priorities[u->priority], "sentiment", sentiments[u->sentiment], "entities", entities_json(v, &u->entities),
         "reasoning", u->reasoning, "escalate", u->escalate != 0, "escalate_reasons", escalate_json(u->escalate),
-        "confidence", 0.5, "fallback_used", 1, "tags", tags, "language",
+        "confidence", u->confidence, "fallback_used", !u->by_model, "tags", tags, "language",
         u->language >= 0 ? v->languages[u->language] : "en", "weights", weights_json(v, u), "cues", cues_json(v, cues));
+    if (result && u->close >= 0)
+        json_object_set_new(result, "alternative", json_string(v->domains[u->close]));
     if (result && u->domain == DOMAIN_MULTI) {
         json_t *parts = json_array();
         for (size_t p = 0; p < u->n_parts; p++)

@@ -1,0 +1,215 @@
+/* What the text model says of a message, laid over what the rules found. The model was taught on the rules' reading as
+ * well (its notes), so where it knows a label it is believed; the parts, signals and entities stay the rules'. Pure.
+ * Any thread. */
+#include "reading.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NOTE_SIZE 96
+#define CLOSE_BEST 0.55   /* two domains are close when the better one is no surer than this */
+#define CLOSE_SECOND 0.25 /* and the other at least so likely */
+#define ESCALATE_SURE 0.5 /* that a human is needed, by the model alone */
+#define ESCALATE_BOTH 0.2 /* where a rule says so too */
+
+/* ---- notes --------------------------------------------------------------------------------------------------------
+ */
+
+static void note(json_t *notes, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(json_t *notes, const char *format, ...)
+{
+    char text[NOTE_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_array_append_new(notes, json_string(text));
+}
+
+static void note_entities(json_t *notes, const struct entities *e)
+{
+    const struct {
+        const char *name;
+        size_t n;
+    } kinds[] = {{"phone", e->n_phones},
+                 {"meter", e->n_meters},
+                 {"amount", e->n_amounts},
+                 {"network", e->n_networks},
+                 {"disco", e->n_discos}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        note(notes, "%s:%zu", kinds[i].name, kinds[i].n < 2 ? kinds[i].n : 2);
+}
+
+json_t *understanding_notes(const struct vocabulary *v, const struct understanding *u)
+{
+    json_t *notes = json_array();
+    if (!notes)
+        return NULL;
+    note(notes, "domain:%s", understanding_domain(v, u));
+    note(notes, "priority:%u", u->priority);
+    note(notes, "sentiment:%u", u->sentiment);
+    note(notes, "language:%d", u->language);
+    note(notes, "escalate:%d", u->escalate != 0);
+    for (size_t p = 0; p < u->n_parts; p++) {
+        note(notes, "intent:%s/%s", v->domains[u->parts[p].domain], v->intents[u->parts[p].intent].name);
+        if (u->parts[p].leaf >= 0)
+            note(notes, "leaf:%s", v->leaves[u->parts[p].leaf].name);
+    }
+    uint64_t signals = u->n_parts == 1 ? u->parts[0].signals : u->signals;
+    for (size_t i = 0; i < v->n_signals; i++)
+        if (signals & UINT64_C(1) << i)
+            note(notes, "signal:%s", v->signals[i]);
+    for (unsigned bit = 0; 1u << bit <= ESCALATE_MODEL; bit++)
+        if (u->escalate & 1u << bit)
+            note(notes, "risk:%u", bit);
+    for (size_t d = 0; d < v->n_domains; d++)
+        if (u->weights[d])
+            note(notes, "weight:%s:%d", v->domains[d], u->weights[d] < 9 ? u->weights[d] / 3 : 3);
+    note_entities(notes, &u->entities);
+    return notes;
+}
+
+/* ---- the model's answer -------------------------------------------------------------------------------------------
+ */
+
+/* The label at a place of a head, best first; "" when there is none. */
+static const char *label_at(const json_t *answer, const char *head, size_t place, double *ret_probability)
+{
+    const json_t *one = json_array_get(json_object_get(answer, head), place);
+    const char *label = json_string_value(json_array_get(one, 0));
+    *ret_probability = label ? json_number_value(json_array_get(one, 1)) : 0;
+    return label ? label : "";
+}
+
+static int index_of(const char *word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, words[i]))
+            return (int)i;
+    return -1;
+}
+
+/* DOMAIN_MULTI, DOMAIN_UNKNOWN, a domain of the vocabulary, or -3: none that is known here. */
+static int domain_of(const struct vocabulary *v, const char *label)
+{
+    if (!strcmp(label, "MULTI"))
+        return DOMAIN_MULTI;
+    if (!strcmp(label, "UNKNOWN"))
+        return DOMAIN_UNKNOWN;
+    int domain = vocabulary_domain(v, label);
+    return domain >= 0 ? domain : -3;
+}
+
+static int find_intent(const struct vocabulary *v, int domain, const char *name)
+{
+    for (size_t i = 0; i < v->n_intents; i++)
+        if (v->intents[i].domain == domain && !strcmp(v->intents[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+/* The likeliest intent of a domain that the vocabulary has too; -1: the rules decide. */
+static int intent_of(const struct vocabulary *v, const json_t *answer, int domain, double *ret_probability)
+{
+    const char *name = v->domains[domain];
+    size_t len = strlen(name);
+    for (size_t i = 0; i < 3; i++) {
+        const char *label = label_at(answer, "intent", i, ret_probability);
+        if (!strncmp(label, name, len) && label[len] == '/') {
+            int intent = find_intent(v, domain, label + len + 1);
+            if (intent >= 0)
+                return intent;
+        }
+    }
+    *ret_probability = 0;
+    return -1;
+}
+
+/* ---- laid over ----------------------------------------------------------------------------------------------------
+ */
+
+static void whole_part(struct reading *r, int domain)
+{
+    struct understanding *u = r->u;
+    u->n_parts = 1;
+    u->parts[0] = (struct understanding_part){.domain = (uint8_t)domain, .leaf = -1, .end = (uint32_t)r->text->bytes};
+    for (size_t n = 0; n < r->n_clauses; n++)
+        r->clauses[n].domain = r->clauses[n].owner = domain;
+}
+
+/* The parts of a message in which the rules saw one domain or none: the domains that are likeliest, each with the whole
+ * message. */
+static void several_parts(struct reading *r, const json_t *answer)
+{
+    struct understanding *u = r->u;
+    double probability;
+    if (u->n_parts >= 2)
+        return;
+    for (size_t i = 0; i < 3 && u->n_parts < 2; i++) {
+        int domain = domain_of(r->v, label_at(answer, "domain", i, &probability));
+        if (domain >= 0 && (!u->n_parts || u->parts[0].domain != domain))
+            u->parts[u->n_parts++] =
+                (struct understanding_part){.domain = (uint8_t)domain, .leaf = -1, .end = (uint32_t)r->text->bytes};
+    }
+}
+
+static void judge_domain(struct reading *r, const json_t *answer)
+{
+    struct understanding *u = r->u;
+    double best, second, intent = 0;
+    int domain = domain_of(r->v, label_at(answer, "domain", 0, &best));
+    int other = domain_of(r->v, label_at(answer, "domain", 1, &second));
+    if (domain == -3)
+        return;
+    u->confidence = best;
+    u->by_model = true;
+    u->close = domain >= 0 && other >= 0 && best <= CLOSE_BEST && second >= CLOSE_SECOND ? other : -1;
+    reading_reason(r, "; the model: %s (%.2f)", label_at(answer, "domain", 0, &best), best);
+    if (domain == DOMAIN_UNKNOWN) {
+        u->n_parts = 0;
+    } else if (domain == DOMAIN_MULTI) {
+        several_parts(r, answer);
+        if (u->n_parts < 2)
+            domain = u->n_parts ? u->parts[0].domain : DOMAIN_UNKNOWN;
+    } else if (u->domain != domain) {
+        whole_part(r, domain);
+    }
+    u->domain = domain;
+    for (size_t p = 0; p < u->n_parts; p++) {
+        int chosen = u->n_parts == 1 ? intent_of(r->v, answer, u->parts[p].domain, &intent) : -1;
+        reading_intent(r, &u->parts[p], chosen);
+        if (chosen >= 0)
+            u->confidence = intent;
+    }
+}
+
+static void judge_rest(struct reading *r, const json_t *answer)
+{
+    static const char *const sentiments[] = {"VERY_NEGATIVE", "NEGATIVE", "NEUTRAL", "POSITIVE"};
+    static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
+    struct understanding *u = r->u;
+    double probability;
+    int sentiment = index_of(label_at(answer, "sentiment", 0, &probability), sentiments, 4);
+    int priority = index_of(label_at(answer, "priority", 0, &probability), priorities, 4);
+    bool human = !strcmp(label_at(answer, "escalate", 0, &probability), "yes");
+    probability = human ? probability : 1 - probability;
+    u->sentiment = sentiment < 0 ? u->sentiment : (uint8_t)sentiment;
+    u->priority = priority < 0 ? u->priority : (uint8_t)priority;
+    u->escalate &= (uint8_t)~ESCALATE_SENTIMENT;
+    if (probability < (u->escalate ? ESCALATE_BOTH : ESCALATE_SURE))
+        u->escalate = 0;
+    else if (!u->escalate && u->sentiment)
+        u->escalate = ESCALATE_MODEL;
+    /* The conventions bind the labels to each other: rage is never below HIGH and always needs a human. */
+    if (u->sentiment == 0) {
+        u->escalate |= ESCALATE_SENTIMENT;
+        u->priority = u->priority < PRIORITY_HIGH ? PRIORITY_HIGH : u->priority;
+    }
+}
+
+void reading_judge(struct reading *r, const json_t *answer)
+{
+    judge_domain(r, answer);
+    if (r->u->by_model)
+        judge_rest(r, answer);
+}
