@@ -2,7 +2,7 @@
  * webhooks are believed. Built with each of the providers; their answers are made by the functions at the top. */
 #include "provider.h"
 
-#include "../../plugins/provider/common/base64.h"
+#include "../../plugins/provider/common/encoding.h"
 #include "../../plugins/provider/common/payment.h"
 
 #include <stdarg.h>

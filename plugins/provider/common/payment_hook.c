@@ -4,7 +4,7 @@
  * count/<what>. Loop thread. */
 #include "payment.h"
 
-#include "base64.h"
+#include "encoding.h"
 
 #include <stdio.h>
 #include <stdlib.h>

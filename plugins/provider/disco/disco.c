@@ -1,6 +1,7 @@
 /* The electricity distribution companies' interfaces: one provider component a company, the same code for all, told
  * apart by their settings. Sells to nobody and keeps no money: it carries one order to one company and says what became
- * of it, and asks about meters and bills. Meters that were found are remembered for an hour; see cache.c. Loop thread.
+ * of it, and asks about meters and bills. Meters that were found are remembered for an hour; see
+ * ../common/meter_cache.c. Loop thread.
  */
 #include "disco.h"
 

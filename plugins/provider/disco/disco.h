@@ -2,6 +2,7 @@
 #ifndef DISCO_H
 #define DISCO_H
 
+#include "../common/meter_cache.h"
 #include "../common/vendor.h"
 
 /* ---- answer.c: pure ---- */
@@ -19,14 +20,5 @@ json_t *meter_answer_read(const cvm_msg *reply);
 /* {"amount_due_kobo"} and, where told, "customer_name", "period", "due_date", "reading" and "lines" of {"item",
  * "amount_kobo"}. NULL: the reply does not say. Gives. */
 json_t *bill_answer_read(const cvm_msg *reply);
-
-/* ---- cache.c: meters that were found, for `validation_cache_s` ---- */
-
-/* What is remembered of a meter, borrowed; NULL: nothing, or too long ago. */
-CVM_MUST_USE int cache_find(cvm_turn *t, const char *meter, const json_t **ret_known);
-/* Notes which meter the request `id` asks about. */
-CVM_MUST_USE int cache_expect(cvm_turn *t, cvm_id id, const char *meter);
-/* Its answer is here: keeps it, unless it is NULL (borrows). */
-CVM_MUST_USE int cache_arrived(cvm_turn *t, cvm_id id, const json_t *found);
 
 #endif

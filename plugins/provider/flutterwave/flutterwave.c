@@ -1,6 +1,6 @@
 /* The payment provider Flutterwave (version 3 of its interface, webhooks of 3 and 4): the paths, bodies and signatures
  * in which it differs; common/payment.c does the rest. Its sums are naira. Loop thread. */
-#include "../common/base64.h"
+#include "../common/encoding.h"
 #include "../common/payment.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* Questions that change nothing: what became of a reference, our balance, meters and bills. Meters that were found are
- * remembered for an hour by ../disco/cache.c. Owns the state keys look/<request>, try/<request>. Loop thread. */
+ * remembered for an hour by ../common/meter_cache.c. Owns the state keys look/<request>, try/<request>. Loop thread. */
 #include "vtpass.h"
 
-#include "../disco/disco.h"
+#include "../common/meter_cache.h"
 
 #include <stdio.h>
 

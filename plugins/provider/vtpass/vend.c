@@ -7,6 +7,7 @@
 
 #define MARGIN_MS 2000          /* the call ends this long before the request, so that its end can still be told */
 #define OPEN_MS INT64_C(300000) /* of a request without a deadline */
+#define LAST_MS 1000            /* the last query leaves so long before the end */
 #define STEPS_MAX 100           /* queries about one order by its own timers */
 #define HINTS_MAX 10            /* and by the vendor's word */
 
@@ -150,7 +151,10 @@ static int plan(cvm_turn *t, cvm_id request, const json_t *order, int64_t delay_
     if (!next)
         return CVM_ENOMEM;
     json_object_set_new(next, "step", json_integer(step + 1));
-    if (step >= STEPS_MAX || cvm_now_ms(t) + delay_ms >= cvm_json_int(order, "deadline_ms", 0)) {
+    const int64_t left = cvm_json_int(order, "deadline_ms", 0) - cvm_now_ms(t);
+    if (delay_ms > left - LAST_MS) /* the last question is one before the end */
+        delay_ms = left - LAST_MS;
+    if (step >= STEPS_MAX || delay_ms < 0 || (delay_ms == 0 && left <= LAST_MS)) {
         json_decref(next);
         return finish_failure(t, request, order, CVM_UNKNOWN, "TIMEOUT", "VTpass has not decided the order yet");
     }

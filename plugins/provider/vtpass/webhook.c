@@ -2,7 +2,7 @@
  * nothing. Loop thread. */
 #include "vtpass.h"
 
-#include "../common/base64.h"
+#include "../common/encoding.h"
 
 #include <string.h>
 

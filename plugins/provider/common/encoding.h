@@ -1,6 +1,6 @@
 /* Base64 as HTTP hands over the bytes of a request and as vendors write signatures. Pure; any thread. */
-#ifndef PROVIDER_COMMON_BASE64_H
-#define PROVIDER_COMMON_BASE64_H
+#ifndef PROVIDER_COMMON_ENCODING_H
+#define PROVIDER_COMMON_ENCODING_H
 
 #include <cvm/cvm.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Meters that were found, remembered for `validation_cache_s` (3600; 0: not at all). Owns the state keys ask/<request>,
  * meter/<number> and meter-at/<time>/<number>. What is too old goes when the next one comes, a few at a time, so the
  * store holds little more than an hour's meters. Loop thread. */
-#include "disco.h"
+#include "meter_cache.h"
 
 #include <inttypes.h>
 #include <stdio.h>
