@@ -47,8 +47,8 @@ has()
 
 has bash buy ''
 has bash plugin ''
-expect bash 'buy|bus' bu
-expect bash 'airtime|power' buy ''
+expect bash 'bundle|bus|buy' bu
+expect bash 'airtime|data|power' buy ''
 expect bash 'list' plugin li
 expect bash 'agent|trigger|treatment|channel|provider' plugin list --kind ''
 expect bash 'domain' plugin new d
@@ -69,9 +69,9 @@ has bash '--help' shop order -
 has bash '--kind' plugin list -
 expect bash '' why ''
 expect bash '' nonsense ''
-expect bash 'buy|bus' --home "$CVMHOST_HOME" bu
+expect bash 'bundle|bus|buy' --home "$CVMHOST_HOME" bu
 expect bash 'bus' --home /nonexistent bu
-expect bash 'buy|bus' --home /nonexistent "--home=$CVMHOST_HOME" bu
+expect bash 'bundle|bus|buy' --home /nonexistent "--home=$CVMHOST_HOME" bu
 (cd "$top" && mkdir folder && : >file.json)
 cd "$top" || exit 1
 expect bash 'file.json' shop order --file "fi"

@@ -164,8 +164,8 @@ START_TEST(every_answer_names_its_rule)
         {NULL, "SMS", "somebody used my wallet to buy airtime for numbers I do not know", "security_keywords"},
         {"08091234567", "SMS", "what is the smallest airtime i can buy", "customer_tier"},
         {NULL, "SMS", "no light since yesterday in our street", "answered"},
-        {NULL, "SMS", "my 2gb plan has finished too fast", "domain_not_served"},
-        {NULL, "SMS", "1gb data for my glo line", "clarify_domain"},
+        {NULL, "SMS", "my 2gb plan has finished too fast", "answered"},
+        {NULL, "SMS", "1gb data for my glo line", "BUNDLE"},
     };
     struct flow *f = desk_started();
     size_t sold = 0;

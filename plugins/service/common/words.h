@@ -35,4 +35,16 @@ static inline bool words_have_any(const char *text, const char *const *phrases)
     return false;
 }
 
+/* Whether the words speak of somebody else's number that they may not name. */
+static inline bool words_someone_else(const char *words)
+{
+    static const char *const cues[] = {
+        "him",      "her",       "them",   "his",       "their",       "brother",     "sister",         "mother",
+        "mum",      "mom",       "mama",   "father",    "dad",         "papa",        "wife",           "husband",
+        "son",      "daughter",  "friend", "uncle",     "aunt",        "aunty",       "boss",           "someone",
+        "somebody", "colleague", "cousin", "neighbour", "that number", "this number", "another number", "other number",
+        NULL};
+    return words_have_any(words, cues);
+}
+
 #endif
