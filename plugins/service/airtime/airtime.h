@@ -3,6 +3,7 @@
 #ifndef SERVICE_AIRTIME_H
 #define SERVICE_AIRTIME_H
 
+#include "../common/claims.h"
 #include "../common/clip.h"
 #include "../common/hold.h"
 #include "../common/networks.h"
@@ -15,6 +16,8 @@
 
 #define AIRTIME_SELF "service.airtime_sales"
 #define AIRTIME_ALIAS "AirtimeSalesAgent"
+#define AIRTIME_BILLING "service.airtime_billing"
+#define AIRTIME_TECHNICAL "service.airtime_technical"
 
 /* ---- order.c: pure ---- */
 
@@ -60,6 +63,17 @@ int airtime_verified(cvm_turn *t, const cvm_msg *m); /* "verify.reply" */
 int airtime_get_pricing(cvm_turn *t, const cvm_msg *m);
 int airtime_check_balance(cvm_turn *t, const cvm_msg *m);
 int airtime_balance(cvm_turn *t, const cvm_msg *m); /* "balance.reply" */
+
+/* ---- billing.c, technical.c: the other agents ---- */
+
+int billing_handle(cvm_turn *t, const cvm_msg *m);
+
+int technical_handle(cvm_turn *t, const cvm_msg *m);
+int technical_network(cvm_turn *t, const cvm_msg *m);          /* network_status */
+int technical_network_told(cvm_turn *t, const cvm_msg *m);     /* "network_status.reply" */
+int technical_scheduled(cvm_turn *t, const cvm_msg *m);        /* "schedule_add.reply" */
+int technical_listed_schedules(cvm_turn *t, const cvm_msg *m); /* "schedule_list.reply" */
+int technical_cancelled(cvm_turn *t, const cvm_msg *m);        /* "schedule_cancel.reply" */
 
 /* ---- converse.c, facts.c ---- */
 

@@ -14,17 +14,6 @@ struct wish {
     char hint[NETWORK_SIZE];
 };
 
-static bool for_somebody_else(const char *words)
-{
-    static const char *const cues[] = {
-        "him",      "her",       "them",   "his",       "their",       "brother",     "sister",         "mother",
-        "mum",      "mom",       "mama",   "father",    "dad",         "papa",        "wife",           "husband",
-        "son",      "daughter",  "friend", "uncle",     "aunt",        "aunty",       "boss",           "someone",
-        "somebody", "colleague", "cousin", "neighbour", "that number", "this number", "another number", "other number",
-        NULL};
-    return words_have_any(words, cues);
-}
-
 /* "Load 500 on my line": a plain request that says whose number it is. */
 static bool own_line_named(cvm_turn *t, const char *words)
 {
@@ -54,7 +43,7 @@ static void wish_read(cvm_turn *t, const struct airtime_rules *rules, const cvm_
         w->amount = json_object_get(before, "amount");
 
     w->named = *w->network || *w->phone || w->many_networks || w->many_phones || own_line_named(t, words);
-    if (!*w->phone && !w->many_phones && !for_somebody_else(words)) {
+    if (!*w->phone && !w->many_phones && !words_someone_else(words)) {
         w->phone = cvm_json_str(context, "customer_phone", "");
         w->own = *w->phone != '\0';
     }
@@ -126,6 +115,12 @@ static int order(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *rule
     struct sale_failure f;
     if (airtime_check(rules, w->network, w->phone, w->amount, &o, &f) < 0)
         return sale_step_refuse(t, m->id, &f, AIRTIME_ALIAS);
+    if (*o.prefix_network && strcmp(o.prefix_network, o.network) != 0 && !network_confirmed(step_words(t, m))) {
+        char text[SALE_TEXT_SIZE];
+        CVM_TRY(context_put(t, w, &o));
+        network_ask_text(o.phone, o.prefix_network, o.network, text, sizeof text);
+        return step_ask(t, m->id, text, "confirm_network", json_pack("[s]", "network"));
+    }
     CVM_TRY(context_put(t, w, &o));
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:b, s:b, s:I}", "chose", "sell", "network", o.network, "network_by_prefix",

@@ -89,7 +89,7 @@ static void fact(const struct airtime_rules *r, enum topic topic, char *buf, siz
     case T_HOW:
         snprintf(buf, size,
                  "Tell me the amount, the network and the number, for example: 500 MTN airtime to "
-                 "08031234567.");
+                 "my line.");
         break;
     }
 }
