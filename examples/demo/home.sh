@@ -3,12 +3,14 @@
 cvmhost=$build/host/cvmhost
 simulator=$build/examples/simulators/network_sim/network_sim
 disco_simulator=$build/examples/simulators/disco_sim/disco_sim
-sim_pid='' disco_pid='' host_pid=''
+vtpass_simulator=$build/examples/simulators/vtpass_sim/vtpass_sim
+payment_simulator=$build/examples/simulators/payment_sim/payment_sim
+sim_pid='' disco_pid='' vtpass_pid='' payment_pid='' host_pid=''
 
 stop_all()
 {
-    for pid in $host_pid $sim_pid $disco_pid; do kill "$pid" 2>/dev/null; done
-    for pid in $host_pid $sim_pid $disco_pid; do wait "$pid" 2>/dev/null; done
+    for pid in $host_pid $sim_pid $disco_pid $vtpass_pid $payment_pid; do kill "$pid" 2>/dev/null; done
+    for pid in $host_pid $sim_pid $disco_pid $vtpass_pid $payment_pid; do wait "$pid" 2>/dev/null; done
 }
 
 make_home()
@@ -26,14 +28,16 @@ make_home()
     (umask 077 && sed "s/^\([A-Z0-9_]*_\(KEY\|HASH\)\)=.*/\1=$sim_key/" .env.example >"$home/.env")
 }
 
-# start_one PROGRAM NAME: in the background, its address in $sim_at. Its books are data/NAME-ledger.jsonl.
+# start_one PROGRAM NAME OPTION...: in the background, its address in $sim_at. Its books are data/NAME-ledger.jsonl.
 start_one()
 {
-    "$1" --port-file "$home/data/$2.port" --ledger "$home/data/$2-ledger.jsonl" --key "$sim_key" --settle-ms 3000 \
-        >"$logs/$2_sim.log" 2>&1 &
+    program=$1 name=$2
+    shift 2
+    "$program" --port-file "$home/data/$name.port" --ledger "$home/data/$name-ledger.jsonl" --key "$sim_key" --settle-ms 3000 "$@" \
+        >"$logs/${name}_sim.log" 2>&1 &
     started=$!
-    wait_for 10 test -s "$home/data/$2.port" || die "A simulator did not start: $logs/$2_sim.log"
-    sim_at=127.0.0.1:$(cat "$home/data/$2.port")
+    wait_for 10 test -s "$home/data/$name.port" || die "A simulator did not start: $logs/${name}_sim.log"
+    sim_at=127.0.0.1:$(cat "$home/data/$name.port")
 }
 
 start_simulator()
@@ -44,12 +48,23 @@ start_simulator()
     disco_pid=$started disco_port=${sim_at#*:}
 }
 
+# The aggregator and the payment providers, which tell the host at $port by itself. Nothing is sold through them before the operator says so.
+start_vendors()
+{
+    start_one "$vtpass_simulator" vtpass --webhooks "http://127.0.0.1:$port/webhooks"
+    vtpass_pid=$started vtpass_port=${sim_at#*:}
+    start_one "$payment_simulator" payment --webhooks "http://127.0.0.1:$port/webhooks"
+    payment_pid=$started payment_port=${sim_at#*:}
+}
+
 host_ready() { [ -S "$home/data/cvmhost.sock" ] && "$cvmhost" ps --home "$home" --timeout 5; }
 
 start_host()
 {
     port=$(free_port 8000)
-    sed -e "s/@NETWORK@/127.0.0.1:$sim_port/" -e "s/@DISCO@/127.0.0.1:$disco_port/" examples/demo/providers.json.in \
+    [ -n "$vtpass_pid" ] || start_vendors
+    sed -e "s/@VTPASS@/127.0.0.1:$vtpass_port/" -e "s/@PAYMENT@/127.0.0.1:$payment_port/" \
+        -e "s/@NETWORK@/127.0.0.1:$sim_port/" -e "s/@DISCO@/127.0.0.1:$disco_port/" examples/demo/providers.json.in \
         >"$home/data/providers.json"
     sed -e "s/\"port\": *[0-9]*/\"port\": $port/" -e "/\"agents\": *{/r $home/data/providers.json" config/cvmhost.json \
         >"$home/config/cvmhost.json"

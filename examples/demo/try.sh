@@ -11,12 +11,19 @@ cat <<TXT
     cvmhost bus tail                                   watch messages while something happens
     $simulator --help      numbers that make trouble
     $disco_simulator --help          meters that do
+    $vtpass_simulator --help, $payment_simulator --help
+
+    cvmhost vtpass bundles MTN                         what the simulated aggregator VTpass sells
+    sed -i '1s/.*/{ "roles": { "network": ["provider.network.vtpass"], "disco": ["provider.power.vtpass"] },/' $home/config/cvmhost.json
+    cvmhost reload                                     ..and from now on all is sold through it
 
 Addresses:
     http://127.0.0.1:$port/health         http://127.0.0.1:$port/metrics
     http://127.0.0.1:$port/api/v1/enquiries and the rest of the API: cvmhost plugin info service
     http://127.0.0.1:$sim_port/ledger     the simulated networks' books
     http://127.0.0.1:$disco_port/ledger     the simulated electricity companies' books
+    http://127.0.0.1:$vtpass_port/ledger     those of the simulated aggregator VTpass
+    http://127.0.0.1:$payment_port/ledger     those of the simulated payment providers
 
     curl -s http://127.0.0.1:$port/api/v1/enquiries -H 'Content-Type: application/json' \\
          -d '{"customer_phone": "08031234567", "message": "I want 1000 naira MTN airtime", "channel": "SMS"}'

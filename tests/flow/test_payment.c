@@ -1,0 +1,221 @@
+/* Money from outside: Paystack and Flutterwave, played by payment_sim, asked by the saga in their order, and their
+ * webhooks. Every ending of a charge; the first provider away; webhooks that are forged, repeated and out of order. */
+#include "flow.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const providers[] = {"paystack", "flutterwave"};
+static char pay_url[64], sim_url[64];
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static int64_t int_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void start_simulators(struct flow *f, const char *hook_faults)
+{
+    char port[8], hooks[64];
+    int number = flow_free_port();
+    f->port = flow_free_port();
+    snprintf(port, sizeof port, "%d", number);
+    snprintf(pay_url, sizeof pay_url, "http://127.0.0.1:%d", number);
+    snprintf(hooks, sizeof hooks, "http://127.0.0.1:%d/webhooks", f->port);
+    flow_spawn(f, "payment_sim",
+               (const char *const[]){"examples/simulators/payment_sim/payment_sim", "--port", port, "--settle-ms",
+                                     "500", "--hang-ms", "20000", "--webhooks", hooks, "--webhook-ms", "100",
+                                     "--webhook-faults", hook_faults, NULL});
+    number = flow_free_port();
+    snprintf(port, sizeof port, "%d", number);
+    snprintf(sim_url, sizeof sim_url, "http://127.0.0.1:%d", number);
+    flow_spawn(f, "network_sim",
+               (const char *const[]){"examples/simulators/network_sim/network_sim", "--port", port, "--quiet", NULL});
+}
+
+/* Sellers, wallets that may be filled from outside, and both payment providers; `away` is one that nobody answers for.
+ */
+static struct flow *home(const char *hook_faults, const char *away)
+{
+    static const char *const plugins[] = {"transaction", "airtime", "network", "paystack", "flutterwave"};
+    static const char *const secrets[] = {"MTN_API_KEY", "PAYSTACK_SECRET_KEY", "FLUTTERWAVE_SECRET_KEY",
+                                          "FLUTTERWAVE_SECRET_HASH"};
+    struct flow *f = flow_new();
+    char url[96];
+    start_simulators(f, hook_faults);
+    for (size_t i = 0; i < sizeof plugins / sizeof plugins[0]; i++)
+        flow_plugin(f, plugins[i]);
+    json_t *agents = json_pack("{s:{s:{s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
+                               "answer_within_ms", 3000, "max_per_minute", 1000, "reconcile_after_s", 2,
+                               "service.airtime_sales", "settings", "credit_timeout_s", 6);
+    for (size_t i = 0; i < 2; i++) {
+        char id[64];
+        snprintf(id, sizeof id, "provider.payment.%s", providers[i]);
+        if (away && !strcmp(away, providers[i]))
+            snprintf(url, sizeof url, "http://127.0.0.1:%d", flow_free_port());
+        else
+            snprintf(url, sizeof url, "%s/%s%s", pay_url, providers[i], i ? "/v3" : "");
+        json_object_set_new(agents, id, json_pack("{s:{s:s, s:i}}", "settings", "base_url", url, "timeout_ms", 1000));
+    }
+    snprintf(url, sizeof url, "%s/mtn/v1", sim_url);
+    json_object_set_new(agents, "provider.network.mtn",
+                        json_pack("{s:{s:s, s:i}}", "settings", "base_url", url, "timeout_ms", 1000));
+    flow_config(f, "agents", agents);
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        flow_env(f, secrets[i], "sim-key");
+    flow_start(f);
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "open", "ADA", "08031234567"), 0);
+    return f;
+}
+
+static json_t *ask(struct flow *f, const char *provider, const char *type, const char *format, const char *a,
+                   const char *b)
+{
+    char id[64], data[256];
+    snprintf(id, sizeof id, "provider.payment.%s", provider);
+    snprintf(data, sizeof data, format, a, b);
+    return flow_call(f, id, type, data, NULL);
+}
+
+static json_t *charge(struct flow *f, const char *provider, const char *reference, const char *authorization)
+{
+    return ask(
+        f, provider, "charge",
+        "{\"reference\": \"%s\", \"amount_kobo\": 500050, \"currency\": \"NGN\", \"authorization\": \"%s\", \"email\": "
+        "\"ada@example.ng\"}",
+        reference, authorization);
+}
+
+static json_t *verify(struct flow *f, const char *provider, const char *reference)
+{
+    return ask(f, provider, "verify", "{\"reference\": \"%s\"}%s", reference, "");
+}
+
+static int64_t counted(struct flow *f, const char *provider, const char *what)
+{
+    json_t *counts = ask(f, provider, "webhook_counts", "{}%s%s", "", "");
+    int64_t n = int_of(counts, what);
+    json_decref(counts);
+    return n;
+}
+
+/* ---- the providers ---- */
+
+/* The last four digits of an authorisation make the provider behave; see payment_sim --help. */
+/* clang-format off */
+static const struct {
+    const char *end, *status;
+    int technical; /* -1: not said, or not the same with both */
+} endings[] = {
+    {"0000", "succeeded", -1}, {"0001", "failed", 0}, {"0002", "failed", 0}, {"0003", "pending", -1}, {"0005", "failed", -1},
+    {"0006", "failed", 1}, {"0008", "succeeded", -1}, {"0010", "succeeded", -1}, {"0011", "failed", 1}, {"0014", "succeeded", -1},
+    {"0015", "succeeded", -1}, {"0016", "succeeded", -1}, {"0018", "succeeded", -1}, {"0019", "pending", -1},
+    {"0030", "unknown", -1}, {"0031", "unknown", -1},
+};
+/* clang-format on */
+
+START_TEST(every_ending_of_a_charge)
+{
+    struct flow *f = home("0", NULL);
+    for (size_t p = 0; p < 2; p++) {
+        for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+            char reference[40], authorization[32];
+            snprintf(reference, sizeof reference, "TXN-%s-P1", endings[i].end);
+            snprintf(authorization, sizeof authorization, "AUTH_%s", endings[i].end);
+            json_t *r = charge(f, providers[p], reference, authorization);
+            ck_assert_msg(!strcmp(text_of(r, "status"), endings[i].status), "%s %s: %s", providers[p], endings[i].end,
+                          text_of(r, "status"));
+            if (endings[i].technical >= 0)
+                ck_assert_int_eq(json_is_true(json_object_get(r, "technical")), endings[i].technical);
+            json_decref(r);
+        }
+        json_t *again = charge(f, providers[p], "TXN-0000-P1", "AUTH_0000"); /* charged once */
+        ck_assert_str_eq(text_of(again, "status"), "succeeded");
+        json_decref(again);
+        json_t *other = verify(f, providers[p], "TXN-0030-P1"); /* says what was paid */
+        ck_assert_str_eq(text_of(other, "status"), "succeeded");
+        ck_assert_int_eq(int_of(other, "amount_kobo"), 500050 - 100);
+        json_decref(other);
+        other = verify(f, providers[p], "TXN-never");
+        ck_assert_str_eq(text_of(other, "status"), "not_found");
+        json_decref(other);
+    }
+    ck_assert(flow_logged(f, "MISMATCH"));
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(a_refund_is_given_once)
+{
+    static const char refund[] = "{\"reference\": \"%s\", \"amount_kobo\": 500050, \"refund_reference\": \"%s\"}";
+    struct flow *f = home("0", NULL);
+    for (size_t p = 0; p < 2; p++) {
+        json_decref(charge(f, providers[p], "TXN-back-P1", "AUTH_0000"));
+        for (int i = 0; i < 3; i++) {
+            json_t *r = ask(f, providers[p], "refund", refund, "TXN-back-P1", "RFD-1");
+            ck_assert_msg(!strcmp(text_of(r, "status"), "pending") || (i && !strcmp(text_of(r, "status"), "succeeded")),
+                          "%s", text_of(r, "status"));
+            json_decref(r);
+        }
+        json_t *r = ask(f, providers[p], "refund", refund, "TXN-none-P1", "RFD-2");
+        ck_assert_str_eq(text_of(r, "status"), "failed");
+        json_decref(r);
+    }
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(webhooks_are_signed_and_taken_once)
+{
+    struct flow *f = home("1", NULL); /* each comes forged, twice, and late once more */
+    static const char *const lie =
+        "{\"event\":\"charge.success\",\"data\":{\"id\":1,\"status\":\"success\",\"reference\":"
+        "\"TXN-lie-P1\",\"amount\":100000000,\"currency\":\"NGN\"}}";
+    static const char *const signatures[] = {
+        "x-paystack-signature: 0000",
+        "flutterwave-signature: AAAA",
+        "verif-hash: sim-key",
+        "x-other: sim-key",
+    };
+    for (size_t p = 0; p < 2; p++) {
+        char path[64];
+        json_decref(charge(f, providers[p], "TXN-hook-P1", "AUTH_0000"));
+        FLOW_UNTIL(counted(f, providers[p], "accepted") == 1 && counted(f, providers[p], "repeated") == 2 &&
+                   counted(f, providers[p], "forged") == 1);
+        snprintf(path, sizeof path, "/webhooks/%s", providers[p]);
+        for (size_t i = 0; i < sizeof signatures / sizeof signatures[0]; i++) {
+            const char *const headers[] = {signatures[i], NULL};
+            struct flow_answer a;
+            ck_assert_int_eq(flow_http(f, "POST", path, lie, headers, &a), 401);
+            flow_answer_free(&a);
+        }
+        ck_assert_int_eq(flow_http(f, "POST", path, lie, NULL, NULL), 401);
+        ck_assert_int_eq(flow_http(f, "POST", path, "", NULL, NULL), 401);
+        ck_assert_int_eq(counted(f, providers[p], "forged"), 7);
+        ck_assert_int_eq(counted(f, providers[p], "accepted"), 1);
+        /* What had a wrong signature is asked of nobody and told to nobody. */
+        ck_assert_int_eq(flow_sql_int(f, "select count(*) from state where key like '%lie%'"), 0);
+        ck_assert_int_eq(flow_sql_int(f, "select count(*) from messages where envelope like '%\"payment_event\"%' and "
+                                         "envelope like '%TXN-lie%'"),
+                         0);
+    }
+    flow_end(f);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *c = tcase_create("payment");
+    tcase_set_timeout(c, 120);
+    tcase_add_test(c, every_ending_of_a_charge);
+    tcase_add_test(c, a_refund_is_given_once);
+    tcase_add_test(c, webhooks_are_signed_and_taken_once);
+    return flow_main("payment", (TCase *[]){c, NULL});
+}
