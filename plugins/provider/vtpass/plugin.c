@@ -19,6 +19,8 @@ static const cvm_component components[] = {{.id = VT_NETWORK, .state_version = 1
 static const cvm_route routes[] = {
     {VT_NETWORK, "vend", vt_vend_network}, ORDERS(VT_NETWORK),
     {VT_NETWORK, "variations.reply", vt_variations_told}, {VT_NETWORK, "variations_update", vt_variations_update},
+    {VT_NETWORK, "line_balance", vt_not_offered}, {VT_NETWORK, "usage", vt_not_offered},
+    {VT_NETWORK, "network_status", vt_not_offered},
     {VT_NETWORK, "bundles", vt_bundles}, {VT_NETWORK, "bundles.reply", vt_bundles_told},
     {VT_POWER, "vend", vt_vend_power}, ORDERS(VT_POWER),
     {VT_POWER, "validate_meter", vt_validate}, {VT_POWER, "validate.reply", vt_meter_told},

@@ -116,6 +116,15 @@ int vt_balance_told(cvm_turn *t, const cvm_msg *m)
     return vt_settle(t, m->on_behalf, CVM_REPLIED, reply);
 }
 
+/* What only a network itself knows. The answer is that of a network whose interface has no such part. */
+int vt_not_offered(cvm_turn *t, const cvm_msg *m)
+{
+    (void)m;
+    json_t *body = vt_failure("CONFIGURATION", "VTpass does not offer this");
+    json_object_set_new(body, "code", json_string("CONFIGURATION"));
+    return cvm_refuse_with(t, body);
+}
+
 /* ---- meters ---- */
 
 static int ask_meter(cvm_turn *t, const char *call, const json_t *who, const char *type, cvm_id on_behalf)

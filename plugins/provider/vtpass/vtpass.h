@@ -138,6 +138,7 @@ int vt_verify(cvm_turn *t, const cvm_msg *m);
 int vt_status_told(cvm_turn *t, const cvm_msg *m); /* "status.reply" */
 int vt_balance(cvm_turn *t, const cvm_msg *m);
 int vt_balance_told(cvm_turn *t, const cvm_msg *m); /* "balance.reply" */
+int vt_not_offered(cvm_turn *t, const cvm_msg *m);
 int vt_validate(cvm_turn *t, const cvm_msg *m);
 int vt_bill_asked(cvm_turn *t, const cvm_msg *m);
 int vt_meter_told(cvm_turn *t, const cvm_msg *m); /* "validate.reply" */
