@@ -50,7 +50,7 @@ const char config_settings[] = JSON({
             "probation_s": { "type": "integer", "minimum": 1, "maximum": 604800, "default": 60 } } },
         "models": { "type": "object", "additionalProperties": false, "properties": {
             "enabled": { "type": "boolean", "default": true },
-            "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 16 } } },
+            "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 10 } } },
         "conversation": { "type": "object", "additionalProperties": false, "properties": {
             "max_rounds": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 } } },
         "roles": { "type": "object", "default": {}, "additionalProperties": {

@@ -347,10 +347,12 @@ static int task_init(struct trainer *t, size_t head, struct task *k)
         if (label < 0)
             continue;
         k->x[k->n] = t->x[i];
-        k->label[k->n] = label;
-        k->fold[k->n++] = (uint8_t)(dealt[label]++ % FOLDS);
+        k->label[k->n++] = label;
+        k->counts[label]++;
     }
-    memcpy(k->counts, dealt, sizeof dealt);
+    /* Neighbours stay together: what says the same in other words stands side by side, and would be no test. */
+    for (size_t i = 0; i < k->n; i++)
+        k->fold[i] = (uint8_t)(dealt[k->label[i]]++ * FOLDS / k->counts[k->label[i]]);
     k->scores = calloc(k->n * k->n_labels, sizeof *k->scores);
     return k->scores ? 0 : CVM_ENOMEM;
 }

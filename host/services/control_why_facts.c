@@ -75,6 +75,25 @@ static bool add(void *arg, const json_t *turn, const char *key, int64_t written)
     return true;
 }
 
+/* What text models said to the turn: ["model", name, hash, mark, {head: [label, thousandths, ..]}]. */
+static void add_models(const json_t *turn, json_t *facts)
+{
+    const json_t *reads = json_object_get(json_object_get(turn, "record"), "reads");
+    size_t i;
+    json_t *read;
+    json_array_foreach((json_t *)(uintptr_t)reads, i, read)
+    {
+        const char *first = json_string_value(json_array_get(read, 0));
+        if (json_array_size(read) != 5 || !first || strcmp(first, "model") != 0 ||
+            !json_is_object(json_array_get(read, 4)))
+            continue;
+        json_array_append_new(facts, json_pack("{s:o, s:O, s:i, s:b}", "key",
+                                               json_sprintf("model %s %s", json_string_value(json_array_get(read, 1)),
+                                                            json_string_value(json_array_get(read, 2))),
+                                               "value", json_array_get(read, 4), "turn", 0, "known", 1));
+    }
+}
+
 void control__why_facts(json_t *story, const json_t *states)
 {
     json_t *turn;
@@ -83,6 +102,7 @@ void control__why_facts(json_t *story, const json_t *states)
     {
         struct adding a = {.states = states, .facts = json_array()};
         each_read(turn, add, &a);
+        add_models(turn, a.facts);
         if (json_array_size(a.facts))
             json_object_set(turn, "facts", a.facts);
         json_decref(a.facts);

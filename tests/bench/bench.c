@@ -102,6 +102,7 @@ static const struct {
             {"enquiry.answer.64", answer_64},
             {"enquiry.answer.1000", answer_1000},
             {"enquiry.purchase.64", purchase_64},
+            {"classify", bench_classify},
             {"reload.hold", bench_reload_hold},
             {"reload.pause", bench_reload_pause},
             {"link.round", bench_link_round},

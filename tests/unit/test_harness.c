@@ -141,11 +141,18 @@ static int sign(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, NULL);
 }
 
+static int classify(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *labels = NULL;
+    int e = cvm_classify(t, cvm_json_str(m->data, "model", ""), cvm_json_str(m->data, "text", ""), &labels);
+    return cvm_reply(t, m, json_pack("{s:i, s:o*}", "error", e, "labels", labels));
+}
+
 /* clang-format off */
 static const cvm_component components[] = {{.id = A, .state_version = 2, .upgrade = upgrade}, {.id = B, .state_version = 1}, {0}};
 static const cvm_route routes[] = {
     {A, "add", add}, {A, "tick", tick}, {A, "look", look}, {A, "hand_on", hand_on}, {A, "ask", ask}, {A, "quote.reply", asked},
-    {A, "call", call}, {A, "fetch.reply", asked}, {A, "spoil", spoil}, {A, "sign", sign},
+    {A, "call", call}, {A, "fetch.reply", asked}, {A, "spoil", spoil}, {A, "sign", sign}, {A, "classify", classify},
     {B, "hear", hear}, {B, "test.ticked", hear}, {B, "answer", answer}, {0}
 };
 /* clang-format on */
@@ -159,10 +166,11 @@ static const char manifest[] =
     "   {\"type\": \"add\", \"request\": {\"type\": \"object\", \"additionalProperties\": false,"
     "     \"properties\": {\"then\": {\"type\": \"string\", \"pattern\": \"^[a-z]+$\", \"title\": \"a small word\"}}}},"
     "   {\"type\": \"look\", \"durable\": false}, {\"type\": \"hand_on\"}, {\"type\": \"ask\"},"
-    "   {\"type\": \"call\"}, {\"type\": \"spoil\"}, {\"type\": \"sign\"}]},"
+    "   {\"type\": \"call\"}, {\"type\": \"spoil\"}, {\"type\": \"sign\"}, {\"type\": \"classify\"}]},"
     " {\"id\": \"test.b\", \"subscribes\": [\"test.ticked\"], \"operations\": [{\"type\": \"hear\"}, {\"type\": "
     "\"answer\"}]}],"
-    " \"needs\": {\"tables\": [{\"name\": \"things\", \"key\": \"id\", \"schema\": {\"type\": \"object\"}}],"
+    " \"needs\": {\"models\": [\"topic\"], \"tables\": [{\"name\": \"things\", \"key\": \"id\", \"schema\": {\"type\": "
+    "\"object\"}}],"
     "  \"hosts\": [{\"url\": \"http://outside.example\", \"calls\": [{\"name\": \"fetch\", \"method\": \"GET\", "
     "\"path\": \"/x\"}]}]}}";
 
@@ -322,6 +330,31 @@ START_TEST(signatures_are_those_of_the_vendors)
 }
 END_TEST
 
+static int classified(const char *model, const char *text, const char **ret_label)
+{
+    const json_t *data = NULL;
+    ck_assert_int_eq(harness_ask(h, A, "classify", json_pack("{s:s, s:s}", "model", model, "text", text), &data),
+                     CVM_REPLIED);
+    const json_t *best = json_array_get(json_object_get(json_object_get(data, "labels"), "topic"), 0);
+    *ret_label = json_string_value(json_array_get(best, 0));
+    return (int)cvm_json_int(data, "error", 0);
+}
+
+START_TEST(models_say_what_they_are_told)
+{
+    const char *label;
+    ck_assert_int_eq(classified("topic", "a", &label), CVM_ENOENT);
+    ck_assert_int_eq(classified("other", "a", &label), CVM_EACCES);
+    harness_model(h, "topic", "a", json_pack("{s:[[s, f]]}", "topic", "BILLS", 0.9));
+    ck_assert_int_eq(classified("topic", "b", &label), CVM_ENOENT);
+    harness_model(h, "topic", NULL, json_pack("{s:[[s, f]]}", "topic", "CARDS", 0.6));
+    ck_assert_int_eq(classified("topic", "a", &label), CVM_OK);
+    ck_assert_str_eq(label, "BILLS");
+    ck_assert_int_eq(classified("topic", "b", &label), CVM_OK);
+    ck_assert_str_eq(label, "CARDS");
+}
+END_TEST
+
 /* Of each text: what is read, as JSON; NULL: nothing. */
 static const char *const exact[][2] = {
     {"{\"a\":5000.10,\"b\":12,\"c\":-0.05,\"d\":[1e3,1E-2,0.1]}",
@@ -359,6 +392,7 @@ int main(void)
     Suite *s = suite_create("harness");
     TCase *c = tcase_create("turns");
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, models_say_what_they_are_told);
     tcase_add_test(c, a_turn_is_kept_whole);
     tcase_add_test(c, a_turn_is_undone_whole);
     tcase_add_test(c, the_edge_holds_to_the_schema);
