@@ -191,9 +191,9 @@ int plan_home(struct conform *c, const char *library, char ret_home[CONFORM_PATH
         e = plan_copy(c->manifest->dir, path);
     snprintf(path, sizeof path, "%s/config/cvmhost.json", ret_home);
     if (!e)
-        e = write_json(path, json_pack("{s:{s:[s]}, s:{s:b}, s:o}", "plugins", c->process ? "process" : "inline",
-                                       c->process ? c->manifest->name : "*", "models", "enabled", 0, "agents",
-                                       agents(c)));
+        e = write_json(path,
+                       json_pack("{s:{s:[s]}, s:{s:b}, s:o}", "plugins", c->process ? "process" : "inline",
+                                 c->process ? c->manifest->name : "*", "models", "enabled", 0, "agents", agents(c)));
     snprintf(path, sizeof path, "%s/.env", ret_home);
     FILE *env = e ? NULL : fopen(path, "we");
     for (size_t i = 0; env && i < c->manifest->secrets.n; i++)

@@ -85,8 +85,8 @@ int core_revive(struct core *core, const char *component);
 /* The quarantined plugin of this name, or with a component of this id or alias; NULL: there is none. Borrowed. It comes
  * back by CHANGE_ENABLE. */
 const char *core_quarantined(const struct core *core, const char *name);
-/* Text models, each {"name", "plugin", "ready", "training", "hash", "examples", "features", "bytes", "training_seconds",
- * "heads", "file", "note"}: all, or those of a plugin. Gives a new array. */
+/* Text models, each {"name", "plugin", "ready", "training", "hash", "examples", "features", "bytes",
+ * "training_seconds", "heads", "file", "note"}: all, or those of a plugin. Gives a new array. */
 json_t *core_models(const struct core *core, const char *plugin);
 /* Adds what the operator should look at although the host serves: "quarantined": [plugins], "safe_mode": true. */
 void core_health(const struct core *core, json_t *body);

@@ -408,8 +408,8 @@ struct timer *replay_timer(struct turn *t, cvm_id id);        /* borrowed; NULL:
 int replay_state(struct core *core, struct state_entry *entry);
 int replay_scan(struct core *core, struct component *c, const char *prefix, const char *after, size_t limit,
                 json_t **ret_entries); /* [[key, value, turn], ..], sorted */
-void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size); /* after those in `ids` */
-void replay_secret(struct core *core, const char *name);                               /* it is asked for */
+void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t size);     /* after those in `ids` */
+void replay_secret(struct core *core, const char *name);                                   /* it is asked for */
 int replay_model(struct core *core, const char *name, json_int_t mark, json_t **ret_read); /* CVM_ENOENT: not asked */
 int64_t replay_key(const struct core *core, const char *conversation);
 void replay_record(struct core *core, struct record *record); /* takes */

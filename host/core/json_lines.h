@@ -1,5 +1,5 @@
-/* Whether a text is JSON, without making anything of it: for files with many lines of which only few are read at a time.
- * Pure; any thread. */
+/* Whether a text is JSON, without making anything of it: for files with many lines of which only few are read at a
+ * time. Pure; any thread. */
 #ifndef HOST_CORE_JSON_LINES_H
 #define HOST_CORE_JSON_LINES_H
 

@@ -315,7 +315,7 @@ struct component {
     struct alarm probe;
     struct queue kept; /* while it is down: what cannot be answered BUSY */
     struct counts counts;
-    json_t *metrics; /* what it publishes, metric.c; NULL: nothing yet */
+    json_t *metrics;                        /* what it publishes, metric.c; NULL: nothing yet */
     struct manifest_component nothing_decl; /* what `now` says when it is out of service */
     struct binding nothing;
 };

@@ -608,13 +608,13 @@ CVM_MUST_USE static inline int cvm_match(cvm_turn *t, const char *pattern, const
 }
 
 /* What a text model of the host says of a text: {"topic": [["BILLS", .93], ["CARDS", .04]], "urgent": [["no", .99]]},
- * for each head its best labels, at most three, best first, with probabilities (thousandths; a label that rounds to 0 is
- * left out): of what it says with .8 about 80 % is right. A pure function of model and text, in some microseconds; at
- * most 2,000 symbols of the text count. The turn's record keeps the answer with the model's hash, so a turn that is run
- * again gets the same. Labels may name what is not loaded any more. Gives a new object. CVM_ENOENT: no model answers yet
- * (its training takes seconds after a change of the examples), or models are switched off: go by rules then. CVM_EACCES:
- * the manifest neither declares the model (`models`) nor names it (needs.models). CVM_ELIMIT: text over 64 KiB. Since
- * 1.3. */
+ * for each head its best labels, at most three, best first, with probabilities (thousandths; a label that rounds to 0
+ * is left out): of what it says with .8 about 80 % is right. A pure function of model and text, in some microseconds;
+ * at most 2,000 symbols of the text count. The turn's record keeps the answer with the model's hash, so a turn that is
+ * run again gets the same. Labels may name what is not loaded any more. Gives a new object. CVM_ENOENT: no model
+ * answers yet (its training takes seconds after a change of the examples), or models are switched off: go by rules
+ * then. CVM_EACCES: the manifest neither declares the model (`models`) nor names it (needs.models). CVM_ELIMIT: text
+ * over 64 KiB. Since 1.3. */
 CVM_MUST_USE static inline int cvm_classify(cvm_turn *t, const char *model, const char *text, json_t **ret_labels)
 {
     return t->host->classify(t, model, text, ret_labels);

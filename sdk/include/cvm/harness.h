@@ -57,8 +57,8 @@ void harness_replace(struct harness *h, const cvm_plugin_descriptor *plugin, con
 json_t *harness_settings(struct harness *h, const char *component);
 /* Sets a secret; the manifest must name it for a handler to get it. */
 void harness_secret(struct harness *h, const char *name, const char *value);
-/* What cvm_classify gives for a text (NULL: for any that is not named): `labels` as the host gives them (taken; NULL: no
- * model answers, as is so for all at first). The manifest must declare the model or name it in needs.models. */
+/* What cvm_classify gives for a text (NULL: for any that is not named): `labels` as the host gives them (taken; NULL:
+ * no model answers, as is so for all at first). The manifest must declare the model or name it in needs.models. */
 void harness_model(struct harness *h, const char *model, const char *text, json_t *labels);
 /* Answers all requests `type` to `to` (a component id or "role:R"), instead of a component that is not there, with
  * `outcome` (enum cvm_outcome; -1: never answers) and `data` (taken; NULL for {}). The last one given counts. */
