@@ -111,6 +111,7 @@ void manifest_index_name(const char *table, const char *index, char *ret_name, s
 struct manifest_model {
     const char *name;
     const json_t *heads; /* {"intent": ["domain", "intent"]}: the members that make a head's label */
+    const char *notes;   /* "component/type": what reads the texts before the model does; "" */
 };
 
 struct manifest_limits {
@@ -143,7 +144,8 @@ struct manifest {
     size_t n_models;
     struct manifest_strings needs_models; /* of others, that it may ask */
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
-                       "words", "knowledge" (array of {file, text}); "examples" is an empty array; NULL: none */
+                       "words", "knowledge" (array of {file, text}); "examples" is an empty array,
+                       "taught" whether there are any; NULL: none */
     char *examples; /* of the domain: a JSON object a line, as they were written; NULL: none */
     size_t examples_len;
     char examples_hash[65];

@@ -142,7 +142,9 @@ static int keep_examples(struct manifest *m, char *text)
     m->examples_len = text ? strlen(text) : 0;
     if (text)
         hash_hex(text, m->examples_len, m->examples_hash);
-    return json_object_set_new(m->domain, "examples", json_array()) < 0 ? CVM_ENOMEM : 0;
+    bool failed = json_object_set_new(m->domain, "examples", json_array()) < 0 ||
+                  json_object_set_new(m->domain, "taught", json_boolean(text != NULL)) < 0;
+    return failed ? CVM_ENOMEM : 0;
 }
 
 static int read_saved(struct reading *r)

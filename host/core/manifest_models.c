@@ -3,6 +3,8 @@
 #include "core/manifest_parts.h"
 #include "models/examples.h"
 
+#include <cvm/json.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,6 +32,7 @@ int manifest_read_models(struct reading *r, const json_t *models, const json_t *
         struct manifest_model *model = &m->models[m->n_models];
         model->name = json_string_value(json_object_get(one, "name"));
         model->heads = json_object_get(one, "heads");
+        model->notes = cvm_json_str(one, "notes", "");
         manifest_field(&field, "models[%zu].heads", i);
         CVM_TRY(check_heads(r, model->heads, field.text));
         for (size_t k = 0; k < m->n_models; k++)

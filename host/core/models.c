@@ -62,6 +62,7 @@ static void declare(struct core *core, const struct plugin *p, const struct mani
     snprintf(m->plugin, sizeof m->plugin, "%s", p->name);
     json_decref(m->heads);
     m->heads = json_incref((json_t *)(uintptr_t)decl->heads);
+    snprintf(m->notes, sizeof m->notes, "%s", decl->notes);
     m->declared = true;
 }
 
@@ -112,7 +113,8 @@ static struct model_section *list_sections(const struct core *core, size_t *ret_
     return parts;
 }
 
-static json_t *sections_json(const struct hosted_model *m, const struct model_section *parts, size_t n)
+static json_t *sections_json(const struct core *core, const struct hosted_model *m, const struct model_section *parts,
+                             size_t n)
 {
     json_t *sections = json_object();
     char *heads = json_text(m->heads, NULL), hash[HASH_HEX_SIZE] = "";
@@ -120,6 +122,9 @@ static json_t *sections_json(const struct hosted_model *m, const struct model_se
         hash_hex(heads, strlen(heads), hash);
     free(heads);
     json_object_set_new(sections, "", json_string(hash));
+    for (const struct plugin *p = core->plugins; p && *m->notes; p = p->next) /* another build reads otherwise */
+        if (p->now && strcmp(p->name, m->plugin) == 0)
+            json_object_set_new(sections, "/", json_sprintf("%s %.16s", m->notes, p->now->build));
     for (size_t i = 0; i < n; i++)
         json_object_set_new(sections, parts[i].plugin,
                             json_sprintf("%s %s", parts[i].domain, parts[i].manifest->examples_hash));
@@ -254,27 +259,51 @@ static void job_over(struct core *core)
     core->models->seen_registry = UINT64_MAX; /* whether another one is to be trained */
 }
 
+static void train(struct core *core)
+{
+    struct model_job *job = core->models->job;
+    job->threaded = core->options.loop != NULL;
+    if (job->threaded && uv_thread_create(&job->thread, run_thread, job) == 0)
+        return;
+    job->threaded = false;
+    if (core->options.loop) {
+        snprintf(job->error, sizeof job->error, "no thread can be started to train it");
+        job_over(core);
+        return;
+    }
+    model_job_run(job);
+    job_over(core);
+}
+
+void models_noted(struct core *core)
+{
+    if (atomic_load(&core->models->job->stop))
+        job_over(core);
+    else
+        train(core);
+}
+
 static void begin_job(struct core *core, struct hosted_model *m, const json_t *sections, struct model_section *parts,
                       size_t n)
 {
+    if (*m->notes && !core->accepting) { /* nobody could be asked for notes yet */
+        core->models->seen_registry = UINT64_MAX;
+        return;
+    }
     struct model_job *job = job_new(core, m, sections, parts, n);
     if (!job)
         return;
     core->models->job = job;
     if (mkdir(job->folder, 0750) < 0 && errno != EEXIST)
         log_warning("host", "%s: %s", job->folder, strerror(errno));
-    job->threaded = core->options.loop != NULL;
-    if (job->threaded && uv_thread_create(&job->thread, run_thread, job) == 0)
-        return;
-    job->threaded = false;
-    if (core->options.loop) {
-        snprintf(m->trouble, sizeof m->trouble, "no thread can be started to train it");
-        core->models->job = NULL;
-        model_job_free(job);
+    const char *slash = strchr(m->notes, '/');
+    if (!slash) {
+        train(core);
         return;
     }
-    model_job_run(job);
-    job_over(core);
+    snprintf(job->noter, sizeof job->noter, "%.*s", (int)(slash - m->notes), m->notes);
+    snprintf(job->noter_type, sizeof job->noter_type, "%s", slash + 1);
+    models_ask_notes(job);
 }
 
 /* ---- keeping up with what is loaded ---- */
@@ -282,7 +311,7 @@ static void begin_job(struct core *core, struct hosted_model *m, const json_t *s
 static void keep_up(struct core *core, struct hosted_model *m, struct model_section *parts, size_t n)
 {
     char key[MODEL_ID_SIZE];
-    json_t *sections = sections_json(m, parts, n);
+    json_t *sections = sections_json(core, m, parts, n);
     key_of(core, sections, key);
     bool other = strcmp(m->key, key) != 0;
     if (other)
@@ -348,7 +377,7 @@ void models_start(struct core *core)
 void models_returned(struct core *core)
 {
     struct model_job *job = core->models ? core->models->job : NULL;
-    if (!job || !atomic_load(&job->done))
+    if (!job || job->asking || !atomic_load(&job->done))
         return;
     uv_thread_join(&job->thread);
     job_over(core);
@@ -369,7 +398,8 @@ void models_close(struct core *core)
         return;
     if (s->job) {
         atomic_store(&s->job->stop, true);
-        uv_thread_join(&s->job->thread);
+        if (!s->job->asking)
+            uv_thread_join(&s->job->thread);
         model_job_free(s->job);
     }
     for (struct hosted_model *m = s->first, *next; m; m = next) {

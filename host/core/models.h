@@ -14,6 +14,7 @@ struct hosted_model {
     struct hosted_model *next;
     char name[MODELS_NAME_SIZE], plugin[64];
     json_t *heads;
+    char notes[2 * MODELS_NAME_SIZE]; /* "component/type"; "" */
     bool declared;
     char key[MODEL_ID_SIZE]; /* of what it is to be trained on; "" where there are no examples */
     struct model *now;       /* answers; NULL: none yet */
@@ -35,6 +36,11 @@ struct model_job {
     char *heads, *sections; /* JSON text */
     struct model_section *parts;
     size_t n_parts, max_bytes;
+    /* What the component `noter` says of each example in order, before the thread begins; NULL: there is none. */
+    char noter[MODELS_NAME_SIZE], noter_type[MODELS_NAME_SIZE];
+    json_t *notes;
+    size_t at_part, at_byte, asked;
+    bool asking;
     uv_thread_t thread;
     atomic_bool stop, done;
     bool threaded;
@@ -50,6 +56,10 @@ struct models {
     uint64_t seen_registry, seen_settings;
     bool started;
 };
+
+/* models_notes.c: asks for the notes of all examples, then calls models_noted (models.c). */
+void models_ask_notes(struct model_job *job);
+void models_noted(struct core *core);
 
 /* models_job.c */
 void model_job_run(struct model_job *job); /* trains, stores, opens; tidies the folder */

@@ -32,7 +32,7 @@ static bool progress(void *arg, double done)
 
 /* ---- examples ---- */
 
-static int add_lines(struct model_job *job, const struct model_section *part, struct examples *e)
+static int add_lines(struct model_job *job, const struct model_section *part, size_t *at_note, struct examples *e)
 {
     const char *at = part->manifest->examples, *end = at + part->manifest->examples_len;
     char why[256] = "";
@@ -44,6 +44,8 @@ static int add_lines(struct model_job *job, const struct model_section *part, st
         if (strspn(begin, " \t\r\n") >= n)
             continue;
         json_t *example = json_loadb(begin, n, JSON_REJECT_DUPLICATES, &fault);
+        if (json_array_size(job->notes))
+            json_object_set(example, "notes", json_array_get(job->notes, (*at_note)++));
         int error = example ? examples_add_json(e, example, part->domain, why, sizeof why) : CVM_EINVAL;
         json_decref(example);
         if (error) {
@@ -60,8 +62,9 @@ static int collect(struct model_job *job, struct examples *e)
     json_t *heads = json_loads(job->heads, 0, NULL);
     int error = heads ? examples_heads(e, heads, job->error, sizeof job->error) : CVM_ENOMEM;
     json_decref(heads);
+    size_t at_note = 0;
     for (size_t i = 0; i < job->n_parts && !error; i++)
-        error = add_lines(job, &job->parts[i], e);
+        error = add_lines(job, &job->parts[i], &at_note, e);
     return error ? error : examples_sort(e);
 }
 
@@ -153,6 +156,7 @@ void model_job_free(struct model_job *job)
     for (size_t i = 0; i < job->n_parts; i++)
         manifest_free(job->parts[i].manifest);
     model_unref(job->model);
+    json_decref(job->notes);
     free(job->parts);
     free(job->heads);
     free(job->sections);

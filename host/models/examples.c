@@ -1,6 +1,5 @@
 /* Labelled texts in memory; see examples.h. */
 #include "models/examples.h"
-#include "models/features.h"
 
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -160,28 +159,6 @@ static int append_value(const json_t *value, char text[EXAMPLES_NAME_BYTES])
     return n < 0 ? CVM_EINVAL : (size_t)n >= room ? CVM_ELIMIT : 0;
 }
 
-char *examples_noted(const char *text, const json_t *notes)
-{
-    size_t len = strlen(text) + 1, i;
-    json_t *note;
-    json_array_foreach((json_t *)(uintptr_t)notes, i, note) len += json_string_length(note) + 1;
-    char *noted = malloc(len + 1), *to = noted;
-    for (const char *from = text; noted && *from; from++)
-        *to++ = *from == FEATURES_NOTES ? ' ' : *from; /* the text itself begins none */
-    json_array_foreach((json_t *)(uintptr_t)notes, i, note)
-    {
-        size_t n = json_string_length(note);
-        if (!noted || !json_is_string(note))
-            continue;
-        *to++ = i ? FEATURES_NOTE_ENDS : FEATURES_NOTES;
-        memcpy(to, json_string_value(note), n);
-        to += n;
-    }
-    if (noted)
-        *to = 0;
-    return noted;
-}
-
 int examples_add_json(struct examples *e, const json_t *example, const char *domain, char *ret_error, size_t error_size)
 {
     char texts[EXAMPLES_HEADS][EXAMPLES_NAME_BYTES];
@@ -205,7 +182,7 @@ int examples_add_json(struct examples *e, const json_t *example, const char *dom
         labels[h] = absent ? NULL : texts[h];
         error = absent < 0 ? absent : 0;
     }
-    char *noted = error ? NULL : examples_noted(text, json_object_get(example, "notes"));
+    char *noted = error ? NULL : cvm_noted_text(text, json_object_get(example, "notes"));
     if (!error && !noted)
         error = CVM_ENOMEM;
     if (!error && (error = examples_add(e, noted, labels)))

@@ -41,8 +41,6 @@ int examples_heads(struct examples *e, const json_t *heads, char *ret_error, siz
 
 /* Adds a text; `labels` has one per head, NULL: unanswered. Copies all. CVM_ELIMIT, CVM_ENOMEM. */
 int examples_add(struct examples *e, const char *text, const char *const *labels) __attribute__((warn_unused_result));
-/* A text with notes (features.h), an array of strings or NULL. Gives; NULL: out of memory. */
-char *examples_noted(const char *text, const json_t *notes);
 /* The same of {"text", "notes", ..} by the heads' fields. `domain` stands in for an absent member "domain"; NULL:
  * nothing does. CVM_EINVAL: no text, or a field that is no string, number or boolean (ret_error). */
 int examples_add_json(struct examples *e, const json_t *example, const char *domain, char *ret_error,

@@ -2,6 +2,7 @@
 #include "models/features.h"
 
 #include <cvm/cvm.h>
+#include <cvm/json.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +123,7 @@ static void normalise(struct features *f, const char *text, struct shape *shape)
     uint32_t *to = f->symbols;
     size_t n = 0, same = 1;
     to[n++] = ' ';
-    while (*at && *at != FEATURES_NOTES && n < FEATURES_TEXT_SYMBOLS) {
+    while (*at && *at != CVM_NOTES_BEGIN && n < FEATURES_TEXT_SYMBOLS) {
         uint32_t raw = 0, c;
         if (*at >= '0' && *at <= '9') {
             c = read_number(&at, shape);
@@ -248,7 +249,7 @@ static void notes(struct features *f)
     for (size_t n = 0; n < FEATURES_NOTES_MAX && f->notes[from] && from < UINT16_MAX; n++) {
         uint64_t h = mix(0x2073, 1);
         size_t to = from;
-        for (; f->notes[to] && f->notes[to] != FEATURES_NOTE_ENDS; to++)
+        for (; f->notes[to] && f->notes[to] != CVM_NOTE_ENDS; to++)
             h = mix(h, (unsigned char)f->notes[to]);
         if (to > from && to <= UINT16_MAX)
             put(f, h, (struct feature_place){(uint16_t)from, (uint16_t)to, 0, 0});
@@ -260,7 +261,7 @@ static void notes(struct features *f)
 int features_init(struct features *f, const char *text, int with_places)
 {
     struct shape shape = {0};
-    const char *mark = strchr(text, FEATURES_NOTES);
+    const char *mark = strchr(text, CVM_NOTES_BEGIN);
     size_t most = strnlen(text, FEATURES_TEXT_SYMBOLS * 4) + 4;
     if (most > FEATURES_TEXT_SYMBOLS + 2)
         most = FEATURES_TEXT_SYMBOLS + 2;

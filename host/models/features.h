@@ -10,10 +10,7 @@
 #define FEATURES_TEXT_SYMBOLS 2000 /* what lies behind them is not read */
 #define FEATURES_NOTES_MAX 256
 
-/* Behind the text may stand what else is known of it: this byte, then notes ("language:pcm") parted by the other. A
- * note is a feature as it is, whole. */
-#define FEATURES_NOTES '\x1e'
-#define FEATURES_NOTE_ENDS '\x1f'
+/* Behind the text may stand notes (cvm_noted_text). A note is a feature as it is, whole. */
 
 /* Each block is weighed and given length 1 by itself: a long text has many n-grams but one shape. */
 enum features_block { FEATURES_WORDS, FEATURES_CHARS, FEATURES_SHAPE, FEATURES_NOTED, FEATURES_BLOCKS };

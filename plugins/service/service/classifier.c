@@ -1,6 +1,36 @@
-/* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules; a model, where there is one, is asked
- * before them. Writes what it found into the context. Loop thread. */
+/* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules, and by the host's text model once it is
+ * trained. Writes what it found into the context. Loop thread. */
 #include "service.h"
+
+#define MODEL "enquiry"
+
+/* An understanding_model; `arg` is the turn. */
+static json_t *ask_model(void *arg, const struct vocabulary *v, const char *message, const struct understanding *u)
+{
+    json_t *notes = understanding_notes(v, u), *answer = NULL;
+    char *noted = cvm_noted_text(message, notes);
+    if (noted && cvm_classify(arg, MODEL, noted, &answer) < 0)
+        answer = NULL; /* none is trained yet: the rules stand */
+    free(noted);
+    json_decref(notes);
+    return answer;
+}
+
+int classifier_notes(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *texts = json_object_get(m->data, "texts");
+    const struct vocabulary *v = service_vocabulary(t);
+    json_t *lists = v ? json_array() : NULL;
+    if (!lists)
+        return cvm_refuse(t, "NOT_AVAILABLE", NULL, "The vocabulary is not available.");
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        struct understanding u;
+        const char *text = json_string_value(json_array_get(texts, i));
+        understand(v, text ? text : "", "", &u);
+        json_array_append_new(lists, understanding_notes(v, &u));
+    }
+    return cvm_reply(t, m, json_pack("{s:o}", "notes", lists));
+}
 
 json_t *classifier_read(cvm_turn *t, const char *text, const char *channel)
 {
@@ -8,7 +38,7 @@ json_t *classifier_read(cvm_turn *t, const char *text, const char *channel)
     struct understanding u;
     if (!v)
         return NULL;
-    understand(v, text, channel, &u);
+    understand_judged(v, text, channel, ask_model, t, &u);
     return understanding_json(v, text, &u);
 }
 
@@ -39,8 +69,10 @@ int classifier_classify(cvm_turn *t, const cvm_msg *m)
     if (!result)
         return unavailable(t);
     return cvm_reply(t, m,
-                     json_pack("{s:b, s:o, s:f, s:b, s:s}", "success", 1, "classification", result, "confidence", 0.5,
-                               "fallback_used", 1, "agent", "ClassifierAgent"));
+                     json_pack("{s:b, s:O, s:O, s:o, s:s}", "success", 1, "confidence",
+                               json_object_get(result, "confidence"), "fallback_used",
+                               json_object_get(result, "fallback_used"), "classification", result, "agent",
+                               "ClassifierAgent"));
 }
 
 /* One member or several of a whole classification: the tools are views of the same reading. */
@@ -108,13 +140,14 @@ int classifier_handle(cvm_turn *t, const cvm_msg *m)
         e = keep_deadline(t, cvm_json_str(result, "priority", "MEDIUM"));
     if (e >= 0)
         e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:f}", "chose", "classification",
+                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O}", "chose", "classification",
                                "service_domain", json_object_get(result, "service_domain"), "intent",
                                json_object_get(result, "intent"), "priority", json_object_get(result, "priority"),
                                "sentiment", json_object_get(result, "sentiment"), "escalate_reasons",
                                json_object_get(result, "escalate_reasons"), "because",
                                json_object_get(result, "reasoning"), "weights", json_object_get(result, "weights"),
-                               "cues", json_object_get(result, "cues"), "confidence", 0.5));
+                               "cues", json_object_get(result, "cues"), "confidence",
+                               json_object_get(result, "confidence")));
     json_decref(result);
     return e < 0 ? e : service_step(t, m, service_content(m), NULL, SERVICE_ORCHESTRATOR, false);
 }

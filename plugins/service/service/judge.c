@@ -153,10 +153,22 @@ static void several_parts(struct reading *r, const json_t *answer)
     }
 }
 
+/* Whether the rules saw a domain that no model can know: it is not loaded, or nobody gave examples of it. */
+static bool saw_untaught(const struct reading *r)
+{
+    const struct understanding *u = r->u;
+    for (size_t p = 0; p < u->n_parts; p++)
+        if (!r->v->taught[u->parts[p].domain] && u->weights[u->parts[p].domain] >= PART_LEAST)
+            return true;
+    return false;
+}
+
 static void judge_domain(struct reading *r, const json_t *answer)
 {
     struct understanding *u = r->u;
     double best, second, intent = 0;
+    if (saw_untaught(r))
+        return;
     int domain = domain_of(r->v, label_at(answer, "domain", 0, &best));
     int other = domain_of(r->v, label_at(answer, "domain", 1, &second));
     if (domain == -3)

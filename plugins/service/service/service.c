@@ -33,6 +33,7 @@ static const cvm_route routes[] = {
     {SERVICE_CLASSIFIER, "extract_entities", classifier_entities},
     {SERVICE_CLASSIFIER, "sentiment_analysis", classifier_sentiment},
     {SERVICE_CLASSIFIER, "intent_classification", classifier_intent},
+    {SERVICE_CLASSIFIER, "note_texts", classifier_notes},
     {SERVICE_ORCHESTRATOR, "handle", orchestrator_handle},
     {SERVICE_ORCHESTRATOR, "route_enquiry", orchestrator_route},
     {SERVICE_ORCHESTRATOR, "check_transition", orchestrator_check},

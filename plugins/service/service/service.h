@@ -198,6 +198,7 @@ int classifier_handle(cvm_turn *t, const cvm_msg *m);
 int classifier_classify(cvm_turn *t, const cvm_msg *m);
 int classifier_entities(cvm_turn *t, const cvm_msg *m);
 int classifier_sentiment(cvm_turn *t, const cvm_msg *m);
+int classifier_notes(cvm_turn *t, const cvm_msg *m);
 int classifier_intent(cvm_turn *t, const cvm_msg *m);
 /* The classification of a text; NULL where there is no vocabulary or memory. New value. */
 json_t *classifier_read(cvm_turn *t, const char *text, const char *channel);

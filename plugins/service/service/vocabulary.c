@@ -409,6 +409,7 @@ static void add_domain(struct builder *b, const char *name, const json_t *sectio
     }
     if (json_is_string(json_object_get(section, "label")) && v->labels_of[at] == v->domains[at])
         v->labels_of[at] = json_string_value(json_object_get(section, "label"));
+    v->taught[at] = v->taught[at] || json_is_true(json_object_get(section, "taught"));
     add_weighted(b, json_object_get(section, "words"), GROUP_DOMAIN, (size_t)at, 3);
     json_t *intents = json_object_get(section, "intents");
     size_t i;

@@ -67,6 +67,7 @@ struct vocabulary {
     json_t *keep; /* the documents that names point into */
     const char *domains[VOCABULARY_DOMAINS_MAX];
     const char *labels_of[VOCABULARY_DOMAINS_MAX]; /* what people call them: "electricity" */
+    bool taught[VOCABULARY_DOMAINS_MAX]; /* its section is loaded and has examples: a text model may know it */
     size_t n_domains;
     struct vocabulary_intent intents[VOCABULARY_INTENTS_MAX];
     size_t n_intents;

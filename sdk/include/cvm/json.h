@@ -96,4 +96,32 @@ static inline json_t *cvm_json_share(const json_t *value)
     return json_incref((json_t *)(uintptr_t)value);
 }
 
+#define CVM_NOTES_BEGIN '\x1e'
+#define CVM_NOTE_ENDS '\x1f'
+
+/* A text with what else is known of it, for cvm_classify: `notes` is an array of short strings ("language:pcm", at most
+ * 256 count), each a feature of its own. The model learns what they are worth when its manifest names the operation
+ * that gives the same notes for its examples (`models[].notes`). The text itself begins none. Gives (free); NULL: out
+ * of memory. */
+static inline char *cvm_noted_text(const char *text, const json_t *notes)
+{
+    size_t len = strlen(text) + 1, n = json_array_size(notes);
+    for (size_t i = 0; i < n; i++)
+        len += json_string_length(json_array_get(notes, i)) + 1;
+    char *noted = (char *)malloc(len), *to = noted;
+    if (!noted)
+        return NULL;
+    for (const char *from = text; *from; from++)
+        *to++ = *from == CVM_NOTES_BEGIN ? ' ' : *from;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *note = json_array_get(notes, i);
+        *to++ = i ? CVM_NOTE_ENDS : CVM_NOTES_BEGIN;
+        if (json_is_string(note))
+            memcpy(to, json_string_value(note), json_string_length(note));
+        to += json_string_length(note);
+    }
+    *to = 0;
+    return noted;
+}
+
 #endif
