@@ -554,6 +554,22 @@ int flow_free_port(void)
     return ntohs(address.sin_port);
 }
 
+int flow_kept_port(void)
+{
+    static int next;
+    for (int tries = 0; tries < 10000; tries++) {
+        const int port = 20000 + (int)(((unsigned)getpid() * 37u + (unsigned)next++) % 10000u);
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int e = bind(fd, (struct sockaddr *)&address, sizeof address);
+        close(fd);
+        if (e == 0)
+            return port;
+    }
+    ck_abort_msg("no port between 20000 and 30000 is free");
+}
+
 /* ---- the program ------------------------------------------------------------------------------------------------- */
 
 int flow_main(const char *suite, TCase *const *cases)

@@ -132,6 +132,8 @@ int flow_connect(const struct flow *f); /* the control socket; -1: nobody listen
  * flow_free. */
 pid_t flow_spawn(struct flow *f, const char *name, const char *const *argv);
 int flow_free_port(void); /* a port that was free a moment ago */
+int flow_kept_port(
+    void); /* the same below those that the system gives to connections, to be told to others before it is bound */
 
 /* ---- time ---- */
 

@@ -24,7 +24,7 @@ static void start_simulators(struct flow *f, const char *hook_faults)
 {
     char port[8], hooks[64];
     int number = flow_free_port();
-    f->port = flow_free_port();
+    f->port = flow_kept_port();
     snprintf(port, sizeof port, "%d", number);
     snprintf(pay_url, sizeof pay_url, "http://127.0.0.1:%d", number);
     snprintf(hooks, sizeof hooks, "http://127.0.0.1:%d/webhooks", f->port);
@@ -199,6 +199,12 @@ START_TEST(webhooks_are_signed_and_taken_once)
         ck_assert_int_eq(flow_http(f, "POST", path, lie, NULL, NULL), 401);
         ck_assert_int_eq(flow_http(f, "POST", path, "", NULL, NULL), 401);
         ck_assert_int_eq(counted(f, providers[p], "forged"), 7);
+        struct flow_answer a;
+        char metric[96];
+        snprintf(metric, sizeof metric, "cvmhost_%s_webhooks_total{result=\"forged\"} 7", providers[p]);
+        ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
+        ck_assert_msg(strstr(a.text, metric), "no %s", metric);
+        flow_answer_free(&a);
         ck_assert_int_eq(counted(f, providers[p], "accepted"), 1);
         /* What had a wrong signature is asked of nobody and told to nobody. */
         ck_assert_int_eq(flow_sql_int(f, "select count(*) from state where key like '%lie%'"), 0);

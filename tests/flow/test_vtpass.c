@@ -28,7 +28,7 @@ static struct flow *home(const char *faults, bool webhooks, bool asks)
     struct flow *f = flow_new();
     char port[8], hooks[64], url[96];
     int number = flow_free_port();
-    f->port = flow_free_port();
+    f->port = flow_kept_port();
     snprintf(port, sizeof port, "%d", number);
     snprintf(sim_url, sizeof sim_url, "http://127.0.0.1:%d", number);
     snprintf(url, sizeof url, "%s/api", sim_url);

@@ -20,7 +20,9 @@ static const char *const counted[] = {"accepted", "repeated", "forged", "ignored
 
 static int count(cvm_turn *t, const char *what, int64_t *ret_n)
 {
-    char key[64];
+    char key[64], metric[64];
+    snprintf(metric, sizeof metric, "%s_webhooks_total", gateway.name);
+    CVM_TRY(cvm_metric(t, metric, what, 1));
     snprintf(key, sizeof key, "count/%s", what);
     CVM_TRY(cvm_state_int(t, key, ret_n));
     return cvm_state_put_int(t, key, ++*ret_n);
