@@ -316,6 +316,47 @@ START_TEST(comes_and_goes_with_its_plugin)
 }
 END_TEST
 
+static void put(struct flow *f, bool there)
+{
+    if (there) {
+        flow_plugin(f, "power");
+    } else {
+        flow_remove(f, "plugins/power.so");
+        flow_remove(f, "manifests/power.json");
+    }
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
+    FLOW_UNTIL((flow_http(f, "GET", "/api/v1/discos", NULL, NULL, NULL) == 200) == there); /* what is open ends first */
+}
+
+/* Its files taken out of the running host and put back: nothing that was sold or opened is lost. */
+START_TEST(removed_and_put_back)
+{
+    struct flow *f = desk_started();
+    struct flow_answer a;
+    check_served(f, true);
+    json_decref(desk_say(f, "08051234567", "WEB", "no light in our whole street since yesterday"));
+    json_t *before = flow_sql(f, "select * from power_tokens"), *cases = flow_sql(f, "select * from power_cases");
+    ck_assert(json_array_size(before) == 1 && json_array_size(cases) == 1);
+    for (int round = 0; round < 2; round++) {
+        put(f, false);
+        check_served(f, false);
+        put(f, true);
+        check_served(f, true);
+    }
+    json_t *after = flow_sql(f, "select * from power_tokens order by issued_at");
+    ck_assert_uint_eq(json_array_size(after), 3);
+    ck_assert(json_equal(json_array_get(before, 0), json_array_get(after, 0)));
+    ck_assert_int_eq(FLOW_RUN(f, &a, "power", "case", "list", "--output", "json"), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "cases")), 1);
+    flow_answer_free(&a);
+    ck_assert_uint_eq(desk_check_books(f), 8); /* five of airtime, three of electricity */
+    json_decref(before);
+    json_decref(cases);
+    json_decref(after);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(context_has_the_order)
 {
     static const char *const members[] = {"disco",   "meter_number", "meter_type", "amount", "customer_name",
@@ -350,6 +391,7 @@ int main(void)
     tcase_add_test(c, asks_for_what_is_missing);
     tcase_add_test(c, airtime_and_power_in_one_message);
     tcase_add_test(c, comes_and_goes_with_its_plugin);
+    tcase_add_test(c, removed_and_put_back);
     tcase_add_test(c, context_has_the_order);
     return flow_main("power_desk", (TCase *[]){c, NULL});
 }

@@ -149,7 +149,7 @@ int technical_scheduled(cvm_turn *t, const cvm_msg *m)
 
 static int off_listed(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
-    const json_t *rows = json_object_get(m->data, "schedules");
+    const json_t *rows = json_object_get(m->data, "rows");
     int64_t asked = 0;
     if (m->outcome != CVM_REPLIED)
         return step_hand_over(t, m->on_behalf, "", "no_answer", "the customer's schedules could not be read",

@@ -188,7 +188,7 @@ static bool is_ours(const json_t *row, const char *local)
 
 static int cancel(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
-    const json_t *rows = json_object_get(m->data, "schedules");
+    const json_t *rows = json_object_get(m->data, "rows");
     int64_t asked = 0;
     if (m->outcome != CVM_REPLIED)
         return end_with(t, m->on_behalf, what, "NOT_AVAILABLE",
@@ -199,7 +199,7 @@ static int cancel(cvm_turn *t, const cvm_msg *m, const json_t *what)
             continue;
         CVM_TRY(cvm_request(t, SALE_TRANSACTION, "schedule_cancel",
                             json_pack("{s:s, s:s}", "schedule_id", cvm_json_str(row, "schedule_id", ""), "customer",
-                                      customer_of(t, what)),
+                                      cvm_json_str(row, "customer_id", "")),
                             &(cvm_request_opts){.on_behalf = m->on_behalf}));
         asked++;
     }

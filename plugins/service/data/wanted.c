@@ -185,8 +185,9 @@ void wanted_read(const char *words, const json_t *amount, struct wanted *ret_wan
 {
     const char *end;
     struct wanted w = {.mb = first_size(words, &end)};
-    if (wanted_daily_mb(words) == 0)
-        snprintf(w.type, sizeof w.type, "%s", type_named(words));
+    snprintf(w.type, sizeof w.type, "%s", type_named(words));
+    if (strcmp(w.type, "DAILY") == 0 && wanted_daily_mb(words) > 0) /* what is used daily is no plan of a day */
+        w.type[0] = '\0';
     code_named(words, w.code);
     if (amount && cvm_money_from_json(amount, &w.kobo) < 0)
         w.kobo = 0;
