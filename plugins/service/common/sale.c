@@ -99,6 +99,11 @@ json_t *sale_unsold_body(const cvm_msg *reply, const char *agent, enum cvm_outco
         json_object_set_new(body, "transaction_id", json_string(id));
         json_object_set_new(body, "status", json_string("PENDING"));
     }
+    /* What it waits for, where that is not the network. */
+    static const char *const kept[] = {"waits_for", "challenge_id", "payment_url", "expires_at"};
+    for (size_t i = 0; body && i < sizeof kept / sizeof kept[0]; i++)
+        if (json_object_get(d, kept[i]))
+            json_object_set_new(body, kept[i], cvm_json_share(json_object_get(d, kept[i])));
     return body;
 }
 

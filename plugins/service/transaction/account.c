@@ -5,12 +5,13 @@
 
 static const char *const entry_names[] = {
     [ENTRY_OPENING] = "opening", [ENTRY_CREDIT] = "credit", [ENTRY_HOLD] = "hold",
-    [ENTRY_SETTLE] = "settle",   [ENTRY_REFUND] = "refund",
+    [ENTRY_SETTLE] = "settle",   [ENTRY_REFUND] = "refund", [ENTRY_RETURN] = "return",
 };
 
 static bool balanced(const struct figures *f)
 {
-    return f->balance >= 0 && f->held >= 0 && f->balance == f->opening + f->credited - f->settled - f->held;
+    return f->balance >= 0 && f->held >= 0 &&
+           f->balance == f->opening + f->credited - f->settled - f->returned - f->held;
 }
 
 int account_apply(struct figures *f, enum entry_kind kind, int64_t amount)
@@ -38,6 +39,12 @@ int account_apply(struct figures *f, enum entry_kind kind, int64_t amount)
         f->held -= amount;
         f->settled += amount;
         break;
+    case ENTRY_RETURN:
+        if (amount > f->held)
+            return CVM_ESTATE;
+        f->held -= amount;
+        f->returned += amount;
+        break;
     case ENTRY_REFUND:
         if (amount > f->held)
             return CVM_ESTATE;
@@ -54,6 +61,7 @@ void account_figures(const json_t *account, struct figures *ret_figures)
     *ret_figures = (struct figures){.opening = cvm_json_int(account, "opening_kobo", 0),
                                     .credited = cvm_json_int(account, "credited_kobo", 0),
                                     .settled = cvm_json_int(account, "settled_kobo", 0),
+                                    .returned = cvm_json_int(account, "returned_kobo", 0),
                                     .held = cvm_json_int(account, "held_kobo", 0),
                                     .balance = cvm_json_int(account, "balance_kobo", 0)};
 }
@@ -63,13 +71,15 @@ static int figures_store(json_t *account, const struct figures *f)
     int e = json_object_set_new(account, "opening_kobo", json_integer(f->opening));
     e |= json_object_set_new(account, "credited_kobo", json_integer(f->credited));
     e |= json_object_set_new(account, "settled_kobo", json_integer(f->settled));
+    if (f->returned)
+        e |= json_object_set_new(account, "returned_kobo", json_integer(f->returned));
     e |= json_object_set_new(account, "held_kobo", json_integer(f->held));
     e |= json_object_set_new(account, "balance_kobo", json_integer(f->balance));
     return e ? CVM_ENOMEM : CVM_OK;
 }
 
 /* A customer id becomes part of state keys, so its characters are few and its length is bounded. */
-static bool customer_valid(const char *id)
+bool customer_valid(const char *id)
 {
     size_t n = strlen(id);
     if (n == 0 || n > TXN_CUSTOMER_MAX)
@@ -128,26 +138,41 @@ int account_save(cvm_turn *t, json_t *account)
     return cvm_state_put(t, key, account);
 }
 
-int account_book(cvm_turn *t, const cvm_msg *m, json_t *account, enum entry_kind kind, int64_t amount,
-                 const char *transaction_id)
+static int book(cvm_turn *t, const cvm_msg *m, json_t *account, enum entry_kind kind, int64_t amount,
+                const char *transaction_id, const char *entry)
 {
     struct figures f;
+    char at[TXN_TIME_SIZE];
     account_figures(account, &f);
     CVM_TRY(account_apply(&f, kind, amount));
     CVM_TRY(figures_store(account, &f));
-    char entry[TXN_CUSTOMER_MAX + 48], made[CVM_SHORT_ID_SIZE], at[TXN_TIME_SIZE];
-    if (*transaction_id) { /* each kind at most once for a transaction, so the id needs no counter */
-        snprintf(entry, sizeof entry, "%s-%s", transaction_id, entry_names[kind]);
-    } else {
-        CVM_TRY(cvm_new_id(t, "WAL", made));
-        snprintf(entry, sizeof entry, "%s-%s", made, entry_names[kind]);
-    }
     return cvm_row_put(t, "wallet_entries",
                        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "entry_id", entry, "customer_id",
                                  cvm_json_str(account, "customer_id", ""), "transaction_id", transaction_id, "kind",
                                  entry_names[kind], "amount_kobo", (json_int_t)amount, "balance_after_kobo",
                                  (json_int_t)f.balance, "at", time_text(cvm_now_ms(t), at), "conversation",
                                  m->conversation));
+}
+
+int account_book(cvm_turn *t, const cvm_msg *m, json_t *account, enum entry_kind kind, int64_t amount,
+                 const char *transaction_id)
+{
+    char entry[TXN_CUSTOMER_MAX + 48], made[CVM_SHORT_ID_SIZE];
+    if (*transaction_id) { /* each kind at most once for a transaction, so the id needs no counter */
+        snprintf(entry, sizeof entry, "%s-%s", transaction_id, entry_names[kind]);
+    } else {
+        CVM_TRY(cvm_new_id(t, "WAL", made));
+        snprintf(entry, sizeof entry, "%s-%s", made, entry_names[kind]);
+    }
+    return book(t, m, account, kind, amount, transaction_id, entry);
+}
+
+int account_book_payment(cvm_turn *t, const cvm_msg *m, json_t *account, int64_t amount, const char *transaction_id,
+                         const char *reference)
+{
+    char entry[96];
+    snprintf(entry, sizeof entry, "%.80s-credit", reference);
+    return book(t, m, account, ENTRY_CREDIT, amount, transaction_id, entry);
 }
 
 int64_t account_count_failure(json_t *account, const char *session_id)
@@ -298,4 +323,53 @@ int account_show(cvm_turn *t, const cvm_msg *m)
     json_t *view = account_view(account);
     json_decref(account);
     return cvm_reply(t, m, view);
+}
+
+/* ---- stored authorisations: what a payment provider may charge again with ---- */
+
+/* Saves the account and answers with it; both borrowed. */
+static int save_and_show(cvm_turn *t, const cvm_msg *m, json_t *account)
+{
+    json_t *view = account_view(account);
+    int e = account_save(t, json_incref(account));
+    if (e < 0) {
+        json_decref(view);
+        return e;
+    }
+    return cvm_reply(t, m, view);
+}
+
+int account_authorize(cvm_turn *t, const cvm_msg *m)
+{
+    const char *customer = cvm_json_str(m->data, "customer", ""), *code = cvm_json_str(m->data, "authorization", "");
+    json_t *account = NULL;
+    int e = account_find(t, customer, customer, &account);
+    if (e == CVM_ENOENT)
+        return cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
+    if (e < 0)
+        return e;
+    json_t *all = json_copy(json_object_get(account, "authorizations"));
+    if (!all)
+        all = json_object();
+    json_object_set_new(all, cvm_json_str(m->data, "provider", ""),
+                        json_pack("{s:s, s:s*}", "code", code, "email", cvm_json_str(m->data, "email", NULL)));
+    json_object_set_new(account, "authorizations", all);
+    e = save_and_show(t, m, account);
+    json_decref(account);
+    return e;
+}
+
+int account_deauthorize(cvm_turn *t, const cvm_msg *m)
+{
+    const char *customer = cvm_json_str(m->data, "customer", "");
+    json_t *account = NULL;
+    int e = account_find(t, customer, customer, &account);
+    if (e == CVM_ENOENT)
+        return cvm_refuse(t, "NOT_FOUND", "customer", "no account with this customer id or phone number");
+    if (e < 0)
+        return e;
+    json_object_del(account, "authorizations");
+    e = save_and_show(t, m, account);
+    json_decref(account);
+    return e;
 }

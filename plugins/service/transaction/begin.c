@@ -1,12 +1,15 @@
-/* The start of a purchase: who sells, who pays, which rule forbids it, whether the same key came before; then the money
- * is held and the seller asked to deliver, in one turn. What follows is in saga.c. Loop thread. */
+/* The start of a purchase: who sells, who pays, which rule forbids it, whether the same key came before; then the gates
+ * (gate.c), or the money is held and the seller asked to deliver, in one turn. What follows is in saga.c. Loop thread.
+ */
 #include "transaction.h"
+
+#define HELD_BACK_MAX 10 /* purchases of a customer that wait for a human */
 
 struct sums {
     int64_t amount, discount, charge, total;
 };
 
-static int64_t setting_kobo(cvm_turn *t, const char *name, int64_t otherwise)
+int64_t saga_setting_kobo(cvm_turn *t, const char *name, int64_t otherwise)
 {
     int64_t kobo;
     return cvm_money_from_json(json_object_get(cvm_settings(t), name), &kobo) < 0 ? otherwise : kobo;
@@ -35,6 +38,15 @@ const char *saga_seller(cvm_turn *t, const char *id_or_alias)
     return NULL;
 }
 
+bool component_loaded(cvm_turn *t, const char *id)
+{
+    const json_t *components = cvm_registry(t, "components");
+    for (size_t i = 0; i < json_array_size(components); i++)
+        if (strcmp(cvm_json_str(json_array_get(components, i), "id", ""), id) == 0)
+            return true;
+    return false;
+}
+
 /* ---- the start of a purchase ---- */
 
 static bool kobo_member(const json_t *body, const char *key, int64_t *ret_kobo)
@@ -46,7 +58,7 @@ static bool kobo_member(const json_t *body, const char *key, int64_t *ret_kobo)
 static const char *order_check(const struct order *o, struct sums *ret_sums)
 {
     struct sums s;
-    if (!json_is_object(json_object_get(o->body, "delivery")))
+    if (!o->items && !json_is_object(json_object_get(o->body, "delivery")))
         return "The order does not say what is to be delivered.";
     if (!*cvm_json_str(o->body, "service_type", ""))
         return "The order names no service.";
@@ -76,8 +88,8 @@ static int begin_refused(cvm_turn *t, const cvm_msg *m, const struct order *o, j
     return answer_asker(t, o->asker, m->id, CVM_REFUSED, answer_refusal(o->body, rule, message, handoff), failures);
 }
 
-static const char *const compared[] = {"service_type", "network_or_disco",    "recipient",    "amount_kobo",
-                                       "delivery",     "service_charge_kobo", "discount_kobo"};
+static const char *const compared[] = {"service_type", "network_or_disco",    "recipient",     "amount_kobo",
+                                       "delivery",     "service_charge_kobo", "discount_kobo", "items"};
 
 static bool same_order(const json_t *record, const struct order *o)
 {
@@ -91,7 +103,7 @@ static bool same_order(const json_t *record, const struct order *o)
     return true;
 }
 
-static int add_waiter(json_t *record, const cvm_msg *m, enum asker_kind kind, bool replayed)
+int saga_wait(json_t *record, const cvm_msg *m, enum asker_kind kind, bool replayed)
 {
     char id[33];
     id_to_text(m->id, id);
@@ -114,7 +126,7 @@ static int begin_again(cvm_turn *t, const cvm_msg *m, const struct order *o, jso
                                "transaction_id", record_str(record, "transaction_id"))));
     const json_t *waiters = json_object_get(record, "waiters");
     if (waiters && json_array_size(waiters) < TXN_WAITERS_MAX) {
-        CVM_TRY(add_waiter(record, m, o->asker, true));
+        CVM_TRY(saga_wait(record, m, o->asker, true));
         CVM_TRY(record_save(t, json_incref(record)));
         return CVM_PENDING;
     }
@@ -123,23 +135,25 @@ static int begin_again(cvm_turn *t, const cvm_msg *m, const struct order *o, jso
     return answer_asker(t, o->asker, m->id, outcome, body, 0);
 }
 
-/* The rule that forbids the purchase, with its text; NULL if none does. Counts the attempt for the pace rule. */
+/* The rule that forbids the purchase, with its text; NULL if none does. */
 static const char *rule_against(cvm_turn *t, const json_t *account, const struct sums *s, char *text, size_t size)
 {
     char limit[32], have[32];
     struct figures f;
     account_figures(account, &f);
-    int64_t most = setting_kobo(t, "max_amount", 50000000), two_factor = setting_kobo(t, "two_factor_above", 5000000);
+    int64_t most = saga_setting_kobo(t, "max_amount", 50000000);
+    int64_t two_factor = saga_setting_kobo(t, "two_factor_above", 5000000);
+    int64_t approve = saga_setting_kobo(t, "approve_above", 10000000);
     if (s->amount > most) { /* without charges; what needs a second look goes by the total */
         snprintf(text, size, "The largest purchase is \xe2\x82\xa6%s.", cvm_money_text(most, limit, sizeof limit));
         return "LIMIT";
     }
-    if (s->total > two_factor) {
+    if (s->total > two_factor && s->total <= approve && !otp_possible(t)) { /* above, a human looks at it anyway */
         snprintf(text, size, "A purchase above \xe2\x82\xa6%s needs a second confirmation.",
                  cvm_money_text(two_factor, limit, sizeof limit));
         return "TWO_FACTOR";
     }
-    if (f.balance < s->total) {
+    if (f.balance < s->total && !pay_by_provider(t)) {
         snprintf(text, size, "The wallet holds \xe2\x82\xa6%s; the purchase costs \xe2\x82\xa6%s.",
                  cvm_money_text(f.balance, have, sizeof have), cvm_money_text(s->total, limit, sizeof limit));
         return "INSUFFICIENT_FUNDS";
@@ -147,94 +161,159 @@ static const char *rule_against(cvm_turn *t, const json_t *account, const struct
     return NULL;
 }
 
-static json_t *record_new(const cvm_msg *m, const struct order *o, const struct sums *s, const char *id,
-                          const char *customer_id, int64_t now, int64_t credit_ms)
+/* The service is not sold for the moment, or the same was bought a moment ago and may be a mistake. */
+static const char *rule_of_the_moment(cvm_turn *t, const struct order *o, json_t *account, char *text, size_t size)
 {
+    char at[TXN_TIME_SIZE];
+    int64_t since = 0, seconds;
+    const char *network = cvm_json_str(o->body, "network_or_disco", "");
+    if (o->items)
+        return NULL;
+    if (lane_stopped(t, cvm_json_str(o->body, "service_type", ""), network, &since) < 0)
+        return NULL;
+    if (since) {
+        time_text(since + 3600000, at); /* Lagos */
+        snprintf(text, size, "%s has had trouble since %.5s, so we do not sell it at the moment.", network, at + 11);
+        return "OUTAGE";
+    }
+    seconds = *o->idempotency_key && o->asker == ASKER_PURCHASE ? -1 : fraud_duplicate(t, account, o->body);
+    if (seconds < 0)
+        return NULL;
+    snprintf(text, size, "You bought exactly this %lld seconds ago.", (long long)seconds);
+    return "DUPLICATE_SUSPECTED";
+}
+
+json_t *record_new(const cvm_msg *m, const char *seller, const json_t *body, const char *id, const char *customer_id,
+                   int64_t now)
+{
+    int64_t amount = cvm_json_int(body, "amount_kobo", 0), discount = cvm_json_int(body, "discount_kobo", 0);
+    int64_t charge = cvm_json_int(body, "service_charge_kobo", 0);
     json_t *r =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "transaction_id", id,
-                  "state", txn_state_name(TXN_RECEIVED), "seller", o->seller, "customer_id", customer_id, "enquiry_id",
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "transaction_id", id, "state",
+                  txn_state_name(TXN_RECEIVED), "seller", seller, "customer_id", customer_id, "enquiry_id",
                   m->enquiry_id, "session_id", m->session_id, "conversation", m->conversation, "amount_kobo",
-                  (json_int_t)s->amount, "discount_kobo", (json_int_t)s->discount, "service_charge_kobo",
-                  (json_int_t)s->charge, "total_kobo", (json_int_t)s->total, "initiated_ms", (json_int_t)now,
-                  "deadline_ms", (json_int_t)(now + credit_ms), "idempotency_key", o->idempotency_key);
-    static const char *const kept[] = {"service_type", "network_or_disco", "recipient", "delivery",
-                                       "summary",      "destination",      "remark",    "context_path"};
-    static const char *const often_empty[] = {"enquiry_id", "session_id", "idempotency_key"};
+                  (json_int_t)amount, "discount_kobo", (json_int_t)discount, "service_charge_kobo", (json_int_t)charge,
+                  "total_kobo", (json_int_t)(amount - discount + charge), "initiated_ms", (json_int_t)now);
+    static const char *const kept[] = {"service_type",     "network_or_disco", "recipient", "delivery",
+                                       "summary",          "destination",      "remark",    "context_path",
+                                       "credit_timeout_s", "answer_within_ms", "order_id"};
+    static const char *const often_empty[] = {"enquiry_id", "session_id"};
     for (size_t i = 0; r && i < sizeof often_empty / sizeof often_empty[0]; i++)
         if (!*record_str(r, often_empty[i]))
             json_object_del(r, often_empty[i]);
     for (size_t i = 0; r && i < sizeof kept / sizeof kept[0]; i++) {
-        const json_t *v = json_object_get(o->body, kept[i]);
+        const json_t *v = json_object_get(body, kept[i]);
         if (v)
             json_object_set_new(r, kept[i], cvm_json_share(v));
     }
     return r;
 }
 
-int saga_arm(cvm_turn *t, json_t *record, const char *type, int64_t delay_ms)
+int saga_disarm(cvm_turn *t, const cvm_msg *m, json_t *record)
+{
+    cvm_id timer = id_from_text(record_str(record, "timer"));
+    json_object_del(record, "timer");
+    if (cvm_id_is_none(timer) || cvm_id_eq(timer, m->id))
+        return CVM_OK;
+    int e = cvm_timer_cancel(t, timer);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+int saga_arm(cvm_turn *t, const cvm_msg *m, json_t *record, const char *type, int64_t delay_ms)
 {
     cvm_id timer;
     char text[33];
+    CVM_TRY(saga_disarm(t, m, record));
     CVM_TRY(cvm_timer(t, type, delay_ms, NULL, record_cookie(record_str(record, "transaction_id")), &timer));
     id_to_text(timer, text);
     return json_object_set_new(record, "timer", json_string(text)) ? CVM_ENOMEM : CVM_OK;
 }
 
-static int hold_and_deliver(cvm_turn *t, const cvm_msg *m, const struct order *o, const struct sums *s, json_t *account,
-                            json_t *record)
+int saga_ask_delivery(cvm_turn *t, const cvm_msg *m, json_t *record)
+{
+    const char *id = record_str(record, "transaction_id"), *home = record_str(record, "conversation");
+    const char *reference = record_str(record, "vend_reference");
+    int64_t left = record_int(record, "deadline_ms") - cvm_now_ms(t);
+    cvm_request_opts opts = {.on_behalf = record_cookie_n(id, record_int(record, "vends")),
+                             .timeout_ms = left + saga_setting_ms(t, "late_watch_s", 900) * 1000};
+    if (strcmp(home, m->conversation) != 0)
+        opts.conversation = home;
+    /* The seller is told the deadline, after which nothing may be vended; the request itself lives longer, so that the
+     * answer of a slow delivery still finds its way here. */
+    return cvm_request(t, record_str(record, "seller"), "deliver",
+                       json_pack("{s:s, s:I, s:O}", "transaction_id", *reference ? reference : id, "deadline_ms",
+                                 (json_int_t)record_int(record, "deadline_ms"), "delivery",
+                                 json_object_get(record, "delivery")),
+                       &opts);
+}
+
+int saga_hold(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *record)
 {
     const char *id = record_str(record, "transaction_id");
-    int64_t credit_ms = record_int(record, "deadline_ms") - record_int(record, "initiated_ms");
-    int64_t answer_ms = cvm_json_int(o->body, "answer_within_ms", 0); /* a slow delivery names its own patience */
+    int64_t credit_ms = record_int(record, "credit_timeout_s") * 1000, total = record_int(record, "total_kobo");
+    int64_t answer_ms = record_int(record, "answer_within_ms"); /* a slow delivery names its own patience */
+    if (json_object_get(record, "items"))
+        return bulk_spread(t, m, account, record);
+    if (credit_ms <= 0)
+        credit_ms = saga_setting_ms(t, "credit_timeout_s", 300) * 1000;
     if (answer_ms <= 0)
         answer_ms = saga_setting_ms(t, "answer_within_ms", 32000);
-    CVM_TRY(account_book(t, m, account, ENTRY_HOLD, s->total, id));
+    json_object_set_new(record, "deadline_ms", json_integer(cvm_now_ms(t) + credit_ms));
+    CVM_TRY(account_book(t, m, account, ENTRY_HOLD, total, id));
     CVM_TRY(account_save(t, json_incref(account)));
     record_move(record, TXN_HELD);
     CVM_TRY(record_row(t, record));
-    if (*o->idempotency_key)
-        CVM_TRY(record_remember_key(t, record_str(record, "customer_id"), o->idempotency_key, id));
-    CVM_TRY(add_waiter(record, m, o->asker, false));
-    CVM_TRY(saga_arm(t, record, "answer_due", answer_ms < credit_ms ? answer_ms : credit_ms));
-    /* The seller is told the deadline, after which nothing may be vended; the request itself lives longer, so that the
-     * answer of a slow delivery still finds its way here. */
-    CVM_TRY(cvm_request(t, o->seller, "deliver",
-                        json_pack("{s:s, s:I, s:O}", "transaction_id", id, "deadline_ms",
-                                  (json_int_t)record_int(record, "deadline_ms"), "delivery",
-                                  json_object_get(o->body, "delivery")),
-                        &(cvm_request_opts){.on_behalf = record_cookie(id),
-                                            .timeout_ms = credit_ms + saga_setting_ms(t, "late_watch_s", 900) * 1000}));
+    CVM_TRY(saga_arm(t, m, record, "answer_due", answer_ms < credit_ms ? answer_ms : credit_ms));
+    CVM_TRY(saga_ask_delivery(t, m, record));
     record_move(record, TXN_DELIVERING);
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:I, s:s}", "chose", "hold and deliver", "transaction_id", id, "total_kobo",
-                               (json_int_t)s->total, "seller", o->seller)));
+                               (json_int_t)total, "seller", record_str(record, "seller"))));
     return record_save(t, json_incref(record));
+}
+
+/* Which gates a purchase has to pass; what was chosen is in the record. */
+static int set_gates(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *record, const struct sums *s)
+{
+    const char *hold = "";
+    CVM_TRY(fraud_check(t, m, account, record, &hold));
+    if (s->total > saga_setting_kobo(t, "two_factor_above", 5000000) && otp_possible(t))
+        json_object_set_new(record, "needs_code", json_true());
+    if (s->total > saga_setting_kobo(t, "approve_above", 10000000))
+        hold = "APPROVAL";
+    if (*hold)
+        json_object_set_new(record, "held_for", json_string(hold));
+    return CVM_OK;
 }
 
 static int begin_new(cvm_turn *t, const cvm_msg *m, const struct order *o, const struct sums *s, json_t *account)
 {
     char text[200], id[CVM_SHORT_ID_SIZE];
-    int64_t now = cvm_now_ms(t), pace = cvm_json_int(cvm_settings(t), "max_per_minute", 5);
     const char *customer_id = cvm_json_str(account, "customer_id", "");
     const char *rule = rule_against(t, account, s, text, sizeof text);
+    if (!rule)
+        rule = rule_of_the_moment(t, o, account, text, sizeof text);
     if (rule)
         return begin_refused(t, m, o, account, rule, text, strcmp(rule, "TWO_FACTOR") == 0);
-    if (account_too_fast(account, now, pace)) {
-        if (cvm_json_int(account, "flagged_ms", 0) <= now - 60000) { /* one flag a minute says enough */
-            CVM_TRY(flag_row(t, m, "VELOCITY", customer_id, "", "more transactions in a minute than allowed"));
-            json_object_set_new(account, "flagged_ms", json_integer(now));
-        }
-        return begin_refused(t, m, o, account, "VELOCITY", "There were more purchases in a minute than we allow.",
-                             true);
-    }
     CVM_TRY(cvm_new_id(t, "TXN", id));
-    int64_t credit_ms = cvm_json_int(o->body, "credit_timeout_s", 0) * 1000;
-    if (credit_ms <= 0)
-        credit_ms = saga_setting_ms(t, "credit_timeout_s", 300) * 1000;
-    json_t *record = record_new(m, o, s, id, customer_id, now, credit_ms);
+    json_t *record = record_new(m, o->seller, o->body, id, customer_id, cvm_now_ms(t));
     if (!record)
         return CVM_ENOMEM;
-    int e = hold_and_deliver(t, m, o, s, account, record);
+    if (*o->idempotency_key)
+        json_object_set_new(record, "idempotency_key", json_string(o->idempotency_key));
+    if (o->items)
+        json_object_set_new(record, "items", cvm_json_share(o->items));
+    int e = set_gates(t, m, account, record, s);
+    if (e >= 0 && json_object_get(record, "held_for") && cvm_json_int(account, "held_back", 0) >= HELD_BACK_MAX) {
+        e = begin_refused(t, m, o, account, record_str(record, "held_for"),
+                          "Too many of your purchases wait for a colleague already.", true);
+        json_decref(record);
+        return e;
+    }
+    if (e >= 0 && *o->idempotency_key)
+        e = record_remember_key(t, customer_id, o->idempotency_key, id);
+    if (e >= 0 && (e = saga_wait(record, m, o->asker, false)) >= 0)
+        e = gate_advance(t, m, account, record);
     json_decref(record);
     return e < 0 ? e : CVM_PENDING;
 }
@@ -270,6 +349,7 @@ int saga_purchase(cvm_turn *t, const cvm_msg *m)
     struct order o = {.seller = seller,
                       .idempotency_key = cvm_json_str(m->data, "idempotency_key", ""),
                       .body = m->data,
+                      .items = NULL,
                       .asker = ASKER_PURCHASE};
     return saga_begin(t, m, &o);
 }

@@ -1,4 +1,4 @@
-/* Looks at transactions: list, show, receipt, and what a payment would take. Reads the table `transactions` and the
+/* Looks at transactions: list, show, and what a payment would take. Reads the table `transactions` and the
  * accounts, changes nothing. The reply of a query says only for whom it is, so `show` asks `list`, and the receipt asks
  * `show`: each finds its way back by its own type. Loop thread. */
 #include "transaction.h"
@@ -11,7 +11,6 @@ int lookup_list(cvm_turn *t, const cvm_msg *m)
 {
     const char *customer = cvm_json_str(m->data, "customer", ""), *status = cvm_json_str(m->data, "status", "");
     const char *id = cvm_json_str(m->data, "transaction_id", "");
-    int64_t limit = cvm_json_int(m->data, "limit", 100);
     json_t *where = json_object(), *account = NULL;
     int e;
     if (*status) {
@@ -34,17 +33,7 @@ int lookup_list(cvm_turn *t, const cvm_msg *m)
     }
     if (*id)
         json_object_set_new(where, "transaction_id", json_string(id));
-    cvm_query query = {.size = sizeof query,
-                       .table = "transactions",
-                       .where = json_incref(where),
-                       .order_by = "-initiated_at",
-                       .limit = limit < 1          ? 1
-                                : limit > LIST_MAX ? LIST_MAX
-                                                   : limit,
-                       .on_behalf = m->id};
-    e = cvm_ask(t, &query);
-    if (e >= 0)
-        e = CVM_PENDING;
+    e = lookup_table(t, m, "transactions", json_incref(where), "-initiated_at");
 out:
     json_decref(where);
     json_decref(account);
@@ -75,29 +64,63 @@ static json_t *view(const json_t *row)
     return v;
 }
 
+/* The reply of a query says only for whom it is; what a row is, is seen by its columns. */
 int lookup_listed(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *rows = json_object_get(m->data, "rows");
+    const json_t *rows = json_object_get(m->data, "rows"), *first = json_array_get(rows, 0);
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, CVM_ERROR,
-                          json_pack("{s:s, s:s}", "code", "QUERY", "message", "the transactions could not be read"),
-                          NULL);
+                          json_pack("{s:s, s:s}", "code", "QUERY", "message", "the table could not be read"), NULL);
+    bool transactions = !first || json_object_get(first, "total_amount");
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(rows); i++)
-        json_array_append_new(list, view(json_array_get(rows, i)));
-    return cvm_settle(t, m->on_behalf, CVM_REPLIED,
-                      json_pack("{s:o, s:b}", "transactions", list, "more", cvm_json_bool(m->data, "more", false)),
-                      NULL);
+        json_array_append_new(list,
+                              transactions ? view(json_array_get(rows, i)) : cvm_json_share(json_array_get(rows, i)));
+    json_t *body = json_pack("{s:o, s:b}", "rows", list, "more", cvm_json_bool(m->data, "more", false));
+    json_object_set(body, "transactions", list); /* the name that its readers know */
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL);
+}
+
+int lookup_table(cvm_turn *t, const cvm_msg *m, const char *table, json_t *where, const char *order_by)
+{
+    int64_t limit = cvm_json_int(m->data, "limit", 100);
+    cvm_query query = {.size = sizeof query,
+                       .table = table,
+                       .where = where,
+                       .order_by = order_by,
+                       .limit = limit < 1          ? 1
+                                : limit > LIST_MAX ? LIST_MAX
+                                                   : limit,
+                       .on_behalf = m->id};
+    CVM_TRY(cvm_ask(t, &query));
+    return CVM_PENDING;
 }
 
 int lookup_show(cvm_turn *t, const cvm_msg *m)
 {
-    const char *id = cvm_json_str(m->data, "transaction_id", "");
+    const char *id = cvm_json_str(m->data, "transaction_id", ""), *customer = cvm_json_str(m->data, "customer", NULL);
+    json_t *record = NULL;
+    enum cvm_outcome outcome;
     if (!record_id_valid(id))
         return cvm_refuse(t, "NOT_FOUND", "transaction_id", "a transaction id is TXN- and 12 hexadecimal digits");
-    CVM_TRY(cvm_request(t, TXN_SELF, "list_transactions", json_pack("{s:s, s:i}", "transaction_id", id, "limit", 1),
+    int e = record_load(t, id, &record);
+    if (e < 0 && e != CVM_ENOENT)
+        return e;
+    if (record && json_object_get(record, "items") && !customer) { /* an order of several has no row of its own */
+        json_t *body = answer_public(record, &outcome);
+        json_decref(record);
+        return cvm_reply(t, m, body);
+    }
+    json_decref(record);
+    CVM_TRY(cvm_request(t, TXN_SELF, "list_transactions",
+                        json_pack("{s:s, s:i, s:s*}", "transaction_id", id, "limit", 1, "customer", customer),
                         &(cvm_request_opts){.on_behalf = m->id}));
     return CVM_PENDING;
+}
+
+int lookup_find(cvm_turn *t, const cvm_msg *m)
+{
+    return lookup_show(t, m);
 }
 
 static int pass_on(cvm_turn *t, const cvm_msg *m)
@@ -116,113 +139,6 @@ int lookup_shown(cvm_turn *t, const cvm_msg *m)
                                     "no transaction with this id"),
                           NULL);
     return cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(found), NULL);
-}
-
-/* ---- receipt ---- */
-
-int lookup_receipt(cvm_turn *t, const cvm_msg *m)
-{
-    CVM_TRY(cvm_request(t, TXN_SELF, "show_transaction",
-                        json_pack("{s:s}", "transaction_id", cvm_json_str(m->data, "transaction_id", "")),
-                        &(cvm_request_opts){.on_behalf = m->id}));
-    return CVM_PENDING;
-}
-
-static const char *sum_text(const json_t *row, const char *key, char buf[32])
-{
-    int64_t kobo = 0;
-    if (cvm_money_from_json(json_object_get(row, key), &kobo) < 0)
-        kobo = 0;
-    return cvm_money_text(kobo, buf, 32);
-}
-
-/* What the seller wants on the receipt: label -> text. */
-static void add_details(const json_t *details, char *text, size_t size)
-{
-    const char *label;
-    json_t *value;
-    size_t at = strlen(text);
-    json_object_foreach((json_t *)(uintptr_t)details, label, value)
-    {
-        if (json_is_string(value) && at < size)
-            at += (size_t)snprintf(text + at, size - at, "%-12.40s %.200s\n", label, json_string_value(value));
-    }
-}
-
-int lookup_receipted(cvm_turn *t, const cvm_msg *m)
-{
-    char text[2048], number[32], a[32], d[32], c[32], total[32];
-    const json_t *row = m->data;
-    if (m->outcome != CVM_REPLIED)
-        return pass_on(t, m);
-    const char *id = cvm_json_str(row, "transaction_id", ""), *date = cvm_json_str(row, "completed_at", "");
-    if (strcmp(cvm_json_str(row, "status", ""), "SUCCESS") != 0)
-        return cvm_settle(t, m->on_behalf, CVM_REFUSED,
-                          json_pack("{s:s, s:s, s:s}", "code", "NOT_COMPLETED", "field", "transaction_id", "message",
-                                    "only a successful transaction has a receipt"),
-                          NULL);
-    snprintf(number, sizeof number, "RCP-%.20s", strlen(id) > 4 ? id + 4 : "");
-    const char *service = cvm_json_str(row, "service_type", ""), *at = cvm_json_str(row, "network_or_disco", "");
-    const char *to = cvm_json_str(row, "recipient", ""), *reference = cvm_json_str(row, "external_reference", "");
-    snprintf(
-        text, sizeof text,
-        "Receipt      %s\nDate         %s\nCustomer     %s\nService      %s %s\nRecipient    %s\nAmount       NGN %s\n"
-        "Discount     NGN %s\nCharge       NGN %s\nTotal        NGN %s\nReference    %s\nTransaction  %s\n",
-        number, date, cvm_json_str(row, "customer_id", ""), service, at, to, sum_text(row, "amount", a),
-        sum_text(row, "discount", d), sum_text(row, "service_charge", c), sum_text(row, "total_amount", total),
-        reference, id);
-    const json_t *details = json_object_get(json_object_get(row, "metadata"), "receipt");
-    add_details(details, text, sizeof text);
-    json_t *body =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O*}", "receipt_number", number, "transaction_id", id,
-                  "date", date, "customer_id", cvm_json_str(row, "customer_id", ""), "service_type", service,
-                  "network_or_disco", at, "recipient", to, "reference", reference, "text", text, "details", details);
-    static const char *const sums[] = {"amount", "discount", "service_charge", "total_amount"};
-    for (size_t i = 0; body && i < sizeof sums / sizeof sums[0]; i++)
-        json_object_set(body, sums[i], json_object_get(row, sums[i]));
-    return cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL);
-}
-
-/* ---- refund_transaction: what failed is refunded by itself, so this says what became of the money ---- */
-
-static int not_refunded(cvm_turn *t, const cvm_msg *m, const char *rule, const char *message)
-{
-    CVM_TRY(cvm_note(t, "rule", json_pack("{s:s, s:s}", "rule", rule, "because", message)));
-    return cvm_settle(
-        t, m->id, CVM_REFUSED,
-        json_pack("{s:s, s:s, s:s, s:b}", "code", rule, "field", "transaction_id", "message", message, "handoff", 1),
-        NULL);
-}
-
-int lookup_refund(cvm_turn *t, const cvm_msg *m)
-{
-    json_t *record = NULL;
-    char at[TXN_TIME_SIZE];
-    int e = record_load(t, cvm_json_str(m->data, "transaction_id", ""), &record);
-    if (e == CVM_ENOENT)
-        return not_refunded(t, m, "REFUND_WINDOW",
-                            "No transaction of the last 24 hours has this id; later claims are for a colleague.");
-    if (e < 0)
-        return e;
-    switch (record_state(record)) {
-    case TXN_SUCCESS:
-        e = not_refunded(t, m, "DELIVERED", "It was delivered, so only a colleague can decide about a refund.");
-        break;
-    case TXN_REFUNDED:
-        e = cvm_reply(t, m,
-                      json_pack("{s:s, s:s, s:o, s:s}", "transaction_id", record_str(record, "transaction_id"),
-                                "status", "REFUNDED", "amount", cvm_money_to_json(record_int(record, "total_kobo")),
-                                "refunded_at", time_text(record_int(record, "completed_ms"), at)));
-        break;
-    default:
-        e = cvm_reply(t, m,
-                      json_pack("{s:s, s:s, s:o, s:s}", "transaction_id", record_str(record, "transaction_id"),
-                                "status", "PENDING", "amount", cvm_money_to_json(record_int(record, "total_kobo")),
-                                "refunded_by", time_text(record_int(record, "deadline_ms"), at)));
-        break;
-    }
-    json_decref(record);
-    return e;
 }
 
 /* ---- initiate_payment: whether the wallet pays, and what is missing; `purchase` is what moves the money ---- */

@@ -6,13 +6,21 @@ static const struct {
     const char *name, *status;
     unsigned to; /* bit set of states that may follow */
 } states[TXN_N] = {
-    [TXN_RECEIVED]   = { "RECEIVED",   "PENDING",  1u << TXN_HELD },
-    [TXN_HELD]       = { "HELD",       "PENDING",  1u << TXN_DELIVERING },
-    [TXN_DELIVERING] = { "DELIVERING", "PENDING",  1u << TXN_SUCCESS | 1u << TXN_FAILED | 1u << TXN_PENDING },
-    [TXN_PENDING]    = { "PENDING",    "PENDING",  1u << TXN_SUCCESS | 1u << TXN_FAILED },
+#define BIT(state) (1u << (state))
+    [TXN_RECEIVED]   = { "RECEIVED",   "PENDING",  BIT(TXN_CHALLENGED) | BIT(TXN_REVIEW) | BIT(TXN_PAYING) | BIT(TXN_HELD) | BIT(TXN_CANCELLED) },
+    [TXN_CHALLENGED] = { "CHALLENGED", "PENDING",  BIT(TXN_REVIEW) | BIT(TXN_PAYING) | BIT(TXN_HELD) | BIT(TXN_CANCELLED) },
+    [TXN_REVIEW]     = { "REVIEW",     "PENDING",  BIT(TXN_PAYING) | BIT(TXN_HELD) | BIT(TXN_CANCELLED) },
+    [TXN_PAYING]     = { "PAYING",     "PENDING",  BIT(TXN_HELD) | BIT(TXN_CANCELLED) },
+    [TXN_HELD]       = { "HELD",       "PENDING",  BIT(TXN_DELIVERING) | BIT(TXN_SUCCESS) },
+    [TXN_DELIVERING] = { "DELIVERING", "PENDING",  BIT(TXN_SUCCESS) | BIT(TXN_FAILED) | BIT(TXN_PENDING) | BIT(TXN_PARKED) },
+    [TXN_PENDING]    = { "PENDING",    "PENDING",  BIT(TXN_SUCCESS) | BIT(TXN_FAILED) | BIT(TXN_PARKED) },
+    [TXN_PARKED]     = { "PARKED",     "PENDING",  BIT(TXN_DELIVERING) | BIT(TXN_FAILED) },
     [TXN_SUCCESS]    = { "SUCCESS",    "SUCCESS",  0 },
-    [TXN_FAILED]     = { "FAILED",     "FAILED",   1u << TXN_REFUNDED },
+    [TXN_FAILED]     = { "FAILED",     "FAILED",   BIT(TXN_REFUNDED) | BIT(TXN_REFUNDING) },
+    [TXN_REFUNDING]  = { "REFUNDING",  "FAILED",   BIT(TXN_REFUNDED) },
     [TXN_REFUNDED]   = { "REFUNDED",   "REFUNDED", 0 },
+    [TXN_CANCELLED]  = { "CANCELLED",  "FAILED",   0 },
+#undef BIT
 };
 /* clang-format on */
 

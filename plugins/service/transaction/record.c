@@ -1,5 +1,5 @@
-/* The stored record of a transaction and its row. Owns the state keys txn/, done/, key/ and purge/ and the tables
- * `transactions` and `fraud_flags`. Knows no money beyond the figures in the record. Loop thread. */
+/* The stored record of a transaction and its row. Owns the state keys txn/, done/, key/ and purge/ and the table
+ * `transactions`. Knows no money beyond the figures in the record. Loop thread. */
 #include "transaction.h"
 #include <inttypes.h>
 #include <time.h>
@@ -37,6 +37,18 @@ bool record_id_valid(const char *transaction_id)
            strspn(transaction_id + 4, "0123456789abcdef") == 12;
 }
 
+cvm_id record_cookie_n(const char *transaction_id, int64_t n)
+{
+    cvm_id cookie = record_cookie(transaction_id);
+    cookie.hi |= (uint64_t)n << 32;
+    return cookie;
+}
+
+int64_t record_cookie_number(cvm_id cookie)
+{
+    return (int64_t)(cookie.hi >> 32);
+}
+
 cvm_id record_cookie(const char *transaction_id)
 {
     assert(record_id_valid(transaction_id));
@@ -70,10 +82,16 @@ int record_load(cvm_turn *t, const char *transaction_id, json_t **ret_record)
 int record_by_cookie(cvm_turn *t, cvm_id cookie, json_t **ret_record)
 {
     char id[CVM_SHORT_ID_SIZE];
-    if (cookie.hi != COOKIE_HI)
+    if ((cookie.hi & UINT64_C(0xffffffff)) != COOKIE_HI)
         return CVM_ENOENT;
     snprintf(id, sizeof id, "TXN-%012" PRIx64, cookie.lo & UINT64_C(0xffffffffffff));
     return record_load(t, id, ret_record);
+}
+
+json_t *record_list(const json_t *record, const char *key)
+{
+    json_t *list = json_copy(json_object_get(record, key));
+    return list ? list : json_array();
 }
 
 int64_t record_int(const json_t *record, const char *key)
@@ -123,7 +141,7 @@ int record_of_key(cvm_turn *t, const char *customer_id, const char *key, json_t 
     json_t *record = NULL;
     CVM_TRY(record_load(t, json_string_value(stored), &record));
     int64_t ended = record_int(record, "completed_ms");
-    if (ended && ended + TXN_KEEP_MS <= cvm_now_ms(t)) { /* due for the purge: the key is free again */
+    if (ended && ended + TXN_DAY_MS <= cvm_now_ms(t)) { /* due for the purge: the key is free again */
         json_decref(record);
         return CVM_ENOENT;
     }
@@ -138,16 +156,23 @@ int record_remember_key(cvm_turn *t, const char *customer_id, const char *key, c
     return cvm_state_put(t, at, json_string(transaction_id));
 }
 
-/* What must go a day after the end: the record and its key, found by time. */
+/* What is kept of an ended transaction, found by time: a line of our books, and the keys that go with it:
+ * [id, key, recipient's key, status, service, network, amount, total, reference]. */
 static int purge_later(cvm_turn *t, const json_t *record)
 {
     const char *id = record_str(record, "transaction_id"), *key = record_str(record, "idempotency_key");
-    char at[CVM_STATE_KEY_MAX + 1], hashed[CVM_STATE_KEY_MAX + 1];
+    char at[CVM_STATE_KEY_MAX + 1], hashed[CVM_STATE_KEY_MAX + 1] = "", recipient[CVM_STATE_KEY_MAX + 1] = "";
     snprintf(at, sizeof at, "purge/%015" PRId64 "/%s", record_int(record, "completed_ms"), id);
-    if (!*key)
-        return cvm_state_put(t, at, json_pack("[s]", id));
-    CVM_TRY(key_of(t, record_str(record, "customer_id"), key, hashed));
-    return cvm_state_put(t, at, json_pack("[s, s]", id, hashed));
+    if (*key)
+        CVM_TRY(key_of(t, record_str(record, "customer_id"), key, hashed));
+    if (*record_str(record, "recipient"))
+        CVM_TRY(fraud_recipient_key(t, record_str(record, "recipient"), recipient));
+    return cvm_state_put(t, at,
+                         json_pack("[s, s, s, s, s, s, I, I, s]", id, hashed, recipient,
+                                   json_object_get(record, "items") ? "ORDER" : txn_status(record_state(record)),
+                                   record_str(record, "service_type"), record_str(record, "network_or_disco"),
+                                   (json_int_t)record_int(record, "amount_kobo"),
+                                   (json_int_t)record_int(record, "total_kobo"), record_str(record, "vend_reference")));
 }
 
 /* What nobody can ask for any more once it was delivered: without a key it is never replayed, and there is nothing left
@@ -197,6 +222,8 @@ int record_row(cvm_turn *t, const json_t *record)
 {
     const char *id = record_str(record, "transaction_id");
     char at[TXN_TIME_SIZE];
+    if (json_object_get(record, "items")) /* each of its recipients has a row */
+        return CVM_OK;
     json_t *metadata = json_pack("{s:s}", "seller", record_str(record, "seller"));
     json_t *row = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "id", id + 4, "transaction_id", id,
@@ -218,7 +245,11 @@ int record_row(cvm_turn *t, const json_t *record)
     set_text(row, "reason", record_str(record, "message"));
     if (record_int(record, "completed_ms"))
         set_text(row, "completed_at", time_text(record_int(record, "completed_ms"), at));
-    set_text(metadata, "error_code", record_str(record, "error_code"));
+    static const char *const told[] = {"error_code", "paid_by", "order_id", "handoff_id", "held_for", "decided_by"};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        set_text(metadata, told[i], record_str(record, told[i]));
+    if (!txn_is_final(record_state(record)) && record_state(record) != TXN_HELD)
+        set_text(metadata, "state", txn_state_name(record_state(record)));
     set_text(metadata, "provider_transaction_id", record_str(record, "provider_transaction_id"));
     const json_t *late = json_object_get(record, "late"), *delivered = json_object_get(record, "delivered");
     const json_t *receipt = json_object_get(delivered, "receipt");
@@ -230,17 +261,6 @@ int record_row(cvm_turn *t, const json_t *record)
     return cvm_row_put(t, "transactions", row);
 }
 
-int flag_row(cvm_turn *t, const cvm_msg *m, const char *kind, const char *customer_id, const char *transaction_id,
-             const char *detail)
-{
-    char id[CVM_SHORT_ID_SIZE], at[TXN_TIME_SIZE];
-    CVM_TRY(cvm_new_id(t, "FLG", id));
-    return cvm_row_put(t, "fraud_flags",
-                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "flag_id", id, "kind", kind, "customer_id",
-                                 customer_id, "transaction_id", transaction_id, "detail", detail, "at",
-                                 time_text(cvm_now_ms(t), at), "conversation", m->conversation));
-}
-
 /* ---- purge ---- */
 
 static int purge_one(cvm_turn *t, const char *at, const json_t *what)
@@ -249,9 +269,12 @@ static int purge_one(cvm_turn *t, const char *at, const json_t *what)
     snprintf(done_key, sizeof done_key, "done/%s", json_string_value(json_array_get(what, 0)));
     CVM_TRY(cvm_state_del(t, done_key));
     const char *key = json_string_value(json_array_get(what, 1));
+    const char *recipient = json_string_value(json_array_get(what, 2));
     const json_t *holder = NULL;
+    if (recipient && *recipient)
+        CVM_TRY(cvm_state_del(t, recipient));
     /* The key may have been used again for another transaction since. */
-    if (key && cvm_state_get(t, key, &holder) == CVM_OK && json_equal(holder, json_array_get(what, 0)))
+    if (key && *key && cvm_state_get(t, key, &holder) == CVM_OK && json_equal(holder, json_array_get(what, 0)))
         CVM_TRY(cvm_state_del(t, key));
     return cvm_state_del(t, at);
 }

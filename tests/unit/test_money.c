@@ -1,0 +1,795 @@
+/* What surrounds a purchase: the customer's code, a human's word, payment providers, rules against fraud, low float,
+ * services that are stopped, orders with several recipients. The plugins `transaction` and `airtime` turn by turn, with
+ * providers that do what the test says. */
+#include "../../plugins/service/airtime/airtime.h"
+#include "../../plugins/service/common/seal.h"
+#include "../../plugins/service/transaction/transaction.h"
+
+#include <check.h>
+#include <cvm/harness.h>
+#include <stdlib.h>
+
+#define START INT64_C(1795000000000)
+#define SALES "service.airtime_sales"
+#define ADA "CUST-ADA"
+#define ADA_PHONE "08031234567"
+#define NAIRA INT64_C(100)
+#define KEY "a key of sixteen letters"
+#define FIRST "provider.payment.paystack"
+#define SECOND "provider.payment.flutterwave"
+
+extern const cvm_plugin_descriptor transaction_plugin, airtime_plugin;
+
+/* ---- those who do what they are told ---- */
+
+static struct {
+    int outcome; /* of a delivery; -1: it never answers */
+    const char *code, *status;
+    int vends;
+    char reference[64];
+} net;
+
+static struct bank {
+    int outcome; /* of charge and link; -1: no answer */
+    const char *status, *verified, *refunded;
+    bool technical;
+    int charges, verifies, refunds, links;
+    int64_t paid_kobo; /* as verify tells it; 0: the sum that was asked for */
+    int64_t asked_kobo;
+    char reference[64];
+} banks[2];
+
+static struct {
+    int sent;
+    char template[40], text[400], sealed[16], challenge[32];
+    int64_t number;
+} phone;
+
+static int seller_deliver(cvm_turn *t, const cvm_msg *m)
+{
+    net.vends++;
+    snprintf(net.reference, sizeof net.reference, "%s", cvm_json_str(m->data, "transaction_id", ""));
+    const char *fail = cvm_json_str(json_object_get(m->data, "delivery"), "fail", "");
+    if (*fail)
+        return cvm_refuse_with(t, json_pack("{s:s, s:s}", "error_code", fail, "message", "no"));
+    switch (net.outcome) {
+    case CVM_REPLIED:
+        return cvm_reply(t, m, json_pack("{s:s, s:s}", "transaction_id", "N-1", "reference", "MTN-1"));
+    case CVM_REFUSED:
+        return cvm_refuse_with(t, json_pack("{s:s, s:s}", "error_code", net.code, "message", "no"));
+    case CVM_UNKNOWN:
+        return cvm_settle(t, m->id, CVM_UNKNOWN, json_pack("{s:s}", "error_code", "TIMEOUT"), NULL);
+    default:
+        return CVM_PENDING;
+    }
+}
+
+static int seller_check(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_reply(t, m, json_pack("{s:s}", "result", net.status ? net.status : "unknown"));
+}
+
+static struct bank *bank_of(const cvm_msg *m)
+{
+    return &banks[strcmp(m->recipient, SECOND) == 0];
+}
+
+static int bank_pay(cvm_turn *t, const cvm_msg *m)
+{
+    struct bank *b = bank_of(m);
+    bool link = strcmp(m->type, "link") == 0;
+    *(link ? &b->links : &b->charges) += 1;
+    snprintf(b->reference, sizeof b->reference, "%s", cvm_json_str(m->data, "reference", ""));
+    b->asked_kobo = cvm_json_int(m->data, "amount_kobo", 0);
+    if (b->outcome < 0)
+        return CVM_PENDING;
+    if (b->outcome != CVM_REPLIED)
+        return cvm_settle(t, m->id, b->outcome, json_pack("{s:s}", "code", "X"), NULL);
+    if (link)
+        return cvm_reply(t, m, json_pack("{s:s, s:s}", "url", "https://pay.example/1", "reference", b->reference));
+    return cvm_reply(
+        t, m, json_pack("{s:s, s:s, s:b}", "status", b->status, "reference", b->reference, "technical", b->technical));
+}
+
+static int bank_verify(cvm_turn *t, const cvm_msg *m)
+{
+    struct bank *b = bank_of(m);
+    b->verifies++;
+    return cvm_reply(t, m,
+                     json_pack("{s:s, s:s, s:I}", "status", b->verified ? b->verified : "unknown", "reference",
+                               cvm_json_str(m->data, "reference", ""), "amount_kobo",
+                               (json_int_t)(b->paid_kobo ? b->paid_kobo : b->asked_kobo)));
+}
+
+static int bank_refund(cvm_turn *t, const cvm_msg *m)
+{
+    struct bank *b = bank_of(m);
+    b->refunds++;
+    return cvm_reply(t, m, json_pack("{s:s}", "status", b->refunded ? b->refunded : "unknown"));
+}
+
+static int phone_notify(cvm_turn *t, const cvm_msg *m)
+{
+    (void)t;
+    phone.sent++;
+    snprintf(phone.template, sizeof phone.template, "%s", cvm_json_str(m->data, "template", ""));
+    snprintf(phone.text, sizeof phone.text, "%s", cvm_json_str(m->data, "text", ""));
+    snprintf(phone.sealed, sizeof phone.sealed, "%s", cvm_json_str(m->data, "sealed_code", ""));
+    snprintf(phone.challenge, sizeof phone.challenge, "%s", cvm_json_str(m->data, "challenge_id", ""));
+    phone.number = cvm_json_int(m->data, "number", 0);
+    return CVM_OK;
+}
+
+/* Opens the code in a turn, as the component that sends it would. */
+static char opened[SEAL_CODE_SIZE];
+static int phone_open(cvm_turn *t, const cvm_msg *m)
+{
+    int e = seal_open(t, KEY, phone.challenge, phone.number, phone.sealed, opened);
+    return e < 0 ? e : cvm_reply(t, m, NULL);
+}
+
+static const cvm_component test_components[] = {{.id = "test.seller", .state_version = 1},
+                                                {.id = FIRST, .state_version = 1},
+                                                {.id = SECOND, .state_version = 1},
+                                                {.id = TELL_COMPONENT, .state_version = 1},
+                                                {.id = "service.escalation", .state_version = 1},
+                                                {0}};
+
+static int handoff(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_reply(t, m, json_pack("{s:s}", "handoff_id", "HND-1"));
+}
+
+#define BANK(id)                                                                                                       \
+    {id, "charge", bank_pay}, {id, "link", bank_pay}, {id, "verify", bank_verify},                                     \
+    {                                                                                                                  \
+        id, "refund", bank_refund                                                                                      \
+    }
+static const cvm_route test_routes[] = {{"test.seller", "deliver", seller_deliver},
+                                        {"test.seller", "check_delivery", seller_check},
+                                        BANK(FIRST),
+                                        BANK(SECOND),
+                                        {TELL_COMPONENT, "notify", phone_notify},
+                                        {TELL_COMPONENT, "open", phone_open},
+                                        {"service.escalation", "create_handoff", handoff},
+                                        {0}};
+#define cvm_plugin test_plugin
+CVM_PLUGIN(.name = "test", .version = "1.0.0", .components = test_components, .routes = test_routes);
+#undef cvm_plugin
+
+#define BANK_OPS                                                                                                       \
+    "\"roles\": [\"payment\"], \"operations\": [{\"type\": \"charge\"}, {\"type\": \"link\"}, {\"type\": "             \
+    "\"verify\"}, "                                                                                                    \
+    "{\"type\": \"refund\"}]}"
+static const char test_manifest[] =
+    "{\"components\": ["
+    "{\"id\": \"test.seller\", \"alias\": \"S\", \"roles\": [\"desk.seller\"],"
+    " \"operations\": [{\"type\": \"deliver\"}, {\"type\": \"check_delivery\"}]},"
+    "{\"id\": \"" FIRST "\", " BANK_OPS ", {\"id\": \"" SECOND "\", " BANK_OPS ","
+    "{\"id\": \"service.escalation\", \"operations\": [{\"type\": \"create_handoff\"}]},"
+    "{\"id\": \"" TELL_COMPONENT "\", \"operations\": [{\"type\": \"notify\"}, {\"type\": \"open\"}]}]}";
+
+/* ---- the stage ---- */
+
+static struct harness *f;
+
+static void open_wallet(const char *customer, const char *number, int64_t naira)
+{
+    harness_ask(f, TXN_SELF, "open_account",
+                json_pack("{s:s, s:s, s:I}", "customer_id", customer, "phone", number, "balance_kobo",
+                          (json_int_t)(naira * NAIRA)),
+                NULL);
+}
+
+static void setup(void)
+{
+    memset(&net, 0, sizeof net);
+    memset(banks, 0, sizeof banks);
+    memset(&phone, 0, sizeof phone);
+    net.outcome = banks[0].outcome = banks[1].outcome = CVM_REPLIED;
+    banks[0].status = banks[1].status = "succeeded";
+    f = harness_new(START);
+    harness_secret(f, "OTP_KEY", KEY);
+    harness_add(f, &test_plugin, test_manifest);
+    harness_add(f, &transaction_plugin, MANIFESTS "/transaction.json");
+    harness_add(f, &airtime_plugin, MANIFESTS "/airtime.json");
+    open_wallet(ADA, ADA_PHONE, 400000);
+}
+
+static void setup_gateway(void)
+{
+    setup();
+    json_object_set_new(harness_settings(f, TXN_SELF), "gateway_payments", json_true());
+    open_wallet("POOR", "08030000000", 0);
+}
+
+static void teardown(void)
+{
+    harness_free(f);
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    return cvm_json_str(object, key, "");
+}
+
+static int64_t figure(const char *customer, const char *name)
+{
+    char key[128];
+    snprintf(key, sizeof key, "account/%s", customer);
+    return cvm_json_int(json_object_get(harness_state(f, TXN_SELF), key), name, 0);
+}
+
+static json_t *order(const char *customer, const char *recipient, int64_t naira)
+{
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:{s:i}}", "service_type", "POWER", "network_or_disco", "EKEDC",
+                     "recipient", recipient, "amount_kobo", (json_int_t)(naira * NAIRA), "customer_id", customer,
+                     "summary", "electricity", "delivery", "x", 1);
+}
+
+static cvm_id purchase(json_t *body)
+{
+    static int n;
+    char lane[32];
+    snprintf(lane, sizeof lane, "buy-%d", ++n);
+    cvm_id id = harness_request(f, "test.seller", TXN_SELF, "purchase", lane, body);
+    harness_run(f, 0);
+    return id;
+}
+
+static int buy(const char *customer, const char *recipient, int64_t naira, const json_t **ret_data)
+{
+    return harness_result(f, purchase(order(customer, recipient, naira)), ret_data);
+}
+
+static const json_t *row(const char *table, const char *key)
+{
+    return json_object_get(harness_rows(f, table), key);
+}
+
+static size_t rows(const char *table)
+{
+    return json_object_size(harness_rows(f, table));
+}
+
+static int ask_id(const char *type, const char *id, const char *key, const char *value, const json_t **ret_data)
+{
+    return harness_ask(f, TXN_SELF, type,
+                       json_pack("{s:s, s:s*}", "transaction_id", id, *key ? key : "customer", value), ret_data);
+}
+
+static const char *code_sent(void)
+{
+    ck_assert_str_eq(phone.template, "confirmation_code");
+    ck_assert_int_eq(harness_ask(f, TELL_COMPONENT, "open", NULL, NULL), CVM_REPLIED);
+    return opened;
+}
+
+/* No text that the host keeps has the code in it. */
+static void never_written(const char *code)
+{
+    const json_t *kept[] = {harness_state(f, TXN_SELF), harness_rows(f, "otp_challenges"), harness_sent(f),
+                            harness_notes(f), harness_logs(f)};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        char *dump = json_dumps(kept[i], JSON_ENCODE_ANY);
+        char quoted[16];
+        snprintf(quoted, sizeof quoted, "\"%s\"", code);
+        ck_assert_msg(!strstr(dump, quoted), "the code stands in %zu: %s", i, dump);
+        free(dump);
+    }
+}
+
+/* ---- the customer's code ---- */
+
+START_TEST(code_confirms_a_large_purchase)
+{
+    const json_t *d;
+    char id[32], code[8];
+    ck_assert_int_eq(buy(ADA, "45012345678", 60000, &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "waits_for"), "code");
+    ck_assert_str_eq(text(d, "challenge_id"), phone.challenge);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    snprintf(code, sizeof code, "%s", code_sent());
+    never_written(code);
+    ck_assert_int_eq(net.vends, 0);
+    ck_assert_int_eq(figure(ADA, "held_kobo"), 0);
+    ck_assert_str_eq(text(row("otp_challenges", phone.challenge), "status"), "sent");
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", strcmp(code, "000000") ? "000000" : "000001", &d),
+                     CVM_REFUSED);
+    ck_assert_int_eq(cvm_json_int(d, "tries_left", 0), 2);
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", code, &d), CVM_REPLIED);
+    ck_assert(cvm_json_bool(d, "success", false));
+    ck_assert_str_eq(text(d, "reference"), "MTN-1");
+    ck_assert_int_eq(net.vends, 1);
+    ck_assert_int_eq(figure(ADA, "balance_kobo"), 340000 * NAIRA);
+    ck_assert_str_eq(text(row("otp_challenges", phone.challenge), "status"), "confirmed");
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", code, &d), CVM_REFUSED); /* not twice */
+    harness_run(f, 3600000);
+    ck_assert_int_eq(net.vends, 1);
+}
+END_TEST
+
+START_TEST(code_is_wrong_too_often)
+{
+    const json_t *d;
+    char id[32];
+    buy(ADA, "45012345678", 60000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    const char *bad = strcmp(code_sent(), "111111") ? "111111" : "222222";
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(ask_id("confirm_transaction", id, "code", bad, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "status"), "FAILED");
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "CODE_WRONG");
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", opened, NULL), CVM_REFUSED);
+    ck_assert_int_eq(net.vends, 0);
+    ck_assert_int_eq(figure(ADA, "balance_kobo"), 400000 * NAIRA);
+}
+END_TEST
+
+START_TEST(code_expires_and_is_sent_again)
+{
+    const json_t *d;
+    char id[32], first[8];
+    buy(ADA, "45012345678", 60000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    snprintf(first, sizeof first, "%s", code_sent());
+    ck_assert_int_eq(ask_id("resend_code", id, "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "RESEND_TOO_SOON");
+    for (int i = 0; i < 3; i++) {
+        harness_run(f, 61000);
+        ck_assert_int_eq(ask_id("resend_code", id, "", NULL, &d), CVM_REPLIED);
+    }
+    harness_run(f, 61000);
+    ck_assert_int_eq(ask_id("resend_code", id, "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "RESEND_LIMIT");
+    ck_assert_int_eq(phone.sent, 4);
+    if (strcmp(first, code_sent()) != 0)
+        ck_assert_int_eq(ask_id("confirm_transaction", id, "code", first, NULL), CVM_REFUSED);
+    harness_run(f, 300000);
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", opened, NULL), CVM_REFUSED);
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "CODE_EXPIRED");
+    ck_assert_str_eq(text(row("transactions", id), "status"), "FAILED");
+}
+END_TEST
+
+/* ---- a human's word ---- */
+
+START_TEST(high_stakes_wait_for_a_human)
+{
+    const json_t *d;
+    char id[32];
+    ck_assert_int_eq(buy(ADA, "45012345678", 150000, &d), CVM_UNKNOWN);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_str_eq(text(d, "waits_for"), "code");
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", code_sent(), &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "waits_for"), "human");
+    ck_assert_str_eq(text(json_object_get(row("transactions", id), "metadata"), "handoff_id"), "HND-1");
+    ck_assert_int_eq(net.vends, 0);
+    ck_assert_int_eq(ask_id("approve_transaction", id, "by", "Bola", &d), CVM_REPLIED);
+    ck_assert_str_eq(text(d, "status"), "SUCCESS");
+    ck_assert_int_eq(net.vends, 1);
+    ck_assert_str_eq(text(json_object_get(row("transactions", id), "metadata"), "decided_by"), "Bola");
+    ck_assert_int_eq(ask_id("reject_transaction", id, "by", "Bola", NULL), CVM_REFUSED);
+
+    buy(ADA, "45012345678", 120000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ask_id("confirm_transaction", id, "code", code_sent(), NULL);
+    ck_assert_int_eq(ask_id("reject_transaction", id, "by", "Bola", &d), CVM_REPLIED);
+    ck_assert_str_eq(text(d, "status"), "FAILED");
+    ck_assert_str_eq(phone.template, "purchase_cancelled");
+    ck_assert_int_eq(figure(ADA, "balance_kobo"), 250000 * NAIRA);
+    ck_assert_int_eq(net.vends, 1);
+
+    buy(ADA, "45012345678", 110000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ask_id("confirm_transaction", id, "code", code_sent(), NULL);
+    harness_run(f, 86400000 + 1000);
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "NOT_APPROVED");
+}
+END_TEST
+
+/* ---- payment providers ---- */
+
+static void authorize(const char *provider)
+{
+    ck_assert_int_eq(
+        harness_ask(f, TXN_SELF, "store_authorization",
+                    json_pack("{s:s, s:s, s:s}", "customer", "POOR", "provider", provider, "authorization", "AUTH_1"),
+                    NULL),
+        CVM_REPLIED);
+}
+
+START_TEST(stored_authorisation_pays)
+{
+    const json_t *d;
+    authorize(FIRST);
+    ck_assert_int_eq(buy("POOR", "45012345678", 1000, &d), CVM_REPLIED);
+    ck_assert_int_eq(banks[0].charges, 1);
+    ck_assert_int_eq(banks[0].asked_kobo, 1000 * NAIRA);
+    ck_assert_int_eq(figure("POOR", "credited_kobo"), 1000 * NAIRA);
+    ck_assert_int_eq(figure("POOR", "settled_kobo"), 1000 * NAIRA);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 0);
+    /* a failed delivery comes back to the wallet */
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE";
+    ck_assert_int_eq(buy("POOR", "45012345678", 700, &d), CVM_REFUSED);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 700 * NAIRA);
+    ck_assert_uint_eq(rows("refunds"), 1);
+}
+END_TEST
+
+START_TEST(second_provider_only_when_the_first_surely_took_nothing)
+{
+    static const struct {
+        int outcome;
+        const char *status;
+        bool technical;
+        int second; /* charges there */
+        int result;
+    } cases[] = {
+        {CVM_REPLIED, "failed", true, 1, CVM_REPLIED},
+        {CVM_REFUSED, "", false, 1, CVM_REPLIED},
+        {CVM_BUSY, "", false, 1, CVM_REPLIED},
+        {CVM_REPLIED, "failed", false, 0, CVM_REFUSED},
+        {CVM_UNKNOWN, "", false, 0, -1},
+        {CVM_ERROR, "", false, 0, -1},
+        {CVM_REPLIED, "pending", false, 0, -1},
+        {CVM_REPLIED, "nonsense", false, 0, -1},
+    };
+    authorize(FIRST);
+    authorize(SECOND);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char recipient[16];
+        snprintf(recipient, sizeof recipient, "4501234567%zu", i);
+        banks[0].outcome = cases[i].outcome;
+        banks[0].status = cases[i].status;
+        banks[0].technical = cases[i].technical;
+        banks[1].charges = 0;
+        cvm_id id = purchase(order("POOR", recipient, 1000));
+        ck_assert_msg(banks[1].charges == cases[i].second, "case %zu: %d charges there", i, banks[1].charges);
+        ck_assert_msg(harness_result(f, id, NULL) == cases[i].result, "case %zu: %d", i, harness_result(f, id, NULL));
+        harness_run(f, 61000);
+        ck_assert_int_eq(banks[1].charges, cases[i].second);
+        if (cases[i].result == -1) { /* told that it is not known, and taken when it is found */
+            ck_assert_int_eq(harness_result(f, id, NULL), CVM_UNKNOWN);
+            int64_t settled = figure("POOR", "settled_kobo");
+            banks[0].verified = "succeeded";
+            harness_run(f, 60000);
+            ck_assert_int_eq(figure("POOR", "settled_kobo"), settled + 1000 * NAIRA);
+            banks[0].verified = NULL;
+        }
+    }
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 0);
+    ck_assert_int_eq(figure("POOR", "held_kobo"), 0);
+}
+END_TEST
+
+static void event(const char *reference, const char *status)
+{
+    harness_request(f, FIRST, TXN_SELF, "payment_event", "hook",
+                    json_pack("{s:s, s:s, s:s}", "provider", FIRST, "reference", reference, "status", status));
+    harness_run(f, 0);
+}
+
+START_TEST(link_is_paid_or_expires)
+{
+    const json_t *d;
+    char reference[64];
+    ck_assert_int_eq(buy("POOR", "45012345678", 1000, &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "payment_url"), "https://pay.example/1");
+    ck_assert_str_eq(text(d, "waits_for"), "payment");
+    ck_assert_str_eq(phone.template, "payment_link");
+    snprintf(reference, sizeof reference, "%s", banks[0].reference);
+    event(reference, "succeeded"); /* a webhook alone is not believed */
+    ck_assert_int_eq(net.vends, 0);
+    banks[0].verified = "succeeded";
+    event(reference, "succeeded");
+    ck_assert_int_eq(net.vends, 1);
+    for (int i = 0; i < 3; i++) /* told again and again */
+        event(reference, "succeeded");
+    harness_run(f, 7200000);
+    ck_assert_int_eq(net.vends, 1);
+    ck_assert_int_eq(figure("POOR", "credited_kobo"), 1000 * NAIRA);
+    ck_assert_str_eq(phone.template, "purchase_delivered");
+
+    banks[0].verified = "pending"; /* not paid in time, then paid after all */
+    ck_assert_int_eq(buy("POOR", "45012345679", 1000, &d), CVM_UNKNOWN);
+    char id[32];
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    snprintf(reference, sizeof reference, "%s", banks[0].reference);
+    harness_run(f, 1900000);
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "PAYMENT_EXPIRED");
+    banks[0].verified = "succeeded";
+    event(reference, "succeeded");
+    event(reference, "succeeded");
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 1000 * NAIRA);
+    ck_assert_int_eq(net.vends, 1);
+    ck_assert_uint_eq(rows("fraud_flags"), 1);
+}
+END_TEST
+
+START_TEST(other_sums_than_asked_for)
+{
+    const json_t *d;
+    ck_assert_int_eq(buy("POOR", "45012345678", 1000, &d), CVM_UNKNOWN);
+    banks[0].verified = "succeeded";
+    banks[0].paid_kobo = 999 * NAIRA;
+    event(banks[0].reference, "succeeded");
+    ck_assert_int_eq(net.vends, 0);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 999 * NAIRA);
+    ck_assert_str_eq(text(row("transactions", text(d, "transaction_id")), "rule"), "UNDERPAID");
+    ck_assert_int_eq(buy("POOR", "45012345678", 2000, &d), CVM_UNKNOWN);
+    banks[0].paid_kobo = 2500 * NAIRA;
+    event(banks[0].reference, "succeeded");
+    ck_assert_int_eq(net.vends, 1);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 1499 * NAIRA);
+}
+END_TEST
+
+START_TEST(refund_to_where_it_came_from)
+{
+    const json_t *d;
+    authorize(FIRST);
+    json_object_set_new(harness_settings(f, TXN_SELF), "refund_to", json_string("source"));
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE";
+    ck_assert_int_eq(buy("POOR", "45012345678", 1000, &d), CVM_REFUSED);
+    char id[32];
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_str_eq(text(row("transactions", id), "status"), "FAILED");
+    ck_assert_int_eq(figure("POOR", "held_kobo"), 1000 * NAIRA);
+    harness_run(f, 20000);
+    banks[0].refunded = "succeeded";
+    harness_run(f, 60000);
+    int asked = banks[0].refunds;
+    ck_assert_int_ge(asked, 2);
+    ck_assert_str_eq(text(row("transactions", id), "status"), "REFUNDED");
+    ck_assert_int_eq(figure("POOR", "held_kobo") + figure("POOR", "balance_kobo"), 0);
+    ck_assert_int_eq(figure("POOR", "returned_kobo"), 1000 * NAIRA);
+    harness_run(f, 86400000);
+    ck_assert_int_eq(banks[0].refunds, asked);
+
+    banks[0].refunded = "failed"; /* then the wallet takes it */
+    ck_assert_int_eq(buy("POOR", "45012345678", 500, &d), CVM_REFUSED);
+    harness_run(f, 0);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 500 * NAIRA);
+    ck_assert_uint_eq(rows("refunds"), 2);
+}
+END_TEST
+
+/* ---- fraud ---- */
+
+static size_t flags(const char *kind)
+{
+    size_t n = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)harness_rows(f, "fraud_flags"), key, value) n +=
+        !strcmp(text(value, "kind"), kind);
+    return n;
+}
+
+START_TEST(rules_against_fraud)
+{
+    open_wallet("B", "08030000002", 10000);
+    open_wallet("C", "08030000003", 10000);
+    buy(ADA, "08139999999", 100, NULL);
+    buy(ADA, "08139999999", 200, NULL);
+    buy("B", "08139999999", 100, NULL);
+    ck_assert_uint_eq(flags("SAME_RECIPIENT"), 0);
+    buy("C", "08139999999", 100, NULL);
+    ck_assert_uint_eq(flags("SAME_RECIPIENT"), 1);
+    harness_run(f, 61000);
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE";
+    for (int i = 0; i < 3; i++)
+        buy("B", "08130000001", 100 + i, NULL);
+    net.outcome = CVM_REPLIED;
+    ck_assert_uint_eq(flags("FAILURES_THEN_SUCCESS"), 0);
+    buy("B", "08130000001", 110, NULL);
+    ck_assert_uint_eq(flags("FAILURES_THEN_SUCCESS"), 1);
+    for (int i = 0; i < 5; i++) {
+        buy("C", "08130000002", 100 + i, NULL);
+        harness_run(f, 61000);
+    }
+    buy("C", "08130000002", 1000, NULL);
+    ck_assert_uint_eq(flags("UNUSUAL_AMOUNT"), 0);
+    json_object_set_new(json_object_get(harness_settings(f, TXN_SELF), "fraud_rules"), "UNUSUAL_AMOUNT",
+                        json_string("hold"));
+    const json_t *d;
+    ck_assert_int_eq(buy("C", "08130000002", 5000, &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "waits_for"), "human");
+    ck_assert_uint_eq(flags("UNUSUAL_AMOUNT"), 1);
+}
+END_TEST
+
+START_TEST(the_same_twice_is_asked_about)
+{
+    const json_t *d;
+    ck_assert_int_eq(buy(ADA, "45012345678", 1000, NULL), CVM_REPLIED);
+    ck_assert_int_eq(buy(ADA, "45012345678", 1000, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "rule"), "DUPLICATE_SUSPECTED");
+    ck_assert_int_eq(buy(ADA, "45012345678", 1001, NULL), CVM_REPLIED);
+    json_t *keyed = order(ADA, "45012345678", 1000);
+    json_object_set_new(keyed, "idempotency_key", json_string("yes, again"));
+    ck_assert_int_eq(harness_result(f, purchase(keyed), NULL), CVM_REPLIED);
+    harness_run(f, 61000);
+    ck_assert_int_eq(buy(ADA, "45012345678", 1000, NULL), CVM_REPLIED);
+    net.outcome = CVM_REFUSED; /* what failed may be tried again at once */
+    net.code = "INVALID_PHONE";
+    buy(ADA, "45012345678", 2000, NULL);
+    net.outcome = CVM_REPLIED;
+    ck_assert_int_eq(buy(ADA, "45012345678", 2000, NULL), CVM_REPLIED);
+}
+END_TEST
+
+/* ---- low float, stopped services ---- */
+
+START_TEST(low_float_is_waited_for)
+{
+    const json_t *d;
+    net.outcome = CVM_REFUSED;
+    net.code = "INSUFFICIENT_BALANCE";
+    ck_assert_int_eq(buy(ADA, "45012345678", 1000, &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "waits_for"), "float");
+    ck_assert_str_eq(text(row("sales_stops", "POWER/EKEDC"), "status"), "low_float");
+    harness_run(f, 31000);
+    ck_assert_int_eq(net.vends, 2);
+    net.outcome = CVM_REPLIED;
+    harness_run(f, 31000);
+    ck_assert_int_eq(net.vends, 3);
+    ck_assert_str_eq(text(row("transactions", text(d, "transaction_id")), "status"), "SUCCESS");
+    ck_assert_str_eq(text(row("sales_stops", "POWER/EKEDC"), "status"), "selling");
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 1000 * NAIRA);
+
+    net.outcome = CVM_REFUSED;
+    buy(ADA, "45012345679", 500, &d);
+    harness_run(f, 299000);
+    ck_assert_str_eq(text(row("transactions", text(d, "transaction_id")), "status"), "PENDING");
+    harness_run(f, 2000);
+    ck_assert_str_eq(text(row("transactions", text(d, "transaction_id")), "status"), "REFUNDED");
+    ck_assert_int_eq(figure(ADA, "held_kobo"), 0);
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 1000 * NAIRA);
+}
+END_TEST
+
+START_TEST(outage_stops_the_sale)
+{
+    const json_t *d;
+    net.outcome = CVM_REFUSED;
+    net.code = "NETWORK_ERROR";
+    for (int i = 0; i < 12; i++) {
+        buy(ADA, "45012345678", 100, NULL);
+        harness_run(f, 59000);
+    }
+    ck_assert_int_eq(buy(ADA, "45012345678", 100, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "rule"), "OUTAGE");
+    int vends = net.vends;
+    ck_assert_int_le(vends, 12);
+    harness_run(f, 130000); /* probes find nothing */
+    ck_assert_int_eq(buy(ADA, "45012345678", 100, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "rule"), "OUTAGE");
+    ck_assert_int_eq(net.vends, vends);
+    net.status = "failed"; /* it answers again */
+    net.outcome = CVM_REPLIED;
+    harness_run(f, 61000);
+    ck_assert_str_eq(text(row("sales_stops", "POWER/EKEDC"), "status"), "selling");
+    ck_assert_int_eq(buy(ADA, "45012345678", 100, NULL), CVM_REPLIED);
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE"; /* a customer's fault stops nothing */
+    for (int i = 0; i < 15; i++) {
+        buy(ADA, "45012345678", 100, &d);
+        harness_run(f, 59000);
+    }
+    ck_assert_str_ne(text(d, "rule"), "OUTAGE");
+}
+END_TEST
+
+/* ---- several recipients ---- */
+
+START_TEST(order_for_several)
+{
+    const json_t *d;
+    json_t *items = json_array();
+    for (int i = 0; i < 30; i++)
+        json_array_append_new(items, json_pack("{s:s, s:s, s:I, s:I, s:{s:s}}", "network_or_disco", "MTN", "recipient",
+                                               ADA_PHONE, "amount_kobo", (json_int_t)(1000 * NAIRA), "discount_kobo",
+                                               (json_int_t)(50 * NAIRA + i % 2), "delivery", "fail",
+                                               i % 10 == 3 ? "INVALID_PHONE" : ""));
+    json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "service_type", "AIRTIME", "customer_id", ADA, "idempotency_key",
+                             "o-1", "items", items);
+    cvm_id id = harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", "bulk", json_deep_copy(body));
+    harness_run(f, 100);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
+    const json_t *order_ = json_object_get(d, "order");
+    ck_assert_int_eq(cvm_json_int(order_, "delivered", 0), 27);
+    ck_assert_uint_eq(json_array_size(json_object_get(order_, "results")), 30);
+    ck_assert_int_eq(figure(ADA, "held_kobo"), 0);
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 27 * 950 * NAIRA - 12);
+    ck_assert_int_eq(figure(ADA, "balance_kobo"), 400000 * NAIRA - 27 * 950 * NAIRA + 12);
+    ck_assert_uint_eq(rows("transactions"), 30);
+    ck_assert_int_eq(net.vends, 30);
+    cvm_id again = harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", "bulk-2", body);
+    harness_run(f, 100);
+    ck_assert_int_eq(harness_result(f, again, NULL), CVM_REPLIED);
+    ck_assert_int_eq(net.vends, 30);
+}
+END_TEST
+
+/* ---- looking ---- */
+
+START_TEST(receipts_in_three_formats)
+{
+    const json_t *d;
+    char id[32];
+    json_t *body = order(ADA, "45012345678", 1000);
+    json_object_set_new(body, "recipient", json_string("<b>"));
+    harness_result(f, purchase(body), &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_int_eq(ask_id("generate_receipt", id, "", NULL, &d), CVM_REPLIED);
+    ck_assert_ptr_nonnull(strstr(text(d, "text"), "NGN 1,000.00"));
+    ck_assert_int_eq(ask_id("generate_receipt", id, "format", "html", &d), CVM_REPLIED);
+    ck_assert_ptr_nonnull(strstr(text(d, "html"), "&lt;b&gt;"));
+    ck_assert_ptr_null(strstr(text(d, "html"), "@page"));
+    ck_assert_int_eq(ask_id("generate_receipt", id, "format", "print", &d), CVM_REPLIED);
+    ck_assert_ptr_nonnull(strstr(text(d, "html"), "@page"));
+    open_wallet("B", "08030000002", 10); /* nobody sees another's */
+    static const char *const types[] = {"generate_receipt", "show_transaction", "verify_transaction",
+                                        "refund_transaction"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        ck_assert_int_eq(ask_id(types[i], id, "customer", "B", &d), CVM_REFUSED);
+        ck_assert_str_eq(text(d, "code"), "NOT_FOUND");
+    }
+    ck_assert_int_eq(ask_id("show_transaction", id, "customer", ADA, &d), CVM_REPLIED);
+}
+END_TEST
+
+START_TEST(refund_has_a_window)
+{
+    const json_t *d;
+    char id[32];
+    buy(ADA, "45012345678", 1000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_int_eq(ask_id("refund_transaction", id, "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "DELIVERED");
+    harness_run(f, 25 * 3600000);
+    ck_assert_int_eq(ask_id("refund_transaction", id, "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "REFUND_WINDOW");
+    harness_run(f, 48 * 3600000);
+    ck_assert_int_eq(ask_id("refund_transaction", id, "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "REFUND_WINDOW");
+    ck_assert_int_eq(ask_id("refund_transaction", "TXN-000000000000", "", NULL, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "NOT_FOUND");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("money");
+    TCase *c = tcase_create("wallet"), *g = tcase_create("gateway");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_checked_fixture(g, setup_gateway, teardown);
+    tcase_add_test(c, code_confirms_a_large_purchase);
+    tcase_add_test(c, code_is_wrong_too_often);
+    tcase_add_test(c, code_expires_and_is_sent_again);
+    tcase_add_test(c, high_stakes_wait_for_a_human);
+    tcase_add_test(c, rules_against_fraud);
+    tcase_add_test(c, the_same_twice_is_asked_about);
+    tcase_add_test(c, low_float_is_waited_for);
+    tcase_add_test(c, outage_stops_the_sale);
+    tcase_add_test(c, order_for_several);
+    tcase_add_test(c, receipts_in_three_formats);
+    tcase_add_test(c, refund_has_a_window);
+    tcase_add_test(g, stored_authorisation_pays);
+    tcase_add_test(g, second_provider_only_when_the_first_surely_took_nothing);
+    tcase_add_test(g, link_is_paid_or_expires);
+    tcase_add_test(g, other_sums_than_asked_for);
+    tcase_add_test(g, refund_to_where_it_came_from);
+    suite_add_tcase(s, c);
+    suite_add_tcase(s, g);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
