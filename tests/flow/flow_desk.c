@@ -81,7 +81,8 @@ struct flow *desk_home(void)
     }
     json_t *agents = json_object_get(f->config, "agents");
     json_object_set_new(agents, "service.transaction",
-                        json_pack("{s:{s:i, s:i}}", "settings", "answer_within_ms", 1500, "reconcile_after_s", 2));
+                        json_pack("{s:{s:i, s:i, s:i}}", "settings", "answer_within_ms", 1500, "reconcile_after_s", 2,
+                                  "duplicate_window_s", 0));
     json_object_set_new(agents, "service.airtime_sales", json_pack("{s:{s:i}}", "settings", "credit_timeout_s", 4));
     json_object_set_new(agents, "service.data_sales", json_pack("{s:{s:i}}", "settings", "credit_timeout_s", 4));
     json_object_set_new(agents, "service.power_sales",

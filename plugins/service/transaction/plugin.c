@@ -54,6 +54,23 @@ static const cvm_route routes[] = {
     { TXN_SELF, "find_for_print",          lookup_find },
     { TXN_SELF, "find_for_print.reply",    receipt_print },
     { TXN_SELF, "initiate_payment",        lookup_payment },
+    { TXN_SELF, "schedule_add",            schedule_add },
+    { TXN_SELF, "open_schedule",           schedule_opened },
+    { TXN_SELF, "open_schedule.reply",     schedule_passed },
+    { TXN_SELF, "schedule_list",           schedule_list },
+    { TXN_SELF, "schedule_cancel",         schedule_change },
+    { TXN_SELF, "schedule_pause",          schedule_change },
+    { TXN_SELF, "schedule_resume",         schedule_change },
+    { TXN_SELF, "schedule_due",            schedule_due },
+    { TXN_SELF, "schedule_remind",         schedule_remind },
+    { TXN_SELF, "schedule_look",           schedule_look },
+    { TXN_SELF, "process_purchase.reply",  schedule_bought },
+    { TXN_SELF, "activate_bundle.reply",   schedule_bought },
+    { TXN_SELF, "purchase_token.reply",    schedule_bought },
+    { TXN_SELF, "reconcile_day",           books_reconcile },
+    { TXN_SELF, "books_go_on",             books_go_on },
+    { TXN_SELF, "statement.reply",         books_statement },
+    { TXN_SELF, "list_reconciliations",    books_list },
     { 0 }
 };
 /* clang-format on */

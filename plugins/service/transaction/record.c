@@ -157,7 +157,8 @@ int record_remember_key(cvm_turn *t, const char *customer_id, const char *key, c
 }
 
 /* What is kept of an ended transaction, found by time: a line of our books, and the keys that go with it:
- * [id, key, recipient's key, status, service, network, amount, total, reference]. */
+ * [id, key, recipient's key, status, service, network, amount, total, begun at]; the day that found it at the vendor is
+ * appended by books.c. */
 static int purge_later(cvm_turn *t, const json_t *record)
 {
     const char *id = record_str(record, "transaction_id"), *key = record_str(record, "idempotency_key");
@@ -168,11 +169,12 @@ static int purge_later(cvm_turn *t, const json_t *record)
     if (*record_str(record, "recipient"))
         CVM_TRY(fraud_recipient_key(t, record_str(record, "recipient"), recipient));
     return cvm_state_put(t, at,
-                         json_pack("[s, s, s, s, s, s, I, I, s]", id, hashed, recipient,
+                         json_pack("[s, s, s, s, s, s, I, I, I]", id, hashed, recipient,
                                    json_object_get(record, "items") ? "ORDER" : txn_status(record_state(record)),
                                    record_str(record, "service_type"), record_str(record, "network_or_disco"),
                                    (json_int_t)record_int(record, "amount_kobo"),
-                                   (json_int_t)record_int(record, "total_kobo"), record_str(record, "vend_reference")));
+                                   (json_int_t)record_int(record, "total_kobo"),
+                                   (json_int_t)record_int(record, "initiated_ms")));
 }
 
 /* What nobody can ask for any more once it was delivered: without a key it is never replayed, and there is nothing left
@@ -281,7 +283,6 @@ static int purge_one(cvm_turn *t, const char *at, const json_t *what)
 
 int record_purge(cvm_turn *t, const cvm_msg *m)
 {
-    (void)m;
     json_t *pairs = NULL;
     CVM_TRY(cvm_state_scan(t, "purge/", NULL, PURGE_BATCH, &pairs));
     int e = CVM_OK;
@@ -296,6 +297,8 @@ int record_purge(cvm_turn *t, const cvm_msg *m)
     json_decref(pairs);
     if (e < 0) /* undoing the turn would undo the next timer too */
         cvm_log(t, CVM_LOG_ERROR, "purge stopped: %s", cvm_strerror(e));
+    if (e >= 0 && i < PURGE_BATCH)
+        CVM_TRY(books_daily(t, m));
     return cvm_timer(t, "purge", i == PURGE_BATCH ? 1 : PURGE_EVERY_MS, NULL, (cvm_id){0, 0}, NULL);
 }
 

@@ -282,6 +282,7 @@ int receipt_print(cvm_turn *t, const cvm_msg *m); /* "find_for_print.reply" */
 
 int schedule_add(cvm_turn *t, const cvm_msg *m);
 int schedule_opened(cvm_turn *t, const cvm_msg *m); /* message open_schedule */
+int schedule_passed(cvm_turn *t, const cvm_msg *m); /* "open_schedule.reply" */
 int schedule_change(cvm_turn *t, const cvm_msg *m); /* cancel, pause, resume */
 int schedule_list(cvm_turn *t, const cvm_msg *m);
 int schedule_due(cvm_turn *t, const cvm_msg *m);    /* timer */
@@ -294,6 +295,9 @@ int schedule_look(cvm_turn *t, const cvm_msg *m);   /* timer */
 int books_reconcile(cvm_turn *t, const cvm_msg *m);
 int books_go_on(cvm_turn *t, const cvm_msg *m);     /* timer */
 int books_statement(cvm_turn *t, const cvm_msg *m); /* "statement.reply" */
+int books_list(cvm_turn *t, const cvm_msg *m);
+/* Reconciles yesterday, once a day; called every few minutes. */
+CVM_MUST_USE int books_daily(cvm_turn *t, const cvm_msg *m);
 
 /* ---- lookup.c and converse.c ---- */
 
