@@ -258,6 +258,7 @@ int saga_hold(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *record)
         credit_ms = saga_setting_ms(t, "credit_timeout_s", 300) * 1000;
     if (answer_ms <= 0)
         answer_ms = saga_setting_ms(t, "answer_within_ms", 32000);
+    json_object_set_new(record, "held_ms", json_integer(cvm_now_ms(t)));
     json_object_set_new(record, "deadline_ms", json_integer(cvm_now_ms(t) + credit_ms));
     CVM_TRY(account_book(t, m, account, ENTRY_HOLD, total, id));
     CVM_TRY(account_save(t, json_incref(account)));

@@ -13,6 +13,7 @@ int flag_row(cvm_turn *t, const cvm_msg *m, const char *kind, const char *custom
     char id[CVM_SHORT_ID_SIZE], at[TXN_TIME_SIZE];
     CVM_TRY(cvm_new_id(t, "FLG", id));
     cvm_log(t, CVM_LOG_WARNING, "flagged %s: %s %s", id, kind, transaction_id);
+    CVM_TRY(cvm_metric(t, "fraud_flags_total", kind, 1));
     return cvm_row_put(t, "fraud_flags",
                        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "flag_id", id, "kind", kind, "customer_id",
                                  customer_id, "transaction_id", transaction_id, "detail", detail, "at",

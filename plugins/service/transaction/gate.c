@@ -50,9 +50,9 @@ static int ask_human(cvm_turn *t, const cvm_msg *m, const json_t *record)
     return cvm_request(t, "service.escalation", "create_handoff",
                        json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}], s:s, s:{s:s, s:s, s:s}}", "customer_id",
                                  record_str(record, "customer_id"), "priority", "HIGH", "reasons", "rule",
-                                 approval ? "transaction_amount_threshold" : "fraud_check", "reason", reason, "queue", "transactions",
-                                 "summary", summary, "context", "transaction_id", id, "transaction_status", "PENDING",
-                                 "service_domain", record_str(record, "service_type")),
+                                 approval ? "transaction_amount_threshold" : "fraud_check", "reason", reason, "queue",
+                                 "transactions", "summary", summary, "context", "transaction_id", id,
+                                 "transaction_status", "PENDING", "service_domain", record_str(record, "service_type")),
                        &(cvm_request_opts){.on_behalf = record_cookie(id)});
 }
 
@@ -123,7 +123,8 @@ int gate_cancel(cvm_turn *t, const cvm_msg *m, json_t *record, const char *rule,
     if ((e = account_save(t, json_incref(account))) < 0 ||
         (!json_object_get(record, "waiters") && (e = tell_ending(t, account, record)) < 0))
         goto out;
-    if ((e = record_row(t, record)) >= 0 && (e = answer_waiters(t, record, failures)) >= 0)
+    if ((e = cvm_metric(t, "transactions_total", txn_status(TXN_CANCELLED), 1)) >= 0 &&
+        (e = record_row(t, record)) >= 0 && (e = answer_waiters(t, record, failures)) >= 0)
         e = record_save(t, json_incref(record));
 out:
     json_decref(account);

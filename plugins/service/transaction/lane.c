@@ -40,6 +40,7 @@ static int report(cvm_turn *t, const char *key, const json_t *lane, const char *
 static int stop(cvm_turn *t, const char *key, json_t *lane)
 {
     json_object_set_new(lane, "stopped_ms", json_integer(cvm_now_ms(t)));
+    CVM_TRY(cvm_metric(t, "sales_stopped_total", key + strlen("lane/"), 1));
     CVM_TRY(report(t, key, lane, "stopped"));
     return cvm_timer(t, "lane_probe", saga_setting_ms(t, "probe_every_s", 60) * 1000, json_pack("{s:s}", "key", key),
                      (cvm_id){0, 0}, NULL);

@@ -274,6 +274,8 @@ static int received(cvm_turn *t, const cvm_msg *m, json_t *record, const char *p
                       json_pack("{s:s, s:s, s:s, s:I, s:b}", "transaction_id", id, "provider", provider, "reference",
                                 reference, "amount_kobo", (json_int_t)kobo, "in_time", waits))) < 0)
         goto out;
+    if ((e = cvm_metric(t, "payments_total", provider, 1)) < 0)
+        goto out;
     account_figures(account, &f);
     json_object_set_new(record, "paid_by", json_string(provider));
     if (waits && f.balance >= total) {

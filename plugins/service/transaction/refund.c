@@ -30,7 +30,12 @@ int refund_row(cvm_turn *t, const cvm_msg *m, const json_t *record, const char *
                   time_text(due_ms ? due_ms : record_int(record, "deadline_ms"), due), "conversation", m->conversation);
     if (row && strcmp(status, "done") == 0)
         json_object_set_new(row, "completed_at", json_string(time_text(now, at)));
-    return row ? cvm_row_put(t, "refunds", row) : CVM_ENOMEM;
+    if (!row)
+        return CVM_ENOMEM;
+    int64_t held = record_int(record, "held_ms");
+    if (strcmp(status, "done") == 0 && held)
+        CVM_TRY(cvm_metric(t, "refund_seconds", NULL, (double)(now - held) / 1000));
+    return cvm_row_put(t, "refunds", row);
 }
 
 /* ---- through the provider ---- */
