@@ -1,8 +1,11 @@
 /* Makes an operation's request of a command line or of a line of a batch. */
 #include "cli/spec.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+
+#define FILE_MAX_BYTES 65536 /* of an option whose value stands in a file */
 
 __attribute__((format(printf, 3, 4))) static int fault(struct spec_error *ret_error, const char *field,
                                                        const char *format, ...)
@@ -50,12 +53,42 @@ static void put(json_t *request, const char *property, json_t *value)
     }
 }
 
+/* A file's text ("-": standard input). Gives, for free(). CVM_EIO: errno says why. */
+static int read_text(const char *path, char **ret_text)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!file)
+        return CVM_EIO;
+    char *text = malloc(FILE_MAX_BYTES + 1);
+    size_t n = text ? fread(text, 1, FILE_MAX_BYTES + 1, file) : 0;
+    bool failed = !text || ferror(file) || n > FILE_MAX_BYTES;
+    if (text && n > FILE_MAX_BYTES)
+        errno = EFBIG;
+    if (file != stdin)
+        fclose(file);
+    if (failed) {
+        free(text);
+        return CVM_EIO;
+    }
+    text[n] = 0;
+    *ret_text = text;
+    return 0;
+}
+
 static int put_text(const json_t *catalogue, const json_t *entry, json_t *request, const char *property,
                     const char *shown, const char *text, struct spec_error *ret_error)
 {
     json_t *value = NULL;
-    char why[256];
-    if (spec_value(spec_property(catalogue, entry, property), text, &value, why, sizeof why) < 0)
+    char why[256], *read = NULL;
+    const json_t *schema = spec_property(catalogue, entry, property);
+    if (strcmp(cvm_json_str(schema, "format", ""), "file") == 0) { /* the word is where the text is */
+        if (read_text(text, &read) < 0)
+            return fault(ret_error, property, "%s: %.200s: %s", shown, text, strerror(errno));
+        text = read;
+    }
+    int error = spec_value(schema, text, &value, why, sizeof why);
+    free(read);
+    if (error < 0)
         return fault(ret_error, property, "%s: %s", shown, why);
     put(request, property, value);
     return 0;

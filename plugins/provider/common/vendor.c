@@ -279,3 +279,46 @@ int vendor_balance_told(cvm_turn *t, const cvm_msg *m)
                          json_pack("{s:s, s:I, s:s}", vendor.self, vendor_setting(t, vendor.self), "balance_kobo",
                                    (json_int_t)kobo, "currency", cvm_json_str(body, "currency", "NGN")));
 }
+
+/* ---- statement: what the vendor delivered in a time ---- */
+
+int vendor_statement(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *after = json_object_get(m->data, "after");
+    if (!*vendor_setting(t, "statement_url"))
+        return cvm_refuse_with(t, failure("NOT_OFFERED", "statement_url is not set"));
+    json_t *query = json_pack("{s:I, s:I, s:O*}", "since_ms", (json_int_t)cvm_json_int(m->data, "from_ms", 0),
+                              "until_ms", (json_int_t)cvm_json_int(m->data, "to_ms", 0), "after", after);
+    int e = cvm_http_call(t,
+                          &(cvm_call){.size = sizeof(cvm_call),
+                                      .name = "statement_call",
+                                      .query = query,
+                                      .on_behalf = m->id,
+                                      .timeout_ms = STATUS_TIMEOUT_MS},
+                          NULL);
+    json_decref(query);
+    return e < 0 ? e : CVM_PENDING;
+}
+
+int vendor_stated(cvm_turn *t, const cvm_msg *m)
+{
+    static const char *const kept[] = {"reference", "status", "amount_kobo"};
+    const json_t *body = json_object_get(m->data, "body"), *entries = json_object_get(body, "entries");
+    const char *self = vendor_setting(t, vendor.self);
+    if (m->outcome != CVM_REPLIED || cvm_json_int(m->data, "status", 0) != 200 || !json_is_array(entries))
+        return vendor_settle_unanswered(t, m->on_behalf);
+    json_t *own = json_array();
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        if (strcmp(cvm_json_str(entry, vendor.self, self), self) != 0)
+            continue;
+        json_t *one = json_object();
+        for (size_t k = 0; k < sizeof kept / sizeof kept[0]; k++)
+            if (json_object_get(entry, kept[k]))
+                json_object_set_new(one, kept[k], cvm_json_share(json_object_get(entry, kept[k])));
+        json_array_append_new(own, one);
+    }
+    return vendor_settle(
+        t, m->on_behalf, CVM_REPLIED,
+        json_pack("{s:o, s:[s], s:O*}", "entries", own, "covers", self, "after", json_object_get(body, "after")));
+}

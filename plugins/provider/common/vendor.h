@@ -55,13 +55,16 @@ int vendor_verify(cvm_turn *t, const cvm_msg *m);
 int vendor_status(cvm_turn *t, const cvm_msg *m); /* "status.reply" */
 int vendor_balance(cvm_turn *t, const cvm_msg *m);
 int vendor_balance_told(cvm_turn *t, const cvm_msg *m); /* "balance.reply" */
+int vendor_statement(cvm_turn *t, const cvm_msg *m);
+int vendor_stated(cvm_turn *t, const cvm_msg *m); /* "statement_call.reply" */
 
 /* clang-format off */
 #define VENDOR_ROUTES(id)                                                                                              \
     {id, "vend", vendor_vend}, {id, "vend.reply", vendor_vended}, {id, "check.reply", vendor_checked},                 \
     {id, "verify_vend", vendor_verify_vend}, {id, "outcome.reply", vendor_outcome},                                    \
     {id, "verify", vendor_verify}, {id, "status.reply", vendor_status},                                                \
-    {id, "balance", vendor_balance}, {id, "balance.reply", vendor_balance_told}
+    {id, "balance", vendor_balance}, {id, "balance.reply", vendor_balance_told},                             \
+    {id, "statement", vendor_statement}, {id, "statement_call.reply", vendor_stated}
 /* clang-format on */
 
 #endif

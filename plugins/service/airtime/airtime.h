@@ -52,6 +52,12 @@ json_t *airtime_purchase_body(const struct airtime_rules *rules, const struct ai
 /* The answer to process_purchase for a reply of `purchase`; *ret_outcome is what to send it with. Gives. */
 json_t *airtime_sold_body(const cvm_msg *reply, enum cvm_outcome *ret_outcome);
 
+/* ---- bulk.c: several recipients ---- */
+
+/* process_purchase with `recipients`. */
+CVM_MUST_USE int airtime_bulk(cvm_turn *t, const cvm_msg *m, const struct airtime_rules *rules);
+int airtime_bulk_sold(cvm_turn *t, const cvm_msg *m); /* "purchase_bulk.reply" */
+
 /* ---- sell.c: operations ---- */
 
 int airtime_process_purchase(cvm_turn *t, const cvm_msg *m);

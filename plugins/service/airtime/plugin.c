@@ -17,6 +17,7 @@ static const cvm_route routes[] = {
     { AIRTIME_SELF, "process_purchase",      airtime_process_purchase },
     { AIRTIME_SELF, "process_recharge",      airtime_process_purchase },
     { AIRTIME_SELF, "purchase.reply",        airtime_purchased },
+    { AIRTIME_SELF, "purchase_bulk.reply",   airtime_bulk_sold },
     { AIRTIME_SELF, "deliver",               airtime_deliver },
     { AIRTIME_SELF, "vend.reply",            airtime_vended },
     { AIRTIME_SELF, "check_delivery",        airtime_check_delivery },

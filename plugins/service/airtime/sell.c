@@ -23,6 +23,8 @@ int airtime_process_purchase(cvm_turn *t, const cvm_msg *m)
     struct airtime_order o;
     struct sale_failure f;
     airtime_rules_read(cvm_settings(t), &rules);
+    if (json_object_get(m->data, "recipients"))
+        return airtime_bulk(t, m, &rules);
     int e = airtime_check(&rules, cvm_json_str(m->data, "network", ""), cvm_json_str(m->data, "recipient_phone", ""),
                           json_object_get(m->data, "amount"), &o, &f);
     if (e < 0)

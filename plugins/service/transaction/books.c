@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #define BATCH 200
+#define PAGE_MAX 1000 /* entries of a provider that are looked at in a turn */
 #define LINES_MAX 200 /* differences that a report names; the others are counted */
 #define STATEMENT_TIMEOUT_MS 30000
 #define STALE_MS INT64_C(900000)
@@ -220,14 +221,16 @@ int books_statement(cvm_turn *t, const cvm_msg *m)
     if (strcmp(record_str(run, "step"), "statements") != 0)
         goto out;
     const json_t *entries = json_object_get(m->data, "entries");
-    if (m->outcome != CVM_REPLIED) {
+    if (m->outcome == CVM_REFUSED) { /* it offers none */
+        json_object_del(run, "after");
+    } else if (m->outcome != CVM_REPLIED) {
         json_t *silent = record_list(run, "silent");
         json_array_append_new(silent, json_string(provider(run)));
         json_object_set_new(run, "silent", silent);
     } else {
         covers(run, m->data);
     }
-    for (size_t i = 0; i < json_array_size(entries) && i < 2 * BATCH && e >= 0; i++)
+    for (size_t i = 0; i < json_array_size(entries) && i < PAGE_MAX && e >= 0; i++)
         e = match(t, run, json_array_get(entries, i));
     const json_t *after = json_object_get(m->data, "after");
     if (e >= 0 && m->outcome == CVM_REPLIED && after && !json_is_null(after)) {
