@@ -87,6 +87,7 @@ static int end_order(cvm_turn *t, const cvm_msg *m, json_t *order)
                      json_pack("{s:s, s:s, s:I, s:I}", "chose", "order ended", "transaction_id",
                                record_str(order, "transaction_id"), "delivered", (json_int_t)n, "recipients",
                                (json_int_t)done(order))));
+    CVM_TRY(record_row(t, order));
     CVM_TRY(answer_waiters(t, order, 0));
     return record_save(t, json_incref(order));
 }
@@ -137,6 +138,7 @@ int bulk_spread(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *record)
     CVM_TRY(account_save(t, json_incref(account)));
     record_move(record, TXN_HELD);
     record_move(record, TXN_DELIVERING);
+    CVM_TRY(record_row(t, record));
     CVM_TRY(saga_arm(t, m, record, "answer_due", answer_ms));
     return spread(t, m, account, record);
 }

@@ -220,12 +220,27 @@ static void set_text(json_t *row, const char *column, const char *text)
         json_object_set_new(row, column, json_string(text));
 }
 
+/* Of an order with several recipients, each of which has a transaction of its own. */
+static int order_row(cvm_turn *t, const json_t *record)
+{
+    char at[TXN_TIME_SIZE];
+    return cvm_row_put(t, "orders",
+                       json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "order_id",
+                                 record_str(record, "transaction_id"), "customer_id", record_str(record, "customer_id"),
+                                 "service_type", record_str(record, "service_type"), "status",
+                                 txn_status(record_state(record)), "recipients",
+                                 (json_int_t)json_array_size(json_object_get(record, "items")), "total_amount",
+                                 (json_int_t)record_int(record, "total_kobo"), "initiated_at",
+                                 time_text(record_int(record, "initiated_ms"), at), "conversation",
+                                 record_str(record, "conversation")));
+}
+
 int record_row(cvm_turn *t, const json_t *record)
 {
     const char *id = record_str(record, "transaction_id");
     char at[TXN_TIME_SIZE];
-    if (json_object_get(record, "items")) /* each of its recipients has a row */
-        return CVM_OK;
+    if (json_object_get(record, "items"))
+        return order_row(t, record);
     json_t *metadata = json_pack("{s:s}", "seller", record_str(record, "seller"));
     json_t *row = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "id", id + 4, "transaction_id", id,

@@ -3,6 +3,8 @@
  * `schedules`. Each schedule has a conversation of its own, in which its timers fire. Loop thread. */
 #include "schedule.h"
 
+#define SCHEDULE_AHEAD_MAX_MS (366 * TXN_DAY_MS) /* a timer reaches 400 days */
+
 static bool id_valid(const char *id)
 {
     return strlen(id) == 16 && strncmp(id, "SCH-", 4) == 0 && strspn(id + 4, "0123456789abcdef") == 12;
@@ -132,6 +134,8 @@ static int check_times(cvm_turn *t, const json_t *data, char ret_start[16], int6
     if (*start && date_parse(start, &date) < 0)
         return cvm_refuse(t, "DATE", "start", "the first day must be one such as 2026-11-30");
     if (*start) {
+        if (date_at(date, 0) > cvm_now_ms(t) + SCHEDULE_AHEAD_MAX_MS)
+            return cvm_refuse(t, "DATE", "start", "the first day must be within a year");
         snprintf(ret_start, 16, "%.10s", start);
         return CVM_OK;
     }
