@@ -174,6 +174,7 @@ static int g_query(cvm_turn *t, const cvm_query *query)
 {
     if (memory_call_fails()) {
         json_decref(query->where);
+        json_decref(query->size >= sizeof *query ? query->with : NULL);
         return CVM_ENOMEM;
     }
     ENTER();

@@ -397,7 +397,8 @@ static void rows(void *arg, int error, json_t *found, bool more)
         answer_error(e->core, e, CVM_ERROR, "QUERY_FAILED", cvm_strerror(error));
     else
         answer(e->core, e, CVM_REPLIED,
-               json_pack("{s:o, s:b, s:o*}", "rows", found, "more", (int)more, "words", words));
+               json_pack("{s:o, s:b, s:o*, s:O*}", "rows", found, "more", (int)more, "words", words, "with",
+                         json_object_get(e->query, "with")));
     item_release(e->core, &e->item);
 }
 

@@ -140,7 +140,8 @@ static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
                              .on_behalf = id_of(op, "on_behalf"),
                              .match = text_of(op, "match"),
                              .near_column = text_of(op, "near_column"),
-                             .near_vector = text_of(op, "near_vector")};
+                             .near_vector = text_of(op, "near_vector"),
+                             .with = taken(op, "with")};
     return t->host->query(t, &query);
 }
 

@@ -110,8 +110,11 @@ int harness__query(cvm_turn *pub, const cvm_query *given)
         made->on_behalf = q->on_behalf;
         made->data =
             q->match || q->near_column ? search_rows(t, q, table) : select_rows(t, q, cvm_json_str(table, "key", ""));
+        if (q->with)
+            json_object_set(made->data, "with", q->with);
         made->reply = true;
     }
+    json_decref(q->with);
     json_decref(q->where);
     return made ? CVM_OK
                 : harness__complain(t, table ? CVM_ELIMIT : CVM_EACCES, "cvm_ask", q->table ? q->table : "",

@@ -1,0 +1,94 @@
+/* The plugin "knowledge": documents, how they are searched, and the agent that answers from them. What its files share.
+ * Loop thread.
+ *
+ * provider.kb.local keeps as state
+ *     doc/<id>        {version, status, hash, origin, file, rows, domain, created_ms}: what is in force
+ *     from/<origin>/<file>  {id, hash}: which text of which plugin became which document
+ *     seen/<id>       {day: best relevance}: retrievals of the last 30 days
+ *     count           {documents, passages, questions, domains: {name: documents}}
+ * and writes the tables kb_documents, kb_versions, kb_chunks and kb_retrievals. */
+#ifndef KNOWLEDGE_H
+#define KNOWLEDGE_H
+
+#include "document.h"
+#include "embed.h"
+#include "text.h"
+#include <cvm/json.h>
+
+#define KB "provider.kb.local"
+#define KB_LANE "component:provider.kb.local"
+#define EMBED_HASH "provider.embed.hash"
+#define EMBED_OPENAI "provider.embed.openai"
+#define RESEARCH "service.research"
+#define RESEARCH_ALIAS "ResearchAgent"
+#define OPERATOR "operator" /* origin of what people added */
+
+#define KB_DOCUMENTS_MAX 10000
+#define KB_TOP_K_MAX 50
+#define KB_RELEVANT 0.30 /* less is no answer */
+#define DAY_MS (24 * 3600 * INT64_C(1000))
+
+/* shelf.c: putting a document, taking it out */
+struct kb_document {
+    const char *id, *title, *topic, *domain, *source, *language, *keywords, *origin, *file;
+    const char *text, *hash;
+};
+/* Puts a version of a document into force, with its passages; *ret_version. CVM_EBUSY: no room for another document.
+ * `hash` NULL: of the text. */
+CVM_MUST_USE int shelf_put(cvm_turn *t, const struct kb_document *d, int64_t *ret_version);
+/* Takes it out; its versions stay. `status` says why: "removed", "pruned", "withdrawn". CVM_ENOENT: it is not in force.
+ */
+CVM_MUST_USE int shelf_take(cvm_turn *t, const char *id, const char *status);
+void shelf_hash(const char *text, char ret_hash[17]);
+void kb_time(int64_t ms, char ret_text[32]); /* 2026-11-21T08:00:00Z */
+const struct lexicon *kb_lexicon(cvm_turn *t);
+bool kb_uses_model(cvm_turn *t);                   /* vectors of a service are wanted */
+int shelf_embedded(cvm_turn *t, const cvm_msg *m); /* "embed.reply": vectors of a service for passages, or a question */
+
+/* manage.c: operations of operators */
+int manage_add(cvm_turn *t, const cvm_msg *m);
+int manage_update(cvm_turn *t, const cvm_msg *m);
+int manage_remove(cvm_turn *t, const cvm_msg *m);
+int manage_list(cvm_turn *t, const cvm_msg *m);
+int manage_show(cvm_turn *t, const cvm_msg *m);
+int manage_versions(cvm_turn *t, const cvm_msg *m);
+int manage_stats(cvm_turn *t, const cvm_msg *m);
+int manage_listed(cvm_turn *t, const cvm_msg *m, const char *what); /* the answer of a table */
+
+/* sync.c: documents of the loaded plugins */
+int sync_start(cvm_turn *t, const cvm_msg *m);
+int sync_go_on(cvm_turn *t, const cvm_msg *m); /* "sync", "host.registry" */
+
+/* prune.c */
+int prune(cvm_turn *t, const cvm_msg *m);
+int prune_step(cvm_turn *t, const cvm_msg *m);
+int prune_monthly(cvm_turn *t, const cvm_msg *m);
+int prune_retrieved(cvm_turn *t, const cvm_msg *m); /* "retrieved": notes what was found, and how relevant */
+CVM_MUST_USE int prune_arm(cvm_turn *t);
+
+/* query.c */
+int query_ask(cvm_turn *t, const cvm_msg *m);
+void query_drop(void);
+int query_reply(cvm_turn *t, const cvm_msg *m); /* "query.reply" of every question of this component */
+CVM_MUST_USE int query_embedded(cvm_turn *t, const cvm_msg *m);
+
+/* rank.c: pure. Orders what was found. `found` is the data of a query.reply; gives {"results": [..], "topics": [..],
+ * "coverage"}; borrows. */
+json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *found, size_t top_k);
+
+/* embedders.c */
+int embed_hash(cvm_turn *t, const cvm_msg *m);
+int embed_openai(cvm_turn *t, const cvm_msg *m);
+int embed_openai_reply(cvm_turn *t, const cvm_msg *m);
+
+/* research.c */
+int research_handle(cvm_turn *t, const cvm_msg *m);
+int research_search(cvm_turn *t, const cvm_msg *m); /* search_knowledge_base */
+int research_look(cvm_turn *t, const cvm_msg *m);   /* search, for the command line */
+int research_vector_search(cvm_turn *t, const cvm_msg *m);
+int research_found(cvm_turn *t, const cvm_msg *m); /* "query.reply" of the knowledge base: see research.c */
+int research_add(cvm_turn *t, const cvm_msg *m);
+int research_document(cvm_turn *t, const cvm_msg *m);
+int research_synthesize(cvm_turn *t, const cvm_msg *m);
+
+#endif
