@@ -68,6 +68,7 @@ CVM_MUST_USE int prune_arm(cvm_turn *t);
 
 /* query.c */
 int query_ask(cvm_turn *t, const cvm_msg *m);
+int query_found(cvm_turn *t, const cvm_msg *m); /* "found": has what was retrieved kept */
 void query_drop(void);
 int query_reply(cvm_turn *t, const cvm_msg *m); /* "query.reply" of every question of this component */
 CVM_MUST_USE int query_embedded(cvm_turn *t, const cvm_msg *m);

@@ -24,6 +24,7 @@ static const cvm_route routes[] = {
     { KB, "prune",         prune },
     { KB, "prune_step",    prune_step },
     { KB, "monthly_prune", prune_monthly },
+    { KB, "found",         query_found },
     { KB, "retrieved",     prune_retrieved },
 
     { EMBED_HASH, "embed",              embed_hash },

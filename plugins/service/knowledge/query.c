@@ -139,25 +139,32 @@ int query_embedded(cvm_turn *t, const cvm_msg *m)
     return e == CVM_PENDING ? CVM_OK : e;
 }
 
-/* What was found, for prune.c: kept in a turn of its own, as a look-up keeps nothing. */
+/* What was found, for prune.c. A look-up keeps nothing, and its answer waits for no one: it tells another look-up,
+ * which has it kept. */
 static int tell_retrieved(cvm_turn *t, const json_t *results)
 {
     json_t *list = json_array(), *one;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)results, i, one)
+    json_array_foreach((json_t *)(uintptr_t)results, i, one) if (json_number_value(json_object_get(one, "relevance")) >
+                                                                 0) /* else it was only looked at */
         json_array_append_new(list, json_pack("{s:O, s:O}", "document_id", json_object_get(one, "document_id"),
                                               "relevance", json_object_get(one, "relevance")));
     if (!json_array_size(list)) {
         json_decref(list);
         return CVM_OK;
     }
+    return cvm_send(t, KB, "found", json_pack("{s:o}", "found", list));
+}
+
+int query_found(cvm_turn *t, const cvm_msg *m)
+{
     cvm_out out = {.size = sizeof out,
                    .kind = CVM_OUT_MESSAGE,
                    .to = KB,
                    .type = "retrieved",
-                   .data = json_pack("{s:o}", "found", list),
+                   .data = cvm_json_share(m->data),
                    .conversation = KB_LANE,
-                   .priority = -1};
+                   .priority = CVM_LOW};
     return t->host->emit(t, &out, NULL);
 }
 

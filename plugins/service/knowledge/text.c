@@ -42,12 +42,19 @@ static const char *const common_words[] = {
     "might",   "must",  "shall",   "being",     "those",    "these",   "am",     "really", "still", "even", "ever",
     "one",     "need",  "way",     "something", "anything", "someone", "kindly", "tell",   "know"};
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static bool is_common(const char *word)
 {
-    for (size_t i = 0; i < sizeof common_words / sizeof *common_words; i++)
-        if (strcmp(common_words[i], word) == 0)
-            return true;
-    return false;
+    static const char *sorted[sizeof common_words / sizeof *common_words];
+    if (!sorted[0]) {
+        memcpy(sorted, common_words, sizeof sorted);
+        qsort(sorted, sizeof sorted / sizeof *sorted, sizeof *sorted, by_name);
+    }
+    return bsearch(&word, sorted, sizeof sorted / sizeof *sorted, sizeof *sorted, by_name) != NULL;
 }
 
 /* The plain letter behind U+00C0..U+017F and the dotted ones of Yoruba and Igbo; 0: none. */
