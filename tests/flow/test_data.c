@@ -502,6 +502,7 @@ START_TEST(comes_and_goes_with_its_plugin)
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     check_served(f, true);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "disable", "data"), 0);
+    FLOW_UNTIL(FLOW_RUN(f, NULL, "plugin", "info", "service.data_sales") != 0); /* what is open ends first */
     check_served(f, false);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "plugin", "enable", "data"), 0);
     check_served(f, true);
