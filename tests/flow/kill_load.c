@@ -19,7 +19,8 @@
 struct load {
     char url[64];
     uint64_t seed;
-    int n_clients;
+    int n_clients, most;
+    bool purchases;
     pthread_t clients[CLIENTS_MAX];
     atomic_bool finishing;
     atomic_int n;
@@ -88,7 +89,7 @@ static void make_enquiry(struct ask *a, uint64_t *random)
 static void make(struct load *load, int i, struct ask *a)
 {
     uint64_t random = load->seed + (uint64_t)i * 7919, draw = load_random(&random) % 20;
-    a->kind = draw < 14 ? ASK_BUY : draw < 16 ? ASK_COUNT : draw < 18 ? ASK_LATER : ASK_ENQUIRY;
+    a->kind = draw < 14 || load->purchases ? ASK_BUY : draw < 16 ? ASK_COUNT : draw < 18 ? ASK_LATER : ASK_ENQUIRY;
     a->customer = (int)(load_random(&random) % LOAD_CUSTOMERS);
     snprintf(a->key, sizeof a->key, "ask-%d", i);
     if (a->kind == ASK_BUY)
@@ -191,7 +192,7 @@ static void *client(void *arg)
     CURL *curl = curl_easy_init();
     while (!atomic_load(&load->finishing)) {
         int i = atomic_fetch_add(&load->n, 1);
-        if (i >= LOAD_ASKS_MAX)
+        if (i >= load->most)
             break;
         make(load, i, &load->asks[i]);
         ask(load, curl, &load->asks[i], i % 8 == 0);
@@ -202,7 +203,7 @@ static void *client(void *arg)
     return NULL;
 }
 
-struct load *load_start(const char *url, int clients, uint64_t seed)
+static struct load *start(const char *url, int clients, uint64_t seed, bool purchases, int most)
 {
     struct load *load = calloc(1, sizeof *load);
     if (!load)
@@ -210,10 +211,22 @@ struct load *load_start(const char *url, int clients, uint64_t seed)
     curl_global_init(CURL_GLOBAL_ALL);
     snprintf(load->url, sizeof load->url, "%s", url);
     load->seed = seed;
+    load->purchases = purchases;
+    load->most = most < LOAD_ASKS_MAX ? most : LOAD_ASKS_MAX;
     for (int i = 0; i < clients && i < CLIENTS_MAX; i++)
         if (pthread_create(&load->clients[load->n_clients], NULL, client, load) == 0)
             load->n_clients++;
     return load;
+}
+
+struct load *load_start(const char *url, int clients, uint64_t seed)
+{
+    return start(url, clients, seed, false, LOAD_ASKS_MAX);
+}
+
+struct load *load_start_purchases(const char *url, int clients, uint64_t seed, int most)
+{
+    return start(url, clients, seed, true, most);
 }
 
 void load_finish(struct load *load)
@@ -234,7 +247,7 @@ void load_free(struct load *load)
 int load_count(const struct load *load)
 {
     int n = atomic_load(&load->n);
-    return n < LOAD_ASKS_MAX ? n : LOAD_ASKS_MAX;
+    return n < load->most ? n : load->most;
 }
 
 struct ask *load_at(struct load *load, int i)

@@ -9,7 +9,7 @@
 
 #define LOAD_CUSTOMERS 8
 #define LOAD_BALANCE_KOBO INT64_C(10000000000000)
-#define LOAD_ASKS_MAX 100000
+#define LOAD_ASKS_MAX 110000
 #define LOAD_PATIENCE_MS 45000 /* then an ask counts as never answered */
 
 enum ask_kind { ASK_BUY, ASK_COUNT, ASK_LATER, ASK_ENQUIRY, ASK_KINDS };
@@ -27,6 +27,8 @@ struct load;
 
 /* `clients` threads that begin at once. */
 struct load *load_start(const char *url, int clients, uint64_t seed);
+/* The same, but purchases alone, and at most `most` of them. */
+struct load *load_start_purchases(const char *url, int clients, uint64_t seed, int most);
 /* No new asks; waits until those under way have ended. */
 void load_finish(struct load *load);
 void load_free(struct load *load);

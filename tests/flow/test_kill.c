@@ -3,7 +3,8 @@
  * accepted has one answer, no effect left before what caused it was durable, nobody was charged twice, nothing was
  * vended twice, and wallets, transactions and the networks' ledger agree to the kobo.
  *
- * CVM_KILLS says how often (20), CVM_SEED with which luck (the clock). */
+ * CVM_KILLS says how often (20), CVM_SEED with which luck (the clock). With CVM_PURCHASES so many purchases are made
+ * instead, CVM_PURCHASE_KILLS (3) of them in the middle of a death. */
 #include "core/crash.h"
 #include "flow.h"
 #include "kill_books.h"
@@ -17,6 +18,8 @@
 
 #define KILLS 20
 #define CLIENTS 16
+#define PURCHASES 1000
+#define REFUND_SLACK_MS 5000
 #define POINT_WAIT_MS 15000 /* a point that is not passed often enough by then: the host is killed as it is */
 
 static char sim_url[64];
@@ -391,10 +394,68 @@ START_TEST(nothing_is_lost_or_done_twice)
 }
 END_TEST
 
+/* ---- many purchases ---------------------------------------------------------------------------------------------- */
+
+/* What was given back was back by its deadline; the slack is for a host that was down at that moment. */
+static void check_refunds(struct flow *f)
+{
+    static const char took[] = "(julianday(r.completed_at) - julianday(t.initiated_at)) * 86400";
+    char sql[600];
+    int64_t n = flow_sql_int(f, "SELECT count(*) FROM refunds WHERE status = 'done'");
+    ck_assert_int_eq(n, flow_sql_int(f, "SELECT count(*) FROM transactions WHERE status = 'REFUNDED'"));
+    snprintf(sql, sizeof sql,
+             "SELECT CAST(1000 * %s AS INTEGER) FROM refunds r JOIN transactions t USING (transaction_id) ORDER BY 1 "
+             "LIMIT 1 OFFSET %lld",
+             took, (long long)(n * 99 / 100));
+    int64_t p99 = flow_sql_int(f, sql);
+    snprintf(sql, sizeof sql,
+             "SELECT CAST(1000 * max((julianday(completed_at) - julianday(due_at)) * 86400) AS INTEGER) FROM refunds");
+    int64_t late = flow_sql_int(f, sql);
+    fprintf(stderr, "%lld refunds, p99 %lld ms after the purchase, the latest %lld ms after its deadline\n",
+            (long long)n, (long long)p99, (long long)late);
+    ck_assert_int_le(late, REFUND_SLACK_MS);
+}
+
+/* CVM_PURCHASES of them, with networks that fail at every step and a host that is killed every now and then. */
+START_TEST(many_purchases_to_the_kobo)
+{
+    int most = setting("CVM_PURCHASES", PURCHASES), kills = setting("CVM_PURCHASE_KILLS", 3);
+    uint64_t seed = (uint64_t)setting("CVM_SEED", (int)time(NULL)), random = seed;
+    struct death *plan;
+    int64_t begun = flow_now_ms();
+    struct flow *f = home(0, &random, &plan);
+    struct load *load = load_start_purchases(f->url, 32, seed, most);
+    for (int i = 1; i <= kills; i++) {
+        while (load_count(load) < (int)((int64_t)most * i / (kills + 1)))
+            flow_sleep_ms(2);
+        flow_kill(f, SIGKILL);
+        flow_wait_serving(f);
+    }
+    while (load_count(load) < most)
+        flow_sleep_ms(5);
+    load_finish(load);
+    int64_t asked = flow_now_ms() - begun;
+    check_clients(load);
+    FLOW_UNTIL(books_open(f) == 0);
+    books_check_settled(f, sim_url, load);
+    check_counts(f, load);
+    check_refunds(f);
+    fprintf(stderr, "CVM_SEED=%llu: %d purchases, %d kills, asked in %lld ms, all settled in %lld ms\n",
+            (unsigned long long)seed, most, kills, (long long)asked, (long long)(flow_now_ms() - begun));
+    ck_assert_int_eq(flow_stop(f), 0);
+    free(plan);
+    load_free(load);
+    flow_free(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *c = tcase_create("kill");
     tcase_set_timeout(c, 7000);
-    tcase_add_test(c, nothing_is_lost_or_done_twice);
+    if (getenv("CVM_PURCHASES"))
+        tcase_add_test(c, many_purchases_to_the_kobo);
+    else
+        tcase_add_test(c, nothing_is_lost_or_done_twice);
     return flow_main("kill", (TCase *[]){c, NULL});
 }
