@@ -215,10 +215,10 @@ static void start_networks(struct flow *f)
 static json_t *agents(void)
 {
     static const char *const networks[] = {"mtn", "airtel", "glo", "9mobile"};
-    json_t *all =
-        json_pack("{s:{s:{s:i, s:i, s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
-                  "duplicate_window_s", 0, "answer_within_ms", 1500, "max_per_minute", 1000000, "late_watch_s", 1,
-                  "reconcile_after_s", 1, "service.airtime_sales", "settings", "credit_timeout_s", 6);
+    json_t *all = json_pack("{s:{s:{s:i, s:i, s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
+                            "duplicate_window_s", 0, "answer_within_ms", 1500, "max_per_minute", 1000000,
+                            "late_watch_s", 1, "reconcile_after_s", 1, "service.airtime_sales", "settings",
+                            "credit_timeout_s", getenv("CVM_PURCHASES") ? 3 : 6);
     for (size_t i = 0; i < 4; i++) {
         char id[64], url[96];
         snprintf(id, sizeof id, "provider.network.%s", networks[i]);
