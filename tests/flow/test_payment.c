@@ -51,9 +51,10 @@ static struct flow *home(const char *hook_faults, const char *away)
     start_simulators(f, hook_faults);
     for (size_t i = 0; i < sizeof plugins / sizeof plugins[0]; i++)
         flow_plugin(f, plugins[i]);
-    json_t *agents = json_pack("{s:{s:{s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
-                               "answer_within_ms", 3000, "max_per_minute", 1000, "reconcile_after_s", 2,
-                               "service.airtime_sales", "settings", "credit_timeout_s", 6);
+    json_t *agents =
+        json_pack("{s:{s:{s:i, s:b, s:i, s:i, s:i}}, s:{s:{s:i}}}", "service.transaction", "settings",
+                  "answer_within_ms", 3000, "gateway_payments", 1, "link_valid_s", 60, "max_per_minute", 1000,
+                  "reconcile_after_s", 2, "service.airtime_sales", "settings", "credit_timeout_s", 6);
     for (size_t i = 0; i < 2; i++) {
         char id[64];
         snprintf(id, sizeof id, "provider.payment.%s", providers[i]);
@@ -104,6 +105,32 @@ static int64_t counted(struct flow *f, const char *provider, const char *what)
     int64_t n = int_of(counts, what);
     json_decref(counts);
     return n;
+}
+
+/* A customer follows a link. */
+static void pay(struct flow *f, const char *link)
+{
+    char own[64];
+    memcpy(own, f->url, sizeof own);
+    memcpy(f->url, pay_url, sizeof own);
+    ck_assert_msg(!strncmp(link, pay_url, strlen(pay_url)), "%s", link);
+    ck_assert_int_eq(flow_http(f, "GET", link + strlen(pay_url), NULL, NULL, NULL), 200);
+    memcpy(f->url, own, sizeof own);
+}
+
+static int buy(struct flow *f, struct flow_answer *ret)
+{
+    static int more; /* the same twice would be asked about */
+    char body[160];
+    snprintf(body, sizeof body,
+             "{\"network\": \"MTN\", \"phone\": \"08031234567\", \"amount\": %d, \"customer_id\": \"ADA\"}",
+             500 + more++);
+    return flow_http(f, "POST", "/api/v1/transactions/airtime", body, NULL, ret);
+}
+
+static int64_t sold(struct flow *f)
+{
+    return flow_sql_int(f, "select count(*) from transactions where status = 'SUCCESS'");
 }
 
 /* ---- the providers ---- */
@@ -216,6 +243,64 @@ START_TEST(webhooks_are_signed_and_taken_once)
 }
 END_TEST
 
+/* ---- the saga ---- */
+
+START_TEST(a_link_is_paid_and_the_webhook_finishes)
+{
+    struct flow *f = home("1", NULL);
+    struct flow_answer a;
+    ck_assert_msg(buy(f, &a) == 202, "%d %s", a.status, a.text);
+    const char *link = text_of(a.json, "payment_url");
+    ck_assert_msg(strstr(link, "/pay/paystack/TXN-"), "%s", a.text);
+    ck_assert_int_eq(sold(f), 0);
+    pay(f, link);
+    flow_answer_free(&a);
+    FLOW_UNTIL(sold(f) == 1);
+    FLOW_UNTIL(counted(f, "paystack", "repeated") == 2 && counted(f, "paystack", "forged") == 1);
+    ck_assert_int_eq(sold(f), 1); /* paid once, sold once, however often it was told */
+    ck_assert_int_eq(
+        flow_sql_int(f, "select sum(amount_kobo) from wallet_entries where kind not in ('hold', 'settle')"), 50000);
+    ck_assert_int_eq(flow_sql_int(f, "select sum(amount_kobo) from wallet_entries where kind = 'settle'"), 50000);
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(the_second_provider_is_asked_when_the_first_is_away)
+{
+    struct flow *f = home("0", "paystack");
+    struct flow_answer a;
+    ck_assert_msg(buy(f, &a) == 202, "%d %s", a.status, a.text);
+    const char *link = text_of(a.json, "payment_url");
+    ck_assert_msg(strstr(link, "/pay/flutterwave/TXN-"), "%s", a.text);
+    pay(f, link);
+    flow_answer_free(&a);
+    FLOW_UNTIL(sold(f) == 1);
+    /* And with authorisations that were kept. */
+    EXPECT(f, 0, "ADA", "wallet", "authorize", "ADA", "provider.payment.paystack", "AUTH_0000");
+    EXPECT(f, 0, "ADA", "wallet", "authorize", "ADA", "provider.payment.flutterwave", "FLWT_0000");
+    ck_assert_msg(buy(f, &a) == 200, "%d %s", a.status, a.text);
+    flow_answer_free(&a);
+    ck_assert_int_eq(sold(f), 2);
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(a_technical_refusal_goes_to_the_second_a_decline_does_not)
+{
+    struct flow *f = home("0", NULL);
+    struct flow_answer a;
+    EXPECT(f, 0, "ADA", "wallet", "authorize", "ADA", "provider.payment.paystack", "AUTH_0005");
+    EXPECT(f, 0, "ADA", "wallet", "authorize", "ADA", "provider.payment.flutterwave", "FLWT_0000");
+    ck_assert_msg(buy(f, &a) == 200, "%d %s", a.status, a.text);
+    flow_answer_free(&a);
+    EXPECT(f, 0, "ADA", "wallet", "authorize", "ADA", "provider.payment.paystack", "AUTH_0001");
+    ck_assert_msg(buy(f, &a) == 422, "%d %s", a.status, a.text);
+    flow_answer_free(&a);
+    ck_assert_int_eq(sold(f), 1);
+    flow_end(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *c = tcase_create("payment");
@@ -223,5 +308,8 @@ int main(void)
     tcase_add_test(c, every_ending_of_a_charge);
     tcase_add_test(c, a_refund_is_given_once);
     tcase_add_test(c, webhooks_are_signed_and_taken_once);
+    tcase_add_test(c, a_link_is_paid_and_the_webhook_finishes);
+    tcase_add_test(c, the_second_provider_is_asked_when_the_first_is_away);
+    tcase_add_test(c, a_technical_refusal_goes_to_the_second_a_decline_does_not);
     return flow_main("payment", (TCase *[]){c, NULL});
 }
