@@ -2,6 +2,7 @@
  * child that is not confined, or it shows nothing; and it must fail under each layer that is said to stop it, alone. */
 #include "link/confine.h"
 
+#include "counted.h"
 #include <arpa/inet.h>
 #include <check.h>
 #include <cvm/cvm.h>
@@ -511,6 +512,8 @@ static void child(const struct attempt *a, enum form form, uint32_t without, int
     struct confine c = {.library = LIBRARY, .link_fd = link_fd, .host = getppid(), .memory_bytes = MEMORY_BYTES};
     uint32_t layers, available = confine_available();
     c.without = without;
+    if (form != FREE)
+        counted_start();
     if (form != FREE && confine_self(&c, &layers, error, sizeof error))
         die(error);
     if (form != FREE && layers != (available & ~without))
@@ -648,6 +651,7 @@ START_TEST(program_runs_and_stays_inside)
         char *argv[] = {name, number, NULL};
         struct confine c = {.program = PROGRAM, .link_fd = pair[1], .memory_bytes = 1 << 30};
         uint32_t layers;
+        counted_start();
         if (confine_self(&c, &layers, error, sizeof error))
             die(error);
         execv(PROGRAM, argv);
@@ -674,6 +678,7 @@ START_TEST(ends_with_its_host)
         if (fork() == 0) {
             struct confine c = {.link_fd = pair[1], .host = self};
             uint32_t layers;
+            counted_start();
             if (confine_self(&c, &layers, error, sizeof error) || send(pair[1], "x", 1, 0) != 1)
                 die(error);
             pause();
@@ -699,6 +704,7 @@ static int refusal(struct confine c, char *ret_error, size_t size)
     if (pid == 0) {
         uint32_t layers;
         c.without |= CONFINE_CLEAN | CONFINE_LIMITS; /* the pipe */
+        counted_start();
         int e = confine_self(&c, &layers, ret_error, size);
         ssize_t n = write(pair[1], ret_error, strlen(ret_error) + 1);
         _exit(n < 0 ? 99 : -e);
