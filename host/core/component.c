@@ -169,6 +169,7 @@ void component_free(struct component *c)
         free((void *)(uintptr_t)c->now);
     }
     json_decref(c->metrics);
+    free(c->strikes_at);
     free(c);
 }
 

@@ -33,19 +33,32 @@ void fault_forgive(struct core *core, struct component *c)
     back_in_service(core, c);
 }
 
-#define STRIKES_KEPT (sizeof((struct component *)NULL)->strikes_at / sizeof(int64_t))
-
 static uint32_t strikes_limit(const struct core *core)
 {
-    int64_t limit = config_int(core->options.config, "plugins.strikes", 5);
-    return limit > (int64_t)STRIKES_KEPT ? (uint32_t)STRIKES_KEPT : (uint32_t)limit;
+    return (uint32_t)config_int(core->options.config, "plugins.strikes", 5); /* 1000 at most: its schema */
+}
+
+/* Keeps the time of a strike; beyond the limit, and without memory for one more, in the place of the oldest. */
+static void keep_strike(struct component *c, uint32_t limit, int64_t at_ms)
+{
+    uint32_t oldest = 0;
+    if (c->n_strikes < limit &&
+        (c->n_strikes < c->strikes_cap || vector_grow(&c->strikes_at, &c->strikes_cap, sizeof *c->strikes_at))) {
+        c->strikes_at[c->n_strikes++] = at_ms;
+        return;
+    }
+    for (uint32_t i = 1; i < c->n_strikes; i++)
+        if (c->strikes_at[i] < c->strikes_at[oldest])
+            oldest = i;
+    if (c->n_strikes)
+        c->strikes_at[oldest] = at_ms;
 }
 
 static uint32_t recent_strikes(const struct core *core, const struct component *c)
 {
     int64_t window = 1000 * config_int(core->options.config, "plugins.strike_window_s", 60);
     uint32_t recent = 0;
-    for (uint32_t i = 0; i < STRIKES_KEPT && i < c->n_strikes; i++)
+    for (uint32_t i = 0; i < c->n_strikes; i++)
         recent += core->now_ms - c->strikes_at[i] < window;
     return recent;
 }
@@ -105,7 +118,7 @@ void fault_strike(struct core *core, struct component *c)
 {
     if (BROKEN(no_strikes) || core->replay)
         return;
-    c->strikes_at[c->n_strikes++ % STRIKES_KEPT] = core->now_ms;
+    keep_strike(c, strikes_limit(core), core->now_ms);
     uint32_t recent = recent_strikes(core, c);
     if (c->down || recent < strikes_limit(core) || !c->plugin || move_out(core, c, recent))
         return;

@@ -185,9 +185,24 @@ const char *core_quarantined(const struct core *core, const char *name)
     return p ? p->name : NULL;
 }
 
+/* Their requests are answered BUSY: the host serves, but not all that it should. */
+static void add_down(const struct core *core, json_t *body)
+{
+    json_t *names = json_array();
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (core->components[i]->down && !core->components[i]->absent)
+            json_array_append_new(names, json_string(core->components[i]->id->text));
+    if (json_array_size(names) && strcmp(cvm_json_str(body, "status", ""), "ok") == 0)
+        json_object_set_new(body, "status", json_string("degraded"));
+    if (json_array_size(names))
+        json_object_set(body, "down", names);
+    json_decref(names);
+}
+
 void core_health(const struct core *core, json_t *body)
 {
     json_t *names = json_array();
+    add_down(core, body);
     for (const struct plugin *p = core->plugins; p; p = p->next)
         if (*p->quarantined.build)
             json_array_append_new(names, json_string(p->name));

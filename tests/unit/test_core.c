@@ -159,6 +159,65 @@ START_TEST(strikes_take_out_of_service)
 }
 END_TEST
 
+/* So many faults within one moment. */
+static void strike(struct virtual *v, int n)
+{
+    struct answer_seen seen = {0};
+    for (int i = 0; i < n; i++)
+        virtual_submit(v, "test.faulty", "fault", NULL, &seen);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(seen.n, n);
+    ck_assert_str_eq(text(&seen, "code"), "FAULT");
+    json_decref(seen.data);
+}
+
+/* As many as are configured, of the last minute. */
+START_TEST(more_strikes_are_counted_than_the_default)
+{
+    struct virtual *v = virtual_new(PLUGINS, "{\"plugins\": {\"inline\": [\"*\"], \"strikes\": 40}}");
+    struct answer_seen seen = {0};
+    virtual_open(v);
+    strike(v, 30);
+    core_step(v->core, core_now_ms(v->core) + 61000);
+    strike(v, 39);
+    virtual_submit(v, "test.faulty", "ok", NULL, &seen);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    strike(v, 1);
+    struct edge_in in = {.source = "test", .to = "test.faulty", .type = "ok", .priority = -1};
+    struct edge_error error;
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), CVM_EBUSY);
+    json_decref(seen.data);
+    virtual_free(v);
+}
+END_TEST
+
+/* Health names it while it is out; where it is all that its plugin has, that plugin is down. */
+START_TEST(health_names_what_is_down)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    json_t *health = json_pack("{s:s}", "status", "ok");
+    core_health(v->core, health);
+    ck_assert_str_eq(json_string_value(json_object_get(health, "status")), "ok");
+    ck_assert_ptr_null(json_object_get(health, "down"));
+    strike(v, 5);
+    core_health(v->core, health);
+    ck_assert_str_eq(json_string_value(json_object_get(health, "status")), "degraded");
+    ck_assert_uint_eq(json_array_size(json_object_get(health, "down")), 1);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(health, "down"), 0)), "test.faulty");
+    json_decref(health);
+    ck_assert_int_eq(core_revive(v->core, "test.faulty"), 0);
+    ck_assert_int_eq(core_revive(v->core, "test.nobody"), CVM_ENOENT);
+    health = json_pack("{s:s}", "status", "unhealthy");
+    core_health(v->core, health);
+    ck_assert_str_eq(json_string_value(json_object_get(health, "status")), "unhealthy");
+    ck_assert_ptr_null(json_object_get(health, "down"));
+    json_decref(health);
+    virtual_free(v);
+}
+END_TEST
+
 START_TEST(state_survives)
 {
     struct virtual *v = virtual_new(PLUGINS, NULL);
@@ -407,6 +466,8 @@ int main(void)
     tcase_add_test(c, ephemeral_changes_nothing);
     tcase_add_test(c, faulted_turn_is_run_again);
     tcase_add_test(c, strikes_take_out_of_service);
+    tcase_add_test(c, more_strikes_are_counted_than_the_default);
+    tcase_add_test(c, health_names_what_is_down);
     tcase_add_test(c, state_survives);
     tcase_add_test(c, open_work_goes_on);
     tcase_add_test(c, key_is_answered_once);
