@@ -90,6 +90,21 @@ json_t *replay_conversations(struct past *past, const char *id)
     return NULL;
 }
 
+/* The message of the id, if it went through its component's own lane: what else went there is another story. */
+static cvm_id alone_in_lane(struct past *past, const char *id)
+{
+    char lane[CVM_NAME_MAX + 16];
+    cvm_id message;
+    int64_t seq = 0;
+    struct past_turn turn;
+    if (id_parse(id, &message) < 0 || !past_handled(past, message, &seq) || !past_turn_at(past, seq, &turn))
+        return (cvm_id){0, 0};
+    snprintf(lane, sizeof lane, "component:%s", turn.component);
+    bool alone = past_key(past, lane) == turn.conversation;
+    past_clear(&turn);
+    return alone ? message : (cvm_id){0, 0};
+}
+
 /* The newest, without the lanes that all share. */
 static json_t *newest(struct replay *r, int64_t limit, int64_t since_ms)
 {
@@ -207,7 +222,8 @@ static int run_all(struct replay *r, const json_t *keys, struct replay_report *r
         e = CVM_EDATA;
     while (!e && (n = read_page(st, &after, page)) > 0) {
         for (int i = 0; i < n; i++) {
-            if (!keys || numbers_get(keys, page[i].conversation)) {
+            if ((!keys || numbers_get(keys, page[i].conversation)) &&
+                (cvm_id_is_none(r->alone) || cvm_id_eq(r->alone, page[i].message))) {
                 run_turn(r, &page[i], report);
                 add_key(seen, page[i].conversation);
             }
@@ -292,6 +308,8 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
     } else if (!e && !options->id && options->limit > 0) {
         keys = newest(r, options->limit, options->since_ms);
     }
+    if (!e && options->id && !options->touched) /* an export takes whole lanes */
+        r->alone = alone_in_lane(&r->past, options->id);
     if (!e)
         e = run_all(r, keys, &report);
     if (e == CVM_EDATA && !*error)

@@ -66,6 +66,7 @@ struct replay {
     struct past past;
     struct world *worlds;
     struct config *present; /* of the home, for its secrets; NULL: it cannot be read */
+    cvm_id alone;           /* of the conversations only this message's turn; none: all */
     uint64_t clock;
     char folder[4096]; /* our own */
     uint32_t folders;

@@ -443,11 +443,11 @@ static void find_turns(struct exchange *x, struct why *w)
 
 /* ---- conversations ---- */
 
-/* Whether the key is that of "component:<id>". */
+/* Whether the key is that of "component:<id>", the host's own among them. */
 static bool is_component_lane(const struct core *core, int64_t key)
 {
     json_t *components = core_components(core), *component;
-    bool found = false;
+    bool found = conversation_key("component:host") == key;
     size_t i;
     char name[CVM_NAME_MAX + 16];
     json_array_foreach(components, i, component)
@@ -623,8 +623,12 @@ void control__why(struct exchange *x, const char *what)
     w->seen = json_object();
     w->copies = json_array();
     w->story = json_pack("{s:s, s:[], s:[], s:[]}", "what", what, "conversations", "turns", "rows");
-    if (id_parse(what, &w->message) == 0 && w->message.hi)
-        add_key(w, (int64_t)w->message.hi, false);
+    if (id_parse(what, &w->message) == 0 && w->message.hi) {
+        if (is_component_lane(x->core, (int64_t)w->message.hi))
+            only_the_message(w); /* a lane that keeps no context has no row to be known by */
+        else
+            add_key(w, (int64_t)w->message.hi, false);
+    }
     add_key(w, conversation_key(what), false);
     /* The journal's own tables know a conversation by its key, an integer. */
     static const char sql[] =

@@ -209,6 +209,32 @@ END_TEST
 
 /* ---- stores ---- */
 
+/* The host's own lane has all that ever happened to it; the story of a receipt is that receipt. */
+START_TEST(a_receipt_is_a_story_of_its_own)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "faulty");
+    flow_start(f);
+    EXPECT(f, 0, "faulty", "plugin", "disable", "faulty");
+    EXPECT(f, 0, "faulty", "plugin", "enable", "faulty");
+    ck_assert_int_gt(flow_sql_int(f, "select count(*) from turns where component = 'host'"), 2);
+    json_t *rows = flow_sql(f, "select 'MSG-' || lower(hex(message)) as id from turns where component = 'host' and"
+                               " type = 'plugins.change' order by seq limit 1");
+    const char *id = text_of(json_array_get(rows, 0), "id");
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "why", id, "--output", "json"), 0);
+    const json_t *turns = json_object_get(a.json, "turns");
+    ck_assert_uint_eq(json_array_size(turns), 1);
+    ck_assert_str_eq(text_of(json_array_get(turns, 0), "message_id"), id);
+    flow_answer_free(&a);
+    EXPECT(f, 0, "<- this message", "why", id);
+    EXPECT(f, 0, "1 turns of 1 conversations: 0 same, 0 differ, 0 cannot be run any more, 1 are the host's own",
+           "replay", id);
+    json_decref(rows);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(stores_are_listed_read_and_written)
 {
     struct flow *f = flow_new();
@@ -278,6 +304,7 @@ int main(void)
     tcase_add_test(c, refusals_are_in_the_audit_log);
     tcase_add_test(c, tails_follow);
     tcase_add_test(c, every_call_has_time_success_and_confidence);
+    tcase_add_test(c, a_receipt_is_a_story_of_its_own);
     tcase_add_test(s, stores_are_listed_read_and_written);
     tcase_add_test(s, state_of_a_component_out_of_service_can_be_changed);
     return flow_main("audit", (TCase *[]){c, s, NULL});
