@@ -85,7 +85,8 @@ static const struct {
             "  --jobs N                   processes at the same time (default 1)\n"
             "  --keep-going               do not stop at the first that fails\n"
             "  --verbose                  a line for each seed\n"
-            "\nThe same number gives the same life. Exit status: 0 every invariant held, 1 one did not, 4 no plugins.\n"
+            "\nThe same number gives the same life. Exit status: 0 every invariant held, 1 one did not, 3 the plugins\n"
+            "cannot be run, 4 there are none.\n"
             "\nExample:\n  cvmhost sim --seeds 1000 --jobs 2\n"},
     {"agent call",
      COMPONENT "\nOptions:\n"

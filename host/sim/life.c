@@ -134,7 +134,8 @@ int sim_open(struct sim *s)
             return 0;
         }
         if (!disk_is_cut(s->disk)) {
-            sim_fail(s, INV_HOST, "does not open: %s", error);
+            s->unfit = s->virtual_ms == s->begin_ms;
+            sim_fail(s, INV_HOST, s->unfit ? "%s" : "does not open: %s", error);
             break;
         }
         disk_cut_after(s->disk, 0);

@@ -103,6 +103,7 @@ struct sim {
     int64_t slow_until_ms, turns, hostile_turns, crashes, changes, inputs;
     /* the verdict */
     bool failed;
+    bool unfit; /* it failed before its life began: its plugins cannot be run */
     enum invariant invariant;
     char what[600];
     int64_t failed_at_ms;

@@ -40,6 +40,7 @@ struct run {
     uint64_t next, end;
     int64_t done, turns, crashes, changes, inputs;
     json_t *failures;
+    char unfit[512]; /* what the plugins lack to be run; "": nothing */
     bool stop;
 };
 
@@ -96,6 +97,8 @@ static json_t *one(const struct run *run, uint64_t seed)
     json_object_set_new(line, "what", json_string(s.what));
     json_object_set_new(line, "at_ms", json_integer(s.failed_at_ms));
     json_object_set_new(line, "trace", trace_of(&s));
+    if (s.unfit)
+        json_object_set_new(line, "unfit", json_true());
     return line;
 }
 
@@ -186,7 +189,10 @@ static void take_line(struct run *run, json_t *line)
     run->crashes += cvm_json_int(line, "crashes", 0);
     run->changes += cvm_json_int(line, "changes", 0);
     run->inputs += cvm_json_int(line, "inputs", 0);
-    if (json_object_get(line, "what")) {
+    if (json_object_get(line, "unfit")) { /* no life of the host began: it is not the host that broke */
+        snprintf(run->unfit, sizeof run->unfit, "%s", cvm_json_str(line, "what", ""));
+        run->stop = true;
+    } else if (json_object_get(line, "what")) {
         char command[SIM_PATH + 64];
         snprintf(command, sizeof command, "cvmhost sim --seed %lld%s%s", (long long)cvm_json_int(line, "seed", 0),
                  o->plugins ? " --plugins " : "", o->plugins ? o->plugins : "");
@@ -317,6 +323,12 @@ int sim_run(const struct sim_options *options, json_t **ret_report, char *error,
             end_worker(&run.workers[i], NULL);
         }
     plan_remove(run.root);
+    if (*run.unfit) {
+        snprintf(error, size, "%s: these plugins cannot be run: %s", run.plugins.folder, run.unfit);
+        json_decref(run.failures);
+        plugins_forget(&run.plugins);
+        return CVM_EINVAL;
+    }
     *ret_report = json_pack(
         "{s:b, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:s, s:o}", "ok",
         json_array_size(run.failures) == 0 && run.done == options->seeds, "first", (json_int_t)options->first, "seeds",

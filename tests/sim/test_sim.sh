@@ -29,4 +29,10 @@ grep -q '"ok": *true' "$top/json" || fault "no report: $(cat "$top/json")"
 own=$(dirname "$CVMHOST")/../tests/sim/plugins
 mkdir "$top/own" && cp "$own"/stream.so "$own"/stream.json "$own"/ledger.so "$own"/ledger.json "$top/own/"
 "$CVMHOST" sim --plugins "$top/own" --seeds 20 >"$top/text" 2>&1 || fault "plugins of a folder: $(cat "$top/text")"
+# One that cannot be loaded is said, and is no fault of the host.
+head -c 4000 "$own/ledger.so" >"$top/own/ledger.so"
+"$CVMHOST" sim --plugins "$top/own" --seeds 20 >"$top/text" 2>&1
+[ $? = 3 ] || fault "a broken library: $(cat "$top/text")"
+grep -q 'ledger' "$top/text" || fault "which library is broken is not said: $(cat "$top/text")"
+grep -q 'invariant' "$top/text" && fault "a broken library is not a broken invariant: $(cat "$top/text")"
 [ $faults = 0 ]
