@@ -303,7 +303,7 @@ struct component {
     int64_t called;       /* places kept for those of `waiting` that are in a run queue now */
     int64_t away;         /* requests that its process is working on */
     int64_t state_seq;    /* the last turn that wrote state of it, as far as this process knows */
-    int64_t *strikes_at; /* the last of them, as many as count; in no order */
+    int64_t *strikes_at;  /* the last of them, as many as count; in no order */
     uint32_t n_strikes, strikes_cap;
     bool down, may_all;
     bool closing;                /* its plugin is being removed: nothing new comes in */
