@@ -397,14 +397,14 @@ START_TEST(receipts_fit_their_channel)
                   "charge_kobo", 10000, "customer_name", "Oluwaseun Adebayo-Ogunlesi", "address", "1 Broad Street");
     json_t *body = json_pack("{s:s, s:f, s:s, s:s}", "token", TOKEN, "units", 2220.2, "reference", "EKO-1", "kct1",
                              "11112222333344445555");
-    receipt_text(&r, delivery, body, RECEIPT_WHOLE, whole, sizeof whole);
+    token_receipt_text(&r, delivery, body, RECEIPT_WHOLE, whole, sizeof whole);
     const char *kct = strstr(whole, "1111 2222 3333 4444 5555"),
                *token = strstr(whole, "TOKEN: 9999 1234 5678 9012 3456");
     ck_assert_msg(kct && token && kct < token, "%s", whole); /* else the meter refuses the token */
     json_object_del(body, "kct1");
-    receipt_text(&r, delivery, body, RECEIPT_BRIEF, brief, sizeof brief);
+    token_receipt_text(&r, delivery, body, RECEIPT_BRIEF, brief, sizeof brief);
     ck_assert_uint_le(strlen(brief), 260); /* with "Done: ..", and room for the token alone, three parts of a message */
-    receipt_text(&r, delivery, body, RECEIPT_TALK, whole, 40); /* what does not fit is cut, not overrun */
+    token_receipt_text(&r, delivery, body, RECEIPT_TALK, whole, 40); /* what does not fit is cut, not overrun */
     ck_assert_uint_le(strlen(whole), 39);
     json_decref(delivery);
     json_decref(body);

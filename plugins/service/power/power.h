@@ -70,8 +70,8 @@ enum receipt_style {
 };
 
 /* What was sold, as its buyer reads it. `delivery` is the order's own, `vended` what the company answered. */
-void receipt_text(const struct power_rules *rules, const json_t *delivery, const json_t *vended,
-                  enum receipt_style style, char *text, size_t size);
+void token_receipt_text(const struct power_rules *rules, const json_t *delivery, const json_t *vended,
+                        enum receipt_style style, char *text, size_t size);
 /* "1234 5678 9012 3456 7890" */
 const char *receipt_token(const char *token, char buf[32]);
 /* The answer to purchase_token for a reply of `purchase`; *ret_outcome is what to send it with. Gives. */

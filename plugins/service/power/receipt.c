@@ -73,8 +73,8 @@ static void add_brief(struct sheet *s, const struct power_rules *rules, const js
         units_of(vended), cvm_json_str(d, "customer_name", ""), total, charge, (long long)rules->validity_days);
 }
 
-void receipt_text(const struct power_rules *rules, const json_t *d, const json_t *vended, enum receipt_style style,
-                  char *text, size_t size)
+void token_receipt_text(const struct power_rules *rules, const json_t *d, const json_t *vended,
+                        enum receipt_style style, char *text, size_t size)
 {
     struct sheet s = {.text = text, .size = size};
     char amount_text[40], charge_text[40], total_text[40];
@@ -123,7 +123,7 @@ static json_t *success_body(const struct power_rules *rules, const json_t *sold)
     char text[POWER_LONG_SIZE];
     const json_t *d = json_object_get(sold, "delivery"), *vended = json_object_get(sold, "delivered");
     int64_t amount = cvm_json_int(sold, "amount_kobo", 0), charge = cvm_json_int(sold, "service_charge_kobo", 0);
-    receipt_text(rules, d, vended, RECEIPT_WHOLE, text, sizeof text);
+    token_receipt_text(rules, d, vended, RECEIPT_WHOLE, text, sizeof text);
     json_t *body = json_pack(
         "{s:b, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s}", "success", 1, "transaction_id",
         cvm_json_str(sold, "transaction_id", ""), "token", share_or_null(json_object_get(vended, "token")), "units",

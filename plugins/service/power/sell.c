@@ -209,9 +209,9 @@ static json_t *delivered_body(cvm_turn *t, const cvm_msg *m, const json_t *what)
     const char *channel = cvm_json_str(cvm_context(t), "channel", "");
     json_t *body = json_copy((json_t *)(uintptr_t)m->data);
     power_rules_read(cvm_settings(t), &rules);
-    receipt_text(&rules, json_object_get(what, "delivery"), m->data,
-                 strcmp(channel, "SMS") == 0 || strcmp(channel, "USSD") == 0 ? RECEIPT_BRIEF : RECEIPT_TALK, text,
-                 sizeof text);
+    token_receipt_text(&rules, json_object_get(what, "delivery"), m->data,
+                       strcmp(channel, "SMS") == 0 || strcmp(channel, "USSD") == 0 ? RECEIPT_BRIEF : RECEIPT_TALK, text,
+                       sizeof text);
     if (!body || json_object_set_new(body, "text", json_string(text)) < 0) {
         json_decref(body);
         return NULL;
