@@ -410,9 +410,227 @@ START_TEST(personal_data_stays_here)
 }
 END_TEST
 
+/* ---- the agents ---- */
+
+/* The product with a server of models for the named agents; started. */
+static struct flow *desk_with(const char *const *agents, json_t *settings)
+{
+    struct flow *f = desk_home();
+    json_t *all = json_object_get(f->config, "agents");
+    llm_server(f);
+    llm_endpoint(f, "openai", "{}");
+    for (; *agents; agents++) {
+        json_t *its = json_pack("{s:s}", "llm_provider", "auto");
+        json_object_update(its, settings);
+        json_object_set_new(all, *agents, json_pack("{s:o}", "settings", its));
+    }
+    json_decref(settings);
+    flow_start(f);
+    return f;
+}
+
+#define CLASSIFIED                                                                                                     \
+    "{\"data\": {\"service_domain\": \"DATA\", \"intent\": \"TECHNICAL_ISSUE\", \"priority\": \"LOW\", "               \
+    "\"sentiment\": \"NEUTRAL\", \"entities\": {\"phone_numbers\": [\"08099999999\"], \"meter_numbers\": [], "         \
+    "\"amounts\": [77], \"networks\": [], \"discos\": []}, \"reasoning\": \"slow\", \"confidence\": 0.83}}"
+
+static json_t *classified(struct flow *f, const char *text)
+{
+    char data[512];
+    snprintf(data, sizeof data, "{\"enquiry_text\": \"%s\"}", text);
+    json_t *answer = flow_call(f, "service.classifier", "classify_enquiry", data, NULL);
+    ck_assert_msg(answer, "no classification of %s", text);
+    return answer;
+}
+
+static void check_members(const json_t *answer)
+{
+    static const char *const members[] = {"service_domain", "intent", "priority", "sentiment", "entities"};
+    ck_assert(json_is_true(json_object_get(answer, "success")));
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_ptr_nonnull(json_object_get(json_object_get(answer, "classification"), members[i]));
+}
+
+START_TEST(unsure_messages_are_classified_by_a_model)
+{
+    struct flow *f = desk_with((const char *const[]){"service.classifier", NULL}, json_pack("{s:f}", "llm_below", 1.1));
+    llm_script(f, CLASSIFIED);
+    json_t *answer = classified(f, "the thing dey slow well well for 08031234567");
+    const json_t *c = json_object_get(answer, "classification");
+    check_members(answer);
+    ck_assert_str_eq(text_of(c, "service_domain"), "DATA");
+    ck_assert_str_eq(text_of(c, "intent"), "TECHNICAL_ISSUE");
+    ck_assert(json_is_false(json_object_get(answer, "fallback_used")));
+    ck_assert(number_of(answer, "confidence") > 0.829 && number_of(answer, "confidence") < 0.831);
+    const json_t *entities = json_object_get(c, "entities"); /* what is not in the message is not believed */
+    ck_assert_uint_eq(json_array_size(json_object_get(entities, "phone_numbers")), 1);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(entities, "phone_numbers"), 0)), "08031234567");
+    ck_assert_uint_eq(json_array_size(json_object_get(entities, "amounts")), 0);
+    json_decref(answer);
+    json_t *requests = llm_requests(f);
+    char *sent = json_dumps(json_array_get(requests, 0), JSON_COMPACT);
+    ck_assert_ptr_nonnull(strstr(sent, "\"json_schema\""));
+    ck_assert_ptr_nonnull(strstr(sent, "VERY_NEGATIVE"));
+    ck_assert_ptr_nonnull(strstr(sent, "\"temperature\":0.1"));
+    ck_assert_ptr_null(strstr(sent, "08031234567"));
+    free(sent);
+    json_decref(requests);
+    flow_end(f);
+}
+END_TEST
+
+static const char *const nonsense[] = {
+    "[{\"fault\": \"text\"}, {\"fault\": \"text\"}]",
+    "[{\"fault\": \"wrong_schema\"}, {\"fault\": \"wrong_schema\"}]",
+    "{\"fault\": \"500\", \"times\": 5}",
+    "{\"data\": {\"service_domain\": \"BANKING\", \"intent\": \"PURCHASE\"}, \"times\": 2}",
+    "{\"data\": {\"service_domain\": \"POWER\", \"intent\": \"MANAGEMENT\", \"priority\": \"LOW\", \"sentiment\": "
+    "\"NEUTRAL\", "
+    "\"entities\": {\"phone_numbers\": [], \"meter_numbers\": [], \"amounts\": [], \"networks\": [], \"discos\": []}, "
+    "\"reasoning\": \"\", \"confidence\": 1}, \"times\": 2}",
+};
+
+START_TEST(nonsense_falls_back_to_the_rules)
+{
+    struct flow *f = desk_with((const char *const[]){"service.classifier", NULL}, json_pack("{s:f}", "llm_below", 1.1));
+    llm_script(f, nonsense[_i]);
+    json_t *answer = classified(f, "buy 500 airtime for 08031234567");
+    check_members(answer);
+    ck_assert_str_eq(text_of(json_object_get(answer, "classification"), "service_domain"), "AIRTIME");
+    ck_assert(json_is_true(json_object_get(answer, "fallback_used")));
+    ck_assert(number_of(answer, "confidence") > 0.49 && number_of(answer, "confidence") < 0.51);
+    json_decref(answer);
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(model_that_never_answers_costs_its_timeout)
+{
+    struct flow *f = desk_with((const char *const[]){"service.classifier", NULL},
+                               json_pack("{s:f, s:i}", "llm_below", 1.1, "llm_timeout_ms", 1500));
+    llm_script(f, "{\"fault\": \"hang\"}");
+    int64_t began = flow_now_ms();
+    json_t *answer = desk_say(f, "08031234567", "SMS", "buy 500 airtime for 08031234567");
+    int64_t took = flow_now_ms() - began;
+    ck_assert_str_eq(text_of(answer, "status"), "RESOLVED");
+    ck_assert_ptr_nonnull(json_object_get(answer, "transaction_id"));
+    struct flow_answer shown;
+    ck_assert_int_eq(
+        FLOW_RUN(f, &shown, "enquiry", "show", text_of(answer, "enquiry_id"), "--context", "--output", "json"), 0);
+    ck_assert_ptr_nonnull(strstr(shown.text, "\"fallback_used\":true"));
+    flow_answer_free(&shown);
+    ck_assert_msg(took >= 1400 && took < 10000, "%lld ms", (long long)took);
+    ck_assert_int_eq(
+        flow_sql_int(f, "select count(*) from llm_calls where outcome = 'timeout' and enquiry_id like 'ENQ-%' "
+                        "and customer_id <> ''"),
+        1);
+    json_decref(answer);
+    EXPECT(f, 0, "llm_timeout_ms: 1500", "plugin", "info", "service.classifier");
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(wording_keeps_to_the_facts)
+{
+    static const struct {
+        const char *script;
+        bool used;
+    } wordings[] = {{"{\"template\": \"Well now, here it is. {text}\"}", true},
+                    {"{\"template\": \"Well now, here it is. {text} You get 70 naira back.\"}", false},
+                    {"{\"template\": \"Well now, here it is: all is done.\"}", false},
+                    {"{\"fault\": \"500\"}", false}};
+    struct flow *f = desk_with((const char *const[]){"service.response_generator", NULL}, json_object());
+    for (size_t i = 0; i < sizeof wordings / sizeof *wordings; i++) {
+        llm_script(f, wordings[i].script);
+        json_t *answer = desk_say(f, NULL, "WEB", "buy 500 MTN airtime for 08031234567");
+        const char *text = text_of(answer, "response_text"), *id = text_of(answer, "transaction_id");
+        ck_assert_msg((strstr(text, "Well now") != NULL) == wordings[i].used, "%s: %s", wordings[i].script, text);
+        ck_assert_msg(*id && strstr(text, "500") && strstr(text, id), "no sum or reference in: %s", text);
+        ck_assert_ptr_null(strstr(text, "70 naira"));
+        json_decref(answer);
+    }
+    json_t *requests = llm_requests(f); /* whom it is for stays here */
+    char *sent = json_dumps(requests, 0);
+    ck_assert_ptr_null(strstr(sent, "08031234567"));
+    free(sent);
+    json_decref(requests);
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(at_most_two_questions_and_replay_asks_none)
+{
+    struct flow *f =
+        desk_with((const char *const[]){"service.classifier", "service.qa", "service.response_generator", NULL},
+                  json_pack("{s:f}", "llm_below", 1.1));
+    llm_script(f, CLASSIFIED);
+    llm_script(f, "{\"data\": {\"accuracy\": 1, \"completeness\": 0.9, \"professionalism\": 0.8, \"remarks\": []}}");
+    json_t *answer = desk_say(f, "08031234567", "WEB", "my internet is slow since yesterday");
+    ck_assert_str_eq(text_of(json_object_get(answer, "classification"), "service_domain"), "DATA");
+    json_t *rows = flow_sql(f, "select purpose from llm_calls order by created_at");
+    ck_assert_uint_le(json_array_size(rows), 2);
+    ck_assert_str_eq(text_of(json_array_get(rows, 0), "purpose"), "classification");
+    json_decref(rows);
+    json_t *requests = llm_requests(f);
+    size_t asked = json_array_size(requests);
+    json_decref(requests);
+    EXPECT(f, 0, "", "replay", text_of(answer, "enquiry_id"));
+    requests = llm_requests(f);
+    ck_assert_uint_eq(json_array_size(requests), asked);
+    json_decref(requests);
+    json_decref(answer);
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(without_a_provider_nobody_is_asked)
+{
+    static const char *const messages[] = {"buy 500 airtime for 08031234567", "hmm", "what is the price of light",
+                                           "my data is slow and my light is off"};
+    struct flow *f = desk_with((const char *const[]){NULL}, json_object());
+    for (size_t i = 0; i < 4; i++) {
+        json_t *answer = desk_say(f, NULL, "WEB", messages[i]);
+        ck_assert_msg(*text_of(answer, "response_text"), "no answer to %s", messages[i]);
+        json_decref(answer);
+    }
+    json_t *requests = llm_requests(f);
+    ck_assert_uint_eq(json_array_size(requests), 0);
+    json_decref(requests);
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from llm_calls"), 0);
+    EXPECT(f, 0, "llm_timeout_ms: 60000", "plugin", "info", "service.classifier");
+    flow_end(f);
+}
+END_TEST
+
+START_TEST(tone_suits_the_channel)
+{
+    struct flow *f = desk_started();
+    const char *message = "how do I check my airtime balance";
+    json_t *sms = desk_say(f, NULL, "SMS", message), *mail = desk_say(f, NULL, "EMAIL", message);
+    json_t *angry = desk_say(f, NULL, "WEB", "this is really annoying, my recharge failed");
+    ck_assert_ptr_null(strchr(text_of(sms, "response_text"), '\n'));
+    ck_assert_uint_le(strlen(text_of(sms, "response_text")), 480);
+    ck_assert_ptr_nonnull(strstr(text_of(mail, "response_text"), "Kind regards"));
+    ck_assert_ptr_null(strstr(text_of(sms, "response_text"), "Kind regards"));
+    ck_assert_ptr_nonnull(strcasestr(text_of(angry, "response_text"), "sorry"));
+    json_decref(sms);
+    json_decref(mail);
+    json_decref(angry);
+    flow_end(f);
+}
+END_TEST
+
 int main(void)
 {
-    TCase *c = tcase_create("llm");
+    TCase *c = tcase_create("llm"), *agents = tcase_create("agents");
+    tcase_set_timeout(agents, 120);
+    tcase_add_test(agents, unsure_messages_are_classified_by_a_model);
+    tcase_add_loop_test(agents, nonsense_falls_back_to_the_rules, 0, sizeof nonsense / sizeof *nonsense);
+    tcase_add_test(agents, model_that_never_answers_costs_its_timeout);
+    tcase_add_test(agents, wording_keeps_to_the_facts);
+    tcase_add_test(agents, at_most_two_questions_and_replay_asks_none);
+    tcase_add_test(agents, without_a_provider_nobody_is_asked);
+    tcase_add_test(agents, tone_suits_the_channel);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, providers_are_there_and_chosen);
     tcase_add_test(c, area_has_its_provider);
@@ -428,5 +646,5 @@ int main(void)
     tcase_add_test(c, calls_are_recorded);
     tcase_add_loop_test(c, budget_ends_it, 0, 2);
     tcase_add_loop_test(c, personal_data_stays_here, 0, 2);
-    return flow_main("llm", (TCase *[]){c, NULL});
+    return flow_main("llm", (TCase *[]){c, agents, NULL});
 }

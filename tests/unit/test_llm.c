@@ -5,6 +5,7 @@
 #include "../../plugins/provider/llm/mask.h"
 #include "../../plugins/provider/llm/price.h"
 #include "../../plugins/provider/llm/retry_after.h"
+#include "../../plugins/service/common/llm_ask.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -250,6 +251,45 @@ START_TEST(answers_are_held_against_their_schema)
 }
 END_TEST
 
+/* ---- what is believed of a wording ---- */
+
+static const struct {
+    const char *facts, *text;
+    bool kept;
+} wordings[] = {
+    {"Done: ₦1,000 airtime for 08031234567. Reference TXN-5b1d3c9a7e20.",
+     "Your ref is TXN-5b1d3c9a7e20 (₦1,000 to 08031234567), enjoy!", true},
+    {"Pay ₦1,000.", "Pay ₦1000.", false},
+    {"Pay ₦1,000.", "Pay ₦1,000 or ₦2,000.", false},
+    {"Pay ₦1,000.", "Pay up.", false},
+    {"No figures here.", "None here, \"either\".", true},
+    {"Token 1234 5678 9012 3456 7890, load it.", "Load 1234 5678 9012 3456 7890.", true},
+    {"Token 1234 5678 9012 3456 7890, load it.", "Load 5678 1234 9012 3456 7890.", false},
+    {"Token 1234-5678-9012-3456-7890", "Load 1234-5678-9012-3456-7890!", true},
+    {"Dial *310#.", "Just dial *310#.", true},
+    {"Dial *310#.", "Just dial *311#.", false},
+    {"It ends 2026-11-21 at 14:30.", "At 14:30 on 2026-11-21 it ends.", true},
+};
+
+START_TEST(figures_must_stay)
+{
+    ck_assert_msg(llm_facts_kept(wordings[_i].facts, wordings[_i].text) == wordings[_i].kept, "%s", wordings[_i].text);
+}
+END_TEST
+
+START_TEST(citations_must_be_of_what_was_given)
+{
+    json_t *p = json_pack("[{s:s, s:s}, {s:s, s:s}]", "document_id", "kb-1", "text", "Dial *310# for it.",
+                          "document_id", "kb-2", "text", "It costs N50 a day.");
+    ck_assert(llm_cited("Dial *310# [kb-1]; it costs N50 [kb-2].", p));
+    ck_assert(!llm_cited("Dial *310#.", p));        /* cites nothing */
+    ck_assert(!llm_cited("Dial *310# [kb-3].", p)); /* nobody gave that */
+    ck_assert(!llm_cited("Dial *311# [kb-1].", p)); /* nobody said that */
+    ck_assert(!llm_cited("See [kb-1 for more", p));
+    json_decref(p);
+}
+END_TEST
+
 START_TEST(retry_after_is_read)
 {
     ck_assert_int_eq(retry_after_ms("2", 1000, 0), 2000);
@@ -276,6 +316,8 @@ int main(void)
     tcase_add_loop_test(c, masks_come_off_again, 0, sizeof masks / sizeof *masks);
     tcase_add_test(c, masks_of_values);
     tcase_add_loop_test(c, answers_are_held_against_their_schema, 0, sizeof values / sizeof *values);
+    tcase_add_loop_test(c, figures_must_stay, 0, sizeof wordings / sizeof *wordings);
+    tcase_add_test(c, citations_must_be_of_what_was_given);
     tcase_add_test(c, retry_after_is_read);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

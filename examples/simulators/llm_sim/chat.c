@@ -77,6 +77,17 @@ static json_t *call_of(const json_t *tool, const json_t *arguments)
     return call;
 }
 
+/* "Well: {text}" with the member "text" of the user's JSON in place of it. New. */
+static json_t *worded(const json_t *body, const char *template)
+{
+    const char *hole = strstr(template, "{text}");
+    json_t *said = json_loads(str(last_of(body, "user"), "content", "{}"), 0, NULL);
+    json_t *text = !hole ? json_string(template)
+                         : json_sprintf("%.*s%s%s", (int)(hole - template), template, str(said, "text", ""), hole + 6);
+    json_decref(said);
+    return text;
+}
+
 /* The message of the answer: {"role", "content", "tool_calls"}. New. */
 static json_t *message_of(const json_t *body, const json_t *script)
 {
@@ -88,6 +99,8 @@ static json_t *message_of(const json_t *body, const json_t *script)
     bool none = json_is_string(choice) && !strcmp(json_string_value(choice), "none"), forced = json_is_object(choice);
     if (json_object_get(script, "tool_calls")) {
         json_object_set(message, "tool_calls", json_object_get(script, "tool_calls"));
+    } else if (json_object_get(script, "template")) {
+        json_object_set_new(message, "content", worded(body, str(script, "template", "")));
     } else if (json_object_get(script, "content")) {
         json_object_set(message, "content", json_object_get(script, "content"));
     } else if (json_array_size(tools) && !none && (forced || (!tool && !schema))) {

@@ -1,6 +1,7 @@
-/* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules, and by the host's text model once it is
- * trained. Writes what it found into the context. Loop thread. */
-#include "service.h"
+/* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules, by the host's text model once it is
+ * trained, and by a language model where these are unsure and one may be asked (classifier_llm.c). Writes what it found
+ * into the context. Loop thread. */
+#include "classifier_llm.h"
 
 #define MODEL "enquiry"
 
@@ -63,16 +64,22 @@ static int unavailable(cvm_turn *t)
     return cvm_refuse(t, "NOT_AVAILABLE", NULL, "The vocabulary is not available.");
 }
 
-int classifier_classify(cvm_turn *t, const cvm_msg *m)
+/* Takes the result. */
+static int tell(cvm_turn *t, const cvm_msg *m, json_t *result)
 {
-    json_t *result = classifier_read(t, text_of(m), cvm_json_str(m->data, "channel", "SMS"));
-    if (!result)
-        return unavailable(t);
     return cvm_reply(t, m,
                      json_pack("{s:b, s:O, s:O, s:o, s:s}", "success", 1, "confidence",
                                json_object_get(result, "confidence"), "fallback_used",
                                json_object_get(result, "fallback_used"), "classification", result, "agent",
                                "ClassifierAgent"));
+}
+
+int classifier_classify(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *result = classifier_read(t, text_of(m), cvm_json_str(m->data, "channel", "SMS"));
+    if (!result)
+        return unavailable(t);
+    return classifier_llm_may(t, m, result) ? classifier_llm_ask(t, m, text_of(m), result) : tell(t, m, result);
 }
 
 /* One member or several of a whole classification: the tools are views of the same reading. */
@@ -127,11 +134,9 @@ static int keep_deadline(cvm_turn *t, const char *priority)
                            json_string(service_time(from + cvm_json_int(minutes, priority, 60) * 60000, at)));
 }
 
-int classifier_handle(cvm_turn *t, const cvm_msg *m)
+/* Takes the result. */
+static int go_on(cvm_turn *t, const cvm_msg *m, json_t *result)
 {
-    json_t *result = classifier_read(t, service_content(m), service_context_str(t, "channel"));
-    if (!result)
-        return unavailable(t);
     json_incref(result);
     int e = cvm_context_set(t, "/classification", result);
     if (e >= 0)
@@ -150,4 +155,29 @@ int classifier_handle(cvm_turn *t, const cvm_msg *m)
                                json_object_get(result, "confidence")));
     json_decref(result);
     return e < 0 ? e : service_step(t, m, service_content(m), NULL, SERVICE_ORCHESTRATOR, false);
+}
+
+int classifier_handle(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *result = classifier_read(t, service_content(m), service_context_str(t, "channel"));
+    if (!result)
+        return unavailable(t);
+    return classifier_llm_may(t, m, result) ? classifier_llm_ask(t, m, service_content(m), result)
+                                            : go_on(t, m, result);
+}
+
+static int with_answer(cvm_turn *t, const cvm_msg *m, const json_t *found, const cvm_msg *answer)
+{
+    const struct vocabulary *v = service_vocabulary(t);
+    bool step = !strcmp(m->type, "handle");
+    const char *text = step ? service_content(m) : text_of(m);
+    json_t *result = v ? classifier_llm_merge(v, text, found, llm_data(answer)) : cvm_json_share(found);
+    if (!result)
+        return CVM_ENOMEM;
+    return step ? go_on(t, m, result) : tell(t, m, result);
+}
+
+int classifier_answered(cvm_turn *t, const cvm_msg *m)
+{
+    return model_resume(t, m, with_answer);
 }

@@ -1,5 +1,5 @@
 /* QAAgent: reviews the draft by the rubric; approves, sends it back once, or asks for a human. Loop thread. */
-#include "service.h"
+#include "qa_llm.h"
 
 int qa_review(cvm_turn *t, const cvm_msg *m)
 {
@@ -120,12 +120,10 @@ static int decided(cvm_turn *t, const cvm_msg *m, json_t *review, json_t *late, 
                         escalation_waits(t) ? SERVICE_ESCALATION : SERVICE_RESPONSE, false);
 }
 
-int qa_handle(cvm_turn *t, const cvm_msg *m)
+/* Takes the review. */
+static int reviewed(cvm_turn *t, const cvm_msg *m, json_t *review)
 {
-    if (part_runs(t))
-        return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), SERVICE_ESCALATION, false);
     int64_t rejections = cvm_json_int(json_object_get(cvm_context(t), "review"), "rejections", 0);
-    json_t *review = review_draft(service_content(m), service_given(m), cvm_context(t), cvm_settings(t));
     json_t *late = qa_late_rule(t, service_given(m));
     bool approved = cvm_json_bool(review, "approved", false);
     rejections += !approved;
@@ -142,4 +140,25 @@ int qa_handle(cvm_turn *t, const cvm_msg *m)
     json_decref(late);
     json_decref(review);
     return e;
+}
+
+int qa_handle(cvm_turn *t, const cvm_msg *m)
+{
+    if (part_runs(t))
+        return service_step(t, m, service_content(m), cvm_json_share(service_given(m)), SERVICE_ESCALATION, false);
+    json_t *review = review_draft(service_content(m), service_given(m), cvm_context(t), cvm_settings(t));
+    /* What the rules refuse needs no second opinion. */
+    return cvm_json_bool(review, "approved", false) && model_may(t, m) ? qa_llm_ask(t, m, review)
+                                                                       : reviewed(t, m, review);
+}
+
+static int with_answer(cvm_turn *t, const cvm_msg *m, const json_t *found, const cvm_msg *answer)
+{
+    json_t *review = qa_llm_merge(found, llm_data(answer), cvm_settings(t));
+    return review ? reviewed(t, m, review) : CVM_ENOMEM;
+}
+
+int qa_answered(cvm_turn *t, const cvm_msg *m)
+{
+    return model_resume(t, m, with_answer);
 }

@@ -1,5 +1,5 @@
 /* ResponseGeneratorAgent: the final text in the right tone and length, the next steps, the end signal. Loop thread. */
-#include "service.h"
+#include "response_llm.h"
 
 int response_compose(cvm_turn *t, const cvm_msg *m)
 {
@@ -150,7 +150,9 @@ static const char *reason_of(cvm_turn *t, const json_t *given, const char *text)
     return money ? "sold" : "answered";
 }
 
-int response_handle(cvm_turn *t, const cvm_msg *m)
+/* `prose` is a model's wording of what the agents wrote, NULL: theirs stands; `may_ask`: a model may be asked for it.
+ */
+static int respond(cvm_turn *t, const cvm_msg *m, bool may_ask, const char *prose)
 {
     const json_t *context = cvm_context(t), *given = service_given(m);
     const char *outcome = cvm_json_str(json_object_get(context, "routing"), "outcome", "");
@@ -168,6 +170,11 @@ int response_handle(cvm_turn *t, const cvm_msg *m)
     const char *tone = cvm_json_str(context, "tone", "");
     if (!*tone || !strcmp(channel, "SMS") || !strcmp(channel, "USSD"))
         tone = compose_tone(channel, cvm_json_str(context, "sentiment", "NEUTRAL"));
+    if (may_ask && !own && !*why && model_may(t, m))
+        return response_llm_ask(t, m, body, tone, channel);
+    bool kept = prose && !own && !*why && response_llm_keeps(t, m, body, prose, channel);
+    if (kept)
+        snprintf(body, sizeof body, "%s", prose);
     compose_text(&(struct compose_in){.channel = channel,
                                       .tone = tone,
                                       .sentiment = cvm_json_str(context, "sentiment", "NEUTRAL"),
@@ -178,9 +185,12 @@ int response_handle(cvm_turn *t, const cvm_msg *m)
                  text, sizeof text);
     const char *status = resolution(t, m);
     json_t *steps = next_steps(t, why);
-    CVM_TRY(
-        cvm_note(t, "decision",
-                 json_pack("{s:s, s:s, s:s, s:s}", "chose", "answer", "tone", tone, "rule", reason, "status", status)));
+    CVM_TRY(cvm_note(t, "decision",
+                     json_pack("{s:s, s:s, s:s, s:s, s:s*}", "chose", "answer", "tone", tone, "rule", reason, "status",
+                               status, "wording",
+                               !prose ? NULL
+                               : kept ? "by a model"
+                                      : "by rules: the model's did not keep to the facts")));
     int e = cvm_context_set(t, "/final_response", json_string(text));
     if (e >= 0)
         e = cvm_context_set(t, "/next_steps", json_incref(steps));
@@ -192,4 +202,20 @@ int response_handle(cvm_turn *t, const cvm_msg *m)
         return e;
     }
     return service_step(t, m, text, facts, NULL, true);
+}
+
+int response_handle(cvm_turn *t, const cvm_msg *m)
+{
+    return respond(t, m, true, NULL);
+}
+
+static int with_answer(cvm_turn *t, const cvm_msg *m, const json_t *found, const cvm_msg *answer)
+{
+    (void)found;
+    return respond(t, m, false, llm_text(answer));
+}
+
+int response_answered(cvm_turn *t, const cvm_msg *m)
+{
+    return model_resume(t, m, with_answer);
 }

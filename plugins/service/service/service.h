@@ -196,6 +196,7 @@ int triage_detect_language(cvm_turn *t, const cvm_msg *m);
 int classifier_start(cvm_turn *t, const cvm_msg *m);
 int classifier_handle(cvm_turn *t, const cvm_msg *m);
 int classifier_classify(cvm_turn *t, const cvm_msg *m);
+int classifier_answered(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 int classifier_entities(cvm_turn *t, const cvm_msg *m);
 int classifier_sentiment(cvm_turn *t, const cvm_msg *m);
 int classifier_notes(cvm_turn *t, const cvm_msg *m);
@@ -211,10 +212,12 @@ int orchestrator_context(cvm_turn *t, const cvm_msg *m);
 /* The escalation rule that an agent's work made hold (a purchase that needs a colleague); NULL. New value. */
 json_t *qa_late_rule(cvm_turn *t, const json_t *given);
 int qa_handle(cvm_turn *t, const cvm_msg *m);
+int qa_answered(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 int qa_review(cvm_turn *t, const cvm_msg *m);
 int qa_policy(cvm_turn *t, const cvm_msg *m);
 
 int response_handle(cvm_turn *t, const cvm_msg *m);
+int response_answered(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 int response_compose(cvm_turn *t, const cvm_msg *m);
 int response_tone(cvm_turn *t, const cvm_msg *m);
 
