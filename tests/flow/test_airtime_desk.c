@@ -186,6 +186,21 @@ START_TEST(how_things_are_done)
 }
 END_TEST
 
+START_TEST(auto_recharge_on_and_off)
+{
+    struct flow *f = desk_started();
+    says(f, "08031234567", "activate auto recharge of 500 naira MTN airtime every week for my line",
+         "AirtimeTechnicalAgent", "Auto-recharge is on");
+    ck_assert_int_eq(
+        flow_sql_int(f, "select count(*) from schedules where kind = 'top_up' and status = 'active' and every = "
+                        "'weekly'"),
+        1);
+    says(f, "08031234567", "stop my airtime auto recharge", "AirtimeTechnicalAgent", "Auto-recharge is off");
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from schedules where status = 'active'"), 0);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(ported_numbers_are_asked_about)
 {
     struct flow *f = desk_started();
@@ -235,6 +250,7 @@ int main(void)
     tcase_add_test(c, delayed_credits);
     tcase_add_test(c, duplicate_charges);
     tcase_add_test(c, how_things_are_done);
+    tcase_add_test(c, auto_recharge_on_and_off);
     tcase_add_test(c, ported_numbers_are_asked_about);
     tcase_add_test(c, context_has_the_order);
     return flow_main("airtime_desk", (TCase *[]){c, NULL});

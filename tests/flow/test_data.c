@@ -425,6 +425,61 @@ START_TEST(gifts_borrows_and_shares)
 }
 END_TEST
 
+static int64_t renewals(struct flow *f, const char *status)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql, "select count(*) from schedules where kind = 'auto_renewal' and status = '%s'", status);
+    return flow_sql_int(f, sql);
+}
+
+/* Off unless it is turned on: by a purchase, an operation, a message; each ends what is on. */
+START_TEST(auto_renewal_on_and_off)
+{
+    struct flow *f = desk_started();
+    struct flow_answer a;
+    json_t *r;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "buy", "data", "MTN", "08031234567", "*312*20#", "--output", "json"), 0);
+    ck_assert(json_is_false(json_object_get(a.json, "auto_renew")));
+    flow_answer_free(&a);
+    ck_assert_int_eq(renewals(f, "active"), 0);
+    r = said(f, "08031234567", "turn on auto renewal for my data plan", "DataSalesAgent", "answered",
+             "Auto-renewal is on: 2GB");
+    json_decref(r);
+    ck_assert_int_eq(renewals(f, "active"), 1);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "schedule", "list", "--output", "json"), 0);
+    ck_assert(strstr(a.text, "*312*20#") && strstr(a.text, "monthly") && strstr(a.text, "08031234567"));
+    flow_answer_free(&a);
+    says(f, "08031234567", "please stop the auto renewal of my data", "DataSalesAgent", "Auto-renewal is off");
+    ck_assert_int_eq(renewals(f, "active"), 0);
+    ck_assert_int_eq(renewals(f, "cancelled"), 1);
+    says(f, "08031234567", "please stop the auto renewal of my data", "DataSalesAgent", "*305#"); /* there is none */
+
+    r = call(f, "service.data_sales", "activate_bundle",
+             "{\"network\": \"MTN\", \"recipient_phone\": \"08031234567\", \"bundle_code\": \"*312*16#\", "
+             "\"auto_renew\": true}");
+    ck_assert(json_is_true(json_object_get(r, "auto_renew")) && *text_of(r, "transaction_id"));
+    json_decref(r);
+    ck_assert_int_eq(renewals(f, "active"), 1);
+    ck_assert_int_eq(
+        FLOW_RUN(f, &a, "bundle", "auto-renew", "08031234567", "08031234567", "--on", "false", "--output", "json"), 0);
+    ck_assert_int_eq(int_of(a.json, "cancelled"), 1);
+    flow_answer_free(&a);
+    ck_assert_int_eq(renewals(f, "active"), 0);
+    r = call(f, "service.data_sales", "set_auto_renewal",
+             "{\"customer\": \"08031234567\", \"recipient_phone\": \"08031234567\"}");
+    ck_assert(json_is_true(json_object_get(r, "auto_renew")) && *text_of(r, "next_run_at"));
+    json_decref(r);
+    int status; /* nobody renews a year */
+    ck_assert_ptr_null(
+        flow_call(f, "service.data_sales", "set_auto_renewal",
+                  "{\"customer\": \"08031234567\", \"recipient_phone\": \"08031234567\", \"network\": \"MTN\", "
+                  "\"bundle_code\": \"*312*90#\"}",
+                  &status));
+    ck_assert_uint_eq(desk_check_books(f), 2);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(billing_enquiries)
 {
     struct flow *f = desk_started();
@@ -527,6 +582,7 @@ int main(void)
     tcase_add_test(c, asks_for_what_is_missing);
     tcase_add_test(c, recommends_and_suggests);
     tcase_add_test(c, gifts_borrows_and_shares);
+    tcase_add_test(c, auto_renewal_on_and_off);
     tcase_add_test(c, billing_enquiries);
     tcase_add_test(c, technical_enquiries);
     tcase_add_test(c, context_has_the_order);
