@@ -275,7 +275,7 @@ START_TEST(slow_vend_is_waited_for)
     ck_assert_int_eq(harness_result(f, id, &d), -1);
     ck_assert(harness_answer(f, company.last, CVM_REPLIED, vended()));
     ck_assert_int_eq(sold(id, &d), CVM_REPLIED);
-    id = buy("EKEDC", METER, 1000, NULL);
+    id = buy("EKEDC", METER, 1200, NULL); /* another sum: the same one would be asked about */
     harness_run(f, 51000);
     ck_assert_int_eq(harness_result(f, id, &d), CVM_UNKNOWN);
     ck_assert_str_eq(text(d, "status"), "PENDING");
