@@ -218,7 +218,7 @@ static const struct {
     {"ABA", "1", 1, "11 to 13 digits"}, /* the meter is looked at first */
     {"EKEDC", METER, 499.99, "minimum"},
     {"EKEDC", METER, 500000.01, "maximum"},
-    {"EKEDC", METER, 99900.01, "approved"},
+    {"EKEDC", METER, 99900.01, "wallet holds"}, /* what needs approval is paid for first */
     {"EKEDC", METER, -1, "minimum"},
 };
 
