@@ -1,4 +1,5 @@
 /* Makes an operation's request of a command line or of a line of a batch. */
+#include "cli/document.h"
 #include "cli/spec.h"
 
 #include <errno.h>
@@ -75,6 +76,22 @@ static int read_text(const char *path, char **ret_text)
     return 0;
 }
 
+/* The document's text, for free(); its name and its own title go where the request has places for them. */
+static int put_about(const json_t *catalogue, const json_t *entry, json_t *request, const char *path, char **ret_text,
+                     char *ret_error, size_t size)
+{
+    char title[256];
+    const char *slash = strrchr(path, '/');
+    int error = document_read(path, ret_text, title, ret_error, size);
+    if (error < 0)
+        return error;
+    if (spec_property(catalogue, entry, "source") && !json_object_get(request, "source"))
+        json_object_set_new(request, "source", json_string(slash ? slash + 1 : path));
+    if (*title && spec_property(catalogue, entry, "title") && !json_object_get(request, "title"))
+        json_object_set_new(request, "title", json_string(title));
+    return 0;
+}
+
 static int put_text(const json_t *catalogue, const json_t *entry, json_t *request, const char *property,
                     const char *shown, const char *text, struct spec_error *ret_error)
 {
@@ -84,6 +101,10 @@ static int put_text(const json_t *catalogue, const json_t *entry, json_t *reques
     if (strcmp(cvm_json_str(schema, "format", ""), "file") == 0) { /* the word is where the text is */
         if (read_text(text, &read) < 0)
             return fault(ret_error, property, "%s: %.200s: %s", shown, text, strerror(errno));
+        text = read;
+    } else if (strcmp(cvm_json_str(schema, "format", ""), "document") == 0) {
+        if (put_about(catalogue, entry, request, text, &read, why, sizeof why) < 0)
+            return fault(ret_error, property, "%s: %s", shown, why);
         text = read;
     }
     int error = spec_value(schema, text, &value, why, sizeof why);

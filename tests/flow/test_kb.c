@@ -271,6 +271,43 @@ START_TEST(prunes)
 }
 END_TEST
 
+/* Files of each kind; what is hostile or damaged is refused in a sentence, and nothing is added. */
+START_TEST(ingests_files)
+{
+    static const char *const good[][3] = {
+        {"canoes.docx", "where are canoes rented", "at the jetty & mill"},
+        {"kites.pdf", "where is the kite festival held", "third beach"},
+        {"ferry.html", "when does the ferry leave", "leaves at seven"},
+    };
+    static const char *const bad[][2] = {{"xxe.docx", "document type or entities"},
+                                         {"bomb.docx", "unpacks to more than is allowed"},
+                                         {"cut.docx", "damaged archive"},
+                                         {"damaged.pdf", "is a damaged PDF"},
+                                         {"none.pdf", "No such file"}};
+    char path[256];
+    struct flow *f = alone(0);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(path, sizeof path, "%s/%s", flow_source("tests/flow/documents"), good[i][0]);
+        json_decref(RUN(f, 0, "kb", "ingest", path, "--domain", "SUPPORT"));
+        json_t *body = RUN(f, 0, "kb", "search", good[i][1], "--answer");
+        ck_assert_msg(strstr(str(body, "answer"), good[i][2]) != NULL, "%s: %s", good[i][0], str(body, "answer"));
+        ck_assert_str_eq(str(json_array_get(json_object_get(body, "sources"), 0), "source"), good[i][0]);
+        json_decref(body);
+    }
+    ck_assert_int_eq(
+        flow_sql_int(f, "SELECT count(*) FROM kb_documents WHERE title IN ('Kite festival', 'Ferry times')"), 2);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(path, sizeof path, "%s/%s", flow_source("tests/flow/documents"), bad[i][0]);
+        EXPECT(f, 2, bad[i][1], "kb", "ingest", path);
+    }
+    flow_write(f, "program.bin", "MZ");
+    snprintf(path, sizeof path, "%s/program.bin", f->home);
+    EXPECT(f, 2, "of no known kind", "kb", "ingest", path);
+    ck_assert_int_eq(documents(f), 3);
+    flow_end(f);
+}
+END_TEST
+
 /* A domain's documents go and come with it; a text that changed is a new version. */
 START_TEST(follows_domains)
 {
@@ -375,6 +412,7 @@ int main(void)
     tcase_add_test(c, says_when_there_is_none);
     tcase_add_test(c, keeps_versions);
     tcase_add_test(c, has_a_limit);
+    tcase_add_test(c, ingests_files);
     tcase_add_test(c, prunes);
     tcase_add_test(c, follows_domains);
     TCase *many = tcase_create("many");

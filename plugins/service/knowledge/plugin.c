@@ -15,6 +15,7 @@ static const cvm_route routes[] = {
     { KB, "query.reply",   query_reply },
     { KB, "embed.reply",   shelf_embedded },
     { KB, "add",           manage_add },
+    { KB, "ingest",        manage_add },
     { KB, "update",        manage_update },
     { KB, "remove",        manage_remove },
     { KB, "list",          manage_list },
