@@ -90,7 +90,7 @@ static int read_part(struct llm_answer *a, const json_t *body, const char *membe
 {
     const json_t *choice = json_array_get(json_object_get(body, "choices"), 0);
     const char *model = cvm_json_str(body, "model", ""), *finish = cvm_json_str(choice, "finish_reason", "");
-    if (*model)
+    if (*model && strlen(model) < sizeof a->model) /* cut it might end within a character */
         snprintf(a->model, sizeof a->model, "%s", model);
     if (*finish)
         snprintf(a->finish, sizeof a->finish, "%s", finish);

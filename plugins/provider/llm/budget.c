@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#define NAME_BYTES 90
 #define OLD_MAX 32 /* sums of earlier days that one call removes */
 
 struct sum {
@@ -21,6 +22,15 @@ static void day_of(cvm_turn *t, char day[16])
     strftime(day, 16, "%Y-%m-%d", &tm);
 }
 
+/* Bytes of a name that a key has room for, not within a character. */
+static int whole(const char *name)
+{
+    int n = (int)strnlen(name, NAME_BYTES);
+    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
 /* The sums that a call counts to. */
 static size_t sums_of(cvm_turn *t, const char *agent, const char *enquiry, struct sum sums[3])
 {
@@ -32,11 +42,11 @@ static size_t sums_of(cvm_turn *t, const char *agent, const char *enquiry, struc
     snprintf(sums[n].key, sizeof sums[n].key, "spent/%s/all", day);
     sums[n++].limit = price_micro(json_object_get(settings, "budget_day_usd"));
     if (*agent) {
-        snprintf(sums[n].key, sizeof sums[n].key, "spent/%s/agent/%.90s", day, agent);
+        snprintf(sums[n].key, sizeof sums[n].key, "spent/%s/agent/%.*s", day, whole(agent), agent);
         sums[n++].limit = price_micro(own ? own : json_object_get(settings, "budget_agent_usd"));
     }
     if (*enquiry) {
-        snprintf(sums[n].key, sizeof sums[n].key, "spent/%s/enquiry/%.90s", day, enquiry);
+        snprintf(sums[n].key, sizeof sums[n].key, "spent/%s/enquiry/%.*s", day, whole(enquiry), enquiry);
         sums[n++].limit = price_micro(json_object_get(settings, "budget_enquiry_usd"));
     }
     return n;

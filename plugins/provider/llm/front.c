@@ -57,15 +57,18 @@ static void set(json_t *job, const char *member, json_t *value)
 static int give_up(cvm_turn *t, cvm_id request, json_t *job)
 {
     const char *reason = cvm_json_str(job, "reason", "");
-    char agent[CVM_NAME_MAX + 1];
+    int e = cvm_metric(t, "llm_fallbacks_total", cvm_json_str(job, "agent", ""), 1);
     json_t *data = json_pack("{s:s, s:I, s:O}", "reason", *reason ? reason : FAIL_CONFIGURATION, "elapsed_ms",
                              (json_int_t)(cvm_now_ms(t) - cvm_json_int(job, "began_ms", cvm_now_ms(t))), "messages",
                              json_object_get(json_object_get(job, "data"), "messages"));
-    snprintf(agent, sizeof agent, "%s", cvm_json_str(job, "agent", ""));
     json_decref(job);
-    CVM_TRY(cvm_metric(t, "llm_fallbacks_total", agent, 1));
-    CVM_TRY(forget(t, request));
-    int e = cvm_forward(t, request, LLM_RULES, "chat", data);
+    if (e >= 0)
+        e = forget(t, request);
+    if (e < 0) {
+        json_decref(data);
+        return e;
+    }
+    e = cvm_forward(t, request, LLM_RULES, "chat", data);
     return e == CVM_ENOENT ? CVM_OK : e < 0 ? e : CVM_PENDING;
 }
 

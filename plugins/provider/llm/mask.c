@@ -9,7 +9,7 @@
 
 #define DIGITS_MIN 10
 #define GROUP_MIN 3 /* digits of the second group and those that follow */
-#define NAME_MIN 3 /* bytes: "Ada" is masked, "Jo" is not */
+#define NAME_MIN 3  /* bytes: "Ada" is masked, "Jo" is not */
 #define DEPTH_MAX 32
 
 struct out {
