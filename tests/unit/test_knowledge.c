@@ -1,0 +1,248 @@
+/* The parts of the knowledge base without a host: how texts are cut, read and compared, what is pruned when, and
+ * vectors made by a service. The search itself is the host's: unit/test_search and flow/test_kb. */
+#include "../../plugins/service/knowledge/knowledge.h"
+
+#include <check.h>
+#include <cvm/harness.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MONTH (30 * DAY_MS)
+#define START INT64_C(1795000000000)
+
+/* ---- cutting ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(cuts_passages)
+{
+    char text[6000];
+    size_t n = 0;
+    for (int i = 0; n < 5000; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "Sentence number %d says something of its own.%s", i,
+                              i % 9 == 8 ? "\n\n" : " ");
+    json_t *list = document_cut(text), *piece;
+    size_t i;
+    ck_assert_uint_ge(json_array_size(list), 6);
+    json_array_foreach(list, i, piece)
+    {
+        const char *one = cvm_json_str(piece, "text", "");
+        ck_assert_str_eq(cvm_json_str(piece, "kind", ""), "passage");
+        ck_assert_uint_le(strlen(one), DOCUMENT_PASSAGE_BYTES);
+        ck_assert(strchr(".", one[strlen(one) - 1])); /* whole sentences */
+        if (i == 0)
+            continue;
+        char begin[31];
+        snprintf(begin, sizeof begin, "%.30s", one); /* stands in the one before, too */
+        const char *before = cvm_json_str(json_array_get(list, i - 1), "text", "");
+        ck_assert_ptr_nonnull(strstr(before + strlen(before) - DOCUMENT_OVERLAP_BYTES - 10, begin));
+    }
+    json_decref(list);
+    /* one word without end, and characters of three bytes, are cut too, never inside a character */
+    for (n = 0; n + 3 < sizeof text; n += 3)
+        memcpy(text + n, "\xe2\x82\xa6", 4);
+    list = document_cut(text);
+    ck_assert_uint_ge(json_array_size(list), 6);
+    json_array_foreach(list, i, piece) ck_assert_uint_eq(strlen(cvm_json_str(piece, "text", "")) % 3, 0);
+    json_decref(list);
+    list = document_cut(" \n\n ");
+    ck_assert_uint_eq(json_array_size(list), 0);
+    json_decref(list);
+}
+END_TEST
+
+START_TEST(reads_heads_and_questions)
+{
+    const char *text;
+    json_t *head = document_head(
+        "---\nid: a-1\ntitle: \"T: x\"\nkeywords: [a, b]\n---\n# T\n\nBody.\n\n## Questions people ask\n\n- Why?\n"
+        "- How so?\n\n## After\n\nMore.\n",
+        &text);
+    ck_assert_str_eq(cvm_json_str(head, "id", ""), "a-1");
+    ck_assert_str_eq(cvm_json_str(head, "title", ""), "T: x");
+    ck_assert_str_eq(cvm_json_str(head, "keywords", ""), "a, b");
+    json_t *list = document_cut(text);
+    ck_assert_uint_eq(json_array_size(list), 4);
+    ck_assert_str_eq(cvm_json_str(json_array_get(list, 1), "text", ""), "Why?");
+    ck_assert_str_eq(cvm_json_str(json_array_get(list, 2), "kind", ""), "question");
+    ck_assert_ptr_nonnull(strstr(cvm_json_str(json_array_get(list, 3), "text", ""), "More."));
+    json_decref(list);
+    json_decref(head);
+    head = document_head("---\nno end", &text); /* no head at all */
+    ck_assert_uint_eq(json_object_size(head), 0);
+    ck_assert_int_eq(strncmp(text, "---", 3), 0);
+    json_decref(head);
+    ck_assert(document_is_id("kb-pow-014") && !document_is_id("") && !document_is_id("a/b") && !document_is_id("a b"));
+}
+END_TEST
+
+/* ---- words and vectors ------------------------------------------------------------------------------------------- */
+
+static double cosine(const char *a, const char *b)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *texts[2] = {a, b};
+    static unsigned char bytes[2][EMBED_DIMENSION * 4 + 8];
+    for (int k = 0; k < 2; k++) {
+        uint32_t bits = 0;
+        int have = 0;
+        size_t n = 0;
+        for (const char *c = texts[k]; *c && *c != '='; c++) {
+            bits = bits << 6 | (uint32_t)(strchr(digits, *c) - digits);
+            if ((have += 6) >= 8)
+                bytes[k][n++] = (unsigned char)(bits >> (have -= 8));
+        }
+        ck_assert_uint_eq(n, EMBED_DIMENSION * 4);
+    }
+    double sum = 0;
+    for (size_t i = 0; i < EMBED_DIMENSION; i++) {
+        float x, y;
+        memcpy(&x, bytes[0] + 4 * i, 4);
+        memcpy(&y, bytes[1] + 4 * i, 4);
+        sum += (double)x * (double)y;
+    }
+    return sum;
+}
+
+START_TEST(near_texts_are_near)
+{
+    static const char *const texts[] = {"my boat is leaking", "the ship leaks", "a recipe of rice",
+                                        "my boatz leakin"};
+    static char vectors[4][EMBED_TEXT_SIZE];
+    static struct text_words words;
+    json_t *setting = json_pack("[s, s]", "boat, ship, water craft", "rice, food");
+    const struct lexicon *lexicon = lexicon_of(setting);
+    for (size_t i = 0; i < 4; i++) {
+        text_read(lexicon, texts[i], &words);
+        ck_assert(embed_words(&words, vectors[i]));
+    }
+    ck_assert_double_eq_tol(cosine(vectors[0], vectors[0]), 1, 1e-4);
+    ck_assert(cosine(vectors[0], vectors[1]) > 0.35);                                  /* a synonym and a stem */
+    ck_assert(cosine(vectors[0], vectors[3]) > cosine(vectors[0], vectors[2]) + 0.05); /* misspelt */
+    ck_assert(fabs(cosine(vectors[0], vectors[2])) < 0.25);
+    text_read(lexicon, "is the of", &words); /* says nothing */
+    ck_assert(!embed_words(&words, vectors[0]));
+    text_read(lexicon, "W\xc3\xa1ter-craft's \xe1\xba\xb9k\xe1\xbb\x8d", &words); /* folded; a phrase of the lexicon */
+    ck_assert_str_eq(words.at[0].text, "water");
+    ck_assert_int_eq(words.at[0].classes[0], 0);
+    ck_assert_str_eq(words.at[words.n - 1].text, "eko");
+    lexicon_drop();
+    json_decref(setting);
+}
+END_TEST
+
+/* ---- pruning ----------------------------------------------------------------------------------------------------- */
+
+static struct harness *make(void)
+{
+    struct harness *h = harness_new(START);
+    harness_add(h, &cvm_plugin, KNOWLEDGE_MANIFEST);
+    return h;
+}
+
+static void add(struct harness *h, const char *id, const char *text)
+{
+    const json_t *answer;
+    int outcome = harness_ask(h, KB, "add", json_pack("{s:s, s:s}", "doc_id", id, "text", text), &answer);
+    ck_assert_int_eq(outcome, CVM_REPLIED);
+}
+
+static const char *status(struct harness *h, const char *id)
+{
+    return cvm_json_str(json_object_get(harness_rows(h, "kb_documents"), id), "status", "");
+}
+
+static void retrieved(struct harness *h, const char *id, double relevance)
+{
+    harness_send(h, KB, "retrieved", KB_LANE,
+                 json_pack("{s:[{s:s, s:f}]}", "found", "document_id", id, "relevance", relevance));
+    harness_run(h, 1);
+}
+
+/* By itself, each month: what was of little use lately goes, what never was asked for after 90 days. */
+START_TEST(prunes_each_month)
+{
+    struct harness *h = make();
+    add(h, "good", "Boats are mended in the yard");
+    add(h, "poor", "Kites need wind");
+    add(h, "quiet", "Drums are loud");
+    retrieved(h, "good", 0.1);
+    retrieved(h, "good", 0.8); /* the best one counts */
+    retrieved(h, "poor", 0.2);
+    harness_run(h, MONTH - DAY_MS);
+    ck_assert_str_eq(status(h, "poor"), "active");
+    retrieved(h, "good", 0.5);
+    retrieved(h, "poor", 0.29);
+    harness_run(h, 2 * DAY_MS);
+    ck_assert_str_eq(status(h, "good"), "active");
+    ck_assert_str_eq(status(h, "poor"), "pruned");
+    ck_assert_str_eq(status(h, "quiet"), "active"); /* it has 90 days */
+    harness_run(h, 2 * MONTH + DAY_MS);
+    ck_assert_str_eq(status(h, "quiet"), "pruned");
+    ck_assert_uint_eq(json_object_size(harness_rows(h, "kb_versions")), 3); /* versions stay */
+    ck_assert_uint_eq(json_array_size(harness_timers(h)), 1);               /* the next month's */
+    harness_free(h);
+}
+END_TEST
+
+/* ---- vectors of a service ---------------------------------------------------------------------------------------- */
+
+static json_t *numbers(void)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < EMBED_DIMENSION; i++)
+        json_array_append_new(list, json_real(i == 7 ? 1 : 0));
+    return json_pack("{s:[{s:i, s:o}]}", "data", "index", 0, "embedding", list);
+}
+
+START_TEST(service_makes_vectors)
+{
+    struct harness *h = make();
+    cvm_id call;
+    json_object_set_new(harness_settings(h, KB), "embedder", json_string(EMBED_OPENAI));
+    json_object_set_new(harness_settings(h, EMBED_OPENAI), "base_url", json_string("http://vectors.example"));
+    harness_secret(h, "EMBED_API_KEY", "key");
+    add(h, "boats", "Boats are mended in the yard");
+    const json_t *sent = harness_call(h, &call);
+    ck_assert_ptr_nonnull(sent);
+    ck_assert(harness_answer_http(h, call, 200, numbers()));
+    harness_run(h, 1);
+    const json_t *row = json_object_get(harness_rows(h, "kb_chunks"), "boats#000");
+    ck_assert(*cvm_json_str(row, "vector", "") && *cvm_json_str(row, "vector_model", ""));
+    ck_assert_str_ne(cvm_json_str(row, "vector", ""), cvm_json_str(row, "vector_model", ""));
+
+    /* a service that is away: the document stands, and questions are searched for all the same */
+    add(h, "kites", "Kites need wind");
+    ck_assert_ptr_nonnull(harness_call(h, &call));
+    ck_assert(harness_answer_http(h, call, 503, NULL));
+    harness_run(h, 1);
+    row = json_object_get(harness_rows(h, "kb_chunks"), "kites#000");
+    ck_assert(*cvm_json_str(row, "vector", "") && !*cvm_json_str(row, "vector_model", ""));
+    const json_t *answer;
+    cvm_id asked = harness_request(h, "", KB, "query", "enquiry", json_pack("{s:s}", "query", "who mends boats"));
+    harness_run(h, 1);
+    ck_assert_ptr_nonnull(harness_call(h, &call));
+    ck_assert(harness_answer_http(h, call, 500, NULL));
+    harness_run(h, 1);
+    ck_assert_int_eq(harness_result(h, asked, &answer), CVM_REPLIED);
+    ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(answer, "results"), 0), "document_id", ""), "boats");
+    harness_free(h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("knowledge");
+    TCase *c = tcase_create("knowledge");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, cuts_passages);
+    tcase_add_test(c, reads_heads_and_questions);
+    tcase_add_test(c, near_texts_are_near);
+    tcase_add_test(c, prunes_each_month);
+    tcase_add_test(c, service_makes_vectors);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
