@@ -2,9 +2,12 @@
 #include "cli/document.h"
 #include "cli/spec.h"
 
+#include <cvm/json.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FILE_MAX_BYTES 65536 /* of an option whose value stands in a file */
 
@@ -92,6 +95,33 @@ static int put_about(const json_t *catalogue, const json_t *entry, json_t *reque
     return 0;
 }
 
+/* The lines of a file, each a JSON value. */
+static int read_lines(const char *path, json_t **ret_lines, char *ret_why, size_t size)
+{
+    FILE *f = fopen(path, "re");
+    char *line = NULL;
+    size_t room = 0, n = 0;
+    ssize_t len;
+    json_t *lines = f ? json_array() : NULL;
+    snprintf(ret_why, size, "%s: %s", path, f ? "no memory" : strerror(errno));
+    while (lines && (len = getline(&line, &room, f)) >= 0) {
+        n++;
+        if (line[strspn(line, " \t\r\n")] == 0)
+            continue;
+        json_t *value = json_loadb(line, (size_t)len, JSON_DECODE_ANY, NULL);
+        if (!value || json_array_append_new(lines, value) < 0) {
+            snprintf(ret_why, size, "%s:%zu: the line is no JSON", path, n);
+            json_decref(lines);
+            lines = NULL;
+        }
+    }
+    free(line);
+    if (f)
+        fclose(f);
+    *ret_lines = lines;
+    return lines ? 0 : CVM_EINVAL;
+}
+
 static int put_text(const json_t *catalogue, const json_t *entry, json_t *request, const char *property,
                     const char *shown, const char *text, struct spec_error *ret_error)
 {
@@ -107,7 +137,8 @@ static int put_text(const json_t *catalogue, const json_t *entry, json_t *reques
             return fault(ret_error, property, "%s: %s", shown, why);
         text = read;
     }
-    int error = spec_value(schema, text, &value, why, sizeof why);
+    bool lines = strcmp(cvm_json_str(schema, "format", ""), "json-lines") == 0 && *text != '[';
+    int error = lines ? read_lines(text, &value, why, sizeof why) : spec_value(schema, text, &value, why, sizeof why);
     free(read);
     if (error < 0)
         return fault(ret_error, property, "%s: %s", shown, why);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define ENGINE_STEPS_KEPT_MAX 200
+#define ENGINE_NOTE_MAX_BYTES 160 /* of what an agent said, where it notes nothing */
 
 struct transitions {
     json_t *doc;
@@ -200,14 +201,18 @@ static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *
 {
     const json_t *context = turn_context(t), *all = json_object_get(context, "processing_steps");
     int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(t));
+    const char *said = cvm_json_str(m->data, "note", cvm_json_str(m->data, "content", ""));
+    size_t len = strnlen(said, ENGINE_NOTE_MAX_BYTES);
     char text[32];
     if (json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
         return;
+    while (len > 0 && said[len] && ((unsigned char)said[len] & 0xC0) == 0x80) /* never inside a character */
+        len--;
     time_text(started, text);
     set(t, "/processing_steps/-",
-        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "agent", shown(agent), "step", "handle", "started_at", text,
+        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s%, s:O*}", "agent", shown(agent), "step", "handle", "started_at", text,
                   "duration_ms", (json_int_t)(cvm_now_ms(t) - started), "result", outcome_words[m->outcome], "note",
-                  cvm_json_str(m->data, "note", "")));
+                  said, len, "confidence", json_object_get(json_object_get(m->data, "structured_data"), "confidence")));
 }
 
 /* The element after the agent in the context's route; its first where the agent is not in it. */

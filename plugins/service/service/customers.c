@@ -107,7 +107,8 @@ static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, cons
 
 static void customer_read(const json_t *record, struct customer *c)
 {
-    snprintf(c->tier, sizeof c->tier, "%s", cvm_json_str(record, "tier", "BRONZE"));
+    snprintf(c->set_tier, sizeof c->set_tier, "%s", cvm_json_str(record, "tier", "BRONZE"));
+    snprintf(c->tier, sizeof c->tier, "%s", cvm_json_str(record, "served_as", c->set_tier));
     snprintf(c->name, sizeof c->name, "%s", cvm_json_str(record, "name", ""));
     snprintf(c->email, sizeof c->email, "%s", cvm_json_str(record, "email", ""));
     snprintf(c->language, sizeof c->language, "%s", cvm_json_str(record, "language", "en"));
@@ -117,9 +118,9 @@ static int customer_keep(cvm_turn *t, const struct customer *c, int64_t created_
 {
     char key[96];
     snprintf(key, sizeof key, "customer/%s", c->id);
-    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "phone", c->phone, "tier", c->tier, "name",
-                               c->name, "email", c->email, "language", c->language, "created_ms",
-                               (json_int_t)created_ms, "session", session ? session : json_null());
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "phone", c->phone, "tier", c->set_tier,
+                               "served_as", c->tier, "name", c->name, "email", c->email, "language", c->language,
+                               "created_ms", (json_int_t)created_ms, "session", session ? session : json_null());
     return record ? cvm_state_put(t, key, record) : CVM_ENOMEM;
 }
 
@@ -144,8 +145,8 @@ static int session_find(cvm_turn *t, const cvm_msg *m, struct customer *c, const
         snprintf(c->session, sizeof c->session, "%s", id);
     }
     CVM_TRY(session_row(t, m, c, channel, started, count));
-    *ret_session = json_pack("{s:s, s:I, s:I, s:I}", "id", c->session, "at_ms", (json_int_t)now, "started_ms",
-                             (json_int_t)started, "enquiries", (json_int_t)count);
+    *ret_session = json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", c->session, "at_ms", (json_int_t)now, "started_ms",
+                             (json_int_t)started, "enquiries", (json_int_t)count, "channel", channel);
     return *ret_session ? CVM_OK : CVM_ENOMEM;
 }
 
@@ -156,7 +157,7 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
     const json_t *id = NULL, *record = NULL;
     json_t *new_session = NULL;
     int64_t created = cvm_now_ms(t);
-    *c = (struct customer){.tier = "BRONZE", .language = "en"};
+    *c = (struct customer){.tier = "BRONZE", .set_tier = "BRONZE", .language = "en"};
     snprintf(c->phone, sizeof c->phone, "%s", phone);
     CVM_TRY(phone_hash(t, phone, hash));
     snprintf(key, sizeof key, "phone/%s", hash);
@@ -173,7 +174,12 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
         customer_read(record, c);
         created = cvm_json_int(record, "created_ms", created);
     }
-    bool news = !known || (*email && strcmp(email, c->email) != 0) || (*name && !*c->name);
+    char tier[16];
+    snprintf(tier, sizeof tier, "%s", c->tier);
+    if (known)
+        CVM_TRY(tiers_of(t, c->id, c->set_tier, c->tier));
+    bool news =
+        !known || strcmp(tier, c->tier) != 0 || (*email && strcmp(email, c->email) != 0) || (*name && !*c->name);
     if (*name && !*c->name)
         clean_name(name, c->name, sizeof c->name);
     if (*email)
@@ -184,6 +190,28 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
         CVM_TRY(customer_row(t, m, c, hash, created));
     CVM_TRY(session_find(t, m, c, record, session, &new_session));
     return customer_keep(t, c, created, new_session);
+}
+
+int customers_set_tier(cvm_turn *t, const cvm_msg *m, const char *customer, const char *tier)
+{
+    struct customer c = {.language = "en"};
+    const json_t *record = NULL;
+    char hash[65], key[96];
+    snprintf(key, sizeof key, "customer/%.64s", customer);
+    int e = cvm_state_get(t, key, &record);
+    if (e == CVM_ENOENT)
+        return cvm_refuse(t, "NOT_FOUND", "customer_id", "There is no customer with this id.");
+    if (e < 0)
+        return e;
+    customer_read(record, &c);
+    snprintf(c.id, sizeof c.id, "%s", customer);
+    snprintf(c.phone, sizeof c.phone, "%s", cvm_json_str(record, "phone", ""));
+    snprintf(c.set_tier, sizeof c.set_tier, "%s", tier);
+    CVM_TRY(tiers_of(t, c.id, tier, c.tier));
+    CVM_TRY(phone_hash(t, c.phone, hash));
+    CVM_TRY(customer_row(t, m, &c, hash, cvm_json_int(record, "created_ms", cvm_now_ms(t))));
+    const json_t *session = json_object_get(record, "session");
+    return customer_keep(t, &c, cvm_json_int(record, "created_ms", 0), session ? cvm_json_share(session) : NULL);
 }
 
 static bool highest_tier(const json_t *sample)
@@ -221,6 +249,7 @@ static int seed(cvm_turn *t, const cvm_msg *m, const json_t *sample)
     for (size_t i = 0; i < 4; i++)
         if (!strcmp(cvm_json_str(sample, "tier", ""), tiers[i]))
             snprintf(c.tier, sizeof c.tier, "%s", tiers[i]);
+    snprintf(c.set_tier, sizeof c.set_tier, "%s", c.tier);
     int64_t kobo = cvm_json_int(sample, "wallet_naira", 0) * 100;
     CVM_TRY(phone_hash(t, c.phone, hash));
     snprintf(key, sizeof key, "phone/%s", hash);

@@ -59,6 +59,25 @@ static int check(cvm_turn *t, const cvm_msg *m, struct intake *in)
     return CVM_OK;
 }
 
+int desk_go_on(cvm_turn *t, cvm_id request, json_t *data)
+{
+    const char *enquiry = cvm_json_str(data, "enquiry_id", "");
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_FORWARD,
+                   .to = SERVICE_DESK,
+                   .type = "open_enquiry",
+                   .data = data,
+                   .conversation = enquiry,
+                   .enquiry_id = enquiry,
+                   .customer_id = cvm_json_str(data, "customer_id", ""),
+                   .session_id = cvm_json_str(data, "session_id", ""),
+                   .request = request,
+                   .priority = -1,
+                   .fresh = 1};
+    CVM_TRY(t->host->emit(t, &out, NULL));
+    return CVM_PENDING;
+}
+
 /* The request goes on in the enquiry's own conversation: this turn belongs to the message's. */
 int desk_process(cvm_turn *t, const cvm_msg *m)
 {
@@ -74,20 +93,12 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
                              "channel", in.channel, "message", in.message);
     if (!data)
         return CVM_ENOMEM;
-    cvm_out out = {.size = sizeof out,
-                   .kind = CVM_OUT_FORWARD,
-                   .to = SERVICE_DESK,
-                   .type = "open_enquiry",
-                   .data = data,
-                   .conversation = enquiry,
-                   .enquiry_id = enquiry,
-                   .customer_id = c.id,
-                   .session_id = c.session,
-                   .request = m->id,
-                   .priority = -1,
-                   .fresh = 1};
-    CVM_TRY(t->host->emit(t, &out, NULL));
-    return CVM_PENDING;
+    int e = rating_reply(t, m, in.message, in.channel, c.id, data);
+    if (e != CVM_OK) {
+        json_decref(data);
+        return e;
+    }
+    return desk_go_on(t, m->id, data);
 }
 
 /* ---- in the enquiry's conversation ----------------------------------------------------------------------------------
@@ -98,26 +109,28 @@ static const char *context_text(const json_t *context, const char *name)
     return cvm_json_str(context, name, NULL);
 }
 
-static int write_row(cvm_turn *t, const cvm_msg *m, const char *status, const char *response, const char *reason,
-                     const json_t *agents, int64_t resolved_ms)
+/* The row, from what the context says. */
+int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
 {
-    const json_t *c = cvm_context(t);
+    const json_t *c = cvm_context(t), *closed = json_object_get(c, "closed"), *rating = json_object_get(c, "rating");
+    const json_t *agents = closed ? json_object_get(c, "agents_involved") : NULL;
     char resolved[SERVICE_TIME_SIZE];
-    int64_t created = cvm_json_int(c, "created_ms", cvm_now_ms(t));
+    int64_t created = cvm_json_int(c, "created_ms", cvm_now_ms(t)), closed_ms = cvm_json_int(closed, "at_ms", 0);
     json_t *row = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:O?, s:o, s:s, s:s?, s:s?, s:s?, s:s, s:s?, s:s?, "
-        "s:n, "
-        "s:n, s:s}",
-        "enquiry_id", cvm_json_str(c, "enquiry_id", ""), "customer_id", cvm_json_str(c, "customer_id", ""),
-        "session_id", cvm_json_str(c, "session_id", ""), "channel", cvm_json_str(c, "channel", "SMS"), "service_domain",
-        context_text(c, "service_domain"), "intent", context_text(c, "intent"), "priority", context_text(c, "priority"),
-        "sentiment", context_text(c, "sentiment"), "original_message", cvm_json_str(c, "message", ""), "final_response",
-        response, "agents_involved", agents, "processing_duration_seconds",
-        resolved_ms ? json_real((double)(resolved_ms - created) / 1000.0) : json_null(), "resolution_status", status,
-        "transaction_id", context_text(c, "transaction_id"), "handoff_id", context_text(c, "handoff_id"), "reason",
-        reason, "created_at", cvm_json_str(c, "created_at", ""), "resolved_at",
-        resolved_ms ? service_time(resolved_ms, resolved) : NULL, "sla_deadline", context_text(c, "sla_deadline"),
-        "customer_rating", "feedback_text", "conversation", m->conversation);
+        "{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:O?, s:o, s:s, s:s?, s:s?, s:s?, s:s, s:s?, "
+        "s:s?, s:O?, s:s?, s:s}",
+        "id", cvm_json_str(c, "row_id", ""), "enquiry_id", cvm_json_str(c, "enquiry_id", ""), "customer_id",
+        cvm_json_str(c, "customer_id", ""), "session_id", cvm_json_str(c, "session_id", ""), "channel",
+        cvm_json_str(c, "channel", "SMS"), "service_domain", context_text(c, "service_domain"), "intent",
+        context_text(c, "intent"), "priority", context_text(c, "priority"), "sentiment", context_text(c, "sentiment"),
+        "original_message", cvm_json_str(c, "message", ""), "final_response",
+        closed ? cvm_json_str(c, "final_response", NULL) : NULL, "agents_involved", agents,
+        "processing_duration_seconds", closed ? json_real((double)(closed_ms - created) / 1000.0) : json_null(),
+        "resolution_status", status, "transaction_id", context_text(c, "transaction_id"), "handoff_id",
+        context_text(c, "handoff_id"), "reason", cvm_json_str(closed, "reason", NULL), "created_at",
+        cvm_json_str(c, "created_at", ""), "resolved_at", closed ? service_time(closed_ms, resolved) : NULL,
+        "sla_deadline", context_text(c, "sla_deadline"), "customer_rating", json_object_get(rating, "rating"),
+        "feedback_text", cvm_json_str(rating, "text", NULL), "conversation", m->conversation);
     return row ? cvm_row_put(t, "enquiries", row) : CVM_ENOMEM;
 }
 
@@ -142,6 +155,8 @@ static int seed_context(cvm_turn *t, const cvm_msg *m)
         CVM_TRY(cvm_context_set(t, empty[i], json_null()));
     CVM_TRY(cvm_context_set(t, "/recommended_actions", json_array()));
     CVM_TRY(cvm_context_set(t, "/resolution_status", json_string("IN_PROGRESS")));
+    snprintf(path, sizeof path, "%016llx%016llx", (unsigned long long)m->id.hi, (unsigned long long)m->id.lo);
+    CVM_TRY(cvm_context_set(t, "/row_id", json_string(path)));
     CVM_TRY(cvm_context_set(t, "/created_ms", json_integer((json_int_t)now)));
     return cvm_context_set(t, "/created_at", json_string(service_time(now, at)));
 }
@@ -153,7 +168,7 @@ int desk_open(cvm_turn *t, const cvm_msg *m)
     if (strcmp(m->conversation, cvm_json_str(m->data, "enquiry_id", "")) != 0)
         return cvm_refuse(t, "NOT_ALLOWED", "enquiry_id", "Enquiries are opened with process_enquiry.");
     CVM_TRY(seed_context(t, m));
-    CVM_TRY(write_row(t, m, "IN_PROGRESS", NULL, NULL, NULL, 0));
+    CVM_TRY(desk_write_row(t, m, "IN_PROGRESS"));
     CVM_TRY(cvm_request(
         t, "host.conversation", "converse",
         json_pack("{s:s, s:{s:O, s:{s:O}}}", "first", SERVICE_TRIAGE, "message", "content",
@@ -177,13 +192,46 @@ static void add_classification(json_t *body, const json_t *context)
     json_object_set_new(body, "classification", result);
 }
 
+/* What is done about it afterwards waits until whoever wrote has been answered: messages, rating, figures. */
+static int tell_closed(cvm_turn *t, const char *status, const char *reason, int64_t now)
+{
+    const json_t *c = cvm_context(t);
+    json_t *data =
+        json_pack("{s:O?, s:O?, s:O?, s:O?, s:s?, s:s?, s:s?, s:s, s:s, s:O?, s:O?, s:I, s:I, s:I}", "enquiry_id",
+                  json_object_get(c, "enquiry_id"), "customer_id", json_object_get(c, "customer_id"), "session_id",
+                  json_object_get(c, "session_id"), "channel", json_object_get(c, "channel"), "service_domain",
+                  context_text(c, "service_domain"), "intent", context_text(c, "intent"), "priority",
+                  context_text(c, "priority"), "status", status, "reason", reason, "transaction_id",
+                  json_object_get(c, "transaction_id"), "handoff_id", json_object_get(c, "handoff_id"), "agents",
+                  (json_int_t)qa_workers(t), "duration_ms", (json_int_t)(now - cvm_json_int(c, "created_ms", now)),
+                  "sla_deadline_ms", (json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", "")));
+    int e = data ? CVM_OK : CVM_ENOMEM;
+    const json_t *all = cvm_registry(t, "components"), *one;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)all, i, one)
+    {
+        cvm_out out = {.size = sizeof out,
+                       .kind = CVM_OUT_MESSAGE,
+                       .to = cvm_json_str(one, "id", ""),
+                       .type = "enquiry_closed",
+                       .priority = CVM_LOW};
+        if (e < 0 || !service_has_role(one, "desk.after"))
+            continue;
+        out.data = json_incref(data);
+        e = t->host->emit(t, &out, NULL);
+    }
+    json_decref(data);
+    return e;
+}
+
 static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *text, const char *status,
                   const char *reason)
 {
+    int64_t now = cvm_now_ms(t);
+    CVM_TRY(cvm_context_set(t, "/closed", json_pack("{s:s, s:I}", "reason", reason, "at_ms", (json_int_t)now)));
+    CVM_TRY(desk_write_row(t, m, status));
     const json_t *context = cvm_context(t), *agents = json_object_get(context, "agents_involved");
     const json_t *steps = json_object_get(context, "next_steps");
-    int64_t now = cvm_now_ms(t);
-    CVM_TRY(write_row(t, m, status, text, reason, agents, now));
     json_t *body = json_pack(
         "{s:O?, s:s, s:s, s:f, s:o, s:o, s:O?, s:s?, s:s?, s:s}", "enquiry_id", json_object_get(context, "enquiry_id"),
         "status", status, "response_text", text, "processing_time_seconds",
@@ -197,6 +245,7 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
     int e = cvm_settle(t, request, CVM_REPLIED, body, NULL);
     if (e < 0 && e != CVM_ENOENT) /* the client's time is over: the answer stands in the row */
         return e;
+    CVM_TRY(tell_closed(t, status, reason, now));
     return cvm_end(t);
 }
 

@@ -109,8 +109,11 @@ static int write(cvm_turn *t, const cvm_msg *m, const char *key, json_t *row, js
         t, "decision",
         json_pack("{s:s, s:s, s:s}", "chose", status, "handoff_id", id, "by", cvm_json_str(row, "claimed_by", ""))));
     CVM_TRY(cvm_publish(t, strcmp(status, "claimed") == 0 ? "handoff.claimed" : "handoff.resolved",
-                        json_pack("{s:s, s:s, s:s}", "handoff_id", id, "enquiry_id",
-                                  cvm_json_str(row, "enquiry_id", ""), "queue", cvm_json_str(row, "queue", ""))));
+                        json_pack("{s:s, s:s, s:s, s:s, s:s*, s:O*}", "handoff_id", id, "enquiry_id",
+                                  cvm_json_str(row, "enquiry_id", ""), "queue", cvm_json_str(row, "queue", ""),
+                                  "customer_id", cvm_json_str(row, "customer_id", ""), "channel",
+                                  cvm_json_str(json_object_get(row, "context"), "channel", NULL), "answer",
+                                  json_object_get(row, "answer"))));
     return cvm_settle(t, m->on_behalf, CVM_REPLIED, json_deep_copy(row), NULL);
 }
 

@@ -60,6 +60,30 @@ int lookup_shown(cvm_turn *t, const cvm_msg *m)
     return cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL);
 }
 
+/* What each agent did; with QAAgent's step the scores it gave. */
+static void show_steps(json_t *body, const json_t *context)
+{
+    const json_t *steps = json_object_get(context, "processing_steps"), *review = json_object_get(context, "review"),
+                 *step;
+    json_t *shown = json_array();
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)steps, i, step)
+    {
+        json_t *copy = json_copy((json_t *)(uintptr_t)step);
+        if (review && !strcmp(cvm_json_str(step, "agent", ""), "QAAgent")) {
+            json_object_set(copy, "scores", json_object_get(review, "scores"));
+            json_object_set(copy, "mean", json_object_get(review, "mean"));
+            json_object_set(copy, "approved", json_object_get(review, "approved"));
+        }
+        json_array_append_new(shown, copy);
+    }
+    json_object_set_new(body, "processing_steps", shown);
+    if (review)
+        json_object_set_new(body, "review", cvm_json_share(review));
+    if (json_object_get(context, "rating"))
+        json_object_set(body, "rating", json_object_get(context, "rating"));
+}
+
 /* In the enquiry's own conversation. */
 int lookup_context(cvm_turn *t, const cvm_msg *m)
 {
@@ -77,7 +101,7 @@ int lookup_context(cvm_turn *t, const cvm_msg *m)
             json_object_set(body, names[i], json_object_get(context, names[i]));
     json_object_set(body, "original_message", json_object_get(context, "message"));
     if (cvm_json_bool(m->data, "steps", false))
-        json_object_set(body, "processing_steps", json_object_get(context, "processing_steps"));
+        show_steps(body, context);
     if (cvm_json_bool(m->data, "context", false))
         json_object_set_new(body, "context", cvm_json_share(context));
     return cvm_reply(t, m, body);

@@ -12,6 +12,18 @@ const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE])
     return ret_text;
 }
 
+int64_t service_time_ms(const char *text)
+{
+    struct tm tm = {0};
+    int ms = 0;
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+               &tm.tm_sec, &ms) != 7)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    return (int64_t)timegm(&tm) * 1000 + ms;
+}
+
 const json_t *service_component(const json_t *components, const char *id_or_alias)
 {
     for (size_t i = 0; *id_or_alias && i < json_array_size(components); i++) {

@@ -23,7 +23,7 @@ int qa_policy(cvm_turn *t, const cvm_msg *m)
 }
 
 /* Domain agents, research and transaction count as agents that worked on the matter (D-42). */
-static int64_t workers(cvm_turn *t)
+int64_t qa_workers(cvm_turn *t)
 {
     const json_t *involved = json_object_get(cvm_context(t), "agents_involved");
     int64_t n = 0;
@@ -74,7 +74,8 @@ static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t rejecti
 {
     const json_t *author = service_component(cvm_registry(t, "components"), service_from(m));
     const char *id = cvm_json_str(author, "id", "");
-    bool rework = rejections == 1 && service_has_role(author, "desk.domain");
+    bool many = qa_workers(t) >= cvm_json_int(cvm_settings(t), "unresolved_after_agents", 5);
+    bool rework = !many && rejections == 1 && service_has_role(author, "desk.domain");
     char next[CVM_NAME_MAX + 1];
     snprintf(next, sizeof next, "%s",
              rework                            ? id
@@ -86,7 +87,6 @@ static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t rejecti
             with(m, "rework",
                  json_pack("{s:O, s:s}", "remarks", json_object_get(review, "remarks"), "draft", service_content(m)));
     } else {
-        bool many = workers(t) >= cvm_json_int(cvm_settings(t), "unresolved_after_agents", 5);
         data = with(m, "escalate",
                     many ? rule("unresolved_after_agents", "not solved after five agents", "general")
                          : rule("qa_rejected", "the answer did not pass the review", "general"));

@@ -114,6 +114,9 @@ static json_t *next_steps(cvm_turn *t, const char *why)
     } else {
         json_array_append_new(steps, json_string("Write again if this did not answer your question"));
     }
+    bool done = !*why && !escalated && strcmp(service_context_str(t, "transaction_status"), "PENDING") != 0;
+    if (done && service_loaded(t, "service.feedback"))
+        json_array_append_new(steps, json_string("Rate this answer 1 to 5"));
     return steps;
 }
 
@@ -194,6 +197,8 @@ static int respond(cvm_turn *t, const cvm_msg *m, bool may_ask, const char *pros
     int e = cvm_context_set(t, "/final_response", json_string(text));
     if (e >= 0)
         e = cvm_context_set(t, "/next_steps", json_incref(steps));
+    if (e >= 0)
+        e = cvm_context_set(t, "/recommended_actions", json_incref(steps));
     if (e >= 0)
         e = cvm_context_set(t, "/resolution_status", json_string(status));
     json_t *facts = json_pack("{s:o, s:s, s:s}", "next_steps", steps, "resolution_status", status, "reason", reason);

@@ -71,6 +71,7 @@ int service_list(cvm_turn *t, const cvm_msg *m, const char *table, const char *c
 /* ---- pure.c: pure ---- */
 
 const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE]); /* UTC, ISO 8601 with milliseconds */
+int64_t service_time_ms(const char *text);                                 /* the other way; 0: it is none */
 /* In the registry's array of components, by id or alias; NULL: not loaded. */
 const json_t *service_component(const json_t *components, const char *id_or_alias);
 bool service_has_role(const json_t *component, const char *role);
@@ -82,7 +83,8 @@ struct customer {
     char id[CVM_SHORT_ID_SIZE];
     char phone[PHONE_SIZE];
     char session[65];
-    char tier[16];
+    char tier[16];     /* as the customer is served */
+    char set_tier[16]; /* what the operator set */
     char name[121];
     char email[255];
     char language[8];
@@ -92,6 +94,8 @@ struct customer {
  * `session` may be "". */
 CVM_MUST_USE int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
                                 const char *session, struct customer *ret_customer);
+/* CVM_EREFUSED: there is no such customer. */
+CVM_MUST_USE int customers_set_tier(cvm_turn *t, const cvm_msg *m, const char *customer, const char *tier);
 int customers_start(cvm_turn *t, const cvm_msg *m);
 int customers_opened(cvm_turn *t, const cvm_msg *m); /* "open_account.reply" */
 /* The number of the sample customer whose turn it is, where the operator has set any; NULL. Each enquiry without a
@@ -182,6 +186,33 @@ int desk_conversed(cvm_turn *t, const cvm_msg *m);
 int desk_handed_over(cvm_turn *t, const cvm_msg *m);
 int desk_classify(cvm_turn *t, const cvm_msg *m);
 
+/* Opens the conversation of an enquiry, whose data is taken, for the request. CVM_PENDING. */
+CVM_MUST_USE int desk_go_on(cvm_turn *t, cvm_id request, json_t *data);
+/* Writes the row from what the enquiry's context says. */
+CVM_MUST_USE int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status);
+
+/* ---- rating.c ---- */
+
+int rating_take(cvm_turn *t, const cvm_msg *m);
+int rating_settle(cvm_turn *t, const cvm_msg *m);
+int rating_settled(cvm_turn *t, const cvm_msg *m);
+int rating_resolved(cvm_turn *t, const cvm_msg *m);
+CVM_MUST_USE int rating_reply(cvm_turn *t, const cvm_msg *m, const char *message, const char *channel,
+                              const char *customer, json_t *enquiry);
+int rating_replied(cvm_turn *t, const cvm_msg *m);
+
+/* ---- tiers.c ---- */
+
+/* The tier that counts, of one whose operator set `set`. */
+CVM_MUST_USE int tiers_of(cvm_turn *t, const char *customer, const char *set, char ret_tier[16]);
+int tiers_spent(cvm_turn *t, const cvm_msg *m);
+int tiers_set(cvm_turn *t, const cvm_msg *m);
+int tiers_contact(cvm_turn *t, const cvm_msg *m);
+
+/* ---- evaluate.c ---- */
+
+int evaluate_rows(cvm_turn *t, const cvm_msg *m);
+
 int lookup_list(cvm_turn *t, const cvm_msg *m);
 int lookup_listed(cvm_turn *t, const cvm_msg *m);
 int lookup_show(cvm_turn *t, const cvm_msg *m);
@@ -211,6 +242,7 @@ int orchestrator_context(cvm_turn *t, const cvm_msg *m);
 
 /* The escalation rule that an agent's work made hold (a purchase that needs a colleague); NULL. New value. */
 json_t *qa_late_rule(cvm_turn *t, const json_t *given);
+int64_t qa_workers(cvm_turn *t); /* agents that worked on the matter itself (D-42) */
 int qa_handle(cvm_turn *t, const cvm_msg *m);
 int qa_answered(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 int qa_review(cvm_turn *t, const cvm_msg *m);

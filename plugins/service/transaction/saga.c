@@ -81,7 +81,7 @@ int saga_finish(cvm_turn *t, const cvm_msg *m, json_t *record, enum entry_kind k
     if ((e = saga_disarm(t, m, record)) < 0 || (e = tell_end(t, m, account, record, to == TXN_SUCCESS)) < 0 ||
         (e = account_save(t, json_incref(account))) < 0)
         goto out;
-    if ((e = cvm_metric(t, "transactions_total", txn_status(to), 1)) < 0)
+    if ((e = cvm_metric(t, "transactions_total", txn_status(to), 1)) < 0 || (e = tell_ended(t, record, to)) < 0)
         goto out;
     if (to == TXN_REFUNDED && (e = refund_row(t, m, record, "done", kind == ENTRY_RETURN ? "source" : "wallet")) < 0)
         goto out;

@@ -35,3 +35,14 @@ int tell_ending(cvm_turn *t, const json_t *account, const json_t *record)
     return tell_customer(t, record_str(record, "customer_id"), cvm_json_str(account, "phone", ""), template, text,
                          json_pack("{s:s}", "transaction_id", record_str(record, "transaction_id")));
 }
+
+/* Topic transaction.ended: for those who count, and for how much customers spend. */
+int tell_ended(cvm_turn *t, const json_t *record, enum txn_state to)
+{
+    return cvm_publish(t, "transaction.ended",
+                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "transaction_id",
+                                 record_str(record, "transaction_id"), "customer_id",
+                                 record_str(record, "customer_id"), "service_type", record_str(record, "service_type"),
+                                 "network_or_disco", record_str(record, "network_or_disco"), "status", txn_status(to),
+                                 "total_kobo", (json_int_t)record_int(record, "total_kobo")));
+}

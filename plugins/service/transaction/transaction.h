@@ -240,6 +240,7 @@ int lane_list(cvm_turn *t, const cvm_msg *m);
 /* `more` is taken, may be NULL. */
 CVM_MUST_USE int tell_customer(cvm_turn *t, const char *customer_id, const char *phone, const char *template,
                                const char *text, json_t *more);
+CVM_MUST_USE int tell_ended(cvm_turn *t, const json_t *record, enum txn_state to); /* topic transaction.ended */
 CVM_MUST_USE int tell_ending(cvm_turn *t, const json_t *account, const json_t *record);
 
 /* ---- bulk.c: an order with several recipients ---- */
