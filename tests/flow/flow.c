@@ -329,6 +329,9 @@ void flow_product(struct flow *f)
     snprintf(from, sizeof from, "%s", flow_source("config"));
     copy_tree(from, join(to, f->home, "config"));
     /* Settings of the product hold unless a test has set its own. */
+    /* The rules answer, in every run alike; who wants the text model says so before. */
+    if (!json_object_get(json_object_get(f->config, "models"), "enabled"))
+        flow_config(f, "models.enabled", json_false());
     json_t *shipped = json_load_file(join(to, f->home, "config/cvmhost.json"), 0, NULL);
     if (json_is_object(shipped)) {
         json_object_update_recursive(shipped, f->config);

@@ -153,6 +153,15 @@ static void route_unserved(const struct facts *f, json_t *decision, json_t *rout
         add(route, SERVICE_ESCALATION, f->components, missing);
 }
 
+/* The other domain where the classifier could not tell which of two is meant; NULL: it is clear, or the matter cannot
+ * wait for a question. */
+static const char *close_to(const struct facts *f, const json_t *context)
+{
+    const char *other = cvm_json_str(json_object_get(context, "classification"), "alternative", "");
+    bool waits = !strcmp(f->priority, "LOW") || !strcmp(f->priority, "MEDIUM");
+    return *other && waits && !json_array_size(f->rules) && routing_served(f->domains, other) ? other : NULL;
+}
+
 json_t *routing_decide(const json_t *context, const json_t *rules, const json_t *domains, const json_t *base,
                        const json_t *components)
 {
@@ -180,6 +189,9 @@ json_t *routing_decide(const json_t *context, const json_t *rules, const json_t 
         route_unserved(&f, decision, route, missing, "clarify_domain", "not served, but it may be about another one");
     } else if (!routing_served(domains, f.domain)) {
         route_unserved(&f, decision, route, missing, "not_served", "known, but no plugin that serves it is loaded");
+    } else if (close_to(&f, context)) {
+        json_object_set_new(decision, "instead", json_string(close_to(&f, context)));
+        route_unserved(&f, decision, route, missing, "clarify_domain", "two lines of business are about as likely");
     } else {
         route_domain(&f, decision, route, missing);
     }
