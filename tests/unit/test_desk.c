@@ -139,6 +139,22 @@ static json_t *weighed(const char *domain, int weight, int airtime)
     return c;
 }
 
+static json_t *close_to(const char *alternative, const char *priority)
+{
+    json_t *c = enquiry("AIRTIME", "INQUIRY", priority, "NEUTRAL");
+    json_object_set_new(c, "classification", json_pack("{s:s}", "alternative", alternative));
+    return c;
+}
+
+/* A question costs a customer time, but a wrong line of business costs more; what is urgent is not asked about. */
+START_TEST(close_readings_are_clarified)
+{
+    ROUTE(close_to("POWER", "MEDIUM"), "airtime_sales qa response_generator", "answer"); /* it is not served */
+    ROUTE(close_to("AIRTIME", "MEDIUM"), "response_generator", "clarify_domain");
+    ROUTE(close_to("AIRTIME", "HIGH"), "airtime_sales qa response_generator", "answer");
+}
+END_TEST
+
 /* A customer whose words also speak of what is served is asked, not sent away. */
 START_TEST(doubtful_domains_are_clarified)
 {
@@ -338,6 +354,7 @@ int main(void)
     tcase_add_test(c, priority_and_sentiment_change_the_route);
     tcase_add_test(c, multi_unknown_and_unserved);
     tcase_add_test(c, doubtful_domains_are_clarified);
+    tcase_add_test(c, close_readings_are_clarified);
     tcase_add_test(c, no_purchase_before_a_human_has_looked);
     tcase_add_test(c, each_rule_holds_alone);
     tcase_add_test(c, review_by_the_rubric);

@@ -3,6 +3,7 @@
  * last test measures domain accuracy and speed on it. */
 #include "understanding.h"
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -387,6 +388,111 @@ END_TEST
 /* ---- vocabulary ---------------------------------------------------------------------------------------------------
  */
 
+/* ---- a model's answer ----------------------------------------------------------------------------------------------
+ */
+
+static json_t *canned(void *arg, const struct vocabulary *v, const char *message, const struct understanding *by_rules)
+{
+    json_t *notes = understanding_notes(v, by_rules);
+    (void)message;
+    ck_assert_uint_gt(json_array_size(notes), 5);
+    json_decref(notes);
+    return json_loads(arg, 0, NULL);
+}
+
+static json_t *judged(const char *message, const char *answer)
+{
+    struct understanding u;
+    understand_judged(words, message, "SMS", canned, (void *)(uintptr_t)answer, &u);
+    return understanding_json(words, message, &u);
+}
+
+#define SURE(domain, intent, rest)                                                                                     \
+    "{\"domain\": [[\"" domain "\", 0.97]], \"intent\": [[\"" intent "\", 0.91]], " rest "}"
+#define CALM "\"priority\": [[\"LOW\", 0.8]], \"sentiment\": [[\"POSITIVE\", 0.7]], \"escalate\": [[\"no\", 0.99]]"
+
+START_TEST(a_model_is_believed_where_it_knows)
+{
+    for (size_t d = 0; d < words->n_domains; d++)
+        words->taught[d] = true;
+    json_t *r = judged("my own has refused to enter", SURE("DATA", "DATA/BALANCE_ISSUE", CALM));
+    ck_assert_str_eq(str(r, "service_domain"), "DATA");
+    ck_assert_str_eq(str(r, "intent"), "BALANCE_ISSUE");
+    ck_assert_str_eq(str(r, "priority"), "LOW");
+    ck_assert_str_eq(str(r, "sentiment"), "POSITIVE");
+    ck_assert(!json_is_true(json_object_get(r, "fallback_used")));
+    ck_assert(fabs(json_real_value(json_object_get(r, "confidence")) - 0.91) < 1e-9);
+    json_decref(r);
+    r = judged("buy airtime 500 mtn", SURE("UNKNOWN", "UNKNOWN/UNKNOWN", CALM));
+    ck_assert_str_eq(str(r, "service_domain"), "UNKNOWN");
+    ck_assert_str_eq(str(r, "intent"), "UNKNOWN");
+    json_decref(r);
+    /* Labels that the vocabulary does not have leave the rules as they are. */
+    r = judged("buy airtime 500 mtn", SURE("TV", "TV/PURCHASE", CALM));
+    ck_assert_str_eq(str(r, "service_domain"), "AIRTIME");
+    ck_assert(json_is_true(json_object_get(r, "fallback_used")));
+    json_decref(r);
+    r = judged("buy airtime 500 mtn", "{}");
+    ck_assert_str_eq(str(r, "service_domain"), "AIRTIME");
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(what_no_model_was_taught_stays_with_the_rules)
+{
+    json_t *r = judged("5k token for meter 45012345678 EKEDC", SURE("AIRTIME", "AIRTIME/PURCHASE", CALM));
+    ck_assert_str_eq(str(r, "service_domain"), "POWER"); /* no loaded section has examples of it */
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(several_wishes_have_parts)
+{
+    for (size_t d = 0; d < words->n_domains; d++)
+        words->taught[d] = true;
+    json_t *r = judged("airtime 500 mtn for 08031234567",
+                       "{\"domain\": [[\"MULTI\", 0.8], [\"AIRTIME\", 0.1], [\"POWER\", 0.05]]}");
+    ck_assert_str_eq(str(r, "service_domain"), "MULTI");
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "parts")), 2);
+    json_decref(r);
+    r = judged("data 1gb mtn and token 2k for 45012345678", SURE("DATA", "DATA/PURCHASE", CALM));
+    ck_assert_str_eq(str(r, "service_domain"), "DATA");
+    ck_assert_ptr_null(json_object_get(r, "parts"));
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(labels_agree_with_each_other)
+{
+    for (size_t d = 0; d < words->n_domains; d++)
+        words->taught[d] = true;
+    json_t *r =
+        judged("where is my airtime", SURE("AIRTIME", "AIRTIME/TRANSACTION_ISSUE",
+                                           "\"priority\": [[\"LOW\", 0.8]], \"sentiment\": [[\"VERY_NEGATIVE\", 0.7]], "
+                                           "\"escalate\": [[\"no\", 0.9]]"));
+    ck_assert_str_eq(str(r, "priority"), "HIGH"); /* rage is never below, and a human takes it */
+    ck_assert(json_is_true(json_object_get(r, "escalate")));
+    json_decref(r);
+    r = judged("where is my airtime", SURE("AIRTIME", "AIRTIME/TRANSACTION_ISSUE",
+                                           "\"sentiment\": [[\"NEUTRAL\", 0.7]], \"escalate\": [[\"yes\", 0.9]]"));
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(r, "escalate_reasons"), 0)), "model");
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(two_close_readings_are_named)
+{
+    for (size_t d = 0; d < words->n_domains; d++)
+        words->taught[d] = true;
+    json_t *r = judged("it finished again", "{\"domain\": [[\"DATA\", 0.48], [\"AIRTIME\", 0.4]]}");
+    ck_assert_str_eq(str(r, "alternative"), "AIRTIME");
+    json_decref(r);
+    r = judged("it finished again", "{\"domain\": [[\"DATA\", 0.48], [\"UNKNOWN\", 0.4]]}");
+    ck_assert_ptr_null(json_object_get(r, "alternative"));
+    json_decref(r);
+}
+END_TEST
+
 START_TEST(a_domain_brings_its_own_words)
 {
     json_t *domains = json_pack("[{s:s, s:s, s:[s, s], s:{s:{s:[s]}}}]", "name", "WATER", "label", "Water", "words",
@@ -544,6 +650,11 @@ static Suite *suite(void)
     tcase_add_test(c, priority_and_sentiment);
     tcase_add_test(c, keywords_escalate_as_whole_words);
     tcase_add_test(c, the_answer_has_its_members);
+    tcase_add_test(c, a_model_is_believed_where_it_knows);
+    tcase_add_test(c, what_no_model_was_taught_stays_with_the_rules);
+    tcase_add_test(c, several_wishes_have_parts);
+    tcase_add_test(c, labels_agree_with_each_other);
+    tcase_add_test(c, two_close_readings_are_named);
     tcase_add_test(c, a_domain_brings_its_own_words);
     tcase_add_test(c, a_phrase_may_name_alternatives);
     tcase_add_test(c, a_bad_domain_silences_itself_alone);
