@@ -558,6 +558,40 @@ START_TEST(wording_keeps_to_the_facts)
 }
 END_TEST
 
+/* What ResearchAgent answers; the id of the first document it cites goes to `ret_id`. */
+static json_t *researched(struct flow *f, char ret_id[64])
+{
+    json_t *step =
+        flow_call(f, "service.research", "handle", "{\"message\": {\"content\": \"how do I borrow airtime\"}}", NULL);
+    const json_t *sources = json_object_get(json_object_get(step, "structured_data"), "sources");
+    snprintf(ret_id, 64, "%s", text_of(json_array_get(sources, 0), "document_id"));
+    return step;
+}
+
+START_TEST(research_words_what_it_found)
+{
+    char id[64], script[160], other[64];
+    struct flow *f = desk_with((const char *const[]){"service.research", NULL}, json_object());
+    json_t *step = NULL;
+    for (int i = 0; i < 100 && (!step || !*id); i++) { /* until the documents have been read in */
+        json_decref(step);
+        llm_script(f, "{\"content\": \"It is so [kb-of-nobody].\", \"times\": 1}");
+        step = researched(f, id);
+        flow_sleep_ms(*id ? 0 : 200);
+    }
+    ck_assert_msg(*id, "nothing was found");
+    ck_assert_ptr_null(strstr(text_of(step, "content"), "nobody")); /* what it was not given it may not cite */
+    json_decref(step);
+    json_decref(llm_http(f, "DELETE", "/script", NULL));
+    snprintf(script, sizeof script, "{\"content\": \"It is easy [%s].\"}", id);
+    llm_script(f, script);
+    step = researched(f, other);
+    ck_assert_ptr_nonnull(strstr(text_of(step, "content"), "It is easy ["));
+    json_decref(step);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(at_most_two_questions_and_replay_asks_none)
 {
     struct flow *f =
@@ -628,6 +662,7 @@ int main(void)
     tcase_add_loop_test(agents, nonsense_falls_back_to_the_rules, 0, sizeof nonsense / sizeof *nonsense);
     tcase_add_test(agents, model_that_never_answers_costs_its_timeout);
     tcase_add_test(agents, wording_keeps_to_the_facts);
+    tcase_add_test(agents, research_words_what_it_found);
     tcase_add_test(agents, at_most_two_questions_and_replay_asks_none);
     tcase_add_test(agents, without_a_provider_nobody_is_asked);
     tcase_add_test(agents, tone_suits_the_channel);

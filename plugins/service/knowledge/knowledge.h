@@ -84,6 +84,7 @@ int embed_openai_reply(cvm_turn *t, const cvm_msg *m);
 
 /* research.c */
 int research_handle(cvm_turn *t, const cvm_msg *m);
+int research_worded(cvm_turn *t, const cvm_msg *m); /* "chat.reply" of a language model */
 int research_search(cvm_turn *t, const cvm_msg *m); /* search_knowledge_base */
 int research_look(cvm_turn *t, const cvm_msg *m);   /* search, for the command line */
 int research_vector_search(cvm_turn *t, const cvm_msg *m);

@@ -33,6 +33,7 @@ static const cvm_route routes[] = {
     { EMBED_OPENAI, "embeddings.reply", embed_openai_reply },
 
     { RESEARCH, "handle",                research_handle },
+    { RESEARCH, "chat.reply",            research_worded },
     { RESEARCH, "search_knowledge_base", research_search },
     { RESEARCH, "search",                research_look },
     { RESEARCH, "vector_search",         research_vector_search },

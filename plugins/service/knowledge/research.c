@@ -4,6 +4,8 @@
 #include "knowledge.h"
 
 #include "../common/clip.h"
+#include "../common/llm_ask.h"
+#include "../common/pending.h"
 #include "../common/step.h"
 
 #include <math.h>
@@ -291,35 +293,89 @@ int research_handle(cvm_turn *t, const cvm_msg *m)
                json_pack("{s:s, s:s, s:b}", "as", "handle", "content", content, "helps", helps(t)));
 }
 
-static int handled(cvm_turn *t, const cvm_msg *m, const json_t *with)
+/* Ends the step `request` with what was found. */
+static int told(cvm_turn *t, cvm_id request, const json_t *body, bool only_helps, const char *content)
 {
-    bool only_helps = with ? cvm_json_bool(with, "helps", false) : helps(t);
-    json_t *body = m->outcome == CVM_REPLIED ? compose(m->data) : NULL;
     bool found = cvm_json_bool(body, "found", false);
-    const char *content = cvm_json_str(with, "content", "");
-    int e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:b, s:O*, s:O*}", "chose", found ? "answer from documents" : "no answer known",
-                               "helps", only_helps, "confidence", json_object_get(body, "confidence"), "sources",
-                               json_object_get(body, "sources")));
+    int e =
+        cvm_note(t, "decision",
+                 json_pack("{s:s, s:b, s:O*, s:O*, s:O*}", "chose", found ? "answer from documents" : "no answer known",
+                           "helps", only_helps, "confidence", json_object_get(body, "confidence"), "sources",
+                           json_object_get(body, "sources"), "wording", json_object_get(body, "wording")));
     json_t *facts = found
                         ? json_pack("{s:b, s:O, s:O, s:O, s:b}", "found", 1, "answer", json_object_get(body, "answer"),
                                     "confidence", json_object_get(body, "confidence"), "sources",
                                     json_object_get(body, "sources"), "partial", cvm_json_bool(body, "partial", false))
                         : json_pack("{s:b, s:[]}", "found", 0, "sources");
     if (!e)
-        e = cvm_context_set(t, "/research", json_incref(facts));
+        e = cvm_context_set(t, "/research", json_copy(facts)); /* ours grows */
     json_object_set_new(facts, "answered", json_boolean(found && !only_helps));
     if (e < 0) {
         json_decref(facts);
     } else if (only_helps) {
-        e = step_say(t, m->on_behalf, content, facts, NULL);
+        e = step_say(t, request, content, facts, NULL);
     } else if (found) {
-        e = step_say(t, m->on_behalf, cvm_json_str(body, "answer", ""), facts, NULL);
+        e = step_say(t, request, cvm_json_str(body, "answer", ""), facts, NULL);
     } else {
         json_decref(facts);
-        e = step_hand_over(t, m->on_behalf, content, "no_answer",
-                           "neither the agents nor the knowledge base have an answer", "general");
+        e = step_hand_over(t, request, content, "no_answer", "neither the agents nor the knowledge base have an answer",
+                           "general");
     }
+    return e;
+}
+
+/* The passages of an answer: [{"document_id", "text"}]. New value. */
+static json_t *passages_of(const json_t *body)
+{
+    const json_t *raw = json_object_get(body, "raw_results"), *texts = json_object_get(raw, "documents");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(texts); i++)
+        json_array_append_new(
+            list, json_pack("{s:O?, s:O}", "document_id",
+                            json_object_get(json_array_get(json_object_get(raw, "metadatas"), i), "document_id"),
+                            "text", json_array_get(texts, i)));
+    return list;
+}
+
+/* Has a language model word the answer; without one, or if it does not keep to the passages, ours stands. */
+static int ask_wording(cvm_turn *t, const cvm_msg *m, json_t *body, const char *content)
+{
+    json_t *passages = passages_of(body);
+    int e = pending_put(t, m->on_behalf,
+                        json_pack("{s:O, s:s, s:O}", "body", body, "content", content, "passages", passages));
+    if (e >= 0)
+        e = llm_ask_passages(t, cvm_json_str(cvm_context(t), "message", ""), passages,
+                             cvm_json_str(cvm_context(t), "customer_name", ""), m->on_behalf);
+    json_decref(passages);
+    return e < 0 ? e : CVM_OK;
+}
+
+static int worded(cvm_turn *t, const cvm_msg *m, const json_t *kept)
+{
+    const char *text = llm_text(m);
+    bool good = text && llm_cited(text, json_object_get(kept, "passages"));
+    json_t *body = json_copy(json_object_get(kept, "body"));
+    if (good)
+        json_object_set_new(body, "answer", json_string(text));
+    json_object_set_new(body, "wording", json_string(good ? "by a model" : "by rules"));
+    int e = told(t, m->on_behalf, body, false, cvm_json_str(kept, "content", ""));
+    json_decref(body);
+    return e;
+}
+
+int research_worded(cvm_turn *t, const cvm_msg *m)
+{
+    return pending_resume(t, m, worded);
+}
+
+static int handled(cvm_turn *t, const cvm_msg *m, const json_t *with)
+{
+    bool only_helps = with ? cvm_json_bool(with, "helps", false) : helps(t);
+    json_t *body = m->outcome == CVM_REPLIED ? compose(m->data) : NULL;
+    const char *content = cvm_json_str(with, "content", "");
+    bool found = cvm_json_bool(body, "found", false);
+    int e = found && !only_helps && llm_wanted(t) ? ask_wording(t, m, body, content)
+                                                  : told(t, m->on_behalf, body, only_helps, content);
     json_decref(body);
     return e;
 }
