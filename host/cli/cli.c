@@ -49,7 +49,7 @@ const struct cli_command cli_commands[] = {
     {"model eval", "MODEL FILE... | FILE... --folds N [--text COLUMN] [--label COLUMN] [--heads HEADS] [--max-mib N]",
      "how often a text model is right, or a model trained on the rest of the file would be", cli_model_eval},
     {"model explain", "MODEL TEXT", "which words and letters made a text model say what it says", cli_model_explain},
-    {"agent list", "", "agents with their operations", cli_agent_list},
+    {"agent list", "[--area AREA]", "agents with their operations", cli_agent_list},
     {"agent call", "COMPONENT TYPE [--data JSON|@FILE|-] [--envelope FILE]", "send one request to one component",
      cli_agent_call},
     {"bus tail", "[--topic T] [--component C] [--type TYPE]", "watch envelopes", cli_bus_tail},

@@ -24,6 +24,9 @@ static const struct {
                     "  --kind KIND                components of this kind: agent, trigger, treatment, channel or "
                     "provider\n"
                     "\nExample:\n  cvmhost plugin list --kind agent\n"},
+    {"agent list", "Options:\n"
+                   "  --area AREA                those whose ids begin with it, such as service\n"
+                   "\nExample:\n  cvmhost agent list --area service\n"},
     {"plugin info", "NAME is a plugin, or the id or alias of a component.\n"
                     "\nExample:\n  cvmhost plugin info NAME --output json\n"},
     {"plugin enable", "NAME is a plugin that `cvmhost plugin disable` took out of service.\n"},

@@ -23,14 +23,21 @@ static json_t *of_kind(const json_t *components, const char *kind)
     return chosen;
 }
 
-static int list_kind(struct cli *cli, const char *kind)
+/* `area`: the beginning of their ids, NULL for all. */
+static int list_kind(struct cli *cli, const char *kind, const char *area)
 {
     json_t *data = NULL, *component;
-    size_t i;
+    size_t i, len = area ? strlen(area) : 0;
     int status = cli_ask(cli, json_pack("{s:s}", "do", "components"), &data);
     if (status != CLI_OK)
         return status;
-    json_t *chosen = of_kind(data, kind), *columns = show_names("id alias plugin status roles operations tools");
+    json_t *chosen = of_kind(data, kind);
+    for (i = json_array_size(chosen); area && i-- > 0;) {
+        const char *id = cvm_json_str(json_array_get(chosen, i), "id", "");
+        if (strncmp(id, area, len) != 0 || id[len] != '.')
+            json_array_remove(chosen, i);
+    }
+    json_t *columns = show_names("id alias plugin status roles operations tools");
     if (cli->output != OUTPUT_JSON)
         json_array_foreach(chosen, i, component) name_operations(component);
     show_rows(cli, chosen, columns);
@@ -98,7 +105,7 @@ int cli_plugin_list(struct cli *cli)
         return status;
     for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kind, kinds[i]) == 0)
-            return list_kind(cli, kind);
+            return list_kind(cli, kind, NULL);
     if (kind)
         return cli_fail(CLI_USAGE, "--kind: expected agent, trigger, treatment, channel or provider, got \"%.40s\"",
                         kind);
@@ -159,6 +166,8 @@ int cli_plugin_revive(struct cli *cli)
 
 int cli_agent_list(struct cli *cli)
 {
-    int status = cli_arguments(cli, "agent list", NULL, 0, NULL, 0, 0);
-    return status == CLI_OK ? list_kind(cli, "agent") : status;
+    const char *area = NULL;
+    const struct cli_option options[] = {{"area", &area}};
+    int status = cli_arguments(cli, "agent list [--area AREA]", options, 1, NULL, 0, 0);
+    return status == CLI_OK ? list_kind(cli, "agent", area) : status;
 }
