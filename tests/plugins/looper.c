@@ -1,4 +1,5 @@
-/* test.looper: an agent that hands the conversation to itself for ever, or to the agent `to` of the message.
+/* test.looper: an agent that hands the conversation to itself for ever, or to the agent `to` of the message; or lays
+ * down the `route` of the message and leaves the next step to that; "bare": it says nothing but where it goes.
  * test.opener: opens a conversation and answers with how it ended. */
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -6,6 +7,13 @@
 static int handle(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *data = json_object_get(json_object_get(m->data, "message"), "structured_data");
+    const json_t *route = json_object_get(data, "route");
+    if (route) {
+        CVM_TRY(cvm_context_set(t, "/route", cvm_json_share(route)));
+        return cvm_reply(t, m, json_pack("{s:s}", "content", "by the route"));
+    }
+    if (cvm_json_bool(data, "bare", false))
+        return cvm_reply(t, m, json_pack("{s:s}", "next", cvm_json_str(data, "to", "test.looper")));
     json_t *kept = json_object();
     json_object_update(kept, (json_t *)(uintptr_t)data);
     return cvm_reply(t, m,

@@ -81,6 +81,8 @@ static void begin_wrong(const char *how)
         send_all("GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n", 33);
     else if (strcmp(how, "huge") == 0)
         put(1 << 30, READY, 0, "", 0);
+    else if (strcmp(how, "packet") == 0 && send(3, in, 100000, MSG_NOSIGNAL) < 0) /* larger than packets are */
+        _exit(4);
     else if (strcmp(how, "early") == 0)
         say(DONE, 1, "{\"result\":0}");
     else if (strcmp(how, "list") == 0)

@@ -2,11 +2,14 @@
  * processes is test_process. */
 #include "core/json_text.h"
 #include "core/log.h"
+#include "files.h"
 #include "link/frame.h"
 #include "link/link.h"
 #include "looped.h"
 
 #include <cvm/json.h>
+#include <limits.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,6 +433,115 @@ START_TEST(a_process_does_the_same_on_a_loop)
 }
 END_TEST
 
+/* ---- the host's end ---------------------------------------------------------------------------------------------- */
+
+/* A program that speaks the link, started as if it were the runner. */
+static struct link *spawn(const char *name)
+{
+    char path[PATH_MAX], error[256] = "";
+    struct link *l = NULL;
+    files_built(name, path);
+    const struct link_spec spec = {.runner = path, .plugin = "one", .program = path};
+    ck_assert_msg(link_spawn(&spec, &l, error, sizeof error) == 0, "%s", error);
+    return l;
+}
+
+static void greet(struct link *l, const char *version)
+{
+    char hello[64];
+    int n = snprintf(hello, sizeof hello, "{\"link\":1,\"version\":\"%s\"}", version);
+    ck_assert_int_eq(link_send(l, FRAME_HELLO, 0, hello, (size_t)n), 0);
+    ck_assert_int_eq(link_flush(l), 0);
+}
+
+static int receive(struct link *l, struct frame *ret_frame)
+{
+    int e = 0;
+    for (int i = 0; i < 100 && !e; i++)
+        if (!(e = link_receive(l, ret_frame)))
+            link_wait(l, 100);
+    return e;
+}
+
+START_TEST(what_cannot_be_started_is_said)
+{
+    char error[256] = "";
+    struct link *l = NULL;
+    const struct link_spec spec = {.runner = "/nowhere/cvmhost", .plugin = "one", .program = "/nowhere/one"};
+    ck_assert_int_eq(link_spawn(&spec, &l, error, sizeof error), CVM_EIO);
+    ck_assert_str_eq(error, "one: its process cannot be started: No such file or directory");
+    ck_assert_ptr_null(l);
+}
+END_TEST
+
+/* A host that was started with its first descriptors closed: the child's must not be taken from below. */
+START_TEST(low_descriptors_are_moved_out_of_the_way)
+{
+    close(0);
+    struct link *l = spawn("plugins/rogue");
+    struct frame f;
+    ck_assert_int_gt(link_fd(l), LINK_FD);
+    ck_assert_int_gt(link_errors_fd(l), LINK_FD);
+    greet(l, "1.0.0");
+    ck_assert_int_eq(receive(l, &f), 1);
+    ck_assert_int_eq(f.kind, FRAME_READY);
+    link_close(l);
+}
+END_TEST
+
+/* What the process does not read waits here, up to a limit; and goes out in order when it reads again. */
+START_TEST(what_is_not_read_is_limited)
+{
+    struct link *l = spawn("plugins/rogue");
+    struct frame f;
+    char *body = calloc(1, LINK_BODY_MAX_BYTES + 1);
+    memset(body, ' ', LINK_BODY_MAX_BYTES);
+    greet(l, "1.0.0");
+    ck_assert_int_eq(receive(l, &f), 1);
+    link_kill(l, SIGSTOP);
+    ck_assert_int_eq(link_send(l, FRAME_TURN, 1, body, LINK_BODY_MAX_BYTES + 1), CVM_ELIMIT);
+    int n = 0, e = 0;
+    while ((e = link_send(l, FRAME_TURN, (uint64_t)n + 1, body, 1000000)) == 0 && n < 100) {
+        ck_assert_int_ge(link_flush(l), 0);
+        n++;
+    }
+    ck_assert_int_eq(e, CVM_ELIMIT);
+    ck_assert_int_gt(n, 30);
+    ck_assert_int_eq(link_flush(l), 1);
+    link_kill(l, SIGCONT);
+    int done = 0;
+    for (int i = 0; i < 5000 && done < n; i++) {
+        while ((e = link_receive(l, &f)) == 1)
+            done += f.kind == FRAME_DONE && f.turn == (uint64_t)done + 1;
+        ck_assert_int_eq(e, 0);
+        link_wait(l, 10);
+    }
+    ck_assert_int_eq(done, n); /* it takes them all, one after another */
+    ck_assert_int_eq(link_send(l, FRAME_STOP, 0, NULL, 0), 0);
+    ck_assert_int_eq(link_flush(l), 0);
+    free(body);
+    link_close(l);
+}
+END_TEST
+
+START_TEST(a_packet_that_is_too_large_is_no_frame)
+{
+    struct link *l = spawn("plugins/rogue");
+    struct frame f;
+    char text[128];
+    greet(l, "1.0.0-packet");
+    ck_assert_int_eq(receive(l, &f), CVM_EDATA);
+    ck_assert(!link_ending(l, 0, text, sizeof text));
+    ck_assert_str_eq(text, "its link is broken");
+    link_kill(l, SIGTERM);
+    ck_assert(link_ending(l, 5000, text, sizeof text));
+    ck_assert_str_eq(text, "killed by signal 15 (Terminated)");
+    ck_assert_int_eq(link_send(l, FRAME_STOP, 0, NULL, 0), 0);
+    ck_assert_int_eq(link_wait(l, 10), CVM_EIO); /* nobody is there to take it */
+    link_close(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link");
@@ -437,6 +549,13 @@ int main(void)
     tcase_add_test(c, frames_come_byte_by_byte);
     tcase_add_test(c, frames_of_all_sizes_come_whole);
     tcase_add_test(c, frames_that_break_a_rule_are_none);
+    suite_add_tcase(suite, c);
+    c = tcase_create("host");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, what_cannot_be_started_is_said);
+    tcase_add_test(c, low_descriptors_are_moved_out_of_the_way);
+    tcase_add_test(c, what_is_not_read_is_limited);
+    tcase_add_test(c, a_packet_that_is_too_large_is_no_frame);
     suite_add_tcase(suite, c);
     c = tcase_create("same");
     tcase_set_timeout(c, 120);

@@ -510,6 +510,7 @@ START_TEST(a_program_that_begins_wrong_is_refused)
     } ways[] = {
         {"garbage", "does not speak the link"},
         {"huge", "does not speak the link"},
+        {"packet", "does not speak the link"},
         {"early", "does not speak the link"},
         {"list", "does not speak the link"},
         {"link", "another version of the link"},
@@ -533,6 +534,19 @@ START_TEST(a_program_that_begins_wrong_is_refused)
         l->v->core = NULL;
         looped_free(l);
     }
+}
+END_TEST
+
+START_TEST(a_program_never_moves_into_the_host)
+{
+    struct looped *l = looped_new(NOTHING, true, 5, NULL);
+    put_rogue(l, "1.0.0");
+    looped_open(l, true);
+    looped_change(l, CHANGE_MOVE_INLINE, "rogue", "refused");
+    ck_assert_str_eq(cvm_json_str(json_object_get(l->report, "error"), "text", ""),
+                     "rogue is a program, not a library: it always runs in a process of its own");
+    ck_assert_ptr_nonnull(looped_process(l, "rogue"));
+    looped_free(l);
 }
 END_TEST
 
@@ -624,6 +638,7 @@ int main(void)
     c = tcase_create("rules");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_program_that_begins_wrong_is_refused);
+    tcase_add_test(c, a_program_never_moves_into_the_host);
     tcase_add_test(c, a_program_that_breaks_a_rule_is_ended);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

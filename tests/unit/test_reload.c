@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CUSTOMERS 5
@@ -336,6 +337,84 @@ START_TEST(refusals_say_what_and_where)
 }
 END_TEST
 
+/* What the manifest says of the library and is not so, as one text in it stands in place of another. */
+static const struct {
+    const char *was, *is, *text;
+} mismatches[] = {
+    {"\"test.changing\", \"alias\"", "\"test.changed\", \"alias\"",
+     "component test.changed is not in the library, which has: test.changing, test.changing_idle"},
+    {"\"state_version\": 1", "\"state_version\": 3", "state_version: the manifest says 3, the library 1"},
+    {"\"2.0.0\"", "\"2.0.1\"", "version: the manifest says 2.0.1, the library 2.0.0"},
+    {"{ \"type\": \"number\" }", "{ \"type\": \"letter\" }", "the library has no handler for operation letter"},
+    {"\"abi\": \"1.0\"", "\"abi\": \"1.9\"", "abi: the manifest asks for the plugin interface 1.9"},
+    {"\"settings\": {", "\"subscribes\": [\"deaf\"], \"settings\": {", "subscribes to deaf but has no handler"},
+};
+
+START_TEST(manifests_must_be_true)
+{
+    char path[128], text[16384];
+    begin("v1");
+    put("v2");
+    snprintf(path, sizeof path, "%s/manifests/changing.json", run.v->home);
+    size_t n;
+    uint8_t *bytes = files_read(path, &n);
+    bytes[n - 1] = 0; /* the last line's end */
+    const char *old = (const char *)bytes, *at = strstr(old, mismatches[_i].was);
+    ck_assert_ptr_nonnull(at);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - old), old, mismatches[_i].is, at + strlen(mismatches[_i].was));
+    files_write(path, text, strlen(text));
+    change(CHANGE_RELOAD, "changing", false);
+    const char *said = cvm_json_str(json_object_get(run.report, "error"), "text", "");
+    ck_assert_msg(strstr(said, mismatches[_i].text), "%s", said);
+    check_version("1.0.0");
+    free(bytes);
+    finish();
+}
+END_TEST
+
+static void refused(enum core_change what, const char *plugin, const char *why)
+{
+    change(what, plugin, true);
+    const char *said = cvm_json_str(json_object_get(run.report, "error"), "text", "");
+    ck_assert_msg(strcmp(result(), "refused") == 0 && strstr(said, why), "%s: %s", result(), said);
+}
+
+START_TEST(changes_that_make_no_sense)
+{
+    char from[128], to[128];
+    begin("v1");
+    refused(CHANGE_RELOAD, "nobody", "there is no manifest nobody.json in ");
+    refused(CHANGE_MOVE_PROCESS, "nobody", "no plugin nobody is loaded");
+    refused(CHANGE_ROLLBACK, "nobody", "no plugin nobody is loaded");
+    refused(CHANGE_REMOVE, "nobody", "no plugin nobody is loaded");
+    refused(CHANGE_ENABLE, "changing", "changing is not disabled");
+    /* two files for one plugin */
+    put("v2");
+    snprintf(from, sizeof from, "%s/manifests/changing.json", run.v->home);
+    snprintf(to, sizeof to, "%s/manifests/twin.json", run.v->home);
+    files_copy(from, to);
+    refused(CHANGE_RELOAD, NULL, "is claimed by");
+    unlink(to);
+    /* a folder in the place of the library */
+    snprintf(to, sizeof to, "%s/plugins/changing.so", run.v->home);
+    unlink(to);
+    ck_assert_int_eq(mkdir(to, 0700), 0);
+    refused(CHANGE_RELOAD, "changing", "is not a regular file");
+    check_version("1.0.0");
+    rmdir(to);
+    put("v2");
+    change(CHANGE_DISABLE, "changing", true);
+    ck_assert_str_eq(result(), "removed");
+    refused(CHANGE_RELOAD, "changing", "changing is disabled; cvmhost plugin enable changing takes it back");
+    refused(CHANGE_REMOVE, "changing", "changing is disabled already");
+    change(CHANGE_RELOAD, NULL, true);
+    ck_assert_str_eq(result(), "unchanged"); /* of what is disabled only its name speaks */
+    change(CHANGE_ENABLE, "changing", true);
+    check_version("2.0.0");
+    finish();
+}
+END_TEST
+
 /* A plugin from another home comes into ours, with a table in its manifest. */
 static void bring(const struct virtual *from_home, const char *name, const char *table)
 {
@@ -391,6 +470,33 @@ static const json_t *plugin_now(void)
     list = core_plugins(run.v->core);
     return json_array_get(list, 0);
 }
+
+/* The new build faults at what the one before never knew: the message ends as one without a handler, which is the new
+ * one's strike and no fault of the one before; all else goes on. */
+START_TEST(a_message_the_older_build_does_not_know)
+{
+    begin("no_posted");
+    put("faults");
+    change(CHANGE_RELOAD, "changing", false);
+    ck_assert_str_eq(cvm_json_str(plugin_now(), "state", ""), "probation");
+    submit("one", 1);
+    pass(200);
+    ck_assert_uint_eq(json_array_size(run.calls), 1);
+    ck_assert_uint_eq(json_array_size(run.answers), 1);
+    ck_assert_int_eq(json_integer_value(json_array_get(json_array_get(run.answers, 0), 0)), CVM_REPLIED);
+    ck_assert_int_eq(cvm_json_int(plugin_now(), "strikes", 0), 3); /* work, post.reply, later */
+    check_version("2.6.0");
+    json_t *total = ask("total", "one");
+    ck_assert_int_eq(cvm_json_int(total, "sum", 0), 1);
+    ck_assert_int_eq(cvm_json_int(total, "posted", 0), 0);
+    json_decref(total);
+    ck_assert_int_eq(
+        virtual_count(run.v, "SELECT count(*) AS n FROM turns WHERE type = 'post.reply' AND outcome = 'OK'"), 0);
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM turns WHERE type = 'post.reply'"), 1);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
 
 START_TEST(five_strikes_bring_the_old_build_back)
 {
@@ -822,8 +928,11 @@ int main(void)
     tcase_add_test(c, switches_code_and_keeps_the_rest);
     tcase_add_test(c, same_stream_with_a_good_build);
     tcase_add_loop_test(c, same_stream_with_a_bad_build, 0, 2 * (int)(sizeof bad / sizeof *bad));
+    tcase_add_loop_test(c, manifests_must_be_true, 0, sizeof mismatches / sizeof *mismatches);
+    tcase_add_test(c, changes_that_make_no_sense);
     tcase_add_test(c, claims_of_plugins_that_come_together);
     tcase_add_loop_test(c, refusals_say_what_and_where, 0, (int)(sizeof bad / sizeof *bad));
+    tcase_add_test(c, a_message_the_older_build_does_not_know);
     tcase_add_test(c, five_strikes_bring_the_old_build_back);
     tcase_add_test(c, probation_ends_by_turns_or_time);
     tcase_add_loop_test(c, operator_rolls_back, 0, 2);

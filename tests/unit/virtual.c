@@ -143,7 +143,9 @@ static void counted(void *arg, int error, json_t *rows, bool more)
     int64_t *n = arg;
     (void)more;
     ck_assert_int_eq(error, 0);
-    *n = (int64_t)json_integer_value(json_object_get(json_array_get(rows, 0), "n"));
+    const json_t *row = json_array_get(rows, 0);
+    ck_assert_msg(!row || json_object_get(row, "n"), "the column must be called n");
+    *n = (int64_t)json_integer_value(json_object_get(row, "n"));
     json_decref(rows);
 }
 

@@ -1,0 +1,200 @@
+/* Conversations that the engine leads over agents: who comes next, what ends them, and the documents of their lanes. */
+#include "virtual.h"
+
+#include <cvm/json.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const PLUGINS[] = {"faulty", "looper", NULL};
+
+static void write_transitions(const struct virtual *v, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/config/transitions.json", v->home);
+    FILE *f = fopen(path, "we");
+    fputs(text, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+/* Opens one with that data; how it ended, its error's code ("": none) and who took part, "A B", must be these. */
+static void converse(struct virtual *v, json_t *data, const char *ended, const char *code, const char *involved)
+{
+    struct answer_seen a = {0};
+    char who[256] = "";
+    json_t *one;
+    size_t i;
+    virtual_call(v, "test.opener", "open", data, &a);
+    char *text = json_dumps(a.data, JSON_COMPACT);
+    ck_assert_msg(a.outcome == CVM_REPLIED, "%d: %s", a.outcome, text);
+    ck_assert_msg(strcmp(cvm_json_str(a.data, "ended", ""), ended) == 0, "%s", text);
+    ck_assert_msg(strcmp(cvm_json_str(json_object_get(a.data, "error"), "code", ""), code) == 0, "%s", text);
+    json_array_foreach(json_object_get(a.data, "agents_involved"), i, one)
+        snprintf(who + strlen(who), sizeof who - strlen(who), "%s%s", i ? " " : "", json_string_value(one));
+    ck_assert_msg(strcmp(who, involved) == 0, "%s: %s", who, text);
+    free(text);
+    json_decref(a.data);
+}
+
+START_TEST(the_route_says_who_is_next)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    converse(v, json_pack("{s:[s, s]}", "route", "LooperAgent", "FaultyAgent"), "signal", "",
+             "LooperAgent FaultyAgent");
+    converse(v, json_pack("{s:[s]}", "route", "role:test.worker"), "signal", "", "LooperAgent FaultyAgent");
+    converse(v, json_pack("{s:[s]}", "route", "test.looper"), "route_end", "", "LooperAgent"); /* it was the last */
+    converse(v, json_pack("{s:[]}", "route"), "route_end", "", "LooperAgent");
+    virtual_conserved(v);
+    virtual_free(v);
+}
+END_TEST
+
+START_TEST(an_agent_that_fails_ends_it)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    converse(v, json_pack("{s:s, s:s}", "to", "test.faulty", "do", "error"), "error", "FAILED",
+             "LooperAgent FaultyAgent");
+    converse(v, json_pack("{s:s, s:s}", "to", "test.faulty", "do", "fault"), "error", "FAULT",
+             "LooperAgent FaultyAgent");
+    converse(v, json_pack("{s:s}", "first", "test.opener"), "error", "NO_HANDLE", "OpenerProvider");
+    converse(v, json_pack("{s:s}", "to", "test.nobody"), "denied", "NOT_LOADED", "LooperAgent");
+    converse(v, json_pack("{s:s}", "to", "role:test.none"), "denied", "NOT_LOADED", "LooperAgent");
+    converse(v, json_pack("{s:b, s:s}", "bare", 1, "to", "test.caller"), "denied", "TRANSITION_DENIED", "LooperAgent");
+    struct answer_seen a = {0};
+    ck_assert_int_eq(virtual_call(v, "test.opener", "open", json_pack("{s:s}", "first", "test.nobody"), &a),
+                     CVM_REFUSED);
+    ck_assert_str_eq(cvm_json_str(a.data, "code", ""), "NOT_FOUND");
+    json_decref(a.data);
+    virtual_conserved(v);
+    virtual_free(v);
+}
+END_TEST
+
+/* What the agents' manifests allow, the operator may forbid; a replay knows what was forbidden then. */
+START_TEST(the_operator_forbids_transitions)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    write_transitions(v, "{\"forbid\": [[\"test.caller\", \"*\"], [\"LooperAgent\", \"role:test.worker\"]]}");
+    virtual_open(v);
+    converse(v, json_pack("{s:s}", "to", "test.faulty"), "denied", "TRANSITION_DENIED", "LooperAgent");
+    converse(v, NULL, "rounds", "MAX_ROUNDS", "LooperAgent"); /* to itself it may */
+    write_transitions(v, "{\"forbid\": []}");
+    virtual_close(v);
+    struct replay_report report = virtual_replays(v);
+    ck_assert_int_gt(report.same, 30);
+    virtual_open(v);
+    converse(v, json_pack("{s:s}", "to", "test.faulty"), "signal", "", "LooperAgent FaultyAgent");
+    virtual_free(v);
+}
+END_TEST
+
+START_TEST(a_wrong_file_of_transitions_is_said)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {{"{\"forbid\": [", "transitions.json:1: "},
+                 {"[]", "must be {\"forbid\": [[\"from\", \"to\"], ...]}"},
+                 {"{\"forbid\": [[\"a\", \"b\", \"c\"]]}", "must be {\"forbid\""},
+                 {"{\"forbid\": [[\"a\", 1]]}", "must be {\"forbid\""},
+                 {"{\"forbid\": [], \"allow\": []}", "must be {\"forbid\""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct virtual *v = virtual_new(PLUGINS, NULL);
+        struct core_options options = {.home = v->home, .config = v->config, .seed = 42};
+        struct core *core = NULL;
+        char error[512] = "";
+        write_transitions(v, cases[i].text);
+        int e = core_open(&options, &core, error, sizeof error);
+        if (!e)
+            e = core_load(core, error, sizeof error);
+        ck_assert_msg(e < 0 && strstr(error, cases[i].error), "%s: %s", cases[i].text, error);
+        if (core)
+            core_close(core);
+        virtual_free(v);
+    }
+}
+END_TEST
+
+/* The context keeps the first steps, however long it goes on. */
+START_TEST(a_long_one_keeps_a_limited_document)
+{
+    struct virtual *v = virtual_new(PLUGINS,
+                                    "{\"plugins\": {\"inline\": [\"*\"]}, \"conversation\": {\"max_rounds\": 230}}");
+    virtual_open(v);
+    converse(v, NULL, "rounds", "MAX_ROUNDS", "LooperAgent");
+    ck_assert_int_eq(
+        virtual_count(v, "SELECT json_extract(doc, '$.rounds') AS n FROM contexts WHERE name LIKE 'ENQ-%'"), 230);
+    ck_assert_int_eq(
+        virtual_count(v,
+                      "SELECT json_array_length(doc, '$.processing_steps') AS n FROM contexts WHERE name LIKE 'ENQ-%'"),
+        200);
+    virtual_free(v);
+}
+END_TEST
+
+static void change(const struct virtual *v, const char *sql)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", v->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+}
+
+/* An empty document would replace it, and what it said would be lost. */
+START_TEST(a_document_that_cannot_be_read_is_not_replaced)
+{
+    struct virtual *v = virtual_new((const char *const[]){"every", NULL}, NULL);
+    struct answer_seen a = {0};
+    struct edge_error error;
+    struct edge_in in = {.source = "test", .to = "test.every", .type = "do", .conversation = "one", .priority = -1};
+    unsetenv("CVMHOST_TEST_REPLAY"); /* the journal does not know what the test wrote itself */
+    virtual_open(v);
+    in.data = json_pack("{s:[[s, s, s], [s]]}", "steps", "set", "/word", "kept", "reply");
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(a.outcome, CVM_REPLIED);
+    virtual_close(v);
+    change(v, "UPDATE contexts SET doc = substr(doc, 2) WHERE name = 'one'");
+    virtual_open(v);
+    a.n = 0;
+    in.data = json_pack("{s:[[s, s, s], [s]]}", "steps", "set", "/word", "new", "reply");
+    ck_assert_int_lt(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(a.n, 0);
+    ck_assert_int_eq(
+        virtual_count(v, "SELECT count(*) AS n FROM contexts WHERE name = 'one' AND doc LIKE '\"word\":\"kept\"%'"), 1);
+    virtual_close(v);
+    change(v, "UPDATE contexts SET doc = '{' || doc WHERE name = 'one'");
+    virtual_open(v);
+    in.data = json_pack("{s:[[s], [s]]}", "steps", "context", "reply");
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(a.data, "found"), 0), "word", ""), "kept");
+    json_decref(a.data);
+    virtual_free(v);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("conversation");
+    TCase *c = tcase_create("conversation");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, the_route_says_who_is_next);
+    tcase_add_test(c, an_agent_that_fails_ends_it);
+    tcase_add_test(c, the_operator_forbids_transitions);
+    tcase_add_test(c, a_wrong_file_of_transitions_is_said);
+    tcase_add_test(c, a_long_one_keeps_a_limited_document);
+    tcase_add_test(c, a_document_that_cannot_be_read_is_not_replaced);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
