@@ -370,7 +370,7 @@ static void write_many(struct flow *f, int n)
 START_TEST(holds_many)
 {
     const char *given = getenv("CVM_KB_DOCUMENTS");
-    int n = given ? atoi(given) : 500, questions = 60;
+    int n = given ? (int)strtol(given, NULL, 10) : 500, questions = 60;
     int64_t us[60];
     char path[128], url[160];
     struct flow *f = alone(0);

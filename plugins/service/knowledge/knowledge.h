@@ -62,6 +62,7 @@ int sync_go_on(cvm_turn *t, const cvm_msg *m); /* "sync", "host.registry" */
 /* prune.c */
 int prune(cvm_turn *t, const cvm_msg *m);
 int prune_step(cvm_turn *t, const cvm_msg *m);
+int prune_take(cvm_turn *t, const cvm_msg *m);
 int prune_monthly(cvm_turn *t, const cvm_msg *m);
 int prune_retrieved(cvm_turn *t, const cvm_msg *m); /* "retrieved": notes what was found, and how relevant */
 CVM_MUST_USE int prune_arm(cvm_turn *t);

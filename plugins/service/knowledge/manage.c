@@ -5,11 +5,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int not_found(cvm_turn *t, const char *id)
+/* A request that was refused is done with: its turn stands. */
+static int done(int e)
+{
+    return e == CVM_EREFUSED ? CVM_OK : e;
+}
+
+/* Ends the request `m`, which may be of an earlier turn, before anything was changed for it. Returns CVM_EREFUSED,
+ * which the handler makes CVM_OK of by done(). */
+static int refuse(cvm_turn *t, const cvm_msg *m, const char *code, const char *field, const char *text)
+{
+    CVM_TRY(cvm_settle(t, m->id, CVM_REFUSED,
+                       json_pack("{s:s, s:s*, s:s}", "code", code, "field", field, "message", text), NULL));
+    return CVM_EREFUSED;
+}
+
+static int not_found(cvm_turn *t, const cvm_msg *m, const char *id)
 {
     char text[160];
     snprintf(text, sizeof text, "There is no document %.64s; see: cvmhost kb list", id);
-    return cvm_refuse(t, "NOT_FOUND", "document_id", text);
+    return refuse(t, m, "NOT_FOUND", "document_id", text);
 }
 
 /* A member of the request, of its metadata, of the document's head, in this order. */
@@ -23,19 +38,19 @@ static const char *field(const cvm_msg *m, const json_t *head, const char *name,
     return *value ? value : otherwise;
 }
 
-static int check(cvm_turn *t, const char *id, const char *text, const char *domain)
+static int check(cvm_turn *t, const cvm_msg *m, const char *id, const char *text, const char *domain)
 {
     const char *at = text;
     while (isspace((unsigned char)*at))
         at++;
     if (!*at)
-        return cvm_refuse(t, "EMPTY", "text", "The document has no text.");
+        return refuse(t, m, "EMPTY", "text", "The document has no text.");
     if (strlen(text) > DOCUMENT_TEXT_MAX_BYTES)
-        return cvm_refuse(t, "TOO_LARGE", "text", "A document has at most 128 KiB of text; split it.");
+        return refuse(t, m, "TOO_LARGE", "text", "A document has at most 128 KiB of text; split it.");
     if (*id && !document_is_id(id))
-        return cvm_refuse(t, "INVALID_ID", "doc_id", "An id is 1 to 64 letters, digits, \".\", \"_\" and \"-\".");
+        return refuse(t, m, "INVALID_ID", "doc_id", "An id is 1 to 64 letters, digits, \".\", \"_\" and \"-\".");
     if (strspn(domain, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != strlen(domain) || strlen(domain) > 40)
-        return cvm_refuse(t, "INVALID_DOMAIN", "domain", "A domain is a word such as AIRTIME, POWER, DATA or SUPPORT.");
+        return refuse(t, m, "INVALID_DOMAIN", "domain", "A domain is a word such as AIRTIME, POWER, DATA or SUPPORT.");
     return CVM_OK;
 }
 
@@ -47,7 +62,7 @@ static int put(cvm_turn *t, const cvm_msg *m, const char *id, const json_t *head
     snprintf(domain, sizeof domain, "%.41s", field(m, head, "domain", field(m, head, "service_domain", "SUPPORT")));
     for (char *c = domain; *c; c++)
         *c = (char)toupper((unsigned char)*c);
-    CVM_TRY(check(t, id, text, domain));
+    CVM_TRY(check(t, m, id, text, domain));
     if (!*id) {
         CVM_TRY(cvm_new_id(t, "kb", made));
         for (char *c = made; *c; c++)
@@ -78,7 +93,7 @@ static int put(cvm_turn *t, const cvm_msg *m, const char *id, const json_t *head
         snprintf(full, sizeof full,
                  "The knowledge base is full (%d documents). Remove some: cvmhost kb prune, or kb remove.",
                  (int)cvm_json_int(cvm_settings(t), "max_documents", KB_DOCUMENTS_MAX));
-        return cvm_refuse(t, "FULL", NULL, full);
+        return refuse(t, m, "FULL", NULL, full);
     }
     if (e < 0)
         return e;
@@ -94,7 +109,7 @@ int manage_add(cvm_turn *t, const cvm_msg *m)
     const char *id = cvm_json_str(m->data, "doc_id", cvm_json_str(head, "id", ""));
     int e = head ? put(t, m, id, head, text) : CVM_ENOMEM;
     json_decref(head);
-    return e;
+    return done(e);
 }
 
 /* What is not given stays as it is in the version in force: that one is read first. */
@@ -106,7 +121,7 @@ int manage_update(cvm_turn *t, const cvm_msg *m)
     snprintf(key, sizeof key, "doc/%.64s", id);
     int e = document_is_id(id) ? cvm_state_get(t, key, &was) : CVM_ENOENT;
     if (e == CVM_ENOENT || (!e && strcmp(cvm_json_str(was, "status", ""), "active") != 0))
-        return not_found(t, id);
+        return done(not_found(t, m, id));
     CVM_TRY(e);
     snprintf(version, sizeof version, "%s@%d", id, (int)cvm_json_int(was, "version", 0));
     CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
@@ -130,7 +145,7 @@ static int updated(cvm_turn *t, const cvm_msg *m, const json_t *with)
     int e = row && head ? put(t, &as_asked, cvm_json_str(data, "document_id", ""), head, text) : CVM_EDATA;
     json_decref(new_head);
     json_decref(head);
-    return e;
+    return done(e);
 }
 
 int manage_remove(cvm_turn *t, const cvm_msg *m)
@@ -138,7 +153,7 @@ int manage_remove(cvm_turn *t, const cvm_msg *m)
     const char *id = cvm_json_str(m->data, "document_id", "");
     int e = document_is_id(id) ? shelf_take(t, id, "removed") : CVM_ENOENT;
     if (e == CVM_ENOENT)
-        return not_found(t, id);
+        return done(not_found(t, m, id));
     CVM_TRY(e);
     return cvm_reply(t, m,
                      json_pack("{s:b, s:s, s:s}", "success", 1, "document_id", id, "message",
@@ -195,7 +210,7 @@ int manage_show(cvm_turn *t, const cvm_msg *m)
     snprintf(key, sizeof key, "doc/%.64s", id);
     int e = document_is_id(id) ? cvm_state_get(t, key, &was) : CVM_ENOENT;
     if (e == CVM_ENOENT)
-        return not_found(t, id);
+        return done(not_found(t, m, id));
     CVM_TRY(e);
     int64_t n = cvm_json_int(m->data, "version", cvm_json_int(was, "version", 0));
     snprintf(version, sizeof version, "%s@%d", id, (int)n);

@@ -24,6 +24,7 @@ static const cvm_route routes[] = {
     { KB, "stats",         manage_stats },
     { KB, "prune",         prune },
     { KB, "prune_step",    prune_step },
+    { KB, "prune_take",    prune_take },
     { KB, "monthly_prune", prune_monthly },
     { KB, "found",         query_found },
     { KB, "retrieved",     prune_retrieved },

@@ -140,9 +140,18 @@ static int finish(cvm_turn *t, const json_t *job)
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
-/* One page of documents; how many are removed in a turn is bounded by what a turn may write. */
+/* A document in a turn of its own. */
+int prune_take(cvm_turn *t, const cvm_msg *m)
+{
+    int e = shelf_take(t, cvm_json_str(m->data, "document_id", ""), "pruned");
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+/* One page of documents. Who asked hears the end when those before have been taken: they go by the same lane. */
 int prune_step(cvm_turn *t, const cvm_msg *m)
 {
+    if (cvm_json_bool(m->data, "over", false))
+        return finish(t, m->data);
     json_t *pairs = NULL, *job = json_deep_copy(m->data), *list = json_object_get(job, "documents");
     const char *after = cvm_json_str(m->data, "after", "doc/");
     bool yes = cvm_json_bool(job, "yes", false);
@@ -173,14 +182,16 @@ int prune_step(cvm_turn *t, const cvm_msg *m)
                                                   cvm_json_str(doc, "origin", "")));
         if (yes) {
             taken++;
-            e = shelf_take(t, id, "pruned");
+            e = cvm_send(t, KB, "prune_take", json_pack("{s:s}", "document_id", id));
         }
     }
     json_decref(pairs);
     json_object_set_new(job, "looked_at", json_integer(looked));
     json_object_set_new(job, "prunable", json_integer(n));
-    if (!e && more)
+    if (!e && (more || taken)) {
+        json_object_set_new(job, "over", json_boolean(!more));
         return go_on(t, job);
+    }
     if (!e)
         e = finish(t, job);
     json_decref(job);

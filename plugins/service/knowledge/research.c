@@ -62,7 +62,8 @@ static size_t plain(const char *text, size_t most, char *ret, size_t size)
     }
     if (n >= most && sentence)
         n = sentence;
-    while (n && (ret[n - 1] == ' ' || (n >= most && ((unsigned char)ret[n - 1] & 0x80))))
+    bool cut = n >= most && n != sentence;
+    while (n && (ret[n - 1] == ' ' || (cut && ((unsigned char)ret[n - 1] & 0x80)))) /* no part of a character */
         n--;
     ret[n] = '\0';
     return n;
@@ -86,7 +87,8 @@ static size_t add_document(char *answer, size_t at, const json_t *result, size_t
     const char *id = cvm_json_str(result, "document_id", "");
     if (!plain(whole_sentences(passage), most, text, sizeof text) || at + strlen(text) + 128 > ANSWER_SIZE)
         return at;
-    return at + (size_t)snprintf(answer + at, ANSWER_SIZE - at, "%s%s (document %s)", further ? " " : "", text, id);
+    return at + (size_t)snprintf(answer + at, ANSWER_SIZE - at, "%s%s (document %.*s)", further ? " " : "", text,
+                                 clip(id, DOCUMENT_ID_MAX), id);
 }
 
 /* {"success", "found", "answer", "confidence", "sources", "raw_results", "agent"}, or that nothing was found. Gives. */
@@ -99,7 +101,7 @@ static json_t *compose(const json_t *ranked)
     double sum = 0, best = 0, coverage = 0;
     json_array_foreach((json_t *)(uintptr_t)results, i, one)
     {
-        double relevance = json_number_value(json_object_get(one, "relevance"));
+        double relevance = fmin(json_number_value(json_object_get(one, "relevance")), 1);
         if (!relevant(one))
             continue;
         best = n ? best : relevance;
@@ -112,14 +114,14 @@ static json_t *compose(const json_t *ranked)
             used++;
         }
         json_array_append_new(sources,
-                              json_pack("{s:O, s:i, s:O, s:O}", "document_id", json_object_get(one, "document_id"),
+                              json_pack("{s:O?, s:i, s:O?, s:O?}", "document_id", json_object_get(one, "document_id"),
                                         "position", (int)i + 1, "source", json_object_get(one, "source"), "relevance",
                                         json_object_get(one, "relevance")));
         const json_t *text = json_object_get(json_array_get(json_object_get(one, "passages"), 0), "text");
         json_array_append_new(documents, text ? cvm_json_share(text) : json_string(""));
         json_array_append_new(
-            metas, json_pack("{s:O, s:O, s:O, s:O, s:O}", "document_id", json_object_get(one, "document_id"), "title",
-                             json_object_get(one, "title"), "domain", json_object_get(one, "domain"), "topic",
+            metas, json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?}", "document_id", json_object_get(one, "document_id"),
+                             "title", json_object_get(one, "title"), "domain", json_object_get(one, "domain"), "topic",
                              json_object_get(one, "topic"), "source", json_object_get(one, "source")));
         json_array_append_new(distances, json_real(round((1 - relevance) * 100) / 100));
     }

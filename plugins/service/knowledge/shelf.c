@@ -35,7 +35,22 @@ bool kb_uses_model(cvm_turn *t)
     return strcmp(cvm_json_str(cvm_settings(t), "embedder", EMBED_HASH), EMBED_HASH) != 0;
 }
 
-static int count(cvm_turn *t, const char *domain, int sign, int64_t passages, int64_t questions)
+struct change {
+    const char *domain; /* NULL: none */
+    int64_t rows, questions;
+};
+
+static void add_to(json_t *domains, const char *domain, int64_t n)
+{
+    n += cvm_json_int(domains, domain, 0);
+    if (n > 0)
+        json_object_set_new(domains, domain, json_integer((json_int_t)n));
+    else
+        json_object_del(domains, domain);
+}
+
+/* What goes and what comes, counted at once. */
+static int count(cvm_turn *t, struct change out, struct change in)
 {
     const json_t *was = NULL;
     int e = cvm_state_get(t, "count", &was);
@@ -44,16 +59,17 @@ static int count(cvm_turn *t, const char *domain, int sign, int64_t passages, in
     json_t *domains = json_copy(json_object_get(was, "domains"));
     if (!domains)
         domains = json_object();
-    int64_t n = cvm_json_int(domains, domain, 0) + sign;
-    if (n > 0)
-        json_object_set_new(domains, domain, json_integer(n));
-    else
-        json_object_del(domains, domain);
+    if (out.domain)
+        add_to(domains, out.domain, -1);
+    if (in.domain)
+        add_to(domains, in.domain, 1);
+    int64_t questions = in.questions - out.questions, passages = in.rows - out.rows - questions;
     return cvm_state_put(
         t, "count",
-        json_pack("{s:I, s:I, s:I, s:o}", "documents", (json_int_t)(cvm_json_int(was, "documents", 0) + sign),
-                  "passages", (json_int_t)(cvm_json_int(was, "passages", 0) + sign * passages), "questions",
-                  (json_int_t)(cvm_json_int(was, "questions", 0) + sign * questions), "domains", domains));
+        json_pack("{s:I, s:I, s:I, s:o}", "documents",
+                  (json_int_t)(cvm_json_int(was, "documents", 0) + (in.domain != NULL) - (out.domain != NULL)),
+                  "passages", (json_int_t)(cvm_json_int(was, "passages", 0) + passages), "questions",
+                  (json_int_t)(cvm_json_int(was, "questions", 0) + questions), "domains", domains));
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -320,11 +336,12 @@ int shelf_put(cvm_turn *t, const struct kb_document *d, int64_t *ret_version)
     json_decref(pieces);
     if (!e && active)
         e = drop_rows(t, d->id, (int64_t)n, cvm_json_int(was, "rows", 0));
-    if (!e && active)
-        e = count(t, cvm_json_str(was, "domain", ""), -1,
-                  cvm_json_int(was, "rows", 0) - cvm_json_int(was, "questions", 0), cvm_json_int(was, "questions", 0));
     if (!e)
-        e = count(t, d->domain, 1, (int64_t)n - questions, questions);
+        e = count(t,
+                  (struct change){active ? cvm_json_str(was, "domain", "") : NULL,
+                                  active ? cvm_json_int(was, "rows", 0) : 0,
+                                  active ? cvm_json_int(was, "questions", 0) : 0},
+                  (struct change){d->domain, (int64_t)n, questions});
     if (!e && !same)
         e = put_version(t, d, version);
     if (!e)
@@ -354,7 +371,7 @@ int shelf_take(cvm_turn *t, const char *id, const char *status)
         return CVM_ENOENT;
     int64_t rows = cvm_json_int(was, "rows", 0), questions = cvm_json_int(was, "questions", 0);
     CVM_TRY(drop_rows(t, id, 0, rows));
-    CVM_TRY(count(t, cvm_json_str(was, "domain", ""), -1, rows - questions, questions));
+    CVM_TRY(count(t, (struct change){cvm_json_str(was, "domain", ""), rows, questions}, (struct change){0}));
     kb_time(cvm_now_ms(t), at);
     CVM_TRY(cvm_row_put(t, "kb_documents",
                         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "document_id", id, "status", status, "domain",

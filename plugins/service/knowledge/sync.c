@@ -1,10 +1,9 @@
 /* See knowledge.h: the documents of the loaded plugins' folders. A plugin that goes takes its documents along, one that
- * comes brings them; a text that changed is a new version. A few in a turn. Loop thread. */
+ * comes brings them; a text that changed is a new version. One in a turn. Loop thread. */
 #include "knowledge.h"
 
 #include <stdio.h>
 
-#define IN_A_TURN 3
 #define GONE_MAX 1000
 
 static bool is_there(const json_t *texts, const char *key)
@@ -80,7 +79,7 @@ static int take_out_gone(cvm_turn *t, const json_t *texts, int *done)
     json_t *pairs = NULL;
     CVM_TRY(cvm_state_scan(t, "from/", NULL, GONE_MAX, &pairs));
     int e = CVM_OK;
-    for (size_t i = 0; !e && i < json_array_size(pairs) && *done < IN_A_TURN * 4; i++) {
+    for (size_t i = 0; !e && i < json_array_size(pairs) && !*done; i++) {
         const json_t *pair = json_array_get(pairs, i), *value = json_array_get(pair, 1);
         const char *key = json_string_value(json_array_get(pair, 0)), *id = cvm_json_str(value, "id", "");
         if (is_there(texts, key))
@@ -103,7 +102,7 @@ int sync_go_on(cvm_turn *t, const cvm_msg *m)
     (void)m;
     CVM_TRY(take_out_gone(t, texts, &done));
     bool gone = done > 0;
-    for (size_t i = 0; i < json_array_size(texts) && !gone && done < IN_A_TURN; i++) {
+    for (size_t i = 0; i < json_array_size(texts) && !gone && !done; i++) {
         const json_t *text = json_array_get(texts, i), *was = NULL;
         char key[CVM_STATE_KEY_MAX + 1], hash[17];
         snprintf(key, sizeof key, "from/%s/%s", cvm_json_str(text, "plugin", ""), cvm_json_str(text, "file", ""));

@@ -266,7 +266,7 @@ static void find_classes(const struct lexicon *l, struct text_words *t, size_t a
 void text_read(const struct lexicon *l, const char *text, struct text_words *t)
 {
     t->n = 0;
-    while (t->n < TEXT_WORDS_MAX && next_word(&text, t->at[t->n].text)) {
+    while (text && t->n < TEXT_WORDS_MAX && next_word(&text, t->at[t->n].text)) {
         struct text_word *w = &t->at[t->n++];
         memcpy(w->stem, w->text, sizeof w->stem);
         stem(w->stem);

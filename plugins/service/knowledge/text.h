@@ -31,6 +31,7 @@ const struct lexicon *lexicon_of(const json_t *setting);
 void lexicon_drop(void);
 size_t lexicon_classes(const struct lexicon *lexicon);
 
+/* `text` NULL has no words. */
 void text_read(const struct lexicon *lexicon, const char *text, struct text_words *ret_words);
 /* How a class is written in a column of the index: a word that nobody writes. */
 void text_class_word(int class, char ret_word[16]);
