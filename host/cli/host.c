@@ -44,8 +44,9 @@ struct host {
     struct host_options *options;
     uv_loop_t loop;
     struct config *config;
-    struct access *access;   /* NULL: nobody is asked for a token */
-    uint64_t access_version; /* of the configuration it was made of */
+    struct access *access;                /* NULL: nobody is asked for a token */
+    uint64_t access_version;              /* of the configuration it was made of */
+    char api_title[128], api_version[64]; /* as they were at the start */
     struct operation_counters *counters;
     struct core *core;
     struct http_client *client;
@@ -402,13 +403,16 @@ static int start_edges(struct host *h)
             log_error("host", "the control socket cannot be served: %s", cvm_strerror(e));
         return e;
     }
+    snprintf(h->api_title, sizeof h->api_title, "%s", config_str(h->config, "http.api_title", "cvmhost"));
+    snprintf(h->api_version, sizeof h->api_version, "%s", config_str(h->config, "http.api_version", cvmhost_version));
     struct http_server_options server = {
         .loop = &h->loop,
         .core = h->core,
         .access = current_access,
         .access_arg = h,
         .counters = h->counters,
-        .version = cvmhost_version,
+        .version = h->api_version,
+        .title = h->api_title,
         .page = h->options->page,
         .listen_fd = fds->http,
         .answer_timeout_ms = 1000 * config_int(h->config, "http.answer_timeout_s", 0),

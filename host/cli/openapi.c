@@ -12,12 +12,18 @@ int cli_openapi(struct cli *cli)
     if (status != CLI_OK)
         return status;
     json_t *tokens = cli_setting(cli, "access.tokens"), *catalogue = cli_catalogue(cli, NULL);
-    const struct openapi_options options = {.version = cvmhost_version, .guarded = tokens != NULL};
+    json_t *title = cli_setting(cli, "http.api_title"), *version = cli_setting(cli, "http.api_version");
+    const struct openapi_options options = {.version =
+                                                json_is_string(version) ? json_string_value(version) : cvmhost_version,
+                                            .title = json_string_value(title),
+                                            .guarded = tokens != NULL};
     json_t *document = openapi_of_catalogue(catalogue, &options);
     show_json(cli, document);
     json_decref(document);
     json_decref(catalogue);
     json_decref(tokens);
+    json_decref(title);
+    json_decref(version);
     return CLI_OK;
 }
 

@@ -16,6 +16,8 @@ const char config_settings[] = JSON({
             "connections": { "type": "integer", "minimum": 1, "maximum": 65536, "default": 1024 },
             "per_address": { "type": "integer", "minimum": 1, "maximum": 65536, "default": 64 },
             "body_max_bytes": { "type": "integer", "minimum": 1024, "maximum": 67108864, "default": 1048576 },
+            "api_title": { "type": "string", "minLength": 1, "maxLength": 127, "default": "cvmhost" },
+            "api_version": { "type": "string", "minLength": 1, "maxLength": 31 },
             "timeout_s": { "type": "integer", "minimum": 1, "maximum": 3600, "default": 10 },
             "answer_timeout_s": { "type": "integer", "minimum": 1, "maximum": 3600, "default": 60 } } },
         "access": { "type": "object", "additionalProperties": false, "properties": {

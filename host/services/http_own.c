@@ -61,6 +61,7 @@ static const struct http_description *fresh_description(struct http_server *serv
     size_t n = 0;
     const struct operation *operations = registry_operations(server->options.core, &n);
     const struct openapi_options options = {.version = server->options.version ? server->options.version : "",
+                                            .title = server->options.title,
                                             .guarded = guarded};
     json_t *document = openapi_of_operations(operations, n, &options);
     free(d->text);

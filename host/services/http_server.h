@@ -31,7 +31,8 @@ struct http_server_options {
         void *arg); /* who may do what now; NULL, or gives NULL: nobody is asked for a token */
     void *access_arg;
     struct operation_counters *counters; /* borrowed; NULL: nothing is counted by operation */
-    const char *version;                 /* of the host, for the description; borrowed */
+    const char *version;                 /* of the interface, for the description; borrowed */
+    const char *title;                   /* of the interface; NULL: "cvmhost"; borrowed */
     struct page *page;                   /* is told when answers are given; NULL: nobody wants to know */
 };
 

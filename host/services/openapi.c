@@ -441,8 +441,8 @@ json_t *openapi_of_catalogue(const json_t *catalogue, const struct openapi_optio
     json_array_foreach(entries, i, entry) add_entry(&o, entry);
     json_decref(entries);
     json_t *document =
-        json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:O, s:O, s:o}", "openapi", "3.1.0", "info", "title", "cvmhost",
-                  "version", options->version, "description",
+        json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:O, s:O, s:o}", "openapi", "3.1.0", "info", "title",
+                  options->title ? options->title : "cvmhost", "version", options->version, "description",
                   "The routes of the plugins that are loaded, and of the host. Routes come and go with their plugins.",
                   "servers", "url", "/", "tags", o.tags, "paths", o.paths, "components", components(&o));
     json_decref(o.paths);

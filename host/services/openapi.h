@@ -10,7 +10,8 @@
 #define OPENAPI_SECURITY "token" /* name of the security scheme */
 
 struct openapi_options {
-    const char *version; /* of the host */
+    const char *version; /* of the interface: http.api_version, else of the host */
+    const char *title;   /* http.api_title; NULL: "cvmhost" */
     bool guarded;        /* tokens are asked for: see access.h */
 };
 

@@ -197,7 +197,7 @@ static void add_manifest(json_t *catalogue, const char *path)
 static json_t *of_text(const char *text, bool guarded)
 {
     char path[] = "/tmp/cvmhost-openapi-XXXXXX", *json = strdup(text);
-    const struct openapi_options options = {"1.2.3", guarded};
+    const struct openapi_options options = {.version = "1.2.3", .guarded = guarded};
     int fd = mkstemp(path);
     for (char *c = json; *c; c++)
         *c = *c == '\'' ? '"' : *c;
@@ -224,7 +224,7 @@ END_TEST
 
 START_TEST(the_products_routes_keep_the_rules)
 {
-    const struct openapi_options options = {"1", false};
+    const struct openapi_options options = {.version = "1"};
     json_t *catalogue = catalogue_new(), *entry;
     size_t i, routes = 0;
     DIR *dir = opendir(MANIFESTS);
