@@ -1,5 +1,6 @@
 /* Plugins' processes that crash, hang, are killed, break the rules of the link; exchanged, moved and taken out with
  * work in their hands. Whatever they do, the host goes on and each request ends once. */
+#include "core/remote_parts.h"
 #include "files.h"
 #include "looped.h"
 
@@ -550,6 +551,48 @@ START_TEST(a_program_never_moves_into_the_host)
 }
 END_TEST
 
+/* Another program in its place, as when a disk is damaged: first one that says nothing, then one that says of itself
+ * what the first did not. The host goes on, and what waits is answered when the right one is back. */
+START_TEST(a_program_that_comes_back_as_another_is_ended)
+{
+    static const char mute[] = "#!/bin/sh\nwhile :; do :; done\n";
+    static const char other[] = "#!/bin/sh\nprintf '\\047\\000\\000\\000\\020\\000\\000\\000"
+                                "\\000\\000\\000\\000\\000\\000\\000\\000%s'"
+                                " '{\"link\":1,\"name\":\"rogue\",\"new\":1}      ' >&3\nwhile :; do :; done\n";
+    struct looped *l = looped_new(NOTHING, true, 1000, NULL);
+    struct answer_seen seen = {0};
+    put_rogue(l, "1.0.0");
+    looped_open(l, true);
+    char path[PATH_MAX];
+    size_t size;
+    snprintf(path, sizeof path, "%s", registry_plugin(l->v->core, "rogue")->now->path);
+    uint8_t *program = files_read(path, &size);
+    const struct remote *r = l->v->core->remotes;
+    files_write(path, mute, strlen(mute));
+    chmod(path, 0755);
+    kill(remote_pid(r), SIGKILL);
+    looped_submit(l, "test.rogue", "do", "one", json_object(), &seen);
+    for (int i = 0; i < 400 && r->restarts < 2; i++)
+        looped_pass(l, 50);
+    ck_assert_uint_ge(r->restarts, 2); /* the one that said nothing was given up */
+    ck_assert_int_eq(seen.n, 0);
+    files_write(path, other, strlen(other));
+    chmod(path, 0755);
+    uint64_t before = r->restarts;
+    kill(remote_pid(r), SIGKILL);
+    for (int i = 0; i < 400 && r->restarts < before + 3; i++)
+        looped_pass(l, 50);
+    ck_assert_uint_ge(r->restarts, before + 3); /* they were given up at once */
+    ck_assert_int_eq(seen.n, 0);
+    files_write(path, program, size);
+    chmod(path, 0755);
+    looped_until(l, &seen.n, 30000);
+    ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    free(program);
+    looped_free(l);
+}
+END_TEST
+
 enum end { WELL, ONCE_MORE, ERROR_ANSWER, DEAD }; /* of the request; ONCE_MORE: well, but the process was ended */
 
 START_TEST(a_program_that_breaks_a_rule_is_ended)
@@ -639,6 +682,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_program_that_begins_wrong_is_refused);
     tcase_add_test(c, a_program_never_moves_into_the_host);
+    tcase_add_test(c, a_program_that_comes_back_as_another_is_ended);
     tcase_add_test(c, a_program_that_breaks_a_rule_is_ended);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
