@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define A "test.every"
@@ -542,6 +543,54 @@ START_TEST(a_packet_that_is_too_large_is_no_frame)
 }
 END_TEST
 
+/* "sort" of the sorter, in the time that a model takes to be learnt where it is not ready yet. Gives a new reference.
+ */
+static json_t *sort(struct looped *l, const char *model, const char *text, bool wait)
+{
+    struct answer_seen seen = {0};
+    for (int i = 0; i < 300 && (!i || (wait && cvm_json_int(seen.data, "error", 0) == CVM_ENOENT)); i++) {
+        seen.n = 0;
+        looped_submit(l, "test.sorter", "sort", NULL, json_pack("{s:s, s:s}", "model", model, "text", text), &seen);
+        looped_until(l, &seen.n, 20000);
+        ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+        looped_pass(l, i ? 100 : 1);
+    }
+    return seen.data;
+}
+
+/* What a component asks about a text is answered, and refused, alike in both places. */
+START_TEST(models_are_asked_across_the_link)
+{
+    static const char *const SORTER[] = {"sorter", NULL};
+    static char large[70001];
+    memset(large, 'x', sizeof large - 1);
+    json_t *both[2];
+    for (int process = 0; process < 2; process++) {
+        struct looped *l = looped_new(SORTER, process, 100, NULL);
+        char path[256];
+        looped_path(l, "manifests/sorter", path);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        looped_path(l, "manifests/sorter/examples.jsonl", path);
+        files_copy(TEST_PLUGINS "/sorter/examples.jsonl", path);
+        looped_open(l, true);
+        ck_assert_int_eq(json_is_object(looped_process(l, "sorter")), process);
+        both[process] = json_pack("[o, o, o]", sort(l, "kind", "where is my granite", true),
+                                  sort(l, "none", "a stone", false), sort(l, "kind", large, false));
+        looped_free(l);
+    }
+    char *text = json_dumps(both[1], JSON_COMPACT);
+    ck_assert_msg(json_equal(both[0], both[1]), "%s", text);
+    const json_t *kind = json_object_get(json_object_get(json_array_get(both[1], 0), "labels"), "kind");
+    const char *best = json_string_value(json_array_get(json_array_get(kind, 0), 0));
+    ck_assert_msg(best && strcmp(best, "STONE") == 0, "%s", text);
+    ck_assert_int_eq(cvm_json_int(json_array_get(both[1], 1), "error", 0), CVM_EACCES);
+    ck_assert_int_eq(cvm_json_int(json_array_get(both[1], 2), "error", 0), CVM_ELIMIT);
+    free(text);
+    json_decref(both[0]);
+    json_decref(both[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link");
@@ -561,6 +610,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_process_does_the_same_under_the_virtual_clock);
     tcase_add_test(c, a_process_does_the_same_on_a_loop);
+    tcase_add_test(c, models_are_asked_across_the_link);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
