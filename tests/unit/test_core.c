@@ -218,6 +218,44 @@ START_TEST(health_names_what_is_down)
 }
 END_TEST
 
+/* Before anything is taken: what is no object, a key that stood for something else, more than may be open. */
+START_TEST(inputs_are_refused_at_the_edge)
+{
+    struct virtual *v = virtual_new(PLUGINS,
+                                    "{\"plugins\": {\"inline\": [\"*\"]}, \"admission\": {\"conversations\": 40}}");
+    struct answer_seen seen = {0};
+    struct edge_error error;
+    struct edge_in in = {.source = "test", .to = "test.faulty", .type = "never", .priority = -1};
+    virtual_open(v);
+    in.data = json_array();
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), CVM_EINVAL);
+    ck_assert_str_eq(error.text, "the data must be a JSON object");
+    in.key = "K";
+    in.data = json_pack("{s:i}", "n", 1);
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), 0);
+    in.data = json_pack("{s:i}", "n", 2);
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), CVM_EEXIST);
+    ck_assert_str_eq(error.field, "idempotency_key");
+    core_step(v->core, core_now_ms(v->core));
+    in.data = json_pack("{s:i}", "n", 2); /* the first has had its turn and waits */
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), CVM_EEXIST);
+    in.key = "";
+    in.data = json_object();
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error), CVM_EINVAL);
+    in.key = NULL;
+    int e = 0;
+    for (int i = 0; i < 40 && !e; i++) {
+        in.data = json_object();
+        e = edge_submit(v->core, &in, virtual_seen, &seen, NULL, &error);
+    }
+    ck_assert_int_eq(e, CVM_EBUSY);
+    ck_assert_ptr_nonnull(strstr(error.text, "too many open conversations"));
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(seen.n, 0);
+    virtual_free(v);
+}
+END_TEST
+
 START_TEST(state_survives)
 {
     struct virtual *v = virtual_new(PLUGINS, NULL);
@@ -468,6 +506,7 @@ int main(void)
     tcase_add_test(c, strikes_take_out_of_service);
     tcase_add_test(c, more_strikes_are_counted_than_the_default);
     tcase_add_test(c, health_names_what_is_down);
+    tcase_add_test(c, inputs_are_refused_at_the_edge);
     tcase_add_test(c, state_survives);
     tcase_add_test(c, open_work_goes_on);
     tcase_add_test(c, key_is_answered_once);

@@ -538,6 +538,29 @@ START_TEST(a_program_that_begins_wrong_is_refused)
 }
 END_TEST
 
+/* A build that cannot come up in its process leaves the one that runs, in its own. */
+START_TEST(builds_that_do_not_come_up)
+{
+    static const struct {
+        const char *build, *text;
+    } cases[] = {{"refuse_create", "create failed: "}, {"constructor", "signal 6"}, {"fail_upgrade", "upgrade"}};
+    struct looped *l = with_build("v1", true);
+    struct answer_seen seen = {0};
+    looped_submit(l, WORKER, "work", "one", json_pack("{s:s, s:i, s:b}", "customer", "one", "k", 1, "quiet", 1), &seen);
+    looped_until(l, &seen.n, 20000);
+    json_int_t pid = pid_of(l, "changing");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_build(l, cases[i].build);
+        looped_change(l, CHANGE_RELOAD, "changing", "refused");
+        const char *text = cvm_json_str(json_object_get(l->report, "error"), "text", "");
+        ck_assert_msg(strstr(text, cases[i].text), "%s: %s", cases[i].build, text);
+    }
+    ck_assert_int_eq(pid_of(l, "changing"), pid);
+    json_decref(seen.data);
+    looped_free(l);
+}
+END_TEST
+
 START_TEST(a_program_never_moves_into_the_host)
 {
     struct looped *l = looped_new(NOTHING, true, 5, NULL);
@@ -681,6 +704,7 @@ int main(void)
     c = tcase_create("rules");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_program_that_begins_wrong_is_refused);
+    tcase_add_test(c, builds_that_do_not_come_up);
     tcase_add_test(c, a_program_never_moves_into_the_host);
     tcase_add_test(c, a_program_that_comes_back_as_another_is_ended);
     tcase_add_test(c, a_program_that_breaks_a_rule_is_ended);
