@@ -130,13 +130,7 @@ void lane_take(struct core *core, struct message *m)
 void lane_put_back(struct core *core, struct message *m)
 {
     struct conversation *c = m->conversation;
-    assert(!c->scheduled || c->head == m);
-    if (c->head != m) {
-        m->next = c->head;
-        c->head = m;
-        if (!c->tail)
-            c->tail = m;
-    }
+    assert(c->head == m); /* it stays there until lane_resume */
     c->scheduled = false;
     schedule_head(core, c);
 }
