@@ -211,7 +211,11 @@ int payment_confirmed(cvm_turn *t, const cvm_msg *m)
     const char *reference = cvm_json_str(event, "reference", "");
     CVM_TRY(payment_remembered(t, reference, &remembered));
     const char *word = payment_word(&p, remembered);
-    if (strcmp(word, "unknown") == 0)
+    /* A webhook may be quicker than the books behind the query. */
+    const char *kind = cvm_json_str(event, "event", "");
+    const bool early =
+        strcmp(word, "pending") == 0 && (strcmp(kind, "charge.success") == 0 || strcmp(kind, "charge.completed") == 0);
+    if (strcmp(word, "unknown") == 0 || early)
         return again(t, m->on_behalf, event);
     if (p.state == PAYMENT_NOT_FOUND || p.kobo < 0 || !payment_is_of(&p, reference, remembered)) {
         CVM_TRY(count(t, "unconfirmed", &n));
