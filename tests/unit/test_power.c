@@ -301,6 +301,23 @@ START_TEST(verified_token_is_sold_once)
 }
 END_TEST
 
+/* A second vend has a reference of its own; its token is found by the transaction all the same. */
+START_TEST(token_after_a_low_float)
+{
+    const json_t *d;
+    company.vend = CVM_REFUSED;
+    company.code = "INSUFFICIENT_BALANCE";
+    cvm_id id = buy("EKEDC", METER, 1000, NULL);
+    harness_run(f, 0);
+    ck_assert_int_eq(harness_result(f, id, &d), CVM_UNKNOWN);
+    company.vend = CVM_REPLIED;
+    harness_run(f, 31000);
+    ck_assert_int_eq(company.vends, 2);
+    ck_assert_int_gt(strlen(text(company.asked, "reference")), 16);
+    ck_assert_ptr_nonnull(json_object_get(harness_rows(f, "power_tokens"), text(d, "transaction_id")));
+}
+END_TEST
+
 /* A company that says "delivered" and gives no token has delivered nothing to the customer. */
 START_TEST(delivered_without_token_is_refunded)
 {
@@ -464,6 +481,7 @@ int main(void)
     tcase_add_test(tc, failed_vend_returns_the_money);
     tcase_add_test(tc, slow_vend_is_waited_for);
     tcase_add_test(tc, verified_token_is_sold_once);
+    tcase_add_test(tc, token_after_a_low_float);
     tcase_add_test(tc, delivered_without_token_is_refunded);
     tcase_add_test(tc, same_key_vends_once);
     tcase_add_test(tc, only_the_saga_may_have_vended);

@@ -180,17 +180,18 @@ int sell_deliver(cvm_turn *t, const cvm_msg *m)
 static int remember(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     struct power_rules rules;
-    char issued[POWER_TIME_SIZE], expires[POWER_TIME_SIZE];
+    char issued[POWER_TIME_SIZE], expires[POWER_TIME_SIZE], id[17];
     const json_t *d = json_object_get(what, "delivery"), *token = json_object_get(m->data, "token");
     int64_t now = cvm_now_ms(t);
     if (!token)
         return CVM_OK;
+    snprintf(id, sizeof id, "%.16s",
+             cvm_json_str(what, "transaction_id", "")); /* "TXN-…-2" is a second reference of it */
     power_rules_read(cvm_settings(t), &rules);
     CVM_TRY(cvm_row_put(t, "power_tokens",
-                        json_pack("{s:s, s:s, s:s, s:O, s:O?, s:I, s:s, s:s, s:s}", "transaction_id",
-                                  cvm_json_str(what, "transaction_id", ""), "disco", cvm_json_str(d, "disco", ""),
-                                  "meter_number", cvm_json_str(d, "meter_number", ""), "token", token, "units",
-                                  json_object_get(m->data, "units"), "amount",
+                        json_pack("{s:s, s:s, s:s, s:O, s:O?, s:I, s:s, s:s, s:s}", "transaction_id", id, "disco",
+                                  cvm_json_str(d, "disco", ""), "meter_number", cvm_json_str(d, "meter_number", ""),
+                                  "token", token, "units", json_object_get(m->data, "units"), "amount",
                                   (json_int_t)cvm_json_int(d, "amount_kobo", 0), "issued_at", power_time(now, issued),
                                   "expires_at", power_time(now + rules.validity_days * DAY_MS, expires), "conversation",
                                   m->conversation)));
