@@ -19,8 +19,9 @@
 /* Takes `what`. */
 static int list(cvm_turn *t, const cvm_msg *m, const char *customer, const char *id, int64_t limit, json_t *what)
 {
-    json_t *data = json_pack("{s:s, s:s*, s:I}", "customer", customer, "transaction_id", *id ? id : NULL, "limit",
-                             (json_int_t)limit);
+    /* Nobody has the id "?": who is not known is shown nothing, and "" would stand for everybody. */
+    json_t *data = json_pack("{s:s, s:s*, s:I}", "customer", *customer ? customer : "?", "transaction_id",
+                             *id ? id : NULL, "limit", (json_int_t)limit);
     int e = pending_put(t, m->id, what);
     if (e < 0) {
         json_decref(data);

@@ -18,7 +18,8 @@ static const char *naira_of(const json_t *transaction, const char *key, char buf
 
 static int ask_transactions(cvm_turn *t, const cvm_msg *m, const char *customer, json_t *what)
 {
-    json_t *data = json_pack("{s:s, s:i}", "customer", customer, "limit", LIST_LIMIT);
+    /* Nobody has the id "?": who is not known is shown nothing, and "" would stand for everybody. */
+    json_t *data = json_pack("{s:s, s:i}", "customer", *customer ? customer : "?", "limit", LIST_LIMIT);
     int e = pending_put(t, m->id, what);
     if (e < 0) {
         json_decref(data);
