@@ -28,7 +28,12 @@ static struct {
     const char *code, *status;
     int vends;
     char reference[64];
+    bool slow; /* checks are answered by the test */
+    cvm_id check, delivery;
+    char checked[64];
 } net;
+
+static int claimed, resolved;
 
 static struct bank {
     int outcome; /* of charge and link; -1: no answer */
@@ -49,6 +54,7 @@ static struct {
 static int seller_deliver(cvm_turn *t, const cvm_msg *m)
 {
     net.vends++;
+    net.delivery = m->id;
     snprintf(net.reference, sizeof net.reference, "%s", cvm_json_str(m->data, "transaction_id", ""));
     const char *fail = cvm_json_str(json_object_get(m->data, "delivery"), "fail", "");
     if (*fail)
@@ -67,6 +73,10 @@ static int seller_deliver(cvm_turn *t, const cvm_msg *m)
 
 static int seller_check(cvm_turn *t, const cvm_msg *m)
 {
+    snprintf(net.checked, sizeof net.checked, "%s", cvm_json_str(m->data, "transaction_id", ""));
+    net.check = m->id;
+    if (net.slow)
+        return CVM_PENDING;
     return cvm_reply(t, m, json_pack("{s:s}", "result", net.status ? net.status : "unknown"));
 }
 
@@ -106,6 +116,8 @@ static int bank_refund(cvm_turn *t, const cvm_msg *m)
 {
     struct bank *b = bank_of(m);
     b->refunds++;
+    if (b->refunded && strcmp(b->refunded, "refused") == 0)
+        return cvm_refuse(t, "CONFIGURATION", NULL, "no key");
     return cvm_reply(t, m, json_pack("{s:s}", "status", b->refunded ? b->refunded : "unknown"));
 }
 
@@ -168,6 +180,18 @@ static int handoff(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, json_pack("{s:s}", "handoff_id", "HND-1"));
 }
 
+static int handoff_claim(cvm_turn *t, const cvm_msg *m)
+{
+    claimed++;
+    return cvm_reply(t, m, NULL);
+}
+
+static int handoff_resolve(cvm_turn *t, const cvm_msg *m)
+{
+    resolved++;
+    return cvm_reply(t, m, NULL);
+}
+
 #define BANK(id)                                                                                                       \
     {id, "charge", bank_pay}, {id, "link", bank_pay}, {id, "verify", bank_verify},                                     \
     {                                                                                                                  \
@@ -182,6 +206,8 @@ static const cvm_route test_routes[] = {{"test.network", "vend", net_vend},
                                         {TELL_COMPONENT, "notify", phone_notify},
                                         {TELL_COMPONENT, "open", phone_open},
                                         {"service.escalation", "create_handoff", handoff},
+                                        {"service.escalation", "claim_handoff", handoff_claim},
+                                        {"service.escalation", "resolve_handoff", handoff_resolve},
                                         {0}};
 #define cvm_plugin test_plugin
 CVM_PLUGIN(.name = "test", .version = "1.0.0", .components = test_components, .routes = test_routes);
@@ -198,7 +224,20 @@ static const char test_manifest[] =
     "{\"id\": \"test.seller\", \"alias\": \"S\", \"roles\": [\"desk.seller\"],"
     " \"operations\": [{\"type\": \"deliver\"}, {\"type\": \"check_delivery\"}]},"
     "{\"id\": \"" FIRST "\", " BANK_OPS ", {\"id\": \"" SECOND "\", " BANK_OPS ","
-    "{\"id\": \"service.escalation\", \"operations\": [{\"type\": \"create_handoff\"}]},"
+    "{\"id\": \"service.escalation\", \"operations\": [{\"type\": \"create_handoff\"}, {\"type\": \"claim_handoff\"},"
+    " {\"type\": \"resolve_handoff\"}]},"
+    "{\"id\": \"" TELL_COMPONENT "\", \"operations\": [{\"type\": \"notify\"}, {\"type\": \"open\"}]}]}";
+/* A seller and a provider that offer nothing any more. */
+static const char gone_manifest[] =
+    "{\"components\": ["
+    "{\"id\": \"test.network\", \"roles\": [\"network\", \"statement\"], \"serves\": {\"network\": [\"MTN\"]},"
+    " \"operations\": [{\"type\": \"vend\"}, {\"type\": \"statement\"}]},"
+    "{\"id\": \"test.seller\", \"alias\": \"S\", \"roles\": [\"desk.seller\"],"
+    " \"operations\": []},"
+    "{\"id\": \"" FIRST "\", \"roles\": [\"payment\"], \"operations\": []},"
+    " {\"id\": \"" SECOND "\", " BANK_OPS ","
+    "{\"id\": \"service.escalation\", \"operations\": [{\"type\": \"create_handoff\"}, {\"type\": \"claim_handoff\"},"
+    " {\"type\": \"resolve_handoff\"}]},"
     "{\"id\": \"" TELL_COMPONENT "\", \"operations\": [{\"type\": \"notify\"}, {\"type\": \"open\"}]}]}";
 
 /* ---- the stage ---- */
@@ -218,6 +257,7 @@ static void setup(void)
     memset(&net, 0, sizeof net);
     memset(banks, 0, sizeof banks);
     memset(&phone, 0, sizeof phone);
+    claimed = resolved = 0;
     statement = json_array();
     net.outcome = banks[0].outcome = banks[1].outcome = CVM_REPLIED;
     banks[0].status = banks[1].status = "succeeded";
@@ -419,6 +459,41 @@ START_TEST(high_stakes_wait_for_a_human)
     ask_id("confirm_transaction", id, "code", code_sent(), NULL);
     harness_run(f, 86400000 + 1000);
     ck_assert_str_eq(text(row("transactions", id), "rule"), "NOT_APPROVED");
+    ck_assert_int_eq(claimed, 3); /* the cases are over with the decisions */
+    ck_assert_int_eq(resolved, 3);
+}
+END_TEST
+
+START_TEST(guesses_of_codes_are_few)
+{
+    const json_t *d;
+    char id[32];
+    buy(ADA, "45012345678", 60000, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    for (int i = 0; i < 3; i++) { /* a new code is no new chance */
+        const char *guess = strcmp(code_sent(), "000000") == 0 ? "000001" : "000000";
+        ck_assert_int_eq(ask_id("confirm_transaction", id, "code", guess, NULL), CVM_REFUSED);
+        harness_run(f, 61000);
+        ck_assert_int_eq(ask_id("resend_code", id, "", NULL, &d), i < 2 ? CVM_REPLIED : CVM_REFUSED);
+    }
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "CODE_WRONG");
+    for (int n = 0; n < 2; n++) {
+        buy(ADA, "45012345678", 60001 + n, &d);
+        snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+        const char *guess = strcmp(code_sent(), "000000") == 0 ? "000001" : "000000";
+        for (int i = 0; i < 3; i++)
+            ask_id("confirm_transaction", id, "code", guess, NULL);
+        harness_run(f, 61000);
+    }
+    buy(ADA, "45012345678", 60005, &d); /* somebody may be guessing: the right code alone is not enough */
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", code_sent(), &d), CVM_UNKNOWN);
+    ck_assert_str_eq(text(d, "waits_for"), "human");
+    ck_assert_int_eq(net.vends, 0);
+    harness_run(f, 2 * TXN_DAY_MS);
+    buy(ADA, "45012345678", 60006, &d);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    ck_assert_int_eq(ask_id("confirm_transaction", id, "code", code_sent(), &d), CVM_REPLIED);
 }
 END_TEST
 
@@ -591,8 +666,6 @@ START_TEST(refund_to_where_it_came_from)
 }
 END_TEST
 
-/* ---- fraud ---- */
-
 static size_t flags(const char *kind)
 {
     size_t n = 0;
@@ -602,6 +675,60 @@ static size_t flags(const char *kind)
         !strcmp(text(value, "kind"), kind);
     return n;
 }
+
+/* A refund that may have been made goes to the wallet only when the provider says that it was not. */
+START_TEST(refund_in_doubt_is_not_made_twice)
+{
+    authorize(FIRST);
+    json_object_set_new(harness_settings(f, TXN_SELF), "refund_to", json_string("source"));
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE";
+    buy("POOR", "45012345678", 1000, NULL);
+    ck_assert_int_eq(banks[0].refunds, 1); /* not known what became of it */
+    banks[0].refunded = "refused";
+    harness_run(f, 60000);
+    ck_assert_int_ge(banks[0].refunds, 2);
+    ck_assert_int_eq(figure("POOR", "held_kobo"), 1000 * NAIRA);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 0);
+    harness_replace(f, &test_plugin, gone_manifest); /* nobody to ask for a while */
+    harness_run(f, 7200000);
+    ck_assert_int_eq(figure("POOR", "held_kobo"), 1000 * NAIRA);
+    harness_replace(f, &test_plugin, test_manifest);
+    banks[0].refunded = "succeeded";
+    harness_run(f, 7200000);
+    ck_assert_int_eq(figure("POOR", "held_kobo") + figure("POOR", "balance_kobo"), 0);
+    ck_assert_int_eq(figure("POOR", "returned_kobo"), 1000 * NAIRA);
+
+    banks[0].refunded = "refused"; /* at once: nothing was sent, so the wallet takes it */
+    buy("POOR", "45012345678", 500, NULL);
+    harness_run(f, 0);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 500 * NAIRA);
+}
+END_TEST
+
+START_TEST(provider_goes_away_while_it_is_paid)
+{
+    const json_t *d;
+    char id[32];
+    ck_assert_int_eq(buy("POOR", "45012345678", 1000, &d), CVM_UNKNOWN);
+    snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+    harness_replace(f, &test_plugin, gone_manifest);
+    harness_run(f, 1900000);
+    ck_assert_str_eq(text(row("transactions", id), "rule"), "PAYMENT_EXPIRED");
+    harness_run(f, 700000); /* a first look finds nobody */
+    harness_replace(f, &test_plugin, test_manifest);
+    banks[0].verified = "unknown";
+    harness_run(f, 3600000);
+    banks[0].verified = "succeeded"; /* it was paid, and no webhook ever said so */
+    harness_run(f, 36000000);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 1000 * NAIRA);
+    ck_assert_uint_eq(flags("LATE_PAYMENT"), 1);
+    harness_run(f, 2 * TXN_DAY_MS);
+    ck_assert_int_eq(figure("POOR", "balance_kobo"), 1000 * NAIRA);
+}
+END_TEST
+
+/* ---- fraud ---- */
 
 START_TEST(rules_against_fraud)
 {
@@ -687,6 +814,76 @@ START_TEST(low_float_is_waited_for)
 }
 END_TEST
 
+/* The answer to a question about an attempt that is over ends nothing of the next. */
+START_TEST(late_answer_of_an_earlier_attempt)
+{
+    const json_t *d;
+    char id[32];
+    net.outcome = -1;
+    net.slow = true;
+    cvm_id asked = purchase(order(ADA, "45012345678", 1000));
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)harness_rows(f, "transactions"), key, value)
+        snprintf(id, sizeof id, "%s", key);
+    harness_request(f, "", TXN_SELF, "verify_transaction", "v", json_pack("{s:s}", "transaction_id", id));
+    harness_run(f, 0);
+    cvm_id check = net.check;
+    ck_assert(harness_answer(f, net.delivery, CVM_REFUSED,
+                             json_pack("{s:s, s:s}", "error_code", "INSUFFICIENT_BALANCE", "message", "low")));
+    harness_run(f, 31000);
+    ck_assert_int_eq(net.vends, 2); /* under way with a reference of its own */
+    ck_assert(harness_answer(f, check, CVM_REPLIED, json_pack("{s:s}", "result", "failed")));
+    harness_run(f, 0);
+    ck_assert_int_eq(figure(ADA, "held_kobo"), 1000 * NAIRA);
+    ck_assert_str_eq(text(row("transactions", id), "status"), "PENDING");
+    ck_assert(harness_answer(f, net.delivery, CVM_REPLIED, json_pack("{s:s}", "reference", "R")));
+    harness_run(f, 0);
+    ck_assert_str_eq(text(row("transactions", id), "status"), "SUCCESS");
+    ck_assert_int_eq(figure(ADA, "settled_kobo"), 1000 * NAIRA);
+    ck_assert_int_ne(harness_result(f, asked, &d), -1);
+}
+END_TEST
+
+/* A probe of a stopped service asks about the last attempt, and decides no purchase. */
+START_TEST(probe_decides_no_purchase)
+{
+    json_object_set_new(harness_settings(f, TXN_SELF), "stop_after_s", json_integer(1));
+    json_object_set_new(harness_settings(f, TXN_SELF), "stop_after_failures", json_integer(1));
+    json_object_set_new(harness_settings(f, TXN_SELF), "probe_every_s", json_integer(20));
+    net.outcome = CVM_UNKNOWN;
+    buy(ADA, "45012345677", 500, NULL);
+    harness_run(f, 2000);
+    net.outcome = CVM_REFUSED;
+    net.code = "INSUFFICIENT_BALANCE";
+    const json_t *d;
+    buy(ADA, "45012345678", 1000, &d);
+    char second[64];
+    net.outcome = CVM_UNKNOWN;
+    net.slow = true;
+    harness_run(f, 31000);
+    ck_assert_str_eq(text(row("sales_stops", "POWER/EKEDC"), "status"), "stopped");
+    snprintf(second, sizeof second, "%s-2", text(d, "transaction_id"));
+    ck_assert_str_eq(net.reference, second);
+    harness_run(f, 21000);
+    ck_assert_str_eq(net.checked, second);
+}
+END_TEST
+
+START_TEST(seller_goes_away_while_it_waits_for_float)
+{
+    const json_t *d;
+    net.outcome = CVM_REFUSED;
+    net.code = "INSUFFICIENT_BALANCE";
+    ck_assert_int_eq(buy(ADA, "45012345678", 1000, &d), CVM_UNKNOWN);
+    harness_replace(f, &test_plugin, gone_manifest);
+    harness_run(f, 400000);
+    ck_assert_int_eq(figure(ADA, "held_kobo"), 0);
+    ck_assert_int_eq(figure(ADA, "balance_kobo"), 400000 * NAIRA);
+    ck_assert_str_eq(text(row("transactions", text(d, "transaction_id")), "status"), "REFUNDED");
+}
+END_TEST
+
 START_TEST(outage_stops_the_sale)
 {
     const json_t *d;
@@ -747,6 +944,35 @@ START_TEST(order_for_several)
     harness_run(f, 100);
     ck_assert_int_eq(harness_result(f, again, NULL), CVM_REPLIED);
     ck_assert_int_eq(net.vends, 30);
+}
+END_TEST
+
+/* What is asked of a purchase is asked of an order with one recipient too. */
+START_TEST(order_for_several_is_no_way_around_the_rules)
+{
+    const json_t *d;
+    open_wallet("B", "08030000002", 10000);
+    open_wallet("C", "08030000003", 10000);
+    static const char *const buyers[] = {ADA, "B", "C", "C"};
+    for (int i = 0; i < 4; i++) {
+        char lane[16];
+        snprintf(lane, sizeof lane, "several-%d", i);
+        cvm_id id =
+            harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", lane,
+                            json_pack("{s:s, s:s, s:[{s:s, s:s, s:I, s:{s:i}}]}", "service_type", "AIRTIME",
+                                      "customer_id", buyers[i], "items", "network_or_disco", "MTN", "recipient",
+                                      "08139999999", "amount_kobo", (json_int_t)(100 * NAIRA), "delivery", "x", 1));
+        harness_run(f, 100);
+        ck_assert_int_eq(harness_result(f, id, &d), i < 3 ? CVM_REPLIED : CVM_REFUSED);
+    }
+    ck_assert_str_eq(text(d, "rule"), "DUPLICATE_SUSPECTED");
+    ck_assert_uint_eq(flags("SAME_RECIPIENT"), 1);
+    harness_run(f, 3 * TXN_DAY_MS);
+    ck_assert_uint_eq(rows("transactions"), 3);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)harness_state(f, TXN_SELF), key, value)
+        ck_assert_msg(strncmp(key, "rcpt/", 5) != 0, "%s is kept for ever", key);
 }
 END_TEST
 
@@ -989,11 +1215,16 @@ int main(void)
     tcase_add_test(c, code_is_wrong_too_often);
     tcase_add_test(c, code_expires_and_is_sent_again);
     tcase_add_test(c, high_stakes_wait_for_a_human);
+    tcase_add_test(c, guesses_of_codes_are_few);
     tcase_add_test(c, rules_against_fraud);
     tcase_add_test(c, the_same_twice_is_asked_about);
     tcase_add_test(c, low_float_is_waited_for);
+    tcase_add_test(c, late_answer_of_an_earlier_attempt);
+    tcase_add_test(c, probe_decides_no_purchase);
+    tcase_add_test(c, seller_goes_away_while_it_waits_for_float);
     tcase_add_test(c, outage_stops_the_sale);
     tcase_add_test(c, order_for_several);
+    tcase_add_test(c, order_for_several_is_no_way_around_the_rules);
     tcase_add_test(c, receipts_in_three_formats);
     tcase_add_test(c, refund_has_a_window);
     tcase_add_test(c, days_and_months);
@@ -1006,6 +1237,8 @@ int main(void)
     tcase_add_test(g, link_is_paid_or_expires);
     tcase_add_test(g, other_sums_than_asked_for);
     tcase_add_test(g, refund_to_where_it_came_from);
+    tcase_add_test(g, refund_in_doubt_is_not_made_twice);
+    tcase_add_test(g, provider_goes_away_while_it_is_paid);
     suite_add_tcase(s, c);
     suite_add_tcase(s, g);
     SRunner *r = srunner_create(s);

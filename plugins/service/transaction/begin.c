@@ -167,9 +167,8 @@ static const char *rule_of_the_moment(cvm_turn *t, const struct order *o, json_t
     char at[TXN_TIME_SIZE];
     int64_t since = 0, seconds;
     const char *network = cvm_json_str(o->body, "network_or_disco", "");
-    if (o->items)
-        return NULL;
-    if (lane_stopped(t, cvm_json_str(o->body, "service_type", ""), network, &since) < 0)
+    /* An order for several has no network of its own: those of one that is stopped are refunded one by one. */
+    if (!o->items && lane_stopped(t, cvm_json_str(o->body, "service_type", ""), network, &since) < 0)
         return NULL;
     if (since) {
         time_text(since + 3600000, at); /* Lagos */
@@ -280,6 +279,8 @@ static int set_gates(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *rec
     CVM_TRY(fraud_check(t, m, account, record, &hold));
     if (s->total > saga_setting_kobo(t, "two_factor_above", 5000000) && otp_possible(t))
         json_object_set_new(record, "needs_code", json_true());
+    if (json_object_get(record, "needs_code") && otp_guessed(t, account))
+        hold = "CODE_WRONG";
     if (s->total > saga_setting_kobo(t, "approve_above", 10000000))
         hold = "APPROVAL";
     if (*hold)

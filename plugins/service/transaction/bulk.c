@@ -103,6 +103,12 @@ static int begin_one(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *ord
         if (json_object_get(order, common[i]))
             json_object_set(body, common[i], json_object_get(order, common[i]));
     json_object_set_new(body, "order_id", json_string(record_str(order, "transaction_id")));
+    if (!saga_seller(t, record_str(order, "seller"))) { /* gone since the order began */
+        add_result(order, cvm_json_str(body, "recipient", ""), "", "FAILED", cvm_json_int(body, "amount_kobo", 0), 0,
+                   "CONNECTION_ERROR");
+        json_decref(body);
+        return CVM_OK;
+    }
     record = record_new(m, record_str(order, "seller"), body, id, record_str(order, "customer_id"), cvm_now_ms(t));
     json_decref(body);
     if (!record)

@@ -68,10 +68,11 @@ int fraud_recipient_key(cvm_turn *t, const char *recipient, char ret_key[CVM_STA
     return CVM_OK;
 }
 
-static int check_recipient(cvm_turn *t, const cvm_msg *m, const json_t *record, const char **ret_hold)
+static int check_recipient(cvm_turn *t, const cvm_msg *m, const json_t *record, const char *recipient,
+                           const char **ret_hold)
 {
     char key[CVM_STATE_KEY_MAX + 1];
-    const char *recipient = record_str(record, "recipient"), *customer = record_str(record, "customer_id");
+    const char *customer = record_str(record, "customer_id");
     int64_t now = cvm_now_ms(t), window = saga_setting_ms(t, "same_recipient_s", 600) * 1000;
     size_t most = (size_t)saga_setting_ms(t, "same_recipient_customers", 3);
     const json_t *known = NULL;
@@ -119,22 +120,33 @@ static int check_amount(cvm_turn *t, const cvm_msg *m, const json_t *account, co
 
 int fraud_check(cvm_turn *t, const cvm_msg *m, json_t *account, const json_t *record, const char **ret_hold)
 {
-    CVM_TRY(check_recipient(t, m, record, ret_hold));
+    const json_t *items = json_object_get(record, "items");
+    for (size_t i = 0; i < json_array_size(items); i++)
+        CVM_TRY(check_recipient(t, m, record, cvm_json_str(json_array_get(items, i), "recipient", ""), ret_hold));
+    CVM_TRY(check_recipient(t, m, record, record_str(record, "recipient"), ret_hold));
     CVM_TRY(check_amount(t, m, account, record, ret_hold));
     return check_pace(t, m, account, record, ret_hold);
 }
 
 /* ---- the same twice ---- */
 
-static int64_t fingerprint(const json_t *body)
+static uint64_t hash(uint64_t h, const json_t *body) /* FNV-1a: it only has to tell a customer's own orders apart */
 {
     char text[160];
-    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a: it only has to tell a customer's own orders apart */
     int n = snprintf(text, sizeof text, "%.32s|%.32s|%.64s|%" PRId64, cvm_json_str(body, "service_type", ""),
                      cvm_json_str(body, "network_or_disco", ""), cvm_json_str(body, "recipient", ""),
                      cvm_json_int(body, "amount_kobo", 0));
     for (int i = 0; i < n; i++)
         h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static int64_t fingerprint(const json_t *body)
+{
+    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), body);
+    const json_t *items = json_object_get(body, "items");
+    for (size_t i = 0; i < json_array_size(items); i++)
+        h = hash(h, json_array_get(items, i));
     return (int64_t)(h >> 1);
 }
 

@@ -56,6 +56,43 @@ static int ask_human(cvm_turn *t, const cvm_msg *m, const json_t *record)
                        &(cvm_request_opts){.on_behalf = record_cookie(id)});
 }
 
+/* The case is over with the decision: it is claimed for whoever decided, then resolved. */
+static int close_handoff(cvm_turn *t, const json_t *record)
+{
+    const char *handoff = record_str(record, "handoff_id"), *by = record_str(record, "decided_by");
+    if (!*handoff)
+        return CVM_OK;
+    int e = cvm_request(
+        t, "service.escalation", "claim_handoff",
+        json_pack("{s:s, s:s}", "handoff_id", handoff, "by", *by ? by : TXN_SELF),
+        &(cvm_request_opts){.on_behalf = record_cookie(record_str(record, "transaction_id")), .conversation = handoff});
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+/* Whoever has it by now. */
+int gate_claimed(cvm_turn *t, const cvm_msg *m)
+{
+    char note[200];
+    json_t *record = NULL;
+    int e = record_by_cookie(t, m->on_behalf, &record);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    snprintf(note, sizeof note, "The purchase %.16s was %s.", record_str(record, "transaction_id"),
+             json_object_get(record, "approved_ms") ? "approved" : "not approved; nothing was charged");
+    e = cvm_request(t, "service.escalation", "resolve_handoff",
+                    json_pack("{s:s, s:s}", "handoff_id", record_str(record, "handoff_id"), "note", note),
+                    &(cvm_request_opts){.on_behalf = m->on_behalf});
+    json_decref(record);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+int gate_resolved(cvm_turn *t, const cvm_msg *m)
+{
+    (void)t;
+    (void)m;
+    return CVM_OK; /* refused where a human resolved it before */
+}
+
 int gate_handoff(cvm_turn *t, const cvm_msg *m)
 {
     json_t *record = NULL;
@@ -66,6 +103,8 @@ int gate_handoff(cvm_turn *t, const cvm_msg *m)
     }
     json_object_set_new(record, "handoff_id", json_string(cvm_json_str(m->data, "handoff_id", "")));
     e = txn_is_final(record_state(record)) ? CVM_OK : record_row(t, record);
+    if (e >= 0 && record_state(record) != TXN_REVIEW) /* decided before */
+        e = close_handoff(t, record);
     if (e >= 0)
         e = record_save(t, json_incref(record));
     json_decref(record);
@@ -103,8 +142,10 @@ int gate_advance(cvm_turn *t, const cvm_msg *m, json_t *account, json_t *record)
 int gate_cancel(cvm_turn *t, const cvm_msg *m, json_t *record, const char *rule, const char *message)
 {
     json_t *account = NULL;
-    if (record_state(record) == TXN_REVIEW)
+    if (record_state(record) == TXN_REVIEW && !json_object_get(record, "approved_ms")) {
         CVM_TRY(count_held_back(t, record, -1));
+        CVM_TRY(close_handoff(t, record));
+    }
     CVM_TRY(saga_disarm(t, m, record));
     record_move(record, TXN_CANCELLED);
     set_message(record, "error_code", rule);
@@ -193,7 +234,8 @@ int gate_approve(cvm_turn *t, const cvm_msg *m)
         goto out;
     json_object_set_new(account, "held_back", json_integer(held_back(account) > 0 ? held_back(account) - 1 : 0));
     json_object_set_new(record, "approved_ms", json_integer(cvm_now_ms(t)));
-    if ((e = saga_wait(record, m, ASKER_PUBLIC, false)) >= 0 && (e = gate_advance(t, m, account, record)) >= 0)
+    if ((e = close_handoff(t, record)) >= 0 && (e = saga_wait(record, m, ASKER_PUBLIC, false)) >= 0 &&
+        (e = gate_advance(t, m, account, record)) >= 0)
         e = CVM_PENDING;
 out:
     json_decref(account);

@@ -123,9 +123,10 @@ int lane_probe(cvm_turn *t, const cvm_msg *m)
     if (e == CVM_ENOENT) { /* nothing left to ask about */
         e = resume(t, key, lane);
     } else if (e == CVM_OK) {
+        const char *vend = record_str(record, "vend_reference");
         e = cvm_request(
             t, record_str(record, "seller"), "check_delivery",
-            json_pack("{s:s, s:O}", "transaction_id", record_str(record, "transaction_id"), "delivery",
+            json_pack("{s:s, s:O}", "transaction_id", *vend ? vend : record_str(record, "transaction_id"), "delivery",
                       json_object_get(record, "delivery")),
             &(cvm_request_opts){.on_behalf = record_cookie_n(record_str(record, "transaction_id"), TXN_PROBE),
                                 .timeout_ms = 45000});

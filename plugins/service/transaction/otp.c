@@ -6,6 +6,7 @@
 #include "transaction.h"
 
 #define OTP_KEY "OTP_KEY"
+#define GUESSED_MAX 3 /* purchases that ended by wrong codes, within a day */
 
 bool otp_possible(cvm_turn *t)
 {
@@ -75,8 +76,7 @@ static int send_code(cvm_turn *t, const json_t *account, json_t *record)
     }
     memset(code, 0, sizeof code);
     json_object_set_new(otp, "hash", json_string(hash));
-    json_object_set_new(otp, "sent", json_integer(n));
-    json_object_set_new(otp, "tries", json_integer(0));
+    json_object_set_new(otp, "sent", json_integer(n)); /* the tries go on: a new code is no new chance to guess */
     json_object_set_new(otp, "sent_ms", json_integer(now));
     json_object_set_new(otp, "ends_ms", json_integer(now + valid_s * 1000));
     json_object_set_new(record, "otp", otp);
@@ -126,6 +126,25 @@ static bool same(const char *a, const char *b)
     return !differs;
 }
 
+/* One more purchase of this customer that ended by wrong codes; see otp_guessed. */
+static int count_guessed(cvm_turn *t, const json_t *record)
+{
+    json_t *account = NULL;
+    int e = account_find(t, record_str(record, "customer_id"), "", &account);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_EDATA : e;
+    int64_t now = cvm_now_ms(t), n = cvm_json_int(account, "guessed_ms", 0) > now - TXN_DAY_MS;
+    json_object_set_new(account, "guessed", json_integer(n * cvm_json_int(account, "guessed", 0) + 1));
+    json_object_set_new(account, "guessed_ms", json_integer(now));
+    return account_save(t, account);
+}
+
+bool otp_guessed(cvm_turn *t, const json_t *account)
+{
+    return cvm_json_int(account, "guessed", 0) >= GUESSED_MAX &&
+           cvm_json_int(account, "guessed_ms", 0) > cvm_now_ms(t) - TXN_DAY_MS;
+}
+
 static int wrong(cvm_turn *t, const cvm_msg *m, json_t *record)
 {
     enum cvm_outcome outcome;
@@ -138,6 +157,7 @@ static int wrong(cvm_turn *t, const cvm_msg *m, json_t *record)
     CVM_TRY(challenge_row(t, record, tries < most ? "sent" : "failed"));
     if (tries >= most) {
         CVM_TRY(gate_cancel(t, m, record, "CODE_WRONG", "The code was wrong too often."));
+        CVM_TRY(count_guessed(t, record));
         json_t *body = answer_public(record, &outcome);
         return cvm_settle(t, m->id, CVM_REFUSED, body, NULL);
     }
@@ -157,8 +177,15 @@ int otp_confirm(cvm_turn *t, const cvm_msg *m)
     json_t *record = NULL, *account = NULL;
     CVM_TRY(challenged(t, m, &record));
     const json_t *otp = json_object_get(record, "otp");
-    int e = hash_code(t, cvm_json_str(otp, "id", ""), cvm_json_str(m->data, "code", ""), hash);
-    if (e < 0)
+    int e;
+    if (cvm_json_int(otp, "ends_ms", 0) <= cvm_now_ms(t)) { /* its timer may be late, after the host was down */
+        enum cvm_outcome outcome;
+        e = gate_cancel(t, m, record, "CODE_EXPIRED", "The code was not confirmed in time.");
+        if (e >= 0)
+            e = cvm_settle(t, m->id, CVM_REFUSED, answer_public(record, &outcome), NULL);
+        goto out;
+    }
+    if ((e = hash_code(t, cvm_json_str(otp, "id", ""), cvm_json_str(m->data, "code", ""), hash)) < 0)
         goto out;
     if (!same(hash, cvm_json_str(otp, "hash", ""))) {
         e = wrong(t, m, record);

@@ -7,6 +7,7 @@
 
 #define CHARGE_TIMEOUT_MS 45000
 #define VERIFY_TIMEOUT_MS 20000
+#define LOOKS_MAX 7 /* 10 minutes, 20, 40 .. : a day after a payment was given up */
 
 static const char *pay_str(const json_t *record, const char *key)
 {
@@ -197,6 +198,18 @@ static int verify_later(cvm_turn *t, json_t *record)
                      record_cookie_n(record_str(record, "transaction_id"), pay_int(record, "n")), NULL);
 }
 
+/* It was given up, and may have been paid all the same: asked for by and by, further and further apart, as long as the
+ * transaction is remembered. Changes the record. */
+static int look_again(cvm_turn *t, json_t *record)
+{
+    int64_t n = pay_int(record, "looks"), after_ms = saga_setting_ms(t, "reconcile_after_s", 600) * 1000;
+    if (n >= LOOKS_MAX)
+        return CVM_OK;
+    pay_set(record, "looks", json_integer(n + 1));
+    return cvm_timer(t, "pay_check_due", after_ms << n, NULL,
+                     record_cookie_n(record_str(record, "transaction_id"), TXN_PROBE), NULL);
+}
+
 int pay_check_due(cvm_turn *t, const cvm_msg *m)
 {
     json_t *record = NULL;
@@ -206,6 +219,9 @@ int pay_check_due(cvm_turn *t, const cvm_msg *m)
     int64_t n = record_cookie_number(m->on_behalf); /* after the end it is asked once more, for money that came late */
     if (n == TXN_PROBE || (record_state(record) == TXN_PAYING && n == pay_int(record, "n")))
         e = pay_verify(t, m, record);
+    if ((e == CVM_ENOENT || e == CVM_EACCES) &&
+        (e = n == TXN_PROBE ? look_again(t, record) : verify_later(t, record)) >= 0)
+        e = record_save(t, json_incref(record)); /* the provider is away: it may be back */
     json_decref(record);
     return e;
 }
@@ -214,13 +230,14 @@ int pay_late(cvm_turn *t, const cvm_msg *m, json_t *record)
 {
     if (!json_object_get(json_object_get(record, "pay"), "last_look")) { /* one question more before it is given up */
         pay_set(record, "last_look", json_true());
-        CVM_TRY(pay_verify(t, m, record));
+        int e = pay_verify(t, m, record);
+        if (e < 0 && e != CVM_ENOENT && e != CVM_EACCES) /* a provider that is gone cannot be asked */
+            return e;
         CVM_TRY(saga_arm(t, m, record, "gate_due", VERIFY_TIMEOUT_MS + 5000));
         return record_save(t, json_incref(record));
     }
     bool link = strcmp(pay_str(record, "method"), "link") == 0;
-    CVM_TRY(cvm_timer(t, "pay_check_due", saga_setting_ms(t, "reconcile_after_s", 600) * 1000, NULL,
-                      record_cookie_n(record_str(record, "transaction_id"), TXN_PROBE), NULL));
+    CVM_TRY(look_again(t, record));
     return gate_cancel(t, m, record, link ? "PAYMENT_EXPIRED" : "PAYMENT_TIMEOUT",
                        link ? "It was not paid in time." : "The payment was not confirmed in time.");
 }
@@ -372,6 +389,16 @@ out:
     return e;
 }
 
+/* The answer to a look at what was given up. `surely`: it never will be paid. */
+static int unpaid_so_far(cvm_turn *t, json_t *record, const char *reference, bool surely)
+{
+    if (surely || record_state(record) != TXN_CANCELLED || is_known(record, reference) ||
+        strcmp(reference, pay_str(record, "reference")) != 0)
+        return CVM_OK;
+    CVM_TRY(look_again(t, record));
+    return record_save(t, json_incref(record));
+}
+
 int pay_verified(cvm_turn *t, const cvm_msg *m)
 {
     json_t *record = NULL;
@@ -387,7 +414,7 @@ int pay_verified(cvm_turn *t, const cvm_msg *m)
         e = received(t, m, record, provider_of(record, reference), reference,
                      cvm_json_int(m->data, "amount_kobo", record_int(record, "total_kobo")), m->data);
     else if (!present)
-        e = CVM_OK;
+        e = unpaid_so_far(t, record, reference, strcmp(status, "failed") == 0 && !link);
     else if (strcmp(status, "failed") == 0 && !link) /* a link may be tried again until it expires */
         e = cvm_json_bool(m->data, "technical", false) ? pay_next(t, m, record) : declined(t, m, record, m->data);
     else if ((!link || json_object_get(json_object_get(record, "pay"), "told")) &&

@@ -13,6 +13,8 @@ static const cvm_route routes[] = {
     { TXN_SELF, "bulk_more",               bulk_more },
     { TXN_SELF, "gate_due",                gate_due },
     { TXN_SELF, "create_handoff.reply",    gate_handoff },
+    { TXN_SELF, "claim_handoff.reply",     gate_claimed },
+    { TXN_SELF, "resolve_handoff.reply",   gate_resolved },
     { TXN_SELF, "approve_transaction",     gate_approve },
     { TXN_SELF, "reject_transaction",      gate_reject },
     { TXN_SELF, "confirm_transaction",     otp_confirm },

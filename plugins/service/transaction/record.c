@@ -280,10 +280,25 @@ int record_row(cvm_turn *t, const json_t *record)
 
 /* ---- purge ---- */
 
+/* The recipients of an order with several, which were noted when it began. */
+static int purge_recipients(cvm_turn *t, const char *done_key)
+{
+    char key[CVM_STATE_KEY_MAX + 1];
+    const json_t *order = NULL;
+    int e = cvm_state_get(t, done_key, &order);
+    const json_t *items = e == CVM_OK ? json_object_get(order, "items") : NULL;
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        CVM_TRY(fraud_recipient_key(t, cvm_json_str(json_array_get(items, i), "recipient", ""), key));
+        CVM_TRY(cvm_state_del(t, key));
+    }
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
 static int purge_one(cvm_turn *t, const char *at, const json_t *what)
 {
     char done_key[CVM_STATE_KEY_MAX + 1];
     snprintf(done_key, sizeof done_key, "done/%s", json_string_value(json_array_get(what, 0)));
+    CVM_TRY(purge_recipients(t, done_key));
     CVM_TRY(cvm_state_del(t, done_key));
     const char *key = json_string_value(json_array_get(what, 1));
     const char *recipient = json_string_value(json_array_get(what, 2));

@@ -113,12 +113,16 @@ int refund_told(cvm_turn *t, const cvm_msg *m)
         return CVM_OK;
     const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "unknown") : "unknown";
     int e;
+    bool in_doubt = json_object_get(record, "refund_doubt"); /* an earlier try may have given it back */
     if (strcmp(status, "succeeded") == 0)
         e = saga_finish(t, m, record, ENTRY_RETURN);
-    else if (strcmp(status, "failed") == 0 || m->outcome == CVM_REFUSED) /* certainly not: the wallet takes it */
+    else if (strcmp(status, "failed") == 0 || (m->outcome == CVM_REFUSED && !in_doubt)) /* the wallet takes it */
         e = saga_finish(t, m, record, ENTRY_REFUND);
-    else
+    else {
+        if (m->outcome != CVM_BUSY && m->outcome != CVM_REFUSED)
+            json_object_set_new(record, "refund_doubt", json_true());
         e = again(t, m, record);
+    }
     json_decref(record);
     return e;
 }
@@ -130,8 +134,10 @@ int refund_due(cvm_turn *t, const cvm_msg *m)
     if (!record)
         return CVM_OK;
     int e = ask(t, m, record);
+    if (e == CVM_ENOENT || e == CVM_EACCES) /* the provider is away, and what it did before is not known */
+        e = again(t, m, record);
     json_decref(record);
-    return e == CVM_ENOENT ? CVM_OK : e;
+    return e;
 }
 
 /* ---- operation refund_transaction: what failed is refunded by itself, so this says what became of the money ---- */

@@ -175,7 +175,10 @@ int saga_float_due(cvm_turn *t, const cvm_msg *m)
     json_object_set_new(record, "vends", json_integer(n));
     json_object_set_new(record, "vend_reference", json_string(reference));
     record_move(record, TXN_DELIVERING);
-    if ((e = saga_ask_delivery(t, m, record)) >= 0 && (e = saga_arm(t, m, record, "deadline", left)) >= 0)
+    e = saga_ask_delivery(t, m, record);
+    if (e == CVM_ENOENT || e == CVM_EACCES) /* its seller is gone, so nothing is under way */
+        e = fail(t, m, record, &how);
+    else if (e >= 0 && (e = saga_arm(t, m, record, "deadline", left)) >= 0)
         e = record_save(t, json_incref(record));
 out:
     json_decref(record);
@@ -220,7 +223,8 @@ static int flag_late(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t
 int saga_check(cvm_turn *t, const cvm_msg *m, json_t *record)
 {
     const char *id = record_str(record, "transaction_id"), *home = record_str(record, "conversation");
-    cvm_request_opts opts = {.on_behalf = record_cookie(id), .timeout_ms = CHECK_TIMEOUT_MS};
+    cvm_request_opts opts = {.on_behalf = record_cookie_n(id, record_int(record, "vends")),
+                             .timeout_ms = CHECK_TIMEOUT_MS};
     if (strcmp(home, m->conversation) != 0) /* the answer may settle a step of that conversation */
         opts.conversation = home;
     const char *reference = record_str(record, "vend_reference");
@@ -316,6 +320,7 @@ int saga_checked(cvm_turn *t, const cvm_msg *m)
     const char *result = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "result", "unknown") : "unknown";
     const char *reason = record_str(record, "doubt");
     bool delivered = strcmp(result, "delivered") == 0, duplicate = strcmp(reason, "DUPLICATE") == 0;
+    bool present = record_cookie_number(m->on_behalf) == record_int(record, "vends"); /* no probe, no earlier attempt */
     bool failed = strcmp(result, "failed") == 0 || (duplicate && strcmp(result, "absent") == 0);
     struct ending how = {cvm_json_str(m->data, "error_code", *reason ? reason : "UNKNOWN"),
                          cvm_json_str(m->data, "message", record_str(record, "doubt_message")), "", "", NULL};
@@ -326,10 +331,11 @@ int saga_checked(cvm_turn *t, const cvm_msg *m)
     if (record_cookie_number(m->on_behalf) == TXN_PROBE && strcmp(result, "unknown") != 0 &&
         (e = lane_probed(t, record)) < 0)
         goto out;
-    if (!in_delivery(record)) {
+    if (!present || !in_delivery(record)) { /* of an attempt that is over: it ends nothing */
         if (delivered && gone_back(record))
             e = flag_late(t, m, record, m->data);
-        if (e >= 0 && json_object_get(record, "verifiers") && (e = settle_verifiers(t, record, result)) >= 0)
+        if (e >= 0 && json_object_get(record, "verifiers") &&
+            (e = settle_verifiers(t, record, in_delivery(record) ? "unknown" : result)) >= 0)
             e = record_save(t, json_incref(record));
     } else if (delivered) {
         e = succeed(t, m, record, m->data);
@@ -424,6 +430,8 @@ int saga_check_due(cvm_turn *t, const cvm_msg *m)
     if (!record)
         return CVM_OK;
     int e = in_delivery(record) ? saga_check(t, m, record) : CVM_OK;
+    if (e == CVM_ENOENT && (e = check_later(t, record)) >= 0) /* the seller is away: it may be back before the end */
+        e = record_save(t, json_incref(record));
     json_decref(record);
     return e;
 }

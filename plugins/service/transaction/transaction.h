@@ -153,11 +153,15 @@ CVM_MUST_USE int gate_cancel(cvm_turn *t, const cvm_msg *m, json_t *record, cons
 int gate_due(cvm_turn *t, const cvm_msg *m); /* timer */
 int gate_approve(cvm_turn *t, const cvm_msg *m);
 int gate_reject(cvm_turn *t, const cvm_msg *m);
-int gate_handoff(cvm_turn *t, const cvm_msg *m); /* "create_handoff.reply" */
+int gate_handoff(cvm_turn *t, const cvm_msg *m);  /* "create_handoff.reply" */
+int gate_claimed(cvm_turn *t, const cvm_msg *m);  /* "claim_handoff.reply" */
+int gate_resolved(cvm_turn *t, const cvm_msg *m); /* "resolve_handoff.reply" */
 
 /* ---- otp.c: the customer's code ---- */
 
 bool otp_possible(cvm_turn *t); /* there is a key, and somebody to send it */
+/* So many purchases of the customer ended by wrong codes that somebody may be guessing: a human looks at the next. */
+bool otp_guessed(cvm_turn *t, const json_t *account);
 CVM_MUST_USE int otp_begin(cvm_turn *t, const cvm_msg *m, const json_t *account, json_t *record);
 int otp_confirm(cvm_turn *t, const cvm_msg *m);
 int otp_resend(cvm_turn *t, const cvm_msg *m);
