@@ -1133,6 +1133,27 @@ END_TEST
 
 /* ---- the books ---- */
 
+/* A bundle that is bought again with the same wish is not renewed twice. */
+START_TEST(renewal_is_one_schedule)
+{
+    char first[32], again[32];
+    add_schedule("monthly", "auto_renewal", first);
+    add_schedule("monthly", "auto_renewal", again);
+    ck_assert_str_eq(first, again);
+    ck_assert_uint_eq(rows("schedules"), 1);
+    harness_ask(f, TXN_SELF, "schedule_pause", json_pack("{s:s}", "schedule_id", first), NULL);
+    add_schedule("monthly", "auto_renewal", again);
+    ck_assert_str_eq(first, again);
+    ck_assert_str_eq(text(schedule(first), "status"), "active");
+    harness_ask(f, TXN_SELF, "schedule_cancel", json_pack("{s:s}", "schedule_id", first), NULL);
+    add_schedule("monthly", "auto_renewal", again);
+    ck_assert_str_ne(first, again);
+    add_schedule("daily", "top_up", first);
+    add_schedule("daily", "top_up", again);
+    ck_assert_str_ne(first, again);
+}
+END_TEST
+
 static const json_t *reconcile(void)
 {
     const json_t *d;
@@ -1230,6 +1251,7 @@ int main(void)
     tcase_add_test(c, days_and_months);
     tcase_add_test(c, schedule_buys_each_day);
     tcase_add_test(c, renewal_is_announced);
+    tcase_add_test(c, renewal_is_one_schedule);
     tcase_add_test(c, books_are_compared_to_the_kobo);
     tcase_add_test(c, yesterday_is_compared_by_itself);
     tcase_add_test(g, stored_authorisation_pays);

@@ -105,9 +105,11 @@ static int schedule(cvm_turn *t, cvm_id request, const struct data_order *o, con
     json_object_set_new(what, "bundle", json_string(e));
     json_object_set_new(what, "every", json_string(every));
     CVM_TRY(pending_put(t, request, json_copy(what)));
-    json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:s*, s:s}", "customer", customer, "seller",
-                             DATA_SALES, "order", "network", o->network, "recipient_phone", local, "bundle_code",
-                             o->bundle.code, "every", every, "start", *start ? start : NULL, "kind", "auto_renewal");
+    /* The renewal is itself no reason for another one. */
+    json_t *body =
+        json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:b}, s:s, s:s*, s:s}", "customer", customer, "seller", DATA_SALES,
+                  "order", "network", o->network, "recipient_phone", local, "bundle_code", o->bundle.code, "auto_renew",
+                  0, "every", every, "start", *start ? start : NULL, "kind", "auto_renewal");
     json_decref(what);
     CVM_TRY(cvm_request(t, SALE_TRANSACTION, "schedule_add", body, &(cvm_request_opts){.on_behalf = request}));
     return CVM_PENDING;

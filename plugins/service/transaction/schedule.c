@@ -1,7 +1,8 @@
 /* Recurring purchases: the record of each, its timers, and what operators and agents may do with it. A run is an
- * ordinary purchase, asked of the seller under a key of its own; see run.c. Owns the state keys sch/ and the table
- * `schedules`. Each schedule has a conversation of its own, in which its timers fire. Loop thread. */
+ * ordinary purchase, asked of the seller under a key of its own; see run.c. Owns the state keys sch/ and renews/ and
+ * the table `schedules`. Each schedule has a conversation of its own, in which its timers fire. Loop thread. */
 #include "schedule.h"
+#include <stdlib.h>
 
 #define SCHEDULE_AHEAD_MAX_MS (366 * TXN_DAY_MS) /* a timer reaches 400 days */
 
@@ -96,6 +97,25 @@ int schedule_arm(cvm_turn *t, const cvm_msg *m, json_t *s)
     return CVM_OK;
 }
 
+static json_t *view(const json_t *s)
+{
+    char at[TXN_TIME_SIZE];
+    json_t *v = json_pack("{s:s, s:s, s:s, s:s, s:s}", "schedule_id", record_str(s, "schedule_id"), "status",
+                          record_str(s, "status"), "customer_id", record_str(s, "customer_id"), "every",
+                          record_str(s, "every"), "kind", record_str(s, "kind"));
+    if (v && record_int(s, "next_ms"))
+        json_object_set_new(v, "next_run_at", json_string(time_text(record_int(s, "next_ms"), at)));
+    return v;
+}
+
+static int resume(cvm_turn *t, const cvm_msg *m, json_t *s)
+{
+    json_object_set_new(s, "status", json_string("active"));
+    json_object_set_new(s, "failures", json_integer(0));
+    json_object_del(s, "reason");
+    return schedule_arm(t, m, s);
+}
+
 /* ---- operation schedule_add ---- */
 
 static const struct {
@@ -145,9 +165,42 @@ static int check_times(cvm_turn *t, const json_t *data, char ret_start[16], int6
     return CVM_OK;
 }
 
+/* The state key under which the renewal of this order for this customer is found. */
+static int renewal_key(cvm_turn *t, const char *customer, const char *seller, const json_t *order,
+                       char ret_key[CVM_STATE_KEY_MAX + 1])
+{
+    uint8_t hash[32];
+    char *text = json_dumps(order, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        return CVM_ENOMEM;
+    int e = t->host->hmac_sha256(t, seller, strlen(seller), text, strlen(text), hash);
+    free(text);
+    CVM_TRY(e);
+    int n = snprintf(ret_key, CVM_STATE_KEY_MAX + 1, "renews/%.64s/", customer);
+    for (int i = 0; i < 16; i++)
+        n += snprintf(ret_key + n, CVM_STATE_KEY_MAX + 1 - (size_t)n, "%02x", hash[i]);
+    return CVM_OK;
+}
+
+/* A bundle is renewed by one schedule, however often that is asked for. CVM_ENOENT: there is none yet. */
+static int renewed_already(cvm_turn *t, const cvm_msg *m, const char *key)
+{
+    const json_t *id = NULL;
+    json_t *s = NULL;
+    CVM_TRY(cvm_state_get(t, key, &id));
+    CVM_TRY(schedule_load(t, json_string_value(id), &s));
+    int e = strcmp(record_str(s, "status"), "cancelled") == 0 ? CVM_ENOENT : CVM_OK;
+    if (e == CVM_OK && strcmp(record_str(s, "status"), "paused") == 0)
+        e = resume(t, m, s);
+    if (e >= 0 && (e = schedule_save(t, json_incref(s))) >= 0)
+        e = cvm_reply(t, m, view(s));
+    json_decref(s);
+    return e;
+}
+
 int schedule_add(cvm_turn *t, const cvm_msg *m)
 {
-    char id[CVM_SHORT_ID_SIZE], start[16], at[TXN_TIME_SIZE];
+    char id[CVM_SHORT_ID_SIZE], start[16], at[TXN_TIME_SIZE], renews[CVM_STATE_KEY_MAX + 1] = "";
     const char *customer = cvm_json_str(m->data, "customer", ""), *service = cvm_json_str(m->data, "service", "");
     const char *named = cvm_json_str(m->data, "seller", ""), *operation = "process_purchase", *seller = NULL;
     json_t *account = NULL, *order = NULL, *s;
@@ -175,7 +228,12 @@ int schedule_add(cvm_turn *t, const cvm_msg *m)
         json_decref(account);
         return cvm_refuse(t, "ORDER", "order", "say what is to be bought, such as network, recipient_phone and amount");
     }
-    if ((e = cvm_new_id(t, "SCH", id)) < 0)
+    if (strcmp(cvm_json_str(m->data, "kind", ""), "auto_renewal") == 0) {
+        if ((e = renewal_key(t, cvm_json_str(account, "customer_id", ""), seller, order, renews)) < 0 ||
+            (e = renewed_already(t, m, renews)) != CVM_ENOENT)
+            goto out;
+    }
+    if ((e = cvm_new_id(t, "SCH", id)) < 0 || (*renews && (e = cvm_state_put(t, renews, json_string(id))) < 0))
         goto out;
     s = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:O, s:s, s:s, s:s, s:s, s:s, s:s}", "schedule_id", id, "customer_id",
                   cvm_json_str(account, "customer_id", ""), "seller", seller, "operation", operation, "service",
@@ -204,17 +262,6 @@ out:
     json_decref(order);
     json_decref(account);
     return e;
-}
-
-static json_t *view(const json_t *s)
-{
-    char at[TXN_TIME_SIZE];
-    json_t *v = json_pack("{s:s, s:s, s:s, s:s, s:s}", "schedule_id", record_str(s, "schedule_id"), "status",
-                          record_str(s, "status"), "customer_id", record_str(s, "customer_id"), "every",
-                          record_str(s, "every"), "kind", record_str(s, "kind"));
-    if (v && record_int(s, "next_ms"))
-        json_object_set_new(v, "next_run_at", json_string(time_text(record_int(s, "next_ms"), at)));
-    return v;
 }
 
 /* In the schedule's own conversation. */
@@ -251,10 +298,7 @@ static int changed(cvm_turn *t, const cvm_msg *m, json_t *s)
         CVM_TRY(schedule_disarm(t, m, s));
         json_object_set_new(s, "status", json_string(cancel ? "cancelled" : "paused"));
     } else if (strcmp(status, "paused") == 0) {
-        json_object_set_new(s, "status", json_string("active"));
-        json_object_set_new(s, "failures", json_integer(0));
-        json_object_del(s, "reason");
-        CVM_TRY(schedule_arm(t, m, s));
+        CVM_TRY(resume(t, m, s));
     }
     CVM_TRY(cvm_note(t, "decision",
                      json_pack("{s:s, s:s, s:s}", "chose", record_str(s, "status"), "schedule_id",
