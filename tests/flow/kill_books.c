@@ -67,6 +67,15 @@ static const struct rule
              "SELECT s.key, s.value FROM " ACCOUNTS " AND " ACCOUNT(
                  "held") " != (SELECT coalesce(sum(total_amount), 0) FROM "
                          "host.transactions t WHERE t.customer_id = substr(s.key, 9) AND t.status = 'PENDING')"},
+            {"no token was given for two purchases",
+             "SELECT token, group_concat(transaction_id) FROM host.power_tokens GROUP BY token HAVING count(*) > 1"},
+            {"a token is the one that was vended for its purchase, for its meter",
+             "SELECT p.transaction_id, p.token, l.token FROM host.power_tokens p LEFT JOIN after l ON l.reference = "
+             "p.transaction_id WHERE l.token IS NULL OR l.token != p.token OR l.phone != p.meter_number"},
+            {"who paid for electricity has the token of the purchase",
+             "SELECT t.transaction_id FROM host.transactions t LEFT JOIN host.power_tokens p ON p.transaction_id = "
+             "t.transaction_id WHERE t.service_type = 'POWER' AND t.status = 'SUCCESS' AND (p.token IS NULL OR "
+             "replace(json_extract(t.metadata, '$.receipt.Token'), ' ', '') != p.token)"},
             {"the sequence of turns has no gap",
              "SELECT count(*), max(seq) FROM host.turns HAVING count(*) != max(seq)"},
             {"no message is a dead letter", "SELECT type, reason, envelope FROM host.dead_letters"},
@@ -99,8 +108,8 @@ static const struct rule settled[] = {
      "SELECT kind, doc FROM host.open_items WHERE kind != 'timer' OR "
      "json_extract(doc, '$.conversation') NOT LIKE 'component:%'"},
     {"each purchase input began one transaction",
-     "SELECT i.key, i.result FROM host.inbox i WHERE i.source = 'http' AND json_extract(i.result, '$.agent') = "
-     "'AirtimeSalesAgent' AND json_extract(i.result, '$.transaction_id') IS NOT NULL GROUP BY "
+     "SELECT i.key, i.result FROM host.inbox i WHERE i.source = 'http' AND json_extract(i.result, '$.agent') IN "
+     "('AirtimeSalesAgent', 'PowerSalesAgent') AND json_extract(i.result, '$.transaction_id') IS NOT NULL GROUP BY "
      "json_extract(i.result, '$.transaction_id') HAVING count(*) > 1"},
     {"the file is whole", "SELECT * FROM pragma_integrity_check(1, 'host') WHERE integrity_check != 'ok'"},
 };
@@ -136,25 +145,39 @@ static void load_ledger(struct flow *f, sqlite3 *db, const char *sim_url, const 
     struct flow networks = *f;
     snprintf(networks.url, sizeof networks.url, "%s", sim_url);
     ck_assert_msg(flow_http(&networks, "GET", "/ledger", NULL, NULL, &a) == 200, "no ledger: %d %s", a.status, a.text);
-    snprintf(sql, sizeof sql,
-             "CREATE TABLE %s(reference TEXT, status TEXT, amount_kobo INTEGER, phone TEXT, network TEXT)", table);
-    run(db, sql);
-    snprintf(sql, sizeof sql, "INSERT INTO %s VALUES(?1, ?2, ?3, ?4, ?5)", table);
+    snprintf(sql, sizeof sql, "INSERT INTO %s VALUES(?1, ?2, ?3, ?4, ?5, ?6)", table);
     ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
     json_array_foreach(json_object_get(a.json, "entries"), i, entry)
     {
-        static const char *const texts[] = {"reference", "status", NULL, "phone_number", "network"};
-        for (int c = 0; c < 5; c++)
-            if (texts[c])
-                sqlite3_bind_text(st, c + 1, json_string_value(json_object_get(entry, texts[c])), -1, SQLITE_STATIC);
+        static const char *const texts[][2] = {
+            {"reference"}, {"status"}, {NULL}, {"phone_number", "meter_number"}, {"network", "disco"}, {"token"}};
+        for (int c = 0; c < 6; c++) {
+            const char *text = texts[c][0] ? json_string_value(json_object_get(entry, texts[c][0])) : NULL;
+            if (!text && texts[c][1])
+                text = json_string_value(json_object_get(entry, texts[c][1]));
+            if (texts[c][0])
+                sqlite3_bind_text(st, c + 1, text, -1, SQLITE_STATIC);
+        }
         sqlite3_bind_int64(st, 3, (int64_t)json_integer_value(json_object_get(entry, "amount_kobo")));
         ck_assert_int_eq(sqlite3_step(st), SQLITE_DONE);
         sqlite3_reset(st);
     }
     sqlite3_finalize(st);
+    flow_answer_free(&a);
+}
+
+static void load_ledgers(struct flow *f, sqlite3 *db, const struct books_sims *sims, const char *table)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE %s(reference TEXT, status TEXT, amount_kobo INTEGER, phone TEXT, network TEXT, token TEXT)",
+             table);
+    run(db, sql);
+    load_ledger(f, db, sims->networks, table);
+    if (*sims->discos)
+        load_ledger(f, db, sims->discos, table);
     snprintf(sql, sizeof sql, "CREATE INDEX %s_reference ON %s(reference)", table, table);
     run(db, sql);
-    flow_answer_free(&a);
 }
 
 static void check_rules(sqlite3 *db, const struct rule *rules, size_t n, const char *when)
@@ -182,7 +205,7 @@ static void check_rules(sqlite3 *db, const struct rule *rules, size_t n, const c
 static int status_of(int outcome, const struct ask *a)
 {
     static const int statuses[] = {200, 422, 500, 504, 503, 202}; /* by enum cvm_outcome */
-    return outcome == 1 && a->kind != ASK_BUY ? 400 : statuses[outcome];
+    return outcome == 1 && !load_buys(a->kind) ? 400 : statuses[outcome];
 }
 
 static void check_answer(sqlite3_stmt *st, const struct ask *a, const char *when)
@@ -219,16 +242,16 @@ static void check_answers(sqlite3 *db, struct load *load, const bool *answered, 
     sqlite3_finalize(st);
 }
 
-void books_check(struct flow *f, const char *sim_url, struct load *load, const char *when)
+void books_check(struct flow *f, const struct books_sims *sims, struct load *load, const char *when)
 {
     int n = load_count(load);
     bool *answered = calloc((size_t)n + 1, sizeof *answered);
     sqlite3 *db = open_books(f);
     for (int i = 0; i < n; i++) /* before the snapshot: what a client has had by now must be in it */
         answered[i] = atomic_load(&load_at(load, i)->status) > 0;
-    load_ledger(f, db, sim_url, "before");
+    load_ledgers(f, db, sims, "before");
     run(db, "BEGIN; SELECT count(*) FROM host.inbox");
-    load_ledger(f, db, sim_url, "after");
+    load_ledgers(f, db, sims, "after");
     check_rules(db, always, sizeof always / sizeof *always, when);
     check_answers(db, load, answered, n, when);
     sqlite3_close(db);
@@ -243,11 +266,11 @@ int64_t books_open(struct flow *f)
                         "'component:%')");
 }
 
-void books_check_settled(struct flow *f, const char *sim_url, struct load *load)
+void books_check_settled(struct flow *f, const struct books_sims *sims, struct load *load)
 {
-    books_check(f, sim_url, load, "in the end");
+    books_check(f, sims, load, "in the end");
     sqlite3 *db = open_books(f);
-    load_ledger(f, db, sim_url, "after");
+    load_ledgers(f, db, sims, "after");
     check_rules(db, settled, sizeof settled / sizeof *settled, "in the end");
     sqlite3_close(db);
 }

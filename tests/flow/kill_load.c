@@ -44,9 +44,14 @@ static void pause_ms(int64_t ms)
 
 const char *load_path(enum ask_kind kind)
 {
-    static const char *const paths[] = {"/api/v1/transactions/airtime", "/test/count", "/test/call",
-                                        "/api/v1/enquiries"};
+    static const char *const paths[] = {"/api/v1/transactions/airtime", "/api/v1/transactions/power", "/test/count",
+                                        "/test/call", "/api/v1/enquiries"};
     return paths[kind];
+}
+
+bool load_buys(enum ask_kind kind)
+{
+    return kind == ASK_BUY || kind == ASK_POWER;
 }
 
 void load_customer(int customer, char ret_id[16], char ret_phone[16])
@@ -75,6 +80,26 @@ static void make_buy(struct ask *a, uint64_t *random)
              networks[draw / 16 % 4], (int)(draw / 64 % 1000), digits, naira, (int)(draw / 65536 % 100), customer);
 }
 
+/* The same of meters; each kind of trouble that a company makes when it vends but 0013, which nobody can find out. */
+static void make_power(struct ask *a, uint64_t *random)
+{
+    static const char *const discos[] = {"EKEDC", "IKEDC", "AEDC"};
+    static const char *const trouble[] = {"0001", "0002", "0003", "0004", "0005", "0006", "0008",
+                                          "0010", "0011", "0012", "0014", "0015", "0016", "0019"};
+    char digits[8], customer[16], phone[16];
+    uint64_t draw = load_random(random);
+    if (draw % 4)
+        snprintf(digits, sizeof digits, "%d", 1000 + (int)(draw / 4 % 9000));
+    else
+        snprintf(digits, sizeof digits, "%s", trouble[draw / 4 % (sizeof trouble / sizeof *trouble)]);
+    draw = load_random(random);
+    load_customer(a->customer, customer, phone);
+    snprintf(a->body, sizeof a->body,
+             "{\"disco\":\"%s\",\"meter_number\":\"4%03d010%s\",\"amount\":\"%d.%02d\",\"customer_id\":\"%s\"}",
+             discos[draw % 3], (int)(draw / 4 % 1000), digits, 500 + (int)(draw / 4096 % 9000),
+             (int)(draw / 67108864 % 100), customer);
+}
+
 static void make_enquiry(struct ask *a, uint64_t *random)
 {
     static const char *const messages[] = {"How do I check my airtime balance?",
@@ -92,8 +117,12 @@ static void make(struct load *load, int i, struct ask *a)
     a->kind = draw < 14 || load->purchases ? ASK_BUY : draw < 16 ? ASK_COUNT : draw < 18 ? ASK_LATER : ASK_ENQUIRY;
     a->customer = (int)(load_random(&random) % LOAD_CUSTOMERS);
     snprintf(a->key, sizeof a->key, "ask-%d", i);
+    if (load->purchases && i % 3 == 2)
+        a->kind = ASK_POWER;
     if (a->kind == ASK_BUY)
         make_buy(a, &random);
+    else if (a->kind == ASK_POWER)
+        make_power(a, &random);
     else if (a->kind == ASK_ENQUIRY)
         make_enquiry(a, &random);
     else if (a->kind == ASK_LATER && load_random(&random) % 2)

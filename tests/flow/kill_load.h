@@ -12,7 +12,7 @@
 #define LOAD_ASKS_MAX 110000
 #define LOAD_PATIENCE_MS 45000 /* then an ask counts as never answered */
 
-enum ask_kind { ASK_BUY, ASK_COUNT, ASK_LATER, ASK_ENQUIRY, ASK_KINDS };
+enum ask_kind { ASK_BUY, ASK_POWER, ASK_COUNT, ASK_LATER, ASK_ENQUIRY, ASK_KINDS };
 
 struct ask {
     enum ask_kind kind;
@@ -27,7 +27,7 @@ struct load;
 
 /* `clients` threads that begin at once. */
 struct load *load_start(const char *url, int clients, uint64_t seed);
-/* The same, but purchases alone, and at most `most` of them. */
+/* The same, but purchases alone, every third of electricity, and at most `most` of them. */
 struct load *load_start_purchases(const char *url, int clients, uint64_t seed, int most);
 /* No new asks; waits until those under way have ended. */
 void load_finish(struct load *load);
@@ -36,6 +36,7 @@ void load_free(struct load *load);
 int load_count(const struct load *load); /* asks begun so far; they stand at 0 to count - 1 and never move */
 struct ask *load_at(struct load *load, int i);
 const char *load_path(enum ask_kind kind);
+bool load_buys(enum ask_kind kind);
 void load_customer(int customer, char ret_id[16], char ret_phone[16]);
 /* Asks once more over a connection of its own; gives status and text (free() it), 0 for none. */
 int load_ask_again(const char *url, const struct ask *ask, char **ret_text, bool *ret_replayed);
