@@ -17,7 +17,7 @@
 #define FOLDS 3
 #define COST 1.0
 #define STOP_AT 0.1    /* the solver's tolerance */
-#define RARE_POWER 0.3 /* how far rare labels are lifted: 0 not at all, 1 until all weigh the same */
+#define RARE_POWER 0.5 /* how far rare labels are lifted: 0 not at all, 1 until all weigh the same */
 #define RARE_MOST 4.0
 #define FEW_EXAMPLES 60 /* up to so many every feature is kept, else those of two texts or more */
 #define VOCABULARY_MAX (UINT32_C(1) << 25)

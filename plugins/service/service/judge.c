@@ -195,13 +195,34 @@ static void judge_domain(struct reading *r, const json_t *answer)
     }
 }
 
+/* Rage and thanks are rare, and to miss them costs more than to suspect them: they win somewhat early. -1: the model
+ * does not say. */
+static int judge_sentiment(const json_t *answer)
+{
+    static const struct {
+        const char *label;
+        double worth;
+    } sentiments[] = {{"VERY_NEGATIVE", 1.8}, {"NEGATIVE", 1}, {"NEUTRAL", 1}, {"POSITIVE", 1.3}};
+    double best = 0, probability;
+    int chosen = -1;
+    for (size_t place = 0; place < 3; place++) {
+        const char *label = label_at(answer, "sentiment", place, &probability);
+        for (int i = 0; i < 4; i++) {
+            if (strcmp(label, sentiments[i].label) != 0 || probability * sentiments[i].worth <= best)
+                continue;
+            best = probability * sentiments[i].worth;
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
 static void judge_rest(struct reading *r, const json_t *answer)
 {
-    static const char *const sentiments[] = {"VERY_NEGATIVE", "NEGATIVE", "NEUTRAL", "POSITIVE"};
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
     struct understanding *u = r->u;
     double probability;
-    int sentiment = index_of(label_at(answer, "sentiment", 0, &probability), sentiments, 4);
+    int sentiment = judge_sentiment(answer);
     int priority = index_of(label_at(answer, "priority", 0, &probability), priorities, 4);
     bool human = !strcmp(label_at(answer, "escalate", 0, &probability), "yes");
     probability = human ? probability : 1 - probability;
