@@ -940,10 +940,18 @@ START_TEST(order_for_several)
     ck_assert_int_eq(figure(ADA, "balance_kobo"), 400000 * NAIRA - 27 * 950 * NAIRA + 12);
     ck_assert_uint_eq(rows("transactions"), 30);
     ck_assert_int_eq(net.vends, 30);
-    cvm_id again = harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", "bulk-2", body);
+    cvm_id again = harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", "bulk-2", json_deep_copy(body));
     harness_run(f, 100);
     ck_assert_int_eq(harness_result(f, again, NULL), CVM_REPLIED);
     ck_assert_int_eq(net.vends, 30);
+    json_t *item; /* its record has to hold what becomes of each */
+    size_t i;
+    json_array_foreach(json_object_get(body, "items"), i, item)
+        json_object_set_new(json_object_get(item, "delivery"), "x", json_sprintf("%01500d", 1));
+    again = harness_request(f, "test.seller", TXN_SELF, "purchase_bulk", "bulk-3", body);
+    harness_run(f, 100);
+    ck_assert_int_eq(harness_result(f, again, &d), CVM_REFUSED);
+    ck_assert_str_eq(text(d, "code"), "ORDER");
 }
 END_TEST
 

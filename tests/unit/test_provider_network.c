@@ -161,6 +161,7 @@ static const struct {
      "INSUFFICIENT_BALANCE"},
     {CVM_REPLIED, 401, "<html>", CVM_REFUSED, "UNKNOWN"},
     {CVM_REPLIED, 409, "{\"error_code\":\"DUPLICATE\"}", ASKS, ""},
+    {CVM_REPLIED, 409, "{}", ASKS, ""},
     {CVM_ERROR, 0, "", CVM_REFUSED, "CONNECTION_ERROR"},
     {CVM_BUSY, 0, "", CVM_REFUSED, "CONNECTION_ERROR"},
     {CVM_TIMEOUT, 0, "", CVM_UNKNOWN, "TIMEOUT"},

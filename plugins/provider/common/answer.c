@@ -117,6 +117,8 @@ struct answer vend_answer_read(const cvm_msg *reply, const json_t *order)
     case CVM_REPLIED:
         if (status == 200 && json_is_object(body))
             return success(reply->data, body, order);
+        if (status == 409 && !has_text(body, "error_code")) /* in conflict with what? perhaps with our own order */
+            return verdict(VERDICT_ASK, "UNKNOWN", "The answer does not say what became of the order", NULL);
         if (status >= 400 && status < 500 && status != 408)
             return refusal_read(body);
         return verdict(VERDICT_ASK, "UNKNOWN", "The answer does not say what became of the order", NULL);

@@ -3,7 +3,8 @@
  * reach one is back to the kobo, because each paid its own share of the sum. Loop thread. */
 #include "transaction.h"
 
-#define BATCH 12 /* recipients begun in a turn */
+#define BATCH 12              /* recipients begun in a turn */
+#define ITEMS_BYTES_MAX 40000 /* so that the results fit into the record too, whatever they are */
 
 static int sum_items(const json_t *items, json_t *body)
 {
@@ -28,6 +29,8 @@ int bulk_purchase(cvm_turn *t, const cvm_msg *m)
     const json_t *items = json_object_get(m->data, "items");
     if (!seller)
         return cvm_refuse(t, "NOT_A_SELLER", NULL, "only components with the role desk.seller may sell");
+    if (json_dumpb(items, NULL, 0, JSON_COMPACT) > ITEMS_BYTES_MAX)
+        return cvm_refuse(t, "ORDER", "items", "the order is too long; make several of it");
     json_t *body = json_copy((json_t *)(uintptr_t)m->data);
     if (!body || sum_items(items, body) < 0) {
         json_decref(body);
