@@ -787,6 +787,46 @@ START_TEST(parked_work_comes_back_with_the_plugin)
 END_TEST
 
 /* More is stored than is tried beforehand, and the one value that the upgrade cannot read is met in service. */
+/* The plugin goes before what a start brought back into its lanes has had its turn; all of it is done when it is there
+ * again, once. */
+START_TEST(recovered_work_is_parked_from_its_lanes)
+{
+    struct edge_error error;
+    char text[512];
+    begin_slowly("v1");
+    struct edge_in in = {.source = "test",
+                         .to = "test.changing",
+                         .type = "batch",
+                         .priority = -1,
+                         .data = json_pack("{s:s, s:i}", "customer", "all", "n", 12)};
+    ck_assert_int_eq(edge_submit(run.v->core, &in, answered, NULL, NULL, &error), 0);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    virtual_close(run.v);
+    run.n_waiting = 0;
+    const struct core_options options = {.home = run.v->home,
+                                         .config = run.v->config,
+                                         .seed = 43,
+                                         .send = run.v->send,
+                                         .send_arg = run.v->send_arg,
+                                         .runner = TEST_RUNNER};
+    ck_assert_int_eq(core_open(&options, &run.v->core, text, sizeof text), 0);
+    ck_assert_int_eq(core_load(run.v->core, text, sizeof text), 0);
+    ck_assert_int_eq(core_start(run.v->core, text, sizeof text), 0);
+    change(CHANGE_REMOVE, "changing", true);
+    ck_assert_str_eq(result(), "removed");
+    pass(500);
+    put("v2");
+    change(CHANGE_RELOAD, NULL, false);
+    ck_assert_str_eq(result(), "switched");
+    pass(5000);
+    json_t *total = ask("total", "all");
+    ck_assert_int_eq(cvm_json_int(total, "sum", 0), 12 * 13 / 2);
+    json_decref(total);
+    virtual_conserved(run.v);
+    finish();
+}
+END_TEST
+
 START_TEST(upgrade_that_fails_later_is_a_strike)
 {
     struct edge_error error;
@@ -942,6 +982,7 @@ int main(void)
     tcase_add_test(c, the_file_may_be_written_over);
     tcase_add_test(c, goes_when_its_conversations_have_ended);
     tcase_add_loop_test(c, parked_work_comes_back_with_the_plugin, 0, 2);
+    tcase_add_test(c, recovered_work_is_parked_from_its_lanes);
     tcase_add_test(c, upgrade_that_fails_later_is_a_strike);
     tcase_add_test(c, files_that_come_back_keep_the_plugin);
     tcase_add_test(c, narrower_schemas_are_warned_of);
