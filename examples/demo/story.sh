@@ -27,7 +27,7 @@ claim 'the desk, airtime, electricity, the transactions and both kinds of provid
 chapter '2. Customers write' "Twelve messages as they come in by SMS, and the desk's answers. Triage, classifier and \
 orchestrator pass each on to the agent that can help; rules decide, no language model is asked. The customers are invented."
 says Chinedu 08031234567 'Good morning' RESOLVED 'I can help you with airtime'
-says Chinedu 08031234567 'I want 1000 naira MTN airtime' RESOLVED '08031234567 on MTN'
+says Chinedu 08031234567 'I want 1500 naira MTN airtime' RESOLVED '08031234567 on MTN'
 says Tunde 08051234567 'abeg buy 500 glo airtime for 08051234567' RESOLVED '08051234567 on GLO'
 says Amina 08021234567 'What is the minimum airtime I can buy?' RESOLVED '50,000'
 says Amina 08021234567 'How much discount do I get on 20000 naira airtime?' RESOLVED '5 %'
