@@ -1,6 +1,6 @@
 /* Looks at transactions: list, show, and what a payment would take. Reads the table `transactions` and the
- * accounts, changes nothing. The reply of a query says only for whom it is, so `show` asks `list`, and the receipt asks
- * `show`: each finds its way back by its own type. Loop thread. */
+ * accounts, changes nothing. `show` asks `list`, and the receipt asks `show`: each finds its way back by its own type.
+ * Loop thread. */
 #include "transaction.h"
 
 #define LIST_MAX 1000
@@ -64,21 +64,23 @@ static json_t *view(const json_t *row)
     return v;
 }
 
-/* The reply of a query says only for whom it is; what a row is, is seen by its columns. */
+/* The answer of a query of lookup_table: transactions by their own name and for people, any other table as "rows". */
 int lookup_listed(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *rows = json_object_get(m->data, "rows"), *first = json_array_get(rows, 0);
+    const json_t *rows = json_object_get(m->data, "rows");
+    const char *table = cvm_json_str(json_object_get(m->data, "with"), "table", "");
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, CVM_ERROR,
                           json_pack("{s:s, s:s}", "code", "QUERY", "message", "the table could not be read"), NULL);
-    bool transactions = !first || json_object_get(first, "total_amount");
+    bool transactions = strcmp(table, "transactions") == 0;
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(rows); i++)
         json_array_append_new(list,
                               transactions ? view(json_array_get(rows, i)) : cvm_json_share(json_array_get(rows, i)));
-    json_t *body = json_pack("{s:o, s:b}", "rows", list, "more", cvm_json_bool(m->data, "more", false));
-    json_object_set(body, "transactions", list); /* the name that its readers know */
-    return cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL);
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED,
+                      json_pack("{s:o, s:b}", transactions ? "transactions" : "rows", list, "more",
+                                cvm_json_bool(m->data, "more", false)),
+                      NULL);
 }
 
 int lookup_table(cvm_turn *t, const cvm_msg *m, const char *table, json_t *where, const char *order_by)
@@ -91,7 +93,8 @@ int lookup_table(cvm_turn *t, const cvm_msg *m, const char *table, json_t *where
                        .limit = limit < 1          ? 1
                                 : limit > LIST_MAX ? LIST_MAX
                                                    : limit,
-                       .on_behalf = m->id};
+                       .on_behalf = m->id,
+                       .with = json_pack("{s:s}", "table", table)};
     CVM_TRY(cvm_ask(t, &query));
     return CVM_PENDING;
 }
