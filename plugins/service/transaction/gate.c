@@ -43,7 +43,7 @@ static int ask_human(cvm_turn *t, const cvm_msg *m, const json_t *record)
     cvm_money_text(record_int(record, "total_kobo"), total, sizeof total);
     snprintf(reason, sizeof reason, approval ? "a purchase of NGN %s needs approval" : "NGN %s held by the rule %s",
              total, why);
-    snprintf(summary, sizeof summary, "%s: %s %s, %s. Decide with: cvmhost transaction approve %s, or reject", id,
+    snprintf(summary, sizeof summary, "%s: %s %s, %s. Decide with: cvmhost transaction approve|reject %s --by NAME", id,
              record_str(record, "service_type"), record_str(record, "network_or_disco"), reason, id);
     if (!component_loaded(t, "service.escalation")) /* it is seen in the list of transactions all the same */
         return CVM_OK;
