@@ -71,6 +71,25 @@ START_TEST(a_purchase_is_confirmed)
 }
 END_TEST
 
+START_TEST(two_purchases_are_two_receipts)
+{
+    struct flow *f = desk_started();
+    json_t *a = desk_say(f, BUYER, "SMS",
+                         "Buy 500 MTN airtime for 08031112229 and 2000 naira light for meter 45012345678 ekedc");
+    const char *id = text_of(a, "enquiry_id");
+    ck_assert_uint_eq(json_array_size(json_object_get(a, "next_steps")), 3); /* both references, and the rating */
+    FLOW_UNTIL(count(f, "select count(*) from outbox where enquiry_id = '%s' and template = 'purchase_receipt'", id) ==
+               2);
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from outbox o join transactions t using (transaction_id) where "
+                                     "o.template = 'purchase_receipt' and instr(o.text, t.transaction_id) and "
+                                     "instr(o.text, case t.service_type when 'POWER' then '2,000.00 of electricity' "
+                                     "else '500.00 of MTN airtime' end)"),
+                     2);
+    json_decref(a);
+    flow_end(f);
+}
+END_TEST
+
 /* The answer is there before what follows it, and what follows is durable turns in the enquiry's conversation. */
 START_TEST(the_answer_waits_for_none_of_it)
 {
@@ -488,6 +507,7 @@ int main(void)
     tcase_set_timeout(after, 60);
     tcase_set_timeout(figures, 60);
     tcase_add_test(after, a_purchase_is_confirmed);
+    tcase_add_test(after, two_purchases_are_two_receipts);
     tcase_add_test(after, the_answer_waits_for_none_of_it);
     tcase_add_test(after, each_step_of_an_agent_is_a_row);
     tcase_add_test(after, a_second_channel_takes_over);

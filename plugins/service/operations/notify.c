@@ -157,25 +157,25 @@ static const char *naira(const json_t *amount, char *buf, size_t size)
     return buf;
 }
 
-/* "500 MTN airtime for 0803..": what the conversation's context says was bought. */
-static void bought(const json_t *context, char *text, size_t size)
+/* "500 MTN airtime for 0803..": what the conversation's context says was bought in a domain. */
+static void bought(const json_t *context, const char *domain, char *text, size_t size)
 {
-    const json_t *air = json_object_get(context, "airtime_context"), *power = json_object_get(context, "power_context");
-    const json_t *data = json_object_get(context, "data_context");
+    const json_t *c = json_object_get(context, domain);
     char sum[48];
     *text = 0;
-    if (json_is_object(air))
-        snprintf(text, size, "%s of %s airtime for %s", naira(json_object_get(air, "amount"), sum, sizeof sum),
-                 cvm_json_str(air, "network", ""), cvm_json_str(air, "recipient_phone", ""));
-    else if (json_is_object(power))
-        snprintf(text, size, "%s of electricity, %s meter %s%s%s",
-                 naira(json_object_get(power, "amount"), sum, sizeof sum), cvm_json_str(power, "disco", ""),
-                 cvm_json_str(power, "meter_number", ""), *cvm_json_str(power, "token", "") ? ", token " : "",
-                 cvm_json_str(power, "token", ""));
-    else if (json_is_object(data))
-        snprintf(text, size, "%s %s data (%s) for %s, %s", cvm_json_str(data, "network", ""),
-                 cvm_json_str(data, "size", ""), cvm_json_str(data, "validity", ""),
-                 cvm_json_str(data, "recipient_phone", ""), naira(json_object_get(data, "price"), sum, sizeof sum));
+    if (!json_is_object(c))
+        return;
+    if (!strcmp(domain, "airtime_context"))
+        snprintf(text, size, "%s of %s airtime for %s", naira(json_object_get(c, "amount"), sum, sizeof sum),
+                 cvm_json_str(c, "network", ""), cvm_json_str(c, "recipient_phone", ""));
+    else if (!strcmp(domain, "power_context"))
+        snprintf(text, size, "%s of electricity, %s meter %s%s%s", naira(json_object_get(c, "amount"), sum, sizeof sum),
+                 cvm_json_str(c, "disco", ""), cvm_json_str(c, "meter_number", ""),
+                 *cvm_json_str(c, "token", "") ? ", token " : "", cvm_json_str(c, "token", ""));
+    else if (!strcmp(domain, "data_context"))
+        snprintf(text, size, "%s %s data (%s) for %s, %s", cvm_json_str(c, "network", ""), cvm_json_str(c, "size", ""),
+                 cvm_json_str(c, "validity", ""), cvm_json_str(c, "recipient_phone", ""),
+                 naira(json_object_get(c, "price"), sum, sizeof sum));
 }
 
 static bool confirms(cvm_turn *t, const char *what)
@@ -187,14 +187,14 @@ static bool confirms(cvm_turn *t, const char *what)
     return false;
 }
 
-static int tell(cvm_turn *t, const cvm_msg *m, const char *template, const char *subject, const char *text)
+static int tell(cvm_turn *t, const cvm_msg *m, const char *template, const char *subject, const char *text,
+                const char *transaction)
 {
     const json_t *context = cvm_context(t);
     char id[CVM_SHORT_ID_SIZE];
     json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "template", template, "subject", subject, "text", text,
                              "customer_id", cvm_json_str(context, "customer_id", ""), "channel",
-                             cvm_json_str(context, "channel", "SMS"), "transaction_id",
-                             cvm_json_str(context, "transaction_id", ""));
+                             cvm_json_str(context, "channel", "SMS"), "transaction_id", transaction);
     if (!data)
         return CVM_ENOMEM;
     int e =
@@ -203,26 +203,36 @@ static int tell(cvm_turn *t, const cvm_msg *m, const char *template, const char 
     return e;
 }
 
+/* Of one purchase: `domain` names the member of the context that says what it was. */
+static int tell_purchase(cvm_turn *t, const cvm_msg *m, const char *id, const char *status, const char *domain)
+{
+    char what[400], text[600];
+    if (*id && !strcmp(status, "SUCCESS") && confirms(t, "purchase")) {
+        bought(cvm_context(t), domain, what, sizeof what);
+        snprintf(text, sizeof text, "Receipt %s: %s. Thank you.", id, *what ? what : "your purchase is done");
+        return tell(t, m, "purchase_receipt", "Your receipt", text, id);
+    }
+    if (*id && !strcmp(status, "REFUNDED") && confirms(t, "refund")) {
+        snprintf(text, sizeof text, "Purchase %s did not go through. Your money is back in your wallet.", id);
+        return tell(t, m, "purchase_refunded", "Your refund", text, id);
+    }
+    return CVM_OK;
+}
+
 int notify_closed(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *context = cvm_context(t);
+    const json_t *context = cvm_context(t), *purchases = json_object_get(context, "purchases"), *one;
     const char *transaction = cvm_json_str(context, "transaction_id", ""),
-               *handoff = cvm_json_str(context, "handoff_id", "");
-    const char *status = cvm_json_str(context, "transaction_status", "");
-    char what[400], text[600];
-    if (*transaction && !strcmp(status, "SUCCESS") && confirms(t, "purchase")) {
-        bought(context, what, sizeof what);
-        snprintf(text, sizeof text, "Receipt %s: %s. Thank you.", transaction, *what ? what : "your purchase is done");
-        CVM_TRY(tell(t, m, "purchase_receipt", "Your receipt", text));
-    }
-    if (*transaction && !strcmp(status, "REFUNDED") && confirms(t, "refund")) {
-        snprintf(text, sizeof text, "Purchase %s did not go through. Your money is back in your wallet.", transaction);
-        CVM_TRY(tell(t, m, "purchase_refunded", "Your refund", text));
-    }
+               *handoff = cvm_json_str(context, "handoff_id", ""), *domain;
+    char text[600];
+    json_object_foreach((json_t *)(uintptr_t)purchases, domain, one)
+        CVM_TRY(tell_purchase(t, m, cvm_json_str(one, "transaction_id", ""), cvm_json_str(one, "status", ""), domain));
+    if (!purchases)
+        CVM_TRY(tell_purchase(t, m, transaction, cvm_json_str(context, "transaction_status", ""), ""));
     if (*handoff && confirms(t, "escalation")) {
         snprintf(text, sizeof text, "A colleague has your case. Your reference is %s. We will write to you here.",
                  handoff);
-        CVM_TRY(tell(t, m, "case_opened", "Your case", text));
+        CVM_TRY(tell(t, m, "case_opened", "Your case", text, transaction));
     }
     return CVM_OK;
 }

@@ -30,7 +30,7 @@ static const char *label_of(cvm_turn *t, const char *domain)
 }
 
 /* What is served now, for the customer: "airtime and data". */
-static void served_list(cvm_turn *t, char *text, size_t size)
+static void served_list(cvm_turn *t, const char *last, char *text, size_t size)
 {
     const struct vocabulary *v = service_vocabulary(t);
     const json_t *domains = cvm_registry(t, "domains");
@@ -41,7 +41,7 @@ static void served_list(cvm_turn *t, char *text, size_t size)
     for (size_t d = 0; v && d < v->n_domains && at < size; d++) {
         if (!routing_served(domains, v->domains[d]))
             continue;
-        const char *between = !n ? "" : n + 1 == total ? " and " : ", ";
+        const char *between = !n ? "" : n + 1 == total ? last : ", ";
         int wrote = snprintf(text + at, size - at, "%s%s", between, v->labels_of[d]);
         at += wrote > 0 ? (size_t)wrote : 0;
         n++;
@@ -57,7 +57,7 @@ static const char *own_text(cvm_turn *t, char *text, size_t size)
     const char *outcome = cvm_json_str(json_object_get(context, "routing"), "outcome", "");
     const struct vocabulary *v = service_vocabulary(t);
     char served[160];
-    served_list(t, served, sizeof served);
+    served_list(t, " and ", served, sizeof served);
     if (!strcmp(outcome, "not_served")) {
         snprintf(text, size, "I am sorry, we do not serve %s here yet. I can help you with %s.",
                  label_of(t, cvm_json_str(context, "service_domain", "")), served);
@@ -74,6 +74,7 @@ static const char *own_text(cvm_turn *t, char *text, size_t size)
         struct understanding u;
         understand(v, cvm_json_str(context, "message", ""), "", &u);
         if (u.request) {
+            served_list(t, " or ", served, sizeof served);
             snprintf(text, size,
                      "I would like to help. Is it about %s? Please tell me what you need, with the number and "
                      "the amount where they matter.",
@@ -89,6 +90,17 @@ static const char *own_text(cvm_turn *t, char *text, size_t size)
     }
     snprintf(text, size, "I am sorry, I could not complete this just now. Please try again, or ask for a colleague.");
     return "nothing_written";
+}
+
+/* A message may order two things. */
+static void keep_references(cvm_turn *t, json_t *steps)
+{
+    const json_t *purchases = json_object_get(cvm_context(t), "purchases"), *one;
+    const char *domain;
+    json_object_foreach((json_t *)(uintptr_t)purchases, domain, one)
+        json_array_append_new(steps, json_sprintf("Keep the reference %s", cvm_json_str(one, "transaction_id", "")));
+    if (!purchases)
+        json_array_append_new(steps, json_sprintf("Keep the reference %s", service_context_str(t, "transaction_id")));
 }
 
 static json_t *next_steps(cvm_turn *t, const char *why)
@@ -107,10 +119,9 @@ static json_t *next_steps(cvm_turn *t, const char *why)
     } else if (!strcmp(why, "domain_not_served")) {
         json_array_append_new(steps, json_string("Ask us about the services we offer"));
     } else if (!strcmp(why, "needs_input")) {
-        json_array_append_new(steps, json_string("Write again with what is missing"));
+        json_array_append_new(steps, json_string("Write the whole order again in one message, with what is missing"));
     } else if (*service_context_str(t, "transaction_id")) {
-        snprintf(text, sizeof text, "Keep the reference %s", service_context_str(t, "transaction_id"));
-        json_array_append_new(steps, json_string(text));
+        keep_references(t, steps);
     } else {
         json_array_append_new(steps, json_string("Write again if this did not answer your question"));
     }

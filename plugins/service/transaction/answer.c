@@ -220,6 +220,12 @@ static int set_context(cvm_turn *t, enum cvm_outcome outcome, const json_t *body
         snprintf(path, sizeof path, "%s/transaction_reference", domain);
         CVM_TRY(cvm_context_set(t, path, json_string(reference)));
     }
+    if (*domain && *id) { /* what is above is of the last purchase only; a message may order two */
+        char path[CVM_NAME_MAX + 32];
+        snprintf(path, sizeof path, "/purchases%s", domain);
+        CVM_TRY(cvm_context_set(
+            t, path, json_pack("{s:s, s:s}", "transaction_id", id, "status", cvm_json_str(body, "status", ""))));
+    }
     if (outcome != CVM_REFUSED || cvm_json_bool(body, "replayed", false))
         return CVM_OK;
     int64_t n = cvm_json_int(cvm_context(t), "transaction_failure_count", 0) + 1;
