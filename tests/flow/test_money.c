@@ -210,6 +210,7 @@ START_TEST(sixth_in_a_minute_waits)
     EXPECT(f, 0, "Done", "transaction", "approve", id, "--by", "Bola");
     vended(f, &n);
     ck_assert_uint_eq(n, 6);
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from handoffs where status = 'resolved' and claimed_by = 'Bola'") == 1);
     ck_assert_int_eq(buy(f, "ADA", "08031112221", 100, NULL), 422); /* exactly this a moment ago */
     flow_end(f);
 }
