@@ -255,6 +255,10 @@ START_TEST(review_by_the_rubric)
     ck_assert(!approved("Done: N500 airtime went to 08059876543. Reference MTN-88213.", bought("FAILED"),
                         case_of("TXN-0c44e1a9b7d2")));
     ck_assert(!approved("Your reference is TXN-ffffffffffff, thank you.", json_object(), case_of("TXN-0c44e1a9b7d2")));
+    /* of a part of the case */
+    ck_assert(approved("About airtime: your reference is TXN-ffffffffffff, thank you.", json_object(),
+                       json_pack("{s:s, s:{s:[{s:s}]}}", "transaction_id", "TXN-0c44e1a9b7d2", "multi", "parts",
+                                 "transaction_id", "TXN-ffffffffffff")));
     ck_assert(!approved("That was a stupid question, but here is the price.", json_object(), case_of("")));
     ck_assert(!approved("Dear {{name}}, your airtime of %s is on its way.", json_object(), case_of("")));
     ck_assert(approved("There is no fee for airtime, whatever the network.", json_object(), case_of("")));

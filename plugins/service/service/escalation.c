@@ -47,13 +47,19 @@ static const char *after(cvm_turn *t)
     return SERVICE_QA;
 }
 
-/* The customer hears what was done to their money, and who looks at the rest; a draft about words alone waits for the
- * human who takes the case. */
+static bool rejected(cvm_turn *t)
+{
+    return !cvm_json_bool(json_object_get(cvm_context(t), "review"), "approved", true);
+}
+
+/* The customer hears what was done to their money, and who looks at the rest; a draft about words alone, or one that
+ * did not pass the review, waits for the human who takes the case. */
 static int finish_case(cvm_turn *t, const cvm_msg *m, const char *draft, json_t *facts)
 {
     char interim[512], text[SERVICE_TEXT_MAX];
     bool inform = rules_only_inform(rules_of(t), service_context_str(t, "intent")) && part_of_money(t);
-    bool keep_draft = *draft && (part_of_money(t) || json_object_get(cvm_context(t), "multi"));
+    bool several = json_object_get(cvm_context(t), "multi") && !rejected(t);
+    bool keep_draft = *draft && (part_of_money(t) || several);
     int e = hand_over(t, m, draft, interim, sizeof interim);
     if (e < 0) {
         json_decref(facts);
@@ -216,6 +222,9 @@ static int part_answered(cvm_turn *t, const cvm_msg *m, size_t n)
     }
     if (*service_content(m))
         json_object_set_new(part, "answer", json_string(service_content(m)));
+    const char *bought = cvm_json_str(json_object_get(service_given(m), "transaction"), "transaction_id", "");
+    if (*bought)
+        json_object_set_new(part, "transaction_id", json_string(bought));
     if (*service_rule(service_given(m)))
         json_object_set_new(part, "rule", json_string(service_rule(service_given(m))));
     json_array_set_new(list, n, part);

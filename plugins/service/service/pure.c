@@ -24,13 +24,19 @@ int64_t service_time_ms(const char *text)
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
+/* Whether a component works for the desk: other areas have agents of the same alias. */
+static bool of_desk(const json_t *component)
+{
+    return !strncmp(cvm_json_str(component, "id", ""), "service.", 8) || service_has_role(component, "desk.domain");
+}
+
 const json_t *service_component(const json_t *components, const char *id_or_alias)
 {
     for (size_t i = 0; *id_or_alias && i < json_array_size(components); i++) {
         const json_t *c = json_array_get(components, i);
         if (!strcmp(cvm_json_str(c, "id", ""), id_or_alias))
             return c;
-        if (!strcmp(cvm_json_str(c, "alias", ""), id_or_alias) && !strncmp(cvm_json_str(c, "id", ""), "service.", 8))
+        if (!strcmp(cvm_json_str(c, "alias", ""), id_or_alias) && of_desk(c))
             return c;
     }
     return NULL;

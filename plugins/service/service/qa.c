@@ -78,9 +78,9 @@ static int reject(cvm_turn *t, const cvm_msg *m, json_t *review, int64_t rejecti
     bool rework = !many && rejections == 1 && service_has_role(author, "desk.domain");
     char next[CVM_NAME_MAX + 1];
     snprintf(next, sizeof next, "%s",
-             rework                            ? id
-             : !strcmp(id, SERVICE_ESCALATION) ? SERVICE_RESPONSE
-                                               : SERVICE_ESCALATION);
+             rework                                  ? id
+             : *service_context_str(t, "handoff_id") ? SERVICE_RESPONSE /* a human has it already */
+                                                     : SERVICE_ESCALATION);
     json_t *data;
     if (rework) {
         data =

@@ -59,6 +59,21 @@ static void check_phones(struct review *r, const struct text *text, const json_t
     }
 }
 
+static bool begins_with(const char *text, const char *id)
+{
+    return *id && !strncmp(text, id, strlen(id));
+}
+
+/* Whether it is the case's own, or of one of the parts that the case was taken into. */
+static bool of_case(const char *reference, const json_t *context, const char *member)
+{
+    const json_t *parts = json_object_get(json_object_get(context, "multi"), "parts");
+    bool own = begins_with(reference, cvm_json_str(context, member, ""));
+    for (size_t i = 0; i < json_array_size(parts) && !own; i++)
+        own = begins_with(reference, cvm_json_str(json_array_get(parts, i), member, ""));
+    return own;
+}
+
 /* Every short reference in the draft (TXN-.., HND-.., ENQ-..) must be one of this case. */
 static void check_references(struct review *r, const char *draft, const json_t *context)
 {
@@ -66,9 +81,8 @@ static void check_references(struct review *r, const char *draft, const json_t *
         const char *prefix, *member;
     } known[] = {{"TXN-", "transaction_id"}, {"HND-", "handoff_id"}, {"ENQ-", "enquiry_id"}};
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-        const char *id = cvm_json_str(context, known[k].member, "");
         for (const char *at = strstr(draft, known[k].prefix); at; at = strstr(at + 4, known[k].prefix))
-            if (!*id || strncmp(at, id, strlen(id)) != 0)
+            if (!of_case(at, context, known[k].member))
                 mark(r, &r->accuracy, 0.6, "names a reference that is not of this case");
     }
 }
