@@ -212,7 +212,7 @@ START_TEST(catalogue_by_network)
         const json_t *b = json_array_get(list, i);
         ck_assert_str_eq(text_of(b, "size"), given[i][0]);
         ck_assert_str_eq(text_of(b, "validity"), given[i][1]);
-        ck_assert(number_of(b, "price") == atof(given[i][2]));
+        ck_assert(number_of(b, "price") == strtod(given[i][2], NULL));
         ck_assert_str_eq(text_of(b, "code"), given[i][3]);
         ck_assert_str_eq(text_of(b, "package_type"), given[i][4]);
     }

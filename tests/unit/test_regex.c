@@ -33,7 +33,7 @@ START_TEST(gives_as_many_groups_as_there_is_room_for)
     char pattern[256] = "";
     cvm_span s[40];
     for (int i = 0; i < 40; i++)
-        strcat(pattern, "(.)");
+        memcpy(pattern + 3 * (size_t)i, "(.)", 4);
     char text[41];
     memset(text, 'x', 40);
     text[40] = 0;
