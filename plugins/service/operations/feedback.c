@@ -54,15 +54,16 @@ int feedback_closed(cvm_turn *t, const cvm_msg *m)
     char key[CVM_STATE_KEY_MAX + 1];
     int64_t every_ms = hours_ms(t, "ask_every_hours", 24);
     if (!*customer || every_ms < 0 || !worth_asking(m->data))
-        return CVM_OK;
+        return heard(t, m);
     asked_key(customer, key);
     int e = cvm_state_get(t, key, &last);
     if (e < 0 && e != CVM_ENOENT)
         return e;
     if (e == CVM_OK && cvm_now_ms(t) - cvm_json_int(last, "at_ms", 0) < every_ms)
-        return CVM_OK;
-    return ask(t, customer, cvm_json_str(m->data, "enquiry_id", ""), cvm_json_str(m->data, "channel", "SMS"),
-               cvm_json_str(context, "customer_phone", ""), cvm_json_str(context, "customer_email", ""));
+        return heard(t, m);
+    CVM_TRY(ask(t, customer, cvm_json_str(m->data, "enquiry_id", ""), cvm_json_str(m->data, "channel", "SMS"),
+                cvm_json_str(context, "customer_phone", ""), cvm_json_str(context, "customer_email", "")));
+    return heard(t, m);
 }
 
 /* ---- the rating ----------------------------------------------------------------------------------------------------

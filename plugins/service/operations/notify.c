@@ -234,7 +234,7 @@ int notify_closed(cvm_turn *t, const cvm_msg *m)
                  handoff);
         CVM_TRY(tell(t, m, "case_opened", "Your case", text, transaction));
     }
-    return CVM_OK;
+    return heard(t, m);
 }
 
 /* A colleague has answered: the customer hears it where the enquiry came from. */

@@ -111,4 +111,10 @@ int kpi_shown(cvm_turn *t, const cvm_msg *m);    /* "read_kpi.reply": for the da
 int kpi_refresh(cvm_turn *t, const cvm_msg *m);  /* timer: the gauges */
 int kpi_handle(cvm_turn *t, const cvm_msg *m);
 
+/* The desk does not wait to hear that it was heard; whoever asks does. */
+static inline int heard(cvm_turn *t, const cvm_msg *m)
+{
+    return m->requires_response ? cvm_reply(t, m, json_object()) : CVM_OK;
+}
+
 #endif

@@ -203,7 +203,8 @@ int record_closed(cvm_turn *t, const cvm_msg *m)
         json_decref(window);
         return e;
     }
-    return record_keep(t, window);
+    CVM_TRY(record_keep(t, window));
+    return heard(t, m);
 }
 
 /* By hand: an interaction that no enquiry tells of, such as a call that a colleague took. */
