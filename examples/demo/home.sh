@@ -64,7 +64,7 @@ start_host()
     port=$(free_port 8000)
     [ -n "$vtpass_pid" ] || start_vendors
     sed -e "s/@VTPASS@/127.0.0.1:$vtpass_port/" -e "s/@PAYMENT@/127.0.0.1:$payment_port/" \
-        -e "s/@NETWORK@/127.0.0.1:$sim_port/" -e "s/@DISCO@/127.0.0.1:$disco_port/" examples/demo/providers.json.in \
+        -e "s/@NETWORK@/127.0.0.1:$sim_port/g" -e "s/@DISCO@/127.0.0.1:$disco_port/g" examples/demo/providers.json.in \
         >"$home/data/providers.json"
     sed -e "s/\"port\": *[0-9]*/\"port\": $port/" -e "/\"agents\": *{/r $home/data/providers.json" config/cvmhost.json \
         >"$home/config/cvmhost.json"

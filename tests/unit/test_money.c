@@ -1209,6 +1209,7 @@ START_TEST(books_are_compared_to_the_kobo)
     d = reconcile();
     ck_assert_str_eq(text(d, "status"), "differences");
     ck_assert_int_eq(cvm_json_int(d, "differences", 0), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(d, "not_compared")), 0);
     ck_assert(json_number_value(json_object_get(line(d, "AMOUNT"), "difference")) == 0.01);
     ck_assert_ptr_nonnull(line(d, "UNKNOWN_TO_US"));
     ck_assert_ptr_nonnull(line(d, "MISSING_AT_PROVIDER"));

@@ -248,6 +248,17 @@ out:
 
 /* ---- our own lines ---- */
 
+/* Nobody's statement tells what was delivered there: that is not "balanced". */
+static void not_compared(json_t *run, const char *lane, int64_t amount)
+{
+    json_t *lanes = json_copy(json_object_get(run, "not_compared"));
+    if (!lanes)
+        lanes = json_object();
+    json_object_set_new(lanes, lane, json_true());
+    json_object_set_new(run, "not_compared", lanes);
+    add_to(run, "not_compared_kobo", amount);
+}
+
 static void count_line(json_t *run, const json_t *line)
 {
     const char *status = json_string_value(json_array_get(line, LINE_STATUS));
@@ -264,6 +275,8 @@ static void count_line(json_t *run, const json_t *line)
         add_to(run, "taken_kobo", total);
         bool covered = lane && json_object_get(json_object_get(run, "covered"), lane);
         bool today = json_integer_value(json_array_get(line, LINE_BEGUN)) >= record_int(run, "from_ms");
+        if (!covered)
+            not_compared(run, lane ? lane : "", amount);
         if (covered && today && (!found || strcmp(found, record_str(run, "mark")) != 0))
             differs(run, "MISSING_AT_PROVIDER", lane, json_string_value(json_array_get(line, LINE_ID)), amount, 0);
     } else if (strcmp(status, "REFUNDED") == 0) {
@@ -346,10 +359,12 @@ static json_t *report(cvm_turn *t, const json_t *run)
                                           {"balance", "balance_kobo"},
                                           {"held", "held_kobo"}};
     int64_t n = record_int(run, "transactions");
+    const char *status = record_int(run, "differences")         ? "differences"
+                         : json_object_get(run, "not_compared") ? "not_compared"
+                                                                : "balanced";
     json_t *r =
         json_pack("{s:s, s:s, s:s, s:o, s:o}", "day", record_str(run, "day"), "run_at", time_text(cvm_now_ms(t), at),
-                  "status", record_int(run, "differences") ? "differences" : "balanced", "lines",
-                  record_list(run, "lines"), "silent_providers", record_list(run, "silent"));
+                  "status", status, "lines", record_list(run, "lines"), "silent_providers", record_list(run, "silent"));
     for (size_t i = 0; r && i < sizeof counts / sizeof counts[0]; i++)
         json_object_set_new(r, counts[i], json_integer(record_int(run, counts[i])));
     for (size_t i = 0; r && i < sizeof sums / sizeof sums[0]; i++)
@@ -359,8 +374,9 @@ static json_t *report(cvm_turn *t, const json_t *run)
     return r;
 }
 
-/* The figures as lines of their own, so that a table or a CSV has them too. */
-static void add_summary(json_t *r)
+/* The figures as lines of their own, so that a table or a CSV has them too. What no statement covers is not set against
+ * one. */
+static void add_summary(json_t *r, const json_t *run)
 {
     static const char *const figures[][2] = {{"sold", "delivered_sum"},
                                              {"taken", "taken"},
@@ -369,8 +385,12 @@ static void add_summary(json_t *r)
                                              {"held", "held"}};
     json_t *lines = json_array();
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
-        json_t *ours = json_object_get(r, figures[i][0]), *theirs = json_object_get(r, figures[i][1]);
-        json_array_append_new(lines, json_pack("{s:s, s:s, s:s, s:O, s:O, s:f}", "kind", figures[i][0], "provider",
+        json_t *ours = json_incref(json_object_get(r, figures[i][0])), *theirs = json_object_get(r, figures[i][1]);
+        if (i == 0) {
+            json_decref(ours);
+            ours = cvm_money_to_json(record_int(run, "sold_kobo") - record_int(run, "not_compared_kobo"));
+        }
+        json_array_append_new(lines, json_pack("{s:s, s:s, s:s, s:o, s:O, s:f}", "kind", figures[i][0], "provider",
                                                "all", "transaction_id", "", "ours", ours, "theirs", theirs,
                                                "difference", json_number_value(theirs) - json_number_value(ours)));
     }
@@ -396,7 +416,13 @@ static int end(cvm_turn *t, json_t *run)
     }
     json_t *answer = json_copy(r);
     json_decref(r);
-    add_summary(answer);
+    add_summary(answer, run);
+    json_t *lanes = json_array();
+    const char *lane;
+    json_t *unused;
+    json_object_foreach(json_object_get(run, "not_compared"), lane, unused)
+        json_array_append_new(lanes, json_string(lane));
+    json_object_set_new(answer, "not_compared", lanes);
     cvm_id request = id_from_text(record_str(run, "request"));
     if (cvm_id_is_none(request)) {
         json_decref(answer);
