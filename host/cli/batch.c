@@ -164,6 +164,8 @@ static int send_item(struct batch *b, uint64_t n)
         else
             snprintf(key, sizeof key, "%.100s/%llu", b->call->key, (unsigned long long)item->line);
         json_object_set_new(line, "key", json_string(key));
+        if (b->cli->key)
+            call_tell_key(b->catalogue, b->entry, key, item->request);
     }
     if (b->cli->timeout_ms)
         json_object_set_new(line, "timeout_ms", json_integer(b->cli->timeout_ms));

@@ -102,6 +102,12 @@ static int show_failure(struct cli *cli, const char *outcome, const json_t *data
                     advice);
 }
 
+void call_tell_key(const json_t *catalogue, const json_t *entry, const char *key, json_t *data)
+{
+    if (key && !json_object_get(data, "idempotency_key") && spec_property(catalogue, entry, "idempotency_key"))
+        json_object_set_new(data, "idempotency_key", json_string(key));
+}
+
 static json_t *call_line(const struct cli *cli, const struct call *call)
 {
     json_t *line = json_pack("{s:i, s:s, s:b}", "id", 1, "do", "call", "trace", cli->trace);
@@ -204,6 +210,8 @@ int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *en
                         .key = cli->key                                ? cli->key
                                : cvm_json_bool(entry, "durable", true) ? fresh
                                                                        : NULL};
+    if (!cli->file)
+        call_tell_key(catalogue, entry, cli->key, request);
     int status = cli->file ? batch_run(cli, catalogue, entry, &call) : call_run(cli, &call, expose);
     json_decref(request);
     return status;

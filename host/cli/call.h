@@ -20,6 +20,8 @@ int call_run(struct cli *cli, const struct call *call, const json_t *expose);
 int batch_run(struct cli *cli, const json_t *catalogue, const json_t *entry, const struct call *call);
 
 void call_new_key(char ret_key[32]);
+/* An operation that knows keys of its own is told the one that was given by --key, unless its data have one. */
+void call_tell_key(const json_t *catalogue, const json_t *entry, const char *key, json_t *data);
 /* Frees *client and opens another, waiting for a host that is being started. */
 int call_reconnect(const char *home, struct client **client);
 

@@ -125,6 +125,8 @@ static int call_component(struct cli *cli, const char *component, const char *ty
     call_new_key(fresh);
     struct call call = {.to = component, .type = type, .data = data};
     call.key = cli->key ? cli->key : cvm_json_bool(entry, "durable", false) ? fresh : NULL;
+    if (!cli->file)
+        call_tell_key(catalogue, entry, cli->key, data);
     if (catalogue && cli->file && !entry)
         status = cli_fail(CLI_NOT_FOUND, "there is no operation %s of %s", type, component);
     else if (catalogue && cli->file)

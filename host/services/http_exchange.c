@@ -5,6 +5,7 @@
 #include "core/audit.h"
 #include "core/id.h"
 #include "core/log.h"
+#include "core/schema.h"
 #include "services/access.h"
 #include <assert.h>
 #include <stdio.h>
@@ -68,6 +69,15 @@ static void log_caller(const struct http_exchange *x, const char *component, con
     log_info("http", "%s: %s of %s, message %s, request %s", x->caller, type, component, id, x->request_id);
 }
 
+/* An operation that knows keys of its own is told the caller's, unless the body has one. */
+static void tell_key(const struct http_exchange *x, const struct rest_match *match, json_t *data)
+{
+    static const char member[] = "idempotency_key";
+    if (x->head.key && !json_object_get(data, member) &&
+        schema_member(match->operation->document, match->operation->decl->request_schema, member))
+        json_object_set_new(data, member, json_string(x->head.key));
+}
+
 static void submit(struct http_exchange *x, const struct rest_match *match, json_t *data)
 {
     const struct manifest_operation *decl = match->operation->decl;
@@ -83,6 +93,7 @@ static void submit(struct http_exchange *x, const struct rest_match *match, json
     x->refused = decl->expose->refused ? decl->expose->refused : 422;
     x->raw = decl->raw;
     x->has_key = x->head.key != NULL;
+    tell_key(x, match, data);
     x->rename = json_incref((json_t *)(uintptr_t)decl->expose->rename);
     struct edge_in in = {.source = "http",
                          .key = x->head.key,
