@@ -446,8 +446,11 @@ START_TEST(auto_renewal_on_and_off)
              "Auto-renewal is on: 2GB");
     json_decref(r);
     ck_assert_int_eq(renewals(f, "active"), 1);
-    ck_assert_int_eq(FLOW_RUN(f, &a, "schedule", "list", "--output", "json"), 0);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "schedule", "list", "--kind", "auto_renewal", "--output", "json"), 0);
     ck_assert(strstr(a.text, "*312*20#") && strstr(a.text, "monthly") && strstr(a.text, "08031234567"));
+    flow_answer_free(&a);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "schedule", "list", "--kind", "top_up", "--output", "json"), 0);
+    ck_assert_ptr_null(strstr(a.text, "*312*20#"));
     flow_answer_free(&a);
     says(f, "08031234567", "please stop the auto renewal of my data", "DataSalesAgent", "Auto-renewal is off");
     ck_assert_int_eq(renewals(f, "active"), 0);

@@ -327,8 +327,10 @@ int schedule_list(cvm_turn *t, const cvm_msg *m)
 {
     const char *customer = cvm_json_str(m->data, "customer", "");
     json_t *where = json_object(), *account = NULL;
-    if (json_object_get(m->data, "status"))
-        json_object_set(where, "status", json_object_get(m->data, "status"));
+    static const char *const asked[] = {"status", "kind"};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        if (json_object_get(m->data, asked[i]))
+            json_object_set(where, asked[i], json_object_get(m->data, asked[i]));
     if (*customer) {
         int e = account_find(t, customer, customer, &account);
         if (e < 0) {
