@@ -146,7 +146,7 @@ START_TEST(exported_without_personal_data)
     flow_product(f);
     flow_start(f);
     ck_assert_int_eq(FLOW_RUN(f, &a, "enquiry", "submit",
-                              "My name is Ada Obi, 08031234567 got no airtime for 500, write to ada.obi@mail.example",
+                              "My name is Ada Obi, send 500 MTN airtime to 08031234567, write to ada.obi@mail.example",
                               "--customer-phone", "+2348031234567", "--output", "json"),
                      0);
     const char *id = json_string_value(json_object_get(a.json, "enquiry_id"));
@@ -159,8 +159,9 @@ START_TEST(exported_without_personal_data)
     json_decref(report);
     snprintf(file, sizeof file, "%s/export.json", f->home);
     ck_assert_int_eq(FLOW_RUN(f, &a, "export", enquiry, "--with-builds", "--output-file", file), 0);
-    for (const char *at = a.errors; (at = strstr(at, "turn ")); at++) /* a desk that starts keeps hashes of numbers */
-        ck_assert_msg(strstr(at, "start of service.desk, comes out differently without personal data"), "%s", a.errors);
+    int said = 0;
+    for (const char *at = a.errors; (at = strstr(at, "turn ")); at++, said++) /* hashes of numbers */
+        ck_assert_msg(strstr(at, "comes out differently without personal data"), "%s", a.errors);
     flow_answer_free(&a);
     text = flow_read(f, "export.json");
     ck_assert_ptr_nonnull(text);
@@ -176,9 +177,9 @@ START_TEST(exported_without_personal_data)
     EXPECT(other, 5, "has a journal already", "import", file, "--home", place);
     report = replay(other, 1, (const char *const[]){"replay", "--all", "--home", place, "--output", "json", NULL});
     ck_assert_int_ge(count(report, "turns"), turns);
-    ck_assert_int_eq(count(report, "differ"), 1);
+    ck_assert_int_eq(count(report, "differ"), said);
     ck_assert_int_eq(count(report, "missing"), 0);
-    ck_assert_int_ge(count(report, "same"), turns - 1);
+    ck_assert_int_ge(count(report, "same"), turns - said);
     json_decref(report);
     EXPECT(other, 1, " same", "import", file, "--replay");
     ck_assert_int_eq(FLOW_RUN(other, NULL, "replay", enquiry, "--home", place), 0);

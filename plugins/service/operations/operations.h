@@ -85,7 +85,8 @@ int record_interaction(cvm_turn *t, const cvm_msg *m);
 int record_rated(cvm_turn *t, const cvm_msg *m);       /* topic enquiry.rated */
 int record_transaction(cvm_turn *t, const cvm_msg *m); /* topic transaction.ended */
 int record_handoff(cvm_turn *t, const cvm_msg *m);     /* topics handoff.* */
-int record_sla(cvm_turn *t, const cvm_msg *m);         /* timer */
+int record_arm(cvm_turn *t, const cvm_msg *m);
+int record_sla(cvm_turn *t, const cvm_msg *m); /* timer */
 int record_start(cvm_turn *t, const cvm_msg *m);
 /* The window that runs, for changing; ends the one before when its time is over. Gives. */
 CVM_MUST_USE int record_window(cvm_turn *t, json_t **ret_window);

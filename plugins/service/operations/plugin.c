@@ -39,6 +39,7 @@ static const cvm_route routes[] = {
     {ANALYTICS, "handoff.created", record_handoff},
     {ANALYTICS, "handoff.claimed", record_handoff},
     {ANALYTICS, "handoff.resolved", record_handoff},
+    {ANALYTICS, "arm", record_arm},
     {ANALYTICS, "sla_due", record_sla},
     {ANALYTICS, "compute_kpi", kpi_compute},
     {ANALYTICS, "compute_kpi.reply", kpi_computed},

@@ -46,6 +46,31 @@ int record_window(cvm_turn *t, json_t **ret_window)
     return *ret_window ? CVM_OK : CVM_ENOMEM;
 }
 
+/* A timer of our own, whatever conversation this turn belongs to: an enquiry is over when its customer has heard
+ * everything, not when the figures have been looked at again. */
+static int own_timer(cvm_turn *t, const char *type, int64_t at_ms, json_t *data)
+{
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_MESSAGE,
+                   .to = ANALYTICS,
+                   .type = "arm",
+                   .conversation = "component:" ANALYTICS,
+                   .data = json_pack("{s:s, s:I, s:o*}", "timer", type, "at_ms", (json_int_t)at_ms, "data", data),
+                   .priority = CVM_LOW};
+    return out.data ? t->host->emit(t, &out, NULL) : CVM_ENOMEM;
+}
+
+int record_arm(cvm_turn *t, const cvm_msg *m)
+{
+    const char *type = cvm_json_str(m->data, "timer", "");
+    int64_t wait_ms = cvm_json_int(m->data, "at_ms", 0) - cvm_now_ms(t);
+    if (strcmp(type, "refresh") != 0 && strcmp(type, "sla_due") != 0)
+        return cvm_refuse(t, "INVALID", "timer", "The timer must be refresh or sla_due.");
+    CVM_TRY(cvm_timer(t, type, wait_ms > 0 ? wait_ms : 0, cvm_json_share(json_object_get(m->data, "data")),
+                      (cvm_id){0, 0}, NULL));
+    return heard(t, m);
+}
+
 int record_keep(cvm_turn *t, json_t *window)
 {
     int64_t armed = 0;
@@ -54,7 +79,7 @@ int record_keep(cvm_turn *t, json_t *window)
     if (armed)
         return CVM_OK;
     CVM_TRY(cvm_state_put_int(t, "armed", 1));
-    return cvm_timer(t, "refresh", cvm_json_int(cvm_settings(t), "refresh_ms", 5000), NULL, (cvm_id){0, 0}, NULL);
+    return own_timer(t, "refresh", cvm_now_ms(t) + cvm_json_int(cvm_settings(t), "refresh_ms", 5000), NULL);
 }
 
 /* ---- rows of agents ------------------------------------------------------------------------------------------------
@@ -148,7 +173,7 @@ static int count_sla(cvm_turn *t, const cvm_msg *m, json_t *window)
         return CVM_OK;
     snprintf(key, sizeof key, "sla/%.40s", enquiry);
     CVM_TRY(cvm_state_put(t, key, json_integer((json_int_t)deadline)));
-    return cvm_timer(t, "sla_due", deadline - now, json_pack("{s:s}", "enquiry_id", enquiry), (cvm_id){0, 0}, NULL);
+    return own_timer(t, "sla_due", deadline, json_pack("{s:s}", "enquiry_id", enquiry));
 }
 
 static void count_cost(cvm_turn *t, json_t *window, const json_t *context)
