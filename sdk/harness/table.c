@@ -208,6 +208,9 @@ static int emit_checked(struct harness_turn *t, const cvm_out *out, cvm_id *ret_
 static int emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
 {
     struct harness_turn *t = of(pub);
+    cvm_out filled = *out;
+    if (!out->data && (filled.data = json_object()))
+        out = &filled;
     bool all = out->kind == CVM_OUT_PUBLISH || (out->to && !strcmp(out->to, "BROADCAST"));
     int e = out->kind > CVM_OUT_FORWARD || !out->type || (!all && !out->to) ? CVM_EINVAL
             : all                                                           ? publish(t, out, ret_id)
