@@ -348,8 +348,9 @@ int record_start(cvm_turn *t, const cvm_msg *m)
         CVM_TRY(cvm_state_put_int(t, "started_ms", cvm_now_ms(t)));
     CVM_TRY(cvm_state_int(t, "open", &open));
     CVM_TRY(cvm_metric(t, "handoffs_open", NULL, (double)open));
-    CVM_TRY(cvm_state_put_int(t, "armed", 1));
-    if (!timer)
+    if (!timer) {
+        CVM_TRY(cvm_state_put_int(t, "armed", 1)); /* with the timer only: nobody else takes it back */
         CVM_TRY(cvm_timer(t, "refresh", 1000, NULL, (cvm_id){0, 0}, NULL));
+    }
     return cvm_timer(t, "tidy", 600000, NULL, (cvm_id){0, 0}, NULL);
 }
