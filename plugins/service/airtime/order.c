@@ -42,6 +42,8 @@ int airtime_check(const struct airtime_rules *rules, const char *network, const 
 {
     struct airtime_order o = {0};
     char known[160];
+    if (!*network) /* it would be that of the number's prefix, so look at the number first */
+        CVM_TRY(check_phone(rules, phone, &o, ret_failure));
     if (network_code(&rules->networks, network, o.network) < 0) {
         networks_text(&rules->networks, known, sizeof known);
         snprintf(ret_failure->error, sizeof ret_failure->error,

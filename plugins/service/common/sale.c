@@ -46,8 +46,10 @@ int sale_check_amount(const json_t *amount, int64_t min_kobo, int64_t max_kobo, 
              sale_naira(max_kobo, high));
     int e = cvm_money_from_json(amount, &kobo);
     if (e == CVM_EINVAL) {
+        char digits[240];
+        snprintf(digits, sizeof digits, "Write it in digits only, such as 500 or 500.50. %s", advice);
         snprintf(f->error, sizeof f->error, "The amount is not a sum of naira.");
-        return sale_refused(f, "AMOUNT", advice);
+        return sale_refused(f, "AMOUNT", digits);
     }
     if (e == CVM_ELIMIT)
         kobo = json_is_number(amount) && json_number_value(amount) < 0 ? -1 : CVM_MONEY_MAX_MINOR;

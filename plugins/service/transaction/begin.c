@@ -178,7 +178,10 @@ static const char *rule_of_the_moment(cvm_turn *t, const struct order *o, json_t
     seconds = *o->idempotency_key && o->asker == ASKER_PURCHASE ? -1 : fraud_duplicate(t, account, o->body);
     if (seconds < 0)
         return NULL;
-    snprintf(text, size, "You bought exactly this %lld second%s ago.", (long long)seconds, seconds == 1 ? "" : "s");
+    if (seconds < 2)
+        snprintf(text, size, "You bought exactly this a moment ago.");
+    else
+        snprintf(text, size, "You bought exactly this %lld seconds ago.", (long long)seconds);
     return "DUPLICATE_SUSPECTED";
 }
 
