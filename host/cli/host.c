@@ -34,7 +34,8 @@
 #define ERROR_SIZE 1024
 #define PRIVATE_WAIT_MS 10000
 #define START_TURNS_MS 2000
-#define DRAIN_MS 3000 /* for what is under way when another program takes over */
+#define FIRST_MODELS_MS 45000 /* a command waits longer for its host */
+#define DRAIN_MS 3000         /* for what is under way when another program takes over */
 #define CONTROL_DRAIN_MS 1000
 #define CONTROL_FRESH_MS 100
 #define DRAIN_TICK_MS 5
@@ -476,6 +477,10 @@ static void wait_for_starts(struct host *h)
 {
     uint64_t until_ms = uv_now(&h->loop) + START_TURNS_MS;
     while (!h->stopping && core_is_starting(h->core) && uv_now(&h->loop) < until_ms)
+        uv_run(&h->loop, UV_RUN_ONCE);
+    /* A host of one command would be gone before its models are trained, again and again: once in a home it waits. */
+    until_ms = uv_now(&h->loop) + FIRST_MODELS_MS;
+    while (h->options->is_private && !h->stopping && core_learns(h->core) && uv_now(&h->loop) < until_ms)
         uv_run(&h->loop, UV_RUN_ONCE);
 }
 

@@ -63,6 +63,8 @@ int core_add_peer(struct core *core, const struct manifest_component *decl,
 int core_start(struct core *core, char *ret_error, size_t error_size);
 /* The components' "start" turns, and what they have sent, are not over yet: what they prepare may be missing. */
 bool core_is_starting(const struct core *core);
+/* A text model has no answer yet: it is being trained for the first time in this home. */
+bool core_learns(const struct core *core);
 /* Stops admission, lets the writer finish what was submitted, then calls `done`. Open work stays for the next start. */
 void core_stop(struct core *core, void (*done)(void *), void *arg);
 void core_close(struct core *core); /* after core_stop's done (or at once under the virtual clock) */

@@ -384,6 +384,14 @@ void models_returned(struct core *core)
     models_refresh(core);
 }
 
+bool core_learns(const struct core *core)
+{
+    const struct hosted_model *m = core->models && enabled(core) ? core->models->first : NULL;
+    while (m && (m->now || *m->trouble))
+        m = m->next;
+    return m != NULL;
+}
+
 bool models_idle(struct core *core)
 {
     if (core->models && core->models->job)
