@@ -270,8 +270,9 @@ int turn_query(cvm_turn *pub, const cvm_query *given)
                 : !(e = effect_new(t, core->name_query))                                    ? CVM_ENOMEM
                                                                                             : 0;
     json_decref(query->where);
-    if (!error && query->with && (turn_count(t, json_text_size(query->with, CVM_TURN_BYTES_MAX)) < 0 ||
-                                  json_object_set(sql, "with", query->with) < 0))
+    if (!error && query->with &&
+        (turn_count(t, json_text_size(query->with, CVM_TURN_BYTES_MAX)) < 0 ||
+         json_object_set(sql, "with", query->with) < 0))
         error = CVM_ELIMIT;
     json_decref(query->with);
     if (error) {

@@ -105,8 +105,7 @@ static double cosine(const char *a, const char *b)
 
 START_TEST(near_texts_are_near)
 {
-    static const char *const texts[] = {"my boat is leaking", "the ship leaks", "a recipe of rice",
-                                        "my boatz leakin"};
+    static const char *const texts[] = {"my boat is leaking", "the ship leaks", "a recipe of rice", "my boatz leakin"};
     static char vectors[4][EMBED_TEXT_SIZE];
     static struct text_words words;
     json_t *setting = json_pack("[s, s]", "boat, ship, water craft", "rice, food");

@@ -41,8 +41,8 @@ int tell_ended(cvm_turn *t, const json_t *record, enum txn_state to)
 {
     return cvm_publish(t, "transaction.ended",
                        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "transaction_id",
-                                 record_str(record, "transaction_id"), "customer_id",
-                                 record_str(record, "customer_id"), "service_type", record_str(record, "service_type"),
-                                 "network_or_disco", record_str(record, "network_or_disco"), "status", txn_status(to),
-                                 "total_kobo", (json_int_t)record_int(record, "total_kobo")));
+                                 record_str(record, "transaction_id"), "customer_id", record_str(record, "customer_id"),
+                                 "service_type", record_str(record, "service_type"), "network_or_disco",
+                                 record_str(record, "network_or_disco"), "status", txn_status(to), "total_kobo",
+                                 (json_int_t)record_int(record, "total_kobo")));
 }
