@@ -166,6 +166,17 @@ START_TEST(doubtful_domains_are_clarified)
 }
 END_TEST
 
+START_TEST(who_asks_for_a_person_gets_one)
+{
+    json_t *c = enquiry("UNKNOWN", "UNKNOWN", "LOW", "NEUTRAL");
+    json_object_set_new(c, "cues", json_pack("[s, s]", "greeting", "human"));
+    json_t *rules = rules_apply(c, NULL);
+    ck_assert_str_eq(rules_first(rules), "human_requested");
+    json_decref(rules);
+    ROUTE(c, "escalation qa response_generator", "unknown");
+}
+END_TEST
+
 START_TEST(no_purchase_before_a_human_has_looked)
 {
     json_t *c = enquiry("AIRTIME", "PURCHASE", "MEDIUM", "NEUTRAL");
@@ -359,6 +370,7 @@ int main(void)
     tcase_add_test(c, multi_unknown_and_unserved);
     tcase_add_test(c, doubtful_domains_are_clarified);
     tcase_add_test(c, close_readings_are_clarified);
+    tcase_add_test(c, who_asks_for_a_person_gets_one);
     tcase_add_test(c, no_purchase_before_a_human_has_looked);
     tcase_add_test(c, each_rule_holds_alone);
     tcase_add_test(c, review_by_the_rubric);

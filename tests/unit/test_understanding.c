@@ -411,6 +411,22 @@ static json_t *judged(const char *message, const char *answer)
     "{\"domain\": [[\"" domain "\", 0.97]], \"intent\": [[\"" intent "\", 0.91]], " rest "}"
 #define CALM "\"priority\": [[\"LOW\", 0.8]], \"sentiment\": [[\"POSITIVE\", 0.7]], \"escalate\": [[\"no\", 0.99]]"
 
+START_TEST(a_person_is_asked_for)
+{
+    static const char *const yes[] = {"I want to speak to a human", "abeg make I talk to your manager",
+                                      "please connect me with a customer care agent", "I need a real person"};
+    static const char *const no[] = {"which agent sells airtime near me", "send 500 to my manager on mtn",
+                                     "the person I sent airtime to has not seen it"};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes + sizeof no / sizeof *no; i++) {
+        bool wanted = i < sizeof yes / sizeof *yes;
+        struct understanding u;
+        const char *message = wanted ? yes[i] : no[i - sizeof yes / sizeof *yes];
+        understand(words, message, "SMS", &u);
+        ck_assert_msg(((u.signals & vocabulary_signal(words, "human")) != 0) == wanted, "%s", message);
+    }
+}
+END_TEST
+
 START_TEST(a_model_is_believed_where_it_knows)
 {
     for (size_t d = 0; d < words->n_domains; d++)
@@ -650,6 +666,7 @@ static Suite *suite(void)
     tcase_add_test(c, priority_and_sentiment);
     tcase_add_test(c, keywords_escalate_as_whole_words);
     tcase_add_test(c, the_answer_has_its_members);
+    tcase_add_test(c, a_person_is_asked_for);
     tcase_add_test(c, a_model_is_believed_where_it_knows);
     tcase_add_test(c, what_no_model_was_taught_stays_with_the_rules);
     tcase_add_test(c, several_wishes_have_parts);

@@ -49,6 +49,17 @@ static double amounts(const json_t *context)
     return sum;
 }
 
+static bool has_cue(const json_t *context, const char *name)
+{
+    const json_t *cues = json_object_get(context, "cues");
+    for (size_t i = 0; i < json_array_size(cues); i++) {
+        const char *cue = json_string_value(json_array_get(cues, i));
+        if (cue && !strcmp(cue, name))
+            return true;
+    }
+    return false;
+}
+
 json_t *rules_apply(const json_t *context, const json_t *settings)
 {
     json_t *rules = json_array();
@@ -71,6 +82,10 @@ json_t *rules_apply(const json_t *context, const json_t *settings)
         add(rules, "churn_keywords", "speaks of leaving");
     if (has_reason(context, "security"))
         add(rules, "security_keywords", "reports fraud, theft or unauthorised use");
+    if (has_cue(context, "human"))
+        add(rules, "human_requested", "asks for a person");
+    if (has_reason(context, "model"))
+        add(rules, "model_judgement", "reads like a case for a person, though no rule names it");
     if (has_reason(context, "failures"))
         add(rules, "transaction_failure_count", "reports three or more failed attempts");
     else if (failures >= cvm_json_int(settings, "transaction_failure_count", 3)) {
