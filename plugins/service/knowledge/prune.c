@@ -155,6 +155,7 @@ int prune_step(cvm_turn *t, const cvm_msg *m)
     json_t *pairs = NULL, *job = json_deep_copy(m->data), *list = json_object_get(job, "documents");
     const char *after = cvm_json_str(m->data, "after", "doc/");
     bool yes = cvm_json_bool(job, "yes", false);
+    bool monthly = cvm_id_is_none(id_of(json_object_get(job, "request")));
     double below = json_number_value(json_object_get(job, "below")), score;
     int64_t looked = cvm_json_int(job, "looked_at", 0), n = cvm_json_int(job, "prunable", 0);
     int taken = 0, e = job ? cvm_state_scan(t, "doc/", after, PAGE, &pairs) : CVM_ENOMEM;
@@ -169,6 +170,9 @@ int prune_step(cvm_turn *t, const cvm_msg *m)
         }
         json_object_set_new(job, "after", json_string(key));
         if (strcmp(cvm_json_str(doc, "status", ""), "active") != 0)
+            continue;
+        /* Nobody looks on when a month is over: what comes with a plugin is its maker's to take back. */
+        if (monthly && strcmp(cvm_json_str(doc, "origin", ""), OPERATOR) != 0)
             continue;
         looked++;
         e = is_prunable(t, id, doc, below, &may, &score);
