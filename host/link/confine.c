@@ -68,24 +68,11 @@ static void wipe_environment(void)
     setenv("PATH", CONFINE_PATH, 1);
 }
 
-/* Old kernels: one at a time. */
-static void close_one_by_one(int link_fd)
-{
-    struct rlimit files;
-    int end = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 65536 ? (int)files.rlim_cur : 65536;
-    for (int fd = 3; fd < end; fd++)
-        if (fd != link_fd)
-            close(fd);
-}
-
-static void close_all_but(int link_fd)
+static int close_all_but(int link_fd)
 {
     unsigned link = (unsigned)link_fd;
     int error = link > 3 ? close_range(3, link - 1, 0) : 0;
-    if (error == 0)
-        error = link < 3 ? close_range(3, ~0u, 0) : close_range(link + 1, ~0u, 0);
-    if (error < 0)
-        close_one_by_one(link_fd);
+    return error ? error : link < 3 ? close_range(3, ~0u, 0) : close_range(link + 1, ~0u, 0);
 }
 
 static int clean(const struct confine *c, char *ret_error, size_t error_size)
@@ -99,11 +86,10 @@ static int clean(const struct confine *c, char *ret_error, size_t error_size)
         close(fd);
     }
     wipe_environment();
-    close_all_but(c->link_fd);
     umask(077);
     signal(SIGXFSZ, SIG_IGN); /* a file limit of 0 must fail a write, not end the process */
-    if (chdir("/") < 0)
-        return confine__failed(CVM_EIO, ret_error, error_size, "chdir /: %s", strerror(errno));
+    if (close_all_but(c->link_fd) < 0 || chdir("/") < 0)
+        return confine__failed(CVM_EIO, ret_error, error_size, "descriptors and folder: %s", strerror(errno));
     return CVM_OK;
 }
 
