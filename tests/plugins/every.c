@@ -36,7 +36,7 @@ static json_t *value_at(const json_t *step, size_t i)
     return cvm_json_share(json_array_get(step, i));
 }
 
-/* "x*1000" stands for a long text, "bad" for what is no UTF-8. */
+/* "x*1000" (in an object: its "fill") stands for a long text, "bad" for what is no UTF-8. */
 static char *made_text(const char *from)
 {
     long long n;
@@ -61,6 +61,14 @@ static json_t *made_value(const json_t *step, size_t i)
         free(text);
         return v;
     }
+    if ((from = cvm_json_str(json_array_get(step, i), "fill", NULL))) {
+        json_t *v = json_copy(json_array_get(step, i));
+        char *text = made_text(from);
+        json_object_set_new(v, "fill", json_string(text));
+        free(text);
+        return v;
+    }
+    from = text_at(step, i, NULL);
     return from && strcmp(from, "nul") == 0 ? json_stringn("a\0b", 3) : value_at(step, i);
 }
 
@@ -185,7 +193,7 @@ static void timer(struct run *r, const json_t *s)
     int e = 0;
     for (int64_t i = 0; i < int_at(s, 5, 1); i++) {
         int was = e;
-        e = cvm_timer(r->t, text_at(s, 1, NULL), int_at(s, 2, 0), value_at(s, 3), r->m->id, &id);
+        e = cvm_timer(r->t, text_at(s, 1, NULL), int_at(s, 2, 0), made_value(s, 3), r->m->id, &id);
         if (!i || e != was)
             saw(r, json_pack("[i, i]", (int)i, e));
     }
@@ -207,7 +215,7 @@ static void call(struct run *r, const json_t *s)
                   .path = text_at(s, 2, NULL),
                   .query = json_is_null(json_array_get(s, 3)) ? NULL : json_array_get(s, 3),
                   .headers = json_is_null(json_array_get(s, 4)) ? NULL : value_at(s, 4),
-                  .body = json_is_null(json_array_get(s, 5)) ? NULL : value_at(s, 5),
+                  .body = json_is_null(json_array_get(s, 5)) ? NULL : made_value(s, 5),
                   .key = key,
                   .on_behalf = r->m->id};
     ended(r, cvm_http_call(r->t, &c, &id));
@@ -215,12 +223,12 @@ static void call(struct run *r, const json_t *s)
     free(key);
 }
 
-/* ["ask", table, where, order_by, limit] */
+/* ["ask", table, where, order_by, limit, size] */
 static void ask(struct run *r, const json_t *s)
 {
-    cvm_query q = {.size = sizeof q,
+    cvm_query q = {.size = (uint32_t)int_at(s, 5, sizeof q),
                    .table = text_at(s, 1, ""),
-                   .where = json_is_null(json_array_get(s, 2)) ? NULL : value_at(s, 2),
+                   .where = json_is_null(json_array_get(s, 2)) ? NULL : made_value(s, 2),
                    .order_by = text_at(s, 3, NULL),
                    .limit = int_at(s, 4, 0),
                    .on_behalf = r->m->id};
@@ -295,7 +303,7 @@ static void context(struct run *r, const json_t *s)
 
 static void row(struct run *r, const json_t *s)
 {
-    ended(r, cvm_row_put(r->t, text_at(s, 1, "every_rows"), value_at(s, 2)));
+    ended(r, cvm_row_put(r->t, text_at(s, 1, "every_rows"), made_value(s, 2)));
 }
 
 static void unrow(struct run *r, const json_t *s)

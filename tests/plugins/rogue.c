@@ -244,6 +244,8 @@ static int misbehave(const char *mode, uint64_t turn, const json_t *message)
         _exit(1);
     } else if (strcmp(mode, "silent") == 0) {
         pause();
+    } else if (strcmp(mode, "killed") == 0) {
+        kill(getpid(), SIGKILL); /* as by somebody else */
     } else if (strcmp(mode, "stops") == 0) {
         kill(getpid(), SIGSTOP);
         pause();

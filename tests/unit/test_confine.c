@@ -724,6 +724,10 @@ START_TEST(refuses_what_makes_no_sense)
     ck_assert_int_eq(refusal((struct confine){.library = "echo.so"}, error, sizeof error), CVM_EINVAL);
     ck_assert_str_eq(error, "echo.so: is no absolute path");
     ck_assert_int_eq(refusal((struct confine){.program = "agent.py"}, error, sizeof error), CVM_EINVAL);
+    ck_assert_int_eq(
+        refusal((struct confine){.reads = (const char *const[]){"/usr", "data", NULL}}, error, sizeof error),
+        CVM_EINVAL);
+    ck_assert_str_eq(error, "data: is no absolute path");
     ck_assert_int_eq(refusal((struct confine){.host = 1 << 30}, error, sizeof error), CVM_ESTATE);
     ck_assert_str_eq(error, "the host has ended");
     if (!(confine_available() & CONFINE_FILES))
@@ -731,6 +735,48 @@ START_TEST(refuses_what_makes_no_sense)
     ck_assert_int_eq(refusal((struct confine){.library = "/none.so"}, error, sizeof error), CVM_ENOENT);
     ck_assert_str_eq(error, "/none.so: No such file or directory");
     ck_assert_int_eq(refusal((struct confine){.program = "/none.py"}, error, sizeof error), CVM_ENOENT);
+}
+END_TEST
+
+static void *waits(void *arg)
+{
+    pause();
+    return arg;
+}
+
+/* A thread beside the one that confines itself would keep all that this one gives up. */
+START_TEST(refuses_a_second_thread)
+{
+    char error[256] = "";
+    uint32_t layers;
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, waits, NULL), 0);
+    int e = confine_self(&(struct confine){.link_fd = -1, .host = getppid()}, &layers, error, sizeof error);
+    ck_assert_int_eq(e, CVM_EINVAL);
+    ck_assert_str_eq(error, "there are 2 threads, it must be one");
+}
+END_TEST
+
+/* The files and folders that it names may be read, with all that is below them; others not. */
+START_TEST(reads_what_it_was_given)
+{
+    static const char *const given[] = {"/etc/ssl", "/none", "/etc/passwd", NULL};
+    int status;
+    char error[256] = "";
+    uint32_t layers;
+    if (!(confine_available() & CONFINE_FILES))
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct confine c = {.link_fd = -1, .without = ALL_LAYERS & ~CONFINE_FILES, .reads = given};
+        counted_start();
+        if (confine_self(&c, &layers, error, sizeof error))
+            die(error);
+        _exit(read_file("/etc/passwd") == 0 && read_file("/etc/group") == EACCES ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -762,6 +808,8 @@ int main(void)
     tcase_add_test(whole, program_runs_and_stays_inside);
     tcase_add_test(whole, ends_with_its_host);
     tcase_add_test(whole, refuses_what_makes_no_sense);
+    tcase_add_test(whole, refuses_a_second_thread);
+    tcase_add_test(whole, reads_what_it_was_given);
     tcase_add_test(whole, names_its_layers);
     suite_add_tcase(s, whole);
     SRunner *r = srunner_create(s);

@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define A "test.every"
@@ -192,6 +194,11 @@ static const struct message_said script[] = {
     {A, "do", "eight", "[['emit',0,'test.every','do',{'on_behalf':'own','timeout_ms':40,'data':{'steps':[['return',1]]}}],['return',1]]"},
     {A, "do", "eight", "[['end'],['reply']]"},
     {A, "do", "eight", "[['context'],['count','after'],['reply']]"},
+    {A, "do", "large", "[['timer','tick',1,{'fill':'x*1100000'}],['reply']]"},
+    {A, "do", "large", "[['call','post',null,null,null,{'fill':'x*1100000'}],['reply']]"},
+    {A, "do", "large", "[['ask','every_rows',{'fill':'x*1100000'}],['reply']]"},
+    {A, "do", "large", "[['row','every_rows',{'row_id':'f','fill':'x*1100000'}],['reply']]"},
+    {A, "do", "large", "[['ask','every_rows',null,null,1,8],['reply']]"},
     {A, "do", "nine", "[]"},
     {B, "do", "nine", "[['get','word'],['get','sent'],['get','flood'],['get','never'],['scan','',null,50],['reply']]"},
     {A, "do", "nine", "[['scan','',null,90],['context'],['reply']]"},
@@ -543,6 +550,113 @@ START_TEST(a_packet_that_is_too_large_is_no_frame)
 }
 END_TEST
 
+/* The runner as the host starts it, with a file as what it should run. */
+static struct link *run(const char *path, bool program)
+{
+    char error[256] = "";
+    struct link *l = NULL;
+    const struct link_spec spec = {
+        .runner = TEST_RUNNER, .plugin = "one", .library = program ? NULL : path, .program = program ? path : NULL};
+    ck_assert_msg(link_spawn(&spec, &l, error, sizeof error) == 0, "%s", error);
+    return l;
+}
+
+static void check_ending(struct link *l, const char *ending)
+{
+    char text[128] = "";
+    ck_assert(link_ending(l, 10000, text, sizeof text));
+    ck_assert_str_eq(text, ending);
+    link_close(l);
+}
+
+static void check_fails(const char *path, bool program, const char *step, const char *text)
+{
+    struct link *l = run(path, program);
+    struct frame f;
+    greet(l, "1.0.0");
+    ck_assert_msg(receive(l, &f) == 1 && f.kind == FRAME_FAILED, "%s", path);
+    json_t *body = json_loadb(f.body, f.size, 0, NULL);
+    const char *said = cvm_json_str(body, "text", "");
+    ck_assert_str_eq(cvm_json_str(body, "step", ""), step);
+    ck_assert_msg(strstr(said, text), "%s: %s", path, said);
+    json_decref(body);
+    link_close(l);
+}
+
+/* What cannot be loaded or run says so before it ends, and at which step. */
+START_TEST(what_does_not_come_up_says_why)
+{
+    char folder[] = "/tmp/cvm-link-XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/one", folder);
+    check_fails(path, false, "confine", "No such file");
+    files_write(path, "no library", 10);
+    ck_assert_int_eq(chmod(path, 0755), 0);
+    check_fails(path, false, "load", "file too short");
+    check_fails(path, true, "load", "cannot be run: Exec format error");
+    check_fails("/lib/x86_64-linux-gnu/libz.so.1", false, "load", "it exports no descriptor of this interface");
+    unlink(path);
+    rmdir(folder);
+}
+END_TEST
+
+/* The runner believes its host no more than the host believes it: what breaks a rule ends the process. */
+START_TEST(a_runner_ends_where_its_host_breaks_a_rule)
+{
+    static const struct {
+        enum frame_kind kind;
+        const char *body;
+    } firsts[] = {{FRAME_HELLO, "{\"link\":2}"}, {FRAME_HELLO, "{"}, {FRAME_TURN, "{\"link\":1}"}},
+      turns[] = {{FRAME_TURN, "{"},
+                 {FRAME_TURN, "{\"route\":1000}"},
+                 {FRAME_TURN, "{\"route\":0,\"message\":{\"to\":\"test.nobody\"}}"}};
+    static const char hello[] = "{\"link\":1,\"components\":[{\"id\":\"test.every\",\"salt\":\"1\"}]}";
+    char path[PATH_MAX];
+    struct frame f;
+    files_built("plugins/every.so", path);
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+        struct link *l = run(path, false);
+        ck_assert_int_eq(link_send(l, firsts[i].kind, 0, firsts[i].body, strlen(firsts[i].body)), 0);
+        ck_assert_int_eq(link_flush(l), 0);
+        check_ending(l, "ended with exit status 70");
+    }
+    for (size_t i = 0; i <= sizeof turns / sizeof *turns; i++) {
+        struct link *l = run(path, false);
+        ck_assert_int_eq(link_send(l, FRAME_HELLO, 0, hello, sizeof hello - 1), 0);
+        ck_assert_int_eq(link_flush(l), 0);
+        ck_assert(receive(l, &f) == 1 && f.kind == FRAME_READY);
+        if (i == sizeof turns / sizeof *turns)
+            ck_assert_int_eq(send(link_fd(l), "GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n", 33, 0), 33);
+        else
+            ck_assert_int_eq(link_send(l, turns[i].kind, 1, turns[i].body, strlen(turns[i].body)), 0);
+        ck_assert_int_eq(link_flush(l), 0);
+        check_ending(l, "ended with exit status 70");
+    }
+}
+END_TEST
+
+/* Somebody who starts it by hand is told what to do instead. */
+START_TEST(a_runner_is_for_the_host_alone)
+{
+    int status, out[2];
+    char text[128] = "", name[] = TEST_RUNNER, command[] = "run-plugin", *argv[] = {name, command, NULL};
+    ck_assert_int_eq(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(out[1], 2);
+        execv(name, argv);
+        _exit(99);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 2);
+    ck_assert_int_gt(read(out[0], text, sizeof text - 1), 0);
+    ck_assert_msg(strstr(text, "cvmhost serve"), "%s", text);
+    close(out[0]);
+    close(out[1]);
+}
+END_TEST
+
 /* "sort" of the sorter, in the time that a model takes to be learnt where it is not ready yet. Gives a new reference.
  */
 static json_t *sort(struct looped *l, const char *model, const char *text, bool wait)
@@ -605,6 +719,9 @@ int main(void)
     tcase_add_test(c, low_descriptors_are_moved_out_of_the_way);
     tcase_add_test(c, what_is_not_read_is_limited);
     tcase_add_test(c, a_packet_that_is_too_large_is_no_frame);
+    tcase_add_test(c, what_does_not_come_up_says_why);
+    tcase_add_test(c, a_runner_ends_where_its_host_breaks_a_rule);
+    tcase_add_test(c, a_runner_is_for_the_host_alone);
     suite_add_tcase(suite, c);
     c = tcase_create("same");
     tcase_set_timeout(c, 120);

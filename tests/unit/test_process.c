@@ -1,5 +1,6 @@
 /* Plugins' processes that crash, hang, are killed, break the rules of the link; exchanged, moved and taken out with
  * work in their hands. Whatever they do, the host goes on and each request ends once. */
+#include "core/log.h"
 #include "core/remote_parts.h"
 #include "files.h"
 #include "looped.h"
@@ -677,6 +678,100 @@ START_TEST(a_program_that_breaks_a_rule_is_ended)
 }
 END_TEST
 
+static int do_mode(struct looped *l, const char *mode, char ret_code[32])
+{
+    struct answer_seen seen = {0};
+    looped_submit(l, "test.rogue", "do", mode, json_pack("{s:s}", "mode", mode), &seen);
+    ck_assert_msg(looped_until(l, &seen.n, 20000), "%s: no answer", mode);
+    snprintf(ret_code, 32, "%s", cvm_json_str(seen.data, "code", ""));
+    json_decref(seen.data);
+    return seen.outcome;
+}
+
+/* Under the virtual clock, where nothing is done beside a turn: the same rules, a process that is killed again and
+ * again is given up, and so is one that cannot be started until it can. */
+START_TEST(rules_hold_under_the_virtual_clock)
+{
+    static const struct {
+        const char *mode;
+        int outcome;
+        bool ends;
+    } ways[] = {
+        {"ok", CVM_REPLIED, false},    {"old_turn", CVM_REPLIED, false}, {"no_result", CVM_ERROR, false},
+        {"reserved", CVM_ERROR, true}, {"leaves", CVM_ERROR, true},      {"silent", CVM_ERROR, true},
+        {"killed", CVM_ERROR, true},
+    };
+    struct looped *l = looped_new(NOTHING, true, 1000, NULL);
+    char code[32];
+    put_rogue(l, "1.0.0");
+    looped_open(l, false);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        int64_t before = restarts_of(l, "rogue");
+        int outcome = do_mode(l, ways[i].mode, code);
+        ck_assert_msg(outcome == ways[i].outcome, "%s: %d %s", ways[i].mode, outcome, code);
+        ck_assert_int_eq(do_mode(l, "ok", code), CVM_REPLIED);
+        ck_assert_msg((restarts_of(l, "rogue") > before) == ways[i].ends, "%s", ways[i].mode);
+    }
+    do_mode(l, "leaves", code);
+    const char *runner = l->v->core->options.runner;
+    l->v->core->options.runner = "/nowhere/cvmhost";
+    ck_assert_int_eq(do_mode(l, "ok", code), CVM_ERROR);
+    l->v->core->options.runner = runner;
+    ck_assert_int_eq(do_mode(l, "ok", code), CVM_REPLIED);
+    looped_free(l);
+}
+END_TEST
+
+/* The host's own file is away for a while, as when it is being replaced: what came meanwhile is answered then. */
+START_TEST(a_process_that_cannot_be_started_is_tried_again)
+{
+    struct looped *l = opened();
+    struct answer_seen seen = {0};
+    const struct remote *r = l->v->core->remotes;
+    const char *runner = l->v->core->options.runner;
+    l->v->core->options.runner = "/nowhere/cvmhost";
+    kill(pid_of(l, "every"), SIGKILL);
+    for (int i = 0; i < 200 && r->failures < 2; i++)
+        looped_pass(l, 10);
+    ck_assert_uint_eq(r->failures, 2); /* its end, and what was in vain */
+    looped_submit(l, A, "do", "one", looped_steps("[[\"reply\"]]"), &seen);
+    looped_pass(l, 50);
+    ck_assert_int_eq(seen.n, 0);
+    l->v->core->options.runner = runner;
+    ck_assert(looped_until(l, &seen.n, 20000));
+    ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    json_decref(seen.data);
+    looped_free(l);
+}
+END_TEST
+
+/* Of a second in which it says too much, the log has a part and the number of the rest. */
+START_TEST(a_flood_of_lines_is_cut)
+{
+    char path[256], code[32];
+    size_t size, lines = 0;
+    struct looped *l = looped_new(NOTHING, true, 1000, NULL);
+    put_rogue(l, "1.0.0");
+    looped_open(l, true);
+    looped_path(l, "flood.log", path);
+    log_open(path, LOG_INFO, 0);
+    ck_assert_int_eq(do_mode(l, "logs", code), CVM_REPLIED);
+    looped_pass(l, 1100);
+    ck_assert_int_eq(do_mode(l, "logs", code), CVM_REPLIED);
+    log_open(NULL, LOG_WARNING, 1);
+    char *text = (char *)files_read(path, &size);
+    text = realloc(text, size + 1);
+    text[size] = 0;
+    for (const char *at = text; (at = strstr(at, "again and again")); at++)
+        lines++;
+    ck_assert_uint_gt(lines, 0);
+    ck_assert_uint_le(lines, 400); /* 100 a second, over four seconds at most */
+    ck_assert_ptr_nonnull(strstr(text, "lines of its log in a second were left out"));
+    free(text);
+    looped_free(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("process");
@@ -708,6 +803,9 @@ int main(void)
     tcase_add_test(c, a_program_never_moves_into_the_host);
     tcase_add_test(c, a_program_that_comes_back_as_another_is_ended);
     tcase_add_test(c, a_program_that_breaks_a_rule_is_ended);
+    tcase_add_test(c, rules_hold_under_the_virtual_clock);
+    tcase_add_test(c, a_process_that_cannot_be_started_is_tried_again);
+    tcase_add_test(c, a_flood_of_lines_is_cut);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
