@@ -12,7 +12,7 @@
 
 /* Right and wrong of one label. */
 struct tally {
-    const char *label;
+    char label[24]; /* "": none yet */
     int hit, missed, false_alarm;
 };
 
@@ -24,8 +24,8 @@ struct measures {
 static struct tally *tally_of(struct tally *list, size_t size, const char *label)
 {
     for (size_t i = 0; i < size; i++) {
-        if (!list[i].label)
-            list[i].label = label;
+        if (!*list[i].label)
+            snprintf(list[i].label, sizeof list[i].label, "%s", label);
         if (!strcmp(list[i].label, label))
             return &list[i];
     }
@@ -43,7 +43,7 @@ static double macro_f1(const struct tally *list, size_t size)
 {
     double sum = 0;
     int n = 0;
-    for (size_t i = 0; i < size && list[i].label; i++) {
+    for (size_t i = 0; i < size && *list[i].label; i++) {
         if (list[i].hit + list[i].missed == 0)
             continue;
         sum += f1(&list[i]);
