@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORKER "test.changing"
@@ -1245,6 +1246,247 @@ START_TEST(changes_keep_their_order)
 }
 END_TEST
 
+/* ---- whose is what ----------------------------------------------------------------------------------------------- */
+
+static void own_table(json_t *manifest)
+{
+    json_object_set_new(first_table(manifest), "name", json_string("own_changes"));
+}
+
+static void with_idle(json_t *manifest)
+{
+    json_array_append_new(json_object_get(manifest, "components"),
+                          json_pack("{s:s, s:s, s:s, s:i, s:[{s:s}]}", "id", WORKER "_idle", "alias", "Idle", "kind",
+                                    "agent", "state_version", 1, "operations", "type", "idle"));
+}
+
+static void make_idle_thief(json_t *manifest)
+{
+    idle_only(manifest);
+    json_object_set_new(manifest, "name", json_string("thief"));
+    json_object_set_new(manifest, "library", json_string("thief.so"));
+}
+
+/* What the newer build has given up is another's by now: the older one cannot have it back. */
+static const struct given_up {
+    void (*before)(json_t *manifest), (*after)(json_t *manifest);
+    const char *other;
+    void (*taken)(json_t *manifest);
+    const char *text;
+} given_up[] = {
+    {NULL, own_table, "second", second_with_the_first_table,
+     "table changes of the build before belongs to plugin second by now"},
+    {with_idle, NULL, "thief", make_idle_thief,
+     "component test.changing_idle of the build before belongs to plugin thief by now"},
+};
+
+START_TEST(what_was_given_up_does_not_come_back)
+{
+    const struct given_up *g = &given_up[_i];
+    begin(NULL);
+    put_edited("v1", g->before);
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    put_edited("v2", g->after);
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    put_as(g->other, g->other, "v1", g->taken);
+    change(CHANGE_RELOAD, g->other, false, "switched");
+    change(CHANGE_ROLLBACK, "changing", false, "refused");
+    ck_assert_msg(strstr(report_error(), g->text) != NULL, "%s", report_error());
+    check_version("2.0.0");
+    change(CHANGE_DISABLE, g->other, true, "removed");
+    change(CHANGE_ROLLBACK, "changing", false, "switched");
+    check_version("1.0.0");
+    finish();
+}
+END_TEST
+
+static bool is_there(const char *name)
+{
+    char path[256];
+    home_path(name, path);
+    return access(path, F_OK) == 0;
+}
+
+/* Files that were removed are kept, also where some of the same names were before. */
+START_TEST(removed_twice)
+{
+    char path[256];
+    begin(NULL);
+    for (int i = 0; i < 2; i++) {
+        put("v1");
+        home_path("manifests/changing", path);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        write_file("manifests/changing/note", i ? "second" : "first");
+        change(CHANGE_RELOAD, "changing", false, "switched");
+        pass(1000);
+        if (i) {
+            snprintf(path, sizeof path, "data/removed/changing.%lld", (long long)core_now_ms(run.v->core));
+            ck_assert(!is_there(path));
+        }
+        change(CHANGE_REMOVE, "changing", true, "removed");
+        ck_assert(!is_there("plugins/changing.so") && !is_there("manifests/changing.json"));
+        ck_assert(!is_there("manifests/changing"));
+        ck_assert(is_there("data/removed/changing.so") && is_there("data/removed/changing/note"));
+    }
+    ck_assert_msg(is_there(path), "%s", path);
+    finish();
+}
+END_TEST
+
+/* What came with the package is the package manager's: it is taken out of service, its files stay. */
+START_TEST(the_installed_set_is_not_removed)
+{
+    char path[256], installed[256], to[256];
+    begin(NULL);
+    put("v1");
+    home_path("lib", path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    home_path("lib/cvmhost", installed);
+    ck_assert_int_eq(mkdir(installed, 0700), 0);
+    home_path("plugins", path);
+    home_path("lib/cvmhost/plugins", to);
+    ck_assert_int_eq(rename(path, to), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    home_path("share", path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    home_path("share/cvmhost", path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    home_path("manifests", path);
+    home_path("share/cvmhost/manifests", to);
+    ck_assert_int_eq(rename(path, to), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    run.v->core->options.installed = installed;
+    change(CHANGE_RELOAD, NULL, false, "switched");
+    check_version("1.0.0");
+    change(CHANGE_REMOVE, "changing", true, "refused");
+    ck_assert_msg(strstr(report_error(), "cvmhost plugin disable changing") != NULL, "%s", report_error());
+    check_version("1.0.0");
+    change(CHANGE_DISABLE, "changing", true, "removed");
+    ck_assert(is_there("lib/cvmhost/plugins/changing.so") && is_there("share/cvmhost/manifests/changing.json"));
+    finish();
+}
+END_TEST
+
+static json_t *found_by; /* what is said of the table's search and indexes */
+
+static void found(json_t *manifest)
+{
+    json_object_set_new(manifest, "abi", json_string("1.3"));
+    json_object_update(first_table(manifest), found_by);
+}
+
+/* A table that two builds declare alike is one; where it is indexed or searched otherwise it is read anew. */
+START_TEST(tables_are_shared_where_they_are_alike)
+{
+    static const struct {
+        const char *declared;
+        bool alike;
+    } steps[] = {
+        {"{\"indexes\": [\"conversation\"]}", false},
+        {"{\"indexes\": [\"conversation\"]}", true},
+        {"{\"indexes\": [\"sum\"]}", false},
+        {"{\"indexes\": [\"sum\"], \"search\": {\"text\": {\"conversation\": 1}}}", false},
+        {"{\"indexes\": [\"sum\"], \"search\": {\"text\": {\"conversation\": 1}}}", true},
+        {"{\"indexes\": [\"sum\"], \"search\": {\"text\": {\"conversation\": 2}}}", false},
+        {"{\"indexes\": [\"sum\"]}", false},
+    };
+    struct answer_seen seen = {0};
+    begin("v1");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct core *core = run.v->core;
+        const struct table *before = component_table(registry_find(core, WORKER, NULL), "changes");
+        found_by = json_loads(steps[i].declared, 0, NULL);
+        put_edited(i % 2 ? "v1" : "v2", found);
+        json_decref(found_by);
+        change(CHANGE_RELOAD, "changing", false, "switched");
+        const struct table *after = component_table(registry_find(core, WORKER, NULL), "changes");
+        ck_assert_msg((before == after) == steps[i].alike, "step %zu", i);
+        submit("one", (int)i + 1, &seen);
+        pass(100);
+        ck_assert_int_eq(seen.n, (int)i + 1);
+        ck_assert_int_eq(seen.outcome, CVM_REPLIED);
+    }
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM changes"), sizeof steps / sizeof *steps);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
+static struct {
+    int told, error;
+    char reached[64];
+} peers;
+
+static int peer_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t operation)
+{
+    (void)instance;
+    if (operation == 0) {
+        peers.error = cvm_send(t, "Shared", "who", NULL);
+        return cvm_reply(t, m, NULL);
+    }
+    if (operation == 1)
+        snprintf(peers.reached, sizeof peers.reached, "%s", m->recipient);
+    else
+        peers.told++;
+    return CVM_OK;
+}
+
+static void check_reaches(const char *from, const char *reached, int error)
+{
+    struct answer_seen seen = {0};
+    peers.reached[0] = 0;
+    virtual_submit(run.v, from, "ask", NULL, &seen);
+    core_step(run.v->core, core_now_ms(run.v->core));
+    ck_assert_int_eq(seen.n, 1);
+    ck_assert_int_eq(peers.error, error);
+    ck_assert_str_eq(peers.reached, reached);
+    json_decref(seen.data);
+}
+
+/* An alias that several areas use is each area's own; who is in none of them, or comes from outside, must say the id.
+ * And who has subscribed to it is told when the plugins change. */
+START_TEST(aliases_are_of_an_area)
+{
+    static const char *const topic[] = {"host.registry"};
+    static struct manifest_operation operations[] = {{.type = "ask"}, {.type = "who"}, {.type = "host.registry"}};
+    static struct manifest_component decls[] = {
+        {.id = "near.asker"},  {.id = "near.shared", .alias = "Shared"},
+        {.id = "far.asker"},   {.id = "far.shared", .alias = "Shared"},
+        {.id = "other.asker"},
+    };
+    char error[512];
+    struct answer_seen seen = {0};
+    struct edge_error fault;
+    memset(&peers, 0, sizeof peers);
+    begin_with("v1", TRUSTING);
+    const struct core_options options = {.home = run.v->home, .config = run.v->config, .seed = 42, .send = world_send};
+    ck_assert_int_eq(core_open(&options, &run.v->core, error, sizeof error), 0);
+    for (size_t i = 0; i < sizeof decls / sizeof *decls; i++) {
+        decls[i].kind = KIND_AGENT;
+        decls[i].alias = decls[i].alias ? decls[i].alias : decls[i].id;
+        decls[i].operations = operations;
+        decls[i].n_operations = sizeof operations / sizeof *operations;
+        if (i == 0)
+            decls[i].subscribes = (struct manifest_strings){(const char **)(uintptr_t)topic, 1};
+        ck_assert_int_eq(core_add_peer(run.v->core, &decls[i], peer_turn), 0);
+    }
+    ck_assert_msg(core_load(run.v->core, error, sizeof error) == 0, "%s", error);
+    ck_assert_msg(core_start(run.v->core, error, sizeof error) == 0, "%s", error);
+    pass(100);
+    check_reaches("near.asker", "near.shared", 0);
+    check_reaches("far.asker", "far.shared", 0);
+    check_reaches("other.asker", "", CVM_ENOENT);
+    struct edge_in in = {.source = "test", .to = "Shared", .type = "ask", .priority = -1};
+    ck_assert_int_lt(edge_submit(run.v->core, &in, virtual_seen, &seen, NULL, &fault), 0);
+    int before = peers.told;
+    put("v2");
+    change(CHANGE_RELOAD, "changing", false, "switched");
+    pass(100);
+    ck_assert_int_eq(peers.told, before + 1);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("reload_more");
@@ -1282,6 +1524,11 @@ int main(void)
     tcase_add_test(c, starts_are_kept_together_or_not_at_all);
     tcase_add_test(c, handlers_stand_in_another_order);
     tcase_add_loop_test(c, what_does_not_fit_does_not_come, 0, (int)(sizeof unfit / sizeof *unfit));
+    tcase_add_loop_test(c, what_was_given_up_does_not_come_back, 0, (int)(sizeof given_up / sizeof *given_up));
+    tcase_add_test(c, removed_twice);
+    tcase_add_test(c, the_installed_set_is_not_removed);
+    tcase_add_test(c, tables_are_shared_where_they_are_alike);
+    tcase_add_test(c, aliases_are_of_an_area);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
