@@ -1487,6 +1487,57 @@ START_TEST(aliases_are_of_an_area)
 }
 END_TEST
 
+/* "fruit" with a model of the name that the sorter's has. */
+static void put_fruit(const char *model)
+{
+    char from[PATH_MAX], to[256];
+    json_error_t fault;
+    files_built("plugins/fruit.so", from);
+    home_path("plugins/fruit.so", to);
+    files_copy(from, to);
+    home_path("manifests/fruit", to);
+    mkdir(to, 0700);
+    home_path("manifests/fruit/examples.jsonl", to);
+    files_copy(TEST_PLUGINS "/fruit/examples.jsonl", to);
+    json_t *manifest = json_load_file(TEST_PLUGINS "/fruit.json", 0, &fault);
+    ck_assert_msg(manifest != NULL, "%s", fault.text);
+    json_object_del(manifest, "needs");
+    json_object_set_new(
+        manifest, "models",
+        json_pack("[{s:s, s:s, s:{s:[s]}}]", "name", model, "examples", "domains", "heads", "kind", "domain"));
+    home_path("manifests/fruit.json", to);
+    ck_assert_int_eq(json_dump_file(manifest, to, 0), 0);
+    json_decref(manifest);
+}
+
+/* A model has one plugin that declares it; which there are, and whether they can be asked, is part of the health. */
+START_TEST(a_model_is_of_one_plugin)
+{
+    static const char *const sorter[] = {"sorter", NULL};
+    char path[256];
+    memset(&run, 0, sizeof run);
+    run.v = virtual_new(sorter, TRUSTING);
+    home_path("manifests/sorter", path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    home_path("manifests/sorter/examples.jsonl", path);
+    files_copy(TEST_PLUGINS "/sorter/examples.jsonl", path);
+    virtual_open(run.v);
+    put_fruit("kind");
+    change(CHANGE_RELOAD, "fruit", false, "refused");
+    ck_assert_msg(strstr(report_error(), "the model \"kind\" is declared by ") != NULL, "%s", report_error());
+    put_fruit("kernel");
+    change(CHANGE_RELOAD, "fruit", false, "switched");
+    json_t *health = json_pack("{s:s}", "status", "ok"), *models;
+    core_health(run.v->core, health);
+    models = json_object_get(health, "models");
+    ck_assert_uint_eq(json_object_size(models), 2);
+    ck_assert(json_is_boolean(json_object_get(json_object_get(models, "kind"), "ready")));
+    ck_assert(json_is_boolean(json_object_get(json_object_get(models, "kernel"), "ready")));
+    json_decref(health);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("reload_more");
@@ -1529,6 +1580,7 @@ int main(void)
     tcase_add_test(c, the_installed_set_is_not_removed);
     tcase_add_test(c, tables_are_shared_where_they_are_alike);
     tcase_add_test(c, aliases_are_of_an_area);
+    tcase_add_test(c, a_model_is_of_one_plugin);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
