@@ -145,7 +145,7 @@ struct manifest {
     struct manifest_strings needs_models; /* of others, that it may ask */
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
                        "words", "knowledge" (array of {file, text}); "examples" is an empty array,
-                       "taught" whether there are any; NULL: none */
+                       "taught" whether there are enough to go by; NULL: none */
     char *examples; /* of the domain: a JSON object a line, as they were written; NULL: none */
     size_t examples_len;
     char examples_hash[65];

@@ -13,6 +13,7 @@
 
 #define DOMAIN_FILE_MAX_BYTES (8 * 1024 * 1024)
 #define EXAMPLES_MAX 100000
+#define TAUGHT_EXAMPLES 50
 #define KNOWLEDGE_FILE_MAX_BYTES (128 * 1024)
 #define KNOWLEDGE_MAX_BYTES (16 * 1024 * 1024) /* of a folder */
 #define KNOWLEDGE_FILES_MAX 2000
@@ -132,6 +133,15 @@ static int read_examples(struct reading *r, const json_t *value, char **ret_text
     return error == CVM_ENOENT ? 0 : error;
 }
 
+/* A handful of examples teaches a model that there is a domain, not what people say of it. */
+static bool teaches(const char *text)
+{
+    size_t lines = 0;
+    for (const char *at = text; at && (at = strchr(at, '\n')); at++)
+        lines++;
+    return lines >= TAUGHT_EXAMPLES;
+}
+
 static int keep_examples(struct manifest *m, char *text)
 {
     if (text && !*text) {
@@ -143,7 +153,7 @@ static int keep_examples(struct manifest *m, char *text)
     if (text)
         hash_hex(text, m->examples_len, m->examples_hash);
     bool failed = json_object_set_new(m->domain, "examples", json_array()) < 0 ||
-                  json_object_set_new(m->domain, "taught", json_boolean(text != NULL)) < 0;
+                  json_object_set_new(m->domain, "taught", json_boolean(teaches(text))) < 0;
     return failed ? CVM_ENOMEM : 0;
 }
 

@@ -124,7 +124,7 @@ develop()
 mkdir -p "$CVMHOST_HOME/config" "$CVMHOST_HOME/plugins"
 echo '{}' >"$CVMHOST_HOME/config/cvmhost.json"
 cp "$sources/approval.py" "$sources/approval.json" "$CVMHOST_HOME/plugins/"
-port=$(free_port $((28100 + $$ % 10000)))
+port=$(free_port $((28100 + $$ % 4000)))
 check_file
 start_host
 use_it
