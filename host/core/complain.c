@@ -211,7 +211,9 @@ static int told_row(cvm_turn *pub, int e, const char *asked, const char *table)
 {
     return e >= 0 ? e
                   : complain(of(pub), e, asked, table,
-                             e == CVM_ESTATE   ? EPHEMERAL
+                             e == CVM_ESTATE ? EPHEMERAL
+                             : e == CVM_EACCES && component_table(of(pub)->component, table)
+                                 ? "a table with \"bulk\": true is written by jobs"
                              : e == CVM_EACCES ? "the manifest declares no such table under needs.tables"
                              : e == CVM_EINVAL ? "the row must fit the table's schema and have its key"
                                                : "");

@@ -17,6 +17,11 @@
 
 /* ---- the descriptor ---------------------------------------------------------------------------------------------- */
 
+const cvm_job_entry *generation_jobs(const cvm_plugin_descriptor *d)
+{
+    return d->size >= offsetof(cvm_plugin_descriptor, jobs) + sizeof d->jobs ? d->jobs : NULL;
+}
+
 static const cvm_component *find_component(const cvm_plugin_descriptor *d, const char *id)
 {
     const cvm_component *c = d->components;
@@ -58,6 +63,24 @@ static int check_copy(const struct generation *g, const cvm_plugin_descriptor *f
     return 0;
 }
 
+/* Each side knows the jobs of the other: one that the manifest does not name would be allowed nothing. */
+static int check_jobs(const struct manifest *m, const cvm_plugin_descriptor *d, char *error, size_t size)
+{
+    const cvm_job_entry *all = generation_jobs(d);
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        const cvm_job_entry *job = all;
+        while (job && job->name && strcmp(job->name, m->jobs[i].name) != 0)
+            job++;
+        if (!job || !job->name || !job->run)
+            return REFUSE(error, size, CVM_EINVAL, "%s: jobs: the library has no job \"%s\"", m->path, m->jobs[i].name);
+    }
+    for (const cvm_job_entry *job = all; job && job->name; job++)
+        if (!manifest_find_job(m, job->name))
+            return REFUSE(error, size, CVM_EINVAL,
+                          "%s: jobs: the library has a job \"%s\", which is not in the manifest", m->path, job->name);
+    return 0;
+}
+
 /* And agree with the manifest. */
 static int check(const struct generation *g, char *error, size_t error_size)
 {
@@ -92,6 +115,8 @@ static int check(const struct generation *g, char *error, size_t error_size)
                               m->path, c->id, m->components[i].operations[k].type);
         }
     }
+    if (!g->remote) /* where none runs */
+        CVM_TRY(check_jobs(m, d, error, error_size));
     return check_routes(m, d, error, error_size);
 }
 
@@ -153,6 +178,8 @@ static int bind_components(struct core *core, struct generation *g, char *error,
         return REFUSE(error, size, CVM_ENOMEM, "out of memory");
     for (size_t i = 0; i < m->n_calls; i++)
         names_intern(core->names, m->calls[i].name);
+    for (size_t i = 0; i < m->n_jobs; i++)
+        names_intern(core->names, m->jobs[i].name);
     for (size_t i = 0; i < m->n_components; i++) {
         struct component *c = component_get(core, m->components[i].id);
         if (!c)

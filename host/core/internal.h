@@ -149,9 +149,10 @@ void timer_arm(struct core *core, struct timer *timer);
 void timer_cancel(struct core *core, struct timer *timer); /* its turn is committed */
 void timer_free(struct core *core, struct timer *timer);
 
-/* effect_make.c: turn_call, turn_query, effect_find_call; effect.c: the rest */
+/* effect_make.c: turn_call, turn_query, turn_job, effect_find_call; effect.c: the rest */
 int turn_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
 int turn_query(cvm_turn *t, const cvm_query *query);
+int turn_job(cvm_turn *t, const char *name, json_t *input, cvm_id on_behalf, int64_t timeout_ms); /* takes input */
 void effect_begin(struct core *core, struct effect *e);   /* its turn is durable */
 void effect_recover(struct core *core, struct effect *e); /* may have been sent before a crash */
 void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data);
@@ -299,6 +300,7 @@ void registry_free(struct registry *registry);
 int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
                     char *error, size_t size); /* library, create, bindings; tables are the caller's */
 const struct binding *generation_binding(const struct generation *g, const struct component *c); /* NULL: has none */
+const cvm_job_entry *generation_jobs(const cvm_plugin_descriptor *d); /* NULL: none */
 void generation_free(struct core *core, struct generation *g); /* stop, destroy, unload; accepts NULL */
 
 /* plugin.c */

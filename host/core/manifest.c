@@ -364,6 +364,7 @@ static int read_all(struct reading *r)
     CVM_TRY(manifest_strings_make(r, json_object_get(needs, "secrets"), "needs.secrets", &m->secrets));
     CVM_TRY(read_hosts(r, json_object_get(needs, "hosts")));
     CVM_TRY(manifest_read_tables(r, json_object_get(needs, "tables")));
+    CVM_TRY(manifest_read_jobs(r, json_object_get(m->doc, "jobs")));
     CVM_TRY(manifest_check(r));
     CVM_TRY(manifest_read_models(r, json_object_get(m->doc, "models"), json_object_get(needs, "models")));
     return manifest_read_domain(r, json_object_get(m->doc, "domain"));
@@ -505,6 +506,11 @@ void manifest_free(struct manifest *manifest)
     }
     free(manifest->components);
     free(manifest->tables);
+    for (size_t i = 0; i < manifest->n_jobs; i++) {
+        free(manifest->jobs[i].reads.at);
+        free(manifest->jobs[i].writes.at);
+    }
+    free(manifest->jobs);
     free(manifest->calls);
     free(manifest->secrets.at);
     free(manifest->models);

@@ -100,6 +100,7 @@ struct manifest_table {
     size_t n_columns;
     struct manifest_strings indexes; /* one column each; "-column" for descending, "NAME=column" with a name */
     struct manifest_search search;   /* no texts and no vectors: it is not searched */
+    bool bulk;                       /* its rows come from jobs, not from turns */
 };
 
 /* Of an index as the manifest writes it: its column, its name in the database. */
@@ -112,6 +113,14 @@ struct manifest_model {
     const char *name;
     const json_t *heads; /* {"intent": ["domain", "intent"]}: the members that make a head's label */
     const char *notes;   /* "component/type": what reads the texts before the model does; "" */
+};
+
+/* Long work beside the loop. */
+struct manifest_job {
+    const char *name;
+    struct manifest_strings reads, writes; /* tables: of others, of its own */
+    bool files;                            /* absolute paths, and saving */
+    int64_t timeout_ms;                    /* default 600000 */
 };
 
 struct manifest_limits {
@@ -142,6 +151,8 @@ struct manifest {
     size_t n_tables;
     struct manifest_model *models;
     size_t n_models;
+    struct manifest_job *jobs;
+    size_t n_jobs;
     struct manifest_strings needs_models; /* of others, that it may ask */
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
                        "words", "knowledge" (array of {file, text}); "examples" is an empty array,
@@ -165,6 +176,7 @@ void manifest_free(struct manifest *manifest);             /* drops a reference;
 
 json_t *manifest_strings_json(const struct manifest_strings *strings); /* gives an array */
 const char *manifest_kind_name(enum manifest_kind kind);
+const struct manifest_job *manifest_find_job(const struct manifest *manifest, const char *name); /* NULL: none */
 const struct manifest_operation *manifest_find_operation(const struct manifest_component *component, const char *type);
 
 #endif

@@ -30,6 +30,7 @@ int manifest_strings_make(struct reading *r, const json_t *array, const char *fi
                           struct manifest_strings *ret_strings);
 
 int manifest_read_tables(struct reading *r, const json_t *tables);
+int manifest_read_jobs(struct reading *r, const json_t *jobs); /* after tables and calls */
 int manifest_read_domain(struct reading *r, const json_t *domain);
 int manifest_read_models(struct reading *r, const json_t *models, const json_t *needed);
 /* What no schema can say: names that occur twice, references to what is not there. */

@@ -169,6 +169,7 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
     const json_t *schema = schema_resolve(r->m->doc, json_object_get(json, "schema"));
     manifest_field(&field, "needs.tables[%zu]", index);
     manifest_field(&inner, "%s.name", field.text);
+    table->bulk = json_is_true(json_object_get(json, "bulk"));
     table->schema_json = schema;
     table->name = json_string_value(json_object_get(json, "name"));
     table->key = json_string_value(json_object_get(json, "key"));
@@ -215,6 +216,8 @@ static int read_table(struct reading *r, const json_t *json, size_t index)
             return manifest_wrong(r, inner.text, "must name columns of the table, got \"%s\"", table->indexes.at[i]);
     }
     manifest_field(&inner, "%s.search", field.text);
+    if (table->bulk && json_object_get(json, "search"))
+        return manifest_wrong(r, inner.text, "a table with \"bulk\": true is not searched");
     return read_search(r, json_object_get(json, "search"), inner.text, table);
 }
 

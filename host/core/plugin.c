@@ -166,7 +166,7 @@ static bool searched_alike(const struct manifest_search *a, const struct manifes
 static bool declared_alike(const struct table *t, const struct manifest *m, const struct manifest_table *decl)
 {
     json_t *was = json_object_get(t->manifest->doc, "schemas"), *is = json_object_get(m->doc, "schemas");
-    if (strcmp(t->decl->key, decl->key) != 0 || t->decl->indexes.n != decl->indexes.n ||
+    if (strcmp(t->decl->key, decl->key) != 0 || t->decl->indexes.n != decl->indexes.n || t->decl->bulk != decl->bulk ||
         (was ? !json_equal(was, is) : is != NULL))
         return false;
     for (size_t i = 0; i < decl->indexes.n; i++)

@@ -24,7 +24,7 @@ static int change(struct turn *t, const char *table_name, json_t *row, const cha
     struct table *table = component_table(t->component, table_name);
     if (!t->conversation)
         return CVM_ESTATE;
-    if (!table)
+    if (!table || table->decl->bulk)
         return CVM_EACCES;
     if (row) {
         struct schema_error fault;

@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
-#define CVM_ABI_MINOR 3 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_ABI_MINOR 4 /* a plugin built for a newer minor than the host's is refused */
 #define CVM_MAGIC "CVMPLUG\1"
 
 #define CVM_MUST_USE __attribute__((warn_unused_result))
@@ -287,6 +287,8 @@ typedef struct cvm_host {
                 uint8_t *ret_mac, size_t size);
     /* Since 1.3. */
     int (*classify)(cvm_turn *t, const char *model, const char *text, json_t **ret_labels);
+    /* Since 1.4. */
+    int (*job_start)(cvm_turn *t, const char *job, json_t *input, cvm_id on_behalf, int64_t timeout_ms);
 } cvm_host;
 
 /* What of a turn a plugin sees. */
@@ -657,6 +659,11 @@ __attribute__((format(printf, 3, 4))) static inline void cvm_log(cvm_turn *t, in
     va_end(args);
 }
 
+/* ---- long work: job.h ----------------------------------------------------------------------------------------------
+ */
+
+#include <cvm/job.h>
+
 /* ---- the descriptor ---------------------------------------------------------------------------------------------- */
 
 /* A component of the library; the manifest has one of the same id and state version. */
@@ -702,6 +709,7 @@ typedef struct cvm_plugin_descriptor {
     /* Since 1.1, may be NULL. No turn comes to this build any more; a newer one may be running already. Outside any
      * turn, cold like create; destroy follows. */
     void (*stop)(void *instance);
+    const cvm_job_entry *jobs; /* since 1.4, ends with { 0 }; NULL: none */
 } cvm_plugin_descriptor;
 
 /* Defines the descriptor. `static const cvm_component components[]` and `static const cvm_route routes[]` are given
