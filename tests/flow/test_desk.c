@@ -186,6 +186,38 @@ START_TEST(every_answer_names_its_rule)
 }
 END_TEST
 
+/* What the desk asks for can be answered with just that; another matter is no answer, and then the order is over. */
+START_TEST(an_answer_completes_the_order)
+{
+    static const struct {
+        const char *message, *reason;
+    } said[] = {
+        {"I want 700 naira airtime", "needs_input"},
+        {"Glo 08051112229", "sold"},
+        {"I want airtime for 08031112229", "needs_input"},
+        {"MTN", "needs_input"},
+        {"1000", "sold"},
+        {"Buy 500 MTN airtime for 08051112229", "confirm_network"},
+        {"Yes", "sold"},
+        {"I want 700 naira airtime", "needs_input"},
+        {"what is the smallest airtime i can buy", "answered"},
+        {"MTN 08031112229", "out_of_scope"},
+    };
+    struct flow *f = desk_started();
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        json_t *a = desk_say(f, "08031234567", "SMS", said[i].message);
+        ck_assert_msg(!strcmp(text_of(a, "reason"), said[i].reason), "\"%s\": %s: %s", said[i].message,
+                      text_of(a, "reason"), text_of(a, "response_text"));
+        json_decref(a);
+    }
+    json_t *rows = flow_sql(f, "select original_message from enquiries where original_message = '1000'");
+    ck_assert_uint_eq(json_array_size(rows), 1);
+    json_decref(rows);
+    ck_assert_uint_eq(desk_check_books(f), 3);
+    flow_end(f);
+}
+END_TEST
+
 /* What was known, considered and chosen, and why, of each agent that decided: from what is stored alone. */
 START_TEST(why_tells_each_decision)
 {
@@ -416,6 +448,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, labelled_enquiries);
     tcase_add_test(c, every_answer_names_its_rule);
+    tcase_add_test(c, an_answer_completes_the_order);
     tcase_add_test(c, why_tells_each_decision);
     tcase_add_test(c, without_airtime_it_is_not_served);
     tcase_add_test(c, parallel_enquiries_do_not_mix);

@@ -114,6 +114,33 @@ static void customer_read(const json_t *record, struct customer *c)
     snprintf(c->language, sizeof c->language, "%s", cvm_json_str(record, "language", "en"));
 }
 
+/* A question of an earlier session is not open any more. */
+static void asked_read(const json_t *record, struct customer *c)
+{
+    const json_t *asked = json_object_get(record, "asked");
+    if (strcmp(cvm_json_str(asked, "session", ""), c->session) != 0)
+        return;
+    snprintf(c->asked, sizeof c->asked, "%s", cvm_json_str(asked, "order", ""));
+    snprintf(c->asked_rule, sizeof c->asked_rule, "%s", cvm_json_str(asked, "rule", ""));
+}
+
+int customers_asked(cvm_turn *t, const char *customer, const char *session, const char *order, const char *rule)
+{
+    const json_t *record = NULL;
+    char key[96];
+    snprintf(key, sizeof key, "customer/%.64s", customer);
+    int e = cvm_state_get(t, key, &record);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    json_t *copy = json_copy((json_t *)(uintptr_t)record);
+    json_t *asked = json_pack("{s:s, s:s, s:s}", "session", session, "order", order, "rule", rule);
+    if (!copy || !asked || json_object_set_new(copy, "asked", asked) < 0) {
+        json_decref(copy);
+        return CVM_ENOMEM;
+    }
+    return cvm_state_put(t, key, copy);
+}
+
 static int customer_keep(cvm_turn *t, const struct customer *c, int64_t created_ms, json_t *session)
 {
     char key[96];
@@ -189,6 +216,7 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
     else if (news)
         CVM_TRY(customer_row(t, m, c, hash, created));
     CVM_TRY(session_find(t, m, c, record, session, &new_session));
+    asked_read(record, c);
     return customer_keep(t, c, created, new_session);
 }
 

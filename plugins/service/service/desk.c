@@ -78,6 +78,13 @@ int desk_go_on(cvm_turn *t, cvm_id request, json_t *data)
     return CVM_PENDING;
 }
 
+/* "AIRTEL" after "Which network?": what is read is the order with it. */
+static bool completes(cvm_turn *t, const struct customer *c, const char *message, char *ret_whole, size_t size)
+{
+    const struct vocabulary *v = *c->asked ? service_vocabulary(t) : NULL;
+    return v && reply_fits(v, c->asked_rule, message) && reply_join(c->asked, message, ret_whole, size);
+}
+
 /* The request goes on in the enquiry's own conversation: this turn belongs to the message's. */
 int desk_process(cvm_turn *t, const cvm_msg *m)
 {
@@ -87,13 +94,16 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(check(t, m, &in));
     CVM_TRY(customers_find(t, m, in.phone, in.name, in.email, in.session, &c));
     CVM_TRY(cvm_new_id(t, "ENQ", enquiry));
-    json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "enquiry_id", enquiry, "customer_id",
-                             c.id, "session_id", c.session, "customer_phone", c.phone, "customer_name", c.name,
-                             "customer_email", c.email, "customer_tier", c.tier, "preferred_language", c.language,
-                             "channel", in.channel, "message", in.message);
+    char whole[REPLY_BYTES_MAX + 1];
+    bool answer = completes(t, &c, in.message, whole, sizeof whole);
+    json_t *data =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "enquiry_id", enquiry, "customer_id",
+                  c.id, "session_id", c.session, "customer_phone", c.phone, "customer_name", c.name, "customer_email",
+                  c.email, "customer_tier", c.tier, "preferred_language", c.language, "channel", in.channel, "message",
+                  answer ? whole : in.message, "written", answer ? in.message : NULL);
     if (!data)
         return CVM_ENOMEM;
-    int e = rating_reply(t, m, in.message, in.channel, c.id, data);
+    int e = answer ? CVM_OK : rating_reply(t, m, in.message, in.channel, c.id, data);
     if (e != CVM_OK) {
         json_decref(data);
         return e;
@@ -123,7 +133,7 @@ int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
         cvm_json_str(c, "customer_id", ""), "session_id", cvm_json_str(c, "session_id", ""), "channel",
         cvm_json_str(c, "channel", "SMS"), "service_domain", context_text(c, "service_domain"), "intent",
         context_text(c, "intent"), "priority", context_text(c, "priority"), "sentiment", context_text(c, "sentiment"),
-        "original_message", cvm_json_str(c, "message", ""), "final_response",
+        "original_message", cvm_json_str(c, "written", cvm_json_str(c, "message", "")), "final_response",
         closed ? cvm_json_str(c, "final_response", NULL) : NULL, "agents_involved", agents,
         "processing_duration_seconds", closed ? json_real((double)(closed_ms - created) / 1000.0) : json_null(),
         "resolution_status", status, "transaction_id", context_text(c, "transaction_id"), "handoff_id",
@@ -153,6 +163,8 @@ static int seed_context(cvm_turn *t, const cvm_msg *m)
     }
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
         CVM_TRY(cvm_context_set(t, empty[i], json_null()));
+    if (json_object_get(m->data, "written"))
+        CVM_TRY(cvm_context_set(t, "/written", cvm_json_share(json_object_get(m->data, "written"))));
     CVM_TRY(cvm_context_set(t, "/recommended_actions", json_array()));
     CVM_TRY(cvm_context_set(t, "/resolution_status", json_string("IN_PROGRESS")));
     snprintf(path, sizeof path, "%016llx%016llx", (unsigned long long)m->id.hi, (unsigned long long)m->id.lo);
@@ -228,6 +240,10 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
                   const char *reason)
 {
     int64_t now = cvm_now_ms(t);
+    if (reply_expected(reason) && strlen(service_context_str(t, "message")) < REPLY_BYTES_MAX &&
+        strcmp(status, "ESCALATED") != 0)
+        CVM_TRY(customers_asked(t, service_context_str(t, "customer_id"), service_context_str(t, "session_id"),
+                                service_context_str(t, "message"), reason));
     CVM_TRY(cvm_context_set(t, "/closed", json_pack("{s:s, s:I}", "reason", reason, "at_ms", (json_int_t)now)));
     CVM_TRY(desk_write_row(t, m, status));
     const json_t *context = cvm_context(t), *agents = json_object_get(context, "agents_involved");

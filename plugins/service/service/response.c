@@ -119,7 +119,7 @@ static json_t *next_steps(cvm_turn *t, const char *why)
     } else if (!strcmp(why, "domain_not_served")) {
         json_array_append_new(steps, json_string("Ask us about the services we offer"));
     } else if (!strcmp(why, "needs_input")) {
-        json_array_append_new(steps, json_string("Write the whole order again in one message, with what is missing"));
+        json_array_append_new(steps, json_string("Answer with what is missing, or write the whole order again"));
     } else if (*service_context_str(t, "transaction_id")) {
         keep_references(t, steps);
     } else {

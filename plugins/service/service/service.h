@@ -14,7 +14,7 @@
 
 #include "../common/clip.h"
 #include "../common/phone.h"
-#include "understanding.h"
+#include "reply.h"
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 #include <cvm/money.h>
@@ -88,12 +88,17 @@ struct customer {
     char name[121];
     char email[255];
     char language[8];
+    char asked[REPLY_BYTES_MAX + 1]; /* the order that an answer to our latest question completes; "" */
+    char asked_rule[32];             /* what was asked for */
 };
 
 /* Finds the customer of a phone number, or makes one, and the session the enquiry belongs to. `name`, `email` and
  * `session` may be "". */
 CVM_MUST_USE int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
                                 const char *session, struct customer *ret_customer);
+/* The desk has asked for what is missing in `order`: the customer's next message in this session may be the answer. */
+CVM_MUST_USE int customers_asked(cvm_turn *t, const char *customer, const char *session, const char *order,
+                                 const char *rule);
 /* CVM_EREFUSED: there is no such customer. */
 CVM_MUST_USE int customers_set_tier(cvm_turn *t, const cvm_msg *m, const char *customer, const char *tier);
 int customers_start(cvm_turn *t, const cvm_msg *m);
