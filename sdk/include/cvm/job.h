@@ -92,7 +92,7 @@ typedef struct cvm_job_host {
     int (*save)(cvm_job *j, const char *path, const char *text, size_t len);
     void (*progress)(cvm_job *j, int64_t done, int64_t total, const char *what);
     bool (*stopped)(cvm_job *j);
-    int (*fail)(cvm_job *j, const char *code, const char *text);
+    int (*give_up)(cvm_job *j, const char *code, const char *text);
     int (*classify)(cvm_job *j, const char *model, const char *text, json_t **ret_labels);
     int (*match)(cvm_job *j, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
     void (*log)(cvm_job *j, int level, const char *format, va_list args);
@@ -261,7 +261,7 @@ static inline bool cvm_job_stopped(cvm_job *j)
  * the requester gets ERROR with both. Copies. Always CVM_EREFUSED. */
 CVM_MUST_USE static inline int cvm_job_fail(cvm_job *j, const char *code, const char *text)
 {
-    return j->host->fail(j, code, text);
+    return j->host->give_up(j, code, text);
 }
 
 /* As cvm_classify, by the model that answered when the job began to run. */
