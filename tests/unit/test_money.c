@@ -706,6 +706,36 @@ START_TEST(refund_in_doubt_is_not_made_twice)
 }
 END_TEST
 
+/* What the provider never confirms, a human settles from the provider's books, once. */
+START_TEST(refund_in_doubt_is_settled_by_hand)
+{
+    static const char *const to[] = {"source", "wallet"};
+    authorize(FIRST);
+    json_object_set_new(harness_settings(f, TXN_SELF), "refund_to", json_string("source"));
+    net.outcome = CVM_REFUSED;
+    net.code = "INVALID_PHONE";
+    for (int i = 0; i < 2; i++) {
+        const json_t *d;
+        char id[32];
+        int64_t wallet = figure("POOR", "balance_kobo");
+        banks[0].refunded = NULL;
+        buy("POOR", "45012345678", 1000, &d);
+        snprintf(id, sizeof id, "%s", text(d, "transaction_id"));
+        json_t *settling = json_pack("{s:s, s:s, s:s}", "transaction_id", id, "went_to", to[i], "by", "ada");
+        ck_assert_int_eq(harness_ask(f, TXN_SELF, "settle_refund", json_incref(settling), NULL), CVM_REPLIED);
+        ck_assert_str_eq(text(row("transactions", id), "status"), "REFUNDED");
+        ck_assert_int_eq(figure("POOR", "held_kobo"), 0);
+        ck_assert_int_eq(figure("POOR", "balance_kobo") - wallet, i ? 1000 * NAIRA : 0);
+        int asked = banks[0].refunds;
+        banks[0].refunded = "succeeded";
+        harness_run(f, 86400000);
+        ck_assert_int_eq(banks[0].refunds, asked);
+        ck_assert_int_eq(harness_ask(f, TXN_SELF, "settle_refund", settling, &d), CVM_REFUSED);
+        ck_assert_str_eq(text(d, "code"), "NOT_WAITING");
+    }
+}
+END_TEST
+
 START_TEST(provider_goes_away_while_it_is_paid)
 {
     const json_t *d;
@@ -1269,6 +1299,7 @@ int main(void)
     tcase_add_test(g, other_sums_than_asked_for);
     tcase_add_test(g, refund_to_where_it_came_from);
     tcase_add_test(g, refund_in_doubt_is_not_made_twice);
+    tcase_add_test(g, refund_in_doubt_is_settled_by_hand);
     tcase_add_test(g, provider_goes_away_while_it_is_paid);
     suite_add_tcase(s, c);
     suite_add_tcase(s, g);

@@ -36,6 +36,7 @@ static const cvm_route routes[] = {
     { TXN_SELF, "refund.reply",            refund_told },
     { TXN_SELF, "refund_due",              refund_due },
     { TXN_SELF, "refund_transaction",      refund_asked },
+    { TXN_SELF, "settle_refund",           refund_settled_by },
     { TXN_SELF, "find_transaction",        lookup_find },
     { TXN_SELF, "find_transaction.reply",  refund_found },
     { TXN_SELF, "verify_transaction",      saga_verify },

@@ -208,6 +208,34 @@ int refund_asked(cvm_turn *t, const cvm_msg *m)
     return e;
 }
 
+/* ---- operation settle_refund: the provider's own books tell a human what it does not tell us ---- */
+
+int refund_settled_by(cvm_turn *t, const cvm_msg *m)
+{
+    bool to_source = strcmp(cvm_json_str(m->data, "went_to", ""), "source") == 0;
+    char text[96];
+    json_t *record = NULL;
+    int e = record_load(t, cvm_json_str(m->data, "transaction_id", ""), &record);
+    if (e == CVM_ENOENT)
+        return cvm_refuse(t, "NOT_FOUND", "transaction_id", "no transaction with this id waits for a refund");
+    CVM_TRY(e);
+    if (record_state(record) != TXN_REFUNDING) {
+        snprintf(text, sizeof text, "no refund is open; its status is %s", txn_status(record_state(record)));
+        json_decref(record);
+        return cvm_refuse(t, "NOT_WAITING", "transaction_id", text);
+    }
+    e = cvm_note(t, "decision",
+                 json_pack("{s:s, s:s, s:s, s:s, s:s*}", "chose", "refund settled by hand", "went_to",
+                           to_source ? "source" : "wallet", "by", cvm_json_str(m->data, "by", ""), "transaction_id",
+                           record_str(record, "transaction_id"), "because", cvm_json_str(m->data, "note", NULL)));
+    if (e >= 0)
+        e = saga_finish(t, m, record, to_source ? ENTRY_RETURN : ENTRY_REFUND);
+    if (e >= 0)
+        e = cvm_reply(t, m, reply_body(record, "REFUNDED", "refunded_at", record_int(record, "completed_ms")));
+    json_decref(record);
+    return e;
+}
+
 int refund_found(cvm_turn *t, const cvm_msg *m)
 {
     const char *status = cvm_json_str(m->data, "status", "");
