@@ -370,6 +370,8 @@ START_TEST(keywords_escalate_as_whole_words)
     ck_assert(!escalates("please pursue my airtime issue"));
     ck_assert(!escalates("buy 500 airtime for 08031234567"));
     ck_assert(!escalates("99,000 naira light for meter 45012345678"));
+    ck_assert(!escalates("buy 419 naira airtime for 08031234567"));
+    ck_assert(escalates("na 419 be this"));
 }
 END_TEST
 
