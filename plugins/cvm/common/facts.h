@@ -10,17 +10,6 @@
 
 #include <cvm/cvm.h>
 
-#if CVM_ABI_MINOR < 4 /* the host's header has it since 1.4 */
-enum { CVM_CELL_NULL, CVM_CELL_INT, CVM_CELL_REAL, CVM_CELL_TEXT };
-typedef struct cvm_cell {
-    int kind;
-    int64_t i;
-    double r;
-    const char *text;
-    size_t len;
-} cvm_cell;
-#endif
-
 #define FACTS_NONE INT64_MIN
 #define FACTS_TEXT_MAX 255 /* bytes of an attribute's value that can be compared; longer ones are cut */
 
