@@ -171,6 +171,18 @@ int told_query(cvm_turn *pub, const cvm_query *query)
     return e;
 }
 
+int told_job(cvm_turn *pub, const char *name, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
+{
+    int e = turn_job(pub, name, input, on_behalf, timeout_ms);
+    return e >= 0 ? e
+                  : complain(of(pub), e, "cvm_job_start", name ? name : "(no name)",
+                             e == CVM_EACCES   ? "the manifest declares no such job under jobs"
+                             : e == CVM_ENOENT ? "the library has no route of this component for its reply"
+                             : e == CVM_EINVAL ? "the input must be an object, the time 0 to 24 hours"
+                             : e == CVM_ELIMIT ? OVER_TURN
+                                               : "");
+}
+
 /* ---- what is kept ---- */
 
 int told_context_set(cvm_turn *pub, const char *path, json_t *value)

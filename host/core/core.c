@@ -251,7 +251,7 @@ static void close_handles(struct core *core)
 static void stop_when_idle(struct core *core)
 {
     if (core->stopping && core->stopped && journal_idle(core) && query_idle(core) && reload_is_still(core) &&
-        models_idle(core)) {
+        models_idle(core) && jobs_idle(core)) {
         journal_stop(core);
         close_handles(core);
     }
@@ -279,6 +279,7 @@ static void on_wake(uv_async_t *wake)
     core_set_now(core);
     journal_returned(core);
     models_returned(core);
+    jobs_returned(core);
     if ((core->runnable && may_run(core)) || core->batch)
         kick(core);
     arm_clock(core);
@@ -503,6 +504,7 @@ void core_close(struct core *core)
     }
     core->taps = NULL;
     models_close(core);
+    jobs_close(core);
     query_close(core);
     journal_close(core);
     keep_close(core);

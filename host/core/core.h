@@ -109,6 +109,12 @@ int core_backup(struct core *core, core_pruned done, void *arg);
  * it keeps under the number, {"at", "message_id"}, is its state. Called by core_open. */
 int redrive_register(struct core *core);
 
+/* The jobs that wait and run, oldest first: [{"job", "component", "state": "running"|"waiting"|"ending", "id",
+ * "conversation", "root", "seconds", "done", "total", "what"}]. Gives a new array. */
+json_t *core_jobs(struct core *core);
+/* In a handler of faults: whether the thread that faulted runs a job, which the page then says. */
+bool job_faulted(struct page *page);
+
 /* Prometheus text format. Gives a string for free(). */
 char *core_metrics(const struct core *core);
 /* NULL while healthy; else a sentence that says what is wrong (the store is full, ..). */

@@ -1,5 +1,5 @@
-/* Effects: outgoing calls and questions to the tables. A call begins when its turn is durable. What happens when its
- * outcome is unknown is the manifest's word: repeat with the same key, verify by an operation of the component, or
+/* Effects: outgoing calls, questions to the tables and jobs. Each begins when its turn is durable. What happens when
+ * its outcome is unknown is the manifest's word: repeat with the same key, verify by an operation of the component, or
  * report. The row of an effect stands until the turn that takes its answer is committed; a row found at recovery may
  * have been sent. */
 #include "core/internal.h"
@@ -145,6 +145,20 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
 static void answer_error(struct core *core, struct effect *e, int outcome, const char *code, const char *text)
 {
     answer(core, e, outcome, json_pack("{s:s, s:s}", "code", code, "message", text));
+}
+
+void effect_answer(struct core *core, struct effect *e, int outcome, json_t *data)
+{
+    answer(core, e, outcome, data);
+}
+
+void effect_leave(struct core *core, struct effect *e)
+{
+    alarm_clear(core, &e->alarm);
+    if (e->conversation)
+        park(core, e);
+    else
+        answer_error(core, e, CVM_BUSY, "NOT_AVAILABLE", "the component is not in service any more");
 }
 
 static void retry_fire(struct core *core, struct alarm *alarm)
@@ -422,6 +436,10 @@ void effect_begin(struct core *core, struct effect *e)
     if (e->call) {
         if (!waits_for_channel(e))
             start(core, e);
+        return;
+    }
+    if (e->job) {
+        job_begin(core, e);
         return;
     }
     e->state = EFFECT_SENT;

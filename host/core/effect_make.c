@@ -1,5 +1,5 @@
 /* Making effects inside a turn: an outgoing call is checked against the manifest and given its URL, a question to the
- * tables becomes SQL over declared columns. effect.c says what becomes of them. */
+ * tables becomes SQL over declared columns, a job is held against the manifest. effect.c says what becomes of them. */
 #include "core/internal.h"
 
 #include "core/search.h"
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JOB_TIMEOUT_MAX_MS (24 * 3600 * INT64_C(1000))
 #define EFFECT_URL_MAX_BYTES 4096
 #define EFFECT_KEY_MAX_BYTES 256
 #define EFFECT_HEADER_MAX_BYTES 4096
@@ -293,10 +294,32 @@ int turn_query(cvm_turn *pub, const cvm_query *given)
 
 int turn_job(cvm_turn *pub, const char *name, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
 {
-    (void)pub;
-    (void)name;
-    (void)on_behalf;
-    (void)timeout_ms;
-    json_decref(input);
-    return CVM_ESTATE;
+    struct turn *t = (struct turn *)pub;
+    const struct generation *g = t->component->now->generation;
+    const struct manifest_job *decl = g && name ? manifest_find_job(g->manifest, name) : NULL;
+    struct name *type = decl ? names_find(t->core->names, decl->name) : NULL;
+    struct effect *e = NULL;
+    if (!input)
+        input = json_object();
+    int error = !decl                                                                         ? CVM_EACCES
+                : !type || !component_route(t->component, names_reply(t->core->names, type))  ? CVM_ENOENT
+                : !json_is_object(input) || timeout_ms < 0 || timeout_ms > JOB_TIMEOUT_MAX_MS ? CVM_EINVAL
+                : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                                     ? CVM_ELIMIT
+                : turn_count(t, json_text_size(input, CVM_TURN_BYTES_MAX)) < 0                ? CVM_ELIMIT
+                : !(e = effect_new(t, type))                                                  ? CVM_ENOMEM
+                                                                                              : 0;
+    if (error) {
+        json_decref(input);
+        return error;
+    }
+    e->job = true;
+    e->body = input;
+    e->on_behalf = on_behalf;
+    e->timeout_ms = timeout_ms ? timeout_ms : decl->timeout_ms;
+    e->asked_ms = t->core->now_ms;
+    if (!VECTOR_PUSH(t->opens, &e->item)) {
+        item_release(t->core, &e->item);
+        return CVM_ENOMEM;
+    }
+    return CVM_OK;
 }

@@ -86,6 +86,7 @@ int told_settle(cvm_turn *t, cvm_id request, int outcome, json_t *data, const ch
 int told_timer(cvm_turn *t, const char *type, int64_t delay_ms, json_t *data, cvm_id on_behalf, cvm_id *ret_id);
 int told_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
 int told_query(cvm_turn *t, const cvm_query *query);
+int told_job(cvm_turn *t, const char *name, json_t *input, cvm_id on_behalf, int64_t timeout_ms);
 int told_context_set(cvm_turn *t, const char *path, json_t *value);
 int told_state_put(cvm_turn *t, const char *key, json_t *value);
 int told_new_id(cvm_turn *t, const char *prefix, char *ret_id, size_t size);
@@ -157,6 +158,8 @@ void effect_begin(struct core *core, struct effect *e);   /* its turn is durable
 void effect_recover(struct core *core, struct effect *e); /* may have been sent before a crash */
 void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data);
 void effect_free(struct core *core, struct effect *e);
+void effect_answer(struct core *core, struct effect *e, int outcome, json_t *data); /* takes data; at most once */
+void effect_leave(struct core *core, struct effect *e); /* its plugin goes; what is durable comes back with it */
 const struct manifest_call *effect_find_call(const struct component *c, const char *name);
 
 /* state.c */
@@ -210,6 +213,17 @@ bool journal_idle(const struct core *core);
 int journal_job(struct core *core, void (*run)(struct store *store, void *arg),
                 void (*done)(struct core *core, void *arg), void *arg);
 void held_add(struct core *core, struct held *held);
+/* Many rows at once, beside the turns: `run` on the writer's thread between two groups of theirs, again and again until
+ * it gives true; it gives false, with what it did committed, when `waits` says that a group waits and it has had its
+ * share. Any thread; the caller keeps `work` until `run` has given true or `drop` was called, because the writer has
+ * ended. CVM_EIO: it has ended already. Under the virtual clock all of it at once. */
+struct bulk_work {
+    struct bulk_work *next;
+    bool (*run)(struct store *store, struct bulk_work *work, bool (*waits)(void *arg), void *arg);
+    void (*drop)(struct bulk_work *work);
+    bool (*is_given_up)(const struct bulk_work *work); /* whether it may be dropped while nothing can be committed */
+};
+int journal_bulk(struct core *core, struct bulk_work *work);
 
 /* models.c: text models of the loaded plugins */
 struct model;
@@ -222,6 +236,7 @@ const struct model *models_find(const struct core *core, const char *name); /* N
 json_t *models_ids(const struct core *core);                                /* {name: hash}; NULL: none */
 void models_metrics(const struct core *core, struct text *text);
 /* turn_classify.c */
+int classify_text(const struct model *m, const char *text, json_t **ret_labels); /* any thread */
 int turn_classify(cvm_turn *pub, const char *name, const char *text, json_t **ret_labels);
 
 /* keep.c: folding and pruning, and copies of the database */
@@ -300,7 +315,7 @@ void registry_free(struct registry *registry);
 int generation_load(struct core *core, struct plugin *p, struct candidate *candidate, struct generation **ret_g,
                     char *error, size_t size); /* library, create, bindings; tables are the caller's */
 const struct binding *generation_binding(const struct generation *g, const struct component *c); /* NULL: has none */
-const cvm_job_entry *generation_jobs(const cvm_plugin_descriptor *d); /* NULL: none */
+const cvm_job_entry *generation_jobs(const cvm_plugin_descriptor *d);                            /* NULL: none */
 void generation_free(struct core *core, struct generation *g); /* stop, destroy, unload; accepts NULL */
 
 /* plugin.c */
@@ -387,6 +402,13 @@ void fault_strike(struct core *core, struct component *c);
 bool fault_down(struct core *core, struct component *c); /* true: answer BUSY instead of running */
 void fault_succeeded(struct core *core, struct component *c);
 void fault_forgive(struct core *core, struct component *c);
+
+/* job.c */
+void job_begin(struct core *core, struct effect *e);
+void jobs_returned(struct core *core);                      /* takes the ends of those that have ended */
+void jobs_leave(struct core *core, const struct plugin *p); /* the plugin goes: its jobs are to end */
+bool jobs_idle(struct core *core);                          /* tells them to end; whether none runs any more */
+void jobs_close(struct core *core);                         /* waits for them; before the journal */
 
 /* query.c */
 int query_open(struct core *core, char *ret_error, size_t error_size);

@@ -129,6 +129,10 @@ static void effect_doc(struct text *text, const struct effect *e)
         member(text, "url", e->url);
         member(text, "key", e->key);
     }
+    if (e->job) {
+        number(text, "job", 1);
+        number(text, "asked_ms", e->asked_ms);
+    }
     number(text, "timeout_ms", e->timeout_ms);
     number(text, "deadline_ms", e->deadline_ms);
     number(text, "priority", e->priority);
@@ -203,9 +207,10 @@ static bool is_effect(const json_t *doc)
 {
     const json_t *query = json_object_get(doc, "query");
     return has_id(doc, "id") && has_text(doc, "component") && has_text(doc, "type") && has_text(doc, "conversation") &&
-           (has_text(doc, "call") ? has_text(doc, "url") && has_headers(doc)
-                                  : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
-                                        json_is_integer(json_object_get(query, "limit")));
+           (cvm_json_int(doc, "job", 0) ? json_is_object(json_object_get(doc, "body"))
+            : has_text(doc, "call")     ? has_text(doc, "url") && has_headers(doc)
+                                        : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
+                                          json_is_integer(json_object_get(query, "limit")));
 }
 
 bool item_doc_good(const char *kind, const json_t *doc)

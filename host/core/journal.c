@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define JOURNAL_RETRY_MS 100
+#define BULK_CHECKPOINTS 4        /* the log may be so many times as long while many rows come */
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
 
 /* Work on the writer's connection between two groups. */
@@ -32,13 +33,16 @@ struct journal {
     struct record *done, *done_tail;   /* durable, on the way back */
     struct job *jobs, *jobs_tail;      /* to be run */
     struct job *ran, *ran_tail;        /* on the way back */
-    struct alarm virtual_alarm;        /* virtual clock: when the writer goes on */
-    bool waits;                        /* so it is set */
+    struct bulk_work *bulk, *bulk_tail;
+    bool bulk_next;             /* a group was written since the last of them */
+    bool ended;                 /* the writer takes no work any more */
+    struct alarm virtual_alarm; /* virtual clock: when the writer goes on */
+    bool waits;                 /* so it is set */
     int64_t durable;
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
-    bool ended;        /* the host was told that it must end */
+    bool told;         /* the host was told that it must end */
     atomic_int state;  /* enum journal_state */
     char error[256];   /* why it retries; with the mutex */
     char trouble[256]; /* the loop's copy */
@@ -92,6 +96,23 @@ static void writer_waits(struct journal *j, int64_t ms)
     pthread_cond_timedwait(&j->work, &j->mutex, &until);
 }
 
+/* While nothing can be committed: what nobody waits for any more. With the mutex. */
+static void drop_given_up(struct journal *j)
+{
+    struct bulk_work **at = &j->bulk;
+    j->bulk_tail = NULL;
+    while (*at) {
+        struct bulk_work *work = *at;
+        if (work->is_given_up(work)) {
+            *at = work->next;
+            work->drop(work);
+        } else {
+            j->bulk_tail = work;
+            at = &work->next;
+        }
+    }
+}
+
 /* Commits one group of at most group_max records; repeats it while the disk is full or busy. False: damaged, or the
  * host stops and cannot wait: nothing of the group was accepted. */
 static bool write_group(struct journal *j, struct record *first, struct record *end)
@@ -108,6 +129,7 @@ static bool write_group(struct journal *j, struct record *first, struct record *
         snprintf(j->error, sizeof j->error, "%s", store_error(j->store));
         if (atomic_exchange(&j->state, JOURNAL_RETRYING) == JOURNAL_GOOD)
             tell_loop(j);
+        drop_given_up(j);
         for (int64_t next = clock_ns() + JOURNAL_RETRY_MS * INT64_C(1000000); !j->stop && clock_ns() < next;)
             writer_waits(j, JOURNAL_RETRY_MS);
         bool stop = j->stop;
@@ -165,6 +187,78 @@ static void run_job(struct journal *j)
     tell_loop(j);
 }
 
+/* A group of turns waits. */
+static bool group_waits(void *arg)
+{
+    struct journal *j = arg;
+    pthread_mutex_lock(&j->mutex);
+    bool waits = j->queue != NULL;
+    pthread_mutex_unlock(&j->mutex);
+    return waits;
+}
+
+/* With the mutex, which it gives back meanwhile. */
+static void run_bulk(struct journal *j)
+{
+    struct bulk_work *work = j->bulk;
+    j->bulk = work->next;
+    if (!j->bulk)
+        j->bulk_tail = NULL;
+    pthread_mutex_unlock(&j->mutex);
+    bool done = work->run(j->store, work, group_waits, j);
+    int64_t wal = store_wal_bytes(j->store);
+    if (wal > BULK_CHECKPOINTS * j->checkpoint_bytes)
+        store_checkpoint(j->store, false, j->checkpoint_bytes);
+    pthread_mutex_lock(&j->mutex);
+    j->bulk_next = false;
+    if (done)
+        return;
+    work->next = j->bulk;
+    j->bulk = work;
+    if (!j->bulk_tail)
+        j->bulk_tail = work;
+}
+
+/* With the mutex. */
+static void drop_bulk(struct journal *j)
+{
+    j->ended = true;
+    for (struct bulk_work *work = j->bulk, *next; work; work = next) {
+        next = work->next;
+        work->drop(work);
+    }
+    j->bulk = j->bulk_tail = NULL;
+}
+
+static bool never_waits(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+int journal_bulk(struct core *core, struct bulk_work *work)
+{
+    struct journal *j = core->journal;
+    work->next = NULL;
+    if (!j->threaded) {
+        while (!work->run(j->store, work, never_waits, NULL))
+            ;
+        return 0;
+    }
+    pthread_mutex_lock(&j->mutex);
+    int e = j->ended ? CVM_EIO : 0;
+    if (!e) {
+        if (j->bulk_tail)
+            j->bulk_tail->next = work;
+        else
+            j->bulk = work;
+        j->bulk_tail = work;
+        pthread_cond_signal(&j->work);
+    }
+    pthread_mutex_unlock(&j->mutex);
+    return e;
+}
+
 static void *writer(void *arg)
 {
     struct journal *j = arg;
@@ -172,7 +266,11 @@ static void *writer(void *arg)
     for (;;) {
         while (j->jobs && (!j->queue || j->queue->seq > j->jobs->after))
             run_job(j);
-        while (!j->queue && !j->jobs && !j->stop) {
+        if (j->bulk && (!j->queue || j->bulk_next)) {
+            run_bulk(j);
+            continue;
+        }
+        while (!j->queue && !j->jobs && !j->bulk && !j->stop) {
             pthread_mutex_unlock(&j->mutex);
             int64_t before = store_wal_bytes(j->store);
             bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);
@@ -180,10 +278,10 @@ static void *writer(void *arg)
             if (worked && before > j->wal_max_bytes)
                 tell_loop(j); /* it admits again */
             /* a reader may hold the log back: it is tried again, because nothing new may come that would */
-            if (!j->queue && !j->jobs && !j->stop && !worked)
+            if (!j->queue && !j->jobs && !j->bulk && !j->stop && !worked)
                 writer_waits(j, before > j->checkpoint_bytes ? JOURNAL_CHECKPOINT_MS : 0);
         }
-        if (!j->queue && j->jobs)
+        if (!j->queue && (j->jobs || j->bulk))
             continue;
         if (!j->queue)
             break;
@@ -197,6 +295,7 @@ static void *writer(void *arg)
         }
         append(&j->done, &j->done_tail, first, last);
         j->durable = last->seq;
+        j->bulk_next = true;
         tell_loop(j);
         if (store_wal_bytes(j->store) > j->checkpoint_bytes) {
             pthread_mutex_unlock(&j->mutex);
@@ -204,6 +303,7 @@ static void *writer(void *arg)
             pthread_mutex_lock(&j->mutex);
         }
     }
+    drop_bulk(j);
     tell_loop(j);
     pthread_mutex_unlock(&j->mutex);
     return NULL;
@@ -465,8 +565,8 @@ void journal_returned(struct core *core)
         break;
     case JOURNAL_DAMAGED:
         core->trouble = j->trouble;
-        if (core->options.fatal && !j->ended) { /* also where it was tried again before */
-            j->ended = true;
+        if (core->options.fatal && !j->told) { /* also where it was tried again before */
+            j->told = true;
             snprintf(j->trouble, sizeof j->trouble, "%s", store_error(j->store));
             core->options.fatal(core->options.fatal_arg, 3, j->trouble);
         }

@@ -46,6 +46,7 @@ struct component;
 struct conversation;
 struct effect;
 struct generation;
+struct jobs;
 struct keeper;
 struct message;
 struct plugin;
@@ -171,7 +172,7 @@ struct timer {
     bool cancelled;
 };
 
-/* ---- effects: an outgoing call or a question to the tables ---------------------------------------------------- */
+/* ---- effects: an outgoing call, a question to the tables, or a job --------------------------------------------- */
 
 enum effect_state { EFFECT_HELD, EFFECT_WAITING, EFFECT_SENT, EFFECT_ASKING, EFFECT_ANSWERED };
 
@@ -181,7 +182,9 @@ struct effect {
     struct component *component;
     struct conversation *conversation; /* NULL: ephemeral */
     struct subject *subject;
-    const struct manifest_call *call; /* NULL: a query */
+    const struct manifest_call *call; /* NULL: a query, or a job */
+    bool job;                         /* `type` is its name, `body` its input */
+    int64_t asked_ms;                 /* of a job: when */
     struct manifest *manifest;        /* held: `call` is a part of it */
     const struct name *type;          /* of the answer: "<call>.reply" is type->reply */
     char *url;                        /* of a call */
@@ -330,6 +333,8 @@ struct generation {
     const cvm_plugin_descriptor *descriptor;
     void *instance;
     bool created, may_unload;
+    uint32_t jobs; /* runs of its code that have not ended */
+    bool retired;  /* it goes with the last of them */
     char build[65];                 /* SHA-256 of the library, in hex */
     char content[65];               /* of the manifest with its domain */
     const struct name *short_build; /* as turns name it */
@@ -619,6 +624,7 @@ struct core {
     struct journal *journal;
     struct store *reader; /* the loop's own read-only connection */
     struct query_service *queries;
+    struct jobs *jobs; /* NULL: none yet */
     struct keeper *keeper;
     struct backup *backup;
     uint64_t short_id_key;
@@ -641,7 +647,7 @@ struct core {
     /* totals */
     struct {
         uint64_t turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls, call_unknown,
-            timeouts, records, secrets_refused, repeated, state_hits, state_misses;
+            timeouts, records, secrets_refused, repeated, state_hits, state_misses, jobs;
     } total;
 
     /* loop */

@@ -10,7 +10,7 @@
 #include <cvm/cvm.h>
 #include <stdatomic.h>
 
-#define PAGE_LAYOUT 2
+#define PAGE_LAYOUT 3
 #define PAGE_MAGIC (UINT64_C(0x63766d7061670000) + PAGE_LAYOUT)
 #define PAGE_SUSPECTS_MAX 64
 #define PAGE_COMPONENTS_MAX 1024
@@ -82,6 +82,11 @@ struct page {
     uint32_t safe;                                      /* the host was started in safe mode */
     atomic_uint_fast32_t ping, pong;                    /* the supervisor asks with SIGUSR1, the loop answers */
     struct page_upgrade upgrade;
+    struct {
+        atomic_uint_fast32_t faulted; /* 1: not the turn, this job's thread ended the host */
+        uint32_t component;
+        cvm_id id; /* of the run */
+    } job;
 };
 
 /* How often a host died while it ran this message. */

@@ -51,6 +51,9 @@ void generation_retire(struct core *core, struct generation *g)
     struct build_mark mark;
     if (!g)
         return;
+    g->retired = g->jobs > 0;
+    if (g->retired) /* its code still runs */
+        return;
     build_mark_of(g, &mark);
     generation_free(core, g);
     build_forget_unused(core, &mark);

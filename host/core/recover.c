@@ -260,7 +260,8 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     const struct manifest_call *decl = c && call ? effect_find_call(c, call) : NULL;
     if (rec->back && (!is_back(rec, c) || item_find(core, id_of(doc, "id"), ITEM_EFFECT)))
         return 0;
-    if (!c || (call && !decl)) {
+    bool job = cvm_json_int(doc, "job", 0) != 0;
+    if (!c || (call && !decl) || (job && !c->now->generation)) {
         rec->parked++;
         return 0;
     }
@@ -271,6 +272,8 @@ static int recover_effect(struct recovery *rec, int64_t no, const json_t *doc)
     e->core = core;
     e->component = c;
     e->call = decl;
+    e->job = job;
+    e->asked_ms = cvm_json_int(doc, "asked_ms", core->now_ms);
     e->manifest = decl ? manifest_hold(c->now->generation->manifest) : NULL;
     e->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
     CVM_TRY(lane_of(core, doc, "conversation", c, &e->conversation));

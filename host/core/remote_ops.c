@@ -145,6 +145,13 @@ static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
     return t->host->query(t, &query);
 }
 
+static int op_job(cvm_turn *t, const json_t *op, json_t *answer)
+{
+    (void)answer;
+    return t->host->job_start(t, text_of(op, "job"), taken(op, "input"), id_of(op, "on_behalf"),
+                              int_of(op, "timeout_ms"));
+}
+
 static int op_context(cvm_turn *t, const json_t *op, json_t *answer)
 {
     (void)op;
@@ -267,6 +274,7 @@ static const struct {
     {"timer_cancel", op_timer_cancel, false},
     {"call", op_call, false},
     {"query", op_query, false},
+    {"job", op_job, false},
     {"context", op_context, true},
     {"context_set", op_context_set, false},
     {"state_get", op_state_get, true},

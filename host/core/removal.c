@@ -190,6 +190,7 @@ static json_t *go(struct core *core, struct plugin *p, bool disable, bool keep)
     struct build_mark forgotten = p->previous;
     char error[256];
     remote_recall(g);
+    jobs_leave(core, p);
     park(core, p);
     if (!keep)
         put_files_away(core, p, g->manifest);

@@ -57,6 +57,7 @@ static int load_generation(struct replay *r, struct world *w, struct plugin *p, 
     struct stage_place place = plugin_place(w->core);
     struct candidate candidate = {0};
     struct generation *g = NULL;
+    place.jobs_anywhere = true;
     const char *build = cvm_json_str(mark, "build", ""), *content = cvm_json_str(mark, "content", "");
     if (replay_copy_build(r->options->home, w->core->home, build, ".so") < 0 ||
         replay_copy_build(r->options->home, w->core->home, content, ".json") < 0) {

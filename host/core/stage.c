@@ -217,7 +217,19 @@ static int64_t us_since(int64_t begun_ns)
     return (clock_ns() - begun_ns) / 1000;
 }
 
-static int judge(struct candidate *c, const uint8_t *bytes, size_t n, char *error, size_t size)
+/* Jobs run on threads of the host; `why`: it may not run inside. */
+static int check_jobs(const struct stage_place *place, const struct candidate *c, const char *why, char *error,
+                      size_t size)
+{
+    if (!c->manifest->n_jobs || c->placement != PLACEMENT_PROCESS || place->jobs_anywhere)
+        return 0;
+    return REFUSE(error, size, CVM_EREFUSED, "%s: jobs: a plugin with jobs runs inside the host only%s%s",
+                  c->manifest->path,
+                  *why ? ", and this one may not: " : "; name it in plugins.inline of the configuration", why);
+}
+
+static int judge(const struct stage_place *place, struct candidate *c, const uint8_t *bytes, size_t n, char *error,
+                 size_t size)
 {
     struct vet_verdict verdict;
     char why[256];
@@ -227,9 +239,10 @@ static int judge(struct candidate *c, const uint8_t *bytes, size_t n, char *erro
     c->may_unload = verdict.may_unload;
     if (verdict.may_inline || c->placement == PLACEMENT_PROCESS)
         return 0;
+    c->placement = PLACEMENT_PROCESS;
+    CVM_TRY(check_jobs(place, c, verdict.inline_reasons, error, size));
     log_warning(c->manifest->name, "runs in a process of its own: it may not run inside the host: %s",
                 verdict.inline_reasons);
-    c->placement = PLACEMENT_PROCESS;
     return 0;
 }
 
@@ -279,7 +292,7 @@ static int take_library(const struct stage_place *place, struct candidate *c, ch
         else
             e = check_interface(c->manifest, &c->identity, error, size);
         if (!e)
-            e = judge(c, bytes, n, error, size);
+            e = judge(place, c, bytes, n, error, size);
     }
     c->vet_us = us_since(begun);
     begun = clock_ns();
@@ -313,13 +326,14 @@ static int take_manifest(const struct stage_place *place, struct candidate *c, c
     return 0;
 }
 
-/* What crashed the host runs outside it, until the operator or another build changes that. */
+/* What crashed the host runs outside it, until the operator or another build changes that; with jobs it runs nowhere.
+ */
 static void keep_outside(const struct stage_place *place, struct candidate *c)
 {
     char own[132];
     const char *mark = json_string_value(json_object_get(place->quarantined, c->manifest->name));
     snprintf(own, sizeof own, "%s %s", c->build, c->content);
-    if (mark && strcmp(mark, own) == 0)
+    if (mark && strcmp(mark, own) == 0 && (!c->manifest->n_jobs || place->jobs_anywhere))
         c->placement = PLACEMENT_PROCESS;
 }
 
@@ -333,6 +347,7 @@ int stage_read(const struct stage_place *place, const char *path, bool installed
     if (stage_is_disabled(place->config, c->manifest->name))
         return REFUSE(error, size, CVM_EEXIST, "%s: disabled in the configuration", path);
     c->placement = choose_placement(place, c, PLACEMENT_ANY);
+    CVM_TRY(check_jobs(place, c, "", error, size));
     CVM_TRY(find_library(place, c->manifest, installed, library, error, size));
     if (!(c->library = strdup(library)))
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
@@ -353,6 +368,7 @@ int stage_recall(const struct stage_place *place, const char *build, const char 
     path_of(place, content, "json", path);
     CVM_TRY(manifest_load_saved(path, &c->manifest, error, size));
     c->placement = choose_placement(place, c, placement);
+    CVM_TRY(check_jobs(place, c, "", error, size));
     CVM_TRY(take_manifest(place, c, error, size));
     if (strcmp(c->content, content) != 0)
         return REFUSE(error, size, CVM_EDATA, "%s: is not what it was when it was staged", path);

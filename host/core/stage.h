@@ -38,6 +38,7 @@ struct stage_place {
     const json_t *moved; /* object: plugin -> enum placement as the operator moved it; NULL: none */
     /* object: plugin -> "build content" that crashed the host and runs outside it; NULL: none */
     const json_t *quarantined;
+    bool jobs_anywhere; /* no job will be run: a plugin with jobs may run outside too */
 };
 
 /* Where the manifests lie, of the home before the installed set, by name; a name that stands in both is the home's. */

@@ -207,6 +207,7 @@ static bool is_needed(struct store *s, struct keep_pass *p, const char *componen
     }
     json_array_foreach(json_object_get(record, "timers"), i, one) needed = needed || text_is_open(p, one, "id");
     json_array_foreach(json_object_get(record, "calls"), i, one) needed = needed || text_is_open(p, one, "id");
+    json_array_foreach(json_object_get(record, "jobs"), i, one) needed = needed || text_is_open(p, one, "id");
     json_array_foreach(json_object_get(record, "out"), i, one) needed = needed || text_is_open(p, one, "message_id");
     return needed;
 }

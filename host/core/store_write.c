@@ -60,7 +60,7 @@ static void add_queries(struct text *text, const struct record *rec)
     int queries = 0;
     for (uint32_t i = 0; i < rec->n_opens; i++) {
         const struct effect *e = (const struct effect *)rec->opens[i];
-        if (rec->opens[i]->kind != ITEM_EFFECT || e->call)
+        if (rec->opens[i]->kind != ITEM_EFFECT || !e->query)
             continue;
         text_puts(text, queries++ ? ",{\"id\":" : ",\"queries\":[{\"id\":");
         add_id(text, e->item.id);
@@ -69,6 +69,27 @@ static void add_queries(struct text *text, const struct record *rec)
         text_char(text, '}');
     }
     if (queries)
+        text_char(text, ']');
+}
+
+static void add_jobs(struct text *text, const struct record *rec)
+{
+    int jobs = 0;
+    for (uint32_t i = 0; i < rec->n_opens; i++) {
+        const struct effect *e = (const struct effect *)rec->opens[i];
+        if (rec->opens[i]->kind != ITEM_EFFECT || !e->job)
+            continue;
+        text_puts(text, jobs++ ? ",{\"id\":" : ",\"jobs\":[{\"id\":");
+        add_id(text, e->item.id);
+        text_puts(text, ",\"name\":");
+        text_string(text, e->type->text);
+        text_puts(text, ",\"timeout_ms\":");
+        text_int(text, e->timeout_ms);
+        text_puts(text, ",\"input\":");
+        text_json(text, e->body);
+        text_char(text, '}');
+    }
+    if (jobs)
         text_char(text, ']');
 }
 
@@ -106,6 +127,7 @@ static void add_opened(struct text *text, struct text *scratch, const struct rec
     if (calls)
         text_char(text, ']');
     add_queries(text, rec);
+    add_jobs(text, rec);
     for (uint32_t i = 0; i < rec->n_opens; i++) {
         const struct timer *timer = (const struct timer *)rec->opens[i];
         if (rec->opens[i]->kind != ITEM_TIMER)

@@ -189,5 +189,5 @@ const cvm_host turn_api = {
     .new_id = told_new_id,
     .hmac = turn_mac,
     .classify = told_classify,
-    .job_start = turn_job,
+    .job_start = told_job,
 };

@@ -79,6 +79,20 @@ static int ask(struct turn *t, const char *name, const char *text, json_t **ret_
     return *ret_read ? 0 : CVM_ENOMEM;
 }
 
+int classify_text(const struct model *m, const char *text, json_t **ret_labels)
+{
+    struct model_answer best[EXAMPLES_HEADS][MODEL_BEST];
+    if (strlen(text) > CLASSIFY_TEXT_MAX_BYTES)
+        return CVM_ELIMIT;
+    if (!text_is_utf8(text, strlen(text)))
+        return CVM_EINVAL;
+    CVM_TRY(model_best(m, text, best));
+    json_t *compact = compact_of(m, best);
+    *ret_labels = expanded(compact);
+    json_decref(compact);
+    return *ret_labels ? 0 : CVM_ENOMEM;
+}
+
 int turn_classify(cvm_turn *pub, const char *name, const char *text, json_t **ret_labels)
 {
     struct turn *t = (struct turn *)pub;

@@ -193,6 +193,17 @@ static int query(cvm_turn *pub, const cvm_query *given)
                          NULL);
 }
 
+/* Only where recorded turns are run again: elsewhere a plugin with jobs is inside the host. */
+static int job_start(cvm_turn *pub, const char *job, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
+{
+    if (too_large(of(pub), 1, input, NULL))
+        return CVM_ELIMIT;
+    return runner_ask_id(of(pub),
+                         json_pack("{s:s, s:s*, s:o*, s:o*, s:I}", "op", "job", "job", job, "input", input, "on_behalf",
+                                   id_json(on_behalf), "timeout_ms", (json_int_t)timeout_ms),
+                         NULL);
+}
+
 static int row_put(cvm_turn *pub, const char *table, json_t *row)
 {
     if (too_large(of(pub), 0, row, NULL))
@@ -395,4 +406,5 @@ const cvm_host runner_api = {
     .new_id = new_id,
     .hmac = mac,
     .classify = classify,
+    .job_start = job_start,
 };

@@ -172,6 +172,11 @@ void blame_examine(struct page *page, int wait_status, struct blame_time time, c
     assert(size);
     *ret_text = 0;
     memset(&page->ended, 0, sizeof page->ended);
+    if (atomic_exchange(&page->job.faulted, 0)) { /* whatever turn ran beside it is not to blame */
+        page->component = page->job.component;
+        page->message = page->job.id;
+        atomic_store(&page->in_turn, 1);
+    }
     blame_how(wait_status, page->exit_reason, how, sizeof how);
     if (wait_status || atomic_load(&page->in_turn))
         snprintf(page->ended.how, sizeof page->ended.how, "%s", how);

@@ -4,6 +4,7 @@
  * Past the limit the loop's thread gets SIGABRT, so that the backtrace is that of the handler which hangs. */
 #include "services/watchdog.h"
 
+#include "core/core.h"
 #include "core/log.h"
 
 #include <assert.h>
@@ -85,6 +86,17 @@ static void put_turn(const struct page *page)
     put_text("\n");
 }
 
+static void put_job(const struct page *page)
+{
+    put_text("a job of component ");
+    if (page->job.component < PAGE_COMPONENTS_MAX)
+        put(page->components[page->job.component], strnlen(page->components[page->job.component], CVM_NAME_MAX));
+    put_text(" was running: MSG-");
+    put_hex(page->job.id.hi);
+    put_hex(page->job.id.lo);
+    put_text("\n");
+}
+
 static void on_fault(int signal_number)
 {
     void *frames[BACKTRACE_DEPTH];
@@ -93,7 +105,9 @@ static void on_fault(int signal_number)
     put_text(" at ");
     put_number((uint64_t)time(NULL));
     put_text(" (seconds since 1970)\n");
-    if (!pthread_equal(pthread_self(), faults.loop_thread))
+    if (job_faulted(faults.page))
+        put_job(faults.page);
+    else if (!pthread_equal(pthread_self(), faults.loop_thread))
         put_text("not in a handler: another thread than the loop's\n");
     else if (atomic_load(&faults.page->in_turn))
         put_turn(faults.page);

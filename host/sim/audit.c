@@ -207,6 +207,7 @@ static void take_calls(struct sim *s, const struct row *r, const json_t *record)
         bump(a->calls, cvm_json_str(entry, "id", ""));
     }
     json_array_foreach(json_object_get(record, "queries"), i, entry) bump(a->calls, cvm_json_str(entry, "id", ""));
+    json_array_foreach(json_object_get(record, "jobs"), i, entry) bump(a->calls, cvm_json_str(entry, "id", ""));
     json_array_foreach(json_object_get(record, "timers"), i, entry)
         json_object_set_new(a->timers, cvm_json_str(entry, "id", ""), json_true());
 }

@@ -123,7 +123,7 @@ struct cvm_file {
  * its beginning with the same input, so a job first clears what an earlier attempt of the same run may have written:
  * give its rows an id of the run. In an ephemeral operation it is lost then. CVM_EACCES: the manifest declares no such
  * job. CVM_ENOENT: no route of this component takes its reply. CVM_EINVAL: the input is no object, the time is none.
- * CVM_ESTATE: the plugin runs in a process of its own. CVM_ELIMIT: as for cvm_request. Since 1.4. */
+ * CVM_ELIMIT: as for cvm_request. Since 1.4. */
 CVM_MUST_USE static inline int cvm_job_start(cvm_turn *t, const char *job, json_t *input, cvm_id on_behalf,
                                              int64_t timeout_ms)
 {
