@@ -149,7 +149,7 @@ const cvm_job_host job_api = {.size = sizeof(cvm_job_host),
                               .save = job_save,
                               .progress = progress,
                               .stopped = stopped,
-                              .fail = fail,
+                              .give_up = fail,
                               .classify = classify,
                               .match = match,
                               .log = log_line};
