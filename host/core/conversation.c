@@ -85,6 +85,7 @@ void lane_append(struct core *core, struct message *m)
     else
         c->head = m;
     c->tail = m;
+    c->waits[m->pub.priority]++;
     if (m->pub.priority > c->class) {
         c->class = m->pub.priority;
         if (c->scheduled)
@@ -93,15 +94,23 @@ void lane_append(struct core *core, struct message *m)
     schedule_head(core, c);
 }
 
+/* The lane's class is that of the most urgent message which is left. */
+static void uncount(struct conversation *c, const struct message *m)
+{
+    assert(c->waits[m->pub.priority] > 0);
+    c->waits[m->pub.priority]--;
+    while (c->class > 0 && !c->waits[c->class])
+        c->class --;
+}
+
 void lane_resume(struct core *core, struct conversation *c)
 {
     assert(c->head && c->scheduled);
     struct message *m = c->head;
     c->head = m->next;
-    if (!c->head) {
+    if (!c->head)
         c->tail = NULL;
-        c->class = 0;
-    }
+    uncount(c, m);
     m->next = NULL;
     c->scheduled = false;
     schedule_head(core, c);
@@ -125,6 +134,7 @@ void lane_take(struct core *core, struct message *m)
     if (c->tail == m)
         c->tail = before;
     m->next = NULL;
+    uncount(c, m);
 }
 
 void lane_put_back(struct core *core, struct message *m)
