@@ -605,6 +605,7 @@ struct core {
     /* scheduling */
     struct component *active_head[CORE_CLASSES], *active_tail[CORE_CLASSES];
     uint64_t runnable;
+    struct message *follow; /* the last that a turn made eligible, while it stands in a run queue */
     int64_t aged_ms;
     uint32_t slice; /* turns of one, under the virtual clock */
     struct turn turn;

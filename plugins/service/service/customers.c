@@ -84,17 +84,19 @@ static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, 
                                  m->conversation));
 }
 
-static int open_account(cvm_turn *t, const struct customer *c, int64_t balance_kobo)
+/* In the lane of the enquiry, where there is one: whoever pays in it finds the account. */
+static int open_account(cvm_turn *t, const struct customer *c, const char *enquiry, int64_t balance_kobo)
 {
     if (!service_loaded(t, SERVICE_TRANSACTION))
         return CVM_OK;
     return cvm_request(
         t, SERVICE_TRANSACTION, "open_account",
         json_pack("{s:s, s:s, s:I}", "customer_id", c->id, "phone", c->phone, "balance_kobo", (json_int_t)balance_kobo),
-        NULL);
+        &(cvm_request_opts){.conversation = enquiry, .fresh = enquiry != NULL});
 }
 
-static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, const char *hash, int64_t balance_kobo)
+static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, const char *hash, const char *enquiry,
+                         int64_t balance_kobo)
 {
     char key[96];
     int64_t now = cvm_now_ms(t);
@@ -102,7 +104,7 @@ static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, cons
     snprintf(key, sizeof key, "phone/%s", hash);
     CVM_TRY(cvm_state_put(t, key, json_string(c->id)));
     CVM_TRY(customer_row(t, m, c, hash, now));
-    return open_account(t, c, balance_kobo);
+    return open_account(t, c, enquiry, balance_kobo);
 }
 
 static void customer_read(const json_t *record, struct customer *c)
@@ -178,7 +180,7 @@ static int session_find(cvm_turn *t, const cvm_msg *m, struct customer *c, const
 }
 
 int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
-                   const char *session, struct customer *c)
+                   const char *session, const char *enquiry, struct customer *c)
 {
     char hash[65], key[96];
     const json_t *id = NULL, *record = NULL;
@@ -212,7 +214,7 @@ int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char 
     if (*email)
         snprintf(c->email, sizeof c->email, "%s", email);
     if (!known)
-        CVM_TRY(customer_make(t, m, c, hash, 0));
+        CVM_TRY(customer_make(t, m, c, hash, enquiry, 0));
     else if (news)
         CVM_TRY(customer_row(t, m, c, hash, created));
     CVM_TRY(session_find(t, m, c, record, session, &new_session));
@@ -283,7 +285,7 @@ static int seed(cvm_turn *t, const cvm_msg *m, const json_t *sample)
     snprintf(key, sizeof key, "phone/%s", hash);
     if (cvm_state_get(t, key, &known) == CVM_OK)
         return CVM_OK;
-    CVM_TRY(customer_make(t, m, &c, hash, kobo > 0 ? kobo : 0));
+    CVM_TRY(customer_make(t, m, &c, hash, NULL, kobo > 0 ? kobo : 0));
     return customer_keep(t, &c, cvm_now_ms(t), NULL);
 }
 

@@ -92,8 +92,8 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
     struct customer c;
     char enquiry[CVM_SHORT_ID_SIZE];
     CVM_TRY(check(t, m, &in));
-    CVM_TRY(customers_find(t, m, in.phone, in.name, in.email, in.session, &c));
     CVM_TRY(cvm_new_id(t, "ENQ", enquiry));
+    CVM_TRY(customers_find(t, m, in.phone, in.name, in.email, in.session, enquiry, &c));
     char whole[REPLY_BYTES_MAX + 1];
     bool answer = completes(t, &c, in.message, whole, sizeof whole);
     json_t *data =

@@ -93,9 +93,9 @@ struct customer {
 };
 
 /* Finds the customer of a phone number, or makes one, and the session the enquiry belongs to. `name`, `email` and
- * `session` may be "". */
+ * `session` may be "". An account is opened in the lane of `enquiry`, before anything else that happens there. */
 CVM_MUST_USE int customers_find(cvm_turn *t, const cvm_msg *m, const char *phone, const char *name, const char *email,
-                                const char *session, struct customer *ret_customer);
+                                const char *session, const char *enquiry, struct customer *ret_customer);
 /* The desk has asked for what is missing in `order`: the customer's next message in this session may be the answer. */
 CVM_MUST_USE int customers_asked(cvm_turn *t, const char *customer, const char *session, const char *order,
                                  const char *rule);
