@@ -465,7 +465,7 @@ static int fill(struct cursor *c)
 {
     page_reset(c);
     while (!c->n_rows && !c->ended) {
-        sqlite3_stmt *st;
+        sqlite3_stmt *st = NULL;
         int step = SQLITE_DONE;
         CVM_TRY(job_stopping(c->run));
         CVM_TRY(prepare(c, &st));
