@@ -85,30 +85,25 @@ static int16_t taken[MOST_CUSTOMERS][MOST_COLUMNS]; /* on the way there */
 
 static bool together(const solve_problem *p, size_t i, size_t t, unsigned n)
 {
-    for (unsigned a = 0; a < n; a++) {
-        if (p->group && p->group[t] >= 0 && p->group[taken[i][a]] == p->group[t]) {
+    for (unsigned a = 0; a < n; a++)
+        if (p->group && p->group[t] >= 0 && p->group[taken[i][a]] == p->group[t])
             return false;
-        }
-    }
     return true;
 }
 
 static double brute(const solve_problem *p, size_t i, unsigned left, size_t from, double value, double *load)
 {
     if (i == p->customers) {
-        for (size_t k = 0; k < p->limits; k++) {
-            if (load[k] < p->limit[k].minimum) {
+        for (size_t k = 0; k < p->limits; k++)
+            if (load[k] < p->limit[k].minimum)
                 return -INFINITY;
-            }
-        }
         return value;
     }
     double best = p->required ? -INFINITY : brute(p, i + 1, p->per_customer, 0, value, load);
     for (size_t t = from; t < p->columns; t++) {
         unsigned n = p->per_customer - left;
-        if (isinf(p->value[i * p->columns + t]) || !together(p, i, t, n)) {
+        if (isinf(p->value[i * p->columns + t]) || !together(p, i, t, n))
             continue;
-        }
         taken[i][n] = (int16_t)t;
         bool fits = true;
         for (size_t k = 0; k < p->limits; k++) {
@@ -120,9 +115,8 @@ static double brute(const solve_problem *p, size_t i, unsigned left, size_t from
                        : left > 1 ? brute(p, i, left - 1, t + 1, v, load)
                                   : brute(p, i + 1, p->per_customer, 0, v, load);
         best = found > best ? found : best;
-        for (size_t k = 0; k < p->limits; k++) {
+        for (size_t k = 0; k < p->limits; k++)
             load[k] -= used(p, k, i, t);
-        }
     }
     return best;
 }
@@ -142,9 +136,8 @@ static void judge(const solve_problem *p, const solve_result *r)
             ck_assert_int_lt(t, (int)p->columns);
             ck_assert(isfinite(p->value[i * p->columns + (size_t)t]));
             value += (double)p->value[i * p->columns + (size_t)t];
-            for (size_t k = 0; k < p->limits; k++) {
+            for (size_t k = 0; k < p->limits; k++)
                 load[k] += used(p, k, i, (size_t)t);
-            }
             for (unsigned b = 0; b < a; b++) {
                 int o = r->assignment[i * p->per_customer + b];
                 ck_assert(o < 0 || (o != t && (!p->group || p->group[o] < 0 || p->group[o] != p->group[t])));

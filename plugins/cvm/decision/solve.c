@@ -46,12 +46,10 @@ static int check_limit(const solve_problem *p, size_t k, char *error, size_t siz
     }
     for (size_t t = 0; t < p->columns; t++) {
         if ((l->fixed != NULL && !(l->fixed[t] >= 0 && isfinite(l->fixed[t]))) ||
-            (l->rate != NULL && !(l->rate[t] >= 0 && isfinite(l->rate[t])))) {
+            (l->rate != NULL && !(l->rate[t] >= 0 && isfinite(l->rate[t]))))
             return wrong(error, size, "limit %zu %s, column %zu: a use must be a number >= 0", k, name, t);
-        }
-        if (l->rate != NULL && l->rate[t] > 0 && p->use == NULL) {
+        if (l->rate != NULL && l->rate[t] > 0 && p->use == NULL)
             return wrong(error, size, "limit %zu %s has rates, but the problem has no uses", k, name);
-        }
     }
     return SOLVE_OK;
 }
@@ -69,14 +67,12 @@ static int check(const solve_problem *p, char *error, size_t size)
         return wrong(error, size, "%u columns per customer: 1 to %d, and 1 where one is required", p->per_customer,
                      SOLVE_MAX_PER_CUSTOMER);
     }
-    if (p->customers * p->columns > 0 && p->value == NULL) {
+    if (p->customers * p->columns > 0 && p->value == NULL)
         return wrong(error, size, "no values");
-    }
     for (size_t k = 0; k < p->limits; k++) {
         int rc = check_limit(p, k, error, size);
-        if (rc != SOLVE_OK) {
+        if (rc != SOLVE_OK)
             return rc;
-        }
     }
     for (size_t a = 0; a < p->customers * p->columns; a++) {
         if (isnan(p->value[a]) || p->value[a] == INFINITY) {
@@ -94,17 +90,15 @@ static int check(const solve_problem *p, char *error, size_t size)
 int solve__touch(const solve_problem *p, solve_touch *ret)
 {
     ret->limit = malloc((p->limits * p->columns + 1) * sizeof *ret->limit);
-    if (ret->limit == NULL) {
+    if (ret->limit == NULL)
         return SOLVE_E_MEMORY;
-    }
     uint32_t n = 0;
     for (size_t t = 0; t < p->columns; t++) {
         ret->start[t] = n;
         for (size_t k = 0; k < p->limits; k++) {
             const solve_limit *l = &p->limit[k];
-            if ((l->fixed != NULL && l->fixed[t] > 0) || (l->rate != NULL && l->rate[t] > 0)) {
+            if ((l->fixed != NULL && l->fixed[t] > 0) || (l->rate != NULL && l->rate[t] > 0))
                 ret->limit[n++] = (uint16_t)k;
-            }
         }
     }
     ret->start[p->columns] = n;
@@ -137,9 +131,8 @@ static void runners(const solve_problem *p, solve_result *r)
             size_t at = i * p->columns + t;
             double worth = (double)p->value[at] - c.fixed[t] - (c.rates ? c.rate[t] * (double)p->use[at] : 0);
             bool has = false;
-            for (unsigned a = 0; a < p->per_customer; a++) {
+            for (unsigned a = 0; a < p->per_customer; a++)
                 has |= mine[a] == (int)t;
-            }
             own = has ? worth : own;
             if (!has && worth > top) {
                 top = worth;
@@ -160,29 +153,25 @@ static void measure(const solve_problem *p, const solve_touch *touch, solve_resu
     for (size_t a = 0; a < p->customers * p->per_customer; a++) {
         int t = r->assignment[a];
         r->unplaced += t < 0 && p->required;
-        if (t < 0) {
+        if (t < 0)
             continue;
-        }
         size_t i = a / p->per_customer;
         r->value += (double)p->value[i * p->columns + (size_t)t];
         r->assigned++;
-        for (uint32_t b = touch->start[t]; b < touch->start[t + 1]; b++) {
+        for (uint32_t b = touch->start[t]; b < touch->start[t + 1]; b++)
             r->loads[touch->limit[b]] += solve__use(p, touch->limit[b], i, (size_t)t);
-        }
     }
     r->feasible = r->unplaced == 0;
-    for (size_t k = 0; k < p->limits; k++) {
+    for (size_t k = 0; k < p->limits; k++)
         r->feasible &= r->loads[k] >= p->limit[k].minimum;
-    }
 }
 
 /* The bound is that of the minima as far as they were met: no assignment that meets as much has more. */
 static int close_bound(const solve_problem *p, solve_result *r, double bound)
 {
     double *minimum = malloc((p->limits + 1) * sizeof *minimum);
-    if (minimum == NULL) {
+    if (minimum == NULL)
         return SOLVE_E_MEMORY;
-    }
     bool missed = false;
     for (size_t k = 0; k < p->limits; k++) {
         minimum[k] = r->loads[k] < p->limit[k].minimum ? r->loads[k] : p->limit[k].minimum;
@@ -197,24 +186,19 @@ static int search(const solve_problem *p, const solve_touch *touch, const solve_
                   solve_result *r)
 {
     double *minimum = calloc(p->limits + 1, sizeof *minimum);
-    if (minimum == NULL) {
+    if (minimum == NULL)
         return SOLVE_E_MEMORY;
-    }
-    for (size_t k = 0; k < p->limits; k++) {
+    for (size_t k = 0; k < p->limits; k++)
         minimum[k] = p->limit[k].minimum;
-    }
     double bound = 0;
     int rc = solve__dual(p, minimum, touch, clock, r->prices, &bound, &r->scans);
     free(minimum);
-    if (rc == SOLVE_OK) {
+    if (rc == SOLVE_OK)
         rc = solve__stopped(clock, .6) ? SOLVE_E_STOPPED : SOLVE_OK;
-    }
-    if (rc == SOLVE_OK) {
+    if (rc == SOLVE_OK)
         rc = solve__primal(p, touch, clock, r->prices, bound, r->assignment, r->loads, &r->scans);
-    }
-    if (rc == SOLVE_OK && solve__is_gap(p)) {
+    if (rc == SOLVE_OK && solve__is_gap(p))
         rc = solve__gap(p, clock, enough, r->prices, &bound, r->assignment);
-    }
     if (rc == SOLVE_OK) {
         measure(p, touch, r);
         rc = close_bound(p, r, bound);
@@ -227,17 +211,15 @@ int solve_run(const solve_problem *p, const solve_options *o, solve_result *ret_
     solve_clock clock = {.start_ms = solve__now_ms(), .options = o};
     clock.limit_ms = o != NULL && o->time_limit_ms > 0 ? o->time_limit_ms : 10000;
     int rc = check(p, error, error_size);
-    if (rc != SOLVE_OK) {
+    if (rc != SOLVE_OK)
         return rc;
-    }
     solve_result r = {0};
     solve_touch touch = {0};
     rc = gives(p, &r);
     rc = rc == SOLVE_OK ? solve__touch(p, &touch) : rc;
     if (rc == SOLVE_OK) {
-        for (size_t k = 0; o != NULL && o->warm != NULL && k < p->limits; k++) {
+        for (size_t k = 0; o != NULL && o->warm != NULL && k < p->limits; k++)
             r.prices[k] = isfinite(o->warm[k]) ? o->warm[k] : 0;
-        }
         rc = search(p, &touch, &clock, o != NULL && o->enough > 0 ? o->enough : 1e-6, &r);
     }
     if (rc == SOLVE_OK) {
@@ -260,9 +242,8 @@ int solve_run(const solve_problem *p, const solve_options *o, solve_result *ret_
 
 void solve_result_fini(solve_result *r)
 {
-    if (r == NULL) {
+    if (r == NULL)
         return;
-    }
     free(r->assignment);
     free(r->runner_up);
     free(r->lead);
@@ -297,9 +278,8 @@ int solve_price_words(const solve_problem *p, const solve_result *r, size_t limi
         return snprintf(text, size, "%s: the minimum of %.10g cannot be met, %.10g could be had", name, l->minimum,
                         r->loads[limit]);
     }
-    if (price > 0) {
+    if (price > 0)
         return snprintf(text, size, "one more %s is worth %.2f%s%s", name, price, unit[0] != '\0' ? " " : "", unit);
-    }
     if (price < 0) {
         return snprintf(text, size, "one less as the minimum of %s would gain %.2f%s%s", name, -price,
                         unit[0] != '\0' ? " " : "", unit);

@@ -43,9 +43,8 @@ static void prepare(branch *b)
 {
     gap *g = b->g;
     b->top = 0;
-    for (int i = 0; i < g->agents; i++) {
+    for (int i = 0; i < g->agents; i++)
         b->top += g->price[i] * g->capacity[i];
-    }
     for (int j = 0; j < g->jobs; j++) {
         option *o = b->options + j * g->agents;
         double best = -INFINITY;
@@ -53,28 +52,23 @@ static void prepare(branch *b)
         for (int i = 0; i < g->agents; i++) {
             int at = j * g->agents + i;
             double worth = g->profit[at] - g->price[i] * g->need[at];
-            if (!isfinite(worth)) {
+            if (!isfinite(worth))
                 continue;
-            }
             best = worth > best ? worth : best;
-            if (!g->open[at]) {
+            if (!g->open[at])
                 continue;
-            }
             int a = n++;
-            for (; a > 0 && o[a - 1].loss < worth; a--) {
+            for (; a > 0 && o[a - 1].loss < worth; a--)
                 o[a] = o[a - 1];
-            }
             o[a] = (option){worth, i, g->need[at]};
         }
-        for (int a = 0; a < n; a++) {
+        for (int a = 0; a < n; a++)
             o[a].loss = best - o[a].loss;
-        }
         b->count[j] = n;
         b->top += isfinite(best) ? best : 0;
         int a = j;
-        for (; a > 0 && second(b, b->order[a - 1]) < second(b, j); a--) {
+        for (; a > 0 && second(b, b->order[a - 1]) < second(b, j); a--)
             b->order[a] = b->order[a - 1];
-        }
         b->order[a] = j;
     }
     memcpy(b->left, g->capacity, (size_t)g->agents * sizeof *b->left);
@@ -89,23 +83,19 @@ static bool descend(branch *b)
     b->lost[0] = 0;
     double most = budget(b);
     for (long node = 1;; node++) {
-        if (node % LOOK_EVERY == 0 && gap__over(g)) {
+        if (node % LOOK_EVERY == 0 && gap__over(g))
             return false;
-        }
         int j = b->order[depth];
         int a = b->at[depth];
         const option *o = b->options + j * g->agents;
-        if (a > 0) {
+        if (a > 0)
             b->left[o[a - 1].agent] += b->chosen[j] >= 0 ? o[a - 1].need : 0;
-        }
         b->chosen[j] = SOLVE_NOTHING;
-        while (a < b->count[j] && b->left[o[a].agent] < o[a].need) {
+        while (a < b->count[j] && b->left[o[a].agent] < o[a].need)
             a++;
-        }
         if (a >= b->count[j] || b->lost[depth] + o[a].loss > most) {
-            if (depth-- == 0) {
+            if (depth-- == 0)
                 return true;
-            }
             continue;
         }
         b->chosen[j] = (int16_t)o[a].agent;
@@ -124,9 +114,8 @@ static bool descend(branch *b)
 
 int gap__branch(gap *g)
 {
-    if (g->jobs > MOST_JOBS) {
+    if (g->jobs > MOST_JOBS)
         return SOLVE_OK;
-    }
     size_t jobs = (size_t)g->jobs;
     branch b = {.g = g};
     b.options = malloc(jobs * (size_t)g->agents * sizeof *b.options);

@@ -16,32 +16,27 @@ void solve__price_columns(const solve_problem *p, const double *lambda, solve_pr
     memset(ret, 0, sizeof *ret);
     for (size_t k = 0; k < p->limits; k++) {
         const solve_limit *l = &p->limit[k];
-        if (lambda[k] == 0.0) {
+        if (lambda[k] == 0.0)
             continue;
-        }
         for (size_t t = 0; t < p->columns; t++) {
             ret->fixed[t] += l->fixed != NULL ? lambda[k] * (double)l->fixed[t] : 0.0;
             ret->rate[t] += l->rate != NULL ? lambda[k] * (double)l->rate[t] : 0.0;
         }
     }
-    for (size_t t = 0; t < p->columns; t++) {
+    for (size_t t = 0; t < p->columns; t++)
         ret->rates |= ret->rate[t] != 0.0;
-    }
 }
 
 /* Writes what each column is worth after prices. */
 __attribute__((optimize("O3"))) static void worths(const solve_prices *c, size_t n, const float *restrict value,
                                                    const float *restrict use, double *restrict ret)
 {
-    if (c->rates) {
-        for (size_t t = 0; t < n; t++) {
+    if (c->rates)
+        for (size_t t = 0; t < n; t++)
             ret[t] = (double)value[t] - c->fixed[t] - c->rate[t] * (double)use[t];
-        }
-    } else {
-        for (size_t t = 0; t < n; t++) {
+    else
+        for (size_t t = 0; t < n; t++)
             ret[t] = (double)value[t] - c->fixed[t];
-        }
-    }
 }
 
 /* The best of what is left; ties go to the lower column. */
@@ -63,18 +58,16 @@ void solve__choose(const solve_problem *p, const solve_prices *c, const float *v
 {
     double worth[SOLVE_MAX_COLUMNS];
     worths(c, p->columns, value, use, worth);
-    for (size_t t = 0; open != NULL && t < p->columns; t++) {
+    for (size_t t = 0; open != NULL && t < p->columns; t++)
         worth[t] = open[t] ? worth[t] : -INFINITY;
-    }
     double floor = p->required ? -INFINITY : 0.0;
     ret->count = 0;
     ret->next = SOLVE_NOTHING;
     ret->next_worth = p->required ? -INFINITY : 0.0;
     for (unsigned i = 0; i <= p->per_customer; i++) {
         int t = best_of(worth, p->columns, floor);
-        if (t < 0) {
+        if (t < 0)
             break;
-        }
         if (i == p->per_customer) {
             ret->next = (int16_t)t;
             ret->next_worth = worth[t];
@@ -84,9 +77,8 @@ void solve__choose(const solve_problem *p, const solve_prices *c, const float *v
         ret->worth[i] = worth[t];
         ret->count++;
         worth[t] = -INFINITY;
-        for (size_t s = 0; p->group != NULL && p->group[t] >= 0 && s < p->columns; s++) {
+        for (size_t s = 0; p->group != NULL && p->group[t] >= 0 && s < p->columns; s++)
             worth[s] = p->group[s] == p->group[t] ? -INFINITY : worth[s];
-        }
     }
 }
 
@@ -100,18 +92,16 @@ typedef struct pass {
 
 static void add_load(const solve_problem *p, const solve_touch *touch, size_t i, int t, double sign, double *load)
 {
-    for (uint32_t a = touch->start[t]; a < touch->start[t + 1]; a++) {
+    for (uint32_t a = touch->start[t]; a < touch->start[t + 1]; a++)
         load[touch->limit[a]] += sign * solve__use(p, touch->limit[a], i, (size_t)t);
-    }
 }
 
 /* A customer at the margin moves from one column to another when the price of either moves. */
 static void add_margin(const solve_problem *p, const solve_touch *touch, size_t i, const solve_choice *ch, pass *s)
 {
     double margin = ch->worth[ch->count - 1] - ch->next_worth;
-    if (!(margin < s->window)) {
+    if (!(margin < s->window))
         return;
-    }
     /* Between two columns both sides are counted, of nothing only the one that has something. */
     double weight = 1.0 / (s->window * (ch->next < 0 ? 1.0 : 2.0));
     uint16_t limit[64];
@@ -124,11 +114,9 @@ static void add_margin(const solve_problem *p, const solve_touch *touch, size_t 
             delta[n++] = (side == 0 ? 1.0 : -1.0) * solve__use(p, touch->limit[a], i, (size_t)t);
         }
     }
-    for (unsigned a = 0; a < n; a++) {
-        for (unsigned b = 0; b < n; b++) {
+    for (unsigned a = 0; a < n; a++)
+        for (unsigned b = 0; b < n; b++)
             s->hessian[limit[a] * p->limits + limit[b]] += delta[a] * delta[b] * weight;
-        }
-    }
 }
 
 static void scan(const solve_problem *p, const solve_touch *touch, const double *lambda, size_t stride, pass *s)
@@ -137,9 +125,8 @@ static void scan(const solve_problem *p, const solve_touch *touch, const double 
     solve__price_columns(p, lambda, &c);
     s->worth = 0;
     memset(s->load, 0, p->limits * sizeof *s->load);
-    if (s->hessian != NULL) {
+    if (s->hessian != NULL)
         memset(s->hessian, 0, p->limits * p->limits * sizeof *s->hessian);
-    }
     for (size_t i = 0; i < p->customers; i += stride) {
         solve_choice ch;
         solve__choose(p, &c, p->value + i * p->columns, p->use == NULL ? NULL : p->use + i * p->columns, NULL, &ch);
@@ -147,9 +134,8 @@ static void scan(const solve_problem *p, const solve_touch *touch, const double 
             s->worth += ch.worth[a];
             add_load(p, touch, i, ch.column[a], 1.0, s->load);
         }
-        if (s->hessian != NULL && ch.count > 0) {
+        if (s->hessian != NULL && ch.count > 0)
             add_margin(p, touch, i, &ch, s);
-        }
     }
 }
 
@@ -158,15 +144,13 @@ double solve__bound(const solve_problem *p, const double *minimum, const double 
     solve_prices c;
     solve__price_columns(p, lambda, &c);
     double sum = 0;
-    for (size_t k = 0; k < p->limits; k++) {
+    for (size_t k = 0; k < p->limits; k++)
         sum += lambda[k] > 0 ? lambda[k] * p->limit[k].maximum : lambda[k] < 0 ? lambda[k] * minimum[k] : 0.0;
-    }
     for (size_t i = 0; i < p->customers; i++) {
         solve_choice ch;
         solve__choose(p, &c, p->value + i * p->columns, p->use == NULL ? NULL : p->use + i * p->columns, NULL, &ch);
-        for (unsigned a = 0; a < ch.count; a++) {
+        for (unsigned a = 0; a < ch.count; a++)
             sum += ch.worth[a];
-        }
     }
     return sum;
 }
@@ -201,13 +185,12 @@ static double evaluate(search *s, const double *lambda, bool hessian)
         double maximum = s->p->limit[k].maximum * s->share;
         double minimum = s->minimum[k] * s->share;
         double load = s->pass.load[k];
-        if (lambda[k] > 0 || (lambda[k] == 0 && load > maximum)) {
+        if (lambda[k] > 0 || (lambda[k] == 0 && load > maximum))
             s->gradient[k] = maximum - load;
-        } else if (lambda[k] < 0 || load < minimum) {
+        else if (lambda[k] < 0 || load < minimum)
             s->gradient[k] = minimum - load;
-        } else {
+        else
             s->gradient[k] = 0;
-        }
         f += lambda[k] > 0 ? lambda[k] * maximum : lambda[k] < 0 ? lambda[k] * minimum : 0;
     }
     return f;
@@ -218,9 +201,8 @@ static double legal(const search *s, size_t k, double from, double to)
 {
     double top = s->ceiling / s->scale[k];
     to = to > top ? top : to < -top ? -top : to;
-    if ((from > 0 && to < 0) || (from < 0 && to > 0)) {
+    if ((from > 0 && to < 0) || (from < 0 && to > 0))
         return 0;
-    }
     return (to > 0 && isinf(s->p->limit[k].maximum)) || (to < 0 && s->minimum[k] <= 0) ? 0 : to;
 }
 
@@ -252,13 +234,11 @@ static void subgradients(search *s, double *io_best, int rounds)
             s->step[k] = -s->gradient[k] / s->scale[k] + .4 * s->step[k];
             norm += s->step[k] * s->step[k];
         }
-        if (norm == 0) {
+        if (norm == 0)
             break;
-        }
         double t = (f - best + level) / norm;
-        for (size_t k = 0; k < n; k++) {
+        for (size_t k = 0; k < n; k++)
             s->lambda[k] = legal(s, k, s->lambda[k], s->lambda[k] + t * s->step[k] / s->scale[k]);
-        }
     }
     *io_best = best;
 }
@@ -269,9 +249,8 @@ static bool newton_step(const search *s, double *h, const double *gradient, doub
     size_t n = s->p->limits;
     for (size_t k = 0; k < n; k++) {
         bool moves = gradient[k] != 0;
-        for (size_t j = 0; j < n && !moves; j++) {
+        for (size_t j = 0; j < n && !moves; j++)
             h[k * n + j] = h[j * n + k] = 0;
-        }
         d[k] = -gradient[k];
         double ridge = 1e-6 + .02 * h[k * n + k];
         h[k * n + k] = moves ? h[k * n + k] + ridge * (h[k * n + k] > 0 ? 1 : s->scale[k] * s->scale[k]) : 1.0;
@@ -279,13 +258,11 @@ static bool newton_step(const search *s, double *h, const double *gradient, doub
     for (size_t k = 0; k < n; k++) {
         for (size_t j = 0; j <= k; j++) {
             double sum = h[k * n + j];
-            for (size_t i = 0; i < j; i++) {
+            for (size_t i = 0; i < j; i++)
                 sum -= h[k * n + i] * h[j * n + i];
-            }
             if (k == j) {
-                if (!(sum > 0)) {
+                if (!(sum > 0))
                     return false;
-                }
                 h[k * n + k] = sqrt(sum);
             } else {
                 h[k * n + j] = sum / h[j * n + j];
@@ -293,15 +270,13 @@ static bool newton_step(const search *s, double *h, const double *gradient, doub
         }
     }
     for (size_t k = 0; k < n; k++) {
-        for (size_t i = 0; i < k; i++) {
+        for (size_t i = 0; i < k; i++)
             d[k] -= h[k * n + i] * d[i];
-        }
         d[k] /= h[k * n + k];
     }
     for (size_t k = n; k-- > 0;) {
-        for (size_t i = k + 1; i < n; i++) {
+        for (size_t i = k + 1; i < n; i++)
             d[k] -= h[i * n + k] * d[i];
-        }
         d[k] /= h[k * n + k];
     }
     return true;
@@ -325,9 +300,8 @@ static void newtons(search *s, double *io_best, double window, int rounds, doubl
         bool better = false;
         double before = best;
         for (int half = 0; half < 3 && !better; half++, t *= .35) {
-            for (size_t k = 0; k < n; k++) {
+            for (size_t k = 0; k < n; k++)
                 s->lambda[k] = legal(s, k, s->best[k], s->best[k] + t * s->step[k]);
-            }
             double f = evaluate(s, s->lambda, false);
             if (f < best) {
                 best = f;
@@ -335,9 +309,8 @@ static void newtons(search *s, double *io_best, double window, int rounds, doubl
                 better = true;
             }
         }
-        if (!better || before - best < enough * fabs(best)) {
+        if (!better || before - best < enough * fabs(best))
             window *= .4;
-        }
     }
     *io_best = best;
 }
@@ -379,9 +352,8 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
 {
     size_t n = p->limits;
     double *block = calloc(6 * n + n * n + 1, sizeof *block);
-    if (block == NULL) {
+    if (block == NULL)
         return SOLVE_E_MEMORY;
-    }
     search s = {.p = p,
                 .minimum = minimum,
                 .touch = touch,
@@ -395,18 +367,16 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
     s.pass.load = block + 5 * n;
     s.pass.hessian = block + 6 * n;
     double mean = set_scales(&s);
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < n; k++)
         s.lambda[k] = s.best[k] = legal(&s, k, lambda[k], lambda[k]);
-    }
     s.stride = p->customers / FIRST_SAMPLE + 1;
     for (bool first = true;; first = false) {
         size_t rows = (p->customers + s.stride - 1) / s.stride;
         s.share = p->customers > 0 ? (double)rows / (double)p->customers : 1;
         double best = evaluate(&s, s.best, false);
         memcpy(s.lambda, s.best, n * sizeof *s.lambda);
-        if (first) {
+        if (first)
             subgradients(&s, &best, SUBGRADIENTS);
-        }
         double window = mean * (first ? .2 : .02) + 1e-12;
         newtons(&s, &best, window, first ? NEWTONS : NEWTONS / 2, 1e-7);
         if (first && p->customers <= 2000) {
@@ -414,9 +384,8 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
             memcpy(s.lambda, s.best, n * sizeof *s.lambda);
             subgradients(&s, &best, 4 * SUBGRADIENTS);
         }
-        if (s.stride == 1 || solve__stopped(clock, 0)) {
+        if (s.stride == 1 || solve__stopped(clock, 0))
             break;
-        }
         s.stride = s.stride / SAMPLE_GROWTH + (s.stride / SAMPLE_GROWTH == 0);
     }
     memcpy(lambda, s.best, n * sizeof *lambda);

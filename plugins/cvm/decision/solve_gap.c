@@ -29,9 +29,8 @@ uint32_t gap__random(gap *g, uint32_t below)
 bool gap__offer(gap *g, const int16_t *assignment)
 {
     int *left = malloc((size_t)g->agents * sizeof *left);
-    if (left == NULL) {
+    if (left == NULL)
         return false;
-    }
     memcpy(left, g->capacity, (size_t)g->agents * sizeof *left);
     double value = 0;
     bool fits = true;
@@ -41,9 +40,8 @@ bool gap__offer(gap *g, const int16_t *assignment)
         value += fits ? g->profit[j * g->agents + i] : 0;
     }
     free(left);
-    if (!fits || value <= g->best_value + 1e-9) {
+    if (!fits || value <= g->best_value + 1e-9)
         return false;
-    }
     g->best_value = value;
     memcpy(g->best, assignment, (size_t)g->jobs * sizeof *assignment);
     return true;
@@ -52,25 +50,19 @@ bool gap__offer(gap *g, const int16_t *assignment)
 bool solve__is_gap(const solve_problem *p)
 {
     if (!p->required || p->columns != p->limits || p->use == NULL || p->columns < 1 || p->customers < 1 ||
-        p->customers * p->columns > GAP_MAX_CELLS) {
+        p->customers * p->columns > GAP_MAX_CELLS)
         return false;
-    }
     for (size_t k = 0; k < p->limits; k++) {
         const solve_limit *l = &p->limit[k];
-        if (l->rate == NULL || l->minimum > 0) {
+        if (l->rate == NULL || l->minimum > 0)
             return false;
-        }
-        for (size_t t = 0; t < p->columns; t++) {
-            if ((l->fixed != NULL && l->fixed[t] != 0) || l->rate[t] != (t == k ? 1.0f : 0.0f)) {
+        for (size_t t = 0; t < p->columns; t++)
+            if ((l->fixed != NULL && l->fixed[t] != 0) || l->rate[t] != (t == k ? 1.0f : 0.0f))
                 return false;
-            }
-        }
     }
-    for (size_t a = 0; a < p->customers * p->columns; a++) {
-        if (p->use[a] != floorf(p->use[a]) || p->use[a] > 1e6f) {
+    for (size_t a = 0; a < p->customers * p->columns; a++)
+        if (p->use[a] != floorf(p->use[a]) || p->use[a] > 1e6f)
             return false;
-        }
-    }
     return true;
 }
 
@@ -87,9 +79,8 @@ static int gap_new(const solve_problem *p, gap *g)
     g->worth = malloc(p->customers * sizeof *g->worth);
     g->best = malloc(p->customers * sizeof *g->best);
     if (g->profit == NULL || g->need == NULL || g->open == NULL || g->capacity == NULL || g->price == NULL ||
-        g->worth == NULL || g->best == NULL) {
+        g->worth == NULL || g->best == NULL)
         return SOLVE_E_MEMORY;
-    }
     g->step = 1;
     for (size_t i = 0; i < p->columns; i++) {
         double most = floor(p->limit[i].maximum);
@@ -134,24 +125,19 @@ static int phases(gap *g, int16_t *assignment)
     double limit = g->clock->limit_ms;
     g->deadline_ms = limit * .3;
     int rc = gap__relax(g, 120);
-    if (rc == SOLVE_OK && !gap__proven(g)) {
+    if (rc == SOLVE_OK && !gap__proven(g))
         rc = gap__tabu(g, isfinite(g->best_value) ? g->best : assignment, 2000);
-    }
-    if (rc == SOLVE_OK && !gap__proven(g)) {
+    if (rc == SOLVE_OK && !gap__proven(g))
         rc = gap__relax(g, 400);
-    }
     g->deadline_ms = limit * .4;
-    if (rc == SOLVE_OK && !gap__proven(g)) {
+    if (rc == SOLVE_OK && !gap__proven(g))
         rc = gap__branch(g);
-    }
     g->deadline_ms = limit * .7;
-    if (rc == SOLVE_OK && !gap__proven(g)) {
+    if (rc == SOLVE_OK && !gap__proven(g))
         rc = gap__tabu(g, isfinite(g->best_value) ? g->best : assignment, 20000);
-    }
     g->deadline_ms = limit;
-    if (rc == SOLVE_OK && !gap__proven(g)) {
+    if (rc == SOLVE_OK && !gap__proven(g))
         rc = gap__tabu(g, isfinite(g->best_value) ? g->best : assignment, 1000000000);
-    }
     return rc;
 }
 
@@ -167,9 +153,8 @@ int solve__gap(const solve_problem *p, const solve_clock *clock, double enough, 
         gap__offer(&g, assignment);
         rc = phases(&g, assignment);
     }
-    if (rc == SOLVE_OK && isfinite(g.best_value)) {
+    if (rc == SOLVE_OK && isfinite(g.best_value))
         memcpy(assignment, g.best, p->customers * sizeof *assignment);
-    }
     if (rc == SOLVE_OK) {
         double whole = g.step > 0 ? floor(g.bound + 1e-6 * (1 + 1e-6 * fabs(g.bound))) : g.bound;
         *io_bound = whole < g.best_value ? g.best_value : whole;

@@ -46,9 +46,8 @@ __attribute__((optimize("O3"))) static void add_item(const double *restrict from
 static int effective(const gap *g, int i)
 {
     long sum = 0;
-    for (int j = 0; j < g->jobs; j++) {
+    for (int j = 0; j < g->jobs; j++)
         sum += g->open[j * g->agents + i] ? g->need[j * g->agents + i] : 0;
-    }
     return sum < g->capacity[i] ? (int)sum : g->capacity[i];
 }
 
@@ -74,9 +73,8 @@ static double agent(relax *x, int i)
     int n = items_of(x, i);
     int cap = effective(g, i);
     size_t width = (size_t)cap + 1;
-    for (int j = 0; j < g->jobs; j++) {
+    for (int j = 0; j < g->jobs; j++)
         x->has[j * g->agents + i] = 0;
-    }
     memset(x->k.row[0], 0, width * sizeof(double));
     int now = 0;
     for (int a = 0; a < n; a++, now ^= 1) {
@@ -101,9 +99,8 @@ static double bound_at(relax *x)
     const gap *g = x->g;
     double sum = 0;
     memset(x->count, 0, (size_t)g->jobs * sizeof *x->count);
-    for (int j = 0; j < g->jobs; j++) {
+    for (int j = 0; j < g->jobs; j++)
         sum += x->worth[j];
-    }
     for (int i = 0; i < g->agents; i++) {
         x->value[i] = agent(x, i);
         sum += x->value[i];
@@ -128,26 +125,23 @@ static void repair(relax *x)
                 x->trial[j] = (int16_t)i;
             }
         }
-        if (x->trial[j] >= 0) {
+        if (x->trial[j] >= 0)
             x->left[x->trial[j]] -= g->need[j * g->agents + x->trial[j]];
-        }
     }
     for (;;) {
         int job = -1;
         int to = -1;
         double worst = -INFINITY;
         for (int j = 0; j < g->jobs; j++) {
-            if (x->trial[j] >= 0) {
+            if (x->trial[j] >= 0)
                 continue;
-            }
             double best = -INFINITY;
             double second = -1e9;
             int at_best = -1;
             for (int i = 0; i < g->agents; i++) {
                 int at = j * g->agents + i;
-                if (!isfinite(g->profit[at]) || x->left[i] < g->need[at]) {
+                if (!isfinite(g->profit[at]) || x->left[i] < g->need[at])
                     continue;
-                }
                 double w = g->profit[at] - g->price[i] * g->need[at];
                 if (w > best) {
                     second = best > second ? best : second;
@@ -163,9 +157,8 @@ static void repair(relax *x)
                 to = at_best;
             }
         }
-        if (job < 0) {
+        if (job < 0)
             break;
-        }
         x->trial[job] = (int16_t)to;
         x->left[to] -= g->need[job * g->agents + to];
     }
@@ -183,9 +176,8 @@ static int close_pairs(relax *x, double bound)
         int cap = effective(g, i);
         int n = items_of(x, i);
         size_t width = (size_t)cap + 1;
-        if ((size_t)(n + 1) * width > GAP_KNAPSACK_CELLS / 8) {
+        if ((size_t)(n + 1) * width > GAP_KNAPSACK_CELLS / 8)
             continue;
-        }
         double *before = x->k.before;
         memset(before, 0, width * sizeof *before);
         for (int a = 0; a < n; a++) {
@@ -230,17 +222,15 @@ static int close_pairs(relax *x, double bound)
 
 static void move_prices(relax *x, double step)
 {
-    for (int j = 0; j < x->g->jobs; j++) {
+    for (int j = 0; j < x->g->jobs; j++)
         x->worth[j] += step * (x->count[j] - 1);
-    }
 }
 
 static double squares(const relax *x)
 {
     double sum = 0;
-    for (int j = 0; j < x->g->jobs; j++) {
+    for (int j = 0; j < x->g->jobs; j++)
         sum += (double)(x->count[j] - 1) * (x->count[j] - 1);
-    }
     return sum;
 }
 
@@ -262,12 +252,10 @@ static int descend(relax *x, int rounds)
             idle++;
         }
         g->bound = f < g->bound ? f : g->bound;
-        if (round % 4 == 0 || norm == 0) {
+        if (round % 4 == 0 || norm == 0)
             repair(x);
-        }
-        if (norm == 0 || theta < 1e-4) {
+        if (norm == 0 || theta < 1e-4)
             break;
-        }
         if (idle >= 12) {
             theta *= .6;
             idle = 0;
@@ -295,9 +283,8 @@ int gap__relax(gap *g, int rounds)
     }
     size_t width = (size_t)x.largest + 1;
     size_t jobs = (size_t)g->jobs;
-    if (width * jobs > GAP_KNAPSACK_CELLS * 4u) {
+    if (width * jobs > GAP_KNAPSACK_CELLS * 4u)
         return SOLVE_OK; /* the linear bound has to do */
-    }
     size_t table = (jobs + 1) * width < GAP_KNAPSACK_CELLS / 8 ? (jobs + 1) * width : GAP_KNAPSACK_CELLS / 8;
     x.k.item = malloc(jobs * sizeof *x.k.item);
     x.k.gain = malloc(jobs * sizeof *x.k.gain);

@@ -50,14 +50,12 @@ static void candidates(walk *w)
         int16_t *c = w->cand + j * MAX_CANDIDATES;
         for (int i = 0; i < g->agents; i++) {
             int at = j * g->agents + i;
-            if (!g->open[at]) {
+            if (!g->open[at])
                 continue;
-            }
             double k = g->profit[at] - g->price[i] * g->need[at];
             int a = n < MAX_CANDIDATES ? n++ : MAX_CANDIDATES;
-            if (a == MAX_CANDIDATES && k <= key[a - 1]) {
+            if (a == MAX_CANDIDATES && k <= key[a - 1])
                 continue;
-            }
             a = a == MAX_CANDIDATES ? a - 1 : a;
             for (; a > 0 && key[a - 1] < k; a--) {
                 key[a] = key[a - 1];
@@ -67,18 +65,16 @@ static void candidates(walk *w)
             c[a] = (int16_t)i;
         }
         w->cands[j] = (unsigned char)n;
-        for (int a = 0; a < n; a++) {
+        for (int a = 0; a < n; a++)
             w->may[j * g->agents + c[a]] = 1;
-        }
     }
 }
 
 static void lists(walk *w)
 {
     const gap *g = w->g;
-    for (int i = 0; i < g->agents; i++) {
+    for (int i = 0; i < g->agents; i++)
         w->first[i] = -1;
-    }
     for (int j = g->jobs; j-- > 0;) {
         w->next[j] = w->first[w->now[j]];
         w->first[w->now[j]] = j;
@@ -88,9 +84,8 @@ static void lists(walk *w)
 static void unlink_job(walk *w, int j)
 {
     int *at = &w->first[w->now[j]];
-    while (*at != j) {
+    while (*at != j)
         at = &w->next[*at];
-    }
     *at = w->next[j];
 }
 
@@ -114,9 +109,8 @@ static void start_from(walk *w, const int16_t *start)
     w->value = 0;
     for (int j = 0; j < g->jobs; j++) {
         int i = start[j];
-        if (i < 0 || !isfinite(g->profit[j * g->agents + i])) {
+        if (i < 0 || !isfinite(g->profit[j * g->agents + i]))
             i = w->cands[j] > 0 ? w->cand[j * MAX_CANDIDATES] : 0;
-        }
         w->now[j] = (int16_t)i;
         w->left[i] -= g->need[j * g->agents + i];
         w->value += g->profit[j * g->agents + i];
@@ -132,9 +126,8 @@ static bool tabu(const walk *w, int j, int i, long round, double gain, double pe
 static double total_excess(const walk *w)
 {
     double sum = 0;
-    for (int i = 0; i < w->g->agents; i++) {
+    for (int i = 0; i < w->g->agents; i++)
         sum += excess(w->left[i]);
-    }
     return sum;
 }
 
@@ -145,32 +138,27 @@ static void look(const walk *w, int j, long round, double over, step *best)
     int from = w->now[j];
     for (int a = 0; a < w->cands[j]; a++) {
         int to = w->cand[j * MAX_CANDIDATES + a];
-        if (to == from) {
+        if (to == from)
             continue;
-        }
         double gain = g->profit[j * m + to] - g->profit[j * m + from];
         int free_from = g->need[j * m + from];
         int take_to = g->need[j * m + to];
         double more = change(w, from, free_from) + change(w, to, -take_to);
         double score = gain - w->weight * more;
-        if (score > best->gain && !tabu(w, j, to, round, gain, over + more)) {
+        if (score > best->gain && !tabu(w, j, to, round, gain, over + more))
             *best = (step){score, j, to, -1};
-        }
         for (int o = w->first[to]; o >= 0; o = w->next[o]) {
-            if (!w->may[o * m + from]) {
+            if (!w->may[o * m + from])
                 continue;
-            }
             double g2 = gain + g->profit[o * m + from] - g->profit[o * m + to];
-            if (g2 <= best->gain - w->weight * (excess(w->left[from]) + excess(w->left[to]))) {
+            if (g2 <= best->gain - w->weight * (excess(w->left[from]) + excess(w->left[to])))
                 continue; /* not even if it cured both */
-            }
             double more2 =
                 change(w, from, free_from - g->need[o * m + from]) + change(w, to, g->need[o * m + to] - take_to);
             double s2 = g2 - w->weight * more2;
             if (s2 > best->gain && !tabu(w, j, to, round, g2, over + more2) &&
-                !tabu(w, o, from, round, g2, over + more2)) {
+                !tabu(w, o, from, round, g2, over + more2))
                 *best = (step){s2, j, to, o};
-            }
         }
     }
 }
@@ -189,9 +177,8 @@ static void descend(walk *w)
             if (best.job >= 0) {
                 int from = w->now[j];
                 put(w, j, best.agent);
-                if (best.other >= 0) {
+                if (best.other >= 0)
                     put(w, best.other, from);
-                }
                 moved = true;
             }
         }
@@ -208,17 +195,14 @@ static void go(walk *w, long rounds, const int16_t *start)
     double base = w->weight;
     int tenure = g->jobs < 4 * LONGEST_TENURE ? 1 + g->jobs / 4 : LONGEST_TENURE;
     for (long round = 1; round <= rounds && !gap__proven(g); round++) {
-        if (round % 16 == 0 && gap__over(g)) {
+        if (round % 16 == 0 && gap__over(g))
             break;
-        }
         double over = total_excess(w);
         step best = {.gain = -INFINITY, .job = -1};
-        for (int j = 0; j < g->jobs; j++) {
+        for (int j = 0; j < g->jobs; j++)
             look(w, j, round, over, &best);
-        }
-        if (best.job < 0) {
+        if (best.job < 0)
             continue;
-        }
         int from = w->now[best.job];
         long hold = round + tenure + gap__random(g, (uint32_t)tenure + 1);
         w->until[best.job * g->agents + from] = hold;
@@ -228,9 +212,8 @@ static void go(walk *w, long rounds, const int16_t *start)
             put(w, best.other, from);
         }
         bool fits = total_excess(w) == 0;
-        if (fits && w->value > g->best_value + 1e-9 && gap__offer(g, w->now)) {
+        if (fits && w->value > g->best_value + 1e-9 && gap__offer(g, w->now))
             idle = 0;
-        }
         good = fits ? good + 1 : 0;
         bad = fits ? 0 : bad + 1;
         w->weight *= good >= 5 ? .85 : bad >= 5 ? 1.18 : 1;
@@ -243,9 +226,8 @@ static void go(walk *w, long rounds, const int16_t *start)
             for (int kick = 0; kick < 3 + g->jobs / 25; kick++) {
                 int j = (int)gap__random(g, (uint32_t)g->jobs);
                 int near = w->cands[j] > 3 ? 3 : w->cands[j];
-                if (near > 0) {
+                if (near > 0)
                     put(w, j, w->cand[j * MAX_CANDIDATES + (int)gap__random(g, (uint32_t)near)]);
-                }
             }
             descend(w);
         }
@@ -268,9 +250,8 @@ int gap__tabu(gap *g, const int16_t *start, long rounds)
     int rc = SOLVE_E_MEMORY;
     if (w.now && w.left && w.cand && w.cands && w.may && w.until && w.first && w.next) {
         double mean = 0;
-        for (size_t i = 0; i < agents; i++) {
+        for (size_t i = 0; i < agents; i++)
             mean += g->price[i] / (double)agents;
-        }
         w.weight = mean > 0 ? 2 * mean : 1;
         candidates(&w);
         start_from(&w, start);
