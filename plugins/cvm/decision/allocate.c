@@ -1,11 +1,12 @@
-/* Solves an assignment problem from a file (job solve_file) and relays what came out. The job runs on a thread of its own, the handlers on
- * the loop's. */
+/* Solves an assignment problem from a file (job solve_file) and relays what came out. The job runs on a thread of its
+ * own, the handlers on the loop's. */
 #include "allocate.h"
 #include "gap_text.h"
 
 #include <math.h>
 #include <string.h>
 
+#define WHY_SIZE 512
 #define ASSIGNMENT_MAX 120000 /* longer ones do not fit into a result */
 
 static bool stopped(void *arg, double done)
@@ -19,11 +20,11 @@ static int read_file(cvm_job *j, const char *path, struct gap_text *text)
 {
     cvm_file *file = NULL;
     const char *line;
-    char why[200], whole[CVM_PATH_SIZE];
+    char why[200], whole[WHY_SIZE];
     size_t len;
     int e = cvm_job_file(j, path, &file);
     if (e != CVM_OK) {
-        snprintf(whole, sizeof whole, "%.300s: %s", path, cvm_error_text(e));
+        snprintf(whole, sizeof whole, "%.300s: %s", path, cvm_strerror(e));
         return cvm_job_fail(j, e == CVM_ENOENT ? "NOT_FOUND" : "FILE", whole);
     }
     while ((e = cvm_file_line(file, &line, &len)) > 0)
@@ -40,7 +41,8 @@ static json_t *numbers(const double *x, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, x[i] == floor(x[i]) && fabs(x[i]) < 1e15 ? json_integer((json_int_t)x[i]) : json_real(x[i]));
+        json_array_append_new(list, x[i] == floor(x[i]) && fabs(x[i]) < 1e15 ? json_integer((json_int_t)x[i])
+                                                                             : json_real(x[i]));
     return list;
 }
 
@@ -69,11 +71,12 @@ static json_t *result_of(const solve_problem *p, const solve_result *r, bool min
     }
     for (size_t i = 0; i < p->customers && p->customers <= ASSIGNMENT_MAX; i++)
         json_array_append_new(assignment, json_integer(r->assignment[i]));
-    return json_pack("{s:o, s:o, s:f, s:f, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "value", one_number(sign * r->value),
-                     "bound", one_number(sign * r->bound), "gap_percent", round(r->gap * 1e7) / 1e5, "milliseconds",
-                     rounded(r->milliseconds), "feasible", r->feasible, "unplaced", (int)r->unplaced, "agents",
-                     (int)p->limits, "jobs", (int)p->customers, "loads", numbers(r->loads, p->limits), "capacities",
-                     capacities, "prices", prices, "words", words, "assignment", assignment);
+    return json_pack("{s:o, s:o, s:f, s:f, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "value",
+                     one_number(sign * r->value), "bound", one_number(sign * r->bound), "gap_percent",
+                     round(r->gap * 1e7) / 1e5, "milliseconds", rounded(r->milliseconds), "feasible", r->feasible,
+                     "unplaced", (int)r->unplaced, "agents", (int)p->limits, "jobs", (int)p->customers, "loads",
+                     numbers(r->loads, p->limits), "capacities", capacities, "prices", prices, "words", words,
+                     "assignment", assignment);
 }
 
 int allocate_file(cvm_job *j, const json_t *input, json_t **ret_result)
@@ -82,16 +85,19 @@ int allocate_file(cvm_job *j, const json_t *input, json_t **ret_result)
     bool minimise = cvm_json_bool(input, "min", false);
     struct gap_text text = {0};
     struct gap_problem p = {0};
-    char why[200], whole[CVM_PATH_SIZE];
+    char why[200], whole[WHY_SIZE];
     int e = read_file(j, path, &text);
-    if (e == CVM_OK && !gap_text_problem(&text, (size_t)cvm_json_int(input, "problem", 1), minimise, &p, why, sizeof why)) {
+    if (e == CVM_OK &&
+        !gap_text_problem(&text, (size_t)cvm_json_int(input, "problem", 1), minimise, &p, why, sizeof why)) {
         snprintf(whole, sizeof whole, "%.300s: %s", path, why);
         e = cvm_job_fail(j, "FILE", whole);
     }
     gap_text_fini(&text);
     if (e != CVM_OK)
         return e;
-    solve_options o = {.time_limit_ms = 1000.0 * json_number_value(json_object_get(input, "time_limit")), .stopped = stopped, .arg = j};
+    solve_options o = {.time_limit_ms = 1000.0 * json_number_value(json_object_get(input, "time_limit")),
+                       .stopped = stopped,
+                       .arg = j};
     solve_result r;
     int solved = solve_run(&p.problem, &o, &r, why, sizeof why);
     if (solved == SOLVE_OK) {
@@ -126,7 +132,8 @@ int allocate_on_reply(cvm_turn *t, const cvm_msg *m)
 {
     const char *code = cvm_json_str(m->data, "code", "");
     bool refused = m->outcome == CVM_ERROR && (!strcmp(code, "FILE") || !strcmp(code, "NOT_FOUND"));
-    json_t *data = refused ? json_pack("{s:s, s:s, s:s}", "code", code, "field", "file", "message", cvm_json_str(m->data, "text", ""))
+    json_t *data = refused ? json_pack("{s:s, s:s, s:s}", "code", code, "field", "file", "message",
+                                       cvm_json_str(m->data, "text", ""))
                            : cvm_json_share(m->data);
     int e = cvm_settle(t, m->on_behalf, refused ? CVM_REFUSED : m->outcome, data, NULL);
     return e == CVM_ENOENT ? CVM_OK : e;

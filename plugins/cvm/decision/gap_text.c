@@ -107,8 +107,8 @@ static bool find(const struct gap_text *g, size_t which, size_t *ret_at, char *w
     bool collection = first < g->lines && g->line_end[first] == 1;
     size_t problems = collection ? (size_t)fmax(0, g->number[0]) : 1, at = collection, agents, jobs;
     if (which < 1 || which > problems)
-        return wrong(why, size, "the file has %zu problem%s, there is no number %zu", problems, problems == 1 ? "" : "s",
-                     which);
+        return wrong(why, size, "the file has %zu problem%s, there is no number %zu", problems,
+                     problems == 1 ? "" : "s", which);
     for (size_t i = 1;; i++) {
         if (!shape(g, at, &agents, &jobs, why, size))
             return false;
@@ -122,11 +122,12 @@ static bool find(const struct gap_text *g, size_t which, size_t *ret_at, char *w
            wrong(why, size, "%s: nothing is expected behind the %zu capacities", place(g, end, text), agents);
 }
 
-bool gap_text_problem(const struct gap_text *g, size_t which, bool minimise, struct gap_problem *ret, char *ret_why, size_t size)
+bool gap_text_problem(const struct gap_text *g, size_t which, bool minimise, struct gap_problem *ret, char *ret_why,
+                      size_t size)
 {
     struct gap_problem p = {0};
     char text[64];
-    size_t at, m, n;
+    size_t at = 0, m = 0, n = 0;
     if (!find(g, which, &at, ret_why, size) || !shape(g, at, &m, &n, ret_why, size))
         return false;
     at += 2;
