@@ -65,7 +65,7 @@ struct harness *harness_new(int64_t now_ms)
         harness__die("out of memory");
     h->now = now_ms ? now_ms : START_MS;
     json_t **arrays[] = {&h->registry, &h->domains, &h->stubs, &h->sent, &h->timers, &h->notes, &h->logs, &h->retired};
-    json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets, &h->models};
+    json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets, &h->models, &h->tables};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = json_array();
     for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
@@ -99,7 +99,7 @@ void harness_free(struct harness *h)
             json_decref(values[k]);
     }
     json_t *values[] = {h->rows, h->contexts, h->results, h->registry, h->domains, h->secrets, h->stubs,
-                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models};
+                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models,  h->tables};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         json_decref(values[i]);
     for (size_t i = 0; i < h->n_plugins; i++) {
@@ -213,6 +213,9 @@ static struct harness_plugin *add(struct harness *h, const cvm_plugin_descriptor
         harness__die("more than %d plugins", HARNESS_PLUGINS_MAX);
     struct harness_plugin *p = &h->plugins[h->n_plugins++];
     *p = (struct harness_plugin){.descriptor = plugin, .manifest = read_manifest(manifest)};
+    const char *slash = *manifest == '{' ? NULL : strrchr(manifest, '/');
+    snprintf(p->folder, sizeof p->folder, "%.*s%s", slash ? (int)(slash + 1 - manifest) : 0, manifest,
+             cvm_json_str(p->manifest, "name", plugin->name));
     const char *name = cvm_json_str(p->manifest, "name", plugin->name),
                *version = cvm_json_str(p->manifest, "version", plugin->version);
     if (strcmp(name, plugin->name) != 0 || strcmp(version, plugin->version) != 0)

@@ -277,6 +277,10 @@ int harness__row_put(cvm_turn *pub, const char *name, json_t *row)
     struct harness_turn *t = of(pub);
     char field[160], text[160];
     const json_t *found = find_table(t, name);
+    if (found && cvm_json_bool(found, "bulk", false)) {
+        json_decref(row);
+        return harness__complain(t, CVM_EACCES, "cvm_row_put", name, "a table with \"bulk\": true is written by jobs");
+    }
     if (!found || t->ephemeral) {
         json_decref(row);
         return harness__complain(t, found ? CVM_ESTATE : CVM_EACCES, "cvm_row_put", name,
@@ -298,6 +302,8 @@ int harness__row_put(cvm_turn *pub, const char *name, json_t *row)
 int harness__row_del(cvm_turn *pub, const char *name, const char *key)
 {
     struct harness_turn *t = of(pub);
+    if (cvm_json_bool(find_table(t, name), "bulk", false))
+        return harness__complain(t, CVM_EACCES, "cvm_row_del", name, "a table with \"bulk\": true is written by jobs");
     if (!find_table(t, name) || t->ephemeral)
         return harness__complain(t, t->ephemeral ? CVM_ESTATE : CVM_EACCES, "cvm_row_del", name, "");
     json_object_del(json_object_get(t->h->rows, name), key);

@@ -13,6 +13,7 @@ struct harness_plugin {
     const cvm_plugin_descriptor *descriptor;
     void *instance, *library; /* library: from dlopen, or NULL */
     json_t *manifest;
+    char folder[4096]; /* of the files beside its manifest */
 };
 
 struct harness_component {
@@ -23,8 +24,8 @@ struct harness_component {
     json_t *state, *versions, *dumps; /* key -> value, state version, text of the value as it was frozen */
 };
 
-struct harness_item { /* a message, a timer, an open request, an open call */
-    enum { ITEM_QUEUED, ITEM_TIMER, ITEM_OPEN, ITEM_CALL } kind;
+struct harness_item { /* a message, a timer, an open request, an open call, a job */
+    enum { ITEM_QUEUED, ITEM_TIMER, ITEM_OPEN, ITEM_CALL, ITEM_JOB } kind;
     cvm_id id, in_reply_to, on_behalf;
     cvm_id asked;                        /* of an open request: the id its asker knows */
     struct harness_component *to, *from; /* from: NULL for outside; to: NULL for a stub or the outside */
@@ -67,7 +68,9 @@ struct harness {
     struct harness_item items[HARNESS_ITEMS_MAX];
     size_t n_items;
     json_t *rows, *contexts, *results, *registry, *domains, *secrets, *stubs, *sent, *timers, *notes, *logs, *retired;
-    json_t *models; /* model -> text ("": any) -> labels */
+    json_t *tables;  /* name -> {"key"}: of those whose plugin is not there */
+    char home[4096]; /* "": none */
+    json_t *models;  /* model -> text ("": any) -> labels */
     char enquiry[CVM_NAME_MAX + 1], customer[CVM_NAME_MAX + 1], session[CVM_NAME_MAX + 1];
 };
 
@@ -98,6 +101,12 @@ extern const cvm_host harness_table;
 _Noreturn void harness__die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line for harness_logs, and for standard error if CVM_HARNESS_LOG is set. */
 void harness__log(struct harness *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A job of the manifest; NULL: it has none of that name. */
+const json_t *harness__job(const struct harness_component *c, const char *name);
+/* Runs it. Borrows the input, gives the data of its answer and the outcome. */
+int harness__run_job(struct harness *h, struct harness_component *c, const char *name, cvm_id run, const json_t *input,
+                     json_t **ret_data);
 
 cvm_id harness__id(struct harness *h);
 bool harness__lists(const json_t *array, const char *text);

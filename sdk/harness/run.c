@@ -71,7 +71,8 @@ static void item_remove(struct harness *h, size_t at, bool clear)
 struct harness_item *harness__open(struct harness *h, cvm_id id)
 {
     for (size_t i = 0; i < h->n_items; i++)
-        if ((h->items[i].kind == ITEM_OPEN || h->items[i].kind == ITEM_CALL) && cvm_id_eq(h->items[i].id, id))
+        if ((h->items[i].kind == ITEM_OPEN || h->items[i].kind == ITEM_CALL || h->items[i].kind == ITEM_JOB) &&
+            cvm_id_eq(h->items[i].id, id))
             return &h->items[i];
     return NULL;
 }
@@ -192,7 +193,7 @@ static void keep_made(struct harness *h, struct harness_item *made, bool forward
         open.kind = ITEM_OPEN;
         add(h, open);
     }
-    if (made->to || made->kind == ITEM_CALL) {
+    if (made->to || made->kind == ITEM_CALL || made->kind == ITEM_JOB) {
         add(h, *made);
         return;
     }
@@ -316,6 +317,13 @@ static void deliver(struct harness *h, const struct harness_item *m)
     free(t);
 }
 
+static bool run_job(struct harness *h, const struct harness_item *item)
+{
+    json_t *data = NULL;
+    int outcome = harness__run_job(h, item->from, item->type, item->id, item->data, &data);
+    return harness__end(h, item->id, outcome, data);
+}
+
 /* The next message, or, when none is queued, the next timer or deadline up to `until`. */
 static bool step(struct harness *h, int64_t until)
 {
@@ -323,6 +331,9 @@ static bool step(struct harness *h, int64_t until)
     for (size_t i = 0; i < h->n_items && best == h->n_items; i++)
         if (h->items[i].kind == ITEM_QUEUED)
             best = i;
+    for (size_t i = 0; i < h->n_items && best == h->n_items; i++)
+        if (h->items[i].kind == ITEM_JOB)
+            return run_job(h, &h->items[i]);
     if (best == h->n_items) {
         for (size_t i = 0; i < h->n_items; i++)
             if (h->items[i].at_ms <= until && (best == h->n_items || h->items[i].at_ms < h->items[best].at_ms))

@@ -363,6 +363,37 @@ static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
     return e;
 }
 
+static int job_checked(struct harness_turn *t, const char *job, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
+{
+    char reply[CVM_NAME_MAX + 8];
+    if (!job || !harness__job(t->c, job))
+        return harness__complain(t, CVM_EACCES, "cvm_job_start", job ? job : "",
+                                 "declare it in \"jobs\" of the manifest");
+    snprintf(reply, sizeof reply, "%s.reply", job);
+    if (harness__route(t->c, reply) < 0)
+        return harness__complain(t, CVM_ENOENT, "cvm_job_start", job, "no route takes its reply");
+    if (!json_is_object(input) || timeout_ms < 0)
+        return harness__complain(t, CVM_EINVAL, "cvm_job_start", job,
+                                 "the input must be an object, the time not less than 0");
+    struct harness_item *made = harness__make(t, job, t->m->conversation);
+    if (!made)
+        return CVM_ELIMIT;
+    made->kind = ITEM_JOB;
+    made->on_behalf = on_behalf;
+    made->data = json_incref(input);
+    record(t, "job", "", job, made->conversation, made->data);
+    return CVM_OK;
+}
+
+static int job_start(cvm_turn *pub, const char *job, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
+{
+    if (!input)
+        input = json_object();
+    int e = job_checked(of(pub), job, input, on_behalf, timeout_ms);
+    json_decref(input);
+    return e;
+}
+
 /* ---- the rest ---- */
 
 static int note(cvm_turn *pub, const char *what, json_t *data)
@@ -515,4 +546,5 @@ const cvm_host harness_table = {.size = sizeof harness_table,
                                 .note_reply = note_reply,
                                 .new_id = new_id,
                                 .hmac = hmac,
-                                .classify = classify};
+                                .classify = classify,
+                                .job_start = job_start};

@@ -102,13 +102,25 @@ bool harness_answer(struct harness *h, cvm_id id, int outcome, json_t *data);
 /* The same with a complete HTTP answer of a JSON body (taken; NULL for none). */
 bool harness_answer_http(struct harness *h, cvm_id id, int status, json_t *body);
 
+/* ---- jobs ---- */
+
+/* Runs a job of a component's plugin at once, over the harness's rows, as cvm_job_start of that component would: gives
+ * CVM_REPLIED or CVM_ERROR and what "<job>.reply" gets. What turns start is run by harness_run, at once and in no time.
+ * `input` is taken, NULL for {}. */
+int harness_job(struct harness *h, const char *component, const char *job, json_t *input, const json_t **ret_data);
+/* Gives a table these rows (an array of objects, taken) in place of those it has: one of a plugin that was added, or of
+ * another one that a job reads. `key` is the column that is its key. */
+void harness_fill(struct harness *h, const char *table, const char *key, json_t *rows);
+/* The folder that relative paths of jobs are of. Copied. */
+void harness_home(struct harness *h, const char *folder);
+
 /* ---- looking ---- */
 
 const json_t *harness_state(struct harness *h, const char *component); /* object key -> value as it is stored */
 const json_t *harness_rows(struct harness *h, const char *table);      /* object key -> row; NULL: no row yet */
 json_t *harness_context(struct harness *h, const char *conversation);  /* object, to be changed by the test */
-/* What kept turns sent, oldest first: [{"kind": "request"|"message"|"publish"|"forward"|"call", "from", "to", "type",
- * "conversation", "data"}]. */
+/* What kept turns sent, oldest first: [{"kind": "request"|"message"|"publish"|"forward"|"call"|"job", "from", "to",
+ * "type", "conversation", "data"}]. */
 const json_t *harness_sent(const struct harness *h);
 const json_t *harness_timers(struct harness *h);      /* armed: [{"component", "type", "at_ms", "data"}] */
 const json_t *harness_notes(const struct harness *h); /* of kept turns: [{"component", "what", "data"}] */
