@@ -56,9 +56,26 @@ static bool is_in(const char *folder, const char *rest)
     return strncmp(rest, folder, n) == 0 && (rest[n] == '/' || !rest[n]);
 }
 
-/* Of the home: the host's own files are no job's. */
-static bool is_own(const char *rest)
+/* Below data/AREA/, where the operator puts files for the components of an area; the host's folders in data/ are of
+ * none. */
+static bool is_of_area(const char *component, const char *rest)
 {
+    static const char *const folders[] = {"builds", "models", "removed", "backup"};
+    size_t n = strcspn(component, ".");
+    const char *file = below("data", rest);
+    if (!file || !n || strncmp(file, component, n) != 0 || file[n] != '/')
+        return false;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        if (is_in(folders[i], file))
+            return false;
+    return true;
+}
+
+/* Of the home: the host's own files are no job's. */
+static bool is_own(const char *component, const char *rest)
+{
+    if (is_of_area(component, rest))
+        return has_dot_name(rest);
     return has_dot_name(rest) || is_in("data", rest) || is_in("logs", rest) || is_in("plugins", rest);
 }
 
@@ -92,7 +109,7 @@ static int open_path(const struct job_run *run, const char *path, int *ret_fd)
         return errno == ENOENT || errno == ENOTDIR ? CVM_ENOENT : errno == EACCES ? CVM_EACCES : CVM_EIO;
     if (*place && !below(place, real))
         return CVM_EACCES;
-    if (realpath(run->core->home, home) && below(home, real) && is_own(below(home, real)))
+    if (realpath(run->core->home, home) && below(home, real) && is_own(run->component, below(home, real)))
         return CVM_EACCES;
     int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
@@ -113,6 +130,8 @@ int job_file(cvm_job *j, const char *path, cvm_file **ret_file)
     if (run->n_files >= JOB_OPEN_MAX)
         return job_complain(run, CVM_ELIMIT, "cvm_job_file", "", "too many are open");
     int e = path ? open_path(run, path, &fd) : CVM_EINVAL;
+    if (e == CVM_ENOENT)
+        return e; /* often that is what a job wants to know */
     if (e)
         return job_complain(run, e, "cvm_job_file", path ? path : "(no path)",
                             e == CVM_EACCES

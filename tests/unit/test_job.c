@@ -302,6 +302,11 @@ START_TEST(files_stay_in_their_place)
     begin();
     make_folder("manifests/miner");
     make_folder("output");
+    make_folder("data/test"); /* of the area of test.miner */
+    make_folder("data/shop");
+    put_file("data/test/in.txt", "one\n", 4);
+    put_file("data/test/.key", "one\n", 4);
+    put_file("data/shop/in.txt", "one\n", 4);
     put_file("manifests/miner/tools.txt", "pick\n", 5);
     put_file("config/.env", "KEY=1\n", 6);
     put_file(".env", "KEY=1\n", 6);
@@ -312,7 +317,10 @@ START_TEST(files_stay_in_their_place)
     make_link("/etc", "output/etc");
     put_file("orders.txt", "one\n", 4);
     ck_assert_int_eq(cvm_json_int(read_lines("same", "REPLIED"), "n", 0), 1);
+    ck_assert_int_eq(cvm_json_int(read_lines("data/test/in.txt", "REPLIED"), "n", 0), 1);
     const char *const bad[] = {"passwords",
+                               "data/test/.key",
+                               "data/shop/in.txt",
                                "../x",
                                "config/../orders.txt",
                                "manifest:../miner.json",

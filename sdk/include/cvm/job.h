@@ -215,8 +215,9 @@ CVM_MUST_USE static inline int cvm_job_clear(cvm_job *j, const char *table, cons
 
 /* Opens a text file. "manifest:NAME" is a file of the plugin's folder beside its manifest; another relative path is one
  * of the home's; an absolute one is taken where the job's manifest entry says "files": true. CVM_EACCES: a path that
- * leaves its place (by "..", by a link), or leads to the host's own files (data, logs, plugins, names that begin with a
- * dot). CVM_ENOENT: no such file. CVM_EINVAL: no regular file. CVM_ELIMIT: more than 16 at a time. */
+ * leaves its place (by "..", by a link), or leads to the host's own files (data, but for data/AREA/ of the
+ * component's area; logs, plugins, names that begin with a dot). CVM_ENOENT: no such file. CVM_EINVAL: no regular file.
+ * CVM_ELIMIT: more than 16 at a time. */
 CVM_MUST_USE static inline int cvm_job_file(cvm_job *j, const char *path, cvm_file **ret_file)
 {
     return j->host->file(j, path, ret_file);
