@@ -53,6 +53,9 @@ const char config_settings[] = JSON({
         "models": { "type": "object", "additionalProperties": false, "properties": {
             "enabled": { "type": "boolean", "default": true },
             "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 10 } } },
+        "jobs": { "type": "object", "additionalProperties": false, "properties": {
+            "parallel": { "type": "integer", "minimum": 1, "maximum": 16, "default": 1 },
+            "waiting": { "type": "integer", "minimum": 1, "maximum": 4096, "default": 64 } } },
         "conversation": { "type": "object", "additionalProperties": false, "properties": {
             "max_rounds": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 } } },
         "roles": { "type": "object", "default": {}, "additionalProperties": {

@@ -416,6 +416,7 @@ void core_stop(struct core *core, void (*done)(void *), void *arg)
     core->stop_ms = core->now_ms + CORE_STOP_MS; /* work without end must not keep the host */
     core->stopped = done;
     core->stopped_arg = arg;
+    (void)jobs_idle(core); /* tells them */
     if (core->options.loop && core->handles) {
         if (core->idle)
             kick(core);

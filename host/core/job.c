@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_PARALLEL_MAX 16
-#define JOBS_WAITING 64
-
 struct waiting_job {
     struct waiting_job *next;
     struct effect *effect; /* a reference */
@@ -43,6 +40,7 @@ static void run_free(struct core *core, struct job_run *run)
     json_decref(run->settings);
     json_decref(run->result);
     pthread_mutex_destroy(&run->mutex);
+    free(run->secrets);
     free(run->tables);
     free(run->models);
     free(run);
@@ -129,7 +127,9 @@ static struct job_run *run_new(struct core *core, struct effect *e, cvm_job_func
     pthread_mutex_init(&run->mutex, NULL);
     e->item.refs++;
     b->generation->jobs++;
-    if (take_tables(core, run) < 0 || take_models(core, run) < 0) {
+    const char *secrets = config_str(core->options.config, "secrets.file", NULL);
+    run->secrets = secrets ? strdup(secrets) : NULL;
+    if ((secrets && !run->secrets) || take_tables(core, run) < 0 || take_models(core, run) < 0) {
         run_free(core, run);
         return NULL;
     }
@@ -189,8 +189,7 @@ static void time_is_over(struct core *core, struct alarm *alarm)
 
 static int64_t parallel(const struct core *core)
 {
-    int64_t n = config_int(core->options.config, "jobs.parallel", 1);
-    return n < 1 ? 1 : n > JOBS_PARALLEL_MAX ? JOBS_PARALLEL_MAX : n;
+    return config_int(core->options.config, "jobs.parallel", 1);
 }
 
 static void start(struct core *core, struct effect *e)
@@ -258,7 +257,7 @@ void job_begin(struct core *core, struct effect *e)
     if (!core->jobs && !(core->jobs = calloc(1, sizeof *core->jobs)))
         crash_promised("a job"); /* recovery finds it again */
     struct jobs *jobs = core->jobs;
-    int64_t most = config_int(core->options.config, "jobs.waiting", JOBS_WAITING);
+    int64_t most = config_int(core->options.config, "jobs.waiting", 64);
     if (jobs->n_waiting >= most && !e->recovered) {
         answer_error(core, e, CVM_BUSY, "BUSY", "too many jobs wait already");
         return;

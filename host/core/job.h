@@ -44,6 +44,7 @@ struct job_run {
     const struct manifest_job *decl;
     cvm_job_function function;
     const char *component;
+    char *secrets; /* the file that the configuration names for them, below the home or absolute; NULL: none */
     uint32_t component_index;
     cvm_id id;
     int64_t now_ms, started_ms; /* of the turn that asked; of its beginning */

@@ -71,12 +71,33 @@ static bool is_of_area(const char *component, const char *rest)
     return true;
 }
 
+/* What operators write, tokens among it. */
+static bool is_host_config(const char *path)
+{
+    static const char *const own[] = {"config/cvmhost.json", "config/transitions.json"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(path, own[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Of the home: the host's own files are no job's. */
 static bool is_own(const char *component, const char *rest)
 {
     if (is_of_area(component, rest))
         return has_dot_name(rest);
-    return has_dot_name(rest) || is_in("data", rest) || is_in("logs", rest) || is_in("plugins", rest);
+    return has_dot_name(rest) || is_in("data", rest) || is_in("logs", rest) || is_in("plugins", rest) ||
+           is_host_config(rest);
+}
+
+static bool is_secret(const struct job_run *run, const char *real)
+{
+    char path[PATH_MAX], file[PATH_MAX];
+    if (!run->secrets)
+        return false;
+    snprintf(path, sizeof path, "%s%s%s", *run->secrets == '/' ? "" : run->core->home, *run->secrets == '/' ? "" : "/",
+             run->secrets);
+    return realpath(path, file) && strcmp(file, real) == 0;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -110,6 +131,8 @@ static int open_path(const struct job_run *run, const char *path, int *ret_fd)
     if (*place && !below(place, real))
         return CVM_EACCES;
     if (realpath(run->core->home, home) && below(home, real) && is_own(run->component, below(home, real)))
+        return CVM_EACCES;
+    if (is_secret(run, real))
         return CVM_EACCES;
     int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
@@ -226,16 +249,6 @@ int job_line(cvm_file *file, const char **ret_line, size_t *ret_len)
 }
 
 /* ---- saving ------------------------------------------------------------------------------------------------------ */
-
-/* What operators write there; a job has files of its own. */
-static bool is_host_config(const char *path)
-{
-    static const char *const own[] = {"config/cvmhost.json", "config/transitions.json"};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strcmp(path, own[i]) == 0)
-            return true;
-    return false;
-}
 
 /* Opens the folder that `path` lies in, made where it is not there; no link on the way. */
 static int open_folder(const char *home, const char *path, int *ret_fd, const char **ret_name)

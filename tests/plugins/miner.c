@@ -115,7 +115,7 @@ static int spin(cvm_job *j, const json_t *input, json_t **ret_result)
 {
     int64_t ms = cvm_json_int(input, "ms", 60000);
     for (int64_t i = 0; i < ms && (cvm_json_bool(input, "deaf", false) || !cvm_job_stopped(j)); i++) {
-        for (volatile int k = 0; k < 100000;)
+        for (volatile int k = 0; k < 500000;)
             k++;
         cvm_job_progress(j, i, ms, "turning round");
     }

@@ -51,6 +51,8 @@ void looped_open(struct looped *l, bool on_loop)
     l->on_loop = on_loop;
     l->stopped = false;
     memset(&l->page, 0, sizeof l->page);
+    if (l->suspects)
+        memcpy(&l->page, l->suspects, sizeof l->page);
     l->v->page = &l->page;
     if (!on_loop) {
         virtual_open(l->v);

@@ -23,6 +23,7 @@ struct looped {
     int n_waiting, calls;
     json_t *report; /* of the last change */
     int error, reports;
+    const struct page *suspects; /* of a host before; NULL: none */
 };
 
 /* Makes the home; nothing runs. `process`: in processes of their own. `extra`: more members of the configuration, with

@@ -1,6 +1,8 @@
 /* Jobs: under the virtual clock, where they are run at once, and on a loop with threads. */
 #include "looped.h"
 
+#include "core/id.h"
+
 #include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,6 +329,7 @@ START_TEST(files_stay_in_their_place)
                                "manifest:up",
                                "manifest:/etc/passwd",
                                "data/cvmhost.db",
+                               "config/cvmhost.json",
                                ".env",
                                "config/.env",
                                "secret",
@@ -418,6 +421,212 @@ START_TEST(turns_that_start_jobs_run_again_the_same)
 }
 END_TEST
 
+/* ---- on a loop, with threads ---- */
+
+static struct looped *l;
+
+static void begin_loop(const char *extra)
+{
+    l = looped_new(both, false, 5, extra);
+    looped_open(l, true);
+}
+
+static void finish_loop(void)
+{
+    looped_free(l);
+}
+
+static void submit(const char *request, struct answer_seen *ret_seen)
+{
+    looped_submit(l, "test.miner", "begin", NULL, parsed(request), ret_seen);
+    looped_pass(l, 30);
+}
+
+static void check_outcome(struct answer_seen *answer, int64_t ms, const char *outcome)
+{
+    ck_assert_msg(looped_until(l, &answer->n, ms), "no answer");
+    char *text = json_dumps(answer->data, 0);
+    ck_assert_msg(strcmp(cvm_json_str(answer->data, "outcome", ""), outcome) == 0, "%s", text);
+    free(text);
+}
+
+/* How many jobs are listed in this state. */
+static size_t listed(const char *state)
+{
+    json_t *jobs = core_jobs(l->v->core), *job;
+    size_t i, n = 0;
+    json_array_foreach(jobs, i, job) n += strcmp(cvm_json_str(job, "state", ""), state) == 0;
+    json_decref(jobs);
+    return n;
+}
+
+/* The same, once there are some. */
+static size_t wait_listed(const char *state)
+{
+    for (int i = 0; i < 200 && !listed(state); i++)
+        looped_pass(l, 5);
+    return listed(state);
+}
+
+static void pass_until_none(const char *state)
+{
+    for (int i = 0; i < 1000 && listed(state); i++)
+        looped_pass(l, 10);
+    ck_assert_int_eq(listed(state), 0);
+}
+
+START_TEST(loads_beside_the_turns)
+{
+    struct answer_seen a = {0}, b = {0};
+    begin_loop(NULL);
+    submit("{\"job\": \"load\", \"input\": {\"rows\": 60000}}", &a);
+    for (int i = 0; i < 20; i++) {
+        char row[100];
+        snprintf(row, sizeof row, "{\"table\": \"visits\", \"row\": {\"id\": \"%d\"}}", i);
+        looped_submit(l, "test.miner", "put", NULL, parsed(row), &b);
+        looped_pass(l, 5);
+    }
+    check_outcome(&a, 20000, "REPLIED");
+    looped_pass(l, 50);
+    ck_assert_int_eq(b.n, 20);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM ores"), 60000);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM visits"), 20);
+    json_decref(a.data);
+    a = (struct answer_seen){0};
+    submit("{\"job\": \"clear\", \"input\": {}}", &a);
+    check_outcome(&a, 20000, "REPLIED");
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM ores"), 0);
+    json_decref(a.data);
+    json_decref(b.data);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(time_is_limited)
+{
+    struct answer_seen a = {0}, b = {0};
+    begin_loop(NULL);
+    submit("{\"job\": \"spin\", \"timeout_ms\": 150}", &a);
+    ck_assert_int_eq(wait_listed("running"), 1);
+    check_outcome(&a, 5000, "TIMEOUT");
+    submit("{\"job\": \"spin\", \"input\": {\"deaf\": true, \"ms\": 2000}, \"timeout_ms\": 100}", &b);
+    check_outcome(&b, 5000, "TIMEOUT");
+    pass_until_none("ending"); /* what it says then is dropped */
+    looped_pass(l, 50);
+    ck_assert_int_eq(a.n, 1);
+    ck_assert_int_eq(b.n, 1);
+    json_decref(a.data);
+    json_decref(b.data);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(few_run_at_a_time)
+{
+    struct answer_seen a = {0}, b = {0}, c = {0};
+    begin_loop("\"jobs\": {\"parallel\": 1, \"waiting\": 1},");
+    submit("{\"job\": \"spin\", \"timeout_ms\": 400}", &a);
+    submit("{\"job\": \"facts\", \"input\": {\"x\": 1}}", &b);
+    ck_assert_int_eq(wait_listed("running"), 1);
+    ck_assert_int_eq(wait_listed("waiting"), 1);
+    submit("{\"job\": \"facts\", \"input\": {\"x\": 2}}", &c);
+    check_outcome(&c, 1000, "BUSY");
+    check_outcome(&a, 5000, "TIMEOUT");
+    check_outcome(&b, 5000, "REPLIED");
+    json_decref(a.data);
+    json_decref(b.data);
+    json_decref(c.data);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(a_stop_ends_it_and_a_start_begins_it_again)
+{
+    struct answer_seen a = {0};
+    begin_loop(NULL);
+    submit("{\"job\": \"spin\", \"input\": {\"ms\": 400}}", &a);
+    ck_assert_int_eq(wait_listed("running"), 1);
+    looped_stop(l);
+    ck_assert_int_eq(a.n, 0);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM open_items WHERE kind = 'effect'"), 1);
+    looped_open(l, true);
+    ck_assert_int_eq(wait_listed("running"), 1);
+    pass_until_none("running");
+    looped_quiet(l);
+    looped_pass(l, 50);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply'"), 1);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
+                                     "json_extract(record, '$.in.structured_data.stopped') = 0"),
+                     1);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM open_items"), 0);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(a_plugin_that_goes_takes_its_jobs_along)
+{
+    struct answer_seen a = {0}, b = {0};
+    begin_loop(NULL);
+    submit("{\"job\": \"spin\", \"input\": {\"deaf\": true, \"ms\": 1500}}", &a);
+    submit("{\"job\": \"load\", \"input\": {\"rows\": 20}}", &b);
+    ck_assert_int_eq(wait_listed("waiting"), 1);
+    looped_change(l, CHANGE_DISABLE, "miner", "removed");
+    ck_assert_int_eq(listed("running"), 0);
+    ck_assert_int_eq(listed("waiting"), 0);
+    ck_assert_int_eq(listed("ending"), 1); /* its code is still in memory */
+    looped_change(l, CHANGE_ENABLE, "miner", "switched");
+    pass_until_none("ending");
+    ck_assert_int_eq(wait_listed("running"), 1); /* again */
+    pass_until_none("running");
+    looped_pass(l, 200);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply'"), 1);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'load.reply'"), 1);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM ores"), 20);
+    json_decref(a.data);
+    json_decref(b.data);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(what_crashed_the_host_twice_is_not_run_again)
+{
+    struct answer_seen a = {0};
+    cvm_id id;
+    begin_loop(NULL);
+    submit("{\"job\": \"spin\"}", &a);
+    json_t *jobs = core_jobs(l->v->core);
+    ck_assert_int_eq(id_parse(cvm_json_str(json_array_get(jobs, 0), "id", ""), &id), 0);
+    json_decref(jobs);
+    looped_stop(l);
+    struct page page = {.next_suspect = 1};
+    page.suspects[0].message = id;
+    page.suspects[0].crashes = PAGE_CRASHES_TO_DEAD;
+    l->suspects = &page;
+    looped_open(l, true);
+    looped_pass(l, 50);
+    ck_assert_int_eq(listed("running"), 0);
+    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
+                                     "json_extract(record, '$.in.structured_data.code') = 'CRASHED'"),
+                     1);
+    finish_loop();
+}
+END_TEST
+
+START_TEST(a_plugin_with_jobs_runs_inside_only)
+{
+    char error[512];
+    l = looped_new(both, true, 5, NULL); /* in processes */
+    struct core_options options = {.home = l->v->home, .config = l->v->config, .seed = 1, .runner = TEST_RUNNER};
+    struct core *core = NULL;
+    ck_assert_int_eq(core_open(&options, &core, error, sizeof error), 0);
+    ck_assert_int_lt(core_load(core, error, sizeof error), 0);
+    ck_assert_msg(strstr(error, "a plugin with jobs runs inside the host only; name it in plugins.inline"), "%s",
+                  error);
+    core_close(core);
+    looped_free(l);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("job");
@@ -434,6 +643,16 @@ static Suite *suite(void)
     tcase_add_test(c, files_are_saved_as_a_whole);
     tcase_add_test(c, starts_again_after_a_crash);
     tcase_add_test(c, turns_that_start_jobs_run_again_the_same);
+    suite_add_tcase(s, c);
+    c = tcase_create("loop");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, loads_beside_the_turns);
+    tcase_add_test(c, time_is_limited);
+    tcase_add_test(c, few_run_at_a_time);
+    tcase_add_test(c, a_stop_ends_it_and_a_start_begins_it_again);
+    tcase_add_test(c, a_plugin_that_goes_takes_its_jobs_along);
+    tcase_add_test(c, what_crashed_the_host_twice_is_not_run_again);
+    tcase_add_test(c, a_plugin_with_jobs_runs_inside_only);
     suite_add_tcase(s, c);
     return s;
 }
