@@ -269,19 +269,21 @@ static int change(struct cli *cli, const char *usage, const char *what, bool req
 
 int cli_reload(struct cli *cli)
 {
-    static const char usage[] = "reload [NAME] [--prove N [--max-diff M]]";
+    static const char usage[] = "reload [NAME] [--prove N [--max-diff M|P%]]";
     const char *prove = NULL, *most = NULL;
     const struct cli_option options[] = {{"prove", &prove}, {"max-diff", &most}};
-    int64_t n = 0, differ = 0;
+    struct cli_most differ = {0};
+    int64_t n = 0;
     const char *name = NULL;
     cli->no_start = true; /* one that starts reads the folders anyway */
     int status = cli_arguments(cli, usage, options, 2, &name, 0, 1);
     if (status == CLI_OK && prove && (!cli_read_number(prove, &n) || n < 1))
         return cli_fail(CLI_USAGE, "--prove: expected a number of conversations, got \"%.40s\"", prove);
-    if (status == CLI_OK && most && (!cli_read_number(most, &differ) || differ < 0 || !prove))
-        return cli_fail(CLI_USAGE, "--max-diff: expected a number of turns, beside --prove; got \"%.40s\"", most);
+    if (status == CLI_OK && most && (!prove || !cli_read_most(most, &differ)))
+        return cli_fail(CLI_USAGE, "--max-diff: expected a number or a percentage, beside --prove; got \"%.40s\"",
+                        most);
     if (status == CLI_OK && n)
-        status = cli_replay_proves(cli, n, differ);
+        status = cli_replay_proves(cli, n, &differ);
     return status == CLI_OK ? ask_change(cli, "reload", name, false) : status;
 }
 

@@ -152,7 +152,13 @@ int cli_replay(struct cli *cli);
 int cli_replay_home(struct cli *cli, const char *home); /* all of it, every turn shown */
 /* The newest `n` conversations through the plugins that lie in the home; refused where more than `most` turns differ.
  */
-int cli_replay_proves(struct cli *cli, int64_t n, int64_t most);
+/* How many may differ: a number, or so many of a hundred. */
+struct cli_most {
+    double value;
+    bool percent;
+};
+bool cli_read_most(const char *text, struct cli_most *ret_most); /* "2", "1.5%" */
+int cli_replay_proves(struct cli *cli, int64_t n, const struct cli_most *most);
 int cli_export(struct cli *cli);
 int cli_import(struct cli *cli);
 int cli_dlq_list(struct cli *cli);

@@ -34,11 +34,13 @@ static const struct {
     {"plugin remove", "Options:\n" NOW "\nIts files leave the home. What it answered is answered 404 from then on.\n"},
     {"plugin revive", COMPONENT "Of a quarantined plugin its name will do.\n"},
     {"revive", "The same as plugin revive. " COMPONENT},
-    {"reload", "Without NAME all plugins that differ from what runs, all or none. Messages go on meanwhile.\n"
-               "\nExample:\n  cp build/orders.so HOME/plugins/ && cvmhost reload orders\n"
-               "\nOptions:\n"
-               "  --prove N     first run the newest N recorded conversations through them, muted and confined\n"
-               "  --max-diff M  with --prove: allow M turns to come out differently (0)\n"},
+    {"reload",
+     "Without NAME all plugins that differ from what runs, all or none. Messages go on meanwhile.\n"
+     "\nExample:\n  cp build/orders.so HOME/plugins/ && cvmhost reload orders\n"
+     "\nOptions:\n"
+     "  --prove N     first run the newest N recorded conversations through them, muted and confined\n"
+     "  --max-diff M  with --prove: allow M decisions, or turns where there are none, to come out differently (0);\n"
+     "                P%: so many of a hundred\n"},
     {"move",
      "  --process  to a process of its own, confined: it can hurt nobody; a message costs some 20 us more\n"
      "  --inline   into the host: fastest, for code you trust; a crash or hang there costs a restart\n"
@@ -126,6 +128,7 @@ static const struct {
      "  --since TIME               turns since then (2026-03-01T08:30Z, 12h)\n"
      "  --limit N                  with --all: the newest N conversations\n"
      "  --with-current             through the plugins as they lie in the home now: what would change\n"
+     "  --with LIBRARY             the same, with this library in place of its plugin's\n"
      "  --inline                   libraries run inside this command, not confined: faster, for code you trust\n"
      "\nExit status 1: a turn differs, or cannot be run any more.\n"
      "\nExample:\n  cvmhost replay --all --since 24h\n"},

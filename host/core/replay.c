@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define PAGE_TURNS 500
+#define DECISIONS_WITHIN_TURNS 2000000 /* older ones are not looked for */
 #define CONVERSATIONS_OF_ID 4096
 #define FAMILY_ROUNDS 64
 
@@ -108,8 +109,17 @@ static cvm_id alone_in_lane(struct past *past, const char *id)
 /* The newest, without the lanes that all share. */
 static json_t *newest(struct replay *r, int64_t limit, int64_t since_ms)
 {
-    char sql[320];
+    char sql[480];
     json_t *keys = json_object();
+    if (r->options->decisions) {
+        snprintf(sql, sizeof sql,
+                 "SELECT conversation FROM turns WHERE at_ms >= ?1 AND seq > (SELECT max(seq) FROM turns) - %d AND"
+                 " instr(record, '[\"decision\",{') AND instr(record, '\"subject\":')"
+                 " GROUP BY conversation ORDER BY max(seq) DESC LIMIT %lld",
+                 DECISIONS_WITHIN_TURNS, (long long)limit);
+        if (add_found(&r->past, keys, sql, since_ms, NULL))
+            return keys;
+    }
     snprintf(sql, sizeof sql,
              "SELECT conversation FROM turns WHERE at_ms >= ?1 AND type != 'start' AND component != 'host'"
              " GROUP BY conversation ORDER BY max(seq) DESC LIMIT %lld",
@@ -149,20 +159,102 @@ static void count(struct replay_report *report, enum replay_verdict verdict)
     report->not_run += verdict == REPLAY_NOT_RUN;
 }
 
+/* What the turn has made, as a record. Gives. */
+static json_t *made_record(struct replay *r, enum replay_verdict verdict, const struct past_turn *turn)
+{
+    json_t *made = NULL;
+    if (verdict != REPLAY_DIFFERS) /* what cannot be run is taken to do what it did */
+        return json_incref(turn->record);
+    if (*r->outcome)
+        made = json_loadb(r->made.at, r->made.len, JSON_ALLOW_NUL, NULL);
+    return made ? made : json_object();
+}
+
+/* The name of its conversation. */
+static const char *lane_name(struct replay *r, const struct past_turn *turn)
+{
+    return cvm_json_str(past_recorded(&r->past, turn->record, turn->sent_by, turn->message), "conversation", "");
+}
+
+static void decided(struct replay *r, const struct past_turn *turn, const json_t *made, const char *lane)
+{
+    decisions_take(r->decisions.then, turn->record, lane, turn->at_ms);
+    decisions_take(r->decisions.now, made, lane, turn->at_ms);
+}
+
+/* Turns that the record does not have, from what was sent now and not then. */
+static void run_imagined(struct replay *r, const struct past_turn *cause)
+{
+    struct past_turn turn;
+    while (imagine_next(r->past.imagine, &r->past, cause, &turn)) {
+        json_t *differences = NULL;
+        enum replay_verdict verdict = replay_run(r, &turn, &differences);
+        json_t *made = made_record(r, verdict, &turn);
+        imagine_after(r->past.imagine, &r->past, &turn, made, r->context);
+        decided(r, &turn, made, lane_name(r, &turn));
+        json_decref(made);
+        json_decref(differences);
+        past_clear(&turn);
+    }
+}
+
+/* Its message is not sent now, or goes to somebody else: nothing of it is. */
+static bool not_reached(struct replay *r, const struct past_turn *turn)
+{
+    const json_t *e;
+    int64_t by, conversation;
+    json_t *context = NULL, *none = json_object();
+    char why[128];
+    if (!imagine_message(r->past.imagine, turn->message, &e, &by, &conversation) ||
+        (e && strcmp(cvm_json_str(e, "recipient", ""), turn->component) == 0)) {
+        json_decref(none);
+        return false;
+    }
+    if (past_context(&r->past, turn->conversation, turn->seq, turn->context, &context, why, sizeof why) < 0)
+        context = NULL;
+    imagine_after(r->past.imagine, &r->past, turn, none, context);
+    decisions_take(r->decisions.then, turn->record, lane_name(r, turn), turn->at_ms);
+    if (e)
+        imagine_again(r->past.imagine, turn->message);
+    json_decref(context);
+    json_decref(none);
+    return true;
+}
+
+static enum replay_verdict run_recorded(struct replay *r, const struct past_turn *turn, json_t **ret_differences)
+{
+    if (r->past.imagine && not_reached(r, turn)) {
+        r->shown.plugin = r->shown.version = "";
+        *r->why = 0;
+        replay_say(r, "it is not reached now");
+        *ret_differences = json_pack("[{s:s, s:s, s:n}]", "where", "/", "recorded", turn->outcome, "replayed");
+        return REPLAY_DIFFERS;
+    }
+    json_decref(r->context);
+    r->context = NULL;
+    enum replay_verdict verdict = replay_run(r, turn, ret_differences);
+    if (r->past.imagine) {
+        json_t *made = made_record(r, verdict, turn);
+        imagine_after(r->past.imagine, &r->past, turn, made, r->context);
+        decided(r, turn, made, lane_name(r, turn));
+        json_decref(made);
+    }
+    return verdict;
+}
+
 static void run_turn(struct replay *r, const struct past_turn *turn, struct replay_report *report)
 {
     json_t *differences = NULL;
     past_keep(&r->past, turn);
-    enum replay_verdict verdict = replay_run(r, turn, &differences);
+    enum replay_verdict verdict = run_recorded(r, turn, &differences);
     past_context_after(&r->past, turn);
     count(report, verdict);
     if (verdict == REPLAY_DIFFERS && !report->first)
         note_first(turn, differences, report);
-    const json_t *e = past_envelope(&r->past, turn->record, turn->sent_by, turn->message);
     r->shown = (struct replay_turn){.seq = turn->seq,
                                     .at_ms = turn->at_ms,
                                     .configuration = turn->configuration,
-                                    .conversation = cvm_json_str(e, "conversation", ""),
+                                    .conversation = lane_name(r, turn),
                                     .component = turn->component,
                                     .type = turn->type,
                                     .outcome = turn->outcome,
@@ -175,6 +267,8 @@ static void run_turn(struct replay *r, const struct past_turn *turn, struct repl
     if (r->options->seen)
         r->options->seen(r->options->arg, &r->shown);
     json_decref(differences);
+    if (r->past.imagine)
+        run_imagined(r, turn);
 }
 
 /* In the order of their numbers. Gives how many were read; the last one's number in *after. */
@@ -274,6 +368,10 @@ int replay_make_folder(char ret_path[4096], char *error, size_t size)
 static void replay_free(struct replay *r)
 {
     worlds_free(r);
+    imagine_free(r->past.imagine);
+    json_decref(r->decisions.then);
+    json_decref(r->decisions.now);
+    json_decref(r->context);
     past_close(&r->past);
     config_free(r->present);
     text_free(&r->made);
@@ -297,6 +395,10 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
     text_init(&r->made, 64 * 1024 * 1024);
     text_init(&r->scratch, 64 * 1024 * 1024);
     r->past.touched = options->touched;
+    if (options->with_current) {
+        r->past.imagine = imagine_new();
+        r->decisions = (struct decisions){.then = json_object(), .now = json_object()};
+    }
     int e = past_open(&r->past, options->home, error, size);
     if (!e)
         e = replay_make_folder(r->folder, error, size);
@@ -315,6 +417,13 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
     if (e == CVM_EDATA && !*error)
         snprintf(error, size, "the journal cannot be read");
     json_decref(keys);
+    if (!e && r->past.imagine) {
+        json_t *differing = decisions_differ(&r->decisions, &report.decisions);
+        report.decisions_differ = (int64_t)json_array_size(differing);
+        if (options->differing)
+            json_array_extend(options->differing, differing);
+        json_decref(differing);
+    }
     replay_free(r);
     if (!e)
         *ret_report = report;

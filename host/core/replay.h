@@ -32,20 +32,28 @@ struct replay_options {
     /* A conversation's name, an enquiry's, message's or row's id: its conversations with those they opened. NULL: all.
      */
     const char *id;
-    int64_t since_ms;  /* 0: from the beginning */
-    int64_t limit;     /* conversations, the newest; 0: all */
-    bool trusted;      /* libraries run inside this process: faster, and they may do whatever it may */
-    bool with_current; /* by the plugins as they lie in the home now, with its configuration as it is now */
+    int64_t since_ms; /* 0: from the beginning */
+    int64_t limit;    /* conversations, the newest; 0: all */
+    bool trusted;     /* libraries run inside this process: faster, and they may do whatever it may */
+    /* By the plugins as they lie in the home now, with its configuration as it is now. What comes of a turn that
+     * differs goes on to those after it: what would have come of then's inputs. */
+    bool with_current;
+    const char *with; /* for with_current: this library in place of the plugin's of its name; NULL: none */
+    bool decisions;   /* `limit` counts conversations with decisions about a subject, where there are any */
     void (*seen)(void *arg, const struct replay_turn *turn); /* each, in order; NULL: nobody looks */
     void *arg;
     json_t *touched; /* object: gets the numbers of all turns that were read; NULL: nobody asks */
+    /* Array: gets the decisions that are others now: {"subject", "was", "is", "because", "because_then", "figures",
+     * "conversation", "at_ms"}, "" for none. NULL: nobody asks. Of notes "decision" that have a "subject". */
+    json_t *differing;
 };
 
 struct replay_report {
     int64_t turns, same, differ, missing, not_run; /* turns is the sum of the others */
     int64_t conversations;
-    int64_t first;  /* number of the first turn that differs; 0: none */
-    char what[512]; /* what that turn was and what differs, in a sentence; "" */
+    int64_t decisions, decisions_differ; /* about a subject; with_current only */
+    int64_t first;                       /* number of the first turn that differs; 0: none */
+    char what[512];                      /* what that turn was and what differs, in a sentence; "" */
 };
 
 /* Returns 0 and fills the report, also where turns differ; or CVM_ENOENT (nothing is stored about `id`), CVM_EDATA,

@@ -62,10 +62,11 @@ int replay_state(struct core *core, struct state_entry *e)
     json_t *value = NULL;
     uint32_t version = 1;
     int64_t turn = read_from(r, e->key);
-    if (turn > 0 && past_state(&r->past, component, e->key, turn, &value, &version) < 0)
+    bool imagined = imagine_state(r->past.imagine, component, e->key, &value, &version, &turn);
+    if (!imagined && turn > 0 && past_state(&r->past, component, e->key, turn, &value, &version) < 0)
         replay_say(r, "what turn %lld wrote under the key %s of %s is not stored any more", (long long)turn, e->key,
                    component);
-    if (turn < 0) {
+    if (!imagined && turn < 0) {
         r->asked_elsewhere = true;
         turn = 0;
         past_state_now(&r->past, component, e->key, r->turn->seq, &value, &version, &turn);

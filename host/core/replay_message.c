@@ -214,6 +214,8 @@ int replay_put_in_lane(struct replay *r, struct core *core, struct message *m, c
     CVM_TRY(past_context(&r->past, c->key, r->turn->seq, r->turn->context, &doc, r->why, sizeof r->why));
     json_decref(c->context);
     c->context = doc;
+    json_decref(r->context);
+    r->context = json_incref(doc);
     c->version = r->turn->context;
     c->context_bytes = json_text_size(doc, SIZE_MAX / 4);
     c->ended_ms = 0;

@@ -33,7 +33,10 @@ struct past_starts {
     char component[];
 };
 
+struct imagine;
+
 struct past {
+    struct imagine *imagine; /* what differs now, which then counts in place of what is stored; NULL: nothing does */
     sqlite3 *db;
     sqlite3_stmt *turn, *of_message;
     struct past_known {
@@ -61,9 +64,15 @@ struct world {
     char why[512];
 };
 
+/* Of notes "decision" with a "subject": what was chosen then, and what now. */
+struct decisions {
+    json_t *then, *now; /* objects: "<conversation> <subject>" -> the note, with "at_ms" and "conversation" */
+};
+
 struct replay {
     const struct replay_options *options;
     struct past past;
+    struct decisions decisions; /* with_current */
     struct world *worlds;
     struct config *present; /* of the home, for its secrets; NULL: it cannot be read */
     cvm_id alone;           /* of the conversations only this message's turn; none: all */
@@ -78,6 +87,7 @@ struct replay {
     uint32_t scans;             /* answered */
     char why[512];              /* what was not there; "" */
     bool asked_elsewhere;       /* it read what its record does not name */
+    json_t *context;            /* before it; NULL: it did not come so far */
     char outcome[16];           /* what came of it; "": nothing was committed */
     struct text made, scratch;
     struct replay_turn shown;
@@ -94,6 +104,7 @@ const struct past_known *past_known(struct past *past, int64_t seq); /* the same
 const json_t *past_record(struct past *past, int64_t seq);           /* borrowed until the next; NULL: it is gone */
 const json_t *past_handled(struct past *past, cvm_id id, int64_t *ret_seq); /* record of the turn of that message */
 /* The envelope of a message, which stands in the record of `sent_by`, or in `record`, its own. Borrowed; NULL. */
+const json_t *past_recorded(struct past *past, const json_t *record, int64_t sent_by, cvm_id id); /* as it was */
 const json_t *past_envelope(struct past *past, const json_t *record, int64_t sent_by, cvm_id id);
 /* Of a message by its id alone: sought in the turn that handled it, else among what `conversation` sent before `seq`.
  * *ret_conversation: of the turn that sent it. */
@@ -136,6 +147,30 @@ int replay_put_in_lane(struct replay *r, struct core *core, struct message *m, c
 void replay_say(struct replay *r, const char *format, ...) __attribute__((format(printf, 2, 3))); /* r->why, once */
 struct component *replay_component(const struct core *core, const char *id); /* NULL: there is none */
 enum replay_verdict replay_run(struct replay *r, const struct past_turn *turn, json_t **ret_differences);
+
+/* replay_imagine.c */
+struct imagine *imagine_new(void);
+void imagine_free(struct imagine *im);
+const struct past_known *imagine_known(const struct imagine *im, int64_t seq); /* of a turn that is not recorded */
+/* False: nothing is imagined of this message. The envelope NULL: it is not sent now. */
+bool imagine_message(const struct imagine *im, cvm_id id, const json_t **ret_envelope, int64_t *ret_sent_by,
+                     int64_t *ret_conversation);
+const json_t *imagine_context(const struct imagine *im, int64_t conversation); /* NULL: it is as stored */
+/* False: the key is as stored. *ret_value is given; NULL: it is not there. */
+bool imagine_state(const struct imagine *im, const char *component, const char *key, json_t **ret_value,
+                   uint32_t *ret_version, int64_t *ret_turn);
+/* A turn has run, and this is its record now; an empty object: it was not reached. */
+void imagine_after(struct imagine *im, struct past *past, const struct past_turn *turn, const json_t *made,
+                   const json_t *context_before);
+void imagine_again(struct imagine *im, cvm_id id); /* its message goes elsewhere now, and is still to be handled */
+/* A turn that follows from what was sent now and not then; to be cleared. False: there is none. */
+bool imagine_next(struct imagine *im, const struct past *past, const struct past_turn *cause,
+                  struct past_turn *ret_turn);
+
+/* replay_decisions.c */
+void decisions_take(json_t *of, const json_t *record, const char *conversation, int64_t at_ms);
+/* Gives an array of those that differ: {"subject", "was", "is", "because", "because_then", ..}. */
+json_t *decisions_differ(const struct decisions *d, int64_t *ret_all);
 
 /* replay_diff.c: gives an array; NULL: there are none */
 json_t *replay_differences(const struct replay *r, const struct past_turn *turn, const char *made, size_t len);

@@ -160,10 +160,11 @@ bool past_turn_at(struct past *past, int64_t seq, struct past_turn *ret_turn)
 
 const struct past_known *past_known(struct past *past, int64_t seq)
 {
-    const struct past_known *known = &past->records[(size_t)(seq > 0 ? seq : 0) % PAST_RECORDS];
+    const struct past_known *known = imagine_known(past->imagine, seq);
     struct past_turn turn;
-    if (seq <= 0)
-        return NULL;
+    if (seq <= 0 || known)
+        return known;
+    known = &past->records[(size_t)seq % PAST_RECORDS];
     touch(past, seq);
     if (known->seq == seq)
         return known;
@@ -212,9 +213,18 @@ static const json_t *sent_in(const json_t *record, cvm_id id)
     return NULL;
 }
 
-const json_t *past_envelope(struct past *past, const json_t *record, int64_t sent_by, cvm_id id)
+const json_t *past_recorded(struct past *past, const json_t *record, int64_t sent_by, cvm_id id)
 {
     return sent_by ? sent_in(past_record(past, sent_by), id) : json_object_get(record, "in");
+}
+
+const json_t *past_envelope(struct past *past, const json_t *record, int64_t sent_by, cvm_id id)
+{
+    const json_t *now;
+    int64_t by, conversation;
+    if (imagine_message(past->imagine, id, &now, &by, &conversation))
+        return now;
+    return past_recorded(past, record, sent_by, id);
 }
 
 /* Where it was not handled yet: what its asker sent. Newest first, because a deadline is minutes at most. */
@@ -244,7 +254,10 @@ const json_t *past_message(struct past *past, cvm_id id, int64_t conversation, i
                            int64_t *ret_conversation)
 {
     int64_t handled = 0, sent_by = 0;
-    const json_t *record = past_handled(past, id, &handled), *found = NULL;
+    const json_t *found = NULL;
+    if (imagine_message(past->imagine, id, &found, ret_sent_by, ret_conversation))
+        return found;
+    const json_t *record = past_handled(past, id, &handled);
     if (record) {
         sent_by = (int64_t)json_integer_value(json_array_get(json_object_get(record, "run"), 2));
         found = past_envelope(past, record, sent_by, id);
@@ -336,6 +349,11 @@ int past_context(struct past *past, int64_t conversation, int64_t seq, int64_t v
                  size_t size)
 {
     struct past_context *c = slot_of(past, conversation);
+    const json_t *imagined = imagine_context(past->imagine, conversation);
+    if (imagined) {
+        *ret_doc = json_incref((json_t *)(uintptr_t)imagined);
+        return 0;
+    }
     if (version == 0) {
         *ret_doc = json_object();
         return 0;

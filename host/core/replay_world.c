@@ -2,9 +2,12 @@
  * builds, so that nothing of the home is written. What cannot be had any more is said by name. */
 #include "core/replay_parts.h"
 
+#include "core/elf.h"
 #include "core/file.h"
+#include "core/manifest.h"
 #include "core/store.h"
 #include <cvm/json.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,18 +168,87 @@ static int open_core(struct replay *r, struct world *w, const char *folder)
     return e;
 }
 
+/* A folder with links to what is in another; one that is not there is an empty one. */
+static int link_all(const char *from, const char *to)
+{
+    DIR *dir = opendir(from);
+    struct dirent *entry;
+    char a[8500], b[8500];
+    int e = mkdir(to, 0700) < 0 ? CVM_EIO : 0;
+    while (!e && dir && (entry = readdir(dir))) {
+        if (*entry->d_name == '.')
+            continue;
+        snprintf(a, sizeof a, "%s/%s", from, entry->d_name);
+        snprintf(b, sizeof b, "%s/%s", to, entry->d_name);
+        e = symlink(a, b) < 0 ? CVM_EIO : 0;
+    }
+    if (dir)
+        closedir(dir);
+    return e;
+}
+
+static int link_over(const char *from, const char *to)
+{
+    unlink(to);
+    return symlink(from, to) < 0 ? CVM_EIO : 0;
+}
+
+/* Library and manifest of `options->with` in the places of the plugin's. Its manifest lies beside it, or it is the
+ * plugin's own. */
+static int replace_one(struct replay *r, const char *home, const char *folder, char *why, size_t size)
+{
+    char path[4400], to[4400], beside[4400], *bytes = NULL, *with = realpath(r->options->with, NULL);
+    cvm_plugin_descriptor identity;
+    struct manifest *manifest = NULL;
+    size_t n = 0;
+    int e = with ? file_read(with, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, size) : CVM_ENOENT;
+    if (!with)
+        snprintf(why, size, "%.200s: %s", r->options->with, strerror(errno));
+    if (!e && (e = elf_read_identity((const uint8_t *)bytes, n, &identity, to, 256)))
+        snprintf(why, size, "%.200s: %.200s", with, to);
+    if (!e) {
+        snprintf(beside, sizeof beside, "%.*s/%.63s.json", (int)(strrchr(with, '/') - with), with, identity.name);
+        if (access(beside, F_OK) != 0)
+            snprintf(beside, sizeof beside, "%s/manifests/%.63s.json", home, identity.name);
+        if (access(beside, F_OK) != 0 && r->options->installed)
+            snprintf(beside, sizeof beside, "%s/../../share/cvmhost/manifests/%.63s.json", r->options->installed,
+                     identity.name);
+        e = manifest_load(beside, &manifest, why, size);
+    }
+    if (!e) {
+        snprintf(path, sizeof path, "%s/plugins/%.200s", folder, manifest->library);
+        snprintf(to, sizeof to, "%s/manifests/%.63s.json", folder, identity.name);
+        e = link_over(with, path);
+        if (!e)
+            e = link_over(beside, to);
+        beside[strlen(beside) - 5] = 0; /* its folder */
+        to[strlen(to) - 5] = 0;
+        if (!e && access(beside, F_OK) == 0)
+            e = link_over(beside, to);
+        if (e)
+            snprintf(why, size, "%s: %s", folder, strerror(errno));
+    }
+    manifest_free(manifest);
+    free(bytes);
+    free(with);
+    return e;
+}
+
 /* As the plugins lie in the home now. */
 static int make_present(struct replay *r, struct world *w, const char *folder)
 {
     static const char *const shared[] = {"manifests", "plugins", "config"};
     char from[4200], to[4300], *home = realpath(r->options->home, NULL);
-    for (int i = 0; home && i < 3; i++) {
+    int e = home ? 0 : CVM_ENOENT;
+    for (int i = 0; !e && i < 3; i++) {
         snprintf(from, sizeof from, "%s/%s", home, shared[i]);
         snprintf(to, sizeof to, "%s/%s", folder, shared[i]);
-        if (access(from, F_OK) == 0 && symlink(from, to) < 0)
-            break;
+        e = link_all(from, to);
     }
+    if (!e && r->options->with)
+        e = replace_one(r, home, folder, w->why, sizeof w->why);
     free(home);
+    CVM_TRY(e);
     CVM_TRY(config_load(r->options->home, NULL, &w->config, w->why, sizeof w->why));
     config_trust_all(w->config);
     CVM_TRY(open_core(r, w, folder));

@@ -173,7 +173,7 @@ json_t *load_ask(struct flow *f, json_t *request)
     return data;
 }
 
-static void copy(const char *from, const char *to)
+void change_copy(const char *from, const char *to)
 {
     char buffer[65536], temporary[300];
     size_t n;
@@ -192,10 +192,10 @@ void change_put(struct flow *f, const char *build)
     char from[128], to[200];
     snprintf(from, sizeof from, "tests/plugins/changing/%s.so", build);
     snprintf(to, sizeof to, "%s/plugins/changing.so", f->home);
-    copy(flow_build(from), to);
+    change_copy(flow_build(from), to);
     snprintf(from, sizeof from, "tests/plugins/changing/%s.json", build);
     snprintf(to, sizeof to, "%s/manifests/changing.json", f->home);
-    copy(flow_build(from), to);
+    change_copy(flow_build(from), to);
 }
 
 void load_check_books(struct flow *f, const struct load *load)

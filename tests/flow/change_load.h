@@ -24,6 +24,7 @@ int64_t load_each(const struct load *load); /* works of one customer in all */
 void load_check_books(struct flow *f, const struct load *load); /* what every customer's works must have come to */
 
 /* A build of tests/plugins/changing comes as an operator brings it: new files renamed over the old ones. */
+void change_copy(const char *from, const char *to); /* a file */
 void change_put(struct flow *f, const char *build);
 
 /* One request of another kind over a connection of its own; gives the answer's "data" (NULL: the host is gone). */

@@ -3,6 +3,7 @@
  * (256). */
 #include "change_load.h"
 
+#include <cvm/json.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,50 @@ START_TEST(a_build_is_proven_before_it_runs)
 }
 END_TEST
 
+/* What two of a hundred would be decided otherwise by another component's new build, through messages that were never
+ * sent: exactly these two are shown, and the exchange depends on how many may differ. */
+START_TEST(decisions_are_proven_through_what_follows)
+{
+    static const char *const subjects[] = {"T17", "T42"}, *const was[] = {"carry", "roll"};
+    char path[200], installed[200], tilted[300];
+    struct flow *f = flow_new();
+    struct flow_answer a;
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    flow_plugin(f, "chooser");
+    flow_plugin(f, "scales");
+    flow_start(f);
+    snprintf(path, sizeof path, "%s/things.jsonl", f->home);
+    FILE *things = fopen(path, "w");
+    ck_assert_ptr_nonnull(things);
+    for (int i = 1; i <= 100; i++)
+        fprintf(things, "{\"thing\": \"T%d\", \"weight\": %d}\n", i, i == 17 ? 20 : i == 42 ? 80 : i);
+    fclose(things);
+    EXPECT(f, 0, "T100", "choose", "--file", path);
+    EXPECT(f, 0, "100 the same, 0 differ", "replay", "--all", "--with-current");
+
+    snprintf(tilted, sizeof tilted, "%s", flow_build("tests/plugins/scales_tilted.so"));
+    EXPECT(f, 1, "98 the same, 2 differ", "replay", "--all", "--since", "1h", "--with", tilted);
+    EXPECT(f, 2, "--with", "replay", "--all", "--with", "/none.so");
+    snprintf(installed, sizeof installed, "%s/plugins/scales.so", f->home);
+    change_copy(tilted, installed);
+    ck_assert_int_eq(FLOW_RUN(f, &a, "reload", "scales", "--prove", "100", "--max-diff", "1%", "--output", "json"), 5);
+    const json_t *differing = json_object_get(a.json, "differing");
+    ck_assert_int_eq(count(a.json, "decisions"), 100);
+    ck_assert_uint_eq(json_array_size(differing), 2);
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *d = json_array_get(differing, i);
+        ck_assert_str_eq(cvm_json_str(d, "subject", ""), subjects[i]);
+        ck_assert_str_eq(cvm_json_str(d, "was", ""), was[i]);
+        ck_assert_str_eq(cvm_json_str(d, "is", ""), was[1 - i]);
+        ck_assert_str_eq(cvm_json_str(d, "because", ""), i ? "it weighs 20" : "it weighs 80");
+    }
+    flow_answer_free(&a);
+    EXPECT(f, 2, "--max-diff", "reload", "scales", "--prove", "100", "--max-diff", "2 %");
+    EXPECT(f, 0, "98 the same, 2 differ", "reload", "scales", "--prove", "100", "--max-diff", "2%");
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(names_what_was_changed)
 {
     struct flow *f = flow_new();
@@ -197,6 +242,7 @@ int main(void)
     tcase_set_timeout(c, setting("CVM_WORKS", 0) ? 1200 : 120);
     tcase_add_test(c, the_same_across_a_reload);
     tcase_add_test(c, a_build_is_proven_before_it_runs);
+    tcase_add_test(c, decisions_are_proven_through_what_follows);
     tcase_add_test(c, names_what_was_changed);
     tcase_add_test(c, exported_without_personal_data);
     return flow_main("replay", (TCase *[]){c, NULL});

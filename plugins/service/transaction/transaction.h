@@ -185,11 +185,11 @@ CVM_MUST_USE int pay_verify(cvm_turn *t, const cvm_msg *m, json_t *record);
 bool refund_to_source(cvm_turn *t, const json_t *record);
 CVM_MUST_USE int refund_row(cvm_turn *t, const cvm_msg *m, const json_t *record, const char *status, const char *to);
 CVM_MUST_USE int refund_begin(cvm_turn *t, const cvm_msg *m, json_t *record);
-int refund_told(cvm_turn *t, const cvm_msg *m);  /* "refund.reply" */
-int refund_due(cvm_turn *t, const cvm_msg *m);   /* timer */
-int refund_asked(cvm_turn *t, const cvm_msg *m); /* operation refund_transaction */
+int refund_told(cvm_turn *t, const cvm_msg *m);       /* "refund.reply" */
+int refund_due(cvm_turn *t, const cvm_msg *m);        /* timer */
+int refund_asked(cvm_turn *t, const cvm_msg *m);      /* operation refund_transaction */
 int refund_settled_by(cvm_turn *t, const cvm_msg *m); /* operation settle_refund */
-int refund_found(cvm_turn *t, const cvm_msg *m); /* "find_transaction.reply" */
+int refund_found(cvm_turn *t, const cvm_msg *m);      /* "find_transaction.reply" */
 
 /* ---- saga.c ---- */
 

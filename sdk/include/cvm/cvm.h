@@ -524,8 +524,9 @@ CVM_MUST_USE static inline int cvm_row_del(cvm_turn *t, const char *table, const
 }
 
 /* Records why: what was known, considered and chosen. Kept with the turn, shown by `cvmhost why`. `what` is a short
- * word such as "decision", "rule", "tool". Takes `data`. Dropped in an ephemeral operation. CVM_ELIMIT: as for
- * cvm_request. */
+ * word such as "decision", "rule", "tool". A "decision" about somebody or something names it as "subject", beside
+ * "chose" and "because": `reload --prove` tells which of these a change of code alters. Takes `data`. Dropped in an
+ * ephemeral operation. CVM_ELIMIT: as for cvm_request. */
 CVM_MUST_USE static inline int cvm_note(cvm_turn *t, const char *what, json_t *data)
 {
     return t->host->note(t, what, data);
