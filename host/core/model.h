@@ -334,8 +334,8 @@ struct generation {
     const cvm_plugin_descriptor *descriptor;
     void *instance;
     bool created, may_unload;
-    uint32_t jobs; /* runs of its code that have not ended */
-    bool retired;  /* it goes with the last of them */
+    uint32_t jobs;                  /* runs of its code that have not ended */
+    bool retired;                   /* it goes with the last of them */
     char build[65];                 /* SHA-256 of the library, in hex */
     char content[65];               /* of the manifest with its domain */
     const struct name *short_build; /* as turns name it */
