@@ -400,7 +400,7 @@ START_TEST(figures)
     ck_assert_int_eq(f->monthly_spend, 2100);
     ck_assert_int_eq(f->last_charged, 2600);
     ck_assert_double_eq_tol(f->spend_change_pct, 30, 1e-9);
-    ck_assert_double_eq_tol(f->on_time_share, 5.0 / 6, 1e-9);
+    ck_assert_double_eq_tol(f->on_time_share, 5.0 / 6, 1e-4);
     ck_assert_int_eq(f->late_payments_12m, 1);
     ck_assert_int_eq(f->months_seen, 6);
     ck_assert_double_eq(f->data_gb, 5);

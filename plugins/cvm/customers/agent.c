@@ -90,6 +90,6 @@ int agent_page(cvm_turn *t, const cvm_msg *m)
     if (m->outcome != CVM_REPLIED)
         return answer_failed(t, m->on_behalf, m);
     return answer(t, m->on_behalf,
-                  json_pack("{s:O, s:O, s:O}", "customer_ids", json_object_get(m->data, "customer_ids"), "more",
+                  json_pack("{s:O, s:O, s:O*}", "customer_ids", json_object_get(m->data, "customer_ids"), "more",
                             json_object_get(m->data, "more"), "next", json_object_get(m->data, "next")));
 }

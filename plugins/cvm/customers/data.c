@@ -201,5 +201,7 @@ int data_page(cvm_turn *t, const cvm_msg *m)
 {
     if (m->outcome != CVM_REPLIED)
         return answer_failed(t, m->on_behalf, m);
-    return answer(t, m->on_behalf, json_copy((json_t *)(uintptr_t)m->data));
+    json_t *body = json_copy((json_t *)(uintptr_t)m->data);
+    json_object_del(body, "with");
+    return answer(t, m->on_behalf, body);
 }

@@ -221,7 +221,7 @@ static int load_file(struct loading *l, const struct source *s, const char *path
         e = clear_source(l, s);
     if (!e && *origin)
         e = read_source(l, s, path, origin, &faults, &done.rows);
-    if (!e && !*origin)
+    if (!e && !*origin && !l->before.no_sample) /* an imported base needs none */
         faults_note(&faults, 0, "there is no such file");
     done.fingerprint = fingerprint;
     done.skipped = faults.skipped;

@@ -62,10 +62,17 @@ static void add_usage(struct merge *m, const cvm_cell *c)
     double minutes = real(&c[5]), data = real(&c[6]);
     if (begins == INT64_MIN)
         return;
-    if (m->n_months == MERGE_MONTHS_MAX)
-        memmove(m->months, m->months + 1, --m->n_months * sizeof *m->months);
     m->months_seen++;
-    m->months[m->n_months++] = (struct merge_month){
+    size_t at = m->n_months;
+    while (at && m->months[at - 1].begins_ms > begins)
+        at--;
+    if (m->n_months == MERGE_MONTHS_MAX && at == 0)
+        return;
+    if (m->n_months == MERGE_MONTHS_MAX)
+        memmove(m->months, m->months + 1, --at * sizeof *m->months);
+    else
+        memmove(m->months + at + 1, m->months + at, (m->n_months++ - at) * sizeof *m->months);
+    m->months[at] = (struct merge_month){
         .begins_ms = begins,
         .voice = real(&c[2]),
         .data = real(&c[4]),
@@ -266,13 +273,24 @@ static void end_usage(struct merge *m)
         m->facts.roaming_days_60 = (double)roamed;
 }
 
+/* Four places are as many as anybody reads. */
+static void round_off(double *value)
+{
+    *value = round(*value * 1e4) / 1e4; /* NAN stays */
+}
+
 const struct cvm_facts *merge_end(struct merge *m)
 {
+    double *const rounded[] = {&m->facts.spend_change_pct,  &m->facts.on_time_share, &m->facts.data_gb,
+                               &m->facts.voice_minutes,     &m->facts.signal_dbm,    &m->facts.usage_change_pct,
+                               &m->facts.dropped_call_rate, &m->facts.download_mbps};
     end_spend(m);
     end_usage(m);
     m->facts.dropped_call_rate = mean_of(&m->dropped);
     m->facts.signal_dbm = mean_of(&m->signal);
     m->facts.download_mbps = mean_of(&m->download);
+    for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++)
+        round_off(rounded[i]);
     if (!m->facts.currency && m->facts.monthly_spend != FACTS_NONE)
         m->facts.currency = m->currency_other;
     m->facts.attributes = json_text_end(&m->attributes) ? m->attributes.text : "{}";

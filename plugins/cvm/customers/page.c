@@ -71,8 +71,8 @@ int page_job(cvm_job *j, const json_t *input, json_t **ret_result)
                      .rows = s ? NULL : json_array()};
     int e = !p.ids || (!s && !p.rows) ? CVM_ENOMEM : s && !s->of_customers ? 0 : read_page(j, s, &p);
     if (!e)
-        *ret_result = json_pack("{s:s, s:O, s:O*, s:b, s:o, s:O?}", "status", "success", "customer_ids", p.ids,
-                                "customers", p.rows, "more", p.more, "next", p.more ? json_string(p.last) : json_null(),
+        *ret_result = json_pack("{s:s, s:O, s:O*, s:b, s:o*, s:O?}", "status", "success", "customer_ids", p.ids,
+                                "customers", p.rows, "more", p.more, "next", p.more ? json_string(p.last) : NULL,
                                 "with", json_object_get(input, "with"));
     json_decref(p.ids);
     json_decref(p.rows);

@@ -13,7 +13,7 @@
 const struct source sources[SOURCES] = {
     [SOURCE_USAGE] = {"usage", "cvm.source.usage", "usage.csv", "cvm_usage", FORM_CSV, NULL, {0, 1}, 2, true, "usage", {
         CUSTOMER, {"month", NULL, KIND_MONTH, true, 0, 0}, {"voice_minutes", NULL, KIND_REAL, false, 0, MANY},
-        {"sms_count", NULL, KIND_REAL, false, 0, MANY}, {"data_gb", NULL, KIND_REAL, false, 0, MANY},
+        {"sms_count", NULL, KIND_INT, false, 0, MANY}, {"data_gb", NULL, KIND_REAL, false, 0, MANY},
         {"roaming_minutes", NULL, KIND_REAL, false, 0, MANY}, {"roaming_data_gb", NULL, KIND_REAL, false, 0, MANY},
         {"spend_pounds", NULL, KIND_REAL, false, -MANY, MANY}, {"paid_on_time", NULL, KIND_SWITCH, false, 0, 0}}},
     [SOURCE_RECOMMENDER] = {"recommender", "cvm.source.recommender", "recommender.csv", "cvm_recommender", FORM_CSV,
@@ -61,7 +61,7 @@ const struct source sources[SOURCES] = {
         {"offer_id", NULL, KIND_TEXT, true, 0, 64}, {"name", NULL, KIND_TEXT, false, 0, 120},
         {"description", NULL, KIND_TEXT, false, 0, 2000}, {"price_pounds_per_month", NULL, KIND_REAL, false, 0, MANY},
         {"data_gb", NULL, KIND_REAL, false, 0, MANY}, {"voice_minutes", NULL, KIND_REAL, false, 0, MANY},
-        {"sms_count", NULL, KIND_REAL, false, 0, MANY}, {"contract_months", NULL, KIND_INT, false, 0, 1200},
+        {"sms_count", NULL, KIND_INT, false, 0, MANY}, {"contract_months", NULL, KIND_INT, false, 0, 1200},
         {"eligible_segments", NULL, KIND_LIST, false, 0, 2000}}},
     [SOURCE_PRICES] = {"prices", "cvm.source.prices", "competitor_prices.csv", "cvm_prices", FORM_CSV, NULL, {0, 1}, 2,
         false, NULL, {
