@@ -4,8 +4,11 @@
 
 #include "cli/private.h"
 #include "cli/show.h"
+#include "services/home.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define RECONNECT_MS 15000 /* the host is being started again */
@@ -20,7 +23,8 @@ enum cli_status cli_outcome_status(const char *outcome, const json_t *data)
     const char *code = cvm_json_str(data, "code", cvm_json_str(data, "error_code", ""));
     if (!code[0])
         code = json_is_string(error) ? json_string_value(error) : cvm_json_str(error, "code", "");
-    return strcmp(code, "NOT_FOUND") == 0 ? CLI_NOT_FOUND : CLI_REFUSED;
+    size_t len = strlen(code);
+    return len >= 9 && strcmp(code + len - 9, "NOT_FOUND") == 0 ? CLI_NOT_FOUND : CLI_REFUSED;
 }
 
 void call_new_key(char ret_key[32])
@@ -123,8 +127,7 @@ static json_t *call_line(const struct cli *cli, const struct call *call)
     return line;
 }
 
-/* Waits for the end; *ret_last is the line that says it. */
-static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_last)
+int call_wait(struct cli *cli, const struct call *call, json_t **ret_last)
 {
     struct client *client = NULL;
     json_t *line = NULL;
@@ -168,7 +171,7 @@ static int wait_for_end(struct cli *cli, const struct call *call, json_t **ret_l
 int call_run(struct cli *cli, const struct call *call, const json_t *expose)
 {
     json_t *last = NULL;
-    int status = wait_for_end(cli, call, &last);
+    int status = call_wait(cli, call, &last);
     if (status != CLI_OK)
         return status;
     const json_t *error = json_object_get(last, "error"), *data = json_object_get(last, "data");
@@ -176,7 +179,10 @@ int call_run(struct cli *cli, const struct call *call, const json_t *expose)
     if (error) {
         status = cli_show_error(cli, error);
     } else if (strcmp(outcome, "REPLIED") == 0) {
-        show_result(cli, data, cvm_json_str(expose, "rows", NULL), json_object_get(expose, "columns"));
+        const char *rows = cvm_json_str(expose, "rows", NULL);
+        const json_t *list =
+            cli->output == OUTPUT_JSON && cvm_json_bool(expose, "list", false) ? json_object_get(data, rows) : NULL;
+        show_result(cli, list ? list : data, rows, json_object_get(expose, "columns"));
         const char *content = cvm_json_str(last, "content", "");
         if (cli->output != OUTPUT_JSON && cli->output != OUTPUT_CSV && json_object_size(data) == 0 && content[0])
             fprintf(cli->out, "%s\n", content);
@@ -185,6 +191,38 @@ int call_run(struct cli *cli, const struct call *call, const json_t *expose)
     }
     json_decref(last);
     return status;
+}
+
+/* Results of operations stand in output/ of the home: a name or a path there, never elsewhere. What ends in .json or
+ * .csv is that, unless another form was asked for. */
+static int place_output(struct cli *cli)
+{
+    static char path[2 * HOME_PATH_MAX]; /* the command's, until its process ends */
+    const char *name = cli->output_file, *end = name ? strrchr(name, '.') : NULL;
+    char folder[HOME_PATH_MAX];
+    if (!name || strncmp(name, "/dev/", 5) == 0)
+        return CLI_OK;
+    if (cli->output == OUTPUT_DEFAULT && end)
+        cli->output = strcmp(end, ".json") == 0 ? OUTPUT_JSON : strcmp(end, ".csv") == 0 ? OUTPUT_CSV : OUTPUT_DEFAULT;
+    if (home_path(cli->home, "output", folder, sizeof folder) < 0)
+        return cli_fail(CLI_FAILED, "the path of the home is too long");
+    size_t len = strlen(folder);
+    if (strncmp(name, folder, len) == 0 && name[len] == '/')
+        name += len + 1;
+    else if (strncmp(name, "output/", 7) == 0)
+        name += 7;
+    bool leaves = name[0] == '/' || strncmp(name, "../", 3) == 0 || strstr(name, "/../") || strcmp(name, "..") == 0;
+    if (leaves || !*name)
+        return cli_fail(
+            CLI_REFUSED,
+            "--output-file %.200s: results are written into %.300s; give a name there, or redirect with > FILE",
+            cli->output_file, folder);
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+        return cli_fail(CLI_FAILED, "%.300s: %s", folder, strerror(errno));
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return cli_fail(CLI_USAGE, "--output-file: the path is too long");
+    cli->output_file = path;
+    return CLI_OK;
 }
 
 int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *entry)
@@ -198,9 +236,12 @@ int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *en
         call_usage(catalogue, entry, usage, sizeof usage);
         return cli_fail(CLI_USAGE, "%s: %s\nusage: %s", words, error.text, usage);
     }
-    if (cli_redirect(cli) != CLI_OK) {
+    int placed = place_output(cli);
+    if (placed == CLI_OK)
+        placed = cli_redirect(cli);
+    if (placed != CLI_OK) {
         json_decref(request);
-        return CLI_FAILED;
+        return placed;
     }
     char fresh[32];
     call_new_key(fresh);

@@ -12,6 +12,8 @@ struct call {
     const char *key;  /* NULL: the host may do it twice if it is sent twice */
 };
 
+/* Sends it and waits for the end; *ret_last is the line that says it: "outcome" and "data", or "error". */
+int call_wait(struct cli *cli, const struct call *call, json_t **ret_last);
 /* Sends it, shows how it ended. `expose` says how; may be NULL. Gives the exit status. */
 int call_run(struct cli *cli, const struct call *call, const json_t *expose);
 

@@ -107,7 +107,8 @@ static const struct {
                  "  --component C              only what this component sends or gets\n"
                  "  --type TYPE                only envelopes of this type\n"
                  "\nEnds with Ctrl-C, or with --timeout.\n"},
-    {"why", "ID is that of a conversation or message, or the key of a stored row.\n"
+    {"why", "ID is that of a conversation or message, or the key of a stored row; or what a loaded plugin explains, such as a\n"
+            "customer about whom it decided, with ABOUT one of the things that it considered.\n"
             "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
     {"export",
      "ID is that of a conversation or message, or the key of a stored row. The file has its turns, what they\n"

@@ -1,5 +1,5 @@
 /* The story of an id, for people: what each turn received, considered, chose, asked for, called and wrote. */
-#include "cli/cli.h"
+#include "cli/call.h"
 
 #include "cli/show.h"
 #include <stdlib.h>
@@ -308,12 +308,56 @@ static void show_story(const struct cli *cli, const json_t *story)
     }
 }
 
+/* ---- what plugins explain ---- */
+
+/* One operation's explanation. CLI_NOT_FOUND: it knows no such thing. */
+static int explained(struct cli *cli, const json_t *entry, const char *const words[2])
+{
+    const json_t *expose = json_object_get(entry, "expose"), *args = json_object_get(expose, "args");
+    json_t *request = json_object(), *last = NULL;
+    for (size_t i = 0; i < 2 && words[i]; i++)
+        if (json_array_size(args) > i)
+            json_object_set_new(request, json_string_value(json_array_get(args, i)), json_string(words[i]));
+    struct call call = {
+        .to = cvm_json_str(entry, "component", ""), .type = cvm_json_str(entry, "type", ""), .data = request};
+    int status = json_array_size(args) > (words[1] ? 1 : 0) ? call_wait(cli, &call, &last) : CLI_NOT_FOUND;
+    json_decref(request);
+    if (status != CLI_OK)
+        return status;
+    const json_t *data = json_object_get(last, "data");
+    if (strcmp(cvm_json_str(last, "outcome", ""), "REPLIED") == 0)
+        show_result(cli, data, cvm_json_str(expose, "rows", NULL), json_object_get(expose, "columns"));
+    else
+        status = CLI_NOT_FOUND; /* also what it refuses as no id of its own */
+    json_decref(last);
+    return status;
+}
+
+static int explain(struct cli *cli, const char *const words[2])
+{
+    json_t *catalogue = cli_catalogue(cli, NULL), *entry;
+    int status = CLI_NOT_FOUND;
+    size_t i;
+    json_array_foreach(json_object_get(catalogue, "operations"), i, entry)
+    {
+        if (status == CLI_NOT_FOUND && cvm_json_bool(json_object_get(entry, "expose"), "explains", false))
+            status = explained(cli, entry, words);
+    }
+    json_decref(catalogue);
+    return status;
+}
+
 int cli_why(struct cli *cli)
 {
-    const char *what = NULL;
+    const char *words[2] = {NULL, NULL}, *what;
     json_t *story = NULL;
-    int status = cli_arguments(cli, "why ID", NULL, 0, &what, 1, 1);
-    if (status == CLI_OK)
+    int status = cli_arguments(cli, "why ID [ABOUT]", NULL, 0, words, 1, 2);
+    if (status == CLI_OK && (status = explain(cli, words)) != CLI_NOT_FOUND)
+        return status;
+    if (status == CLI_NOT_FOUND && words[1])
+        return cli_fail(CLI_NOT_FOUND, "nothing is known of %.100s and %.100s together", words[0], words[1]);
+    what = words[0];
+    if (status == CLI_NOT_FOUND)
         status = cli_ask(cli, json_pack("{s:s, s:s}", "do", "why", "what", what), &story);
     if (status == CLI_OK && cli->output == OUTPUT_JSON)
         show_json(cli, story);

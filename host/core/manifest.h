@@ -32,6 +32,8 @@ struct manifest_expose {
     const char *permission;
     const json_t *columns; /* array of strings: columns of the table output; NULL: all scalar members */
     const char *rows;      /* member of the response that holds the array shown as a table; NULL: none */
+    bool list;             /* JSON output is that array alone */
+    bool explains;         /* `why` asks it about a subject */
 };
 
 struct manifest_operation {

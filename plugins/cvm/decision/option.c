@@ -144,13 +144,18 @@ static void read_value(const json_t *value, struct option *o)
 
 bool option_read(const json_t *record, struct option *ret, char *ret_why, size_t size)
 {
+    return option_read_as(record, cvm_json_str(record, "treatment_id", ""), ret, ret_why, size);
+}
+
+bool option_read_as(const json_t *record, const char *id, struct option *ret, char *ret_why, size_t size)
+{
     const json_t *constraints = json_object_get(record, "constraints"), *value = json_object_get(record, "value");
     const json_t *tags = json_object_get(record, "applies_to"),
                  *segments = json_object_get(record, "eligible_segments");
     struct option *o = ret;
     memset(o, 0, sizeof *o);
     o->record = record;
-    o->id = cvm_json_str(record, "id", cvm_json_str(record, "treatment_id", ""));
+    o->id = cvm_json_str(record, "id", id);
     o->name = cvm_json_str(record, "display_name", o->id);
     o->description = cvm_json_str(record, "description", o->name);
     int channel = find(channel_names, 7, cvm_json_str(record, "channel", "none"));
@@ -179,11 +184,8 @@ bool option_is_ignore(const struct option *o)
     return strcmp(o->id, OPTION_IGNORE) == 0;
 }
 
-const json_t *option_ignore_record(void)
+json_t *option_ignore_record(void)
 {
-    static json_t *record;
-    if (!record)
-        record = json_pack("{s:s, s:s, s:s, s:b, s:{s:i}}", "id", OPTION_IGNORE, "display_name", "No treatment",
-                           "description", "Leave this customer alone", "enabled", 1, "constraints", "priority", 9);
-    return record;
+    return json_pack("{s:s, s:s, s:s, s:b, s:{s:i}}", "id", OPTION_IGNORE, "display_name", "No treatment",
+                     "description", "Leave this customer alone", "enabled", 1, "constraints", "priority", 9);
 }

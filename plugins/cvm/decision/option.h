@@ -71,8 +71,10 @@ struct option {
 
 /* Reads a record. false: it has no id, or a rule that cannot be read: ret_why says which. */
 bool option_read(const json_t *record, struct option *ret, char *ret_why, size_t size);
-/* `ignore`, where a catalogue does not list it. */
-const json_t *option_ignore_record(void);
+/* The same for a record that stands under its id in an object. */
+bool option_read_as(const json_t *record, const char *id, struct option *ret, char *ret_why, size_t size);
+/* The record of `ignore`, where a catalogue does not list it. Gives. */
+json_t *option_ignore_record(void);
 bool option_is_ignore(const struct option *o);
 
 #endif

@@ -1,22 +1,66 @@
-/* The plugin `decision`: which customer gets which treatment. Owns the tables of routes and jobs; the work is in the
- * files named in the headers. Loop thread. */
+/* Deciding for a customer: what happened (cvm.journey), what to do (cvm.treatment), doing it (cvm.orchestrator). The
+ * table of routes. */
 #include "allocate.h"
-
-static const cvm_component components[] = {{.id = ALLOCATION_SOLVER, .state_version = 1}, {0}};
+#include "decision.h"
 
 /* clang-format off */
+static const cvm_component components[] = {
+    { .id = ORCHESTRATOR, .state_version = 1 }, { .id = JOURNEY, .state_version = 1 },
+    { .id = TREATMENT, .state_version = 1 }, { .id = ALLOCATION_SOLVER, .state_version = 1 },
+    { 0 }
+};
+
 static const cvm_route routes[] = {
-    {ALLOCATION_SOLVER, "solve_file", allocate_on_solve},
-    {ALLOCATION_SOLVER, "solve_file.reply", allocate_on_reply},
-    {ALLOCATION_SOLVER, "solve_plan", allocate_on_plan},
-    {ALLOCATION_SOLVER, "solve_plan.reply", allocate_on_reply},
-    {0},
+    { ORCHESTRATOR, "process_customer",                      process_customer },
+    { ORCHESTRATOR, "process_customer_with_treatment",       process_with_treatment },
+    { ORCHESTRATOR, "get_customer_data.reply",               process_data },
+    { ORCHESTRATOR, "build_journey.reply",                   process_journey },
+    { ORCHESTRATOR, "get_records.reply",                     process_permitted },
+    { ORCHESTRATOR, "list.reply",                            process_listed },
+    { ORCHESTRATOR, "recommend_treatment.reply",             process_recommended },
+    { ORCHESTRATOR, "find_alternative_treatment.reply",      process_recommended },
+    { ORCHESTRATOR, "allocate_resource.reply",               process_allocated },
+    { ORCHESTRATOR, "apply.reply",                           process_applied },
+    { ORCHESTRATOR, "release_resource.reply",                process_released },
+    { ORCHESTRATOR, "process_batch",                         batch_process },
+    { ORCHESTRATOR, "process_customers",                     batch_command },
+    { ORCHESTRATOR, "start_batch",                           batch_start },
+    { ORCHESTRATOR, "get_batch",                             batch_look },
+    { ORCHESTRATOR, "list_customers.reply",                  batch_customers },
+    { ORCHESTRATOR, "worth.reply",                           batch_ordered },
+    { ORCHESTRATOR, "process_customer.reply",                batch_one_done },
+    { ORCHESTRATOR, "process_customer_with_treatment.reply", batch_one_done },
+    { ORCHESTRATOR, "forget_batch",                          batch_forget },
+    { ORCHESTRATOR, "trigger_customers",                     triggered_find },
+    { ORCHESTRATOR, "trigger_and_process",                   triggered_apply },
+    { ORCHESTRATOR, "trigger_customers.reply",               triggered_found },
+    { ORCHESTRATOR, "explain_customer",                      why_customer },
+    { ORCHESTRATOR, "query.reply",                           why_asked },
+
+    { JOURNEY, "build_journey",     journey_build_one },
+    { JOURNEY, "analyze_journey",   journey_analyse_one },
+    { JOURNEY, "summarize_journey", journey_summarise_one },
+
+    { TREATMENT, "recommend_treatment",        treatment_recommend },
+    { TREATMENT, "find_alternative_treatment", treatment_recommend },
+    { TREATMENT, "find_alternative",           treatment_recommend },
+    { TREATMENT, "list.reply",                 treatment_told },
+    { TREATMENT, "get_constraints.reply",      treatment_told },
+    { TREATMENT, "check.reply",                treatment_told },
+    { TREATMENT, "chat.reply",                 treatment_modelled },
+
+    { ALLOCATION_SOLVER, "solve_file",       allocate_on_solve },
+    { ALLOCATION_SOLVER, "solve_file.reply", allocate_on_reply },
+    { ALLOCATION_SOLVER, "solve_plan",       allocate_on_plan },
+    { ALLOCATION_SOLVER, "solve_plan.reply", allocate_on_reply },
+    { 0 }
 };
 
 static const cvm_job_entry jobs[] = {
-    {"solve_file", allocate_file},
-    {"solve_plan", allocate_plan},
-    {0},
+    { "worth",      batch_job_worth },
+    { "solve_file", allocate_file },
+    { "solve_plan", allocate_plan },
+    { 0 }
 };
 /* clang-format on */
 

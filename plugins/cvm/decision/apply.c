@@ -1,0 +1,134 @@
+/* A unit is had: the treatment's component applies it, the application is written down, and the result goes out. Where
+ * applying failed the unit goes back. Owns the tables cvm_applications and cvm_choices. Loop thread. */
+#include "moment.h"
+#include "process.h"
+
+#include <stdio.h>
+
+int process_apply(cvm_turn *t, cvm_id request, json_t *work)
+{
+    char id[CVM_SHORT_ID_SIZE];
+    const json_t *answer = json_object_get(work, "answer"), *record = json_object_get(answer, "treatment");
+    const char *treatment = cvm_json_str(answer, "selected_treatment", "");
+    const char *component = cvm_json_str(record, "component", TREATMENTS);
+    const char *text = cvm_json_str(work, "text", NULL);
+    int e = cvm_new_id(t, "APP", id);
+    if (e < 0) {
+        json_decref(work);
+        return e;
+    }
+    json_object_set_new(work, "application_id", json_string(id));
+    return process_ask(t, request, work, component, "apply",
+                       json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "treatment_id", treatment, "customer_id",
+                                 cvm_json_str(work, "customer_id", ""), "application_id", id, "text", text,
+                                 "allocation_id", cvm_json_str(work, "allocation_id", NULL)));
+}
+
+static int put_application(cvm_turn *t, const json_t *work, const char *status)
+{
+    char at[MOMENT_SIZE];
+    const json_t *answer = json_object_get(work, "answer");
+    const json_t *limits = json_object_get(json_object_get(answer, "treatment"), "constraints");
+    return cvm_row_put(
+        t, APPLICATIONS,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s}", "application_id", cvm_json_str(work, "application_id", ""),
+                  "customer_id", cvm_json_str(work, "customer_id", ""), "treatment_id",
+                  cvm_json_str(answer, "selected_treatment", ""), "at", moment_text(cvm_now_ms(t), at), "status",
+                  status, "cost_pounds", json_number_value(json_object_get(limits, "cost_per_contact_pounds")), "by",
+                  cvm_json_str(answer, "method", "rules")));
+}
+
+int process_applied(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *work = NULL;
+    int e = process_take(t, m, &work);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "sent") : "failed";
+    if ((e = put_application(t, work, status)) < 0) {
+        json_decref(work);
+        return e;
+    }
+    if (strcmp(status, "failed") != 0)
+        return process_finish(t, m->on_behalf, work, status);
+    json_object_set_new(work, "trouble", json_string(process_trouble(m, "The treatment could not be applied.")));
+    return process_ask(t, m->on_behalf, work, ALLOCATION, "release_resource",
+                       json_pack("{s:s, s:s, s:s, s:s*}", "treatment_key",
+                                 cvm_json_str(json_object_get(work, "answer"), "selected_treatment", ""), "customer_id",
+                                 cvm_json_str(work, "customer_id", ""), "requested_by", ORCHESTRATOR, "allocation_id",
+                                 cvm_json_str(work, "allocation_id", NULL)));
+}
+
+int process_released(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *work = NULL;
+    char text[400];
+    int e = process_take(t, m, &work);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    snprintf(text, sizeof text, "Applying failed: %.300s", cvm_json_str(work, "trouble", ""));
+    if (json_object_get(work, "given"))
+        return process_fail(t, m->on_behalf, work, "NOT_APPLIED", text);
+    return process_another(t, m->on_behalf, work, text);
+}
+
+static int put_choice(cvm_turn *t, const json_t *work, const char *conversation)
+{
+    char id[CVM_SHORT_ID_SIZE], at[MOMENT_SIZE];
+    const json_t *answer = json_object_get(work, "answer"), *change = json_object_get(answer, "change");
+    const json_t *value = json_object_get(answer, "value_pounds"), *considered = json_object_get(answer, "considered");
+    CVM_TRY(cvm_new_id(t, "CHO", id));
+    return cvm_row_put(
+        t, CHOICES,
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s*, s:O*, s:O, s:O*, s:O, s:O, s:s, s:s*}", "choice_id", id,
+                  "customer_id", cvm_json_str(work, "customer_id", ""), "treatment_id",
+                  cvm_json_str(answer, "selected_treatment", ""), "at", moment_text(cvm_now_ms(t), at), "at_ms",
+                  (json_int_t)cvm_now_ms(t), "explanation", cvm_json_str(answer, "explanation", ""), "method",
+                  cvm_json_str(answer, "method", "rules"), "runner_up", cvm_json_str(answer, "runner_up", NULL),
+                  "value_pounds", value, "considered", considered ? considered : json_object_get(work, "tried"),
+                  "change", json_is_object(change) ? change : NULL, "alternatives_tried",
+                  json_object_get(work, "tried"), "unavailable", json_object_get(work, "unavailable"), "conversation",
+                  conversation, "model", cvm_json_str(answer, "model", NULL)));
+}
+
+/* The result as people and programs get it: what the field list of process_customer has, then the rest. */
+static json_t *result_of(cvm_turn *t, const json_t *work, const char *applied)
+{
+    const json_t *answer = json_object_get(work, "answer");
+    static const char *const passed[] = {"treatment_name", "confidence", "value_pounds",       "method",
+                                         "model",          "runner_up",  "permissions_applied"};
+    json_t *r = json_pack("{s:s, s:s, s:s, s:s, s:b, s:O}", "customer_id", cvm_json_str(work, "customer_id", ""),
+                          "selected_treatment", cvm_json_str(answer, "selected_treatment", ""), "explanation",
+                          cvm_json_str(answer, "explanation", ""), "status", "success", "allocated", applied != NULL,
+                          "alternatives_tried", json_object_get(work, "tried"));
+    for (size_t i = 0; r && i < sizeof passed / sizeof *passed; i++)
+        if (json_object_get(answer, passed[i]))
+            json_object_set(r, passed[i], json_object_get(answer, passed[i]));
+    if (!r)
+        return NULL;
+    if (json_object_get(work, "given"))
+        json_object_set(r, "treatment_id", json_object_get(work, "given"));
+    if (json_object_get(work, "data_warnings"))
+        json_object_set(r, "data_warnings", json_object_get(work, "data_warnings"));
+    if (applied) {
+        json_object_set_new(r, "application", json_string(applied));
+        json_object_set(r, "application_id", json_object_get(work, "application_id"));
+    }
+    json_object_set_new(r, "duration_ms",
+                        json_integer((json_int_t)(cvm_now_ms(t) - cvm_json_int(work, "started_ms", cvm_now_ms(t)))));
+    return r;
+}
+
+int process_finish(cvm_turn *t, cvm_id request, json_t *work, const char *applied)
+{
+    json_t *result = NULL;
+    int e = 0;
+    if (!json_object_get(work, "given"))
+        e = put_choice(t, work, cvm_json_str(work, "conversation", ""));
+    if (e >= 0 && (result = result_of(t, work, applied)))
+        e = cvm_settle(t, request, CVM_REPLIED, result, NULL);
+    else if (e >= 0)
+        e = CVM_ENOMEM;
+    json_decref(work);
+    return e;
+}

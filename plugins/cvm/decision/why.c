@@ -1,0 +1,118 @@
+/* Why a customer got what he got: the newest choice as it was stored. What is asked after may be one treatment. Reads
+ * the table cvm_choices. Loop thread. */
+#include "decision.h"
+
+#include <stdio.h>
+
+int why_customer(cvm_turn *t, const cvm_msg *m)
+{
+    const char *customer = cvm_json_str(m->data, "customer_id", "");
+    CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+                                    .table = CHOICES,
+                                    .where = json_pack("{s:s}", "customer_id", customer),
+                                    .order_by = "-at_ms",
+                                    .limit = 1,
+                                    .on_behalf = m->id,
+                                    .with = cvm_json_share(m->data)}));
+    return CVM_PENDING;
+}
+
+static const json_t *about(const json_t *considered, const char *treatment)
+{
+    for (size_t i = 0; i < json_array_size(considered); i++)
+        if (strcmp(cvm_json_str(json_array_get(considered, i), "treatment_id", ""), treatment) == 0)
+            return json_array_get(considered, i);
+    return NULL;
+}
+
+/* One sentence on one treatment. */
+static void say_of(const json_t *choice, const json_t *one, const char *treatment, char *text, size_t size)
+{
+    const char *rule = cvm_json_str(one, "rule", NULL), *winner = cvm_json_str(choice, "treatment_id", "");
+    const char *tried = cvm_json_str(json_object_get(choice, "unavailable"), treatment, NULL);
+    double value = json_number_value(json_object_get(one, "value_pounds"));
+    double best = json_number_value(json_object_get(choice, "value_pounds"));
+    if (!one)
+        snprintf(text, size, "%.80s was not among the treatments when this was decided.", treatment);
+    else if (strcmp(treatment, winner) == 0)
+        snprintf(text, size, "%.80s was chosen.", treatment);
+    else if (tried)
+        snprintf(text, size, "%.80s was chosen first, but could not be given: %.200s", treatment, tried);
+    else if (rule)
+        snprintf(text, size, "%.80s was rejected by the rule %.90s: %.200s", treatment, rule,
+                 cvm_json_str(one, "why", "it does not hold."));
+    else
+        snprintf(text, size, "%.80s was allowed; its value of %.2f pounds is not above the %.2f of %.80s.", treatment,
+                 value, best, winner);
+}
+
+/* Newest first among those that were turned down, candidates by value before them: as a reader wants it. */
+static json_t *ranked(const json_t *considered, const char *winner)
+{
+    json_t *list = json_array(), *one;
+    size_t i;
+    const json_t *first = about(considered, winner);
+    if (first)
+        json_array_append_new(list, cvm_json_share(first));
+    for (;;) { /* a few dozen at most */
+        const json_t *best = NULL;
+        json_array_foreach((json_t *)(uintptr_t)considered, i, one)
+        {
+            bool listed = false;
+            for (size_t k = 0; k < json_array_size(list) && !listed; k++)
+                listed = json_array_get(list, k) == one;
+            if (listed || json_object_get(one, "rule"))
+                continue;
+            if (!best || json_number_value(json_object_get(one, "value_pounds")) >
+                             json_number_value(json_object_get(best, "value_pounds")))
+                best = one;
+        }
+        if (!best)
+            break;
+        json_array_append_new(list, cvm_json_share(best));
+    }
+    json_array_foreach((json_t *)(uintptr_t)considered, i, one) if (json_object_get(one, "rule") && one != first)
+        json_array_append(list, one);
+    return list;
+}
+
+int why_asked(cvm_turn *t, const cvm_msg *m)
+{
+    char text[400], none[160];
+    const json_t *choice = json_array_get(json_object_get(m->data, "rows"), 0),
+                 *asked = json_object_get(m->data, "with");
+    const char *treatment = cvm_json_str(asked, "treatment_id", NULL);
+    if (m->outcome != CVM_REPLIED || !choice) {
+        snprintf(none, sizeof none, "No decision about %.64s is stored.", cvm_json_str(asked, "customer_id", ""));
+        int e = cvm_settle(t, m->on_behalf, CVM_REFUSED, json_pack("{s:s, s:s}", "code", "NOT_FOUND", "message", none),
+                           NULL);
+        return e == CVM_ENOENT ? CVM_OK : e;
+    }
+    const json_t *considered = json_object_get(choice, "considered"), *change = json_object_get(choice, "change");
+    const char *winner = cvm_json_str(choice, "treatment_id", ""), *sentence = NULL;
+    json_t *list = ranked(considered, winner), *chosen = NULL;
+    if (treatment) {
+        const json_t *one = about(considered, treatment);
+        say_of(choice, one, treatment, text, sizeof text);
+        sentence = text;
+        chosen = json_array();
+        if (one)
+            json_array_append_new(chosen, cvm_json_share(one));
+        json_decref(list);
+        list = chosen;
+    }
+    static const char *const passed[] = {"choice_id", "customer_id", "at",        "method",
+                                         "model",     "explanation", "runner_up", "alternatives_tried"};
+    json_t *body = json_pack("{s:s, s:s*, s:o}", "chosen", winner, "answer", sentence, "considered", list);
+    for (size_t i = 0; body && i < sizeof passed / sizeof *passed; i++) {
+        const json_t *value = json_object_get(choice, passed[i]);
+        if (value && !json_is_null(value))
+            json_object_set_new(body, passed[i], cvm_json_share(value));
+    }
+    if (json_is_object(change)) {
+        json_object_set_new(body, "smallest_change", json_string(cvm_json_str(change, "text", "")));
+        json_object_set_new(body, "change", cvm_json_share(change));
+    }
+    int e = body ? cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL) : CVM_ENOMEM;
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
