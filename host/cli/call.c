@@ -2,6 +2,7 @@
  * connection breaks: the host does it once. */
 #include "cli/call.h"
 
+#include "cli/job.h"
 #include "cli/private.h"
 #include "cli/show.h"
 #include "services/home.h"
@@ -136,8 +137,10 @@ int call_wait(struct cli *cli, const struct call *call, json_t **ret_last)
         return status;
     int error = client_send(client, call_line(cli, call));
     int64_t patience = cli->timeout_ms ? cli->timeout_ms : -1;
+    struct job_watch watch;
+    job_watch_begin(&watch, cli);
     while (error == 0) {
-        error = client_next(client, patience, &line);
+        error = job_watch_next(&watch, client, patience, &line);
         if (error == CVM_EIO && call->key && call_reconnect(cli->home, &client) == 0) {
             error = client_send(client, call_line(cli, call));
             continue;

@@ -44,6 +44,7 @@ const struct cli_command cli_commands[] = {
      "Try a plugin: random messages, no memory, older state, kills between any two steps", cli_plugin_check},
     {"sim", "[--seeds N] [--first N] [--seed N] [--plugins DIR] [--jobs N] [--keep-going] [--verbose]",
      "hunt for bugs: the host and plugins among crashes, a failing disk and a world that answers twice", cli_sim},
+    {"job list", "", "long work of plugins beside the loop: what runs, how far it is, what waits", cli_job_list},
     {"model list", "", "text models of the loaded plugins, and which answer", cli_model_list},
     {"model train", "FILE... --out MODEL [--text COLUMN] [--label COLUMN] [--heads HEADS] [--max-mib N]",
      "train a text model on labelled texts", cli_model_train},

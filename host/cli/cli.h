@@ -140,6 +140,7 @@ int cli_dev(struct cli *cli);
 int cli_plugin_vet(struct cli *cli);
 int cli_plugin_check(struct cli *cli);
 int cli_sim(struct cli *cli);
+int cli_job_list(struct cli *cli);
 int cli_model_list(struct cli *cli);
 int cli_model_train(struct cli *cli);
 int cli_model_eval(struct cli *cli);

@@ -68,6 +68,7 @@ static void show_turn(const struct cli *cli, const json_t *row)
     text_init(&did, 4096);
     add_notes(&did, json_object_get(record, "notes"));
     add_did(&did, json_object_get(record, "calls"), "call", "name");
+    add_did(&did, json_object_get(record, "jobs"), "job", "name");
     add_did(&did, json_object_get(record, "timers"), "timer", "type");
     add_did(&did, json_object_get(record, "denied"), "denied", "1");
     add_did(&did, json_object_get(record, "state"), "state", "0");

@@ -139,6 +139,14 @@ static void show_record(const struct cli *cli, const json_t *record)
         const char *key = cvm_json_str(item, "key", "");
         fprintf(cli->out, "%s%s\n", key[0] ? ", key " : "", key);
     }
+    json_array_foreach(json_object_get(record, "jobs"), i, item)
+    {
+        label(cli, 6, "started job");
+        fprintf(cli->out, "%s ", cvm_json_str(item, "name", "?"));
+        char *input = json_dumps(json_object_get(item, "input"), JSON_COMPACT);
+        fprintf(cli->out, "%.200s\n", input ? input : "");
+        free(input);
+    }
     json_array_foreach(json_object_get(record, "timers"), i, item)
     {
         label(cli, 6, "set timer");

@@ -207,6 +207,7 @@ char *core_metrics(const struct core *core)
     total(&text, "calls_total", "Outgoing calls made.", "counter", core->total.calls);
     total(&text, "calls_unknown_total", "Outgoing calls that ended without a known outcome.", "counter",
           core->total.call_unknown);
+    jobs_metrics(core, &text);
     total(&text, "timeouts_total", "Requests that passed their deadline.", "counter", core->total.timeouts);
     total(&text, "busy_total", "Messages refused because the recipient was full or down.", "counter",
           core->total.refused_busy);

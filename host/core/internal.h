@@ -407,8 +407,9 @@ void fault_forgive(struct core *core, struct component *c);
 void job_begin(struct core *core, struct effect *e);
 void jobs_returned(struct core *core);                      /* takes the ends of those that have ended */
 void jobs_leave(struct core *core, const struct plugin *p); /* the plugin goes: its jobs are to end */
-bool jobs_idle(struct core *core);                          /* tells them to end; whether none runs any more */
-void jobs_close(struct core *core);                         /* waits for them; before the journal */
+void jobs_metrics(const struct core *core, struct text *text);
+bool jobs_idle(struct core *core);  /* tells them to end; whether none runs any more */
+void jobs_close(struct core *core); /* waits for them; before the journal */
 
 /* query.c */
 int query_open(struct core *core, char *ret_error, size_t error_size);

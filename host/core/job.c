@@ -350,10 +350,13 @@ void jobs_close(struct core *core)
 
 static json_t *line_of(const struct effect *e, const char *state)
 {
-    char shown[40];
+    char shown[40], root[40] = "";
     id_text(e->item.id, shown);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "job", e->type->text, "component", e->component->id->text, "state",
-                     state, "id", shown, "conversation", e->conversation ? e->conversation->name : "");
+    if (e->subject)
+        id_text(e->subject->root, root);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "job", e->type->text, "component", e->component->id->text,
+                     "state", state, "id", shown, "conversation", e->conversation ? e->conversation->name : "", "root",
+                     root);
 }
 
 json_t *core_jobs(struct core *core)
@@ -369,11 +372,6 @@ json_t *core_jobs(struct core *core)
         json_object_set_new(line, "done", json_integer(run->at));
         json_object_set_new(line, "total", json_integer(run->total));
         json_object_set_new(line, "what", json_string(run->what));
-        if (run->effect && run->effect->subject) {
-            char root[40];
-            id_text(run->effect->subject->root, root);
-            json_object_set_new(line, "root", json_string(root));
-        }
         pthread_mutex_unlock(&run->mutex);
         json_array_insert_new(list, 0, line); /* the oldest first */
     }
@@ -381,4 +379,16 @@ json_t *core_jobs(struct core *core)
         if (w->effect->state != EFFECT_ANSWERED)
             json_array_append_new(list, line_of(w->effect, "waiting"));
     return list;
+}
+
+void jobs_metrics(const struct core *core, struct text *text)
+{
+    const struct jobs *jobs = core->jobs;
+    text_printf(text, "# HELP cvmhost_%s\n# TYPE cvmhost_%s\ncvmhost_%s %llu\n", "jobs_total Jobs begun.",
+                "jobs_total counter", "jobs_total", (unsigned long long)core->total.jobs);
+    text_printf(text, "# HELP cvmhost_%s\n# TYPE cvmhost_%s\ncvmhost_%s %u\n",
+                "jobs_running Jobs that run, also those whose time is over.", "jobs_running gauge", "jobs_running",
+                jobs ? jobs->n_running : 0);
+    text_printf(text, "# HELP cvmhost_%s\n# TYPE cvmhost_%s\ncvmhost_%s %u\n", "jobs_waiting Jobs that wait to run.",
+                "jobs_waiting gauge", "jobs_waiting", jobs ? jobs->n_waiting : 0);
 }

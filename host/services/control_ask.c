@@ -358,6 +358,31 @@ static void conversation(struct exchange *x, const json_t *request)
                        json_pack("[I]", (json_int_t)conversation_key(name)), 1, conversation_found, NULL, NULL);
 }
 
+/* Whether one of the calls of this connection caused it. */
+static bool is_own(const struct exchange *x, const json_t *job)
+{
+    cvm_id root = {0, 0};
+    if (id_parse(cvm_json_str(job, "root", ""), &root) < 0)
+        return false;
+    const struct exchange *at = x;
+    while (at->prev)
+        at = at->prev;
+    while (at && !(at->calling && cvm_id_eq(at->message, root)))
+        at = at->next;
+    return at != NULL;
+}
+
+/* "own": those that calls of the same connection have caused. */
+static void jobs(struct exchange *x, const json_t *request)
+{
+    json_t *list = core_jobs(x->core);
+    bool own = cvm_json_bool(request, "own", false);
+    for (size_t i = json_array_size(list); own && i-- > 0;)
+        if (!is_own(x, json_array_get(list, i)))
+            json_array_remove(list, i);
+    control__answer(x, list);
+}
+
 void control__ask(struct exchange *x, const char *what, const json_t *request)
 {
     const char *text;
@@ -374,6 +399,8 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
         plugin(x, request);
     else if (strcmp(what, "models") == 0)
         control__answer(x, core_models(x->core, NULL));
+    else if (strcmp(what, "jobs") == 0)
+        jobs(x, request);
     else if (strcmp(what, "components") == 0)
         control__answer(x, core_components(x->core));
     else if (strcmp(what, "metrics") == 0)
