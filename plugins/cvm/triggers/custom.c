@@ -1,0 +1,629 @@
+/* See custom.h. A description becomes ideas: groups of the thesaurus that it names (alternatives where it says "or"),
+ * the words that no group knows, and figures ("over 60", "more than once"). A customer matches who speaks of all ideas;
+ * of three and more, one may be missing. */
+#include "custom.h"
+#include <cvm/cvm.h>
+#include <cvm/json.h>
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUPS_MAX 400
+#define IDEAS_MAX 8
+#define GROUPS_OF 8
+#define WORDS_MAX 24
+
+struct group {
+    const char *name; /* of `json` */
+    int trigger;      /* a built-in trigger stands for it; -1: phrases */
+};
+
+struct custom_terms {
+    json_t *json;
+    struct phrases *asks, *says;
+    size_t n;
+    struct group group[GROUPS_MAX];
+    int16_t says_of[GROUPS_MAX * 2]; /* label of `says` -> group */
+};
+
+struct idea {
+    char from[96]; /* the words of the description */
+    size_t n;
+    uint16_t groups[GROUPS_OF];
+    bool word; /* one that no group knows: looked for as it is */
+    bool in_brackets;
+    uint16_t at, to;
+};
+
+struct custom_rule {
+    const struct custom_terms *terms;
+    char description[CUSTOM_DESCRIPTION_BYTES_MAX + 1];
+    size_t n_ideas, need;
+    struct idea idea[IDEAS_MAX];
+    struct phrases *words; /* labels "word0".. of ideas, "keyword0".. */
+    size_t n_keywords;
+    char keyword[CUSTOM_KEYWORDS_MAX][64];
+    bool calls, chats, all; /* all: description and keywords both */
+    int times;              /* sentences that must speak of it */
+    char fact[24];
+    double fact_from, fact_to;
+};
+
+/* ---- terms ---- */
+
+static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char *ret_error, size_t error_size)
+{
+    const json_t *groups = json_object_get(t->json, "groups"), *g;
+    size_t i;
+    json_array_foreach(groups, i, g) {
+        const char *name = cvm_json_str(g, "name", ""), *trigger = cvm_json_str(g, "trigger", "");
+        if (!*name || t->n == GROUPS_MAX || !json_is_array(json_object_get(g, "asks"))) {
+            snprintf(ret_error, error_size, "group %zu of the terms has no name, no \"asks\", or is one too many", i);
+            return CVM_EINVAL;
+        }
+        struct group *x = &t->group[t->n++];
+        *x = (struct group){name, -1};
+        for (int k = 0; k < TRIGGERS; k++)
+            if (!strcmp(trigger, trigger_names[k]))
+                x->trigger = k;
+        json_object_set(asks, name, json_object_get(g, "asks"));
+        if (json_object_get(g, "says"))
+            json_object_set(says, name, json_object_get(g, "says"));
+    }
+    return 0;
+}
+
+int custom_terms_new(const json_t *json, struct custom_terms **ret_terms, char *ret_error, size_t error_size)
+{
+    struct custom_terms *t = calloc(1, sizeof *t);
+    json_t *asks = json_object(), *says = json_object(), *a = NULL, *s = NULL;
+    int e = t && asks && says ? 0 : CVM_ENOMEM;
+    if (e == 0) {
+        t->json = json_deep_copy(json);
+        e = t->json ? load_groups(t, asks, says, ret_error, error_size) : CVM_ENOMEM;
+    }
+    if (e == 0) {
+        a = json_pack("{s:O, s:O}", "classes", json_object_get(t->json, "classes"), "labels", asks);
+        s = json_pack("{s:O, s:O}", "classes", json_object_get(t->json, "classes"), "labels", says);
+        e = a && s ? phrases_compile(a, &t->asks, ret_error, error_size) : CVM_EINVAL;
+    }
+    if (e == 0)
+        e = phrases_compile(s, &t->says, ret_error, error_size);
+    for (size_t l = 0; e == 0 && l < phrases_labels(t->says); l++)
+        for (size_t g = 0; g < t->n; g++)
+            if (!strcmp(t->group[g].name, phrases_label(t->says, l)))
+                t->says_of[l] = (int16_t)g;
+    json_decref(asks);
+    json_decref(says);
+    json_decref(a);
+    json_decref(s);
+    if (e < 0) {
+        custom_terms_free(t);
+        return e;
+    }
+    *ret_terms = t;
+    return 0;
+}
+
+void custom_terms_free(struct custom_terms *t)
+{
+    if (!t)
+        return;
+    phrases_free(t->asks);
+    phrases_free(t->says);
+    json_decref(t->json);
+    free(t);
+}
+
+/* ---- compiling ---- */
+
+static bool is_stop(const struct custom_terms *t, const char *word)
+{
+    const json_t *stop = json_object_get(t->json, "stop"), *s;
+    size_t i;
+    json_array_foreach(stop, i, s)
+        if (!strcmp(json_string_value(s), word))
+            return true;
+    return *word == '#' || strlen(word) < 3;
+}
+
+static void quote(const struct words *w, size_t from, size_t to, char *ret_text, size_t size)
+{
+    size_t n = w->word[to].end - w->word[from].start;
+    n = n < size ? n : size - 1;
+    memcpy(ret_text, w->text + w->word[from].start, n);
+    ret_text[n] = 0;
+}
+
+static bool bracketed(const struct words *w, size_t at)
+{
+    int depth = 0;
+    for (size_t i = 0; i < w->word[at].start; i++)
+        depth += w->text[i] == '(' ? 1 : w->text[i] == ')' ? -1 : 0;
+    return depth > 0;
+}
+
+/* Whether only "or" and words of no meaning lie between. */
+static bool joined_by_or(const struct custom_terms *t, const struct words *w, size_t from, size_t to)
+{
+    bool either = false;
+    for (size_t i = from; i < to; i++) {
+        either |= !strcmp(w->word[i].folded, "or");
+        if (!is_stop(t, w->word[i].folded))
+            return false;
+    }
+    return either;
+}
+
+/* The longest reading of each place; groups that read the same words are alternatives. */
+static void find_ideas(struct custom_rule *r, const struct words *w, const struct words_match *m, size_t n, bool *covered)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool inside = false;
+        for (size_t k = 0; k < n; k++)
+            inside |= k != i && m[k].from <= m[i].from && m[k].to >= m[i].to && m[k].to - m[k].from > m[i].to - m[i].from;
+        if (inside)
+            continue;
+        struct idea *x = NULL;
+        for (size_t k = 0; k < r->n_ideas; k++)
+            if (m[i].from <= r->idea[k].to && m[i].to >= r->idea[k].at)
+                x = &r->idea[k];
+        if (!x && r->n_ideas < IDEAS_MAX) {
+            x = &r->idea[r->n_ideas++];
+            *x = (struct idea){.at = m[i].from, .to = m[i].to, .in_brackets = bracketed(w, m[i].from)};
+        }
+        if (!x)
+            continue;
+        bool known = false;
+        for (size_t g = 0; g < x->n; g++)
+            known |= x->groups[g] == m[i].label;
+        if (!known && x->n < GROUPS_OF)
+            x->groups[x->n++] = m[i].label;
+        x->at = m[i].from < x->at ? m[i].from : x->at;
+        x->to = m[i].to > x->to ? m[i].to : x->to;
+        for (size_t k = m[i].from; k <= m[i].to; k++)
+            covered[k] = true;
+        quote(w, x->at, x->to, x->from, sizeof x->from);
+    }
+}
+
+/* Alternatives, what stands in brackets, and what was said before become one idea. */
+static void join_ideas(struct custom_rule *r, const struct words *w)
+{
+    for (size_t i = 1; i < r->n_ideas;) {
+        struct idea *a = &r->idea[i - 1], *b = &r->idea[i];
+        bool same = false;
+        for (size_t k = 0; k < a->n; k++)
+            for (size_t g = 0; g < b->n; g++)
+                same |= a->groups[k] == b->groups[g];
+        if (!same && !b->in_brackets && !joined_by_or(r->terms, w, a->to + 1u, b->at)) {
+            i++;
+            continue;
+        }
+        for (size_t g = 0; g < b->n && a->n < GROUPS_OF; g++) {
+            bool known = false;
+            for (size_t k = 0; k < a->n; k++)
+                known |= a->groups[k] == b->groups[g];
+            if (!known)
+                a->groups[a->n++] = b->groups[g];
+        }
+        a->to = b->to;
+        quote(w, a->at, a->to, a->from, sizeof a->from);
+        memmove(b, b + 1, (r->n_ideas - i - 1) * sizeof *b);
+        r->n_ideas--;
+    }
+    for (size_t i = 0; i < r->n_ideas; i++) /* the same twice is one */
+        for (size_t k = r->n_ideas; k-- > i + 1;)
+            if (r->idea[k].n == 1 && r->idea[i].n >= 1 && r->idea[k].groups[0] == r->idea[i].groups[0]) {
+                memmove(&r->idea[k], &r->idea[k + 1], (r->n_ideas - k - 1) * sizeof *r->idea);
+                r->n_ideas--;
+            }
+}
+
+/* A word without its ending, as the beginning of words: "chargers" -> "charger*". */
+static void stem_of(const char *word, char *ret_stem, size_t size)
+{
+    static const char *const endings[] = {"ings", "ing", "ies", "ied", "ed", "es", "s"};
+    size_t n = strlen(word);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t k = strlen(endings[i]);
+        if (n >= k + 3 && !strcmp(word + n - k, endings[i])) {
+            n -= k;
+            break;
+        }
+    }
+    snprintf(ret_stem, size, n >= 4 ? "%.*s*" : "%.*s", (int)n, word);
+}
+
+static void word_ideas(struct custom_rule *r, const struct words *w, const bool *covered, json_t *labels)
+{
+    if (r->n_ideas)
+        return; /* what the thesaurus knows says enough; words around it are its dress */
+    for (size_t i = 0; i < w->n && r->n_ideas < IDEAS_MAX; i++) {
+        char stem[WORDS_BYTES_MAX + 2], label[16];
+        if (covered[i] || is_stop(r->terms, w->word[i].folded))
+            continue;
+        struct idea *x = &r->idea[r->n_ideas];
+        *x = (struct idea){.word = true, .at = (uint16_t)i, .to = (uint16_t)i};
+        snprintf(x->from, sizeof x->from, "%s", w->word[i].folded);
+        stem_of(w->word[i].folded, stem, sizeof stem);
+        snprintf(label, sizeof label, "word%zu", r->n_ideas++);
+        json_object_set_new(labels, label, json_pack("[s]", stem));
+    }
+}
+
+/* "more than once", "over 60 years old", "for more than 5 years": figures that it names. */
+static void read_figures(struct custom_rule *r, const struct words *w)
+{
+    static const struct {
+        const char *word;
+        int times;
+    } often[] = {{"twice", 2}, {"repeatedly", 2}, {"several", 2}, {"multiple", 2}, {"thrice", 3}, {"repeated", 2}};
+    r->fact_from = -INFINITY;
+    r->fact_to = INFINITY;
+    for (size_t i = 0; i < w->n; i++) {
+        const char *word = w->word[i].folded;
+        for (size_t k = 0; k < sizeof often / sizeof *often; k++)
+            if (!strcmp(word, often[k].word))
+                r->times = often[k].times;
+        if (!strcmp(word, "once") && i >= 2 && !strcmp(w->word[i - 1].folded, "than"))
+            r->times = 2;
+        if (strcmp(word, "#") && strcmp(word, "#money"))
+            continue;
+        char digits[32];
+        size_t n = 0;
+        for (size_t b = w->word[i].start; b < w->word[i].end && n + 1 < sizeof digits; b++)
+            if (isdigit((unsigned char)w->text[b]))
+                digits[n++] = w->text[b];
+        digits[n] = 0;
+        double v = strtod(digits, NULL);
+        bool below = false, spend = false, age = false, years = false, over = false;
+        for (size_t k = i >= 4 ? i - 4 : 0; k < w->n && k <= i + 4; k++) {
+            const char *s = w->word[k].folded;
+            below |= k < i && (!strcmp(s, "under") || !strcmp(s, "below") || !strcmp(s, "less"));
+            over |= k < i && (!strcmp(s, "over") || !strcmp(s, "above") || !strcmp(s, "more") || !strcmp(s, "least"));
+            spend |= !strncmp(s, "spend", 5);
+            age |= !strncmp(s, "age", 3) || !strcmp(s, "old");
+            years |= k > i && !strncmp(s, "year", 4);
+        }
+        if (!(below || over) || !(spend || age || years))
+            continue;
+        snprintf(r->fact, sizeof r->fact, "%s", spend ? "monthly_spend" : age ? "age" : "tenure_months");
+        v *= spend ? 100 : age ? 1 : 12;
+        *(below ? &r->fact_to : &r->fact_from) = v;
+    }
+}
+
+static int add_keyword(struct custom_rule *r, const char *text, size_t len, json_t *labels, char *ret_error, size_t error_size)
+{
+    struct words w;
+    char phrase[256] = "", label[16];
+    while (len && (*text == ' ' || *text == '"'))
+        text++, len--;
+    while (len && (text[len - 1] == ' ' || text[len - 1] == '"'))
+        len--;
+    if (!len)
+        return 0;
+    if (r->n_keywords == CUSTOM_KEYWORDS_MAX || len >= sizeof r->keyword[0]) {
+        snprintf(ret_error, error_size, "at most %d keywords of under %zu bytes", CUSTOM_KEYWORDS_MAX, sizeof r->keyword[0]);
+        return CVM_EINVAL;
+    }
+    words_init(&w);
+    CVM_TRY(words_read(&w, text, len));
+    for (size_t i = 0, at = 0; i < w.n && at < sizeof phrase; i++)
+        at += (size_t)snprintf(phrase + at, sizeof phrase - at, "%s%s", i ? " " : "", w.word[i].folded);
+    bool any = w.n != 0;
+    words_fini(&w);
+    if (!any)
+        return 0;
+    snprintf(r->keyword[r->n_keywords], sizeof r->keyword[0], "%.*s", (int)len, text);
+    snprintf(label, sizeof label, "keyword%zu", r->n_keywords++);
+    return json_object_set_new(labels, label, json_pack("[s]", phrase)) < 0 ? CVM_ENOMEM : 0;
+}
+
+static int read_keywords(struct custom_rule *r, const json_t *keywords, json_t *labels, char *ret_error, size_t error_size)
+{
+    const json_t *k;
+    size_t i;
+    json_array_foreach(keywords, i, k)
+        if (json_is_string(k))
+            CVM_TRY(add_keyword(r, json_string_value(k), json_string_length(k), labels, ret_error, error_size));
+    for (const char *at = json_string_value(keywords); at && *at;) {
+        size_t n = strcspn(at, ",");
+        CVM_TRY(add_keyword(r, at, n, labels, ret_error, error_size));
+        at += n + (at[n] == ',');
+    }
+    return 0;
+}
+
+static void read_types(struct custom_rule *r, const json_t *types)
+{
+    const json_t *t;
+    size_t i;
+    const char *line = json_string_value(types);
+    r->calls = r->chats = !json_array_size(types) && !(line && *line);
+    json_array_foreach(types, i, t) {
+        r->calls |= json_is_string(t) && !strcmp(json_string_value(t), "call_transcripts");
+        r->chats |= json_is_string(t) && !strcmp(json_string_value(t), "web_transcripts");
+    }
+    if (line) {
+        r->calls |= strstr(line, "call_transcripts") != NULL;
+        r->chats |= strstr(line, "web_transcripts") != NULL;
+    }
+}
+
+static int read_description(struct custom_rule *r, json_t *labels)
+{
+    struct words w;
+    struct words_match *m = calloc(WORDS_MATCHES_MAX, sizeof *m);
+    bool covered[WORDS_TOKENS_MAX] = {false};
+    words_init(&w);
+    int e = m ? words_read(&w, r->description, strlen(r->description)) : CVM_ENOMEM;
+    if (e == 0) {
+        for (size_t i = 0; i < w.n; i++)
+            w.word[i].sentence = 0; /* a description is one statement */
+        size_t n = phrases_match(r->terms->asks, &w, m, WORDS_MATCHES_MAX);
+        find_ideas(r, &w, m, n, covered);
+        join_ideas(r, &w);
+        word_ideas(r, &w, covered, labels);
+        read_figures(r, &w);
+        r->need = r->n_ideas > 2 ? r->n_ideas - 1 : r->n_ideas;
+        if (r->n_ideas && r->idea[0].word)
+            r->need = (r->n_ideas + 1) / 2;
+    }
+    words_fini(&w);
+    free(m);
+    return e;
+}
+
+int custom_compile(const struct custom_terms *t, const json_t *trigger, struct custom_rule **ret_rule, char *ret_error,
+                   size_t error_size)
+{
+    struct custom_rule *r = calloc(1, sizeof *r);
+    json_t *labels = json_object(), *list = NULL;
+    int e = r && labels ? 0 : CVM_ENOMEM;
+    if (e < 0)
+        goto out;
+    r->terms = t;
+    r->times = 1;
+    r->fact_from = -INFINITY;
+    r->fact_to = INFINITY;
+    r->all = !strcmp(cvm_json_str(trigger, "match", "any"), "all");
+    snprintf(r->description, sizeof r->description, "%s", cvm_json_str(trigger, "description", ""));
+    read_types(r, json_object_get(trigger, "data_types"));
+    if ((e = read_keywords(r, json_object_get(trigger, "keywords"), labels, ret_error, error_size)) < 0 ||
+        (e = *r->description ? read_description(r, labels) : 0) < 0)
+        goto out;
+    e = CVM_EINVAL;
+    if (!*r->description && !r->n_keywords)
+        snprintf(ret_error, error_size, "a custom trigger needs a description, keywords or both");
+    else if (!r->n_ideas && !r->n_keywords && !*r->fact)
+        snprintf(ret_error, error_size, "nothing in the description can be looked for; say what customers talk about, or give keywords");
+    else if (!r->calls && !r->chats)
+        snprintf(ret_error, error_size, "data_types are call_transcripts and web_transcripts");
+    else if (!(list = json_pack("{s:O}", "labels", labels)))
+        e = CVM_ENOMEM;
+    else
+        e = phrases_compile(list, &r->words, ret_error, error_size);
+    if (e < 0)
+        goto out;
+    *ret_rule = r;
+    r = NULL;
+out:
+    json_decref(labels);
+    json_decref(list);
+    custom_rule_free(r);
+    return e;
+}
+
+void custom_rule_free(struct custom_rule *r)
+{
+    if (r)
+        phrases_free(r->words);
+    free(r);
+}
+
+unsigned custom_needs(const struct custom_rule *r)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < r->n_ideas; i++)
+        for (size_t g = 0; g < r->idea[i].n; g++)
+            if (r->terms->group[r->idea[i].groups[g]].trigger >= 0)
+                bits |= 1u << r->terms->group[r->idea[i].groups[g]].trigger;
+    return bits;
+}
+
+json_t *custom_rule_json(const struct custom_rule *r)
+{
+    json_t *ideas = json_array(), *keywords = json_array();
+    for (size_t i = 0; i < r->n_ideas; i++) {
+        const struct idea *x = &r->idea[i];
+        json_t *groups = json_array();
+        for (size_t g = 0; g < x->n; g++) {
+            const json_t *group = json_array_get(json_object_get(r->terms->json, "groups"), x->groups[g]);
+            int trigger = r->terms->group[x->groups[g]].trigger;
+            json_array_append_new(groups, trigger >= 0
+                                              ? json_pack("{s:s, s:s}", "group", cvm_json_str(group, "name", ""),
+                                                          "trigger", trigger_names[trigger])
+                                              : json_pack("{s:s, s:O}", "group", cvm_json_str(group, "name", ""), "says",
+                                                          json_object_get(group, "says")));
+        }
+        json_array_append_new(ideas, json_pack("{s:s, s:s, s:o}", "from", x->from, "kind", x->word ? "word" : "concept",
+                                               "any_of", groups));
+    }
+    for (size_t i = 0; i < r->n_keywords; i++)
+        json_array_append_new(keywords, json_string(r->keyword[i]));
+    json_t *rule = json_pack("{s:o, s:I, s:o, s:s, s:i, s:b, s:b, s:s}", "ideas", ideas, "ideas_needed", (json_int_t)r->need,
+                             "keywords", keywords, "match", r->all ? "all" : "any", "times", r->times, "call_transcripts",
+                             r->calls, "web_transcripts", r->chats, "matched_by",
+                             "a thesaurus of everyday words: no language model");
+    if (rule && *r->fact) {
+        json_object_set_new(rule, "fact", json_string(r->fact));
+        if (isfinite(r->fact_from))
+            json_object_set_new(rule, "at_least", json_real(r->fact_from));
+        if (isfinite(r->fact_to))
+            json_object_set_new(rule, "below", json_real(r->fact_to));
+    }
+    return rule;
+}
+
+/* ---- matching ---- */
+
+struct hits {
+    unsigned ideas;    /* bits */
+    unsigned keywords; /* how many different ones */
+    int times;         /* sentences with one of the ideas */
+    uint64_t seen;     /* keywords */
+};
+
+static void evidence(struct verdict *v, const struct conversation *c, size_t from, size_t to)
+{
+    if (v->n_evidence == READER_EVIDENCE_MAX)
+        return;
+    for (size_t i = 0; i < v->n_evidence; i++)
+        if (!strncmp(v->evidence[i].excerpt, c->text + from, strlen(v->evidence[i].excerpt)))
+            return;
+    size_t n = to - from;
+    n = n < EXCERPT_BYTES_MAX ? n : EXCERPT_BYTES_MAX;
+    while (n && n == EXCERPT_BYTES_MAX && ((unsigned char)c->text[from + n] & 0xc0) == 0x80)
+        n--;
+    v->evidence[v->n_evidence].source = c->web ? "web_transcripts" : "call_transcripts";
+    snprintf(v->evidence[v->n_evidence].ref, sizeof v->evidence[0].ref, "%s", c->ref);
+    snprintf(v->evidence[v->n_evidence].timestamp, sizeof v->evidence[0].timestamp, "%s", c->date);
+    memcpy(v->evidence[v->n_evidence].excerpt, c->text + from, n);
+    v->evidence[v->n_evidence++].excerpt[n] = 0;
+}
+
+static void sentence_of(const struct words *w, size_t at, size_t *ret_from, size_t *ret_to)
+{
+    size_t a = at, b = at;
+    while (a && w->word[a - 1].sentence == w->word[at].sentence)
+        a--;
+    while (b + 1 < w->n && w->word[b + 1].sentence == w->word[at].sentence)
+        b++;
+    *ret_from = w->word[a].start;
+    *ret_to = w->word[b].end;
+}
+
+/* Which ideas a group of the thesaurus belongs to. */
+static unsigned ideas_of(const struct custom_rule *r, int group)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < r->n_ideas; i++)
+        for (size_t g = 0; g < r->idea[i].n; g++)
+            if (r->idea[i].groups[g] == group)
+                bits |= 1u << i;
+    return bits;
+}
+
+static void hear(const struct custom_rule *r, const struct conversation *c, size_t base, struct words *w,
+                 struct words_match *m, struct hits *h, struct verdict *v)
+{
+    uint32_t last = UINT32_MAX;
+    for (int own = 0; own < 2; own++) {
+        if (own ? !r->n_keywords && !(r->n_ideas && r->idea[0].word) : !r->n_ideas)
+            continue;
+        const struct phrases *p = own ? r->words : r->terms->says;
+        size_t n = phrases_match(p, w, m, WORDS_MATCHES_MAX), from, to;
+        for (size_t i = 0; i < n; i++) {
+            const char *label = phrases_label(p, m[i].label);
+            unsigned bits = 0;
+            if (!own)
+                bits = ideas_of(r, r->terms->says_of[m[i].label]);
+            else if (!strncmp(label, "word", 4))
+                bits = 1u << strtoul(label + 4, NULL, 10);
+            else
+                h->seen |= UINT64_C(1) << strtoul(label + 7, NULL, 10);
+            if (!bits && !own)
+                continue;
+            h->ideas |= bits;
+            if (w->word[m[i].from].sentence != last) {
+                last = w->word[m[i].from].sentence;
+                h->times++;
+                sentence_of(w, m[i].from, &from, &to);
+                evidence(v, c, base + from, base + to);
+            }
+        }
+    }
+}
+
+static int bits_of(uint64_t v)
+{
+    return __builtin_popcountll(v);
+}
+
+static bool fact_fits(const struct custom_rule *r, const struct cvm_facts *f)
+{
+    struct facts_value value;
+    if (!*r->fact)
+        return true;
+    if (!facts_get(f, r->fact, &value))
+        return false;
+    double n = facts_number(&value.cell);
+    return n >= r->fact_from && n < r->fact_to;
+}
+
+/* Words of the rule that were heard, for the reasoning. */
+static void say_why(const struct custom_rule *r, const struct hits *best, bool by_idea, bool by_word, struct verdict *v)
+{
+    size_t at = 0, size = sizeof v->reasoning;
+    at += (size_t)snprintf(v->reasoning, size, "speaks of ");
+    for (size_t i = 0; by_idea && i < r->n_ideas && at < size; i++)
+        if (best->ideas & 1u << i)
+            at += (size_t)snprintf(v->reasoning + at, size - at, "%s\"%s\"", at > 10 ? " and " : "", r->idea[i].from);
+    for (size_t i = 0; by_word && i < r->n_keywords && at < size; i++)
+        if (best->seen & UINT64_C(1) << i)
+            at += (size_t)snprintf(v->reasoning + at, size - at, "%sthe keyword \"%s\"", at > 10 ? " and " : "", r->keyword[i]);
+    if (at < size && by_idea)
+        snprintf(v->reasoning + at, size - at, " (by a thesaurus of everyday words)");
+}
+
+int custom_match(const struct custom_rule *r, const struct case_file *c, const struct verdict builtin[TRIGGERS],
+                 struct verdict *ret_verdict)
+{
+    struct words w;
+    struct words_match *m = malloc(WORDS_MATCHES_MAX * sizeof *m);
+    struct hits best = {0}, whole = {0};
+    unsigned verdicts = 0;
+    int e = m ? 0 : CVM_ENOMEM;
+    words_init(&w);
+    memset(ret_verdict, 0, sizeof *ret_verdict);
+    for (int t = 0; t < TRIGGERS; t++)
+        for (size_t i = 0; i < r->n_ideas; i++)
+            for (size_t g = 0; g < r->idea[i].n; g++)
+                if (r->terms->group[r->idea[i].groups[g]].trigger == t && builtin && builtin[t].matches)
+                    verdicts |= 1u << i;
+    for (size_t i = 0; e == 0 && i < c->n_conversations; i++) {
+        const struct conversation *x = &c->conversations[i];
+        struct hits h = {.ideas = verdicts};
+        bool agent;
+        size_t from, end;
+        if (x->web ? !r->chats : !r->calls)
+            continue;
+        for (size_t at = 0; e == 0 && (end = reader_turn(x->text, x->len, at, &agent, &from)); at = end)
+            if (!agent && (e = words_read(&w, x->text + from, end - from)) == 0)
+                hear(r, x, from, &w, m, &h, ret_verdict);
+        if (bits_of(h.ideas) + bits_of(h.seen) > bits_of(best.ideas) + bits_of(best.seen))
+            best = h;
+        whole.ideas |= h.ideas;
+        whole.seen |= h.seen;
+        whole.times += h.times;
+    }
+    best.seen = whole.seen;
+    best.ideas |= verdicts;
+    bool idea = r->n_ideas && (size_t)bits_of(best.ideas) >= r->need && (whole.times >= r->times || !(best.ideas & ~verdicts));
+    bool word = r->n_keywords && whole.seen;
+    bool both = r->n_ideas && r->n_keywords && r->all;
+    ret_verdict->matches = (both ? idea && word : idea || word || (*r->fact && !r->n_ideas && !r->n_keywords)) && fact_fits(r, c->facts);
+    ret_verdict->rules = ret_verdict->matches;
+    ret_verdict->confidence = !ret_verdict->matches ? 0 : word ? .9 : (size_t)bits_of(best.ideas) == r->n_ideas ? .75 : .6;
+    if (ret_verdict->matches)
+        say_why(r, &best, idea, word, ret_verdict);
+    else
+        ret_verdict->n_evidence = 0;
+    words_fini(&w);
+    free(m);
+    return e;
+}
