@@ -15,10 +15,10 @@
 #define KNOTS 4
 #define L2 3.0
 
-static const char *const fact_fields[] = {"tenure_months",   "monthly_spend",   "age",          "segment",       "payment_status",
-                                          "spend_change_pct", "on_time_share",  "data_gb",      "voice_minutes", "usage_change_pct",
-                                          "roaming_days_60", "dropped_call_rate", "download_mbps", "outages_30d",  "contacts_90d",
-                                          "late_payments_12m", "dispute_open"};
+static const char *const fact_fields[] = {
+    "tenure_months", "monthly_spend", "age",           "segment",           "payment_status",  "spend_change_pct",
+    "on_time_share", "data_gb",       "voice_minutes", "usage_change_pct",  "roaming_days_60", "dropped_call_rate",
+    "download_mbps", "outages_30d",   "contacts_90d",  "late_payments_12m", "dispute_open"};
 
 struct field { /* of a customer; "attributes.X" for those */
     char name[NAME_MAX_BYTES];
@@ -136,7 +136,8 @@ static void read_cells(struct churn_model *m, const struct cvm_facts *f, const j
     for (size_t i = 0; i < m->n_fields; i++)
         if (strncmp(m->field[i].name, "attributes.", 11) && facts_get(f, m->field[i].name, &v))
             take_cell(&m->field[i], &v.cell, learn, &ret_cells[i]);
-    json_object_foreach((json_t *)attributes, name, value) {
+    json_object_foreach((json_t *)attributes, name, value)
+    {
         if (snprintf(full, sizeof full, "attributes.%s", name) >= (int)sizeof full || !strcmp(full, label))
             continue;
         int at = field_find(m, full);
@@ -230,7 +231,8 @@ static size_t encode(const struct churn_model *m, const struct cell *cells, doub
     size_t k = 0;
     int tenure = field_find(m, "tenure_months"), spend = field_find(m, "monthly_spend");
     double t = cells[tenure].number, s = cells[spend].number;
-    double lt = isnan(t) ? 0 : log1p(t < 0 ? 0 : t) - 3, ls = isnan(s) || m->field[spend].sd <= 0 ? 0 : (s - m->field[spend].mean) / m->field[spend].sd;
+    double lt = isnan(t) ? 0 : log1p(t < 0 ? 0 : t) - 3,
+           ls = isnan(s) || m->field[spend].sd <= 0 ? 0 : (s - m->field[spend].mean) / m->field[spend].sd;
 #define COLUMN(value, ...)                                                                                             \
     do {                                                                                                               \
         if (k < CHURN_COLUMNS_MAX) {                                                                                   \
@@ -497,7 +499,8 @@ int churn_model_load(const json_t *json, struct churn_model **ret_model)
     struct churn_model *m = calloc(1, sizeof *m);
     if (!m)
         return CVM_ENOMEM;
-    json_array_foreach(fields, i, field) {
+    json_array_foreach(fields, i, field)
+    {
         struct field *x = &m->field[m->n_fields++];
         const json_t *values = json_object_get(field, "values"), *knots = json_object_get(field, "knots");
         snprintf(x->name, sizeof x->name, "%s", cvm_json_str(field, "name", ""));

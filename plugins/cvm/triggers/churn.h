@@ -38,7 +38,7 @@ int churn_add(struct churn *c, const struct cvm_facts *f);
 int churn_train(struct churn *c, struct churn_model **ret_model, struct churn_report *ret_report);
 
 void churn_model_free(struct churn_model *m);
-json_t *churn_model_json(const struct churn_model *m);               /* gives; NULL: out of memory */
+json_t *churn_model_json(const struct churn_model *m);                    /* gives; NULL: out of memory */
 int churn_model_load(const json_t *json, struct churn_model **ret_model); /* CVM_EDATA */
 /* The chance, and what makes it: at most CHURN_FACTORS, strongest first. `ret_factors` may be NULL. */
 double churn_chance(const struct churn_model *m, const struct cvm_facts *f, struct churn_factor *ret_factors,

@@ -2,9 +2,10 @@
  * the words that no group knows, and figures ("over 60", "more than once"). A customer matches who speaks of all ideas;
  * of three and more, one may be missing. */
 #include "custom.h"
+#include "explain.h"
+#include <ctype.h>
 #include <cvm/cvm.h>
 #include <cvm/json.h>
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +58,8 @@ static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char 
 {
     const json_t *groups = json_object_get(t->json, "groups"), *g;
     size_t i;
-    json_array_foreach(groups, i, g) {
+    json_array_foreach(groups, i, g)
+    {
         const char *name = cvm_json_str(g, "name", ""), *trigger = cvm_json_str(g, "trigger", "");
         if (!*name || t->n == GROUPS_MAX || !json_is_array(json_object_get(g, "asks"))) {
             snprintf(ret_error, error_size, "group %zu of the terms has no name, no \"asks\", or is one too many", i);
@@ -123,9 +125,7 @@ static bool is_stop(const struct custom_terms *t, const char *word)
 {
     const json_t *stop = json_object_get(t->json, "stop"), *s;
     size_t i;
-    json_array_foreach(stop, i, s)
-        if (!strcmp(json_string_value(s), word))
-            return true;
+    json_array_foreach(stop, i, s) if (!strcmp(json_string_value(s), word)) return true;
     return *word == '#' || strlen(word) < 3;
 }
 
@@ -158,12 +158,14 @@ static bool joined_by_or(const struct custom_terms *t, const struct words *w, si
 }
 
 /* The longest reading of each place; groups that read the same words are alternatives. */
-static void find_ideas(struct custom_rule *r, const struct words *w, const struct words_match *m, size_t n, bool *covered)
+static void find_ideas(struct custom_rule *r, const struct words *w, const struct words_match *m, size_t n,
+                       bool *covered)
 {
     for (size_t i = 0; i < n; i++) {
         bool inside = false;
         for (size_t k = 0; k < n; k++)
-            inside |= k != i && m[k].from <= m[i].from && m[k].to >= m[i].to && m[k].to - m[k].from > m[i].to - m[i].from;
+            inside |=
+                k != i && m[k].from <= m[i].from && m[k].to >= m[i].to && m[k].to - m[k].from > m[i].to - m[i].from;
         if (inside)
             continue;
         struct idea *x = NULL;
@@ -296,7 +298,8 @@ static void read_figures(struct custom_rule *r, const struct words *w)
     }
 }
 
-static int add_keyword(struct custom_rule *r, const char *text, size_t len, json_t *labels, char *ret_error, size_t error_size)
+static int add_keyword(struct custom_rule *r, const char *text, size_t len, json_t *labels, char *ret_error,
+                       size_t error_size)
 {
     struct words w;
     char phrase[256] = "", label[16];
@@ -307,7 +310,8 @@ static int add_keyword(struct custom_rule *r, const char *text, size_t len, json
     if (!len)
         return 0;
     if (r->n_keywords == CUSTOM_KEYWORDS_MAX || len >= sizeof r->keyword[0]) {
-        snprintf(ret_error, error_size, "at most %d keywords of under %zu bytes", CUSTOM_KEYWORDS_MAX, sizeof r->keyword[0]);
+        snprintf(ret_error, error_size, "at most %d keywords of under %zu bytes", CUSTOM_KEYWORDS_MAX,
+                 sizeof r->keyword[0]);
         return CVM_EINVAL;
     }
     words_init(&w);
@@ -323,13 +327,13 @@ static int add_keyword(struct custom_rule *r, const char *text, size_t len, json
     return json_object_set_new(labels, label, json_pack("[s]", phrase)) < 0 ? CVM_ENOMEM : 0;
 }
 
-static int read_keywords(struct custom_rule *r, const json_t *keywords, json_t *labels, char *ret_error, size_t error_size)
+static int read_keywords(struct custom_rule *r, const json_t *keywords, json_t *labels, char *ret_error,
+                         size_t error_size)
 {
     const json_t *k;
     size_t i;
-    json_array_foreach(keywords, i, k)
-        if (json_is_string(k))
-            CVM_TRY(add_keyword(r, json_string_value(k), json_string_length(k), labels, ret_error, error_size));
+    json_array_foreach(keywords, i, k) if (json_is_string(k))
+        CVM_TRY(add_keyword(r, json_string_value(k), json_string_length(k), labels, ret_error, error_size));
     for (const char *at = json_string_value(keywords); at && *at;) {
         size_t n = strcspn(at, ",");
         CVM_TRY(add_keyword(r, at, n, labels, ret_error, error_size));
@@ -344,7 +348,8 @@ static void read_types(struct custom_rule *r, const json_t *types)
     size_t i;
     const char *line = json_string_value(types);
     r->calls = r->chats = !json_array_size(types) && !(line && *line);
-    json_array_foreach(types, i, t) {
+    json_array_foreach(types, i, t)
+    {
         r->calls |= json_is_string(t) && !strcmp(json_string_value(t), "call_transcripts");
         r->chats |= json_is_string(t) && !strcmp(json_string_value(t), "web_transcripts");
     }
@@ -400,7 +405,8 @@ int custom_compile(const struct custom_terms *t, const json_t *trigger, struct c
     if (!*r->description && !r->n_keywords)
         snprintf(ret_error, error_size, "a custom trigger needs a description, keywords or both");
     else if (!r->n_ideas && !r->n_keywords && !*r->fact)
-        snprintf(ret_error, error_size, "nothing in the description can be looked for; say what customers talk about, or give keywords");
+        snprintf(ret_error, error_size,
+                 "nothing in the description can be looked for; say what customers talk about, or give keywords");
     else if (!r->calls && !r->chats)
         snprintf(ret_error, error_size, "data_types are call_transcripts and web_transcripts");
     else if (!(list = json_pack("{s:O}", "labels", labels)))
@@ -447,17 +453,17 @@ json_t *custom_rule_json(const struct custom_rule *r)
             json_array_append_new(groups, trigger >= 0
                                               ? json_pack("{s:s, s:s}", "group", cvm_json_str(group, "name", ""),
                                                           "trigger", trigger_names[trigger])
-                                              : json_pack("{s:s, s:O}", "group", cvm_json_str(group, "name", ""), "says",
-                                                          json_object_get(group, "says")));
+                                              : json_pack("{s:s, s:O}", "group", cvm_json_str(group, "name", ""),
+                                                          "says", json_object_get(group, "says")));
         }
         json_array_append_new(ideas, json_pack("{s:s, s:s, s:o}", "from", x->from, "kind", x->word ? "word" : "concept",
                                                "any_of", groups));
     }
     for (size_t i = 0; i < r->n_keywords; i++)
         json_array_append_new(keywords, json_string(r->keyword[i]));
-    json_t *rule = json_pack("{s:o, s:I, s:o, s:s, s:i, s:b, s:b, s:s}", "ideas", ideas, "ideas_needed", (json_int_t)r->need,
-                             "keywords", keywords, "match", r->all ? "all" : "any", "times", r->times, "call_transcripts",
-                             r->calls, "web_transcripts", r->chats, "matched_by",
+    json_t *rule = json_pack("{s:o, s:I, s:o, s:s, s:i, s:b, s:b, s:s}", "ideas", ideas, "ideas_needed",
+                             (json_int_t)r->need, "keywords", keywords, "match", r->all ? "all" : "any", "times",
+                             r->times, "call_transcripts", r->calls, "web_transcripts", r->chats, "matched_by",
                              "a thesaurus of everyday words: no language model");
     if (rule && *r->fact) {
         json_object_set_new(rule, "fact", json_string(r->fact));
@@ -477,24 +483,6 @@ struct hits {
     int times;         /* sentences with one of the ideas */
     uint64_t seen;     /* keywords */
 };
-
-static void evidence(struct verdict *v, const struct conversation *c, size_t from, size_t to)
-{
-    if (v->n_evidence == READER_EVIDENCE_MAX)
-        return;
-    for (size_t i = 0; i < v->n_evidence; i++)
-        if (!strncmp(v->evidence[i].excerpt, c->text + from, strlen(v->evidence[i].excerpt)))
-            return;
-    size_t n = to - from;
-    n = n < EXCERPT_BYTES_MAX ? n : EXCERPT_BYTES_MAX;
-    while (n && n == EXCERPT_BYTES_MAX && ((unsigned char)c->text[from + n] & 0xc0) == 0x80)
-        n--;
-    v->evidence[v->n_evidence].source = c->web ? "web_transcripts" : "call_transcripts";
-    snprintf(v->evidence[v->n_evidence].ref, sizeof v->evidence[0].ref, "%s", c->ref);
-    snprintf(v->evidence[v->n_evidence].timestamp, sizeof v->evidence[0].timestamp, "%s", c->date);
-    memcpy(v->evidence[v->n_evidence].excerpt, c->text + from, n);
-    v->evidence[v->n_evidence++].excerpt[n] = 0;
-}
 
 static void sentence_of(const struct words *w, size_t at, size_t *ret_from, size_t *ret_to)
 {
@@ -543,7 +531,7 @@ static void hear(const struct custom_rule *r, const struct conversation *c, size
                 last = w->word[m[i].from].sentence;
                 h->times++;
                 sentence_of(w, m[i].from, &from, &to);
-                evidence(v, c, base + from, base + to);
+                explain_passage(v, c, base + from, base + to);
             }
         }
     }
@@ -575,7 +563,8 @@ static void say_why(const struct custom_rule *r, const struct hits *best, bool b
             at += (size_t)snprintf(v->reasoning + at, size - at, "%s\"%s\"", at > 10 ? " and " : "", r->idea[i].from);
     for (size_t i = 0; by_word && i < r->n_keywords && at < size; i++)
         if (best->seen & UINT64_C(1) << i)
-            at += (size_t)snprintf(v->reasoning + at, size - at, "%sthe keyword \"%s\"", at > 10 ? " and " : "", r->keyword[i]);
+            at += (size_t)snprintf(v->reasoning + at, size - at, "%sthe keyword \"%s\"", at > 10 ? " and " : "",
+                                   r->keyword[i]);
     if (at < size && by_idea)
         snprintf(v->reasoning + at, size - at, " (by a thesaurus of everyday words)");
 }
@@ -613,12 +602,17 @@ int custom_match(const struct custom_rule *r, const struct case_file *c, const s
     }
     best.seen = whole.seen;
     best.ideas |= verdicts;
-    bool idea = r->n_ideas && (size_t)bits_of(best.ideas) >= r->need && (whole.times >= r->times || !(best.ideas & ~verdicts));
+    bool idea =
+        r->n_ideas && (size_t)bits_of(best.ideas) >= r->need && (whole.times >= r->times || !(best.ideas & ~verdicts));
     bool word = r->n_keywords && whole.seen;
     bool both = r->n_ideas && r->n_keywords && r->all;
-    ret_verdict->matches = (both ? idea && word : idea || word || (*r->fact && !r->n_ideas && !r->n_keywords)) && fact_fits(r, c->facts);
+    ret_verdict->matches =
+        (both ? idea && word : idea || word || (*r->fact && !r->n_ideas && !r->n_keywords)) && fact_fits(r, c->facts);
     ret_verdict->rules = ret_verdict->matches;
-    ret_verdict->confidence = !ret_verdict->matches ? 0 : word ? .9 : (size_t)bits_of(best.ideas) == r->n_ideas ? .75 : .6;
+    ret_verdict->confidence = !ret_verdict->matches                       ? 0
+                              : word                                      ? .9
+                              : (size_t)bits_of(best.ideas) == r->n_ideas ? .75
+                                                                          : .6;
     if (ret_verdict->matches)
         say_why(r, &best, idea, word, ret_verdict);
     else

@@ -21,13 +21,14 @@ static char *text_of(const json_t *conversation)
     size_t i, len = 1, at = 0;
     if (!json_is_array(turns))
         return strdup(cvm_json_str(conversation, "text", ""));
-    json_array_foreach(turns, i, turn)
-        len += strlen(cvm_json_str(turn, "speaker", "customer")) + strlen(cvm_json_str(turn, "text", "")) + 3;
+    json_array_foreach(turns, i, turn) len +=
+        strlen(cvm_json_str(turn, "speaker", "customer")) + strlen(cvm_json_str(turn, "text", "")) + 3;
     char *text = malloc(len);
     if (!text)
         return NULL;
     text[0] = 0;
-    json_array_foreach(turns, i, turn) {
+    json_array_foreach(turns, i, turn)
+    {
         const char *parts[] = {cvm_json_str(turn, "speaker", "customer"), ": ", cvm_json_str(turn, "text", ""), "\n"};
         for (size_t p = 0; p < 4; p++) {
             size_t n = strlen(parts[p]);
@@ -77,9 +78,8 @@ int conversations_read(const json_t *customer, struct conversations *ret_convers
     size_t i;
     int e = 0;
     for (size_t m = 0; m < 2 && e == 0; m++)
-        json_array_foreach(json_object_get(customer, members[m]), i, item)
-            if (e == 0)
-                e = add(ret_conversations, item, m == 1);
+        json_array_foreach(json_object_get(customer, members[m]), i, item) if (e == 0) e =
+            add(ret_conversations, item, m == 1);
     if (e == 0 && json_object_get(customer, "text"))
         e = add(ret_conversations, customer, true);
     if (e < 0) {

@@ -1,5 +1,5 @@
 /* See judge.h: from readings and figures to features and verdicts. */
-#include "judge.h"
+#include "explain.h"
 #include "logit.h"
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -275,9 +275,8 @@ int judge_example(struct judge *j, const json_t *history, char *ret_error, size_
     conversations_fini(&c);
     if (e < 0)
         return e;
-    json_array_foreach(labels, i, label)
-        for (size_t t = 0; t < TOPICS; t++)
-            x0->text.label[t] |= !strcmp(json_string_value(label) ? json_string_value(label) : "", trigger_names[trigger_of[t]]);
+    json_array_foreach(labels, i, label) for (size_t t = 0; t < TOPICS; t++) x0->text.label[t] |=
+        !strcmp(json_string_value(label) ? json_string_value(label) : "", trigger_names[trigger_of[t]]);
     x0->text.fold = (uint8_t)(j->n % FOLDS);
     j->n++;
     return 0;
@@ -347,8 +346,6 @@ static bool topic_stands(const struct reading *x, enum topic t)
         return x->count[t][STANDS] && !over;
     }
 }
-
-#include "judge_words.h"
 
 int judge_case(const struct judge *j, const struct thresholds *th, const struct case_file *c, unsigned wanted,
                struct verdict ret_verdicts[TRIGGERS])

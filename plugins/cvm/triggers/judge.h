@@ -1,5 +1,5 @@
-/* The verdicts of the five built-in triggers over one customer: figures and a reading of the conversations into a row of
- * features, a weight for each learnt from labelled histories, and rules that hold without any learning. Pure; any
+/* The verdicts of the five built-in triggers over one customer: figures and a reading of the conversations into a row
+ * of features, a weight for each learnt from labelled histories, and rules that hold without any learning. Pure; any
  * thread; a judge is read by any number of threads. */
 #ifndef TRIGGERS_JUDGE_H
 #define TRIGGERS_JUDGE_H
@@ -30,8 +30,9 @@ struct case_file { /* one customer */
     const struct conversation *conversations;
     size_t n_conversations;
     int64_t now_ms;
-    double high_spend; /* of his currency's base, in minor units; NAN: not known */
-    double churn_chance; /* of the churn model; NAN: none */
+    double high_spend;         /* of his currency's base, in minor units; NAN: not known */
+    double churn_chance;       /* of the churn model; NAN: none */
+    const char *churn_factors; /* what makes it; NULL: none */
 };
 
 struct verdict {

@@ -1,5 +1,5 @@
-/* Phrases compiled and looked for; see words.h. Each word of a phrase is a class: a set of words and beginnings of words.
- * A text's word is marked with its classes once; a phrase is then a row of classes. Pure; any thread. */
+/* Phrases compiled and looked for; see words.h. Each word of a phrase is a class: a set of words and beginnings of
+ * words. A text's word is marked with its classes once; a phrase is then a row of classes. Pure; any thread. */
 #include "words.h"
 #include <cvm/cvm.h>
 #include <stdarg.h>
@@ -41,7 +41,7 @@ struct phrases {
     struct phrase *phrase;
     uint32_t *first; /* class -> phrase + 1 */
     char **labels;
-    json_t *ids; /* text of a class -> its number */
+    json_t *ids;       /* text of a class -> its number */
     size_t name_class; /* of "#name", + 1; 0: no phrase has it */
     char *error;
     size_t error_size;
@@ -95,7 +95,8 @@ static int add_named(struct phrases *p, const json_t *named, const char *name, s
     size_t i;
     if (!json_is_array(list) || depth > 4)
         return wrong(p, "there is no class \"%s\", or it stands in itself", key);
-    json_array_foreach(list, i, word) {
+    json_array_foreach(list, i, word)
+    {
         const char *s = json_string_value(word);
         if (!s)
             return wrong(p, "class \"%s\": words are strings", key);
@@ -151,7 +152,7 @@ static int parse(struct phrases *p, const json_t *named, uint16_t label, const c
             int class = class_of(p, named, at, n - optional, 0, -1);
             if (class < 0)
                 return class;
-            x->element[x->n++] = (struct element){(uint16_t)class, gap, optional};
+            x->element[x->n++] = (struct element){(uint16_t) class, gap, optional};
             gap = 0;
         }
         at += n + (at[n] == ' ');
@@ -173,13 +174,15 @@ static int compile(struct phrases *p, const json_t *json)
     size_t i;
     if (!json_is_object(labels))
         return wrong(p, "\"labels\" is missing");
-    json_object_foreach((json_t *)labels, name, list) {
+    json_object_foreach((json_t *)labels, name, list)
+    {
         if (p->n_labels == LABELS_MAX)
             return wrong(p, "more than %d labels", LABELS_MAX);
         if (!(p->labels[p->n_labels] = strdup(name)))
             return CVM_ENOMEM;
         p->n_labels++;
-        json_array_foreach(list, i, text) {
+        json_array_foreach(list, i, text)
+        {
             if (!json_is_string(text))
                 return wrong(p, "label \"%s\": phrases are strings", name);
             int e = parse(p, named, (uint16_t)(p->n_labels - 1), json_string_value(text));
@@ -265,7 +268,8 @@ static void mark_from(const struct phrases *p, struct word *w, uint32_t bucket, 
 {
     for (uint32_t i = p->buckets[bucket & (p->table - 1)]; i; i = p->members[i - 1].next) {
         const struct member *m = &p->members[i - 1];
-        if (m->prefix != prefix || m->len > w->len || (!prefix && m->len != w->len) || memcmp(m->word, w->folded, m->len))
+        if (m->prefix != prefix || m->len > w->len || (!prefix && m->len != w->len) ||
+            memcmp(m->word, w->folded, m->len))
             continue;
         bool known = false;
         for (size_t k = 0; k < w->n_classes; k++)

@@ -39,10 +39,10 @@ enum label {
 };
 
 static const char *const label_names[LABELS] = {
-    "net",      "net_weak",  "bill",       "bill_weak",   "churn",      "churn_weak", "roam_bad",   "stay",
-    "abroad",   "abroad_uk", "abroad_ng",  "intl_call",   "ask",        "clear",      "resolved",   "unresolved",
-    "hypo",     "past",      "other",      "praise",      "sarcasm",    "agent_fixed", "agent_open", "agent_net",
-    "agent_bill", "agent_roam", "agent_churn", "ok_end",  "not_trouble"};
+    "net",        "net_weak",   "bill",        "bill_weak", "churn",      "churn_weak",  "roam_bad",   "stay",
+    "abroad",     "abroad_uk",  "abroad_ng",   "intl_call", "ask",        "clear",       "resolved",   "unresolved",
+    "hypo",       "past",       "other",       "praise",    "sarcasm",    "agent_fixed", "agent_open", "agent_net",
+    "agent_bill", "agent_roam", "agent_churn", "ok_end",    "not_trouble"};
 
 struct reader {
     struct phrases *phrases;
@@ -98,7 +98,7 @@ size_t reader_turn(const char *text, size_t len, size_t at, bool *ret_agent, siz
     static const struct {
         const char *word;
         bool agent;
-    } speakers[] = {{"customer:", false}, {"agent:", true}, {"caller:", false}, {"user:", false}, {"client:", false},
+    } speakers[] = {{"customer:", false}, {"agent:", true}, {"caller:", false}, {"user:", false},  {"client:", false},
                     {"advisor:", true},   {"rep:", true},   {"bot:", true},     {"support:", true}};
     while (at < len && (text[at] == '\n' || text[at] == '\r' || text[at] == ' '))
         at++;

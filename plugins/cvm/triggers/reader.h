@@ -13,19 +13,19 @@
 enum topic { TOPIC_NET, TOPIC_BILL, TOPIC_CHURN, TOPIC_ROAM, TOPICS };
 
 enum standing { /* of a statement */
-    STANDS,
-    STANDS_WEAK, /* a hint only */
-    IF_ONLY,     /* a supposition or a question about one */
-    PASSED,      /* of the past */
-    ANOTHERS,
-    DENIED,
-    STANDINGS
+                STANDS,
+                STANDS_WEAK, /* a hint only */
+                IF_ONLY,     /* a supposition or a question about one */
+                PASSED,      /* of the past */
+                ANOTHERS,
+                DENIED,
+                STANDINGS
 };
 
 struct conversation {
     bool web;
     char ref[64];
-    char date[32]; /* as it is stored; sorts by time */
+    char date[32];    /* as it is stored; sorts by time */
     const char *text; /* "customer: ..\nagent: ..", borrowed */
     size_t len;
 };
@@ -33,7 +33,7 @@ struct conversation {
 struct remark { /* a sentence that says something of a topic */
     uint8_t topic, standing, conversation;
     bool question;
-    uint16_t order; /* of the sentence among all that the customer said */
+    uint16_t order;      /* of the sentence among all that the customer said */
     uint32_t start, end; /* bytes of the sentence in the conversation's text */
 };
 

@@ -57,7 +57,8 @@ void textmodel_note(void *arg, bool agent, const struct words *w, const struct w
         const struct word *x = &w->word[i];
         put(f, agent ? 3 : 0, hash(agent ? 31 : 1, x->folded, x->len));
         if (i && w->word[i - 1].sentence == x->sentence)
-            put(f, agent ? 3 : 0, hash(hash(agent ? 37 : 3, w->word[i - 1].folded, w->word[i - 1].len) * 31, x->folded, x->len));
+            put(f, agent ? 3 : 0,
+                hash(hash(agent ? 37 : 3, w->word[i - 1].folded, w->word[i - 1].len) * 31, x->folded, x->len));
         if (!agent)
             pieces(f, x);
     }

@@ -136,7 +136,8 @@ static void end_sentence(struct cutter *c, bool question)
 /* A word that joins two statements begins a clause. */
 static bool joins(const char *word)
 {
-    static const char *const joiners[] = {"but", "however", "though", "although", "because", "except", "whereas", "yet"};
+    static const char *const joiners[] = {"but",     "however", "though",  "although",
+                                          "because", "except",  "whereas", "yet"};
     for (size_t i = 0; i < sizeof joiners / sizeof *joiners; i++)
         if (!strcmp(word, joiners[i]))
             return true;

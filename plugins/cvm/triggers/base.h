@@ -1,0 +1,41 @@
+/* The base, a customer at a time: the row of cvm_customers with the conversations and the churn model's chance, joined
+ * by key. A job's thread. */
+#ifndef TRIGGERS_BASE_H
+#define TRIGGERS_BASE_H
+
+#include "triggers.h"
+
+struct base {
+    cvm_job *job;
+    cvm_cursor *customers, *transcripts, *chances;
+    const cvm_cell *transcript, *chance; /* the row it stands at; NULL: the end */
+    struct cvm_facts facts;
+    struct conversations conversations;
+    struct case_file file;
+    char factors[EXCERPT_BYTES_MAX];
+    int64_t seen;
+};
+
+/* All customers, or one. `texts`: with conversations. */
+int base_open(struct base *b, cvm_job *j, const char *customer_id, bool texts);
+/* 1: `b->file` is the next customer, valid until the next call; 0: the end; or an error. */
+int base_next(struct base *b);
+void base_close(struct base *b);
+
+/* From which monthly spend a customer of this currency is of high value: a natural break above the 60th of a hundred,
+ * else the 80th of a hundred; the setting min_spend (major units, by currency) wins. */
+#define BASE_CURRENCIES_MAX 16
+struct spend {
+    size_t n;
+    int64_t customers;
+    struct {
+        char currency[8];
+        double from;
+    } by[BASE_CURRENCIES_MAX];
+};
+int spend_read(cvm_job *j, const json_t *settings, struct spend *ret_spend);
+double spend_from(const struct spend *s, const char *currency); /* NAN: not known */
+/* The same of sorted values. Pure. */
+double spend_break(const double *sorted, size_t n, double share_top);
+
+#endif
