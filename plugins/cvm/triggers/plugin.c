@@ -38,4 +38,5 @@ static const cvm_route routes[] = {{TRIGGER_AGENT, "trigger_customers", find_cus
 
 static const cvm_job_entry jobs[] = {{"scan", job_scan}, {"learn", job_train}, {"gather", job_gather}, {0}};
 
-CVM_PLUGIN(.name = "triggers", .version = "1.0.0", .components = components, .routes = routes, .jobs = jobs);
+CVM_PLUGIN(.name = "triggers", .version = "1.0.0", .components = components, .routes = routes, .jobs = jobs,
+           .destroy = knowledge_forget);

@@ -21,6 +21,7 @@ struct knowledge {
 /* Gives *ret_knowledge, to be released. A failure is said with cvm_job_fail. The job's thread. */
 int knowledge_take(cvm_job *j, const struct knowledge **ret_knowledge);
 void knowledge_release(const struct knowledge *k);
+void knowledge_forget(void *instance); /* the descriptor's destroy */
 
 /* ---- matches.c ---- */
 
