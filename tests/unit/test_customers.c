@@ -1,9 +1,9 @@
 /* What of customer data needs no host: records of CSV files, values, rows of sources, mappings, figures. */
-#include "../../plugins/cvm/customers/csv.h"
+#include "../../plugins/cvm/common/csv.h"
+#include "../../plugins/cvm/common/value.h"
 #include "../../plugins/cvm/customers/json_text.h"
 #include "../../plugins/cvm/customers/mapping.h"
 #include "../../plugins/cvm/customers/merge.h"
-#include "../../plugins/cvm/customers/value.h"
 
 #include <check.h>
 #include <math.h>

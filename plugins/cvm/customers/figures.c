@@ -1,8 +1,8 @@
 /* The figures of every customer: one pass over the tables of the sources side by side, as all are in the order of their
  * customers. What was imported as figures stays as it is. The job's thread. */
+#include "../common/value.h"
 #include "jobs.h"
 #include "merge.h"
-#include "value.h"
 #include <stdlib.h>
 
 /* The table of transcripts is read once, for both of its sources. */

@@ -1,9 +1,9 @@
 /* Importing customers with their histories: JSON lines, a customer each, with transcripts and figures of usage, billing
  * and network (docs/reference/customers.md). Lines that are about something else are counted and passed over. Labels of
  * a history are no figures and are left out. The job's thread. */
+#include "../common/value.h"
 #include "jobs.h"
 #include "json_text.h"
-#include "value.h"
 #include <cvm/json.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* See mapping.h. */
 #include "mapping.h"
 
+#include "../common/value.h"
 #include "json_text.h"
-#include "value.h"
 #include <cvm/json.h>
 #include <math.h>
 #include <stdio.h>

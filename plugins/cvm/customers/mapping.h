@@ -4,8 +4,8 @@
 #ifndef CVM_CUSTOMERS_MAPPING_H
 #define CVM_CUSTOMERS_MAPPING_H
 
+#include "../common/csv.h"
 #include "../common/facts.h"
-#include "csv.h"
 
 struct mapping;
 

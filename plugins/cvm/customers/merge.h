@@ -4,9 +4,9 @@
 #ifndef CVM_CUSTOMERS_MERGE_H
 #define CVM_CUSTOMERS_MERGE_H
 
+#include "../common/value.h"
 #include "json_text.h"
 #include "source.h"
-#include "value.h"
 
 #define MERGE_MONTHS_MAX 24
 

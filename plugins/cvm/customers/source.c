@@ -1,7 +1,7 @@
 /* See source.h. */
 #include "source.h"
 
-#include "value.h"
+#include "../common/value.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -3,8 +3,8 @@
 #ifndef CVM_CUSTOMERS_SOURCE_H
 #define CVM_CUSTOMERS_SOURCE_H
 
+#include "../common/csv.h"
 #include "../common/facts.h"
-#include "csv.h"
 
 #define SOURCE_FIELDS_MAX 12
 #define SOURCE_COLUMNS_MAX (SOURCE_FIELDS_MAX + 3) /* row_id, kind, origin */

@@ -2,7 +2,7 @@
 #include "allocate.h"
 #include "plan.h"
 
-#include "../customers/csv.h"
+#include "../common/csv.h"
 
 #include <math.h>
 #include <string.h>
