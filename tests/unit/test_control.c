@@ -145,6 +145,12 @@ json_t *core_components(const struct core *core)
     return json_pack("[{s:s, s:s}]", "id", "a.b", "alias", "B");
 }
 
+json_t *core_jobs(struct core *core)
+{
+    (void)core;
+    return json_array();
+}
+
 json_t *core_models(const struct core *core, const char *plugin)
 {
     (void)core;
