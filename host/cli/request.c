@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_MAX_BYTES 65536 /* of an option whose value stands in a file */
 
@@ -122,6 +123,17 @@ static int read_lines(const char *path, json_t **ret_lines, char *ret_why, size_
     return lines ? 0 : CVM_EINVAL;
 }
 
+/* The path from the root, as the host has another working directory. Gives a string for free(). */
+static int whole_path(const char *text, char **ret_path)
+{
+    char here[4096];
+    if (*text == '/' || strncmp(text, "manifest:", 9) == 0)
+        return (*ret_path = strdup(text)) ? 0 : CVM_ENOMEM;
+    if (!getcwd(here, sizeof here))
+        return CVM_EIO;
+    return asprintf(ret_path, "%s/%s", here, text) < 0 ? CVM_ENOMEM : 0;
+}
+
 static int put_text(const json_t *catalogue, const json_t *entry, json_t *request, const char *property,
                     const char *shown, const char *text, struct spec_error *ret_error)
 {
@@ -135,6 +147,11 @@ static int put_text(const json_t *catalogue, const json_t *entry, json_t *reques
     } else if (strcmp(cvm_json_str(schema, "format", ""), "document") == 0) {
         if (put_about(catalogue, entry, request, text, &read, why, sizeof why) < 0)
             return fault(ret_error, property, "%s: %s", shown, why);
+        text = read;
+    }
+    if (strcmp(cvm_json_str(schema, "format", ""), "path") == 0) {
+        if (whole_path(text, &read) < 0)
+            return fault(ret_error, property, "%s: %.200s: %s", shown, text, strerror(errno));
         text = read;
     }
     bool lines = strcmp(cvm_json_str(schema, "format", ""), "json-lines") == 0 && *text != '[';

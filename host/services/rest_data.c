@@ -160,13 +160,59 @@ static int put_params(const struct rest_match *match, json_t *data, struct probl
     return status;
 }
 
+/* Whether a value is a path of this machine, by its schema, or has one in it; then its field. */
+static bool finds_path(const json_t *document, const json_t *schema, const json_t *value, int depth, const char *field,
+                       char ret_field[NAME_MAX_BYTES])
+{
+    const char *name, *format;
+    json_t *member;
+    size_t i;
+    char deeper[NAME_MAX_BYTES];
+    schema = deref(document, schema);
+    if (depth > REF_DEPTH_MAX || !schema)
+        return false;
+    format = json_string_value(json_object_get(schema, "format"));
+    if (json_is_string(value) && format && strcmp(format, "path") == 0) {
+        snprintf(ret_field, NAME_MAX_BYTES, "%s", field);
+        return true;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, member)
+    {
+        const json_t *inner = property(document, schema, name, 0);
+        snprintf(deeper, sizeof deeper, "%s%s%s", field, *field ? "." : "", name);
+        if (inner && finds_path(document, inner, member, depth + 1, deeper, ret_field))
+            return true;
+    }
+    json_array_foreach(value, i, member)
+    {
+        snprintf(deeper, sizeof deeper, "%s[%zu]", field, i);
+        if (finds_path(document, json_object_get(schema, "items"), member, depth + 1, deeper, ret_field))
+            return true;
+    }
+    return false;
+}
+
+/* Nobody beyond the network has files of this machine. */
+static int refuse_paths(const struct rest_match *match, const json_t *data, struct problem *problem)
+{
+    const struct manifest_operation *decl = match->operation->decl;
+    char field[NAME_MAX_BYTES], shown[NAME_MAX_BYTES];
+    if (!decl->request_schema || !finds_path(match->operation->document, decl->request_schema, data, 0, "", field))
+        return 0;
+    rest_edge_field(decl->expose->rename, field, shown, sizeof shown);
+    return problem_set(problem, 400, "INVALID_REQUEST", shown,
+                       "%s is a path of a file on the host's machine: it cannot be given over HTTP.", shown);
+}
+
 int rest_data(const struct rest_match *match, const struct rest_pair *query, size_t n_query, const json_t *body,
               json_t **ret_data, struct problem *ret_problem)
 {
     const json_t *rename = match->operation->decl->expose->rename;
     if (body && !rename && !n_query && !match->n_params) {
-        *ret_data = json_incref((json_t *)(uintptr_t)body);
-        return 0;
+        int refused = refuse_paths(match, body, ret_problem);
+        if (!refused)
+            *ret_data = json_incref((json_t *)(uintptr_t)body);
+        return refused;
     }
     json_t *data = json_object();
     int status = put_query(match, data, query, n_query, ret_problem);
@@ -178,6 +224,8 @@ int rest_data(const struct rest_match *match, const struct rest_pair *query, siz
     }
     if (!status)
         status = put_params(match, data, ret_problem);
+    if (!status)
+        status = refuse_paths(match, data, ret_problem);
     if (status)
         json_decref(data);
     else

@@ -205,6 +205,13 @@ static int begin(cvm_turn *t, const cvm_msg *m)
     return e < 0 ? cvm_reply(t, m, json_pack("{s:i}", "error", e)) : CVM_PENDING;
 }
 
+/* {"path", "files": [{"at"}]}: its lines, read by a job. */
+static int read_file(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_job_start(t, "lines", cvm_json_share(m->data), m->id, 0));
+    return CVM_PENDING;
+}
+
 static int ended(cvm_turn *t, const cvm_msg *m)
 {
     static const char *const outcomes[] = {"REPLIED", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
@@ -225,7 +232,7 @@ static int put(cvm_turn *t, const cvm_msg *m)
 static const cvm_component components[] = {{.id = "test.quarry", .state_version = 1}, {0}};
 static const cvm_route routes[] = {{"test.quarry", "put", put}, {0}};
 CVM_PLUGIN(.name = "quarry", .version = "1.0.0", .components = components, .routes = routes);
-int (*const miner_unused[])(cvm_turn *, const cvm_msg *) = {begin, ended};
+int (*const miner_unused[])(cvm_turn *, const cvm_msg *) = {begin, ended, read_file};
 const cvm_job_function miner_unused_jobs[] = {load, scan, clear, lines, save, spin, odd, facts, wrong};
 #else
 static const cvm_job_entry jobs[] = {{"load", load},
@@ -240,18 +247,12 @@ static const cvm_job_entry jobs[] = {{"load", load},
                                      {"here", lines},
                                      {0}};
 static const cvm_component components[] = {{.id = "test.miner", .state_version = 1}, {0}};
-static const cvm_route routes[] = {{"test.miner", "begin", begin},
-                                   {"test.miner", "peek", begin},
-                                   {"test.miner", "put", put},
-                                   {"test.miner", "load.reply", ended},
-                                   {"test.miner", "scan.reply", ended},
-                                   {"test.miner", "clear.reply", ended},
-                                   {"test.miner", "lines.reply", ended},
-                                   {"test.miner", "save.reply", ended},
-                                   {"test.miner", "spin.reply", ended},
-                                   {"test.miner", "odd.reply", ended},
-                                   {"test.miner", "facts.reply", ended},
-                                   {"test.miner", "wrong.reply", ended},
-                                   {0}};
+static const cvm_route routes[] = {{"test.miner", "begin", begin},       {"test.miner", "peek", begin},
+                                   {"test.miner", "put", put},           {"test.miner", "read", read_file},
+                                   {"test.miner", "load.reply", ended},  {"test.miner", "scan.reply", ended},
+                                   {"test.miner", "clear.reply", ended}, {"test.miner", "lines.reply", ended},
+                                   {"test.miner", "save.reply", ended},  {"test.miner", "spin.reply", ended},
+                                   {"test.miner", "odd.reply", ended},   {"test.miner", "facts.reply", ended},
+                                   {"test.miner", "wrong.reply", ended}, {0}};
 CVM_PLUGIN(.name = "miner", .version = "1.0.0", .components = components, .routes = routes, .jobs = jobs);
 #endif

@@ -463,14 +463,14 @@ static size_t listed(const char *state)
 /* The same, once there are some. */
 static size_t wait_listed(const char *state)
 {
-    for (int i = 0; i < 200 && !listed(state); i++)
+    for (int i = 0; i < 2000 && !listed(state); i++)
         looped_pass(l, 5);
     return listed(state);
 }
 
 static void pass_until_none(const char *state)
 {
-    for (int i = 0; i < 1000 && listed(state); i++)
+    for (int i = 0; i < 4000 && listed(state); i++)
         looped_pass(l, 10);
     ck_assert_int_eq(listed(state), 0);
 }
@@ -567,7 +567,7 @@ START_TEST(a_plugin_that_goes_takes_its_jobs_along)
 {
     struct answer_seen a = {0}, b = {0};
     begin_loop(NULL);
-    submit("{\"job\": \"spin\", \"input\": {\"deaf\": true, \"ms\": 1500}}", &a);
+    submit("{\"job\": \"spin\", \"input\": {\"deaf\": true, \"ms\": 4000}}", &a);
     submit("{\"job\": \"load\", \"input\": {\"rows\": 20}}", &b);
     ck_assert_int_eq(wait_listed("waiting"), 1);
     looped_change(l, CHANGE_DISABLE, "miner", "removed");
