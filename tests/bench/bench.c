@@ -93,16 +93,27 @@ static int purchase_64(struct row *row)
 static const struct {
     const char *name;
     int (*run)(struct row *row);
-} rows[] = {{"hop4.shared", hop_shared},          {"hop4.fresh", hop_fresh},
-            {"journal.turns", bench_journal},     {"http.trivial.64", trivial_64},
-            {"http.trivial.1000", trivial_1000},  {"http.journal.64", journalled_64},
-            {"enquiry.answer.64", answer_64},     {"enquiry.answer.1000", answer_1000},
-            {"enquiry.purchase.64", purchase_64}, {"classify", bench_classify},
-            {"reload.hold", bench_reload_hold},   {"reload.pause", bench_reload_pause},
-            {"link.round", bench_link_round},     {"link.messages", bench_link_messages},
-            {"move.hold", bench_move_hold},       {"recover.child", bench_recover_child},
-            {"recover.host", bench_recover},      {"start.warm", bench_start},
-            {"memory.idle", bench_memory},        {"memory.growth", bench_growth},
+} rows[] = {{"hop4.shared", hop_shared},
+            {"hop4.fresh", hop_fresh},
+            {"journal.turns", bench_journal},
+            {"http.trivial.64", trivial_64},
+            {"http.trivial.1000", trivial_1000},
+            {"http.journal.64", journalled_64},
+            {"enquiry.answer.64", answer_64},
+            {"enquiry.answer.1000", answer_1000},
+            {"enquiry.purchase.64", purchase_64},
+            {"classify", bench_classify},
+            {"decision.one", bench_decision},
+            {"reload.hold", bench_reload_hold},
+            {"reload.pause", bench_reload_pause},
+            {"link.round", bench_link_round},
+            {"link.messages", bench_link_messages},
+            {"move.hold", bench_move_hold},
+            {"recover.child", bench_recover_child},
+            {"recover.host", bench_recover},
+            {"start.warm", bench_start},
+            {"memory.idle", bench_memory},
+            {"memory.growth", bench_growth},
             {"idle.wakeups", bench_wakeups}};
 #define N_ROWS (sizeof rows / sizeof *rows)
 

@@ -181,7 +181,7 @@ static double stated(const struct dial *d, double from, double to)
     double n = to / d->unit, whole = round(n);
     if (fabs(n - whole) > 1e-6)
         whole = to > from ? ceil(n) : floor(n);
-    double value = whole * d->unit;
+    double value = whole / round(1 / d->unit); /* the double nearest to the decimal that is shown */
     return value < d->least ? d->least : value > d->most ? d->most : value;
 }
 
@@ -283,7 +283,7 @@ static void try_figure(struct search *s, struct change c, double even, double un
         for (int k = 0; k <= 3; k++) {
             double direction = sign != 0 ? sign : way;
             double n = direction > 0 ? ceil(even / unit - 1e-9) : floor(even / unit + 1e-9);
-            double to = (n + direction * k) * unit;
+            double to = (n + direction * k) / round(1 / unit);
             if (to >= least && (try(s, c, to, scale) || (sign != 0 && way > -1)))
                 break;
         }

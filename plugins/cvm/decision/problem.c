@@ -355,7 +355,9 @@ static void first_sentence(const struct problem *p, const struct option *o, char
                  candidates - 1);
     else if (*reason)
         snprintf(sentence, sizeof sentence, "%s was chosen because of this: %c%s", o->name,
-                 reason[0] >= 'A' && reason[0] <= 'Z' && reason[1] >= 'a' ? reason[0] + 32 : reason[0], reason + 1);
+                 reason[0] >= 'A' && reason[0] <= 'Z' && (reason[1] >= 'a' || reason[1] == ' ') ? reason[0] + 32
+                                                                                                : reason[0],
+                 reason + 1);
     else if (!isnan(p->p.facts.churn_score))
         snprintf(sentence, sizeof sentence, "%s was chosen with a churn probability of %.2f.", o->name,
                  p->p.facts.churn_score);

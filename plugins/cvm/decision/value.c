@@ -67,6 +67,10 @@ static double propensity_of(const struct option *o, const struct value_customer 
         factor(v, "upsell_score", score, known ? NULL : "unknown, .5 taken");
         p *= score / VALUE_UPSELL_UNKNOWN;
     }
+    if (o->kind == WORTH_SERVICE && o->n_tags && !v->matched) {
+        p = 0;
+        factor(v, "no_trigger_matched", 0, "there is nothing that it would put right");
+    }
     if (added != 0)
         factor(v, "uplift_of_triggers", added, NULL);
     p = within(p + added, 0, PROPENSITY_MOST);

@@ -3,7 +3,8 @@
  *
  *   propensity  that it does what it is for. The base rate of the record, moved towards what was observed of it (a base
  *               rate counts as VALUE_PRIOR_CONTACTS contacts), plus the uplift of each trigger that the customer
- *               matches, at most .95; a sale: times upsell score / .5; what this customer did before with it moves it
+ *               matches, at most .95; a service of which the customer matches no trigger puts nothing right: 0; a sale:
+ *               times upsell score / .5; what this customer did before with it moves it
  *               again (VALUE_OWN_CONTACTS), a complaint quarters it. What a component answered counts instead of all.
  *   worth       retain: churn score x monthly spend x margin x months: what leaves with the customer. service: the
  *               amount, else as retain. sell: the amount x margin x months, else monthly spend x margin x months x .25.

@@ -17,6 +17,19 @@ int why_customer(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
+/* The row with its arrays and objects, which a question may give as text. Gives. */
+static json_t *whole(const json_t *row)
+{
+    static const char *const members[] = {"considered", "change", "alternatives_tried", "unavailable"};
+    json_t *copy = json_copy((json_t *)(uintptr_t)row), *read;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        const char *text = cvm_json_str(copy, members[i], NULL);
+        if (text && (read = json_loads(text, 0, NULL)))
+            json_object_set_new(copy, members[i], read);
+    }
+    return copy;
+}
+
 static const json_t *about(const json_t *considered, const char *treatment)
 {
     for (size_t i = 0; i < json_array_size(considered); i++)
@@ -76,43 +89,51 @@ static json_t *ranked(const json_t *considered, const char *winner)
     return list;
 }
 
-int why_asked(cvm_turn *t, const cvm_msg *m)
+static int explain(cvm_turn *t, cvm_id request, const json_t *choice, const char *treatment)
 {
-    char text[400], none[160];
-    const json_t *choice = json_array_get(json_object_get(m->data, "rows"), 0),
-                 *asked = json_object_get(m->data, "with");
-    const char *treatment = cvm_json_str(asked, "treatment_id", NULL);
-    if (m->outcome != CVM_REPLIED || !choice) {
-        snprintf(none, sizeof none, "No decision about %.64s is stored.", cvm_json_str(asked, "customer_id", ""));
-        int e = cvm_settle(t, m->on_behalf, CVM_REFUSED, json_pack("{s:s, s:s}", "code", "NOT_FOUND", "message", none),
-                           NULL);
-        return e == CVM_ENOENT ? CVM_OK : e;
-    }
+    char text[400];
     const json_t *considered = json_object_get(choice, "considered"), *change = json_object_get(choice, "change");
     const char *winner = cvm_json_str(choice, "treatment_id", ""), *sentence = NULL;
-    json_t *list = ranked(considered, winner), *chosen = NULL;
+    json_t *list;
     if (treatment) {
         const json_t *one = about(considered, treatment);
         say_of(choice, one, treatment, text, sizeof text);
         sentence = text;
-        chosen = json_array();
+        list = json_array();
         if (one)
-            json_array_append_new(chosen, cvm_json_share(one));
-        json_decref(list);
-        list = chosen;
+            json_array_append_new(list, cvm_json_share(one));
+    } else {
+        list = ranked(considered, winner);
     }
     static const char *const passed[] = {"choice_id", "customer_id", "at",        "method",
                                          "model",     "explanation", "runner_up", "alternatives_tried"};
     json_t *body = json_pack("{s:s, s:s*, s:o}", "chosen", winner, "answer", sentence, "considered", list);
     for (size_t i = 0; body && i < sizeof passed / sizeof *passed; i++) {
         const json_t *value = json_object_get(choice, passed[i]);
-        if (value && !json_is_null(value))
+        if (value && !json_is_null(value) && !(json_is_array(value) && !json_array_size(value)))
             json_object_set_new(body, passed[i], cvm_json_share(value));
     }
-    if (json_is_object(change)) {
+    if (body && json_is_object(change)) {
         json_object_set_new(body, "smallest_change", json_string(cvm_json_str(change, "text", "")));
-        json_object_set_new(body, "change", cvm_json_share(change));
+        if (!treatment)
+            json_object_set_new(body, "change", cvm_json_share(change));
     }
-    int e = body ? cvm_settle(t, m->on_behalf, CVM_REPLIED, body, NULL) : CVM_ENOMEM;
+    return body ? cvm_settle(t, request, CVM_REPLIED, body, NULL) : CVM_ENOMEM;
+}
+
+int why_asked(cvm_turn *t, const cvm_msg *m)
+{
+    char none[160];
+    const json_t *row = json_array_get(json_object_get(m->data, "rows"), 0), *asked = json_object_get(m->data, "with");
+    int e;
+    if (m->outcome == CVM_REPLIED && row) {
+        json_t *choice = whole(row);
+        e = choice ? explain(t, m->on_behalf, choice, cvm_json_str(asked, "treatment_id", NULL)) : CVM_ENOMEM;
+        json_decref(choice);
+    } else {
+        snprintf(none, sizeof none, "No decision about %.64s is stored.", cvm_json_str(asked, "customer_id", ""));
+        e = cvm_settle(t, m->on_behalf, CVM_REFUSED, json_pack("{s:s, s:s}", "code", "NOT_FOUND", "message", none),
+                       NULL);
+    }
     return e == CVM_ENOENT ? CVM_OK : e;
 }
