@@ -99,6 +99,15 @@ static bool listed(const json_t *array, const char *name)
     return false;
 }
 
+static bool named(const json_t *array, const char *name)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(array, i,
+                       value) if (json_is_string(value) && strcmp(json_string_value(value), name) == 0) return true;
+    return false;
+}
+
 bool stage_is_disabled(const struct config *config, const char *name)
 {
     return listed(config_get(config, "plugins.disabled"), name);
@@ -262,7 +271,10 @@ static enum placement choose_placement(const struct stage_place *place, const st
         return PLACEMENT_PROCESS;
     if (asked != PLACEMENT_ANY)
         return asked;
-    if (c->manifest->process || listed(config_get(place->config, "plugins.process"), name))
+    const json_t *outside = config_get(place->config, "plugins.process");
+    if (c->manifest->process || named(outside, name))
+        return PLACEMENT_PROCESS;
+    if (listed(outside, name) && !c->manifest->n_jobs) /* "*" is all that can */
         return PLACEMENT_PROCESS;
     return c->installed || listed(config_get(place->config, "plugins.inline"), name) ? PLACEMENT_INLINE
                                                                                      : PLACEMENT_PROCESS;
