@@ -140,21 +140,23 @@ static int put_text(const json_t *catalogue, const json_t *entry, json_t *reques
     json_t *value = NULL;
     char why[256], *read = NULL;
     const json_t *schema = spec_property(catalogue, entry, property);
-    if (strcmp(cvm_json_str(schema, "format", ""), "file") == 0) { /* the word is where the text is */
+    const char *format = cvm_json_str(schema, "format", "");
+    bool piped = strcmp(format, "text") == 0 && strcmp(text, "-") == 0;
+    if (piped || strcmp(format, "file") == 0) { /* the word is where the text is */
         if (read_text(text, &read) < 0)
             return fault(ret_error, property, "%s: %.200s: %s", shown, text, strerror(errno));
         text = read;
-    } else if (strcmp(cvm_json_str(schema, "format", ""), "document") == 0) {
+    } else if (strcmp(format, "document") == 0) {
         if (put_about(catalogue, entry, request, text, &read, why, sizeof why) < 0)
             return fault(ret_error, property, "%s: %s", shown, why);
         text = read;
     }
-    if (strcmp(cvm_json_str(schema, "format", ""), "path") == 0) {
+    if (strcmp(format, "path") == 0) {
         if (whole_path(text, &read) < 0)
             return fault(ret_error, property, "%s: %.200s: %s", shown, text, strerror(errno));
         text = read;
     }
-    bool lines = strcmp(cvm_json_str(schema, "format", ""), "json-lines") == 0 && *text != '[';
+    bool lines = strcmp(format, "json-lines") == 0 && *text != '[';
     int error = lines ? read_lines(text, &value, why, sizeof why) : spec_value(schema, text, &value, why, sizeof why);
     free(read);
     if (error < 0)

@@ -157,6 +157,26 @@ char *show_cell(const json_t *value)
 
 /* ---- tables ---- */
 
+/* "limits.max" is the member `max` of the member `limits`; a member of the whole name comes first. */
+static const json_t *cell_value(const json_t *row, const char *name)
+{
+    const json_t *value = json_object_get(row, name);
+    char first[128];
+    size_t n = strcspn(name, ".");
+    if (value || !name[n] || n >= sizeof first)
+        return value;
+    memcpy(first, name, n);
+    first[n] = 0;
+    return cell_value(json_object_get(row, first), name + n + 1);
+}
+
+/* What stands above a column: the last word of its name. */
+static const char *column_title(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
 static size_t choose_columns(const json_t *rows, const json_t *columns, const char *ret_names[COLUMNS_MAX])
 {
     size_t n = 0, i;
@@ -250,11 +270,11 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
     if (!cells)
         return;
     for (size_t c = 0; c < n; c++) {
-        widths[c] = show_width(names[c]);
+        widths[c] = show_width(column_title(names[c]));
         numeric[c] = n_rows > 0;
         least[c] = widths[c];
         for (size_t r = 0; r < n_rows; r++) {
-            const json_t *value = json_object_get(json_array_get(rows, r), names[c]);
+            const json_t *value = cell_value(json_array_get(rows, r), names[c]);
             char *cell = cells[r * n + c] = show_cell(value);
             if (cell)
                 fit(cli, cell);
@@ -272,10 +292,10 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
             cut(cells[i], widths[i % n]);
     fputs(show_bold(cli), cli->out);
     for (size_t c = 0; c < n; c++) {
-        size_t gap = widths[c] - show_width(names[c]);
+        size_t gap = widths[c] - show_width(column_title(names[c]));
         if (numeric[c])
             pad(cli->out, gap);
-        upper(cli->out, names[c]);
+        upper(cli->out, column_title(names[c]));
         if (c + 1 < n)
             pad(cli->out, (numeric[c] ? 0 : gap) + 2);
     }
@@ -320,12 +340,12 @@ void show_csv(const struct cli *cli, const json_t *rows, const json_t *columns)
     const char *names[COLUMNS_MAX];
     size_t n = choose_columns(rows, columns, names);
     for (size_t c = 0; c < n; c++) {
-        csv_cell(cli->out, names[c]);
+        csv_cell(cli->out, column_title(names[c]));
         fputs(c + 1 < n ? "," : "\r\n", cli->out);
     }
     for (size_t r = 0; r < json_array_size(rows); r++)
         for (size_t c = 0; c < n; c++) {
-            char *cell = show_cell(json_object_get(json_array_get(rows, r), names[c]));
+            char *cell = show_cell(cell_value(json_array_get(rows, r), names[c]));
             csv_cell(cli->out, cell ? cell : "");
             fputs(c + 1 < n ? "," : "\r\n", cli->out);
             free(cell);
@@ -426,11 +446,33 @@ void show_rows(const struct cli *cli, const json_t *rows, const json_t *columns)
         show_table(cli, rows, columns);
 }
 
+/* An object of objects as rows: the name of each stands in the first column. Gives. */
+static json_t *rows_by_name(const json_t *object, const json_t *columns)
+{
+    const char *first = json_string_value(json_array_get(columns, 0)), *name;
+    json_t *rows = json_array(), *member;
+    json_object_foreach((json_t *)(uintptr_t)object, name, member)
+    {
+        json_t *row = json_copy(member);
+        if (json_is_object(row) && first)
+            json_object_set_new(row, first, json_string(name));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
 void show_result(const struct cli *cli, const json_t *data, const char *rows, const json_t *columns)
 {
     const json_t *list = rows ? json_object_get(data, rows) : json_is_array(data) ? data : NULL;
     if (cli->output == OUTPUT_JSON) {
         show_json(cli, data);
+        return;
+    }
+    if (json_is_object(list) && columns) {
+        json_t *named = rows_by_name(list, columns), *other = json_copy((json_t *)(uintptr_t)data);
+        json_object_set_new(other, rows, named);
+        show_result(cli, other, rows, columns);
+        json_decref(other);
         return;
     }
     if (cli->output == OUTPUT_CSV) {
