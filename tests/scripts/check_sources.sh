@@ -34,12 +34,12 @@ core_is_general()
         grep -vE 'sdk/include/cvm/money\.h'
 }
 
-# A plugin sees the SDK, libc, libm and jansson; the SDK sees nothing of the host. The harness is linked by tests only and
+# A plugin sees the SDK, libc, libm, jansson, and the parts of other plugins that it has a copy of; the SDK sees nothing of the host. The harness is linked by tests only and
 # may look for a library.
 plugin_includes()
 {
     find plugins sdk ! -path 'sdk/harness/*' -name '*.[ch]' | sort | xargs grep -nE '^#include' /dev/null |
-        grep -vE '#include (<(cvm/[a-z_]+|jansson|assert|ctype|errno|float|inttypes|limits|math|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time)\.h>|"(\.\./common/)?[a-z_]+\.h")'
+        grep -vE '#include (<(cvm/[a-z_]+|jansson|assert|ctype|errno|float|inttypes|limits|math|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time)\.h>|"(\.\./(\.\./[a-z]+/)?[a-z_]+/)?[a-z_]+\.h")'
     find plugins sdk -name '*.[ch]' | sort | xargs grep -nE '#include "(core|services|cli|host)/' /dev/null
 }
 
