@@ -59,6 +59,7 @@ const struct cli_command cli_commands[] = {
      "what happened and why: of a conversation, message, key of a stored row, or what a plugin explains", cli_why},
     {"replay", "ID | --all [--since TIME] [--limit N] [--with-current | --with LIBRARY]",
      "run recorded turns again: exit status 0 all are the same, 1 some differ", cli_replay},
+    {"bisect", "BUILD-A BUILD-B [--limit N]", "which build of a plugin was the first to decide otherwise", cli_bisect},
     {"export", "ID [--keep-personal] [--with-builds]", "conversations as one file that can be run again elsewhere",
      cli_export},
     {"import", "FILE [--replay]", "make a home of such a file, or run it at once", cli_import},

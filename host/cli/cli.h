@@ -150,6 +150,7 @@ int cli_agent_call(struct cli *cli);
 int cli_bus_tail(struct cli *cli);
 int cli_why(struct cli *cli);
 int cli_replay(struct cli *cli);
+int cli_bisect(struct cli *cli);
 int cli_replay_home(struct cli *cli, const char *home); /* all of it, every turn shown */
 /* The newest `n` conversations through the plugins that lie in the home; refused where more than `most` turns differ.
  */

@@ -107,7 +107,8 @@ static const struct {
                  "  --component C              only what this component sends or gets\n"
                  "  --type TYPE                only envelopes of this type\n"
                  "\nEnds with Ctrl-C, or with --timeout.\n"},
-    {"why", "ID is that of a conversation or message, or the key of a stored row; or what a loaded plugin explains, such as a\n"
+    {"why", "ID is that of a conversation or message, or the key of a stored row; or what a loaded plugin explains, "
+            "such as a\n"
             "customer about whom it decided, with ABOUT one of the things that it considered.\n"
             "\nExample:\n  cvmhost why MSG-000000000000000000000000000000ab\n"},
     {"export",
@@ -133,6 +134,11 @@ static const struct {
      "  --inline                   libraries run inside this command, not confined: faster, for code you trust\n"
      "\nExit status 1: a turn differs, or cannot be run any more.\n"
      "\nExample:\n  cvmhost replay --all --since 24h\n"},
+    {"bisect", "Of the builds of a plugin that were in service from BUILD-A to BUILD-B (at least 6 characters of "
+               "each), the first\n"
+               "one with which the newest recorded conversations come out otherwise than with BUILD-A.\n\nOptions:\n"
+               "  --limit N  that many conversations, those with decisions where there are any (100)\n"
+               "\nExample:\n  cvmhost bisect 3f1c09ab77de 91d2c4e07a11\n"},
     {"conversation show", "ID is that of a conversation or of one of its messages.\n"},
     {"dlq list", "Options:\n"
                  "  --open                     only those that were not sent again\n"

@@ -412,6 +412,13 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
     }
     if (!e && options->id && !options->touched) /* an export takes whole lanes */
         r->alone = alone_in_lane(&r->past, options->id);
+    if (!e && options->with_current) {
+        const struct world *w = world_of(r, 0);
+        if (!w || !w->core) {
+            snprintf(error, size, "%s", w ? w->why : "out of memory");
+            e = CVM_EINVAL;
+        }
+    }
     if (!e)
         e = run_all(r, keys, &report);
     if (e == CVM_EDATA && !*error)
@@ -423,6 +430,8 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
         if (options->differing)
             json_array_extend(options->differing, differing);
         json_decref(differing);
+        if (options->decided)
+            json_object_update(options->decided, r->decisions.now);
     }
     replay_free(r);
     if (!e)

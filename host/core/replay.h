@@ -38,14 +38,16 @@ struct replay_options {
     /* By the plugins as they lie in the home now, with its configuration as it is now. What comes of a turn that
      * differs goes on to those after it: what would have come of then's inputs. */
     bool with_current;
-    const char *with; /* for with_current: this library in place of the plugin's of its name; NULL: none */
-    bool decisions;   /* `limit` counts conversations with decisions about a subject, where there are any */
+    const char *with;          /* for with_current: this library in place of the plugin's of its name; NULL: none */
+    const char *with_manifest; /* its manifest; NULL: it lies beside the library, or it is the plugin's own */
+    bool decisions;            /* `limit` counts conversations with decisions about a subject, where there are any */
     void (*seen)(void *arg, const struct replay_turn *turn); /* each, in order; NULL: nobody looks */
     void *arg;
     json_t *touched; /* object: gets the numbers of all turns that were read; NULL: nobody asks */
     /* Array: gets the decisions that are others now: {"subject", "was", "is", "because", "because_then", "figures",
      * "conversation", "at_ms"}, "" for none. NULL: nobody asks. Of notes "decision" that have a "subject". */
     json_t *differing;
+    json_t *decided; /* object: gets all decisions as they are now, with_current; NULL: nobody asks */
 };
 
 struct replay_report {

@@ -4,7 +4,6 @@
 
 #include "core/elf.h"
 #include "core/file.h"
-#include "core/manifest.h"
 #include "core/store.h"
 #include <cvm/json.h>
 #include <dirent.h>
@@ -193,42 +192,67 @@ static int link_over(const char *from, const char *to)
     return symlink(from, to) < 0 ? CVM_EIO : 0;
 }
 
-/* Library and manifest of `options->with` in the places of the plugin's. Its manifest lies beside it, or it is the
- * plugin's own. */
+/* Where the manifest of a plugin lies, with ".json": in the home or in the installed set. */
+static void own_manifest(const struct replay *r, const char *home, const char *name, char *ret_path, size_t size)
+{
+    snprintf(ret_path, size, "%s/manifests/%.63s.json", home, name);
+    if (access(ret_path, F_OK) != 0 && r->options->installed)
+        snprintf(ret_path, size, "%s/../../share/cvmhost/manifests/%.63s.json", r->options->installed, name);
+}
+
+/* The manifest for `options->with`, put at `to`: one that was kept with a build, the one beside the library, or the
+ * plugin's own, whose folder serves all. Gives the name of its library. */
+static int put_manifest(struct replay *r, const char *own, const char *beside, const char *to, char ret_library[256])
+{
+    const char *kept = r->options->with_manifest, *from = access(beside, F_OK) == 0 ? beside : own;
+    char folder[4400], to_folder[4400];
+    json_t *doc = json_load_file(kept ? kept : from, 0, NULL),
+           *manifest = kept ? json_object_get(doc, "manifest") : doc;
+    int e = manifest ? 0 : CVM_EDATA;
+    snprintf(ret_library, 256, "%s", cvm_json_str(manifest, "library", ""));
+    unlink(to);
+    if (!e && kept)
+        e = json_dump_file(manifest, to, 0) < 0 ? CVM_EIO : 0;
+    else if (!e)
+        e = link_over(from, to);
+    json_decref(doc);
+    for (int i = 0; !e && i < 2; i++) { /* the own one's last */
+        const char *path = i ? own : from;
+        snprintf(folder, sizeof folder, "%.*s", (int)strlen(path) - 5, path);
+        snprintf(to_folder, sizeof to_folder, "%.*s", (int)strlen(to) - 5, to);
+        if (access(folder, F_OK) == 0)
+            return link_over(folder, to_folder);
+    }
+    return e;
+}
+
+/* `options->with` in the place of its plugin's library. */
 static int replace_one(struct replay *r, const char *home, const char *folder, char *why, size_t size)
 {
-    char path[4400], to[4400], beside[4400], *bytes = NULL, *with = realpath(r->options->with, NULL);
+    char path[4600], to[4400], own[4400], beside[4400], library[256] = "", *bytes = NULL;
+    char *with = realpath(r->options->with, NULL);
     cvm_plugin_descriptor identity;
-    struct manifest *manifest = NULL;
     size_t n = 0;
-    int e = with ? file_read(with, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, size) : CVM_ENOENT;
-    if (!with)
+    if (!with) {
         snprintf(why, size, "%.200s: %s", r->options->with, strerror(errno));
+        return CVM_ENOENT;
+    }
+    int e = file_read(with, REPLAY_BUILD_MAX_BYTES, false, &bytes, &n, why, size);
     if (!e && (e = elf_read_identity((const uint8_t *)bytes, n, &identity, to, 256)))
         snprintf(why, size, "%.200s: %.200s", with, to);
     if (!e) {
+        own_manifest(r, home, identity.name, own, sizeof own);
         snprintf(beside, sizeof beside, "%.*s/%.63s.json", (int)(strrchr(with, '/') - with), with, identity.name);
-        if (access(beside, F_OK) != 0)
-            snprintf(beside, sizeof beside, "%s/manifests/%.63s.json", home, identity.name);
-        if (access(beside, F_OK) != 0 && r->options->installed)
-            snprintf(beside, sizeof beside, "%s/../../share/cvmhost/manifests/%.63s.json", r->options->installed,
-                     identity.name);
-        e = manifest_load(beside, &manifest, why, size);
+        snprintf(to, sizeof to, "%s/manifests/%.63s.json", folder, identity.name);
+        if ((e = put_manifest(r, own, beside, to, library)))
+            snprintf(why, size, "the manifest of %.63s cannot be read", identity.name);
     }
     if (!e) {
-        snprintf(path, sizeof path, "%s/plugins/%.200s", folder, manifest->library);
-        snprintf(to, sizeof to, "%s/manifests/%.63s.json", folder, identity.name);
-        e = link_over(with, path);
-        if (!e)
-            e = link_over(beside, to);
-        beside[strlen(beside) - 5] = 0; /* its folder */
-        to[strlen(to) - 5] = 0;
-        if (!e && access(beside, F_OK) == 0)
-            e = link_over(beside, to);
-        if (e)
-            snprintf(why, size, "%s: %s", folder, strerror(errno));
+        snprintf(path, sizeof path, "%s/plugins/%s%s", folder, *library ? library : identity.name,
+                 *library ? "" : ".so");
+        if ((e = link_over(with, path)))
+            snprintf(why, size, "%.200s: %s", path, strerror(errno));
     }
-    manifest_free(manifest);
     free(bytes);
     free(with);
     return e;

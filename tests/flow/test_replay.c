@@ -148,6 +148,19 @@ START_TEST(decisions_are_proven_through_what_follows)
     flow_answer_free(&a);
     EXPECT(f, 2, "--max-diff", "reload", "scales", "--prove", "100", "--max-diff", "2 %");
     EXPECT(f, 0, "98 the same, 2 differ", "reload", "scales", "--prove", "100", "--max-diff", "2%");
+    char builds[2][65];
+    for (int i = 0; i < 2; i++) {
+        json_t *rows =
+            flow_sql(f, i ? "SELECT json_extract(p.value, '$.build') AS b FROM host_configs c, json_each(c.doc, "
+                            "'$.plugins') p WHERE json_extract(p.value, '$.name') = 'scales' ORDER BY c.id DESC"
+                          : "SELECT json_extract(p.value, '$.build') AS b FROM host_configs c, json_each(c.doc, "
+                            "'$.plugins') p WHERE json_extract(p.value, '$.name') = 'scales' ORDER BY c.id");
+        snprintf(builds[i], 13, "%s", cvm_json_str(json_array_get(rows, 0), "b", "?"));
+        json_decref(rows);
+    }
+    EXPECT(f, 0, "T42", "bisect", builds[0], builds[1]);
+    EXPECT(f, 2, "not in service before", "bisect", builds[1], builds[0]);
+    EXPECT(f, 4, "no build", "bisect", builds[0], "abcdef");
     flow_end(f);
 }
 END_TEST
