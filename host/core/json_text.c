@@ -111,6 +111,10 @@ void text_real(struct text *text, double value)
     text_puts(text, digits);
 }
 
+#define JSON_TEXT_USUAL_BYTES 2000 /* of an answer */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define ANY_ZERO(word) (((word)-EACH(1)) & ~(word)&EACH(0x80))
+
 /* Length of the well-formed character at `s`, whose first byte is no ASCII; 0: it is none. RFC 3629, section 4. */
 static size_t utf8_length(const unsigned char *s, size_t len)
 {
@@ -128,6 +132,11 @@ static size_t utf8_length(const unsigned char *s, size_t len)
 bool text_is_utf8(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
+        uint64_t word;
+        if (len - i >= sizeof word && !((memcpy(&word, text + i, sizeof word), word) & EACH(0x80))) {
+            i += sizeof word;
+            continue;
+        }
         size_t n = (unsigned char)text[i] < 0x80 ? 1 : utf8_length((const unsigned char *)text + i, len - i);
         if (!n)
             return false;
@@ -147,6 +156,15 @@ char *text_make_utf8(char *text)
     return text;
 }
 
+/* Whether the next 8 bytes are ASCII that stands in a string as it is: most are. */
+static bool plain8(const char *s)
+{
+    uint64_t word;
+    memcpy(&word, s, sizeof word);
+    uint64_t control = (word - EACH(0x20)) & ~word & EACH(0x80);
+    return !((word & EACH(0x80)) | control | ANY_ZERO(word ^ EACH('"')) | ANY_ZERO(word ^ EACH('\\')));
+}
+
 /* What is no UTF-8 becomes U+FFFD: whatever came in, the text can be read back. */
 static void add_string(struct text *text, const char *s, size_t len)
 {
@@ -154,6 +172,10 @@ static void add_string(struct text *text, const char *s, size_t len)
     text_char(text, '"');
     size_t start = 0;
     for (size_t i = 0; i < len; i++) {
+        if (len - i >= 8 && plain8(s + i)) {
+            i += 7;
+            continue;
+        }
         unsigned char c = (unsigned char)s[i];
         size_t n = c < 0x80 ? 1 : utf8_length((const unsigned char *)s + i, len - i);
         if (n && c >= 0x20 && c != '"' && c != '\\') {
@@ -209,10 +231,9 @@ static void add_value(struct text *text, const json_t *value, int depth)
         json_t *object = (json_t *)(uintptr_t)value; /* iterating reads only; jansson's type says otherwise */
         char mark = '{';
         for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
-            const char *key = json_object_iter_key(it);
             text_char(text, mark);
             mark = ',';
-            add_string(text, key, strlen(key));
+            add_string(text, json_object_iter_key(it), json_object_iter_key_len(it));
             text_char(text, ':');
             add_value(text, json_object_iter_value(it), depth + 1);
         }
@@ -263,6 +284,7 @@ char *json_text(const json_t *value, size_t *ret_len)
 {
     struct text text;
     text_init(&text, SIZE_MAX / 4);
+    (void)grow(&text, JSON_TEXT_USUAL_BYTES); /* else it would be moved again and again; fails below where it fails */
     text_json(&text, value);
     if (text.failed) {
         text_free(&text);
@@ -283,7 +305,7 @@ static size_t size_of(const json_t *value, size_t limit, int depth)
     case JSON_OBJECT: {
         json_t *object = (json_t *)(uintptr_t)value;
         for (void *it = json_object_iter(object); it && size <= limit; it = json_object_iter_next(object, it))
-            size += strlen(json_object_iter_key(it)) + 4 + size_of(json_object_iter_value(it), limit, depth + 1);
+            size += json_object_iter_key_len(it) + 4 + size_of(json_object_iter_value(it), limit, depth + 1);
         return size + 2;
     }
     case JSON_ARRAY:
