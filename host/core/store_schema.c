@@ -178,6 +178,19 @@ static bool has_key(struct store *s, const struct manifest_table *d, char *ret_k
     return same;
 }
 
+/* Whether rows lie in the order of their keys: for scans of large tables, and where nothing else points at them. The
+ * others lie in the order in which they were written: keys that people see are in no order, and each row would touch a
+ * page of its own in the table and in each index. */
+static bool stays_sorted(const struct manifest_table *d)
+{
+    if (d->bulk || !d->indexes.n)
+        return true;
+    for (size_t i = 0; i < d->n_columns; i++)
+        if (strcmp(d->columns[i].name, d->key) == 0)
+            return d->columns[i].type == COLUMN_INTEGER;
+    return true;
+}
+
 /* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
 int store_table(struct store *s, struct table *table, char *ret_error, size_t size)
 {
@@ -193,7 +206,7 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
         put_default(&sql, d, d->columns[i].name);
         text_puts(&sql, ", ");
     }
-    text_puts(&sql, "key_id INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID");
+    text_printf(&sql, "key_id INTEGER NOT NULL DEFAULT 0)%s", stays_sorted(d) ? " WITHOUT ROWID" : "");
     e = run(s, &sql);
     if (!e && !has_key(s, d, key, sizeof key)) {
         snprintf(ret_error, size,
