@@ -15,9 +15,9 @@ static inline bool words_have(const char *text, const char *phrase)
 {
     size_t n = strlen(phrase);
     for (const char *p = text; n && *p; p++) {
-        if (p != text && words__inside((unsigned char)p[-1]))
+        if (tolower((unsigned char)*p) != (unsigned char)*phrase || (p != text && words__inside((unsigned char)p[-1])))
             continue;
-        size_t i = 0;
+        size_t i = 1;
         while (i < n && p[i] && tolower((unsigned char)p[i]) == (unsigned char)phrase[i])
             i++;
         if (i == n && !words__inside((unsigned char)p[n]))

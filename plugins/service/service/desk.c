@@ -204,6 +204,15 @@ static void add_classification(json_t *body, const json_t *context)
     json_object_set_new(body, "classification", result);
 }
 
+/* Who has one of the narrower roles is not troubled with an enquiry that they would do nothing about. */
+static bool told_of(const json_t *component, const json_t *context, const char *status)
+{
+    bool bought = json_object_get(context, "purchases") || *cvm_json_str(context, "transaction_id", "");
+    return service_has_role(component, "desk.after") ||
+           (service_has_role(component, "desk.after.case") && (bought || *cvm_json_str(context, "handoff_id", ""))) ||
+           (service_has_role(component, "desk.after.solved") && !strcmp(status, "RESOLVED"));
+}
+
 /* What is done about it afterwards waits until whoever wrote has been answered: messages, rating, figures. */
 static int tell_closed(cvm_turn *t, const char *status, const char *reason, int64_t now)
 {
@@ -227,7 +236,7 @@ static int tell_closed(cvm_turn *t, const char *status, const char *reason, int6
                        .to = cvm_json_str(one, "id", ""),
                        .type = "enquiry_closed",
                        .priority = CVM_LOW};
-        if (e < 0 || !service_has_role(one, "desk.after"))
+        if (e < 0 || !told_of(one, c, status))
             continue;
         out.data = json_incref(data);
         e = t->host->emit(t, &out, NULL);

@@ -1,6 +1,13 @@
-/* Small things that need no host: time as text, looking through lists of components. Pure. Any thread. */
+/* Small things that need no host: time as text, looking through lists of components. Owns an index of the list that was
+ * looked through last. Loop thread. */
 #include "service.h"
 #include <time.h>
+
+static struct {
+    const json_t *components; /* held, so that its address cannot be another list's */
+    json_t *by_name;
+    size_t n; /* of them, when it was made */
+} known;
 
 const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE])
 {
@@ -30,16 +37,37 @@ static bool of_desk(const json_t *component)
     return !strncmp(cvm_json_str(component, "id", ""), "service.", 8) || service_has_role(component, "desk.domain");
 }
 
+void service_forget_components(void)
+{
+    json_decref(known.by_name);
+    json_decref((json_t *)(uintptr_t)known.components);
+    known.by_name = NULL;
+    known.components = NULL;
+}
+
+/* Of several with a name the first is known by it. */
+static void learn(const json_t *components)
+{
+    service_forget_components();
+    known.by_name = json_object();
+    known.components = cvm_json_share(components);
+    known.n = json_array_size(components);
+    for (size_t i = 0; i < json_array_size(components); i++) {
+        json_t *c = json_array_get(components, i);
+        const char *const names[] = {cvm_json_str(c, "id", ""), of_desk(c) ? cvm_json_str(c, "alias", "") : ""};
+        for (size_t n = 0; n < 2; n++)
+            if (*names[n] && !json_object_get(known.by_name, names[n]))
+                json_object_set(known.by_name, names[n], c);
+    }
+}
+
 const json_t *service_component(const json_t *components, const char *id_or_alias)
 {
-    for (size_t i = 0; *id_or_alias && i < json_array_size(components); i++) {
-        const json_t *c = json_array_get(components, i);
-        if (!strcmp(cvm_json_str(c, "id", ""), id_or_alias))
-            return c;
-        if (!strcmp(cvm_json_str(c, "alias", ""), id_or_alias) && of_desk(c))
-            return c;
-    }
-    return NULL;
+    if (!components)
+        return NULL;
+    if (known.components != components || known.n != json_array_size(components))
+        learn(components);
+    return json_object_get(known.by_name, id_or_alias);
 }
 
 bool service_has_role(const json_t *component, const char *role)

@@ -49,6 +49,7 @@ void service_forget(void)
     json_decref((json_t *)(uintptr_t)cache.domains);
     cache.vocabulary = NULL;
     cache.domains = NULL;
+    service_forget_components();
 }
 
 const char *service_content(const cvm_msg *m)
