@@ -186,6 +186,23 @@ static int g_query(cvm_turn *t, const cvm_query *query)
     return e;
 }
 
+static int g_job_start(cvm_turn *t, const char *job, json_t *input, cvm_id on_behalf, int64_t timeout_ms)
+{
+    if (memory_call_fails()) {
+        json_decref(input);
+        return CVM_ENOMEM;
+    }
+    ENTER();
+    borrow_taken("a job's input after it was given", input);
+    int e = real->job_start(t, job, input, on_behalf, timeout_ms);
+    borrow_given(e < 0 ? NULL : input);
+    if (e >= 0)
+        comes_back(NULL, 1);
+    told("cvm_job_start", job ? job : "", e);
+    LEAVE();
+    return e;
+}
+
 static const json_t *g_context(cvm_turn *t)
 {
     ENTER();
@@ -383,6 +400,7 @@ cvm_host guard_table(const cvm_host *host, const cvm_msg *m)
     h.timer_cancel = g_timer_cancel;
     h.call = g_call;
     h.query = g_query;
+    h.job_start = g_job_start;
     h.context = g_context;
     h.context_set = g_context_set;
     h.state_get = g_state_get;

@@ -112,7 +112,8 @@ static bool reply_explained(const struct conform *c, const struct manifest_compo
 {
     char sent[CVM_NAME_MAX + 1];
     snprintf(sent, sizeof sent, "%.*s", (int)(strlen(type) - 6), type);
-    if (strcmp(sent, "query") == 0 || component->may_send_to.n || component->next.n)
+    if (strcmp(sent, "query") == 0 || component->may_send_to.n || component->next.n ||
+        manifest_find_job(c->manifest, sent))
         return true;
     for (size_t i = 0; i < c->manifest->n_calls; i++)
         if (strcmp(c->manifest->calls[i].name, sent) == 0)

@@ -48,6 +48,10 @@ void check_process(struct conform *c)
         report(c, "process", RESULT_SKIPPED, "the plugin has no operation to send to");
         return;
     }
+    if (c->manifest->n_jobs) {
+        report(c, "process", RESULT_SKIPPED, "a plugin with jobs runs inside the host only");
+        return;
+    }
     if (!wanted(c, "messages"))
         messages_survey(c);
     c->shared->of = count;
