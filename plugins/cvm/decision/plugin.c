@@ -1,6 +1,7 @@
 /* Deciding for a customer: what happened (cvm.journey), what to do (cvm.treatment), doing it (cvm.orchestrator). The
  * table of routes. */
 #include "allocate.h"
+#include "campaign.h"
 #include "decision.h"
 
 /* clang-format off */
@@ -53,6 +54,17 @@ static const cvm_route routes[] = {
     { ALLOCATION_SOLVER, "solve_file.reply", allocate_on_reply },
     { ALLOCATION_SOLVER, "solve_plan",       allocate_on_plan },
     { ALLOCATION_SOLVER, "solve_plan.reply", allocate_on_reply },
+
+    { ALLOCATION_SOLVER, "run_campaign",          campaign_run },
+    { ALLOCATION_SOLVER, "what_if",               campaign_what_if },
+    { ALLOCATION_SOLVER, "list_campaigns",        campaign_list },
+    { ALLOCATION_SOLVER, "show_campaign",         campaign_show },
+    { ALLOCATION_SOLVER, "list_decisions",        campaign_customers },
+    { ALLOCATION_SOLVER, "get_prices",            campaign_prices },
+    { ALLOCATION_SOLVER, "list.reply",            campaign_treatments },
+    { ALLOCATION_SOLVER, "get_constraints.reply", campaign_constraints },
+    { ALLOCATION_SOLVER, "decide.reply",          campaign_decided },
+    { ALLOCATION_SOLVER, "query.reply",           campaign_rows },
     { 0 }
 };
 
@@ -60,6 +72,7 @@ static const cvm_job_entry jobs[] = {
     { "worth",      batch_job_worth },
     { "solve_file", allocate_file },
     { "solve_plan", allocate_plan },
+    { "decide",     campaign_decide },
     { 0 }
 };
 /* clang-format on */

@@ -1,0 +1,265 @@
+/* The job `decide`: reads all customers and what they did before, decides for all at once, writes who gets what. A
+ * what-if does the same and writes nothing. A job's thread. */
+#include "allocate.h"
+#include "base.h"
+#include "campaign.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HISTORY_MAX 64 /* treatments that one customer had before */
+#define WHY_SIZE 256
+
+/* The rows of what was sent before, in the order of customers. */
+struct past {
+    cvm_cursor *cursor;
+    char customer[128]; /* of the row that was read last; "": the end */
+    char treatment[128];
+    char outcome[32];
+    char names[HISTORY_MAX][128];
+    struct base_history list[HISTORY_MAX];
+    size_t n;
+};
+
+static int past_next(struct past *p)
+{
+    const cvm_cell *cells;
+    int e = p->cursor ? cvm_cursor_next(p->cursor, &cells) : 0;
+    p->customer[0] = 0;
+    if (e != 1)
+        return e;
+    snprintf(p->customer, sizeof p->customer, "%s", cells[0].text);
+    snprintf(p->treatment, sizeof p->treatment, "%s", cells[1].text);
+    snprintf(p->outcome, sizeof p->outcome, "%s", cells[2].text);
+    return CVM_OK;
+}
+
+static int past_open(cvm_job *j, struct past *p)
+{
+    static const char *const columns[] = {"customer_id", "treatment_id", "outcome", NULL};
+    int e = cvm_job_open(j, "cvm_campaigns", columns, NULL, "customer_id", &p->cursor);
+    if (e == CVM_ENOENT) { /* nothing was ever sent */
+        p->cursor = NULL;
+        return CVM_OK;
+    }
+    return e < 0 ? e : past_next(p);
+}
+
+static void past_take(struct past *p)
+{
+    size_t i = 0;
+    while (i < p->n && strcmp(p->names[i], p->treatment) != 0)
+        i++;
+    if (i == HISTORY_MAX)
+        return;
+    if (i == p->n) {
+        snprintf(p->names[i], sizeof p->names[i], "%s", p->treatment);
+        p->list[p->n++] = (struct base_history){p->names[i], {.propensity = NAN, .worth = FACTS_NONE}};
+    }
+    p->list[i].history.contacts++;
+    p->list[i].history.successes += strcmp(p->outcome, "converted") == 0;
+    p->list[i].history.complaints += strcmp(p->outcome, "complained") == 0;
+}
+
+/* What `customer` had before; customers come in ascending order. */
+static int past_of(struct past *p, const char *customer)
+{
+    p->n = 0;
+    while (*p->customer && strcmp(p->customer, customer) < 0)
+        CVM_TRY(past_next(p));
+    while (*p->customer && strcmp(p->customer, customer) == 0) {
+        past_take(p);
+        CVM_TRY(past_next(p));
+    }
+    return CVM_OK;
+}
+
+/* Reads everybody into `one` and, where it is not NULL, into `two`. */
+static int read_base(cvm_job *j, struct base *one, struct base *two)
+{
+    struct past *past = calloc(1, sizeof *past);
+    cvm_cursor *c = NULL;
+    const cvm_cell *cells;
+    struct cvm_facts facts;
+    int e = past ? past_open(j, past) : CVM_ENOMEM;
+    if (e == CVM_OK)
+        e = cvm_job_open(j, "cvm_customers", facts_columns, NULL, NULL, &c);
+    while (e >= 0 && (e = cvm_cursor_next(c, &cells)) == 1) {
+        facts_from_cells(cells, &facts);
+        if (!facts.customer_id)
+            continue;
+        e = past_of(past, facts.customer_id);
+        e = e >= 0 ? base_add(one, &facts, past->list, past->n) : e;
+        e = e >= 0 && two ? base_add(two, &facts, past->list, past->n) : e;
+        if (one->total % 8192 == 0)
+            cvm_job_progress(j, one->total, 0, "reading customers");
+    }
+    cvm_cursor_close(c);
+    if (past)
+        cvm_cursor_close(past->cursor);
+    free(past);
+    return e < 0 ? e : CVM_OK;
+}
+
+/* ---- writing ---- */
+
+static const char *const columns[] = {"decision_id", "run_id", "customer_id", "treatment_id", "day",       "value",
+                                      "propensity",  "worth",  "cost",        "price",        "runner_up", "lead",
+                                      "at_ms",       NULL};
+
+static cvm_cell text_cell(const char *text)
+{
+    return (cvm_cell){.kind = text ? CVM_CELL_TEXT : CVM_CELL_NULL, .text = text, .len = text ? strlen(text) : 0};
+}
+
+static cvm_cell int_cell(double x)
+{
+    return (cvm_cell){.kind = CVM_CELL_INT, .i = llround(x)};
+}
+
+static cvm_cell real_cell(double x)
+{
+    return (cvm_cell){.kind = CVM_CELL_REAL, .r = x};
+}
+
+static int put_row(cvm_job *j, cvm_loader *l, const struct base *b, const struct base_decision *d, const char *run,
+                   size_t slot)
+{
+    size_t i = slot / d->problem.per_customer, n = slot % d->problem.per_customer;
+    int t = d->result.assignment[slot], next = d->result.runner_up[i];
+    const char *customer = plan_text(&b->ids, i);
+    char id[256];
+    size_t cell = i * b->n + (t < 0 ? 0 : (size_t)t);
+    double price = t < 0 || d->limit_of[t] < 0 ? 0 : d->result.prices[d->limit_of[t]];
+    price += t < 0 || d->budget < 0 ? 0 : d->result.prices[d->budget] * (double)b->options[t].o.cost;
+    snprintf(id, sizeof id, n ? "%s/%s/%zu" : "%s/%s", run, customer, n);
+    cvm_cell cells[] = {text_cell(id),
+                        text_cell(run),
+                        text_cell(customer),
+                        text_cell(base_choice(b, d, i, n)),
+                        int_cell(d->day[slot]),
+                        int_cell(t < 0 ? 0 : (double)b->value[cell]),
+                        real_cell(t < 0 ? 0 : (double)b->propensity[cell]),
+                        int_cell(t < 0 ? 0 : (double)b->worth[cell]),
+                        int_cell(t < 0 ? 0 : (double)b->options[t].o.cost),
+                        real_cell(price),
+                        text_cell(next < 0 ? OPTION_IGNORE : b->options[next].o.id),
+                        real_cell((double)d->result.lead[i]),
+                        int_cell((double)cvm_job_now_ms(j))};
+    return cvm_loader_put(l, cells);
+}
+
+/* Who gets what, and who gets nothing; an earlier attempt's rows go first. */
+static int write_base(cvm_job *j, const struct base *b, const struct base_decision *d, const char *run)
+{
+    cvm_loader *l = NULL;
+    json_t *where = json_pack("{s:s}", "run_id", run);
+    int e = where ? cvm_job_clear(j, CAMPAIGN_DECISIONS, where, NULL) : CVM_ENOMEM;
+    json_decref(where);
+    if (e == CVM_OK)
+        e = cvm_job_loader(j, CAMPAIGN_DECISIONS, columns, &l);
+    size_t slots = d->problem.customers * d->problem.per_customer;
+    for (size_t s = 0; e == CVM_OK && s < slots; s++) {
+        if (d->result.assignment[s] >= 0 || s % d->problem.per_customer == 0)
+            e = put_row(j, l, b, d, run, s);
+        if (s % 8192 == 0)
+            cvm_job_progress(j, (int64_t)s, (int64_t)slots, "writing decisions");
+    }
+    int closed = cvm_loader_close(l);
+    return e != CVM_OK ? e : closed;
+}
+
+/* ---- the job ---- */
+
+static bool stopped(void *arg, double done)
+{
+    cvm_job_progress(arg, (int64_t)(done * 100), 100, "deciding for all");
+    return cvm_job_stopped(arg);
+}
+
+static int read_terms(const json_t *terms, struct base_terms *ret, char *why, size_t size)
+{
+    const json_t *budget = json_object_get(terms, "budget_pounds"), *limit = json_object_get(terms, "time_limit");
+    *ret = (struct base_terms){FACTS_NONE, cvm_json_int(terms, "days", 1), cvm_json_int(terms, "per_customer", 1),
+                               cvm_json_str(terms, "trigger", NULL), 60000};
+    if (json_is_number(budget))
+        ret->budget = llround(json_number_value(budget) * 100);
+    if (json_is_number(limit))
+        ret->time_limit_ms = json_number_value(limit) * 1000;
+    if (ret->trigger && signal_find(ret->trigger) < 0) {
+        snprintf(why, size, "trigger: %.60s is none that is known by the figures of a customer", ret->trigger);
+        return CVM_EINVAL;
+    }
+    if (ret->days < 1 || ret->days > BASE_DAYS_MAX || ret->per_customer < 1 ||
+        ret->per_customer > SOLVE_MAX_PER_CUSTOMER) {
+        snprintf(why, size, "days must be 1 to %d, per_customer 1 to %d", BASE_DAYS_MAX, SOLVE_MAX_PER_CUSTOMER);
+        return CVM_EINVAL;
+    }
+    return CVM_OK;
+}
+
+/* A base by the terms, or as things are without what they change. */
+static int make(const json_t *input, const struct base_terms *terms, bool changed, struct base **ret, char *why,
+                size_t size)
+{
+    json_t *treatments = NULL, *constraints = NULL, *none = json_object();
+    int e = campaign_change(changed ? json_object_get(input, "terms") : none, json_object_get(input, "treatments"),
+                            json_object_get(input, "constraints"), &treatments, &constraints, why, size);
+    if (e == CVM_OK)
+        e = base_new(treatments, constraints, terms, ret, why, size);
+    json_decref(none);
+    json_decref(treatments);
+    json_decref(constraints);
+    return e;
+}
+
+static bool changes(const json_t *terms)
+{
+    return json_object_get(terms, "treatment") || json_object_get(terms, "without") ||
+           json_object_get(terms, "treatments") || json_object_get(terms, "limits");
+}
+
+/* The members of `figures` that are decided, and what differs from how things are. */
+static int decide_all(cvm_job *j, const json_t *input, struct base *after, struct base *before, json_t **ret_result,
+                      char *why, size_t size)
+{
+    struct base_decision a = {0}, b = {0};
+    const char *run = cvm_json_str(input, "run_id", NULL);
+    int e = base_decide(after, stopped, j, &a, why, size);
+    if (e == CVM_OK && before)
+        e = base_decide(before, stopped, j, &b, why, size);
+    if (e == CVM_OK && !cvm_json_bool(input, "what_if", false) && run)
+        e = write_base(j, after, &a, run);
+    if (e == CVM_OK) {
+        json_t *summary = base_summary(after, &a, cvm_job_now_ms(j));
+        if (summary && before)
+            json_object_set_new(summary, "against_now", base_compare(before, &b, after, &a));
+        *ret_result =
+            json_pack("{s:o, s:f}", "figures", summary, "milliseconds", round(a.result.milliseconds * 1000) / 1000);
+        e = *ret_result ? CVM_OK : CVM_ENOMEM;
+    }
+    base_decision_fini(&a);
+    base_decision_fini(&b);
+    return e;
+}
+
+int campaign_decide(cvm_job *j, const json_t *input, json_t **ret_result)
+{
+    struct base_terms terms;
+    struct base *after = NULL, *before = NULL;
+    char why[WHY_SIZE] = "";
+    const json_t *given = json_object_get(input, "terms");
+    int e = read_terms(given, &terms, why, sizeof why);
+    if (e == CVM_OK)
+        e = make(input, &terms, true, &after, why, sizeof why);
+    if (e == CVM_OK && cvm_json_bool(input, "what_if", false) && changes(given))
+        e = make(input, &terms, false, &before, why, sizeof why);
+    if (e == CVM_OK)
+        e = read_base(j, after, before);
+    if (e == CVM_OK)
+        e = decide_all(j, input, after, before, ret_result, why, sizeof why);
+    base_free(after);
+    base_free(before);
+    return e == CVM_EINVAL || e == CVM_ELIMIT ? cvm_job_fail(j, "TERMS", *why ? why : cvm_strerror(e)) : e;
+}
