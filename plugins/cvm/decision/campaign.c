@@ -1,6 +1,7 @@
 /* Campaigns and what-ifs as operations: gathers what there is to decide with, starts the job, keeps what came out. Owns
  * the rows of cvm_runs, and the state keys ask/<request> and `prices`, the prices of the last run. Loop thread. */
 #include "campaign.h"
+#include "moment.h"
 
 #include "../../service/common/pending.h"
 
@@ -178,6 +179,7 @@ int campaign_customers(cvm_turn *t, const cvm_msg *m)
 int campaign_prices(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *kept = NULL;
+    char text[MOMENT_SIZE];
     const char *id;
     json_t *price, *rows = json_array();
     int e = cvm_state_get(t, "prices", &kept);
@@ -195,12 +197,23 @@ int campaign_prices(cvm_turn *t, const cvm_msg *m)
                                (json_int_t)cvm_json_int(kept, "at_ms", 0), "prices", rows));
 }
 
+/* A row as people see it. Gives. */
+static json_t *row_shown(const json_t *row)
+{
+    char text[MOMENT_SIZE];
+    json_t *shown = json_copy((json_t *)(uintptr_t)row);
+    json_object_set_new(shown, "at", json_string(moment_text(cvm_json_int(row, "at_ms", 0), text)));
+    json_object_del(shown, "at_ms");
+    json_object_del(shown, "key_id");
+    json_object_del(shown, "figures");
+    return shown;
+}
+
 static json_t *run_shown(const json_t *row)
 {
     json_t *shown = json_copy((json_t *)(uintptr_t)row),
            *figures = json_loads(cvm_json_str(row, "figures", "{}"), 0, NULL),
            *terms = json_loads(cvm_json_str(row, "terms", "{}"), 0, NULL);
-    json_object_del(shown, "figures");
     json_object_set_new(shown, "terms", terms ? terms : json_object());
     if (figures)
         json_object_update_missing(shown, figures);
@@ -220,9 +233,7 @@ static int answered(cvm_turn *t, const cvm_msg *m, const json_t *what)
         size_t i;
         json_array_foreach(rows, i, row)
         {
-            json_t *shown = json_copy(row);
-            json_object_del(shown, "figures");
-            json_array_append_new(runs, shown);
+            json_array_append_new(runs, row_shown(row));
         }
         data = json_pack("{s:o}", "campaigns", runs);
     } else if (!strcmp(kind, "customers")) {

@@ -118,9 +118,10 @@ static cvm_cell int_cell(double x)
     return (cvm_cell){.kind = CVM_CELL_INT, .i = llround(x)};
 }
 
+/* Six decimals: the rest is how a float is kept. */
 static cvm_cell real_cell(double x)
 {
-    return (cvm_cell){.kind = CVM_CELL_REAL, .r = x};
+    return (cvm_cell){.kind = CVM_CELL_REAL, .r = round(x * 1e6) / 1e6};
 }
 
 static int put_row(cvm_job *j, cvm_loader *l, const struct base *b, const struct base_decision *d, const char *run,
@@ -143,9 +144,9 @@ static int put_row(cvm_job *j, cvm_loader *l, const struct base *b, const struct
                         real_cell(t < 0 ? 0 : (double)b->propensity[cell]),
                         int_cell(t < 0 ? 0 : (double)b->worth[cell]),
                         int_cell(t < 0 ? 0 : (double)b->options[t].o.cost),
-                        real_cell(price),
+                        real_cell(round(price * 100) / 100),
                         text_cell(next < 0 ? OPTION_IGNORE : b->options[next].o.id),
-                        real_cell((double)d->result.lead[i]),
+                        real_cell(round((double)d->result.lead[i] * 100) / 100),
                         int_cell((double)cvm_job_now_ms(j))};
     return cvm_loader_put(l, cells);
 }

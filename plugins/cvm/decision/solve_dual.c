@@ -9,7 +9,7 @@
 
 #include "solve_internal.h"
 
-enum { FIRST_SAMPLE = 8192, SAMPLE_GROWTH = 8, SUBGRADIENTS = 120, NEWTONS = 24 };
+enum { FIRST_SAMPLE = 8192, SAMPLE_GROWTH = 8, SUBGRADIENTS = 120, NEWTONS = 24, BUNDLES = 120 };
 
 void solve__price_columns(const solve_problem *p, const double *lambda, solve_prices *ret)
 {
@@ -315,6 +315,54 @@ static void newtons(search *s, double *io_best, double window, int rounds, doubl
     *io_best = best;
 }
 
+/* The function in scaled prices, with a slope that holds for all prices that may be. */
+static double scaled_value(void *arg, const double *x, double *ret_slope)
+{
+    search *s = arg;
+    for (size_t k = 0; k < s->p->limits; k++)
+        s->lambda[k] = x[k] / s->scale[k];
+    double f = evaluate(s, s->lambda, false);
+    for (size_t k = 0; k < s->p->limits; k++) {
+        const solve_limit *l = &s->p->limit[k];
+        double load = s->pass.load[k];
+        if (s->minimum[k] <= 0 && !isinf(l->maximum))
+            s->gradient[k] = l->maximum * s->share - load;
+        else if (s->minimum[k] > 0 && isinf(l->maximum))
+            s->gradient[k] = s->minimum[k] * s->share - load;
+        ret_slope[k] = s->gradient[k] / s->scale[k];
+    }
+    return f;
+}
+
+static bool is_over(void *arg)
+{
+    const search *s = arg;
+    return solve__over(s->clock);
+}
+
+/* Where slopes alone get stuck. */
+static int bundles(search *s, double *io_best, int rounds, double enough)
+{
+    size_t n = s->p->limits;
+    double *block = malloc((3 * n + 1) * sizeof *block);
+    if (block == NULL)
+        return SOLVE_E_MEMORY;
+    double *low = block;
+    double *high = block + n;
+    double *center = block + 2 * n;
+    for (size_t k = 0; k < n; k++) {
+        low[k] = s->minimum[k] > 0 ? -s->ceiling : 0;
+        high[k] = isinf(s->p->limit[k].maximum) ? 0 : s->ceiling;
+        center[k] = s->best[k] * s->scale[k];
+    }
+    solve__convex f = {.value = scaled_value, .over = is_over, .arg = s, .low = low, .high = high};
+    int rc = solve__bundle(&f, n, center, io_best, rounds, enough);
+    for (size_t k = 0; k < n; k++)
+        s->best[k] = center[k] / s->scale[k];
+    free(block);
+    return rc;
+}
+
 /* One limit at a time what a typical assignment uses of it. */
 static double set_scales(search *s)
 {
@@ -367,6 +415,7 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
     s.pass.load = block + 5 * n;
     s.pass.hessian = block + 6 * n;
     double mean = set_scales(&s);
+    int rc = SOLVE_OK;
     for (size_t k = 0; k < n; k++)
         s.lambda[k] = s.best[k] = legal(&s, k, lambda[k], lambda[k]);
     s.stride = p->customers / FIRST_SAMPLE + 1;
@@ -379,12 +428,8 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
             subgradients(&s, &best, SUBGRADIENTS);
         double window = mean * (first ? .2 : .02) + 1e-12;
         newtons(&s, &best, window, first ? NEWTONS : NEWTONS / 2, 1e-7);
-        if (first && p->customers <= 2000) {
-            /* Few customers make steps, not slopes: what Newton gained is a start for more subgradients. */
-            memcpy(s.lambda, s.best, n * sizeof *s.lambda);
-            subgradients(&s, &best, 4 * SUBGRADIENTS);
-        }
-        if (s.stride == 1 || solve__stopped(clock, 0))
+        rc = bundles(&s, &best, first ? BUNDLES : BUNDLES / 4, 1e-7);
+        if (rc != SOLVE_OK || s.stride == 1 || solve__stopped(clock, 0))
             break;
         s.stride = s.stride / SAMPLE_GROWTH + (s.stride / SAMPLE_GROWTH == 0);
     }
@@ -392,5 +437,5 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
     *ret_bound = solve__bound(p, minimum, lambda);
     ++*scans;
     free(block);
-    return SOLVE_OK;
+    return rc;
 }

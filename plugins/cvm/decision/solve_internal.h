@@ -58,6 +58,17 @@ int solve__dual(const solve_problem *p, const double *minimum, const solve_touch
                 double *lambda, double *ret_bound, size_t *scans);
 double solve__bound(const solve_problem *p, const double *minimum, const double *lambda);
 
+/* A convex function within bounds. */
+typedef struct solve__convex {
+    double (*value)(void *arg, const double *x, double *ret_slope);
+    bool (*over)(void *arg);
+    void *arg;
+    const double *low;
+    const double *high;
+} solve__convex;
+/* Lowers `*io_best`, the value at `center`, and moves the center. */
+int solve__bundle(const solve__convex *f, size_t n, double *center, double *io_best, int rounds, double enough);
+
 /* A feasible assignment at these prices, and better ones near it. `assignment`: customers x per_customer, `loads`:
  * limits. */
 int solve__primal(const solve_problem *p, const solve_touch *touch, const solve_clock *clock, const double *lambda,
