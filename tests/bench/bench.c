@@ -103,6 +103,8 @@ static const struct {
             {"enquiry.answer.1000", answer_1000},
             {"enquiry.purchase.64", purchase_64},
             {"classify", bench_classify},
+            {"job.load", bench_job_load},
+            {"job.read", bench_job_read},
             {"decision.one", bench_decision},
             {"reload.hold", bench_reload_hold},
             {"reload.pause", bench_reload_pause},

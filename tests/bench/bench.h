@@ -39,6 +39,8 @@ int bench_move_hold(struct row *row);
 int bench_recover_child(struct row *row);
 int bench_classify(struct row *row);
 int bench_decision(struct row *row);
+int bench_job_load(struct row *row);
+int bench_job_read(struct row *row);
 
 /* Floors in processes of their own. bench_floor_serve() answers any POST with the same text, by epoll and nothing else;
  * gives its port and process. bench_bare() is what `bench --bare` does: the libraries of the host, opened, and no more.

@@ -12,10 +12,15 @@ static const char *const PLUGINS[] = {"relay", NULL};
 
 int bench_inside_open(struct inside *in)
 {
+    return bench_inside_open_with(in, PLUGINS);
+}
+
+int bench_inside_open_with(struct inside *in, const char *const *plugins)
+{
     char error[512] = "";
     struct core_options options = {.home = in->home.path, .loop = &in->loop, .seed = 7, .runner = in->runner};
     snprintf(in->runner, sizeof in->runner, "%s/host/cvmhost", bench_build());
-    if (bench_home_make(&in->home, PLUGINS) < 0)
+    if (bench_home_make(&in->home, plugins) < 0)
         return -1;
     uv_loop_init(&in->loop);
     if (config_load(in->home.path, NULL, &in->config, error, sizeof error) < 0)

@@ -14,6 +14,7 @@ struct inside {
 };
 
 int bench_inside_open(struct inside *in); /* with the plugin relay */
+int bench_inside_open_with(struct inside *in, const char *const *plugins);
 void bench_inside_close(struct inside *in);
 json_t *bench_order(void); /* a payload of 400 bytes */
 
