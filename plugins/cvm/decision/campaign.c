@@ -193,8 +193,8 @@ int campaign_prices(cvm_turn *t, const cvm_msg *m)
                               json_pack("{s:s, s:f}", "treatment", id, "price_pounds", json_number_value(price) / 100));
     }
     return cvm_reply(t, m,
-                     json_pack("{s:s, s:I, s:o}", "run_id", cvm_json_str(kept, "run_id", ""), "at_ms",
-                               (json_int_t)cvm_json_int(kept, "at_ms", 0), "prices", rows));
+                     json_pack("{s:s, s:s, s:o}", "run_id", cvm_json_str(kept, "run_id", ""), "at",
+                               kept ? moment_text(cvm_json_int(kept, "at_ms", 0), text) : "", "prices", rows));
 }
 
 /* A row as people see it. Gives. */
