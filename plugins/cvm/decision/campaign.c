@@ -3,7 +3,7 @@
 #include "campaign.h"
 #include "moment.h"
 
-#include "../../service/common/pending.h"
+#include "../../common/pending.h"
 
 #include <string.h>
 

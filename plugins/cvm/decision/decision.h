@@ -5,8 +5,8 @@
 #include "journey.h"
 #include "problem.h"
 
-#include "../../service/common/llm_ask.h"
-#include "../../service/common/pending.h"
+#include "../../common/llm_ask.h"
+#include "../../common/pending.h"
 
 #include <cvm/cvm.h>
 #include <cvm/json.h>

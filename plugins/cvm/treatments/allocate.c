@@ -1,7 +1,7 @@
 /* AllocationAgent: one unit of a treatment for one customer. A turn reads the count, decides and counts, so that there
  * are never more units than the day has, however many ask at once. Owns the state keys ask/<request> -> what waits for
  * the catalogue's list. Loop thread. */
-#include "../../service/common/pending.h"
+#include "../../common/pending.h"
 #include "treatments.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * Without a component for the channel it is simulated. What cannot be done is no error: the answer says "failed" and
  * why, so that whoever took the unit gives it back. Owns the state keys ask/<request> -> what waits for an answer.
  * Loop thread. */
-#include "../../service/common/pending.h"
+#include "../../common/pending.h"
 #include "treatments.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Treatments that people write, in words or as JSON: added, changed, taken out. Owns the state keys ask/<request> -> a
  * text that a language model is reading. Loop thread. */
-#include "../../service/common/llm_ask.h"
-#include "../../service/common/pending.h"
+#include "../../common/llm_ask.h"
+#include "../../common/pending.h"
 #include "treatments.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* A language model's word on what the rules found: it confirms or rejects the doubtful ones. What it does not answer,
  * or answers badly, stays as the rules had it. Owns the context's member trigger_found. Loop thread. */
-#include "../../service/common/llm_ask.h"
+#include "../../common/llm_ask.h"
 #include "find.h"
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef SERVICE_COMMON_CLAIMS_H
 #define SERVICE_COMMON_CLAIMS_H
 
-#include "pending.h"
+#include "../../common/pending.h"
 #include "step.h"
 
 struct claims {

@@ -3,11 +3,11 @@
 #ifndef SERVICE_DATA_H
 #define SERVICE_DATA_H
 
+#include "../../common/pending.h"
 #include "../common/claims.h"
 #include "../common/clip.h"
 #include "../common/hold.h"
 #include "../common/networks.h"
-#include "../common/pending.h"
 #include "../common/phone.h"
 #include "../common/sale.h"
 #include "../common/step.h"

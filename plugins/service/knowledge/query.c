@@ -2,7 +2,7 @@
  * was travels with it and comes back with each answer, so nothing is kept meanwhile. Loop thread. */
 #include "knowledge.h"
 
-#include "../common/pending.h"
+#include "../../common/pending.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
  * state. Loop thread. */
 #include "knowledge.h"
 
+#include "../../common/llm_ask.h"
+#include "../../common/pending.h"
 #include "../common/clip.h"
-#include "../common/llm_ask.h"
-#include "../common/pending.h"
 #include "../common/step.h"
 
 #include <math.h>

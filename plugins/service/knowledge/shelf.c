@@ -1,8 +1,8 @@
 /* See knowledge.h: a document in force, its versions, and the rows by which it is found. Loop thread. */
 #include "knowledge.h"
 
+#include "../../common/pending.h"
 #include "../common/clip.h"
-#include "../common/pending.h"
 
 #include <inttypes.h>
 #include <stdio.h>

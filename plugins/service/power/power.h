@@ -3,9 +3,9 @@
 #ifndef SERVICE_POWER_H
 #define SERVICE_POWER_H
 
+#include "../../common/pending.h"
 #include "../common/clip.h"
 #include "../common/hold.h"
-#include "../common/pending.h"
 #include "../common/phone.h"
 #include "../common/sale.h"
 #include "../common/step.h"

@@ -2,8 +2,8 @@
 #ifndef SERVICE_MODEL_STEP_H
 #define SERVICE_MODEL_STEP_H
 
-#include "../common/llm_ask.h"
-#include "../common/pending.h"
+#include "../../common/llm_ask.h"
+#include "../../common/pending.h"
 #include "service.h"
 
 /* Whether this step may ask a model: the agent's settings want it, the step is a durable one, and it can be kept. */
