@@ -288,6 +288,31 @@ START_TEST(a_table_serves_as_a_file_does)
 }
 END_TEST
 
+/* With the plugins that decide: showing a customer has the journey, and decides nothing; old spellings still work. */
+START_TEST(shows_the_journey_and_decides_nothing)
+{
+    static const char *const others[] = {"decision", "treatments"};
+    struct flow *f = home_unserved("");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        flow_plugin(f, others[i]);
+    json_t *before = RUN(f, 0, "allocation", "history"), *shown = RUN(f, 0, "customer", "show", "U124");
+    json_t *after = RUN(f, 0, "allocation", "history"), *journey = json_object_get(shown, "journey");
+    ck_assert_str_eq(str(journey, "customer_id"), "U124");
+    ck_assert_uint_gt(json_array_size(json_object_get(journey, "events")), 0);
+    ck_assert(json_equal(json_object_get(before, "history"), json_object_get(after, "history")));
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_applications"), 0);
+    EXPECT(f, 0, "", "customer", "process", "--customer_ids", "U124,U125", "--output_file", "results.json",
+           "--log_level", "ERROR");
+    char *results = flow_read(f, "output/results.json");
+    ck_assert(strstr(results, "U124") && strstr(results, "U125"));
+    free(results);
+    json_decref(before);
+    json_decref(shown);
+    json_decref(after);
+    flow_free(f);
+}
+END_TEST
+
 /* ---- import ------------------------------------------------------------------------------------------------------ */
 
 /* A base of ROWS customers; `bad` of them cannot be read. */
@@ -545,6 +570,7 @@ int main(void)
     tcase_add_test(c, damaged_rows_are_left_out_and_told);
     tcase_add_test(c, a_changed_file_is_noticed);
     tcase_add_test(c, a_table_serves_as_a_file_does);
+    tcase_add_test(c, shows_the_journey_and_decides_nothing);
     tcase_add_test(c, imports_by_a_mapping);
     tcase_add_test(c, imports_histories);
     tcase_add_test(c, imports_rows_of_a_source);
