@@ -468,6 +468,14 @@ static size_t wait_listed(const char *state)
     return listed(state);
 }
 
+/* Until the committed data say so. */
+static void wait_count(const char *sql, int64_t n)
+{
+    for (int i = 0; i < 1000 && looped_count(l, sql) != n; i++)
+        looped_pass(l, 10);
+    ck_assert_int_eq(looped_count(l, sql), n);
+}
+
 static void pass_until_none(const char *state)
 {
     for (int i = 0; i < 4000 && listed(state); i++)
@@ -488,6 +496,8 @@ START_TEST(loads_beside_the_turns)
     }
     check_outcome(&a, 20000, "REPLIED");
     looped_pass(l, 50);
+    for (int i = 0; i < 1000 && b.n < 20; i++)
+        looped_pass(l, 10);
     ck_assert_int_eq(b.n, 20);
     ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM ores"), 60000);
     ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM visits"), 20);
@@ -554,11 +564,11 @@ START_TEST(a_stop_ends_it_and_a_start_begins_it_again)
     pass_until_none("running");
     looped_quiet(l);
     looped_pass(l, 50);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply'"), 1);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
-                                     "json_extract(record, '$.in.structured_data.stopped') = 0"),
-                     1);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM open_items"), 0);
+    wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply'", 1);
+    wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
+               "json_extract(record, '$.in.structured_data.stopped') = 0",
+               1);
+    wait_count("SELECT count(*) FROM open_items", 0);
     finish_loop();
 }
 END_TEST
@@ -579,9 +589,9 @@ START_TEST(a_plugin_that_goes_takes_its_jobs_along)
     ck_assert_int_eq(wait_listed("running"), 1); /* again */
     pass_until_none("running");
     looped_pass(l, 200);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply'"), 1);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'load.reply'"), 1);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM ores"), 20);
+    wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply'", 1);
+    wait_count("SELECT count(*) FROM turns WHERE type = 'load.reply'", 1);
+    wait_count("SELECT count(*) FROM ores", 20);
     json_decref(a.data);
     json_decref(b.data);
     finish_loop();
@@ -594,6 +604,7 @@ START_TEST(what_crashed_the_host_twice_is_not_run_again)
     cvm_id id;
     begin_loop(NULL);
     submit("{\"job\": \"spin\"}", &a);
+    ck_assert_int_eq(wait_listed("running"), 1);
     json_t *jobs = core_jobs(l->v->core);
     ck_assert_int_eq(id_parse(cvm_json_str(json_array_get(jobs, 0), "id", ""), &id), 0);
     json_decref(jobs);
@@ -605,9 +616,9 @@ START_TEST(what_crashed_the_host_twice_is_not_run_again)
     looped_open(l, true);
     looped_pass(l, 50);
     ck_assert_int_eq(listed("running"), 0);
-    ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
-                                     "json_extract(record, '$.in.structured_data.code') = 'CRASHED'"),
-                     1);
+    wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
+               "json_extract(record, '$.in.structured_data.code') = 'CRASHED'",
+               1);
     finish_loop();
 }
 END_TEST
