@@ -1,5 +1,5 @@
-/* Treatments on a real host: those of the product, of a plugin that is dropped in, and those that people write, in words
- * and as JSON, by command and over HTTP; their file; what happens when one is applied. */
+/* Treatments on a real host: those of the product, of a plugin that is dropped in, and those that people write, in
+ * words and as JSON, by command and over HTTP; their file; what happens when one is applied. */
 #include "flow.h"
 
 #include <stdio.h>
@@ -62,13 +62,15 @@ static int64_t total(struct flow *f, const char *option)
 
 START_TEST(standard_treatments_are_there)
 {
-    static const char *const ids[] = {"ignore",         "service_sms",       "retention_email",    "network_signal_booster",
-                                      "retention_call", "loyalty_app_offer", "roaming_advice_sms", "billing_review_call"};
+    static const char *const ids[] = {
+        "ignore",         "service_sms",       "retention_email",    "network_signal_booster",
+        "retention_call", "loyalty_app_offer", "roaming_advice_sms", "billing_review_call"};
     struct flow *f = with_treatments();
-    flow_config(f, "agents", json_loads("{\"cvm.treatment.standard\": {\"settings\": {\"treatment_overrides\": "
-                                        "{\"retention_call\": {\"constraints\": {\"max_per_day\": 35}}, \"service_sms\": "
-                                        "{\"constraints\": {\"priority\": 77}}}}}}",
-                                        0, NULL));
+    flow_config(f, "agents",
+                json_loads("{\"cvm.treatment.standard\": {\"settings\": {\"treatment_overrides\": "
+                           "{\"retention_call\": {\"constraints\": {\"max_per_day\": 35}}, \"service_sms\": "
+                           "{\"constraints\": {\"priority\": 77}}}}}}",
+                           0, NULL));
     flow_start(f);
     ck_assert_int_eq(total(f, NULL), 8);
     ck_assert_int_eq(total(f, "--custom-only"), 0);
@@ -138,7 +140,8 @@ START_TEST(written_as_json)
     char id[64];
     flow_start(f);
     add(f,
-        "{\"display_name\": \"Cell Tower Upgrade\", \"description\": \"x\", \"enabled\": true, \"channel\": \"network\", "
+        "{\"display_name\": \"Cell Tower Upgrade\", \"description\": \"x\", \"enabled\": true, \"channel\": "
+        "\"network\", "
         "\"constraints\": {\"max_per_day\": 5, \"cost_per_contact_pounds\": 15.0, \"priority\": 3}}",
         id);
     ck_assert_int_eq(strncmp(id, "custom_cell_tower_upgr_", 23), 0);
@@ -160,8 +163,8 @@ START_TEST(written_as_json)
     EXPECT(f, 5, "id", "treatment", "update", id, "{\"id\": \"other\"}");
     flow_write(f, "in.json", "{\"display_name\": \"VIP Gift Basket\", \"constraints\": {\"max_per_day\": 5}}");
     char command[400];
-    snprintf(command, sizeof command, "%s --home %s treatment add - <%s/in.json >%s/out.txt", flow_build("host/cvmhost"),
-             f->home, f->home, f->home);
+    snprintf(command, sizeof command, "%s --home %s treatment add - <%s/in.json >%s/out.txt",
+             flow_build("host/cvmhost"), f->home, f->home, f->home);
     FILE *out = popen(command, "r");
     ck_assert_ptr_nonnull(out);
     ck_assert_int_eq(pclose(out), 0);
@@ -184,9 +187,10 @@ START_TEST(written_over_http)
                      201);
     snprintf(path, sizeof path, "/api/v1/cvm/treatments/%s", str(a.json, "id"));
     flow_answer_free(&a);
-    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"input\": \"Gift two limit 8\"}", NULL, NULL), 201);
-    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"display_name\": \"Gift\", \"enabled\": 1}", NULL, &a),
-                     422);
+    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"input\": \"Gift two limit 8\"}", NULL, NULL),
+                     201);
+    ck_assert_int_eq(
+        flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"display_name\": \"Gift\", \"enabled\": 1}", NULL, &a), 422);
     flow_answer_free(&a);
     ck_assert_int_eq(flow_http(f, "PATCH", path, "{\"constraints\": {\"priority\": 2}}", NULL, &a), 200);
     ck_assert_int_eq(limit_of(a.json, "max_per_day"), 7);
@@ -234,8 +238,9 @@ START_TEST(kept_in_a_file)
     static const char *const broken[] = {"{\n\"custom_a\": {\"display_name\": \"x\"},\n}",
                                          "{\n\n\"custom_a\": {\"display_name\": \"x\", \"channel\": \"fax\"}}", "[]",
                                          "{\"service_sms\": {\"display_name\": \"x\"}}"};
-    static const char *const why[] = {"custom_treatments.json:3: ", "custom_treatments.json:3: treatment \"custom_a\": channel",
-                                      "custom_treatments.json:1: expected an object", "an id is custom_"};
+    static const char *const why[] = {
+        "custom_treatments.json:3: ", "custom_treatments.json:3: treatment \"custom_a\": channel",
+        "custom_treatments.json:1: expected an object", "an id is custom_"};
     for (size_t i = 0; i < 4; i++) {
         flow_write(f, FILE_NAME, broken[i]);
         flow_start(f);
@@ -265,7 +270,8 @@ START_TEST(many_are_written_at_once)
     char lines[4000] = "";
     flow_start(f);
     for (int i = 0; i < 60; i++)
-        snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "{\"input\": \"Gift %d of all limit %d\"}\n", i, i);
+        snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "{\"input\": \"Gift %d of all limit %d\"}\n", i,
+                 i);
     flow_write(f, "lines.jsonl", lines);
     char path[128];
     snprintf(path, sizeof path, "%s/lines.jsonl", f->home);
@@ -309,12 +315,12 @@ END_TEST
 
 /* ---- applied ----------------------------------------------------------------------------------------------------- */
 
-static void apply(struct flow *f, const char *component, const char *treatment, const char *customer, const char *status,
-                  const char *rule)
+static void apply(struct flow *f, const char *component, const char *treatment, const char *customer,
+                  const char *status, const char *rule)
 {
     char data[256];
-    snprintf(data, sizeof data, "{\"treatment_id\": \"%s\", \"customer_id\": \"%s\", \"application_id\": \"A1\"}", treatment,
-             customer);
+    snprintf(data, sizeof data, "{\"treatment_id\": \"%s\", \"customer_id\": \"%s\", \"application_id\": \"A1\"}",
+             treatment, customer);
     json_t *answer = flow_call(f, component, "apply", data, NULL);
     ck_assert_msg(!strcmp(str(answer, "status"), status), "%s to %s: %s %s", treatment, customer, str(answer, "status"),
                   str(answer, "rule"));

@@ -39,7 +39,7 @@ core_is_general()
 plugin_includes()
 {
     find plugins sdk ! -path 'sdk/harness/*' -name '*.[ch]' | sort | xargs grep -nE '^#include' /dev/null |
-        grep -vE '#include (<(cvm/[a-z_]+|jansson|assert|ctype|errno|float|inttypes|limits|math|pthread|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time)\.h>|"(\.\./(\.\./[a-z]+/)?[a-z_]+/)?[a-z_]+\.h")'
+        grep -vE '#include (<(cvm/[a-z_]+|jansson|assert|ctype|errno|float|inttypes|limits|math|pthread|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time)\.h>|"(\.\./(\.\./([a-z]+/)?)?[a-z_]+/)?[a-z_]+\.h")'
     find plugins sdk -name '*.[ch]' | sort | xargs grep -nE '#include "(core|services|cli|host)/' /dev/null
 }
 
