@@ -623,6 +623,49 @@ START_TEST(what_crashed_the_host_twice_is_not_run_again)
 }
 END_TEST
 
+/* With `from` in the miner's manifest turned into `to` (of the same length), the core does not load. */
+static void check_refused(const char *from, const char *to, const char *why)
+{
+    char path[200], text[8192], error[512] = "";
+    struct core *core = NULL;
+    v = virtual_new(both, NULL);
+    snprintf(path, sizeof path, "%s/manifests/miner.json", v->home);
+    FILE *f = fopen(path, "r+e");
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    char *at = strstr(text, from);
+    ck_assert_ptr_nonnull(at);
+    ck_assert_uint_eq(strlen(from), strlen(to));
+    memcpy(at, to, strlen(to));
+    rewind(f);
+    fputs(text, f);
+    fclose(f);
+    struct core_options options = {.home = v->home, .config = v->config, .seed = 1, .runner = TEST_RUNNER};
+    ck_assert_int_eq(core_open(&options, &core, error, sizeof error), 0);
+    ck_assert_int_lt(core_load(core, error, sizeof error), 0);
+    ck_assert_msg(strstr(error, why) != NULL, "%s", error);
+    core_close(core);
+    virtual_free(v);
+}
+
+START_TEST(manifest_and_library_have_the_same_jobs)
+{
+    check_refused("\"name\": \"here\"", "\"name\": \"away\"", "the library has no job \"away\"");
+    check_refused(",\n    { \"name\": \"here\" }", "                        ",
+                  "the library has a job \"here\", which is not in the manifest");
+}
+END_TEST
+
+START_TEST(a_move_outside_is_refused)
+{
+    begin_loop(NULL);
+    looped_change(l, CHANGE_MOVE_PROCESS, "miner", "refused");
+    char *report = json_dumps(l->report, 0);
+    ck_assert_msg(strstr(report, "a plugin with jobs runs inside the host only") != NULL, "%s", report);
+    free(report);
+    finish_loop();
+}
+END_TEST
+
 START_TEST(a_plugin_with_jobs_runs_inside_only)
 {
     char error[512];
@@ -664,6 +707,8 @@ static Suite *suite(void)
     tcase_add_test(c, a_plugin_that_goes_takes_its_jobs_along);
     tcase_add_test(c, what_crashed_the_host_twice_is_not_run_again);
     tcase_add_test(c, a_plugin_with_jobs_runs_inside_only);
+    tcase_add_test(c, a_move_outside_is_refused);
+    tcase_add_test(c, manifest_and_library_have_the_same_jobs);
     suite_add_tcase(s, c);
     return s;
 }
