@@ -35,7 +35,7 @@ START_TEST(a_kill_in_the_middle)
     FLOW_UNTIL(flow_sql_int(f, "SELECT count(*) FROM ores") > 0);
     flow_kill(f, SIGKILL);
     flow_wait_serving(f);
-    ck_assert_int_lt(flow_sql_int(f, "SELECT count(*) FROM ores"), atoi(ROWS));
+    ck_assert_int_lt(flow_sql_int(f, "SELECT count(*) FROM ores"), strtol(ROWS, NULL, 10));
     FLOW_UNTIL(replies(f, "load.reply") == 1);
     struct flow_answer a;
     ck_assert_int_eq(FLOW_RUN(f, &a, "agent", "call", "test.miner", "begin", "--data", request, "--key", "once"), 0);
@@ -43,8 +43,9 @@ START_TEST(a_kill_in_the_middle)
     flow_answer_free(&a);
     ck_assert_int_eq(replies(f, "load.reply"), 1);
     ck_assert_int_eq(replies(f, "begin"), 1);
-    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM ores"), atoi(ROWS));
-    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM ores WHERE run = 'a' AND weight = n * 0.5"), atoi(ROWS));
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM ores"), strtol(ROWS, NULL, 10));
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM ores WHERE run = 'a' AND weight = n * 0.5"),
+                     strtol(ROWS, NULL, 10));
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM open_items"), 0);
     flow_end(f);
 }
