@@ -39,6 +39,9 @@ int bench_move_hold(struct row *row);
 int bench_recover_child(struct row *row);
 int bench_classify(struct row *row);
 int bench_decision(struct row *row);
+int bench_solve_one(struct row *row);
+int bench_solve_7k(struct row *row);
+int bench_solve_1m(struct row *row);
 int bench_job_load(struct row *row);
 int bench_job_read(struct row *row);
 

@@ -223,6 +223,8 @@ static int collect(state *s, double within, bool gains_only)
                 if (worth - other >= within || isinf(other) || (gains_only && value_of(s, i, t) <= value) ||
                     (t >= 0 && !compatible(s, i, slot, t)))
                     continue;
+                if (gains_only && !fits(s, i, from, t))
+                    continue; /* not now; a later round sees it again */
                 if (!add(s, (move){.key = (float)(other - worth),
                                    .i = (uint32_t)i,
                                    .from = (int16_t)from,
