@@ -6,6 +6,7 @@
  * id after a day. Loop thread, but for the job. */
 #include "batch.h"
 #include "moment.h"
+#include "process.h"
 #include "words.h"
 
 #include <inttypes.h>
@@ -87,6 +88,7 @@ static int forget(cvm_turn *t, const char *batch, size_t total)
             CVM_TRY(cvm_state_del(t, part_key(batch, kinds[k], page, key)));
     for (size_t i = 0; i < total; i++)
         CVM_TRY(cvm_state_del(t, part_key(batch, 'r', i, key)));
+    CVM_TRY(gate_forget(t, batch));
     return cvm_state_del(t, head_key(batch, key));
 }
 
@@ -170,22 +172,32 @@ static void open_key(cvm_id id, char text[ID_SIZE])
     snprintf(text, ID_SIZE, "%016" PRIx64 "%016" PRIx64, id.hi, id.lo);
 }
 
+/* Who is the n-th to be worked on. */
+static int index_of(cvm_turn *t, const char *batch, const json_t *head, size_t n, size_t *ret_index)
+{
+    const json_t *place = NULL;
+    *ret_index = n;
+    if (!cvm_json_bool(head, "ordered", false))
+        return CVM_OK;
+    CVM_TRY(item_get(t, batch, 'o', n, &place));
+    *ret_index = (size_t)json_integer_value(place);
+    return CVM_OK;
+}
+
 /* Begins the next one. */
 static int start_one(cvm_turn *t, cvm_id id, const char *batch, json_t *head, size_t n)
 {
     char conversation[80], key[ID_SIZE];
-    const json_t *customer = NULL, *place = NULL;
+    const json_t *customer = NULL;
     const char *treatment = cvm_json_str(head, "treatment", NULL);
-    size_t index = n;
+    size_t index = 0;
     cvm_id sent = {0, 0};
-    if (cvm_json_bool(head, "ordered", false)) {
-        CVM_TRY(item_get(t, batch, 'o', n, &place));
-        index = (size_t)json_integer_value(place);
-    }
+    CVM_TRY(index_of(t, batch, head, n, &index));
     CVM_TRY(item_get(t, batch, 'i', index, &customer));
     snprintf(conversation, sizeof conversation, "%.40s/%zu", batch, index);
     CVM_TRY(cvm_request(t, ORCHESTRATOR, treatment ? "process_customer_with_treatment" : "process_customer",
-                        json_pack("{s:O, s:s*}", "customer_id", customer, "treatment_id", treatment),
+                        json_pack("{s:O, s:s*, s:{s:s, s:I}}", "customer_id", customer, "treatment_id", treatment,
+                                  "batch", "id", batch, "rank", (json_int_t)n),
                         &(cvm_request_opts){.on_behalf = id,
                                             .conversation = conversation,
                                             .fresh = true,
@@ -193,7 +205,7 @@ static int start_one(cvm_turn *t, cvm_id id, const char *batch, json_t *head, si
                                             .timeout_ms = ONE_TIMEOUT_MS,
                                             .ret_id = &sent}));
     open_key(sent, key);
-    json_object_set_new(json_object_get(head, "open"), key, json_integer((json_int_t)index));
+    json_object_set_new(json_object_get(head, "open"), key, json_integer((json_int_t)n));
     return CVM_OK;
 }
 
@@ -231,15 +243,16 @@ int batch_one_done(cvm_turn *t, const cvm_msg *m)
     if (e < 0)
         return e == CVM_ENOENT ? CVM_OK : e;
     open_key(m->in_reply_to, open);
-    int64_t index = cvm_json_int(json_object_get(head, "open"), open, -1);
+    int64_t rank = cvm_json_int(json_object_get(head, "open"), open, -1);
+    size_t index = 0;
     json_object_del(json_object_get(head, "open"), open);
-    if (index < 0)
+    if (rank < 0 || (e = index_of(t, batch, head, (size_t)rank, &index)) < 0 || (e = gate_pass(t, batch, rank)) < 0)
         goto out;
-    if ((e = item_get(t, batch, 'i', (size_t)index, &customer)) < 0)
+    if ((e = item_get(t, batch, 'i', index, &customer)) < 0)
         goto out;
     json_t *result = result_of(m, json_string_value(customer));
     bool failed = strcmp(cvm_json_str(result, "status", ""), "success") != 0;
-    if ((e = cvm_state_put(t, part_key(batch, 'r', (size_t)index, key), result)) < 0)
+    if ((e = cvm_state_put(t, part_key(batch, 'r', index, key), result)) < 0)
         goto out;
     json_object_set_new(head, "done", json_integer((json_int_t)(cvm_json_int(head, "done", 0) + 1)));
     json_object_set_new(head, "failed", json_integer((json_int_t)(cvm_json_int(head, "failed", 0) + failed)));

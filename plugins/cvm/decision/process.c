@@ -21,13 +21,18 @@ int process_keep(cvm_turn *t, cvm_id request, json_t *work)
     return pending_put(t, request, work);
 }
 
-int process_take(cvm_turn *t, const cvm_msg *m, json_t **ret_work)
+int process_work(cvm_turn *t, cvm_id request, json_t **ret_work)
 {
     json_t *kept = NULL;
-    CVM_TRY(pending_take(t, m->on_behalf, &kept));
+    CVM_TRY(pending_take(t, request, &kept));
     *ret_work = json_copy(kept); /* what is kept is frozen */
     json_decref(kept);
     return *ret_work ? CVM_OK : CVM_ENOMEM;
+}
+
+int process_take(cvm_turn *t, const cvm_msg *m, json_t **ret_work)
+{
+    return process_work(t, m->on_behalf, ret_work);
 }
 
 int process_ask(cvm_turn *t, cvm_id request, json_t *work, const char *to, const char *type, json_t *data)
@@ -81,6 +86,8 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *treatment)
                   "tried", "unavailable", "text",
                   json_object_get(m->data, "text") ? cvm_json_share(json_object_get(m->data, "text")) : json_null());
     json_t *data = json_pack("{s:s}", "customer_id", cvm_json_str(m->data, "customer_id", ""));
+    if (work && json_object_get(m->data, "batch") && strcmp(m->sender, ORCHESTRATOR) == 0) /* nobody else has one */
+        json_object_set_new(work, "batch", cvm_json_share(json_object_get(m->data, "batch")));
     if (!work || !data) {
         json_decref(work);
         json_decref(data);
@@ -274,18 +281,38 @@ int process_recommended(cvm_turn *t, const cvm_msg *m)
 
 /* ---- allocation ---- */
 
-int process_take_unit(cvm_turn *t, cvm_id request, json_t *work)
+int process_allocate(cvm_turn *t, cvm_id request, json_t *work, const char *conversation)
 {
     const json_t *answer = json_object_get(work, "answer"),
                  *facts = json_object_get(json_object_get(work, "journey"), "facts");
-    const char *id = cvm_json_str(answer, "selected_treatment", "");
-    if (strcmp(id, OPTION_IGNORE) == 0)
-        return process_finish(t, request, work, NULL);
+    const char *customer = cvm_json_str(work, "customer_id", "");
     double spend = (double)cvm_json_int(facts, "monthly_spend", 0) / 100;
-    return process_ask(t, request, work, ALLOCATION, "allocate_resource",
-                       json_pack("{s:s, s:s, s:f, s:s}", "treatment_key", id, "customer_id",
-                                 cvm_json_str(work, "customer_id", ""), "customer_value", spend, "requested_by",
-                                 ORCHESTRATOR));
+    int e =
+        cvm_request(t, ALLOCATION, "allocate_resource",
+                    json_pack("{s:s, s:s, s:f, s:s}", "treatment_key", cvm_json_str(answer, "selected_treatment", ""),
+                              "customer_id", customer, "customer_value", spend, "requested_by", ORCHESTRATOR),
+                    &(cvm_request_opts){.on_behalf = request,
+                                        .conversation = conversation,
+                                        .customer_id = customer,
+                                        .timeout_ms = STEP_TIMEOUT_MS});
+    if (e < 0) {
+        json_decref(work);
+        return e;
+    }
+    return process_keep(t, request, work);
+}
+
+int process_take_unit(cvm_turn *t, cvm_id request, json_t *work)
+{
+    bool open = true;
+    if (strcmp(cvm_json_str(json_object_get(work, "answer"), "selected_treatment", ""), OPTION_IGNORE) == 0)
+        return process_finish(t, request, work, NULL);
+    int e = gate_enter(t, request, work, &open);
+    if (e < 0) {
+        json_decref(work);
+        return e;
+    }
+    return open ? process_allocate(t, request, work, NULL) : process_keep(t, request, work);
 }
 
 int process_another(cvm_turn *t, cvm_id request, json_t *work, const char *message)
@@ -312,7 +339,11 @@ int process_allocated(cvm_turn *t, const cvm_msg *m)
         return e == CVM_ENOENT ? CVM_OK : e;
     if (m->outcome != CVM_REPLIED || !cvm_json_bool(m->data, "allocated", false))
         return process_another(t, m->on_behalf, work, process_trouble(m, "No unit is left today."));
-    const json_t *unit = json_object_get(m->data, "allocation_id");
+    const json_t *batch = json_object_get(work, "batch"), *unit = json_object_get(m->data, "allocation_id");
+    if ((e = gate_pass(t, cvm_json_str(batch, "id", ""), cvm_json_int(batch, "rank", 0))) < 0) {
+        json_decref(work);
+        return e;
+    }
     json_object_set_new(work, "allocation_id", unit ? cvm_json_share(unit) : json_null());
     return process_apply(t, m->on_behalf, work);
 }

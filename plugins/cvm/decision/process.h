@@ -15,6 +15,18 @@ CVM_MUST_USE int process_ask(cvm_turn *t, cvm_id request, json_t *work, const ch
 CVM_MUST_USE int process_fail(cvm_turn *t, cvm_id request, json_t *work, const char *code, const char *message);
 const char *process_trouble(const cvm_msg *m, const char *otherwise);
 
+/* The work that waits under a request, as a copy. CVM_ENOENT: none does. */
+CVM_MUST_USE int process_work(cvm_turn *t, cvm_id request, json_t **ret_work);
+/* Asks for a unit, in `conversation`. Takes `work`. */
+CVM_MUST_USE int process_allocate(cvm_turn *t, cvm_id request, json_t *work, const char *conversation);
+
+/* gate.c: whether a customer of a batch may ask for a unit now; if not, it is called when it may. One without a batch
+ * always may. */
+CVM_MUST_USE int gate_enter(cvm_turn *t, cvm_id request, const json_t *work, bool *ret_open);
+/* The customer has a unit, or is done; the next one may ask. */
+CVM_MUST_USE int gate_pass(cvm_turn *t, const char *batch, int64_t rank);
+CVM_MUST_USE int gate_forget(cvm_turn *t, const char *batch);
+
 CVM_MUST_USE int process_take_unit(cvm_turn *t, cvm_id request, json_t *work); /* process.c */
 CVM_MUST_USE int process_apply(cvm_turn *t, cvm_id request, json_t *work);     /* apply.c */
 /* No unit, or it could not be applied: the next best, a few times; where the treatment was named, that is the end. */
