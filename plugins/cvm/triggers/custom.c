@@ -19,6 +19,8 @@
 struct group {
     const char *name; /* of `json` */
     int trigger;      /* a built-in trigger stands for it; -1: phrases */
+    bool alone;       /* it says all: other ideas beside it are its dress */
+    bool needed;      /* it narrows what stands before it */
 };
 
 struct custom_terms {
@@ -66,7 +68,7 @@ static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char 
             return CVM_EINVAL;
         }
         struct group *x = &t->group[t->n++];
-        *x = (struct group){name, -1};
+        *x = (struct group){name, -1, cvm_json_bool(g, "alone", false), cvm_json_bool(g, "need", false)};
         for (int k = 0; k < TRIGGERS; k++)
             if (!strcmp(trigger, trigger_names[k]))
                 x->trigger = k;
@@ -257,7 +259,7 @@ static void word_ideas(struct custom_rule *r, const struct words *w, const bool 
 }
 
 /* "more than once", "over 60 years old", "for more than 5 years": figures that it names. */
-static void read_figures(struct custom_rule *r, const struct words *w)
+static void read_figures(struct custom_rule *r, const struct words *w, const bool *covered)
 {
     static const struct {
         const char *word;
@@ -268,7 +270,7 @@ static void read_figures(struct custom_rule *r, const struct words *w)
     for (size_t i = 0; i < w->n; i++) {
         const char *word = w->word[i].folded;
         for (size_t k = 0; k < sizeof often / sizeof *often; k++)
-            if (!strcmp(word, often[k].word))
+            if (!covered[i] && !strcmp(word, often[k].word))
                 r->times = often[k].times;
         if (!strcmp(word, "once") && i >= 2 && !strcmp(w->word[i - 1].folded, "than"))
             r->times = 2;
@@ -359,6 +361,48 @@ static void read_types(struct custom_rule *r, const json_t *types)
     }
 }
 
+static bool idea_has(const struct custom_rule *r, const struct idea *x, bool alone)
+{
+    for (size_t g = 0; g < x->n; g++) {
+        const struct group *group = &r->terms->group[x->groups[g]];
+        if (alone ? group->alone : group->needed || group->trigger >= 0)
+            return true;
+    }
+    return false;
+}
+
+static void drop_idea(struct custom_rule *r, size_t i)
+{
+    memmove(&r->idea[i], &r->idea[i + 1], (r->n_ideas - i - 1) * sizeof *r->idea);
+    r->n_ideas--;
+}
+
+static bool is_trigger(const struct custom_rule *r, const struct idea *x)
+{
+    for (size_t g = 0; g < x->n; g++)
+        if (r->terms->group[x->groups[g]].trigger >= 0)
+            return true;
+    return false;
+}
+
+/* Built-in triggers, the first idea beside them, and what narrows it count; more words of a description are its dress.
+ * An idea that says all stands alone. */
+static void keep_heads(struct custom_rule *r)
+{
+    bool keep[IDEAS_MAX] = {false}, headed = false;
+    for (size_t i = 0; i < r->n_ideas && !headed; i++)
+        headed = keep[i] = idea_has(r, &r->idea[i], true);
+    bool alone = headed;
+    for (size_t i = 0; i < r->n_ideas && !alone; i++) {
+        bool counts = idea_has(r, &r->idea[i], false);
+        keep[i] = counts || !headed;
+        headed |= !is_trigger(r, &r->idea[i]);
+    }
+    for (size_t i = r->n_ideas; i-- > 0;)
+        if (!keep[i])
+            drop_idea(r, i);
+}
+
 static int read_description(struct custom_rule *r, json_t *labels)
 {
     struct words w;
@@ -372,8 +416,9 @@ static int read_description(struct custom_rule *r, json_t *labels)
         size_t n = phrases_match(r->terms->asks, &w, m, WORDS_MATCHES_MAX);
         find_ideas(r, &w, m, n, covered);
         join_ideas(r, &w);
+        keep_heads(r);
         word_ideas(r, &w, covered, labels);
-        read_figures(r, &w);
+        read_figures(r, &w, covered);
         r->need = r->n_ideas > 2 ? r->n_ideas - 1 : r->n_ideas;
         if (r->n_ideas && r->idea[0].word)
             r->need = (r->n_ideas + 1) / 2;

@@ -10,7 +10,7 @@
 
 #define FOLDS 5
 #define EXAMPLES_MAX 4000
-#define L2 2.0
+#define L2 3.0
 
 const char *const trigger_names[TRIGGERS] = {"network_issues", "billing_disputes", "churn_risk", "high_value",
                                              "roaming_issues"};
@@ -19,6 +19,7 @@ static const enum trigger trigger_of[TOPICS] = {NETWORK_ISSUES, BILLING_DISPUTES
 struct example {
     struct textrow text;
     double row[JUDGE_FEATURES_MAX];
+    bool whole; /* with figures: it teaches the weights too, not only the words */
 };
 
 struct judge {
@@ -42,7 +43,7 @@ void thresholds_default(struct thresholds *t)
                              .contract_days = 30,
                              .on_time_min = .95,
                              .tenure_min = 3,
-                             .confidence_min = .5};
+                             .confidence_min = .4};
 }
 
 int judge_new(const json_t *lexicon, struct judge **ret_judge, char *ret_error, size_t error_size)
@@ -277,6 +278,7 @@ int judge_example(struct judge *j, const json_t *history, char *ret_error, size_
         return e;
     json_array_foreach(labels, i, label) for (size_t t = 0; t < TOPICS; t++) x0->text.label[t] |=
         !strcmp(json_string_value(label) ? json_string_value(label) : "", trigger_names[trigger_of[t]]);
+    x0->whole = json_object_get(history, "billing") != NULL;
     x0->text.fold = (uint8_t)(j->n % FOLDS);
     j->n++;
     return 0;
@@ -302,7 +304,8 @@ int judge_learn(struct judge *j)
     struct textrow *rows = calloc(n ? n : 1, sizeof *rows);
     double(*scores)[TOPICS] = calloc(n ? n : 1, sizeof *scores);
     double *x = calloc((n ? n : 1) * k, sizeof *x), *y = calloc(n ? n : 1, sizeof *y);
-    int e = rows && scores && x && y ? 0 : CVM_ENOMEM;
+    size_t *which = calloc(n ? n : 1, sizeof *which);
+    int e = rows && scores && x && y && which ? 0 : CVM_ENOMEM;
     for (size_t i = 0; e == 0 && i < n; i++)
         rows[i] = j->examples[i].text;
     if (e == 0)
@@ -312,18 +315,23 @@ int judge_learn(struct judge *j)
         j->text = NULL;
         e = textmodel_train(rows, n, 255, &j->text);
     }
+    size_t used = 0;
     for (size_t i = 0; e == 0 && i < n; i++) {
-        memcpy(x + i * k, j->examples[i].row, j->k * sizeof *x);
-        with_scores(x + i * k, j->k, scores[i]);
+        if (!j->examples[i].whole)
+            continue;
+        memcpy(x + used * k, j->examples[i].row, j->k * sizeof *x);
+        with_scores(x + used * k, j->k, scores[i]);
+        which[used++] = i;
     }
     for (size_t t = 0; e == 0 && t < TOPICS; t++) {
-        for (size_t i = 0; i < n; i++)
-            y[i] = rows[i].label[t];
-        e = logit_fit(x, y, NULL, n, k, L2, j->beta[t]);
+        for (size_t i = 0; i < used; i++)
+            y[i] = rows[which[i]].label[t];
+        e = logit_fit(x, y, NULL, used, k, L2, j->beta[t]);
     }
     j->learnt = e == 0;
     free(rows);
     free(scores);
+    free(which);
     free(x);
     free(y);
     return e;

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define FILE_BYTES_MAX (16 * 1024 * 1024)
+#define FILES 4
+#define EXAMPLES_MIN 20 /* fewer teach nothing: rules alone */
 
 struct shared {
     struct knowledge k; /* first */
@@ -74,16 +76,16 @@ static int learn_histories(struct judge *judge, const struct text_file *f, char 
             snprintf(why, size, "line %zu of the histories is no JSON", line);
             return CVM_EINVAL;
         }
-        if (history && !strcmp(cvm_json_str(history, "record", "customer"), "customer"))
+        if (history && strcmp(cvm_json_str(history, "record", "customer"), "custom_trigger"))
             e = judge_example(judge, history, why, size);
         json_decref(history);
         if (e < 0)
             return e;
     }
-    return judge_examples(judge) >= 20 ? judge_learn(judge) : 0; /* too few teach nothing: rules alone */
+    return 0;
 }
 
-static int make(cvm_job *j, struct text_file files[3], struct shared **ret_shared)
+static int make(cvm_job *j, struct text_file files[FILES], struct shared **ret_shared)
 {
     char why[256] = "";
     json_t *lexicon = json_loadb(files[0].text, files[0].len, 0, NULL);
@@ -100,6 +102,10 @@ static int make(cvm_job *j, struct text_file files[3], struct shared **ret_share
         e = custom_terms_new(terms, &s->k.terms, why, sizeof why);
     if (e == 0)
         e = learn_histories(s->k.judge, &files[2], why, sizeof why);
+    if (e == 0)
+        e = learn_histories(s->k.judge, &files[3], why, sizeof why);
+    if (e == 0 && judge_examples(s->k.judge) >= EXAMPLES_MIN)
+        e = judge_learn(s->k.judge);
     json_decref(lexicon);
     json_decref(terms);
     if (e < 0) {
@@ -115,12 +121,12 @@ static int make(cvm_job *j, struct text_file files[3], struct shared **ret_share
 
 int knowledge_take(cvm_job *j, const struct knowledge **ret_knowledge)
 {
-    static const char *const names[3] = {"lexicon.json", "terms.json", "histories.jsonl"};
-    struct text_file files[3] = {{0}};
+    static const char *const names[FILES] = {"lexicon.json", "terms.json", "histories.jsonl", "remarks.jsonl"};
+    struct text_file files[FILES] = {{0}};
     struct shared *s = NULL;
     uint64_t hash = 14695981039346656037u;
     int e = 0;
-    for (size_t i = 0; e == 0 && i < 3; i++) {
+    for (size_t i = 0; e == 0 && i < FILES; i++) {
         e = read_file(j, names[i], &files[i]);
         text_file_add(&files[i], "", 0);
         hash = hash_of(hash, &files[i]);
@@ -143,7 +149,7 @@ int knowledge_take(cvm_job *j, const struct knowledge **ret_knowledge)
         *ret_knowledge = &s->k;
     }
     pthread_mutex_unlock(&lock);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FILES; i++)
         text_file_fini(&files[i]);
     return e;
 }

@@ -8,7 +8,7 @@
 #define BUCKETS (1u << TEXTMODEL_BITS)
 #define ROUNDS 30
 #define COST 1.0
-static const float block_weight[4] = {1.0f, .5f, .7f, .45f}; /* words, pieces, cues, the other side's words */
+static const float block_weight[4] = {1.0f, 1.0f, .4f, .45f}; /* words, pieces, cues, the other side's words */
 
 struct textmodel {
     float idf[BUCKETS];
@@ -66,7 +66,7 @@ void textmodel_note(void *arg, bool agent, const struct words *w, const struct w
         const char *label = phrases_label(f->phrases, m[i].label);
         put(f, 2, hash(agent ? 41 : 43, label, strlen(label)));
         if (!agent)
-            put(f, 2, hash(47, (const char *)&m[i].phrase, sizeof m[i].phrase));
+            put(f, 2, hash(47, phrases_text(f->phrases, m[i].phrase), strlen(phrases_text(f->phrases, m[i].phrase))));
     }
 }
 
