@@ -202,16 +202,18 @@ static json_t *taken(const json_t *old, const struct step *step, const json_t *r
     return with;
 }
 
-/* A customer that only permissions are asked of has none where nothing is known. */
+/* Who came by an import has permissions with the figures; who has none at all may not be contacted. `data` is ours,
+ * what is in it came with messages. */
 static void complete(json_t *data)
 {
-    json_t *permissions = json_object_get(data, "permissions");
+    const json_t *permissions = json_object_get(data, "permissions"), *facts = json_object_get(data, "facts");
     const struct source *s = &sources[SOURCE_PERMISSIONS];
-    const json_t *facts = json_object_get(data, "facts");
     if (!permissions || json_object_size(permissions))
         return;
-    for (const struct source_field *f = s->fields + 1; f->name; f++) /* imported ones stand with the figures */
-        json_object_set_new(permissions, f->name, json_boolean(cvm_json_int(facts, f->name, 0) == 1));
+    json_t *made = json_object();
+    for (const struct source_field *f = s->fields + 1; f->name; f++)
+        json_object_set_new(made, f->name, json_boolean(cvm_json_int(facts, f->name, 0) == 1));
+    json_object_set_new(data, "permissions", made);
 }
 
 int gather_rows(cvm_turn *t, const cvm_msg *m)

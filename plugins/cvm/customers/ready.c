@@ -1,5 +1,5 @@
 /* See customers.h: loading the sources when the build starts, when a file changed, and before the first question.
- * Durable state: the timer that looks. Loop thread. */
+ * Durable state: whether a timer is armed that looks again. Loop thread. */
 #include "customers.h"
 
 static bool ready;
@@ -17,30 +17,23 @@ int ready_then(cvm_turn *t, const cvm_msg *m, const char *as)
     return CVM_PENDING;
 }
 
+/* The next look, if there is to be one. The timer outlives the host, so a start arms one only where there is none. */
 static int arm(cvm_turn *t)
 {
-    int64_t seconds = cvm_json_int(cvm_settings(t), "watch_seconds", 60);
-    cvm_id id;
+    int64_t seconds = cvm_json_int(cvm_settings(t), "watch_seconds", 600);
     if (seconds <= 0)
-        return CVM_OK;
-    CVM_TRY(cvm_timer(t, "watch", seconds * 1000, NULL, (cvm_id){0, 0}, &id));
-    return cvm_state_put(t, "watch", json_pack("[I, I]", (json_int_t)id.hi, (json_int_t)id.lo));
+        return cvm_state_del(t, "armed");
+    CVM_TRY(cvm_state_put_int(t, "armed", 1));
+    return cvm_timer(t, "watch", seconds * 1000, NULL, (cvm_id){0, 0}, NULL);
 }
 
 int data_start(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *timer;
+    int64_t armed = 0;
     (void)m;
-    int e = cvm_state_get(t, "watch", &timer);
-    if (!e) {
-        cvm_id id = {(uint64_t)json_integer_value(json_array_get(timer, 0)),
-                     (uint64_t)json_integer_value(json_array_get(timer, 1))};
-        e = cvm_timer_cancel(t, id);
-    }
-    if (e < 0 && e != CVM_ENOENT)
-        return e;
     CVM_TRY(cvm_job_start(t, "load", NULL, (cvm_id){0, 0}, 0));
-    return arm(t);
+    CVM_TRY(cvm_state_int(t, "armed", &armed));
+    return armed ? CVM_OK : arm(t);
 }
 
 int data_watch(cvm_turn *t, const cvm_msg *m)
