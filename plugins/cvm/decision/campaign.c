@@ -25,8 +25,12 @@ static int fail(cvm_turn *t, const cvm_msg *m, const char *what)
 
 static int begin(cvm_turn *t, const cvm_msg *m, json_t *what)
 {
-    CVM_TRY(pending_put(t, m->id, what));
-    CVM_TRY(cvm_request(t, CATALOGUE, "list", NULL, &(cvm_request_opts){.on_behalf = m->id}));
+    int e = pending_put(t, m->id, what);
+    if (e == CVM_ELIMIT)
+        return cvm_refuse(t, "TOO_LARGE", NULL, "The terms are too large to be kept while the limits are asked for.");
+    if (e < 0)
+        return e;
+    CVM_TRY(cvm_request(t, ALLOCATION, "get_constraints", NULL, &(cvm_request_opts){.on_behalf = m->id}));
     return CVM_PENDING;
 }
 
@@ -44,19 +48,39 @@ int campaign_what_if(cvm_turn *t, const cvm_msg *m)
     return begin(t, m, json_pack("{s:O, s:b}", "terms", m->data, "what_if", 1));
 }
 
-static int listed(cvm_turn *t, const cvm_msg *m, const json_t *what)
+/* What of the limits is decided by, by treatment: it is kept until the catalogue answers. Gives. */
+static json_t *limits_of(const json_t *constraints)
 {
-    if (m->outcome != CVM_REPLIED)
-        return fail(t, m, "the treatments are not to be had");
-    json_t *more = json_copy((json_t *)(uintptr_t)what);
-    json_object_set(more, "treatments", json_object_get(m->data, "treatments"));
-    CVM_TRY(pending_put(t, m->on_behalf, more));
-    return cvm_request(t, ALLOCATION, "get_constraints", NULL, &(cvm_request_opts){.on_behalf = m->on_behalf});
+    static const char *const members[] = {"max_per_day", "used_today", "remaining", "cost_per_contact_pounds"};
+    json_t *limits = json_object(), *one;
+    const char *id;
+    json_object_foreach((json_t *)(uintptr_t)constraints, id, one)
+    {
+        json_t *kept = json_object();
+        for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+            json_object_set(kept, members[i], json_object_get(one, members[i]));
+        json_object_set_new(limits, id, kept);
+    }
+    return limits;
 }
 
-int campaign_treatments(cvm_turn *t, const cvm_msg *m)
+static int limited(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
-    return pending_resume(t, m, listed);
+    if (m->outcome != CVM_REPLIED)
+        return fail(t, m, "the limits are not to be had");
+    json_t *more = json_copy((json_t *)(uintptr_t)what);
+    json_object_set_new(more, "constraints", limits_of(json_object_get(m->data, "constraints")));
+    int e = pending_put(t, m->on_behalf, more);
+    if (e == CVM_ELIMIT)
+        return fail(t, m, "there are too many limits");
+    if (e < 0)
+        return e;
+    return cvm_request(t, CATALOGUE, "list", NULL, &(cvm_request_opts){.on_behalf = m->on_behalf});
+}
+
+int campaign_constraints(cvm_turn *t, const cvm_msg *m)
+{
+    return pending_resume(t, m, limited);
 }
 
 /* The row of a run, without what came out. Gives. */
@@ -74,10 +98,10 @@ static json_t *row_of(cvm_turn *t, const json_t *what, const char *status)
 static int started(cvm_turn *t, const cvm_msg *m, const json_t *what)
 {
     if (m->outcome != CVM_REPLIED)
-        return fail(t, m, "the limits are not to be had");
+        return fail(t, m, "the treatments are not to be had");
     json_t *kept = json_copy((json_t *)(uintptr_t)what), *input = json_copy((json_t *)(uintptr_t)what);
-    json_object_set(input, "constraints", json_object_get(m->data, "constraints"));
-    json_object_del(kept, "treatments");
+    json_object_set(input, "treatments", json_object_get(m->data, "treatments"));
+    json_object_del(kept, "constraints");
     json_object_set_new(kept, "at_ms", json_integer((json_int_t)cvm_now_ms(t)));
     int e = pending_put(t, m->on_behalf, kept);
     if (e == CVM_OK && !cvm_json_bool(what, "what_if", false))
@@ -89,7 +113,7 @@ static int started(cvm_turn *t, const cvm_msg *m, const json_t *what)
     return cvm_job_start(t, "decide", input, m->on_behalf, 0);
 }
 
-int campaign_constraints(cvm_turn *t, const cvm_msg *m)
+int campaign_treatments(cvm_turn *t, const cvm_msg *m)
 {
     return pending_resume(t, m, started);
 }
