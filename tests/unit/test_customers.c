@@ -1,6 +1,7 @@
 /* What of customer data needs no host: records of CSV files, values, rows of sources, mappings, figures. */
 #include "../../plugins/cvm/common/csv.h"
 #include "../../plugins/cvm/common/value.h"
+#include "../../plugins/cvm/customers/items.h"
 #include "../../plugins/cvm/customers/json_text.h"
 #include "../../plugins/cvm/customers/mapping.h"
 #include "../../plugins/cvm/customers/merge.h"
@@ -192,6 +193,36 @@ START_TEST(attributes_text)
     for (int i = 0; i < 2000; i++)
         json_text_string(&o, "\"t\":", "0123456789", 10);
     ck_assert(!json_text_end(&o));
+}
+END_TEST
+
+/* Elements joined by |, with their lines; what ends too early ends in "!". */
+static void elements(const char *text, const char *expected)
+{
+    struct items it;
+    struct item item;
+    char got[400] = "";
+    size_t at = 0;
+    int e = items_begin(&it, text, strlen(text)) ? 1 : CVM_EINVAL;
+    while (e > 0 && (e = items_next(&it, &item)) > 0)
+        at += (size_t)snprintf(got + at, sizeof got - at, "%d%.*s=%.*s|", (int)item.line, (int)item.name_len,
+                               item.name ? item.name : "", (int)item.len, item.text);
+    snprintf(got + at, sizeof got - at, "%s", e == 0 ? "" : e == CVM_EDATA ? "!" : "none");
+    ck_assert_str_eq(got, expected);
+}
+
+START_TEST(json_elements)
+{
+    elements("[]", "");
+    elements("[{\"a\":\"],\\\"\"},\n2]", "1={\"a\":\"],\\\"\"}|2=2|");
+    elements("{\"a\":[1,2],\n\"b\":{}}", "1\"a\"=[1,2]|2\"b\"={}|");
+    elements("[{\"a\":},{}]", "1={\"a\":}|1={}|"); /* damaged, and the next is there */
+    elements("[1,2", "1=1|!");
+    elements("[1 \"x]", "!");
+    elements("{\"a\" 1}", "!");
+    elements("{a:1}", "!");
+    elements("", "none");
+    elements("1", "none");
 }
 END_TEST
 
@@ -441,6 +472,7 @@ int main(void)
     tcase_add_test(pure, dates);
     tcase_add_test(pure, ids);
     tcase_add_test(pure, attributes_text);
+    tcase_add_test(pure, json_elements);
     tcase_add_test(pure, source_rows);
     tcase_add_test(pure, source_by_header);
     tcase_add_test(pure, mapping_of_a_file);
