@@ -247,13 +247,15 @@ int change_told(const struct cli *cli, const json_t *report)
 
 /* ---- commands ---- */
 
-static int ask_change(struct cli *cli, const char *what, const char *name, bool now)
+static int ask_change(struct cli *cli, const char *what, const char *name, bool now, int64_t canary)
 {
     json_t *report = NULL;
     if (!cli->timeout_ms)
         cli->timeout_ms = CHANGE_TIMEOUT_MS;
-    int status = cli_ask(
-        cli, json_pack("{s:s, s:s, s:s*, s:b}", "do", "change", "what", what, "plugin", name, "now", now), &report);
+    int status = cli_ask(cli,
+                         json_pack("{s:s, s:s, s:s*, s:b, s:I}", "do", "change", "what", what, "plugin", name, "now",
+                                   now, "canary", (json_int_t)canary),
+                         &report);
     if (status == CLI_OK)
         status = change_told(cli, report);
     json_decref(report);
@@ -264,27 +266,30 @@ static int change(struct cli *cli, const char *usage, const char *what, bool req
 {
     const char *name = NULL;
     int status = cli_arguments(cli, usage, NULL, 0, &name, required, 1);
-    return status == CLI_OK ? ask_change(cli, what, name, now) : status;
+    return status == CLI_OK ? ask_change(cli, what, name, now, 0) : status;
 }
 
 int cli_reload(struct cli *cli)
 {
-    static const char usage[] = "reload [NAME] [--prove N [--max-diff M|P%]]";
-    const char *prove = NULL, *most = NULL;
-    const struct cli_option options[] = {{"prove", &prove}, {"max-diff", &most}};
+    static const char usage[] = "reload [NAME] [--prove N [--max-diff M|P%]] [--canary P]";
+    const char *prove = NULL, *most = NULL, *part = NULL;
+    const struct cli_option options[] = {{"prove", &prove}, {"max-diff", &most}, {"canary", &part}};
     struct cli_most differ = {0};
-    int64_t n = 0;
+    int64_t n = 0, canary = 0;
     const char *name = NULL;
     cli->no_start = true; /* one that starts reads the folders anyway */
-    int status = cli_arguments(cli, usage, options, 2, &name, 0, 1);
+    int status = cli_arguments(cli, usage, options, 3, &name, 0, 1);
     if (status == CLI_OK && prove && (!cli_read_number(prove, &n) || n < 1))
         return cli_fail(CLI_USAGE, "--prove: expected a number of conversations, got \"%.40s\"", prove);
     if (status == CLI_OK && most && (!prove || !cli_read_most(most, &differ)))
         return cli_fail(CLI_USAGE, "--max-diff: expected a number or a percentage, beside --prove; got \"%.40s\"",
                         most);
+    if (status == CLI_OK && part && (!cli_read_number(part, &canary) || canary < 1 || canary > 99 || !name))
+        return cli_fail(CLI_USAGE, "--canary: expected 1 to 99 of a hundred conversations, beside NAME; got \"%.40s\"",
+                        part);
     if (status == CLI_OK && n)
         status = cli_replay_proves(cli, n, &differ);
-    return status == CLI_OK ? ask_change(cli, "reload", name, false) : status;
+    return status == CLI_OK ? ask_change(cli, "reload", name, false, canary) : status;
 }
 
 int cli_rollback(struct cli *cli)

@@ -40,7 +40,9 @@ static const struct {
      "\nOptions:\n"
      "  --prove N     first run the newest N recorded conversations through them, muted and confined\n"
      "  --max-diff M  with --prove: allow M decisions, or turns where there are none, to come out differently (0);\n"
-     "                P%: so many of a hundred\n"},
+     "                P%: so many of a hundred\n"
+     "  --canary P    while the new build is on probation it gets P of a hundred conversations, the one\n"
+     "                before the others; then it gets all\n"},
     {"move",
      "  --process  to a process of its own, confined: it can hurt nobody; a message costs some 20 us more\n"
      "  --inline   into the host: fastest, for code you trust; a crash or hang there costs a restart\n"

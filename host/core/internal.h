@@ -369,6 +369,10 @@ void probation_behind(const struct generation *now, const struct generation *bef
 void build_forget_unused(struct core *core, const struct build_mark *mark);
 bool build_is_needed(const struct core *core, const char *hash); /* of a library, or of a manifest */
 void binding_swap(struct component *c);
+/* NULL, or why not both builds can be in service together. */
+const char *canary_impossible(const struct plugin *p, const struct generation *old, const struct generation *fresh,
+                              bool no_way_back);
+bool canary_elsewhere(const struct component *c, const struct conversation *in);
 void generation_retire(struct core *core, struct generation *g); /* accepts NULL */
 int plugin_exchange(struct core *core, struct plugin *p, struct generation *other, char *error, size_t size);
 void plugin_back_in_service(struct core *core, struct plugin *p);

@@ -381,6 +381,9 @@ struct plugin {
     /* probation */
     struct alarm alarm;
     uint32_t turns_left, strikes;
+    uint8_t canary; /* while on probation it gets so many of a hundred conversations, the build before the others; 0: it
+                       gets all */
+    uint8_t canary_wanted;      /* of the change that is asked for */
     bool proving;               /* on probation when the host ended: another crash in its code still takes it back */
     struct build_mark previous; /* what a rollback goes back to */
     struct build_mark bad;      /* what was rolled back: not taken from the folder again unless named */

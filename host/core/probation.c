@@ -69,6 +69,7 @@ void probation_end(struct core *core, struct plugin *p)
         state_lower(core, old, p->now);
     probation_behind(p->now, NULL);
     p->before = NULL;
+    p->canary = 0;
     core->configuration = NULL; /* turns name another one from here on */
     if (p->phase == PLUGIN_PROBATION)
         p->phase = PLUGIN_RUNNING;
@@ -103,12 +104,34 @@ void probation_resume(struct core *core, struct plugin *p)
 void probation_begin(struct core *core, struct plugin *p, struct generation *old)
 {
     p->before = old;
+    p->canary = p->canary_wanted;
+    p->canary_wanted = 0;
     core->configuration = NULL; /* turns name another one from here on */
     p->phase = PLUGIN_PROBATION;
     p->strikes = 0;
     p->turns_left = (uint32_t)config_int(core->options.config, "plugins.probation_turns", CORE_PROBATION_TURNS);
     probation_behind(p->now, old);
     set_end(core, p);
+}
+
+const char *canary_impossible(const struct plugin *p, const struct generation *old, const struct generation *fresh,
+                              bool no_way_back)
+{
+    if (!p->canary_wanted)
+        return NULL;
+    if (!old)
+        return "no build of it is in service that could keep the other conversations";
+    if (no_way_back)
+        return "the build in service cannot read what this one writes, so both cannot be in service together";
+    return old->remote || fresh->remote ? "it runs in a process of its own, which has one build" : NULL;
+}
+
+/* The conversation stays with the build before. Always the same for a conversation and a build. */
+bool canary_elsewhere(const struct component *c, const struct conversation *in)
+{
+    const struct plugin *p = c->plugin;
+    return p && p->canary && c->before && in &&
+           id_mix((uint64_t)in->key, id_hash(p->now->build, 12, 0)) % 100 >= p->canary;
 }
 
 /* What it gave up with the build that followed may be another's by now. */
@@ -182,6 +205,7 @@ int plugin_exchange(struct core *core, struct plugin *p, struct generation *othe
 json_t *probation_rollback(struct core *core, struct plugin *p, const char *why, char *error, size_t size)
 {
     struct generation *bad = p->now, *old = p->before;
+    p->canary = 0;
     int64_t begun = clock_ns(), held = 0;
     for (size_t i = 0; i < bad->manifest->n_components; i++)
         held += (int64_t)bad->components[i]->counts.queued;

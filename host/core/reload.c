@@ -5,6 +5,7 @@
 
 #include "core/crash.h"
 #include "core/store.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,18 @@ static struct change *find_or_add(struct reload *r, enum core_change what, const
     c->now = now;
     *at = c;
     return c;
+}
+
+int core_canary(struct core *core, const char *plugin, int percent)
+{
+    assert(percent >= 0 && percent < 100);
+    for (struct plugin *p = core->plugins; p; p = p->next) {
+        if (strcmp(p->name, plugin) != 0)
+            continue;
+        p->canary_wanted = (uint8_t)percent;
+        return 0;
+    }
+    return CVM_ENOENT;
 }
 
 void core_change(struct core *core, enum core_change what, const char *plugin, bool now, core_change_done done,

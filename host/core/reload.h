@@ -30,6 +30,10 @@ enum core_change {
  * (nothing was changed), CVM_ENOENT for an unknown name. */
 typedef void (*core_change_done)(void *arg, int error, json_t *report);
 
+/* The next reload of this plugin gives the new build only so many of a hundred conversations (1 to 99) while it is on
+ * probation; where that cannot be done, it is refused. 0: takes that back. CVM_ENOENT: there is no such plugin. */
+int core_canary(struct core *core, const char *plugin, int percent);
+
 /* `now`: of a removal or a disable, do not wait for open conversations: what waits is parked. */
 void core_change(struct core *core, enum core_change what, const char *plugin, bool now, core_change_done done,
                  void *arg);

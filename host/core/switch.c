@@ -338,6 +338,11 @@ static void marked(struct core *core, void *arg)
             reload__refuse(r, r->failed, e->plugin->name);
             return;
         }
+        const char *whole = canary_impossible(e->plugin, e->old, e->fresh, e->no_way_back);
+        if (whole) {
+            reload__refuse_now(r, CVM_ESTATE, "switch", e->plugin->name, whole);
+            return;
+        }
     }
     crash_here(CRASH_CHANGE_LOADED);
     swap_in(core, r);

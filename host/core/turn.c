@@ -603,6 +603,18 @@ void turn_run(struct core *core, struct message *m)
         return;
     }
     int64_t begun = m->conversation && core->options.loop ? clock_ns() : 0; /* a virtual turn takes no time */
+    bool elsewhere = __builtin_expect(c->before != NULL, 0) && !edit && !core->replay && m->type != core->name_start &&
+                     canary_elsewhere(c, m->conversation);
+    if (elsewhere) {
+        binding_swap(c);
+        const struct binding *fresh = c->before;
+        c->before = NULL; /* its faults are its own */
+        int result = run(core, m, false);
+        conclude(core, m, result, false, begun, 0);
+        c->before = fresh;
+        binding_swap(c);
+        return;
+    }
     int result = run(core, m, edit);
     conclude(core, m, result, edit, begun, 0);
 }

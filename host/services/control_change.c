@@ -63,6 +63,9 @@ static void end(struct exchange *x, int error, bool taking_out, json_t *report)
 
 static void taken_in(void *arg, int error, json_t *report)
 {
+    struct exchange *x = arg;
+    const json_t *one = json_array_get(json_object_get(report, "plugins"), 0);
+    (void)core_canary(x->core, cvm_json_str(one, "plugin", ""), 0); /* it has begun, or nothing was changed */
     end(arg, error, false, report);
 }
 
@@ -75,6 +78,7 @@ void control__change(struct exchange *x, const json_t *request)
 {
     const char *what = cvm_json_str(request, "what", ""), *plugin = cvm_json_str(request, "plugin", NULL);
     const json_t *now = json_object_get(request, "now");
+    const int64_t canary = json_object_get(request, "canary") ? cvm_json_int(request, "canary", -1) : 0;
     size_t i = 0, n = sizeof changes / sizeof *changes;
     while (i < n && strcmp(what, changes[i].name) != 0)
         i++;
@@ -88,6 +92,10 @@ void control__change(struct exchange *x, const json_t *request)
         control__fail(x, CVM_EINVAL, "plugin", "plugin: is missing");
     } else if (now && !json_is_boolean(now)) {
         control__fail(x, CVM_EINVAL, "now", "now: expected true or false");
+    } else if (canary && (canary < 1 || canary > 99 || changes[i].what != CHANGE_RELOAD || !plugin)) {
+        control__fail(x, CVM_EINVAL, "canary", "canary: expected 1 to 99, of a reload of one plugin");
+    } else if (canary && core_canary(x->core, plugin, (int)canary) < 0) {
+        control__fail(x, CVM_ENOENT, "plugin", "there is no plugin %s in service", plugin);
     } else {
         log_info("control", "%s%s%s asked for", what, plugin ? " of " : " of all", plugin ? plugin : "");
         control__suspend(x);

@@ -165,6 +165,53 @@ START_TEST(decisions_are_proven_through_what_follows)
 }
 END_TEST
 
+static int64_t rolled(struct flow *f, int64_t after, int64_t *ret_last)
+{
+    char sql[300];
+    *ret_last = flow_sql_int(f, "SELECT max(seq) FROM turns");
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM turns WHERE seq > %lld AND instr(record, '\"chose\":\"roll\"')",
+             (long long)after);
+    return flow_sql_int(f, sql);
+}
+
+/* A new build gets some of the conversations first, always the same; then all. What ran where can be run again. */
+START_TEST(some_conversations_go_first)
+{
+    char path[200], installed[200];
+    int64_t last = 0, n;
+    struct flow *f = flow_new();
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    flow_config(f, "plugins.probation_turns", json_integer(300));
+    flow_plugin(f, "chooser");
+    flow_plugin(f, "scales");
+    flow_start(f);
+    snprintf(path, sizeof path, "%s/things.jsonl", f->home);
+    FILE *things = fopen(path, "w");
+    ck_assert_ptr_nonnull(things);
+    for (int i = 1; i <= 200; i++)
+        fputs("{\"thing\": \"T17\", \"weight\": 20}\n", things);
+    fclose(things);
+    EXPECT(f, 0, "carry", "choose", "--file", path);
+    ck_assert_int_eq(rolled(f, 0, &last), 0);
+    snprintf(installed, sizeof installed, "%s/plugins/scales.so", f->home);
+    change_copy(flow_build("tests/plugins/scales_tilted.so"), installed);
+    EXPECT(f, 2, "--canary", "reload", "--canary", "10");
+    EXPECT(f, 2, "--canary", "reload", "scales", "--canary", "100");
+    EXPECT(f, 4, "nobody", "reload", "nobody", "--canary", "10");
+    EXPECT(f, 0, "scales", "reload", "scales", "--canary", "30");
+    EXPECT(f, 0, "carry", "choose", "--file", path);
+    n = rolled(f, last, &last);
+    ck_assert_msg(n > 30 && n < 95, "%lld of 200", (long long)n);
+    for (int i = 0; i < 8 && n < 200; i++) {
+        EXPECT(f, 0, "roll", "choose", "--file", path);
+        n = rolled(f, last, &last);
+    }
+    ck_assert_int_eq(n, 200); /* probation is over */
+    all_the_same(f, 200);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(names_what_was_changed)
 {
     struct flow *f = flow_new();
@@ -256,6 +303,7 @@ int main(void)
     tcase_add_test(c, the_same_across_a_reload);
     tcase_add_test(c, a_build_is_proven_before_it_runs);
     tcase_add_test(c, decisions_are_proven_through_what_follows);
+    tcase_add_test(c, some_conversations_go_first);
     tcase_add_test(c, names_what_was_changed);
     tcase_add_test(c, exported_without_personal_data);
     return flow_main("replay", (TCase *[]){c, NULL});

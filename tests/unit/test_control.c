@@ -145,6 +145,13 @@ json_t *core_components(const struct core *core)
     return json_pack("[{s:s, s:s}]", "id", "a.b", "alias", "B");
 }
 
+int core_canary(struct core *core, const char *plugin, int percent)
+{
+    (void)core;
+    (void)plugin;
+    return percent ? CVM_ENOENT : 0;
+}
+
 json_t *core_jobs(struct core *core)
 {
     (void)core;
