@@ -26,6 +26,7 @@ static const char *const promises[] = {"an answer",
                                        "the record of a turn",
                                        "an answer to the outside",
                                        "a call",
+                                       "a job",
                                        "a registry without the plugin",
                                        "the record of a change",
                                        "the answer of a call"};
