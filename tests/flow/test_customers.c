@@ -407,6 +407,12 @@ START_TEST(imports_histories)
     ck_assert_ptr_null(json_object_get(json_object_get(facts, "attributes"), "labels"));
     EXPECT(f, 4, "CUSTOMER_NOT_FOUND", "customer", "show", "H3"); /* whole or not at all */
     json_decref(one);
+    json_decref(RUN(f, 0, "customer", "load", "--force")); /* the sources know nothing of H1 but what was imported */
+    one = data_of(f, "H1");
+    facts = json_object_get(json_object_get(one, "customer_data"), "facts");
+    ck_assert_int_eq(num(facts, "monthly_spend"), 2000);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_customers WHERE origin = 'file'"), 300);
+    json_decref(one);
     json_decref(done);
     flow_end(f);
 }
