@@ -47,7 +47,7 @@ static void add_customers(struct base *b, int n)
         f.monthly_spend = 1500 + (int64_t)(seed >> 12 & 8191);
         f.churn_score = (double)(seed >> 10 & 1023) / 1023;
         f.upsell_score = (double)(seed >> 5 & 1023) / 1023;
-        ck_assert_int_eq(base_add(b, &f, NULL, 0), CVM_OK);
+        ck_assert_int_eq(base_add(b, &f, 0, NULL, 0), CVM_OK);
     }
 }
 

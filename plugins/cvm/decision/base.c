@@ -131,9 +131,10 @@ static void take_history(struct decide_option *d, const struct base_history *his
             d->history = history[i].history;
 }
 
-int base_add(struct base *b, const struct cvm_facts *facts, const struct base_history *history, size_t n_history)
+int base_add(struct base *b, const struct cvm_facts *facts, unsigned word_signals, const struct base_history *history,
+             size_t n_history)
 {
-    struct decide_problem p = {.facts = *facts, .options = b->options, .n = b->n};
+    struct decide_problem p = {.facts = *facts, .word_signals = word_signals, .options = b->options, .n = b->n};
     struct value_customer c = {&p.facts, decide_signals(&p), NULL};
     uint32_t at = 0;
     b->total++;

@@ -67,9 +67,9 @@ struct base_decision {
 CVM_MUST_USE int base_new(const json_t *treatments, const json_t *constraints, const struct base_terms *terms,
                           struct base **ret, char *ret_why, size_t size);
 void base_free(struct base *b);
-/* One customer more; each once. */
-CVM_MUST_USE int base_add(struct base *b, const struct cvm_facts *facts, const struct base_history *history,
-                          size_t n_history);
+/* One customer more; each once. `word_signals`: triggers known by what was said. */
+CVM_MUST_USE int base_add(struct base *b, const struct cvm_facts *facts, unsigned word_signals,
+                          const struct base_history *history, size_t n_history);
 
 CVM_MUST_USE int base_decide(const struct base *b, bool (*stopped)(void *arg, double done), void *arg,
                              struct base_decision *ret, char *ret_why, size_t size);

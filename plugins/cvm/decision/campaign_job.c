@@ -3,102 +3,39 @@
 #include "allocate.h"
 #include "base.h"
 #include "campaign.h"
+#include "past.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HISTORY_MAX 64 /* treatments that one customer had before */
 #define WHY_SIZE 256
-
-/* The rows of what was sent before, in the order of customers. */
-struct past {
-    cvm_cursor *cursor;
-    char customer[128]; /* of the row that was read last; "": the end */
-    char treatment[128];
-    char outcome[32];
-    char names[HISTORY_MAX][128];
-    struct base_history list[HISTORY_MAX];
-    size_t n;
-};
-
-static int past_next(struct past *p)
-{
-    const cvm_cell *cells;
-    int e = p->cursor ? cvm_cursor_next(p->cursor, &cells) : 0;
-    p->customer[0] = 0;
-    if (e != 1)
-        return e;
-    snprintf(p->customer, sizeof p->customer, "%s", cells[0].text);
-    snprintf(p->treatment, sizeof p->treatment, "%s", cells[1].text);
-    snprintf(p->outcome, sizeof p->outcome, "%s", cells[2].text);
-    return CVM_OK;
-}
-
-static int past_open(cvm_job *j, struct past *p)
-{
-    static const char *const columns[] = {"customer_id", "treatment_id", "outcome", NULL};
-    int e = cvm_job_open(j, "cvm_campaigns", columns, NULL, "customer_id", &p->cursor);
-    if (e == CVM_ENOENT) { /* nothing was ever sent */
-        p->cursor = NULL;
-        return CVM_OK;
-    }
-    return e < 0 ? e : past_next(p);
-}
-
-static void past_take(struct past *p)
-{
-    size_t i = 0;
-    while (i < p->n && strcmp(p->names[i], p->treatment) != 0)
-        i++;
-    if (i == HISTORY_MAX)
-        return;
-    if (i == p->n) {
-        snprintf(p->names[i], sizeof p->names[i], "%s", p->treatment);
-        p->list[p->n++] = (struct base_history){p->names[i], {.propensity = NAN, .worth = FACTS_NONE}};
-    }
-    p->list[i].history.contacts++;
-    p->list[i].history.successes += strcmp(p->outcome, "converted") == 0;
-    p->list[i].history.complaints += strcmp(p->outcome, "complained") == 0;
-}
-
-/* What `customer` had before; customers come in ascending order. */
-static int past_of(struct past *p, const char *customer)
-{
-    p->n = 0;
-    while (*p->customer && strcmp(p->customer, customer) < 0)
-        CVM_TRY(past_next(p));
-    while (*p->customer && strcmp(p->customer, customer) == 0) {
-        past_take(p);
-        CVM_TRY(past_next(p));
-    }
-    return CVM_OK;
-}
 
 /* Reads everybody into `one` and, where it is not NULL, into `two`. */
 static int read_base(cvm_job *j, struct base *one, struct base *two)
 {
-    struct past *past = calloc(1, sizeof *past);
+    struct past *past = NULL;
     cvm_cursor *c = NULL;
     const cvm_cell *cells;
     struct cvm_facts facts;
-    int e = past ? past_open(j, past) : CVM_ENOMEM;
+    int e = past_open(j, &past);
     if (e == CVM_OK)
         e = cvm_job_open(j, "cvm_customers", facts_columns, NULL, NULL, &c);
     while (e >= 0 && (e = cvm_cursor_next(c, &cells)) == 1) {
+        const struct base_history *history = NULL;
+        size_t n = 0;
+        unsigned signals = 0;
         facts_from_cells(cells, &facts);
         if (!facts.customer_id)
             continue;
-        e = past_of(past, facts.customer_id);
-        e = e >= 0 ? base_add(one, &facts, past->list, past->n) : e;
-        e = e >= 0 && two ? base_add(two, &facts, past->list, past->n) : e;
+        e = past_of(past, &facts, &history, &n, &signals);
+        e = e >= 0 ? base_add(one, &facts, signals, history, n) : e;
+        e = e >= 0 && two ? base_add(two, &facts, signals, history, n) : e;
         if (one->total % 8192 == 0)
             cvm_job_progress(j, one->total, 0, "reading customers");
     }
     cvm_cursor_close(c);
-    if (past)
-        cvm_cursor_close(past->cursor);
-    free(past);
+    past_close(past);
     return e < 0 ? e : CVM_OK;
 }
 

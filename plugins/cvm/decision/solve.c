@@ -18,7 +18,8 @@ double solve__now_ms(void)
 
 bool solve__over(const solve_clock *c)
 {
-    return solve__now_ms() - c->start_ms > c->limit_ms;
+    double spent = solve__now_ms() - c->start_ms;
+    return spent > c->limit_ms || solve__stopped(c, spent / c->limit_ms);
 }
 
 bool solve__stopped(const solve_clock *c, double done)
@@ -199,6 +200,8 @@ static int search(const solve_problem *p, const solve_touch *touch, const solve_
         rc = solve__primal(p, touch, clock, r->prices, bound, r->assignment, r->loads, &r->scans);
     if (rc == SOLVE_OK && solve__is_gap(p))
         rc = solve__gap(p, clock, enough, r->prices, &bound, r->assignment);
+    if (rc == SOLVE_OK && solve__stopped(clock, 1))
+        rc = SOLVE_E_STOPPED;
     if (rc == SOLVE_OK) {
         measure(p, touch, r);
         rc = close_bound(p, r, bound);

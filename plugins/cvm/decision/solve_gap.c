@@ -8,8 +8,7 @@
 
 bool gap__over(const gap *g)
 {
-    double now = solve__now_ms() - g->clock->start_ms;
-    return now > g->deadline_ms || now > g->clock->limit_ms;
+    return solve__now_ms() - g->clock->start_ms > g->deadline_ms || solve__over(g->clock);
 }
 
 bool gap__proven(const gap *g)
