@@ -128,7 +128,7 @@ static int results_get(cvm_turn *t, const char *batch, size_t total, json_t **re
     return CVM_OK;
 }
 
-/* What was asked for is answered. */
+/* What was asked for is answered; a later turn forgets it. Borrows `head`. */
 static int finish(cvm_turn *t, cvm_id id, const char *batch, json_t *head)
 {
     enum batch_as as = (enum batch_as)cvm_json_int(head, "as", 0);
@@ -142,8 +142,7 @@ static int finish(cvm_turn *t, cvm_id id, const char *batch, json_t *head)
     if (as == BATCH_KEPT) {
         json_object_set_new(head, "state", json_string("done"));
         json_object_set_new(head, "ended_ms", json_integer((json_int_t)cvm_now_ms(t)));
-        CVM_TRY(cvm_timer(t, "forget_batch", DAY_MS, json_pack("{s:s}", "batch_id", batch), id, NULL));
-        return head_put(t, batch, json_incref(head));
+        return cvm_timer(t, "forget_batch", DAY_MS, json_pack("{s:s}", "batch_id", batch), id, NULL);
     }
     CVM_TRY(results_get(t, batch, total, &results));
     json_t *first = json_array_get(results, 0);
@@ -160,9 +159,9 @@ static int finish(cvm_turn *t, cvm_id id, const char *batch, json_t *head)
                                (json_int_t)failed);
         e = body ? cvm_settle(t, id, CVM_REPLIED, body, NULL) : CVM_ENOMEM;
     }
-    if (e == CVM_ENOENT) /* who asked has gone */
-        e = CVM_OK;
-    return e < 0 ? e : forget(t, batch, total);
+    if (e < 0 && e != CVM_ENOENT) /* ENOENT: who asked has gone */
+        return e;
+    return cvm_timer(t, "forget_batch", 0, json_pack("{s:s}", "batch_id", batch), id, NULL);
 }
 
 /* ---- the middle ---- */
@@ -209,18 +208,27 @@ static int start_one(cvm_turn *t, cvm_id id, const char *batch, json_t *head, si
     return CVM_OK;
 }
 
+/* Takes `head`. */
 static int go_on(cvm_turn *t, cvm_id id, const char *batch, json_t *head)
 {
     int64_t most = cvm_json_int(cvm_settings(t), "batch_concurrency", 4), total = cvm_json_int(head, "total", 0);
     int64_t next = cvm_json_int(head, "next", 0);
     json_t *open = json_object_get(head, "open");
-    if (cvm_json_int(head, "done", 0) == total)
-        return finish(t, id, batch, head);
-    for (; next < total && (int64_t)json_object_size(open) < (most < 1 ? 1 : most > 100 ? 100 : most); next++)
-        CVM_TRY(start_one(t, id, batch, head, (size_t)next));
-    json_object_set_new(head, "next", json_integer((json_int_t)next));
-    json_object_set_new(head, "state", json_string("running"));
-    return head_put(t, batch, json_incref(head));
+    int e = CVM_OK;
+    most = most < 1 ? 1 : most > 100 ? 100 : most;
+    if (cvm_json_int(head, "done", 0) == total) {
+        e = finish(t, id, batch, head);
+    } else {
+        for (; e >= 0 && next < total && (int64_t)json_object_size(open) < most; next++)
+            e = start_one(t, id, batch, head, (size_t)next);
+        json_object_set_new(head, "next", json_integer((json_int_t)next));
+        json_object_set_new(head, "state", json_string("running"));
+    }
+    if (e < 0) {
+        json_decref(head);
+        return e;
+    }
+    return head_put(t, batch, head);
 }
 
 static json_t *result_of(const cvm_msg *m, const char *customer)
@@ -256,7 +264,7 @@ int batch_one_done(cvm_turn *t, const cvm_msg *m)
         goto out;
     json_object_set_new(head, "done", json_integer((json_int_t)(cvm_json_int(head, "done", 0) + 1)));
     json_object_set_new(head, "failed", json_integer((json_int_t)(cvm_json_int(head, "failed", 0) + failed)));
-    e = go_on(t, m->on_behalf, batch, head);
+    return go_on(t, m->on_behalf, batch, head);
 out:
     json_decref(head);
     return e;
@@ -286,10 +294,10 @@ int batch_begin(cvm_turn *t, cvm_id id, enum batch_as as, json_t *customers, con
         e = pages_put(t, batch, 'i', customers);
     if (e >= 0 && n > 1)
         e = cvm_job_start(t, "worth", json_pack("{s:O}", "customer_ids", customers), id, COLLECT_TIMEOUT_MS);
-    if (e >= 0 && n > 1)
-        e = head_put(t, batch, json_incref(head));
-    else if (e >= 0)
-        e = go_on(t, id, batch, head);
+    if (e >= 0) {
+        e = n > 1 ? head_put(t, batch, head) : go_on(t, id, batch, head);
+        head = NULL;
+    }
 out:
     json_decref(head);
     json_decref(customers);
@@ -311,7 +319,7 @@ int batch_ordered(cvm_turn *t, const cvm_msg *m)
         e = pages_put(t, batch, 'o', order);
     }
     if (e >= 0)
-        e = go_on(t, m->on_behalf, batch, head);
+        return go_on(t, m->on_behalf, batch, head);
     json_decref(head);
     return e;
 }

@@ -12,7 +12,7 @@
 #include "value.h"
 
 #define DECIDE_NONE ((size_t)-1)
-#define DECIDE_OPTIONS_MAX 200
+#define DECIDE_OPTIONS_MAX 2000
 #define DECIDE_RULE_SIZE 96
 
 struct decide_option {

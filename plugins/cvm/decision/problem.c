@@ -67,6 +67,10 @@ static int add_option(struct problem *p, const struct problem_given *g, const js
                       char *ret_why, size_t size)
 {
     struct decide_option *d = &p->p.options[p->p.n];
+    if (!json_is_object(record)) {
+        snprintf(ret_why, size, "%s: the record of a treatment is an object", id ? id : "treatments");
+        return CVM_EINVAL;
+    }
     if (!option_read_as(record, id ? id : cvm_json_str(record, "treatment_id", ""), &d->o, ret_why, size))
         return CVM_EINVAL;
     const json_t *limits = json_object_get(g->constraints, d->o.id);
@@ -249,17 +253,26 @@ double problem_confidence(const struct problem *p, size_t chosen)
     return round((0.5 + 0.5 * fmin(1, fmax(-1, distance))) * 1000) / 1000;
 }
 
+#define WHY_SIZE 160
+
+static const char *cut_why(const char *why, char text[WHY_SIZE])
+{
+    words_cut(why, text, WHY_SIZE);
+    return text;
+}
+
 static json_t *considered_json(const struct problem *p, size_t i, bool whole)
 {
     const struct decide_option *d = &p->p.options[i];
     const struct decide_verdict *v = &p->verdicts[i];
+    char text[WHY_SIZE];
     json_t *one = whole ? value_json(&v->value) : json_pack("{s:f}", "value_pounds", (double)v->value.value / 100);
     json_object_set_new(one, "treatment_id", json_string(d->o.id));
     json_object_set_new(one, "candidate", json_boolean(!*v->rule));
     if (*v->rule) {
         json_object_set_new(one, "rule", json_string(v->rule));
         if (v->why)
-            json_object_set_new(one, "why", json_string(v->why));
+            json_object_set_new(one, "why", json_string(cut_why(v->why, text)));
     }
     if (v->value.matched)
         json_object_set_new(one, "triggers_matched", json_integer((json_int_t)v->value.matched));
@@ -279,7 +292,8 @@ static json_t *permissions_json(const struct cvm_facts *f)
     return list;
 }
 
-#define WHOLE_MAX 40 /* treatments whose factors are told; beyond them the value and the rule alone */
+#define WHOLE_MAX 40   /* treatments whose factors are told; beyond them the value and the rule alone */
+#define LISTED_MAX 150 /* that are told of; the chosen one and the next always are */
 
 json_t *problem_answer(struct problem *p, size_t chosen, bool with_change)
 {
@@ -294,7 +308,8 @@ json_t *problem_answer(struct problem *p, size_t chosen, bool with_change)
         change = chosen == p->r.winner ? change_json(&p->p, &c) : json_null(); /* a model's choice has no break-even */
     }
     for (size_t i = 0; i < p->p.n; i++)
-        json_array_append_new(considered, considered_json(p, i, i < WHOLE_MAX));
+        if (i < LISTED_MAX || i == chosen || i == next)
+            json_array_append_new(considered, considered_json(p, i, i < WHOLE_MAX || i == chosen || i == next));
     return json_pack("{s:s, s:s, s:f, s:f, s:o, s:s*, s:o*, s:o, s:O}", "selected_treatment", p->p.options[chosen].o.id,
                      "treatment_name", p->p.options[chosen].o.name, "confidence", problem_confidence(p, chosen),
                      "value_pounds", (double)p->verdicts[chosen].value.value / 100, "considered", considered,

@@ -166,6 +166,17 @@ out:
     return e;
 }
 
+/* In a later turn a failure would leave the request open: it is its answer. */
+static int ended(cvm_turn *t, cvm_id request, int e)
+{
+    if (e == CVM_ELIMIT || e == CVM_EINVAL || e == CVM_EDATA)
+        e = cvm_settle(t, request, CVM_ERROR,
+                       json_pack("{s:s, s:s, s:s}", "status", "error", "code", "LIMIT", "message",
+                                 "The treatments or the journey are larger than can be kept meanwhile."),
+                       NULL);
+    return e == CVM_PENDING || e == CVM_ENOENT ? CVM_OK : e;
+}
+
 int treatment_recommend(cvm_turn *t, const cvm_msg *m)
 {
     json_t *work = json_copy((json_t *)(uintptr_t)m->data);
@@ -206,11 +217,9 @@ int treatment_told(cvm_turn *t, const cvm_msg *m)
     int64_t waiting = cvm_json_int(work, "waiting", 1) - 1;
     json_object_set_new(work, "waiting", json_integer(waiting));
     if (waiting > 0) {
-        e = work_keep(t, m->on_behalf, work);
-        return e;
+        return ended(t, m->on_behalf, work_keep(t, m->on_behalf, work));
     }
-    e = go_on(t, m->on_behalf, work);
-    return e == CVM_PENDING ? CVM_OK : e == CVM_ENOENT ? CVM_OK : e;
+    return ended(t, m->on_behalf, go_on(t, m->on_behalf, work));
 }
 
 int treatment_modelled(cvm_turn *t, const cvm_msg *m)
@@ -237,8 +246,7 @@ int treatment_modelled(cvm_turn *t, const cvm_msg *m)
             goto out;
         json_object_set_new(work, "bad", json_string(bad));
         problem_free(p);
-        e = go_on(t, m->on_behalf, work);
-        return e == CVM_PENDING ? CVM_OK : e;
+        return ended(t, m->on_behalf, go_on(t, m->on_behalf, work));
     } else {
         e = answer(t, m->on_behalf, work, p, p->r.winner, "rules", NULL, NULL);
     }

@@ -13,6 +13,19 @@ static void piece_key(cvm_id request, size_t n, char key[64])
     snprintf(key, 64, "piece/%016" PRIx64 "%016" PRIx64 "/%zu", request.hi, request.lo, n);
 }
 
+/* What a value goes by of what was done before. */
+static json_t *campaign_of(const json_t *event)
+{
+    return json_pack("{s:s, s:s, s:s}", "kind", "campaign", "treatment_id", cvm_json_str(event, "treatment_id", ""),
+                     "outcome", cvm_json_str(event, "outcome", ""));
+}
+
+/* Whether it may be a value of state. */
+static bool fits(const json_t *value)
+{
+    return json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) <= CVM_STATE_VALUE_MAX_BYTES;
+}
+
 json_t *work_journey(const json_t *journey)
 {
     static const char *const kept[] = {"customer_id", "generated_at", "as_of",    "profile", "facts",      "metrics",
@@ -24,7 +37,7 @@ json_t *work_journey(const json_t *journey)
             json_object_set_new(small, kept[i], cvm_json_share(json_object_get(journey, kept[i])));
     for (size_t i = json_array_size(all); i-- > 0 && json_array_size(events) < CAMPAIGNS_KEPT;)
         if (strcmp(cvm_json_str(json_array_get(all, i), "kind", ""), "campaign") == 0)
-            json_array_append(events, json_array_get(all, i));
+            json_array_append_new(events, campaign_of(json_array_get(all, i)));
     json_object_set_new(small, "events", events);
     return small;
 }
@@ -47,24 +60,42 @@ static json_t *as_array(const json_t *treatments)
     return list;
 }
 
+/* The n-th piece. Gives. */
+static json_t *piece_of(const json_t *records, size_t n)
+{
+    json_t *piece = json_array();
+    for (size_t i = n * PIECE_RECORDS; i < json_array_size(records) && i < (n + 1) * PIECE_RECORDS; i++)
+        json_array_append(piece, json_array_get(records, i));
+    return piece;
+}
+
+/* CVM_ELIMIT before anything is written. */
+static int put_pieces(cvm_turn *t, cvm_id request, const json_t *records, size_t n)
+{
+    char key[64];
+    int e = CVM_OK;
+    for (size_t i = 0; e >= 0 && i < n; i++) {
+        json_t *piece = piece_of(records, i);
+        e = fits(piece) ? CVM_OK : CVM_ELIMIT;
+        json_decref(piece);
+    }
+    for (size_t i = 0; e >= 0 && i < n; i++) {
+        piece_key(request, i, key);
+        e = cvm_state_put(t, key, piece_of(records, i));
+    }
+    return e;
+}
+
 int work_keep(cvm_turn *t, cvm_id request, json_t *work)
 {
     const json_t *given = json_object_get(work, "treatments");
     json_t *records = given ? as_array(given) : NULL;
-    size_t n = json_array_size(records), pieces = 0;
-    char key[64];
-    int e = 0;
-    for (size_t at = 0; e >= 0 && at < n; at += PIECE_RECORDS) {
-        json_t *piece = json_array();
-        for (size_t i = at; i < n && i < at + PIECE_RECORDS; i++)
-            json_array_append(piece, json_array_get(records, i));
-        piece_key(request, pieces++, key);
-        e = cvm_state_put(t, key, piece);
-    }
-    json_decref(records);
+    size_t pieces = (json_array_size(records) + PIECE_RECORDS - 1) / PIECE_RECORDS;
     json_object_del(work, "treatments");
-    if (given && e >= 0)
+    if (records)
         json_object_set_new(work, "pieces", json_integer((json_int_t)pieces));
+    int e = fits(work) ? put_pieces(t, request, records, pieces) : CVM_ELIMIT;
+    json_decref(records);
     if (e < 0) {
         json_decref(work);
         return e;
