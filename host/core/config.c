@@ -125,6 +125,55 @@ static int read_secrets(struct config *c, const char *home, char *ret_error, siz
     return error;
 }
 
+#define EXPAND_DEPTH_MAX 16
+
+/* The value of "${NAME}" or "${NAME:-otherwise}" as the environment or .env has it; NULL: it is none of these. */
+static json_t *expanded(const struct config *c, const char *text)
+{
+    char name[128];
+    size_t len = strlen(text);
+    if (len < 4 || strncmp(text, "${", 2) != 0 || text[len - 1] != '}')
+        return NULL;
+    const char *end = strstr(text, ":-"), *stop = end ? end : text + len - 1;
+    if (stop - text - 2 <= 0 || stop - text - 2 >= (ptrdiff_t)sizeof name)
+        return NULL;
+    snprintf(name, sizeof name, "%.*s", (int)(stop - text - 2), text + 2);
+    const char *value = getenv(name);
+    if (!value || !*value)
+        value = json_string_value(json_object_get(c->secrets.env, name));
+    if (value && *value)
+        return json_string(value);
+    return end ? json_stringn(end + 2, (size_t)(text + len - 1 - end - 2)) : json_string("");
+}
+
+/* Replaces such texts in a component's settings. */
+static int expand(const struct config *c, json_t *value, int depth)
+{
+    const char *key, *text;
+    void *next;
+    json_t *one, *new_one;
+    size_t i;
+    if (depth == EXPAND_DEPTH_MAX)
+        return 0;
+    json_object_foreach_safe(value, next, key, one)
+    {
+        if ((text = json_string_value(one)) && (new_one = expanded(c, text)) &&
+            json_object_set_new(value, key, new_one) < 0)
+            return CVM_ENOMEM;
+        if (!text && expand(c, one, depth + 1) < 0)
+            return CVM_ENOMEM;
+    }
+    json_array_foreach(json_is_array(value) ? value : NULL, i, one)
+    {
+        if ((text = json_string_value(one)) && (new_one = expanded(c, text)) &&
+            json_array_set_new(value, i, new_one) < 0)
+            return CVM_ENOMEM;
+        if (!text && expand(c, one, depth + 1) < 0)
+            return CVM_ENOMEM;
+    }
+    return 0;
+}
+
 int config_load(const char *home, const char *file, struct config **ret_config, char *ret_error, size_t error_size)
 {
     char *path = NULL;
@@ -137,6 +186,8 @@ int config_load(const char *home, const char *file, struct config **ret_config, 
         error = read_secrets(c, home, ret_error, error_size);
     if (!error) /* a variable that happens to be set to something else is not ours */
         set_level(c->settings, secrets_get(&c->secrets, "LOG_LEVEL"));
+    if (!error)
+        error = expand(c, json_object_get(c->settings, "agents"), 0);
     free(path);
     if (error) {
         if (error == CVM_ENOMEM)

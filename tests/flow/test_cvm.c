@@ -484,6 +484,27 @@ START_TEST(rules_hold_whatever_the_model_says)
 }
 END_TEST
 
+START_TEST(model_is_selected_by_the_environment)
+{
+    struct flow *f = home();
+    setting(f, "cvm.treatment", "llm_model", json_string("${MODEL_ID:-gpt-4o}"));
+    flow_start(f);
+    EXPECT(f, 0, "gpt-4o", "config", "show", "agents.cvm.treatment");
+    ck_assert_int_eq(flow_stop(f), 0);
+    flow_env(f, "MODEL_ID", "a-model-of-ours");
+    llm_server(f);
+    llm_endpoint(f, "openai", "{\"prices\": {\"*\": {\"input\": 1, \"output\": 2}}}");
+    setting(f, "cvm.treatment", "llm_provider", json_string("auto"));
+    flow_start(f);
+    EXPECT(f, 0, "a-model-of-ours", "config", "show");
+    json_t *answer = recommend(f, "recommend_treatment", RECOMMEND("")), *requests = llm_requests(f);
+    ck_assert_str_eq(text_of(json_object_get(of(requests, 0), "body"), "model"), "a-model-of-ours");
+    json_decref(requests);
+    json_decref(answer);
+    flow_end(f);
+}
+END_TEST
+
 /* ---- why ---- */
 
 START_TEST(decisions_are_explained)
@@ -640,6 +661,7 @@ int main(void)
     tcase_add_test(alone, excluded_treatments_never_come_back);
     tcase_add_test(alone, model_chooses_among_the_candidates);
     tcase_add_test(alone, rules_hold_whatever_the_model_says);
+    tcase_add_test(alone, model_is_selected_by_the_environment);
     tcase_add_test(triggered, triggered_customers_are_treated_within_the_rules);
     tcase_add_test(triggered, triggers_are_applied_by_command);
     return flow_main("cvm", all);
