@@ -3,8 +3,9 @@
 #include "flow.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
 #define FILE_NAME "config/custom_treatments.json"
 #define VIDEO "Send personalized video message to customer with limit 10 and priority 2"
@@ -103,11 +104,13 @@ END_TEST
 START_TEST(written_in_words)
 {
     struct flow *f = with_treatments();
+    char id[64];
     flow_start(f);
     json_t *video = RUN(f, 0, "treatment", "add", VIDEO);
     ck_assert_int_eq(strncmp(str(video, "id"), "custom_send_personalized_vide_", 30), 0);
-    ck_assert_uint_eq(strspn(str(video, "id") + 30, "0123456789abcdef"), 8);
-    ck_assert_uint_eq(strlen(str(video, "id")), 38);
+    snprintf(id, sizeof id, "%s", str(video, "id"));
+    ck_assert_uint_eq(strspn(strrchr(id, '_') + 1, "0123456789abcdef"), 8);
+    ck_assert_uint_eq(strlen(id), 38);
     ck_assert_str_eq(str(video, "display_name"), "Send personalized video message to customer");
     ck_assert_str_eq(str(video, "description"), VIDEO);
     ck_assert_str_eq(str(video, "kind"), "custom");
@@ -163,11 +166,12 @@ START_TEST(written_as_json)
     EXPECT(f, 5, "id", "treatment", "update", id, "{\"id\": \"other\"}");
     flow_write(f, "in.json", "{\"display_name\": \"VIP Gift Basket\", \"constraints\": {\"max_per_day\": 5}}");
     char command[400];
-    snprintf(command, sizeof command, "%s --home %s treatment add - <%s/in.json >%s/out.txt",
-             flow_build("host/cvmhost"), f->home, f->home, f->home);
-    FILE *out = popen(command, "r");
-    ck_assert_ptr_nonnull(out);
-    ck_assert_int_eq(pclose(out), 0);
+    int status;
+    snprintf(command, sizeof command, "exec %s --home %s treatment add - <%s/in.json", flow_build("host/cvmhost"),
+             f->home, f->home);
+    pid_t pid = flow_spawn(f, "out", (const char *const[]){"/bin/sh", "-c", command, NULL});
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
     char *text = flow_read(f, "out.txt");
     ck_assert_ptr_nonnull(strstr(text, "custom_vip_gift_bask_"));
     free(text);
@@ -189,8 +193,9 @@ START_TEST(written_over_http)
     flow_answer_free(&a);
     ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"input\": \"Gift two limit 8\"}", NULL, NULL),
                      201);
-    ck_assert_int_eq(
-        flow_http(f, "POST", "/api/v1/cvm/treatments", "{\"display_name\": \"Gift\", \"enabled\": 1}", NULL, &a), 422);
+    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/treatments",
+                               "{\"display_name\": \"Gift\", \"description\": \"x\", \"enabled\": 1}", NULL, &a),
+                     400);
     flow_answer_free(&a);
     ck_assert_int_eq(flow_http(f, "PATCH", path, "{\"constraints\": {\"priority\": 2}}", NULL, &a), 200);
     ck_assert_int_eq(limit_of(a.json, "max_per_day"), 7);
@@ -239,7 +244,7 @@ START_TEST(kept_in_a_file)
                                          "{\n\n\"custom_a\": {\"display_name\": \"x\", \"channel\": \"fax\"}}", "[]",
                                          "{\"service_sms\": {\"display_name\": \"x\"}}"};
     static const char *const why[] = {
-        "custom_treatments.json:3: ", "custom_treatments.json:3: treatment \"custom_a\": channel",
+        "custom_treatments.json:3: ", "custom_treatments.json:3: treatment custom_a: channel",
         "custom_treatments.json:1: expected an object", "an id is custom_"};
     for (size_t i = 0; i < 4; i++) {
         flow_write(f, FILE_NAME, broken[i]);
@@ -348,6 +353,53 @@ START_TEST(nothing_is_sent_without_permission)
 }
 END_TEST
 
+/* ---- recommended ------------------------------------------------------------------------------------------------- */
+
+/* What is chosen for the customer (free() it), and allocated with that. */
+static char *chosen(struct flow *f, const char *customer)
+{
+    json_t *answer = RUN(f, 0, "customer", "process", customer);
+    const json_t *one = json_is_array(answer) ? json_array_get(answer, 0) : answer;
+    char *id = strdup(str(one, "selected_treatment"));
+    ck_assert_msg(*id, "%s: nothing is selected", customer);
+    json_decref(answer);
+    return id;
+}
+
+START_TEST(custom_ones_are_recommended)
+{
+    struct flow *f = with_treatments();
+    char id[64], *is;
+    flow_plugin(f, "customers");
+    flow_plugin(f, "decision");
+    flow_start(f);
+    add(f,
+        "{\"display_name\": \"Golden gift\", \"description\": \"A gift for everybody\", \"constraints\": "
+        "{\"max_per_day\": 1}, "
+        "\"value\": {\"kind\": \"fixed\", \"propensity\": 0.9, \"amount_pounds\": 500}}",
+        id);
+    is = chosen(f, "U124"); /* at once, without any change to code or configuration */
+    ck_assert_str_eq(is, id);
+    free(is);
+    is = chosen(f, "U125"); /* the day's only one is gone */
+    ck_assert_str_ne(is, id);
+    free(is);
+    json_decref(RUN(f, 0, "treatment", "update", id, "limit 10, disabled"));
+    is = chosen(f, "U126"); /* never a disabled one */
+    ck_assert_str_ne(is, id);
+    free(is);
+    json_decref(RUN(f, 0, "treatment", "update", id, "enabled at a cost of 5,000 pounds each"));
+    is = chosen(f, "U127"); /* nor what costs more than it is worth */
+    ck_assert_str_ne(is, id);
+    free(is);
+    json_decref(RUN(f, 0, "treatment", "update", id, "cost 1"));
+    is = chosen(f, "U128");
+    ck_assert_str_eq(is, id);
+    free(is);
+    flow_end(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *c = tcase_create("treatments");
@@ -360,5 +412,6 @@ int main(void)
     tcase_add_test(c, many_are_written_at_once);
     tcase_add_test(c, dropped_in_plugin_is_in_the_list);
     tcase_add_test(c, nothing_is_sent_without_permission);
+    tcase_add_test(c, custom_ones_are_recommended);
     return flow_main("treatments", (TCase *[]){c, NULL});
 }

@@ -11,7 +11,7 @@ struct wish {
     cvm_id request;
     const json_t *data;
     struct limit limit;
-    const char *customer;
+    const char *customer, *by; /* by: who asks */
     char day[ZONE_DAY_SIZE], used_key[ALLOCATION_KEY_SIZE];
     int64_t used, reset_ms;
     json_t *holds;
@@ -43,10 +43,10 @@ static bool has_today(const struct wish *w)
 static bool is_lesser(cvm_turn *t, const json_t *data)
 {
     const json_t *high = json_object_get(data, "high_value"), *value = json_object_get(data, "customer_value");
-    const json_t *from = json_object_get(cvm_settings(t), "high_value_pounds");
+    int64_t bar;
     if (json_is_boolean(high))
         return !json_is_true(high);
-    return json_is_number(value) && json_is_number(from) && json_number_value(value) < json_number_value(from);
+    return json_is_number(value) && bar_get(t, &bar) && json_number_value(value) * 100 < (double)bar - 0.5;
 }
 
 __attribute__((format(printf, 5, 6))) static void refuse(struct refusal *r, const char *outcome, const char *code,
@@ -90,6 +90,13 @@ static void decide(cvm_turn *t, const struct wish *w, struct contact_verdict *v,
 
 /* ---- keeping and telling ---- */
 
+/* That nobody waits for the answer changes nothing. */
+static int tell(cvm_turn *t, const struct wish *w, int outcome, json_t *data)
+{
+    int e = cvm_settle(t, w->request, outcome, data, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
 static int64_t remaining(const struct wish *w)
 {
     return w->limit.unlimited ? -1 : w->limit.max > w->used ? w->limit.max - w->used : 0;
@@ -109,6 +116,7 @@ static int write_down(cvm_turn *t, const cvm_msg *m, const struct wish *w, const
                                         .customer = w->customer,
                                         .outcome = outcome,
                                         .reason = r->outcome ? r->rule : NULL,
+                                        .by = w->by,
                                         .remaining = remaining(w),
                                         .cost = w->limit.cost},
                         id));
@@ -129,13 +137,11 @@ static int give(cvm_turn *t, const cvm_msg *m, struct wish *w)
                                               "day", w->day, "at_ms", (json_int_t)cvm_now_ms(t), "channel", l->channel,
                                               "category", l->category, "service", l->service));
     CVM_TRY(holds_put(t, w->customer, json_incref(w->holds)));
-    int e = cvm_settle(t, w->request, CVM_REPLIED,
-                       json_pack("{s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o}", "status", "success", "allocated", 1,
-                                 "allocation_id", id, "treatment_key", l->id, "customer_id", w->customer, "remaining",
-                                 remaining_json(w), "max_per_day", l->unlimited ? json_null() : json_integer(l->max),
-                                 "cost_per_contact_pounds", cvm_money_to_json(l->cost)),
-                       NULL);
-    return e;
+    return tell(t, w, CVM_REPLIED,
+                json_pack("{s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o}", "status", "success", "allocated", 1,
+                          "allocation_id", id, "treatment_key", l->id, "customer_id", w->customer, "remaining",
+                          remaining_json(w), "max_per_day", l->unlimited ? json_null() : json_integer(l->max),
+                          "cost_per_contact_pounds", cvm_money_to_json(l->cost)));
 }
 
 /* A refusal is kept too, so the turn must stand. */
@@ -143,12 +149,10 @@ static int deny(cvm_turn *t, const cvm_msg *m, const struct wish *w, const struc
 {
     char id[CVM_SHORT_ID_SIZE];
     CVM_TRY(write_down(t, m, w, r, id));
-    return cvm_settle(t, w->request, CVM_REFUSED,
-                      json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:o, s:s*}", "status", "error", "allocated", 0,
-                                "code", r->code, "message", r->text, "rule", r->rule, "treatment_key", w->limit.id,
-                                "customer_id", w->customer, "remaining", remaining_json(w), "until",
-                                *r->until ? r->until : NULL),
-                      NULL);
+    return tell(t, w, CVM_REFUSED,
+                json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:o, s:s*}", "status", "error", "allocated", 0, "code",
+                          r->code, "message", r->text, "rule", r->rule, "treatment_key", w->limit.id, "customer_id",
+                          w->customer, "remaining", remaining_json(w), "until", *r->until ? r->until : NULL));
 }
 
 /* ---- the operation ---- */
@@ -169,48 +173,64 @@ static int read_wish(cvm_turn *t, struct wish *w)
 /* `ignore` is nobody's resource: it is neither counted nor kept. */
 static int leave_alone(cvm_turn *t, const struct wish *w)
 {
-    return cvm_settle(t, w->request, CVM_REPLIED,
-                      json_pack("{s:s, s:b, s:s, s:s, s:n}", "status", "success", "allocated", 1, "treatment_key",
-                                IGNORE, "customer_id", cvm_json_str(w->data, "customer_id", ""), "remaining"),
-                      NULL);
+    return tell(t, w, CVM_REPLIED,
+                json_pack("{s:s, s:b, s:s, s:s, s:n}", "status", "success", "allocated", 1, "treatment_key", IGNORE,
+                          "customer_id", cvm_json_str(w->data, "customer_id", ""), "remaining"));
 }
 
 /* CVM_ENOENT: no such treatment is known. */
-static int allocate(cvm_turn *t, const cvm_msg *m, cvm_id request, const json_t *data)
+static int allocate(cvm_turn *t, const cvm_msg *m, cvm_id request, const json_t *data, const char *by)
 {
-    struct wish w = {.request = request, .data = data};
+    struct wish w = {.request = request, .data = data, .by = cvm_json_str(data, "requested_by", by)};
     struct contact_verdict v = {.allowed = true};
     struct refusal r = {0};
     const char *id = cvm_json_str(data, "treatment_key", "");
     if (!strcmp(id, IGNORE))
         return leave_alone(t, &w);
     CVM_TRY(limit_get(t, id, &w.limit));
+    int e = json_object_get(data, "customer_value") ? bar_start(t) : CVM_OK;
+    if (e < 0 && e != CVM_ESTATE)
+        return e;
     CVM_TRY(read_wish(t, &w));
     decide(t, &w, &v, &r);
-    int e = r.outcome ? deny(t, m, &w, &r) : give(t, m, &w);
+    e = r.outcome ? deny(t, m, &w, &r) : give(t, m, &w);
     json_decref(w.holds);
     return e;
 }
 
-int allocate_resource(cvm_turn *t, const cvm_msg *m)
+int allocate_wait(cvm_turn *t, const cvm_msg *m)
 {
-    int e = allocate(t, m, m->id, m->data);
-    if (e != CVM_ENOENT)
-        return e;
-    /* It may be so new that nobody has told us yet. */
     CVM_TRY(cvm_request(t, CATALOGUE, "list", NULL, &(cvm_request_opts){.on_behalf = m->id}));
-    CVM_TRY(pending_put(t, m->id, cvm_json_share(m->data)));
+    CVM_TRY(pending_put(t, m->id,
+                        json_pack("{s:s, s:O, s:s, s:I}", "type", m->type, "data", (json_t *)(uintptr_t)m->data, "by",
+                                  m->sender, "deadline_ms", (json_int_t)m->deadline_ms)));
     return CVM_PENDING;
 }
 
-static int resume(cvm_turn *t, const cvm_msg *m, const json_t *data)
+int allocate_resource(cvm_turn *t, const cvm_msg *m)
 {
+    int e = allocate(t, m, m->id, m->data, m->sender);
+    return e == CVM_ENOENT ? allocate_wait(t, m) : e; /* it may be so new that nobody has told us yet */
+}
+
+static int resume(cvm_turn *t, const cvm_msg *m, const json_t *kept)
+{
+    const char *type = cvm_json_str(kept, "type", "");
+    const json_t *data = json_object_get(kept, "data");
+    int64_t deadline = cvm_json_int(kept, "deadline_ms", 0);
     char text[160];
-    const char *id = cvm_json_str(data, "treatment_key", "");
-    int e = allocate(t, m, m->on_behalf, data);
+    int e;
+    if (deadline && cvm_now_ms(t) >= deadline) /* who asked has gone */
+        return CVM_OK;
+    if (!strcmp(type, "check_availability") || !strcmp(type, "get_constraints")) {
+        e = *type == 'c' ? check_say(t, m->on_behalf, data) : constraints_say(t, m->on_behalf, data);
+        return e == CVM_ENOENT ? CVM_OK : e;
+    }
+    e = allocate(t, m, m->on_behalf, data, cvm_json_str(kept, "by", ""));
     if (e != CVM_ENOENT)
         return e;
-    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost allocation show` lists what there is.", id);
+    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost allocation show` lists what there is.",
+             record_shown_id(cvm_json_str(data, "treatment_key", "")));
     e = cvm_settle(t, m->on_behalf, CVM_REFUSED,
                    json_pack("{s:s, s:b, s:s, s:s, s:s}", "status", "error", "allocated", 0, "code", "NOT_FOUND",
                              "message", text, "field", "treatment_key"),

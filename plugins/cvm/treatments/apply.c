@@ -159,7 +159,8 @@ static int begin(cvm_turn *t, const cvm_msg *m, const json_t *record)
 static int unknown(cvm_turn *t, const cvm_msg *m)
 {
     char text[120];
-    snprintf(text, sizeof text, "There is no treatment %.60s here.", cvm_json_str(m->data, "treatment_id", ""));
+    snprintf(text, sizeof text, "There is no treatment %.60s here.",
+             record_shown_id(cvm_json_str(m->data, "treatment_id", "")));
     return cvm_refuse(t, "NOT_FOUND", "treatment_id", text);
 }
 

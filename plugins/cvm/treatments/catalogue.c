@@ -117,7 +117,8 @@ static int settle_get(cvm_turn *t, cvm_id request, const json_t *data)
     int e = catalogue_find(t, id, &record);
     if (e != CVM_ENOENT)
         return e < 0 ? e : cvm_settle(t, request, CVM_REPLIED, record, NULL);
-    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost treatment list` shows what there is.", id);
+    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost treatment list` shows what there is.",
+             record_shown_id(id));
     return cvm_settle(t, request, CVM_REFUSED,
                       json_pack("{s:s, s:s, s:s}", "code", "NOT_FOUND", "field", "id", "message", text), NULL);
 }
@@ -169,8 +170,8 @@ static int gathered(cvm_turn *t, json_t *gather)
     if (is_busy(gather))
         return cvm_state_put(t, "gather", gather);
     json_t *hold = json_incref(json_object_get(gather, "hold"));
-    json_object_del(gather, "hold");
-    int e = cvm_state_put(t, "gather", gather);
+    json_decref(gather);
+    int e = cvm_state_del(t, "gather");
     for (size_t i = 0; e >= 0 && i < json_array_size(hold); i++) {
         const json_t *one = json_array_get(hold, i);
         e = settle_one(t, id_of_json(json_object_get(one, "request")), cvm_json_str(one, "type", ""),
@@ -217,7 +218,7 @@ static int forget_gone(cvm_turn *t, const json_t *asked)
 }
 
 /* Begins a round: replies of an earlier one count no more. */
-static int gather(cvm_turn *t, bool loading)
+static int gather(cvm_turn *t, const cvm_msg *m, bool loading)
 {
     const json_t *components = cvm_registry(t, "components");
     json_t *state = NULL, *asked = json_array();
@@ -227,7 +228,7 @@ static int gather(cvm_turn *t, bool loading)
         json_decref(asked);
         return e;
     }
-    uint64_t round = (uint64_t)cvm_json_int(state, "round", 0) + 1;
+    const uint64_t round = m->id.lo >> 1; /* so that it is a positive integer of JSON */
     for (size_t i = 0; e >= 0 && i < json_array_size(components); i++) {
         const json_t *one = json_array_get(components, i);
         const char *id = cvm_json_str(one, "id", "");
@@ -259,17 +260,15 @@ static int gather(cvm_turn *t, bool loading)
 
 int catalogue_start(cvm_turn *t, const cvm_msg *m)
 {
-    (void)m;
     int e = keep_load(t);
     if (e < 0 && e != CVM_ESTATE)
         return e;
-    return gather(t, e >= 0);
+    return gather(t, m, e >= 0);
 }
 
 int catalogue_changed(cvm_turn *t, const cvm_msg *m)
 {
-    (void)m;
-    return gather(t, false);
+    return gather(t, m, false);
 }
 
 /* Those of an answer that are as they should be. Gives an array. */

@@ -37,6 +37,7 @@ static int read_input(const json_t *data, json_t **ret_members, bool *ret_words,
             snprintf(why->field, sizeof why->field, "input");
             snprintf(why->text, sizeof why->text, "The JSON is faulty at line %d, column %d: %.80s.", parse.line,
                      parse.column, parse.text);
+            wording_whole(why->text);
             return CVM_EINVAL;
         }
     } else {
@@ -151,7 +152,8 @@ static int must_be_custom(cvm_turn *t, const char *id, const char *done)
     }
     if (e != CVM_ENOENT)
         return e;
-    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost treatment list` shows what there is.", id);
+    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost treatment list` shows what there is.",
+             record_shown_id(id));
     return cvm_refuse(t, "NOT_FOUND", "id", text);
 }
 

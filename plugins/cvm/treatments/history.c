@@ -11,6 +11,7 @@ int history_put(cvm_turn *t, const cvm_msg *m, const struct event *event, char r
 {
     char at[MOMENT_SIZE], day[ZONE_DAY_SIZE];
     struct zone z = allocation_zone(t);
+    const char *by = event->by ? event->by : cvm_json_str(m->data, "requested_by", m->sender);
     CVM_TRY(cvm_new_id(t, "ALC", ret_id));
     return cvm_row_put(t, "cvm_allocations",
                        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s*, s:s}", "allocation_id",
@@ -18,8 +19,8 @@ int history_put(cvm_turn *t, const cvm_msg *m, const struct event *event, char r
                                  (json_int_t)cvm_now_ms(t), "day", zone_day(&z, cvm_now_ms(t), day), "treatment_key",
                                  event->treatment, "customer_id", event->customer, "outcome", event->outcome,
                                  "remaining", event->remaining < 0 ? json_null() : json_integer(event->remaining),
-                                 "cost", (json_int_t)event->cost, "requested_by", *m->sender ? m->sender : "operator",
-                                 "reason", event->reason, "conversation", m->conversation));
+                                 "cost", (json_int_t)event->cost, "requested_by", *by ? by : "operator", "reason",
+                                 event->reason, "conversation", m->conversation));
 }
 
 /* ---- asking ---- */

@@ -75,6 +75,7 @@ static json_t *faulty(int line, const char *format, const char *id, const char *
 {
     char what[320], where[400];
     snprintf(what, sizeof what, format, id, text);
+    wording_whole(what);
     snprintf(where, sizeof where, FILE_PATH ":%d: %s", line, what);
     return json_pack("{s:s}", "fault", where);
 }
@@ -103,10 +104,10 @@ static json_t *read_records(const char *text, size_t len)
             if (!strcmp(cvm_json_str(plain, "id", ""), id))
                 json_object_del(plain, "id");
             if (!record_is_id(id) || strncmp(id, "custom_", 7) != 0)
-                fault = faulty(line_of(text, id), "treatment \"%.64s\": %s", id,
+                fault = faulty(line_of(text, id), "treatment %.64s: %s", id,
                                "an id is custom_ and letters, digits and _ . -, 56 in all");
             else if (record_merge(NULL, plain, &record, &why) < 0)
-                fault = faulty(line_of(text, id), "treatment \"%.64s\": %s", id, why.text);
+                fault = faulty(line_of(text, id), "treatment %.64s: %s", id, why.text);
             if (record && json_is_string(json_object_get(members, "created_at")))
                 json_object_set(record, "created_at", json_object_get(members, "created_at"));
             if (record)

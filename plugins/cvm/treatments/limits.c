@@ -59,9 +59,10 @@ int limits_take(cvm_turn *t, const json_t *treatments)
     int e = CVM_OK;
     for (size_t i = 0; e >= 0 && i < json_array_size(treatments); i++) {
         const json_t *record = json_array_get(treatments, i);
-        if (!record_is_id(cvm_json_str(record, "id", "")))
+        const char *id = cvm_json_str(record, "id", "");
+        if (!record_is_id(id) || json_object_get(seen, id))
             continue;
-        json_object_set_new(seen, cvm_json_str(record, "id", ""), json_true());
+        json_object_set_new(seen, id, json_true());
         e = take_one(t, record);
     }
     if (e >= 0)
@@ -91,6 +92,9 @@ int allocation_start(cvm_turn *t, const cvm_msg *m)
         cvm_log(t, CVM_LOG_ERROR,
                 "setting timezone: \"%.40s\" is not known, days are those of UTC; known are +HH:MM, %s", name,
                 zone_names(names, sizeof names));
+    int e = bar_start(t);
+    if (e < 0 && e != CVM_ESTATE)
+        return e;
     return cvm_request(t, CATALOGUE, "list", NULL, NULL);
 }
 
@@ -122,11 +126,33 @@ int limit_get(cvm_turn *t, const char *id, struct limit *ret_limit)
 
 /* ---- looking ---- */
 
-static int unknown(cvm_turn *t, const char *id)
+static int unknown(cvm_turn *t, cvm_id request, const char *id)
 {
     char text[160];
-    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost allocation show` lists what there is.", id);
-    return cvm_refuse(t, "NOT_FOUND", "treatment_key", text);
+    snprintf(text, sizeof text, "There is no treatment %.60s. `cvmhost allocation show` lists what there is.",
+             record_shown_id(id));
+    return cvm_settle(t, request, CVM_REFUSED,
+                      json_pack("{s:s, s:s, s:s, s:s}", "status", "error", "code", "NOT_FOUND", "field",
+                                "treatment_key", "message", text),
+                      NULL);
+}
+
+/* Before the catalogue has told for the first time nothing can be said. */
+static int none_known(cvm_turn *t, bool *ret_none)
+{
+    json_t *pairs = NULL;
+    CVM_TRY(cvm_state_scan(t, "limit/", NULL, 1, &pairs));
+    *ret_none = json_array_size(pairs) == 0;
+    json_decref(pairs);
+    return CVM_OK;
+}
+
+/* Answers now, or when the catalogue has told. */
+static int answer(cvm_turn *t, const cvm_msg *m, int (*say)(cvm_turn *t, cvm_id request, const json_t *data))
+{
+    bool none = false;
+    CVM_TRY(none_known(t, &none));
+    return none && *m->conversation ? allocate_wait(t, m) : say(t, m->id, m->data);
 }
 
 /* Gives {"max_per_day", "used_today", "remaining", ..}; without a limit the numbers of it are null. */
@@ -149,28 +175,28 @@ static int constraints_of(cvm_turn *t, const struct limit *l, const char *day, j
     return CVM_OK;
 }
 
-int allocation_check(cvm_turn *t, const cvm_msg *m)
+int check_say(cvm_turn *t, cvm_id request, const json_t *data)
 {
-    const char *id = cvm_json_str(m->data, "treatment_key", "");
+    const char *id = cvm_json_str(data, "treatment_key", "");
     char day[ZONE_DAY_SIZE];
     struct zone z = allocation_zone(t);
     struct limit l;
     json_t *c = NULL;
     int e = limit_get(t, id, &l);
     if (e < 0)
-        return e == CVM_ENOENT ? unknown(t, id) : e;
+        return e == CVM_ENOENT ? unknown(t, request, id) : e;
     CVM_TRY(constraints_of(t, &l, zone_day(&z, cvm_now_ms(t), day), &c));
     bool available = l.enabled && (l.unlimited || cvm_json_int(c, "remaining", 0) > 0);
-    json_t *answer = json_pack("{s:s, s:s, s:b, s:O, s:O, s:O}", "status", "success", "treatment_key", id, "available",
-                               available, "remaining", json_object_get(c, "remaining"), "max_per_day",
-                               json_object_get(c, "max_per_day"), "used_today", json_object_get(c, "used_today"));
+    json_t *said = json_pack("{s:s, s:s, s:b, s:O, s:O, s:O}", "status", "success", "treatment_key", id, "available",
+                             available, "remaining", json_object_get(c, "remaining"), "max_per_day",
+                             json_object_get(c, "max_per_day"), "used_today", json_object_get(c, "used_today"));
     json_decref(c);
-    return cvm_reply(t, m, answer);
+    return cvm_settle(t, request, CVM_REPLIED, said, NULL);
 }
 
-int allocation_constraints(cvm_turn *t, const cvm_msg *m)
+int constraints_say(cvm_turn *t, cvm_id request, const json_t *data)
 {
-    const char *wanted = cvm_json_str(m->data, "treatment_key", "");
+    const char *wanted = cvm_json_str(data, "treatment_key", "");
     char day[ZONE_DAY_SIZE];
     struct zone z = allocation_zone(t);
     json_t *pairs = NULL, *all = json_object();
@@ -190,11 +216,22 @@ int allocation_constraints(cvm_turn *t, const cvm_msg *m)
     json_decref(pairs);
     if (e < 0 || (*wanted && !json_object_size(all))) {
         json_decref(all);
-        return e < 0 ? e : unknown(t, wanted);
+        return e < 0 ? e : unknown(t, request, wanted);
     }
-    return cvm_reply(t, m,
-                     json_pack("{s:s, s:o, s:s, s:s}", "status", "success", "constraints", all, "day", day, "timezone",
-                               cvm_json_str(cvm_settings(t), "timezone", "Europe/London")));
+    return cvm_settle(t, request, CVM_REPLIED,
+                      json_pack("{s:s, s:o, s:s, s:s}", "status", "success", "constraints", all, "day", day, "timezone",
+                                cvm_json_str(cvm_settings(t), "timezone", "Europe/London")),
+                      NULL);
+}
+
+int allocation_check(cvm_turn *t, const cvm_msg *m)
+{
+    return answer(t, m, check_say);
+}
+
+int allocation_constraints(cvm_turn *t, const cvm_msg *m)
+{
+    return answer(t, m, constraints_say);
 }
 
 /* ---- beginning anew ---- */
@@ -237,6 +274,6 @@ int allocation_reset(cvm_turn *t, const cvm_msg *m)
     if (e < 0)
         return e;
     if (*wanted && !n)
-        return unknown(t, wanted);
+        return unknown(t, m->id, wanted);
     return cvm_reply(t, m, json_pack("{s:s, s:I}", "status", "success", "reset", (json_int_t)n));
 }

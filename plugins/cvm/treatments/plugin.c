@@ -43,10 +43,12 @@ static const cvm_route routes[] = {
     {ALLOCATION, "reset_constraints", allocation_reset},
     {ALLOCATION, "get_history", history_get},
     {ALLOCATION, "history.reply", history_got},
+    {ALLOCATION, "bar.reply", bar_counted},
     {0},
 };
 /* clang-format on */
 
-static const cvm_job_entry jobs[] = {{"load", keep_job_load}, {"keep", keep_job_keep}, {"history", history_job}, {0}};
+static const cvm_job_entry jobs[] = {
+    {"load", keep_job_load}, {"keep", keep_job_keep}, {"history", history_job}, {"bar", bar_job}, {0}};
 
 CVM_PLUGIN(.name = "treatments", .version = "1.0.0", .components = components, .routes = routes, .jobs = jobs);

@@ -18,6 +18,8 @@ __attribute__((format(printf, 3, 4))) static int fault(record_error *e, const ch
     va_start(args, format);
     vsnprintf(e->text, sizeof e->text, format, args);
     va_end(args);
+    wording_whole(e->field);
+    wording_whole(e->text);
     return CVM_EINVAL;
 }
 
@@ -181,6 +183,7 @@ static int check_members(const char *within, const json_t *object, const struct 
         while (m->name && strcmp(m->name, name) != 0)
             m++;
         snprintf(path, sizeof path, "%s%.40s", within, name);
+        wording_whole(path);
         if (!m->name)
             return fault(e, path, "A treatment has no member %s.", path);
         if (!(nulls && json_is_null(value)))
@@ -248,6 +251,11 @@ bool record_is_id(const char *id)
         if (n >= TREATMENT_ID_MAX || !(isalnum((unsigned char)id[n]) || strchr("_.-", id[n])))
             return false;
     return n > 0;
+}
+
+const char *record_shown_id(const char *id)
+{
+    return record_is_id(id) ? id : "of such an id";
 }
 
 /* ---- putting together ---- */

@@ -24,5 +24,7 @@ CVM_MUST_USE int record_of_plugin(const json_t *members, json_t **ret_record, re
 
 /* Letters, digits and _ . - , 1 to TREATMENT_ID_MAX of them. */
 bool record_is_id(const char *id);
+/* The id to be quoted in a sentence; of what is none, words in its place. */
+const char *record_shown_id(const char *id);
 
 #endif

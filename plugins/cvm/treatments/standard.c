@@ -88,7 +88,7 @@ static int check(cvm_turn *t, const cvm_msg *m, const json_t *record)
 static int unknown(cvm_turn *t, const char *id)
 {
     char text[120];
-    snprintf(text, sizeof text, "There is no treatment %.60s here.", id);
+    snprintf(text, sizeof text, "There is no treatment %.60s here.", record_shown_id(id));
     return cvm_refuse(t, "NOT_FOUND", "treatment_id", text);
 }
 

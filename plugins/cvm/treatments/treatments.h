@@ -5,7 +5,7 @@
  * that people wrote, which it applies itself    (catalogue.c, change.c, keep.c, words.c, apply.c) cvm.allocation units
  * of a treatment per day, and how often a customer is contacted (allocate.c, limits.c, release.c, history.c)
  *
- * Loop thread, but for the jobs of keep.c and history.c. */
+ * Loop thread, but for the jobs of keep.c, history.c and bar.c. */
 #ifndef CVM_TREATMENTS_H
 #define CVM_TREATMENTS_H
 
@@ -107,6 +107,8 @@ int allocation_limits(cvm_turn *t, const cvm_msg *m); /* the topic */
 int allocation_check(cvm_turn *t, const cvm_msg *m);
 int allocation_constraints(cvm_turn *t, const cvm_msg *m);
 int allocation_reset(cvm_turn *t, const cvm_msg *m);
+CVM_MUST_USE int check_say(cvm_turn *t, cvm_id request, const json_t *data);
+CVM_MUST_USE int constraints_say(cvm_turn *t, cvm_id request, const json_t *data);
 /* Takes the list of a catalogue. */
 CVM_MUST_USE int limits_take(cvm_turn *t, const json_t *treatments);
 /* CVM_ENOENT: no such treatment. */
@@ -117,8 +119,8 @@ const char *used_key(const char *id, const char *day, char key[ALLOCATION_KEY_SI
 
 /* history.c */
 struct event {
-    const char *treatment, *customer, *outcome, *reason;
-    int64_t remaining, cost; /* remaining -1: without limit */
+    const char *treatment, *customer, *outcome, *reason, *by; /* by NULL: who sent the message */
+    int64_t remaining, cost;                                  /* remaining -1: without limit */
 };
 /* A row of the history. Gives the id of it. */
 CVM_MUST_USE int history_put(cvm_turn *t, const cvm_msg *m, const struct event *event, char ret_id[CVM_SHORT_ID_SIZE]);
@@ -126,14 +128,20 @@ int history_get(cvm_turn *t, const cvm_msg *m);
 int history_got(cvm_turn *t, const cvm_msg *m); /* history.reply */
 int history_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
+/* bar.c */
+CVM_MUST_USE int bar_start(cvm_turn *t);        /* counts anew where the last count is old */
+int bar_counted(cvm_turn *t, const cvm_msg *m); /* bar.reply */
+/* false: not known. */
+bool bar_get(cvm_turn *t, int64_t *ret_minor);
+int bar_job(cvm_job *j, const json_t *input, json_t **ret_result);
+
 /* allocate.c */
 int allocate_resource(cvm_turn *t, const cvm_msg *m);
 int allocate_listed(cvm_turn *t, const cvm_msg *m); /* list.reply */
+/* Has the request answered when the catalogue has told what there is. */
+CVM_MUST_USE int allocate_wait(cvm_turn *t, const cvm_msg *m);
 
 /* release.c: what a customer holds, and contacts */
-struct holds {
-    json_t *list; /* array of {"id", "treatment", "day", "at_ms", "channel", "category", "service", "sent"} */
-};
 CVM_MUST_USE int holds_get(cvm_turn *t, const char *customer, json_t **ret_list);
 CVM_MUST_USE int holds_put(cvm_turn *t, const char *customer, json_t *list); /* takes */
 /* The contact policy over them; `but` is left out (-1: none is). */

@@ -417,6 +417,17 @@ int wording_read(const char *text, json_t **ret_members, struct wording_error *r
     return CVM_OK;
 }
 
+void wording_whole(char *text)
+{
+    size_t len = strlen(text), n = len, need;
+    while (n && ((unsigned char)text[n - 1] & 0xc0) == 0x80)
+        n--;
+    unsigned char first = n ? (unsigned char)text[n - 1] : 0;
+    need = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    if (n && len - (n - 1) < need)
+        text[n - 1] = 0;
+}
+
 /* ---- the middle of an id ---- */
 
 static bool left_out(const char *word, size_t len)

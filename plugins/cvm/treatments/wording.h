@@ -19,6 +19,9 @@ struct wording_error {
  * where the text has no letter or digit. CVM_EINVAL: a value is out of its range, said in ret_error; CVM_ENOMEM. */
 CVM_MUST_USE int wording_read(const char *text, json_t **ret_members, struct wording_error *ret_error);
 
+/* Takes away the beginning of a symbol that a cut has left at the end of UTF-8 text. */
+void wording_whole(char *text);
+
 /* "send_personalized_vide": the middle of an id made of a name; at least "treatment". */
 #define WORDING_SLUG_SIZE 41
 void wording_slug(const char *name, char slug[WORDING_SLUG_SIZE]);
