@@ -22,7 +22,7 @@ int base_open(struct base *b, cvm_job *j, const char *customer_id, bool texts);
 int base_next(struct base *b);
 void base_close(struct base *b);
 
-/* From which monthly spend a customer of this currency is of high value: a natural break above the 60th of a hundred,
+/* From which monthly spend a customer of this currency is of high value: a natural break above the 70th of a hundred,
  * else the 80th of a hundred; the setting min_spend (major units, by currency) wins. */
 #define BASE_CURRENCIES_MAX 16
 struct spend {
