@@ -353,6 +353,20 @@ START_TEST(nothing_is_sent_without_permission)
 }
 END_TEST
 
+START_TEST(permissions_are_the_customers)
+{
+    struct flow *f = with_treatments();
+    flow_plugin(f, "customers");
+    flow_start(f);
+    apply(f, STANDARD, "retention_email", "U124", "simulated", ""); /* no channel is there */
+    apply(f, STANDARD, "retention_email", "U121", "failed", "consent");
+    apply(f, STANDARD, "retention_email", "U122", "failed", "marketing");
+    apply(f, STANDARD, "service_sms", "U122", "simulated", ""); /* serves, does not sell */
+    apply(f, STANDARD, "retention_email", "nobody", "failed", "consent");
+    flow_end(f);
+}
+END_TEST
+
 /* ---- recommended ------------------------------------------------------------------------------------------------- */
 
 /* What is chosen for the customer (free() it), and allocated with that. */
@@ -412,6 +426,7 @@ int main(void)
     tcase_add_test(c, many_are_written_at_once);
     tcase_add_test(c, dropped_in_plugin_is_in_the_list);
     tcase_add_test(c, nothing_is_sent_without_permission);
+    tcase_add_test(c, permissions_are_the_customers);
     tcase_add_test(c, custom_ones_are_recommended);
     return flow_main("treatments", (TCase *[]){c, NULL});
 }
