@@ -105,7 +105,7 @@ static bool find(const struct gap_text *g, size_t which, size_t *ret_at, char *w
     while (first < g->lines && g->line_end[first] == 0)
         first++;
     bool collection = first < g->lines && g->line_end[first] == 1;
-    size_t problems = collection ? (size_t)fmax(0, g->number[0]) : 1, at = collection, agents, jobs;
+    size_t problems = collection ? (size_t)fmax(0, g->number[0]) : 1, at = collection, agents = 0, jobs = 0;
     if (which < 1 || which > problems)
         return wrong(why, size, "the file has %zu problem%s, there is no number %zu", problems,
                      problems == 1 ? "" : "s", which);
