@@ -34,8 +34,9 @@ static int answer(cvm_turn *t, cvm_id request, const json_t *work, struct proble
         json_object_set_new(body, "model", json_string(model));
     json_t *change = json_object_get(body, "change");
     CVM_TRY(cvm_note(t, "decision",
-                     json_pack("{s:s, s:s, s:O*, s:O*, s:s, s:s*}", "chose", p->p.options[chosen].o.id, "by", method,
-                               "runner_up", json_object_get(body, "runner_up"), "value_pounds",
+                     json_pack("{s:s*, s:s, s:s, s:O*, s:O*, s:s, s:s*}", "subject",
+                               cvm_json_str(p->journey, "customer_id", NULL), "chose", p->p.options[chosen].o.id, "by",
+                               method, "runner_up", json_object_get(body, "runner_up"), "value_pounds",
                                json_object_get(body, "value_pounds"), "because", explanation, "smallest_change",
                                cvm_json_str(change, "text", NULL))));
     return cvm_settle(t, request, CVM_REPLIED, body, NULL);
