@@ -2,6 +2,7 @@
 #include "flow_llm.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -582,6 +583,37 @@ START_TEST(customers_are_processed_over_http)
 }
 END_TEST
 
+/* Three kills while a batch runs: each customer has one result, none is treated twice, no limit is passed. */
+START_TEST(kills_lose_and_double_no_customer)
+{
+    struct flow *f = started();
+    struct flow_answer a;
+    char path[128];
+    int64_t base = flow_sql_int(f, "select count(*) from cvm_customers");
+    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/batches", "{\"all_customers\": true}", NULL, &a), 202);
+    snprintf(path, sizeof path, "/api/v1/cvm/batches/%s", text_of(a.json, "batch_id"));
+    flow_answer_free(&a);
+    for (int i = 0; i < 3; i++) {
+        flow_sleep_ms(400);
+        flow_kill(f, SIGKILL);
+        flow_wait_serving(f);
+    }
+    for (int i = 0; i < 60 && !is_done(f, path); i++)
+        flow_sleep_ms(500);
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, NULL, &a), 200);
+    ck_assert_str_eq(text_of(a.json, "state"), "done");
+    ck_assert_int_eq(int_of(a.json, "succeeded"), int_of(a.json, "total"));
+    ck_assert_int_ge(int_of(a.json, "total"), base > 50 ? base : 50);
+    ck_assert_int_eq(
+        flow_sql_int(f, "select count(*) - count(distinct customer_id) from cvm_applications where status != 'failed'"),
+        0);
+    ck_assert_int_le(
+        flow_sql_int(f, "select count(*) from cvm_applications where treatment_id = 'network_signal_booster'"), 10);
+    flow_answer_free(&a);
+    flow_end(f);
+}
+END_TEST
+
 /* ---- triggered ---- */
 
 START_TEST(triggered_customers_are_treated_within_the_rules)
@@ -657,6 +689,7 @@ int main(void)
     tcase_add_test(many, alternative_is_found_when_no_unit_can_be_had);
     tcase_add_test(many, ignore_takes_no_unit);
     tcase_add_test(many, customers_are_processed_over_http);
+    tcase_add_test(many, kills_lose_and_double_no_customer);
     tcase_add_test(alone, journeys_are_built_analysed_and_summarised);
     tcase_add_test(alone, excluded_treatments_never_come_back);
     tcase_add_test(alone, model_chooses_among_the_candidates);

@@ -129,6 +129,10 @@ int process_finish(cvm_turn *t, cvm_id request, json_t *work, const char *applie
         e = cvm_settle(t, request, CVM_REPLIED, result, NULL);
     else if (e >= 0)
         e = CVM_ENOMEM;
+    if (e == CVM_ENOENT) /* its deadline has passed: what was done is done */
+        e = CVM_OK;
+    if (e >= 0 && json_object_get(work, "batch")) /* a customer of a batch has a conversation of his own */
+        e = cvm_end(t);
     json_decref(work);
     return e;
 }

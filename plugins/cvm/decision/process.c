@@ -57,12 +57,16 @@ int process_fail(cvm_turn *t, cvm_id request, json_t *work, const char *code, co
     if (body && given)
         json_object_set_new(body, "treatment_id", json_string(given));
     int64_t started = cvm_json_int(work, "started_ms", cvm_now_ms(t));
+    bool own = json_object_get(work, "batch") != NULL;
     json_decref(work);
     if (!body)
         return CVM_ENOMEM;
     json_object_set_new(body, "allocated", json_false());
     json_object_set_new(body, "duration_ms", json_integer((json_int_t)(cvm_now_ms(t) - started)));
-    return cvm_settle(t, request, CVM_REFUSED, body, NULL);
+    int e = cvm_settle(t, request, CVM_REFUSED, body, NULL);
+    if (e < 0 && e != CVM_ENOENT) /* ENOENT: its deadline has passed */
+        return e;
+    return own ? cvm_end(t) : CVM_OK; /* a customer of a batch has a conversation of his own */
 }
 
 /* The sentence of an answer that is none. */
