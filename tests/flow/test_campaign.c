@@ -115,6 +115,27 @@ START_TEST(a_change_says_who_loses_whom)
 }
 END_TEST
 
+/* After a campaign one customer gets a scarce unit only where that is worth its price. */
+START_TEST(one_customer_is_decided_at_the_last_prices)
+{
+    struct flow *f = with_customers();
+    json_t *before = RUN(f, 0, "customer", "process", "U029");
+    const json_t *one = json_is_array(before) ? json_array_get(before, 0) : before;
+    ck_assert_str_eq(json_string_value(json_object_get(one, "selected_treatment")), "retention_call");
+    json_decref(before);
+    json_decref(RUN(f, 0, "campaign", "run", "scarce", "--limits", "retention_call=1"));
+    json_t *limits = RUN(f, 0, "allocation", "show", "retention_call");
+    const json_t *call = json_object_get(json_object_get(limits, "constraints"), "retention_call");
+    ck_assert_double_gt(number(call, "price_pounds"), 4);
+    json_decref(limits);
+    json_t *after = RUN(f, 0, "customer", "process", "U029");
+    one = json_is_array(after) ? json_array_get(after, 0) : after;
+    ck_assert_str_eq(json_string_value(json_object_get(one, "selected_treatment")), "retention_email");
+    json_decref(after);
+    flow_end(f);
+}
+END_TEST
+
 /* A run that a crash cuts off is made again from its beginning, and ends once. */
 START_TEST(a_run_survives_a_kill)
 {
@@ -223,6 +244,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_what_if_is_what_the_run_does);
     tcase_add_test(c, a_change_says_who_loses_whom);
+    tcase_add_test(c, one_customer_is_decided_at_the_last_prices);
     tcase_add_test(c, a_run_survives_a_kill);
     tcase_add_test(c, an_assignment_problem_from_a_file);
     tcase_add_test(c, a_plan_from_a_table_of_values);

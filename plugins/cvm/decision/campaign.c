@@ -9,6 +9,7 @@
 
 #define CATALOGUE "cvm.treatments"
 #define ALLOCATION "cvm.allocation"
+#define PRICES "cvm.prices" /* the topic: who decides for single customers hears it */
 
 /* Ends the request that `m` is the answer for with a failure of what was asked. */
 static int fail(cvm_turn *t, const cvm_msg *m, const char *what)
@@ -130,6 +131,11 @@ static int keep_figures(cvm_turn *t, const json_t *what, const json_t *data)
     json_object_set_new(row, "figures", json_string(text ? text : "{}"));
     free(text);
     CVM_TRY(cvm_row_put(t, CAMPAIGN_RUNS, row));
+    int64_t days = cvm_json_int(json_object_get(what, "terms"), "days", 1);
+    CVM_TRY(cvm_publish(t, PRICES,
+                        json_pack("{s:s, s:I, s:O}", "run_id", cvm_json_str(what, "run_id", ""), "until_ms",
+                                  (json_int_t)(cvm_now_ms(t) + days * DAY_MS), "prices",
+                                  json_object_get(figures, "prices"))));
     return cvm_state_put(t, "prices",
                          json_pack("{s:s, s:I, s:O}", "run_id", cvm_json_str(what, "run_id", ""), "at_ms",
                                    (json_int_t)cvm_now_ms(t), "prices", json_object_get(figures, "prices")));

@@ -56,6 +56,7 @@ struct option {
     bool enabled, service, ask; /* ask: the component is asked for each customer */
     int64_t priority;
     int64_t cost;           /* minor units */
+    int64_t price;          /* minor units; what the limits of the last campaign make of one unit */
     const json_t *segments; /* array; NULL: all */
     struct option_rule rules[OPTION_RULES_MAX];
     size_t n_rules;

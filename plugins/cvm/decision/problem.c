@@ -59,6 +59,9 @@ static void read_limits(const json_t *limits, struct decide_option *d)
                                              : OPTION_UNLIMITED;
     if (json_is_number(cost) && json_number_value(cost) >= 0 && json_number_value(cost) < 1e12)
         d->o.cost = llround(json_number_value(cost) * 100);
+    const json_t *price = json_object_get(limits, "price_pounds");
+    if (json_is_number(price) && json_number_value(price) >= 0 && json_number_value(price) < 1e12)
+        d->o.price = llround(json_number_value(price) * 100);
     if (json_is_integer(priority))
         d->o.priority = (int64_t)json_integer_value(priority);
 }
@@ -395,9 +398,12 @@ void problem_explain(const struct problem *p, size_t chosen, char text[EXPLANATI
         snprintf(sentence, sizeof sentence,
                  "Its value is %.2f pounds: a propensity of %.3f times a worth of %.2f, less a cost of %.2f.",
                  (double)v->value / 100, v->propensity, (double)v->worth / 100, (double)v->cost / 100);
-    else if (!option_is_ignore(o))
+    if (!option_is_ignore(o) && o->kind != WORTH_ASSUMED && o->price > 0)
+        snprintf(sentence + strlen(sentence) - 1, sizeof sentence - strlen(sentence),
+                 " and a price of %.2f, as units are scarce.", (double)o->price / 100);
+    else if (!option_is_ignore(o) && o->kind == WORTH_ASSUMED)
         snprintf(sentence, sizeof sentence, "It suits %zu of the customer's triggers.", v->matched);
-    else
+    else if (option_is_ignore(o))
         *sentence = 0;
     add(text, sentence);
     if (next != DECIDE_NONE && !option_is_ignore(&p->p.options[next].o)) {

@@ -144,7 +144,9 @@ void value_of(const struct option *o, const struct value_customer *c, const stru
     ret->propensity = propensity_of(o, c, history, ret);
     ret->worth = llround(within(worth_of(o, c, history, ret), -WORTH_MOST, WORTH_MOST));
     ret->cost = o->cost;
-    ret->value = llround(ret->propensity * (double)ret->worth) - ret->cost;
+    if (o->price > 0)
+        factor(ret, "price_of_a_unit", (double)o->price / 100, "what one unit is worth since the last campaign");
+    ret->value = llround(ret->propensity * (double)ret->worth) - ret->cost - o->price;
 }
 
 static json_t *rounded(double x)

@@ -1,5 +1,5 @@
-/* What a treatment is worth with a customer: value = propensity x worth - cost, each factor by name. One function for
- * one customer and for a whole base. Money is in minor units. Pure, without allocation; any thread.
+/* What a treatment is worth with a customer: value = propensity x worth - cost - price, each factor by name. One
+ * function for one customer and for a whole base. Money is in minor units. Pure, without allocation; any thread.
  *
  *   propensity  that it does what it is for. The base rate of the record, moved towards what was observed of it (a base
  *               rate counts as VALUE_PRIOR_CONTACTS contacts), plus the uplift of each trigger that the customer
@@ -9,7 +9,8 @@
  *   worth       retain: churn score x monthly spend x margin x months: what leaves with the customer. service: the
  *               amount, else as retain. sell: the amount x margin x months, else monthly spend x margin x months x .25.
  *               fixed: the amount.
- *   cost        of one contact. */
+ *   cost        of one contact.
+ *   price       of one unit that is scarce, known since the last campaign; 0 in a campaign itself. */
 #ifndef CVM_DECISION_VALUE_H
 #define CVM_DECISION_VALUE_H
 

@@ -1,7 +1,9 @@
-/* AllocationAgent: what there is of each treatment. Owns the state keys limit/<treatment> -> what the catalogue says of
- * it, used/<treatment>/<local day> -> units taken, reset/<treatment> -> when its counts began anew. Loop thread. */
+/* AllocationAgent: what there is of each treatment. Owns the state keys prices -> of the last campaign,
+ * limit/<treatment> -> what the catalogue says of it, used/<treatment>/<local day> -> units taken, reset/<treatment> ->
+ * when its counts began anew. Loop thread. */
 #include "treatments.h"
 
+#include <math.h>
 #include <stdio.h>
 
 struct zone allocation_zone(cvm_turn *t)
@@ -124,6 +126,29 @@ int limit_get(cvm_turn *t, const char *id, struct limit *ret_limit)
     return CVM_OK;
 }
 
+/* ---- what a unit is worth ---- */
+
+/* A campaign over the whole base tells what its limits make of one unit; that holds for its days. */
+int allocation_prices(cvm_turn *t, const cvm_msg *m)
+{
+    int e = cvm_state_put(t, "prices", cvm_json_share(m->data));
+    return e == CVM_ELIMIT ? CVM_OK : e; /* more than there can be treatments */
+}
+
+/* Minor units, 0 where nothing is known. */
+static int price_of(cvm_turn *t, const char *id, double *ret_price)
+{
+    const json_t *kept = NULL;
+    *ret_price = 0;
+    int e = cvm_state_get(t, "prices", &kept);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    const json_t *price = json_object_get(json_object_get(kept, "prices"), id);
+    if (cvm_json_int(kept, "until_ms", 0) > cvm_now_ms(t) && json_is_number(price))
+        *ret_price = json_number_value(price);
+    return CVM_OK;
+}
+
 /* ---- looking ---- */
 
 static int unknown(cvm_turn *t, cvm_id request, const char *id)
@@ -160,6 +185,8 @@ static int constraints_of(cvm_turn *t, const struct limit *l, const char *day, j
 {
     char key[ALLOCATION_KEY_SIZE];
     int64_t used;
+    double price;
+    CVM_TRY(price_of(t, l->id, &price));
     CVM_TRY(cvm_state_int(t, used_key(l->id, day, key), &used));
     json_t *c = json_pack("{s:I, s:I, s:I, s:o, s:I, s:b, s:s}", "max_per_day", (json_int_t)l->max, "used_today",
                           (json_int_t)used, "remaining", (json_int_t)(l->max > used ? l->max - used : 0),
@@ -167,6 +194,8 @@ static int constraints_of(cvm_turn *t, const struct limit *l, const char *day, j
                           "enabled", l->enabled, "channel", l->channel);
     if (!c)
         return CVM_ENOMEM;
+    if (price > 0)
+        json_object_set_new(c, "price_pounds", json_real(round(price) / 100));
     if (l->unlimited) {
         json_object_set_new(c, "max_per_day", json_null());
         json_object_set_new(c, "remaining", json_null());

@@ -33,6 +33,7 @@ static const cvm_route routes[] = {
     {STANDARD, "deliver.reply", apply_delivered},
     {ALLOCATION, "start", allocation_start},
     {ALLOCATION, TOPIC, allocation_limits},
+    {ALLOCATION, PRICES, allocation_prices},
     {ALLOCATION, "list.reply", allocate_listed},
     {ALLOCATION, "allocate_resource", allocate_resource},
     {ALLOCATION, "release_resource", release_resource},

@@ -20,6 +20,7 @@
 #define ALLOCATION "cvm.allocation"
 #define DATA "cvm.data"
 #define TOPIC "cvm.treatments"
+#define PRICES "cvm.prices"
 #define ROLE "cvm.treatment"
 #define IGNORE "ignore"
 
@@ -104,6 +105,7 @@ struct limit {
 /* limits.c */
 int allocation_start(cvm_turn *t, const cvm_msg *m);
 int allocation_limits(cvm_turn *t, const cvm_msg *m); /* the topic */
+int allocation_prices(cvm_turn *t, const cvm_msg *m); /* the topic PRICES */
 int allocation_check(cvm_turn *t, const cvm_msg *m);
 int allocation_constraints(cvm_turn *t, const cvm_msg *m);
 int allocation_reset(cvm_turn *t, const cvm_msg *m);
