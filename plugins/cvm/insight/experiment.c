@@ -1,0 +1,205 @@
+/* cvm.experiments: what an experiment is, from its making to its end. State exp/<id>. Loop thread. */
+#include "experiment.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LISTED_MAX 1000
+
+int experiment_find(cvm_turn *t, const json_t *request, const json_t **ret_experiment)
+{
+    char key[CVM_STATE_KEY_MAX], text[160];
+    const char *id = cvm_json_str(request, "experiment_id", "");
+    snprintf(key, sizeof key, "exp/%.80s", id);
+    int e = cvm_state_get(t, key, ret_experiment);
+    if (e != CVM_ENOENT)
+        return e;
+    snprintf(text, sizeof text, "there is no experiment \"%.80s\": cvmhost experiment list", id);
+    return cvm_refuse(t, "NOT_FOUND", "experiment_id", text);
+}
+
+static int keep(cvm_turn *t, const char *id, json_t *experiment)
+{
+    char key[CVM_STATE_KEY_MAX];
+    snprintf(key, sizeof key, "exp/%.80s", id);
+    return cvm_state_put(t, key, experiment);
+}
+
+/* "name" or "name=weight". False: the weight is none. */
+static bool read_variant(const char *text, char ret_name[65], double *ret_weight)
+{
+    const char *sign = text ? strchr(text, '=') : NULL;
+    if (!text)
+        return false;
+    size_t len = sign ? (size_t)(sign - text) : strlen(text);
+    char *end = NULL;
+    if (!len || len > 64)
+        return false;
+    memcpy(ret_name, text, len);
+    ret_name[len] = 0;
+    *ret_weight = sign ? strtod(sign + 1, &end) : 1;
+    return !sign || (end != sign + 1 && !*end && isfinite(*ret_weight) && *ret_weight >= 0 && *ret_weight <= 1e6);
+}
+
+/* The variants of a request; NULL: one of them is wrong, *ret_text says how; or there is no memory. */
+static json_t *read_variants(const json_t *request, const char **ret_text)
+{
+    const json_t *texts = json_object_get(request, "variants"), *settings = json_object_get(request, "settings");
+    json_t *list = json_array();
+    double total = 0, weight;
+    char name[65];
+    *ret_text = NULL;
+    for (size_t i = 0; i < json_array_size(texts) && !*ret_text; i++) {
+        if (!read_variant(json_string_value(json_array_get(texts, i)), name, &weight)) {
+            *ret_text = "a variant is NAME or NAME=WEIGHT, such as control=50";
+            break;
+        }
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(cvm_json_str(json_array_get(list, k), "name", ""), name) == 0)
+                *ret_text = "two variants have the same name";
+        total += weight;
+        json_t *one = json_pack("{s:s, s:f}", "name", name, "weight", weight);
+        if (json_is_object(json_object_get(settings, name)))
+            insight_set(&one, "settings", cvm_json_share(json_object_get(settings, name)));
+        insight_append(&list, one);
+    }
+    if (!*ret_text && (json_array_size(texts) < 2 || json_array_size(texts) > COMPARE_MAX))
+        *ret_text = "an experiment has 2 to 8 variants";
+    if (!*ret_text && total <= 0)
+        *ret_text = "all weights are 0";
+    if (*ret_text) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+static const char *kind_of(const json_t *request, const char *metric)
+{
+    if (experiment_is_outcome(metric))
+        return strcmp(metric, "value") == 0 ? "mean" : "rate";
+    return cvm_json_str(request, "kind", "mean");
+}
+
+bool experiment_is_outcome(const char *metric)
+{
+    static const char *const outcomes[] = {"responded", "converted", "complained", "churned", "value"};
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
+        if (strcmp(outcomes[i], metric) == 0)
+            return true;
+    return false;
+}
+
+static void set_given(json_t **experiment, const char *name, const json_t *request)
+{
+    if (json_object_get(request, name))
+        insight_set(experiment, name, cvm_json_share(json_object_get(request, name)));
+}
+
+int experiment_on_create(cvm_turn *t, const cvm_msg *m)
+{
+    const char *id = cvm_json_str(m->data, "id", ""), *metric = cvm_json_str(m->data, "metric", "converted"), *text;
+    char key[CVM_STATE_KEY_MAX], at[INSIGHT_TIME_SIZE];
+    const json_t *there;
+    int64_t from, to;
+    CVM_TRY(insight_need(t, m, "id", ID_MAX));
+    snprintf(key, sizeof key, "exp/%.80s", id);
+    if (cvm_state_get(t, key, &there) == CVM_OK)
+        return cvm_refuse(t, "EXISTS", "id", "there is an experiment of that id already; ids are not used twice");
+    if (!insight_time_of(m->data, "starts", INT64_MIN, &from) || !insight_time_of(m->data, "ends", INT64_MAX, &to))
+        return cvm_refuse(t, "INVALID", "starts", "starts and ends must be dates such as 2026-12-01");
+    if (from >= to)
+        return cvm_refuse(t, "INVALID", "ends", "it ends before it starts");
+    json_t *variants = read_variants(m->data, &text);
+    if (!variants)
+        return text ? cvm_refuse(t, "INVALID", "variants", text) : CVM_ENOMEM;
+    insight_time(cvm_now_ms(t), at);
+    json_t *experiment =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "id", id, "area",
+                  cvm_json_str(m->data, "area", "cvm"), "status", "draft", "metric", metric, "kind",
+                  kind_of(m->data, metric), "population", cvm_json_str(m->data, "population", "exposed"), "variants",
+                  variants, "created_at", at, "description", cvm_json_str(m->data, "description", ""));
+    set_given(&experiment, "starts", m->data);
+    set_given(&experiment, "ends", m->data);
+    set_given(&experiment, "treatment_id", m->data);
+    set_given(&experiment, "least_effect", m->data);
+    if (!experiment)
+        return CVM_ENOMEM;
+    json_incref(experiment);
+    int e = keep(t, id, experiment);
+    if (e < 0) {
+        json_decref(experiment);
+        return e;
+    }
+    return cvm_reply(t, m, experiment);
+}
+
+int experiment_on_list(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *pairs, *pair, *list = json_array();
+    const char *status = cvm_json_str(m->data, "status", NULL);
+    size_t i;
+    int e = cvm_state_scan(t, "exp/", NULL, LISTED_MAX, &pairs);
+    if (e < 0) {
+        json_decref(list);
+        return e;
+    }
+    json_array_foreach(pairs, i, pair)
+    {
+        json_t *one = json_array_get(pair, 1);
+        if (!status || strcmp(status, cvm_json_str(one, "status", "")) == 0)
+            insight_append(&list, json_incref(one));
+    }
+    json_decref(pairs);
+    return cvm_reply(t, m, json_pack("{s:o}", "experiments", list));
+}
+
+int experiment_on_get(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *experiment;
+    CVM_TRY(experiment_find(t, m->data, &experiment));
+    return cvm_reply(t, m, cvm_json_share(experiment));
+}
+
+/* A copy with another status, kept and replied. */
+static int become(cvm_turn *t, const cvm_msg *m, const json_t *experiment, const char *status, const char *when)
+{
+    char at[INSIGHT_TIME_SIZE];
+    json_t *changed = json_copy((json_t *)(uintptr_t)experiment);
+    insight_time(cvm_now_ms(t), at);
+    if (!changed || json_object_set_new(changed, "status", json_string(status)) < 0 ||
+        json_object_set_new(changed, when, json_string(at)) < 0) {
+        json_decref(changed);
+        return CVM_ENOMEM;
+    }
+    json_incref(changed);
+    int e = keep(t, cvm_json_str(m->data, "experiment_id", ""), changed);
+    if (e < 0) {
+        json_decref(changed);
+        return e;
+    }
+    return cvm_reply(t, m, changed);
+}
+
+int experiment_on_start(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *experiment;
+    CVM_TRY(experiment_find(t, m->data, &experiment));
+    const char *status = cvm_json_str(experiment, "status", "");
+    if (strcmp(status, "draft") != 0)
+        return cvm_refuse(t, "STATE", "experiment_id",
+                          strcmp(status, "running") == 0
+                              ? "it runs already"
+                              : "it was stopped: what comes now is another experiment, create one with a new id");
+    return become(t, m, experiment, "running", "started_at");
+}
+
+int experiment_on_stop(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *experiment;
+    CVM_TRY(experiment_find(t, m->data, &experiment));
+    if (strcmp(cvm_json_str(experiment, "status", ""), "running") != 0)
+        return cvm_refuse(t, "STATE", "experiment_id", "it does not run");
+    return become(t, m, experiment, "stopped", "stopped_at");
+}
