@@ -60,6 +60,8 @@ static json_t *one_number(double x)
 static json_t *result_of(const solve_problem *p, const solve_result *r, bool minimise)
 {
     double sign = minimise ? -1 : 1;
+    /* Where somebody is left without, value and bound are not of the same thing. */
+    json_t *gap = r->unplaced ? json_null() : json_real(round(r->gap * 1e7) / 1e5);
     json_t *capacities = json_array(), *prices = json_array(), *assignment = json_array(), *words = json_array();
     for (size_t i = 0; i < p->limits; i++) {
         char text[160], whole[200];
@@ -71,12 +73,11 @@ static json_t *result_of(const solve_problem *p, const solve_result *r, bool min
     }
     for (size_t i = 0; i < p->customers && p->customers <= ASSIGNMENT_MAX; i++)
         json_array_append_new(assignment, json_integer(r->assignment[i]));
-    return json_pack("{s:o, s:o, s:f, s:f, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "value",
-                     one_number(sign * r->value), "bound", one_number(sign * r->bound), "gap_percent",
-                     round(r->gap * 1e7) / 1e5, "milliseconds", rounded(r->milliseconds), "feasible", r->feasible,
-                     "unplaced", (int)r->unplaced, "agents", (int)p->limits, "jobs", (int)p->customers, "loads",
-                     numbers(r->loads, p->limits), "capacities", capacities, "prices", prices, "words", words,
-                     "assignment", assignment);
+    return json_pack("{s:o, s:o, s:o, s:f, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "value",
+                     one_number(sign * r->value), "bound", one_number(sign * r->bound), "gap_percent", gap,
+                     "milliseconds", rounded(r->milliseconds), "feasible", r->feasible, "unplaced", (int)r->unplaced,
+                     "agents", (int)p->limits, "jobs", (int)p->customers, "loads", numbers(r->loads, p->limits),
+                     "capacities", capacities, "prices", prices, "words", words, "assignment", assignment);
 }
 
 int allocate_file(cvm_job *j, const json_t *input, json_t **ret_result)

@@ -60,9 +60,10 @@ static void put_limit(json_t *entry, const struct base_decision *d, int k, doubl
     if (k < 0)
         return;
     l = d->limit[k];
-    snprintf(words, sizeof words,
-             d->result.prices[k] > 0 ? "one more %s is worth %.2f pounds" : "more of %s would gain nothing", l.name,
-             d->result.prices[k] * per / 100);
+    if (d->result.prices[k] > 0)
+        snprintf(words, sizeof words, "one more %s is worth %.2f pounds", l.name, d->result.prices[k] * per / 100);
+    else
+        snprintf(words, sizeof words, "%s: more of it would gain nothing", l.name);
     json_object_set_new(entry, "one_more_is_worth_pounds", json_real(round(d->result.prices[k] * per) / 100));
     json_object_set_new(entry, "words", json_string(words));
 }
