@@ -16,8 +16,30 @@ json_t *failure_body(const char *customer_id, const char *code, const char *mess
                      message, "status", "error", "code", code, "message", message);
 }
 
+static bool fits(const json_t *work)
+{
+    return json_dumpb(work, NULL, 0, JSON_COMPACT) <= CVM_STATE_VALUE_MAX_BYTES;
+}
+
+/* Where very many treatments were considered, or a customer has very many attributes, what is not needed any more
+ * goes. */
 int process_keep(cvm_turn *t, cvm_id request, json_t *work)
 {
+    static const char *const spare[] = {"considered", "attributes", "insights"};
+    for (size_t i = 0; i < sizeof spare / sizeof *spare && !fits(work); i++) {
+        const char *in = i == 0 ? "answer" : "journey";
+        json_t *part = json_copy(json_object_get(work, in)), *facts;
+        if (i == 1) { /* of the facts */
+            facts = json_copy(json_object_get(part, "facts"));
+            json_object_del(facts, spare[i]);
+            json_object_set_new(part, "facts", facts);
+        } else {
+            json_object_del(part, spare[i]);
+        }
+        json_object_set_new(work, in, part);
+    }
+    if (!fits(work))
+        return process_fail(t, request, work, "LIMIT", "What is known of this customer is more than can be kept.");
     return pending_put(t, request, work);
 }
 
