@@ -170,11 +170,49 @@ static const json_t *cell_value(const json_t *row, const char *name)
     return cell_value(json_object_get(row, first), name + n + 1);
 }
 
-/* What stands above a column: the last word of its name. */
+/* Takes "evidence[].excerpt" apart: the array's name, and what of each of its objects; NULL where it is no such name.
+ */
+static const char *each_of(const char *name, char ret_array[128])
+{
+    const char *mark = strstr(name, "[].");
+    if (!mark || mark - name >= 128)
+        return NULL;
+    snprintf(ret_array, 128, "%.*s", (int)(mark - name), name);
+    return mark + 3;
+}
+
+/* The text of a row's column (free). */
+static char *column_cell(const json_t *row, const char *name)
+{
+    char array[128];
+    const char *member = each_of(name, array);
+    if (!member)
+        return show_cell(cell_value(row, name));
+    const json_t *one;
+    struct text text;
+    size_t i;
+    text_init(&text, TEXT_MAX_BYTES);
+    json_array_foreach((json_t *)(uintptr_t)cell_value(row, array), i, one)
+    {
+        char *cell = show_cell(cell_value(one, member));
+        text_puts(&text, i ? " | " : "");
+        text_puts(&text, cell ? cell : "");
+        free(cell);
+    }
+    text_char(&text, 0);
+    if (!text.failed)
+        return text.at;
+    text_free(&text);
+    return NULL;
+}
+
+/* What stands above a column: the last word of its name; of an array's members that of the array. Valid until the
+ * next call. */
 static const char *column_title(const char *name)
 {
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
+    static char array[128];
+    const char *shown = each_of(name, array) ? array : name, *dot = strrchr(shown, '.');
+    return dot ? dot + 1 : shown;
 }
 
 static size_t choose_columns(const json_t *rows, const json_t *columns, const char *ret_names[COLUMNS_MAX])
@@ -271,11 +309,11 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
         return;
     for (size_t c = 0; c < n; c++) {
         widths[c] = show_width(column_title(names[c]));
-        numeric[c] = n_rows > 0;
+        numeric[c] = n_rows > 0 && !strstr(names[c], "[].");
         least[c] = widths[c];
         for (size_t r = 0; r < n_rows; r++) {
             const json_t *value = cell_value(json_array_get(rows, r), names[c]);
-            char *cell = cells[r * n + c] = show_cell(value);
+            char *cell = cells[r * n + c] = column_cell(json_array_get(rows, r), names[c]);
             if (cell)
                 fit(cli, cell);
             size_t width = cell ? show_width(cell) : 0;
@@ -345,7 +383,7 @@ void show_csv(const struct cli *cli, const json_t *rows, const json_t *columns)
     }
     for (size_t r = 0; r < json_array_size(rows); r++)
         for (size_t c = 0; c < n; c++) {
-            char *cell = show_cell(cell_value(json_array_get(rows, r), names[c]));
+            char *cell = column_cell(json_array_get(rows, r), names[c]);
             csv_cell(cli->out, cell ? cell : "");
             fputs(c + 1 < n ? "," : "\r\n", cli->out);
             free(cell);

@@ -68,7 +68,10 @@ static int check_columns(struct reading *r, const struct manifest_operation *op,
         return 0;
     json_array_foreach(op->expose->columns, i, column)
     {
-        if (!schema_member(doc, shown, json_string_value(column)))
+        char name[128];
+        snprintf(name, sizeof name, "%s", json_string_value(column));
+        name[strcspn(name, "[")] = 0; /* of "array[].member" the array */
+        if (!schema_member(doc, shown, name))
             return manifest_wrong(r, field, "\"columns\" must name properties of %s, got \"%s\"",
                                   op->expose->rows ? "the rows" : "the response", json_string_value(column));
     }
