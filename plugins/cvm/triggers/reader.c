@@ -248,12 +248,23 @@ static void remark(struct state *s, const struct words *w, const struct words_ma
     bounds(s, w, m->from, &k->start, &k->end);
 }
 
+/* A place that somebody called is not where he is: "calls to my daughter in Texas". */
+static bool only_called(const struct state *s, const struct words_match *m, size_t n, size_t i)
+{
+    if (!is_away(s, s->r->label[m[i].label]))
+        return false;
+    for (size_t k = 0; k < n; k++)
+        if (s->r->label[m[k].label] == L_INTL && m[k].from <= m[i].to && m[k].to >= m[i].to && m[k].from < m[i].to)
+            return true;
+    return false;
+}
+
 static void customer_says(struct state *s, struct words *w, const struct words_match *m, size_t n)
 {
     struct reading *x = s->x;
     memset(s->sentence, 0, sizeof s->sentence);
     for (size_t i = 0; i < n; i++)
-        if (s->r->label[m[i].label] < LABELS)
+        if (s->r->label[m[i].label] < LABELS && !only_called(s, m, n, i))
             around(s, w, &m[i]);
     for (size_t i = 0; i < n; i++) {
         enum label l = s->r->label[m[i].label];

@@ -2,9 +2,9 @@
 #include "base.h"
 #include <math.h>
 
-#define BREAK 1.6 /* a step up by this factor parts two kinds of customers */
+#define BREAK 1.6  /* a step up by this factor parts two kinds of customers */
 #define NEARLY .65 /* the lowest of the breaks that are about as wide as the widest */
-#define ENOUGH 10 /* customers, to speak of a distribution */
+#define ENOUGH 10  /* customers, to speak of a distribution */
 
 double spend_break(const double *v, size_t n, double share_top)
 {
