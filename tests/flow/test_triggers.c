@@ -218,11 +218,14 @@ END_TEST
 /* A base where the contract decides. */
 static void write_base(struct flow *f)
 {
-    char *text = malloc(100000), *at = text;
-    at += sprintf(at, "customer_id,tenure_months,Contract,monthly_spend,Churn\n");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    fprintf(out, "customer_id,tenure_months,Contract,monthly_spend,Churn\n");
     for (int i = 0; i < 1000; i++)
-        at += sprintf(at, "M%04d,%d,%s,%d.50,%s\n", i, 1 + i % 60, i % 2 ? "Month-to-month" : "Two year", 20 + i % 80,
-                      (i % 2 ? i % 10 < 8 : i % 40 == 0) ? "Yes" : "No");
+        fprintf(out, "M%04d,%d,%s,%d.50,%s\n", i, 1 + i % 60, i % 2 ? "Month-to-month" : "Two year", 20 + i % 80,
+                (i % 2 ? i % 10 < 8 : i % 40 == 0) ? "Yes" : "No");
+    fclose(out);
     flow_write(f, "base.csv", text);
     free(text);
 }
@@ -300,8 +303,11 @@ static bool in_list(const json_t *list, const char *what)
 static json_t *lines_of(char *text)
 {
     json_t *list = json_array();
-    for (char *at = strtok(text, "\n"); at; at = strtok(NULL, "\n"))
-        json_array_append_new(list, json_loads(at, 0, NULL));
+    for (const char *at = text, *end; *at; at = end + (*end != 0)) {
+        end = at + strcspn(at, "\n");
+        if (end > at)
+            json_array_append_new(list, json_loadb(at, (size_t)(end - at), 0, NULL));
+    }
     free(text);
     return list;
 }
@@ -327,13 +333,15 @@ static void measure(const char *path, double *ret_builtin, double *ret_custom)
            *by_id = json_object();
     size_t i, k, custom = 0;
     double sum = 0;
-    char *rules = calloc(1, 1 << 16), *at = rules;
+    char *rules = NULL;
+    size_t rules_size = 0;
+    FILE *out = open_memstream(&rules, &rules_size);
     json_array_foreach(predicted, i, p) json_object_set(by_id, str(p, "customer_id"), json_object_get(p, "triggers"));
     json_array_foreach(gold, i, g)
     {
         if (!strcmp(str(g, "record"), "custom_trigger")) {
             char *line = json_dumps(g, JSON_COMPACT);
-            at += sprintf(at, "%s\n", line);
+            fprintf(out, "%s\n", line);
             free(line);
             custom++;
             continue;
@@ -351,6 +359,7 @@ static void measure(const char *path, double *ret_builtin, double *ret_custom)
     *ret_builtin = 0;
     for (size_t t = 0; t < 5; t++)
         *ret_builtin += f1(&scores[t]) / 5;
+    fclose(out);
     flow_write(f, "rules.jsonl", rules);
     char rules_path[200];
     snprintf(rules_path, sizeof rules_path, "%s/rules.jsonl", f->home);
