@@ -96,6 +96,25 @@ START_TEST(rules_put_everybody_somewhere)
 }
 END_TEST
 
+START_TEST(churn_model_fills_in)
+{
+    struct harness *h = started();
+    const json_t *r;
+    harness_fill(h, "cvm_customers", "customer_id", customers());
+    harness_fill(
+        h, "cvm_churn_scores", "customer_id",
+        json_pack("[{s:s, s:f}, {s:s, s:f}]", "customer_id", "U8", "chance", .75, "customer_id", "U1", "chance", .75));
+    ck_assert_int_eq(harness_ask(h, SEGMENTATION, "assign_segments", NULL, &r), CVM_REPLIED);
+    ck_assert_int_eq(harness_ask(h, SEGMENTATION, "get_segment", json_pack("{s:s}", "customer_id", "U8"), &r),
+                     CVM_REPLIED);
+    ck_assert_str_eq(cvm_json_str(r, "risk_band", ""), "high");
+    ck_assert_int_eq(harness_ask(h, SEGMENTATION, "get_segment", json_pack("{s:s}", "customer_id", "U1"), &r),
+                     CVM_REPLIED);
+    ck_assert_str_eq(cvm_json_str(r, "risk_band", ""), "low"); /* the base knows better */
+    harness_free(h);
+}
+END_TEST
+
 /* A customer who left is in no segment any more; nobody is in two. */
 START_TEST(later_run_replaces_the_earlier)
 {
@@ -421,6 +440,7 @@ int main(void)
     TCase *c = tcase_create("agents");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, rules_put_everybody_somewhere);
+    tcase_add_test(c, churn_model_fills_in);
     tcase_add_test(c, later_run_replaces_the_earlier);
     tcase_add_test(c, without_customers_says_so);
     tcase_add_test(c, outcomes_count_once);

@@ -159,6 +159,18 @@ static void order(struct kmeans *m, uint8_t *of, size_t n)
         of[i] = at[of[i]];
 }
 
+void kmeans_settle(const float *rows, size_t n, size_t dims, struct kmeans *m, double *nearest, uint8_t *of)
+{
+    memset(of, 0, n);
+    for (int step = 0; step < STEPS; step++) {
+        bool changed = assign(rows, n, dims, m, nearest, of);
+        fill_empty(rows, n, dims, m, nearest, of);
+        if (step && !changed)
+            break;
+        move_centres(rows, n, dims, m, of);
+    }
+}
+
 bool kmeans_run(const float *rows, size_t n, size_t dims, size_t k, uint64_t seed, uint8_t *ret_of,
                 struct kmeans *ret_kmeans)
 {
@@ -169,14 +181,7 @@ bool kmeans_run(const float *rows, size_t n, size_t dims, size_t k, uint64_t see
     for (int start = 0; nearest && of && start < STARTS; start++) {
         struct kmeans m = {0};
         seed_centres(rows, n, dims, k, &seed, nearest, &m);
-        memset(of, 0, n);
-        for (int step = 0; step < STEPS; step++) {
-            bool changed = assign(rows, n, dims, &m, nearest, of);
-            fill_empty(rows, n, dims, &m, nearest, of);
-            if (step && !changed)
-                break;
-            move_centres(rows, n, dims, &m, of);
-        }
+        kmeans_settle(rows, n, dims, &m, nearest, of);
         if (m.inertia < best.inertia) {
             best = m;
             memcpy(ret_of, of, n);

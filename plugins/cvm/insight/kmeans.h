@@ -26,6 +26,10 @@ void kmeans_normalise(float *rows, size_t n, size_t dims);
 bool kmeans_run(const float *rows, size_t n, size_t dims, size_t k, uint64_t seed, uint8_t *ret_of,
                 struct kmeans *ret_kmeans);
 
+/* Lloyd's steps from the k centres of `m` until nothing moves; a cluster that loses its last row gets the row that is
+ * farthest from its own centre. `nearest` and `of` have n places. */
+void kmeans_settle(const float *rows, size_t n, size_t dims, struct kmeans *m, double *nearest, uint8_t *of);
+
 /* The k from 2 to `most` whose clusters are best apart, by the mean silhouette of a sample. 1: nothing tells apart. */
 size_t kmeans_choose(const float *rows, size_t n, size_t dims, size_t most, uint64_t seed, double *ret_silhouette);
 

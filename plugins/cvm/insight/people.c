@@ -68,6 +68,24 @@ static int sort_spend(struct people *p)
     return CVM_OK;
 }
 
+/* Where the base has no churn score, the chance that the churn model gave. Without the model's table: none. */
+static int read_chances(cvm_job *j, struct people *p)
+{
+    static const char *const columns[] = {"customer_id", "chance", NULL};
+    const cvm_cell *cells;
+    cvm_cursor *c;
+    int e = cvm_job_open(j, "cvm_churn_scores", columns, NULL, NULL, &c);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    while ((e = cvm_cursor_next(c, &cells)) > 0) {
+        size_t i = index_find(&p->ids, cells[0].text, NULL);
+        if (i != INDEX_NONE && isnan(p->at[i].churn))
+            p->at[i].churn = number(&cells[1]);
+    }
+    cvm_cursor_close(c);
+    return e;
+}
+
 int people_read(cvm_job *j, struct people *ret_people)
 {
     static const char *const columns[] = {"customer_id",      "currency",     "monthly_spend",
@@ -89,6 +107,8 @@ int people_read(cvm_job *j, struct people *ret_people)
     cvm_cursor_close(c);
     if (e == CVM_OK && !ret_people->n)
         e = cvm_job_fail(j, "NO_CUSTOMERS", "there are no customers yet: cvmhost customer import FILE");
+    if (e == CVM_OK)
+        e = read_chances(j, ret_people);
     return e < 0 ? e : sort_spend(ret_people);
 }
 
