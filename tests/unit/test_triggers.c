@@ -129,6 +129,7 @@ END_TEST
 START_TEST(denied_and_anothers_do_not)
 {
     check_rules("customer: The network is fine, no problem with calls.", NETWORK_ISSUES, false);
+    check_rules("customer: I never had any dropped calls, no problem with the network.", NETWORK_ISSUES, false);
     check_rules("customer: My neighbour says his network is terrible.", NETWORK_ISSUES, false);
     check_rules("agent: There is no network in your area.\ncustomer: What time do you close?", NETWORK_ISSUES, false);
     check_rules("customer: If I wanted to port my number, what would happen?", CHURN_RISK, false);
