@@ -111,8 +111,8 @@ static size_t keep_known(const struct people *p, float *rows, size_t *who)
 
 static int by_kmeans(cvm_job *j, const json_t *input, struct people *p, struct plan *plan)
 {
-    uint64_t seed = (uint64_t)insight_setting(cvm_job_settings(j), "kmeans_seed", 1);
-    size_t most = (size_t)insight_setting(cvm_job_settings(j), "kmeans_most", 8);
+    uint64_t seed = (uint64_t)cvm_json_int(cvm_job_settings(j), "kmeans_seed", 1);
+    size_t most = (size_t)fmax(1, fmin(KMEANS_MAX, insight_setting(cvm_job_settings(j), "kmeans_most", 8)));
     size_t *who = malloc(p->n * sizeof *who), n = 0;
     uint8_t *of = malloc(p->n);
     float *rows = people_metrics(p);

@@ -1,6 +1,7 @@
 /* cvm.segmentation: starts the job that gives customers their segments, keeps its summary (state `summary`), answers
  * questions. Loop thread. */
 #include "insight.h"
+#include "kmeans.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -9,7 +10,10 @@
 
 int segment_on_assign(cvm_turn *t, const cvm_msg *m)
 {
-    if (cvm_json_int(m->data, "k", 0) && strcmp(cvm_json_str(m->data, "scheme", "rules"), "kmeans") != 0)
+    int64_t k = cvm_json_int(m->data, "k", 0);
+    if (json_object_get(m->data, "k") && (k < 1 || k > KMEANS_MAX))
+        return cvm_refuse(t, "INVALID", "k", "k must be 1 to 20");
+    if (k && strcmp(cvm_json_str(m->data, "scheme", "rules"), "kmeans") != 0)
         return cvm_refuse(t, "INVALID", "k", "k is of the scheme kmeans: --scheme kmeans --k 5");
     CVM_TRY(cvm_job_start(t, "assign_segments", cvm_json_share(m->data), m->id, 0));
     return CVM_PENDING;
