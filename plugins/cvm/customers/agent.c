@@ -22,7 +22,19 @@ static int ask_rows(cvm_turn *t, cvm_id request, const struct source *s, const j
                                    .where = where,
                                    .limit = cvm_json_int(data, "limit", RECORDS_MAX),
                                    .on_behalf = request,
-                                   .with = json_pack("{s:s}", "step", "rows")});
+                                   .with = json_pack("{s:s, s:s?}", "step", "rows", "customer_id", id)});
+}
+
+/* Who came by an import has permissions with the figures, not in the source's own table. */
+static int ask_imported(cvm_turn *t, const cvm_msg *m)
+{
+    const char *id = cvm_json_str(json_object_get(m->data, "with"), "customer_id", "");
+    return cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+                                   .table = "cvm_customers",
+                                   .where = json_pack("{s:s, s:s}", "customer_id", id, "origin", "import"),
+                                   .limit = 1,
+                                   .on_behalf = m->on_behalf,
+                                   .with = json_pack("{s:s}", "step", "imported")});
 }
 
 static int go(cvm_turn *t, cvm_id request, const struct source *s, const char *as, const json_t *data)
@@ -71,7 +83,10 @@ int agent_rows(cvm_turn *t, const cvm_msg *m)
     const json_t *with = json_object_get(m->data, "with"), *rows = json_object_get(m->data, "rows");
     if (m->outcome != CVM_REPLIED)
         return answer_failed(t, m->on_behalf, m);
-    if (strcmp(cvm_json_str(with, "step", ""), "rows") == 0)
+    const char *step = cvm_json_str(with, "step", "");
+    if (strcmp(step, "rows") == 0 && s == &sources[SOURCE_PERMISSIONS] && json_array_size(rows) == 0)
+        return ask_imported(t, m);
+    if (strcmp(step, "warnings") != 0)
         return cvm_ask(
             t, &(cvm_query){.size = sizeof(cvm_query),
                             .table = "cvm_sources",
