@@ -85,7 +85,6 @@ void lane_append(struct core *core, struct message *m)
     else
         c->head = m;
     c->tail = m;
-    c->waits[m->pub.priority]++;
     if (m->pub.priority > c->class) {
         c->class = m->pub.priority;
         if (c->scheduled)
@@ -94,23 +93,15 @@ void lane_append(struct core *core, struct message *m)
     schedule_head(core, c);
 }
 
-/* The lane's class is that of the most urgent message which is left. */
-static void uncount(struct conversation *c, const struct message *m)
-{
-    assert(c->waits[m->pub.priority] > 0);
-    c->waits[m->pub.priority]--;
-    while (c->class > 0 && !c->waits[c->class])
-        c->class --;
-}
-
 void lane_resume(struct core *core, struct conversation *c)
 {
     assert(c->head && c->scheduled);
     struct message *m = c->head;
     c->head = m->next;
-    if (!c->head)
+    if (!c->head) {
         c->tail = NULL;
-    uncount(c, m);
+        c->class = 0;
+    }
     m->next = NULL;
     c->scheduled = false;
     schedule_head(core, c);
@@ -134,7 +125,6 @@ void lane_take(struct core *core, struct message *m)
     if (c->tail == m)
         c->tail = before;
     m->next = NULL;
-    uncount(c, m);
 }
 
 void lane_put_back(struct core *core, struct message *m)

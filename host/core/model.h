@@ -237,12 +237,11 @@ struct conversation {
     uint32_t open;     /* messages, requests, timers, effects that belong to it, and records in flight */
     uint32_t messages; /* in its life, as far as this process knows */
     uint32_t limit;
-    uint32_t waits[CORE_CLASSES]; /* messages in the lane, by priority */
-    uint8_t class;                /* highest of them */
-    bool scheduled;               /* the head stands in a run queue, waits for a place, or runs */
-    bool pinned;                  /* component:<id>: never leaves memory */
-    bool dirty;                   /* its row (name, parent, end) is not journalled yet */
-    struct record *last;          /* writer's: the last record of the group that changes it */
+    uint8_t class;       /* highest priority waiting */
+    bool scheduled;      /* the head stands in a run queue, waits for a place, or runs */
+    bool pinned;         /* component:<id>: never leaves memory */
+    bool dirty;          /* its row (name, parent, end) is not journalled yet */
+    struct record *last; /* writer's: the last record of the group that changes it */
     char name[];
 };
 

@@ -108,7 +108,6 @@ static enum replay_verdict run_in(struct replay *r, struct core *core, struct co
     if (e) {
         if (m && m->conversation && m->conversation->head == m) {
             m->conversation->head = m->conversation->tail = NULL;
-            m->conversation->waits[m->pub.priority] = 0;
             m->conversation->scheduled = false;
             c->counts.delivered--;
             c->counts.queued--;
