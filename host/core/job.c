@@ -121,6 +121,7 @@ static struct job_run *run_new(struct core *core, struct effect *e, cvm_job_func
                             .id = e->item.id,
                             .now_ms = e->asked_ms,
                             .started_ms = core->now_ms,
+                            .began_ns = clock_ns(),
                             .random = id_seed(e->item.id, e->component->salt),
                             .input = json_incref(e->body),
                             .settings = json_incref(b->settings)};

@@ -48,6 +48,7 @@ struct job_run {
     uint32_t component_index;
     cvm_id id;
     int64_t now_ms, started_ms; /* of the turn that asked; of its beginning */
+    int64_t began_ns;           /* the same, on the clock that never goes back */
     uint64_t random;
     const json_t *input;
     json_t *settings;

@@ -75,6 +75,12 @@ static int64_t now_ms(cvm_job *j)
     return of(j)->now_ms;
 }
 
+static int64_t elapsed_us(cvm_job *j)
+{
+    const struct job_run *run = of(j);
+    return run->core->options.loop ? (clock_ns() - run->began_ns) / 1000 : 0; /* virtual time stands still meanwhile */
+}
+
 static uint64_t random_bits(cvm_job *j)
 {
     return id_random(&of(j)->random);
@@ -147,6 +153,7 @@ const cvm_job_host job_api = {.size = sizeof(cvm_job_host),
                               .line = job_line,
                               .file_close = job_close_file,
                               .save = job_save,
+                              .elapsed_us = elapsed_us,
                               .progress = progress,
                               .stopped = stopped,
                               .give_up = fail,

@@ -536,6 +536,12 @@ static uint64_t random_bits(cvm_job *j) /* splitmix64 */
     return z ^ (z >> 31);
 }
 
+static int64_t elapsed_us(cvm_job *j)
+{
+    (void)j;
+    return 0;
+}
+
 static void progress(cvm_job *j, int64_t done, int64_t total, const char *what)
 {
     (void)j;
@@ -605,6 +611,7 @@ static const cvm_job_host table = {.size = sizeof table,
                                    .line = line,
                                    .file_close = close_file,
                                    .save = save,
+                                   .elapsed_us = elapsed_us,
                                    .progress = progress,
                                    .stopped = stopped,
                                    .give_up = give_up,

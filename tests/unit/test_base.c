@@ -65,7 +65,7 @@ static const struct base_terms terms = {FACTS_NONE, 1, 1, NULL, 5000};
 static void decide_for(const struct base *b, struct base_decision *d)
 {
     char why[200] = "";
-    ck_assert_msg(base_decide(b, NULL, NULL, d, why, sizeof why) == CVM_OK, "%s", why);
+    ck_assert_msg(base_decide(b, NULL, NULL, NULL, d, why, sizeof why) == CVM_OK, "%s", why);
 }
 
 START_TEST(limits_and_rules_hold_and_the_bound_is_near)

@@ -9,6 +9,11 @@
 #define WHY_SIZE 512
 #define ASSIGNMENT_MAX 120000 /* longer ones do not fit into a result */
 
+static double clock_ms(void *arg)
+{
+    return (double)cvm_job_elapsed_us(arg) / 1000;
+}
+
 static bool stopped(void *arg, double done)
 {
     cvm_job *j = arg;
@@ -98,6 +103,7 @@ int allocate_file(cvm_job *j, const json_t *input, json_t **ret_result)
         return e;
     solve_options o = {.time_limit_ms = 1000.0 * json_number_value(json_object_get(input, "time_limit")),
                        .stopped = stopped,
+                       .clock_ms = clock_ms,
                        .arg = j};
     solve_result r;
     int solved = solve_run(&p.problem, &o, &r, why, sizeof why);

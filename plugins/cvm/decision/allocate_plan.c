@@ -131,6 +131,11 @@ static int read_rows(cvm_job *j, const char *path, struct plan *p)
     return cvm_job_fail(j, "FILE", whole);
 }
 
+static double clock_ms(void *arg)
+{
+    return (double)cvm_job_elapsed_us(arg) / 1000;
+}
+
 static bool stopped(void *arg, double done)
 {
     cvm_job_progress(arg, (int64_t)(done * 100), 100, "solving");
@@ -226,6 +231,7 @@ int allocate_plan(cvm_job *j, const json_t *input, json_t **ret_result)
     const char *name = cvm_json_str(input, "save", "");
     solve_options o = {.time_limit_ms = 1000.0 * json_number_value(json_object_get(input, "time_limit")),
                        .stopped = stopped,
+                       .clock_ms = clock_ms,
                        .arg = j};
     int e = read_limits(j, cvm_json_str(input, "limits", ""), &limits);
     e = e == CVM_OK ? read_rows(j, cvm_json_str(input, "file", ""), &p) : e;

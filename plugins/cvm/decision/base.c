@@ -257,11 +257,11 @@ static int set_days(const struct base *b, struct base_decision *d)
     return CVM_OK;
 }
 
-int base_decide(const struct base *b, bool (*stopped)(void *arg, double done), void *arg, struct base_decision *ret,
-                char *ret_why, size_t size)
+int base_decide(const struct base *b, bool (*stopped)(void *arg, double done), double (*clock_ms)(void *arg), void *arg,
+                struct base_decision *ret, char *ret_why, size_t size)
 {
     struct base_decision d = {0};
-    solve_options o = {.time_limit_ms = b->terms.time_limit_ms, .stopped = stopped, .arg = arg};
+    solve_options o = {.time_limit_ms = b->terms.time_limit_ms, .stopped = stopped, .clock_ms = clock_ms, .arg = arg};
     snprintf(ret_why, size, "out of memory");
     int e = make_limits(b, &d);
     if (e == CVM_OK) {

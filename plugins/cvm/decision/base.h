@@ -71,8 +71,9 @@ void base_free(struct base *b);
 CVM_MUST_USE int base_add(struct base *b, const struct cvm_facts *facts, unsigned word_signals,
                           const struct base_history *history, size_t n_history);
 
-CVM_MUST_USE int base_decide(const struct base *b, bool (*stopped)(void *arg, double done), void *arg,
-                             struct base_decision *ret, char *ret_why, size_t size);
+CVM_MUST_USE int base_decide(const struct base *b, bool (*stopped)(void *arg, double done),
+                             double (*clock_ms)(void *arg), void *arg, struct base_decision *ret, char *ret_why,
+                             size_t size);
 void base_decision_fini(struct base_decision *d);
 
 /* The figures of a decision: funnel, volumes, cost, expected value with its interval, limits and their prices. Without

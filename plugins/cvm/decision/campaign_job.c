@@ -110,6 +110,11 @@ static int write_base(cvm_job *j, const struct base *b, const struct base_decisi
 
 /* ---- the job ---- */
 
+static double clock_ms(void *arg)
+{
+    return (double)cvm_job_elapsed_us(arg) / 1000;
+}
+
 static bool stopped(void *arg, double done)
 {
     cvm_job_progress(arg, (int64_t)(done * 100), 100, "deciding for all");
@@ -164,9 +169,9 @@ static int decide_all(cvm_job *j, const json_t *input, struct base *after, struc
 {
     struct base_decision a = {0}, b = {0};
     const char *run = cvm_json_str(input, "run_id", NULL);
-    int e = base_decide(after, stopped, j, &a, why, size);
+    int e = base_decide(after, stopped, clock_ms, j, &a, why, size);
     if (e == CVM_OK && before)
-        e = base_decide(before, stopped, j, &b, why, size);
+        e = base_decide(before, stopped, clock_ms, j, &b, why, size);
     if (e == CVM_OK && !cvm_json_bool(input, "what_if", false) && run)
         e = write_base(j, after, &a, run);
     if (e == CVM_OK) {

@@ -46,6 +46,7 @@ typedef struct solve_options {
     const double *warm;   /* prices of an earlier run of the same limits, or NULL */
     double enough;        /* stop at this relative gap; <= 0: .000001 */
     bool (*stopped)(void *arg, double done);
+    double (*clock_ms)(void *arg); /* NULL: steps are counted, so that a limit of time cuts at the same place always */
     void *arg;
 } solve_options;
 

@@ -8,7 +8,7 @@
 
 bool gap__over(const gap *g)
 {
-    return solve__now_ms() - g->clock->start_ms > g->deadline_ms || solve__over(g->clock);
+    return solve__now_ms(g->clock) - g->clock->start_ms > g->deadline_ms || solve__over(g->clock);
 }
 
 bool gap__proven(const gap *g)

@@ -15,6 +15,7 @@ typedef struct solve_clock {
     double start_ms;
     double limit_ms;
     const solve_options *options;
+    long *steps; /* counted where there is no clock */
 } solve_clock;
 
 /* One customer's choice at prices. */
@@ -26,7 +27,7 @@ typedef struct solve_choice {
     double next_worth;                    /* 0 for nothing */
 } solve_choice;
 
-double solve__now_ms(void);
+double solve__now_ms(const solve_clock *c);
 bool solve__over(const solve_clock *c);
 bool solve__stopped(const solve_clock *c, double done);
 

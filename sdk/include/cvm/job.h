@@ -96,6 +96,7 @@ typedef struct cvm_job_host {
     int (*classify)(cvm_job *j, const char *model, const char *text, json_t **ret_labels);
     int (*match)(cvm_job *j, const char *pattern, const char *text, size_t offset, cvm_span *spans, size_t n);
     void (*log)(cvm_job *j, int level, const char *format, va_list args);
+    int64_t (*elapsed_us)(cvm_job *j);
 } cvm_job_host;
 
 /* What of a run a plugin sees. */
@@ -148,6 +149,13 @@ static inline cvm_id cvm_job_id(cvm_job *j)
 static inline int64_t cvm_job_now_ms(cvm_job *j)
 {
     return j->host->now_ms(j);
+}
+
+/* Microseconds since it began to run, on a clock that never goes back. Another number each time: only for ending a
+ * search in time, and for telling how long it took. */
+static inline int64_t cvm_job_elapsed_us(cvm_job *j)
+{
+    return j->host->elapsed_us(j);
 }
 
 /* Random bits seeded by the run: the same when it is started again. Not for secrets. */
