@@ -97,6 +97,32 @@ START_TEST(permissions_of_an_import_hold)
 }
 END_TEST
 
+/* What the churn model learnt from an imported base is what is decided by. */
+START_TEST(decisions_go_by_the_churn_model)
+{
+    struct flow *f = started(NULL);
+    char base[16384] = "customer_id,tenure_months,monthly_spend,Churn\n", path[128];
+    for (int i = 0; i < 300; i++)
+        snprintf(base + strlen(base), sizeof base - strlen(base), "C%03d,%d,%d,%s\n", i, i % 60, 5000 + i * 7 % 900,
+                 i % 60 < 20 && i % 7 ? "Yes" : "No");
+    flow_write(f, "base.csv", base);
+    snprintf(path, sizeof path, "%s/base.csv", f->home);
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "customer", "import", path, "--replace", "--permissions", "all"), 0);
+    json_t *one = RESULT(f, "customer", "process", "C001");
+    EXPECT(f, 0, "unknown, .15 taken", "why", "C001", "--output", "json");
+    ck_assert_int_eq(FLOW_RUN(f, NULL, "trigger", "train", "churn_risk"), 0);
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from cvm_customers where churn_score is not null"), 300);
+    ck_assert_int_gt(flow_sql_int(f, "select churn_score * 100 from cvm_customers where customer_id = 'C001'"),
+                     flow_sql_int(f, "select churn_score * 100 from cvm_customers where customer_id = 'C050'") + 20);
+    json_decref(one);
+    one = RESULT(f, "customer", "process", "C002");
+    ck_assert_ptr_nonnull(strstr(str(one, "explanation"), "churn score"));
+    EXPECT(f, 0, "the churn model gives", "trigger", "run", "churn_risk", "--customers", "C002");
+    json_decref(one);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(tables_can_be_read)
 {
     struct flow *f = started(NULL);
@@ -132,6 +158,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, the_file_of_permissions_decides);
     tcase_add_test(c, permissions_of_an_import_hold);
+    tcase_add_test(c, decisions_go_by_the_churn_model);
     tcase_add_test(c, tables_can_be_read);
     return flow_main("cvm_rows", (TCase *const[]){c, NULL});
 }

@@ -17,6 +17,12 @@ int data_imported(cvm_turn *t, const cvm_msg *m)
     return answer(t, m->on_behalf, json_copy((json_t *)(uintptr_t)m->data));
 }
 
+int data_take_scores(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(cvm_job_start(t, "scores", cvm_json_share(m->data), m->id, 0));
+    return CVM_PENDING;
+}
+
 int data_clear(cvm_turn *t, const cvm_msg *m)
 {
     CVM_TRY(cvm_job_start(t, "clear", NULL, m->id, 0));

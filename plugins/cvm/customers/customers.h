@@ -63,6 +63,7 @@ int data_gathered(cvm_turn *t, cvm_id request, const json_t *with, const json_t 
 
 int data_import(cvm_turn *t, const cvm_msg *m);
 int data_imported(cvm_turn *t, const cvm_msg *m); /* "import.reply" */
+int data_take_scores(cvm_turn *t, const cvm_msg *m);
 int data_clear(cvm_turn *t, const cvm_msg *m);
 int data_cleared(cvm_turn *t, const cvm_msg *m); /* "clear.reply" */
 

@@ -15,6 +15,8 @@ int import_job(cvm_job *j, const json_t *input, json_t **ret_result);
 int clear_job(cvm_job *j, const json_t *input, json_t **ret_result);
 /* {"source"?, "after"?, "limit", "with"?} -> {"customers" or "customer_ids", "next", "with"} */
 int page_job(cvm_job *j, const json_t *input, json_t **ret_result);
+/* {} -> how many customers have their churn_score by the churn model */
+int scores_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
 /* ---- shared ---- */
 

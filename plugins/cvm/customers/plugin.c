@@ -36,6 +36,8 @@ static const cvm_route routes[] = {
     {DATA, "build_journey.reply", data_journey},
     {DATA, "import", data_import},
     {DATA, "import.reply", data_imported},
+    {DATA, "take_churn_scores", data_take_scores},
+    {DATA, "scores.reply", data_imported},
     {DATA, "clear", data_clear},
     {DATA, "clear.reply", data_cleared},
     AGENT("cvm.source.offers"),
@@ -52,8 +54,8 @@ static const cvm_route routes[] = {
 };
 /* clang-format on */
 
-static const cvm_job_entry jobs[] = {
-    {"load", load_job}, {"import", import_job}, {"clear", clear_job}, {"page", page_job}, {0}};
+static const cvm_job_entry jobs[] = {{"load", load_job}, {"import", import_job}, {"clear", clear_job},
+                                     {"page", page_job}, {"scores", scores_job}, {0}};
 
 static void destroy(void *instance)
 {

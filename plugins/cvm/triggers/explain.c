@@ -79,7 +79,7 @@ static void value_figures(const struct case_file *c, struct verdict *v)
 static void churn_figures(const struct thresholds *th, const struct case_file *c, struct verdict *v)
 {
     const struct cvm_facts *f = c->facts;
-    if (f->churn_score >= th->churn_score) {
+    if (f->churn_score >= th->churn_score && !(fabs(f->churn_score - c->churn_chance) <= 1e-4)) {
         say(v, "the churn score is %.2f", f->churn_score);
         figure(v, "recommender", "churn score %.2f", f->churn_score);
     }

@@ -331,8 +331,19 @@ int train_churn(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
+/* The chances are figures from now on, by which others decide. */
 int train_done(cvm_turn *t, const cvm_msg *m)
 {
-    return m->outcome == CVM_REPLIED ? settle_found(t, m->on_behalf, json_copy((json_t *)(uintptr_t)m->data))
+    if (m->outcome != CVM_REPLIED)
+        return settle_failed(t, m);
+    return cvm_request(t, "cvm.data", "take_churn_scores",
+                       json_pack("{s:{s:O}}", "with", "report", (json_t *)(uintptr_t)m->data),
+                       &(cvm_request_opts){.on_behalf = m->on_behalf, .timeout_ms = SCAN_TIMEOUT_MS});
+}
+
+int train_taken(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *report = json_object_get(json_object_get(m->data, "with"), "report");
+    return m->outcome == CVM_REPLIED ? settle_found(t, m->on_behalf, json_copy((json_t *)(uintptr_t)report))
                                      : settle_failed(t, m);
 }

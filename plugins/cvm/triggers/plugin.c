@@ -25,6 +25,7 @@ static const cvm_route routes[] = {{TRIGGER_AGENT, "trigger_customers", find_cus
                                    {TRIGGER_AGENT, "scan.reply", find_scanned},
                                    {TRIGGER_AGENT, "chat.reply", find_judged},
                                    {TRIGGER_AGENT, "learn.reply", train_done},
+                                   {TRIGGER_AGENT, "take_churn_scores.reply", train_taken},
                                    {TRIGGER_AGENT, "gather.reply", others_gathered},
                                    {TRIGGER_AGENT, "match.reply", others_matched},
                                    {TRIGGER_AGENT, "trigger_and_process.reply", apply_done},

@@ -56,6 +56,7 @@ int compile_trigger(cvm_turn *t, const cvm_msg *m);
 int apply_trigger(cvm_turn *t, const cvm_msg *m);
 int apply_done(cvm_turn *t, const cvm_msg *m);
 int train_churn(cvm_turn *t, const cvm_msg *m);
+int train_taken(cvm_turn *t, const cvm_msg *m);
 int train_done(cvm_turn *t, const cvm_msg *m);
 int others_gathered(cvm_turn *t, const cvm_msg *m);
 int others_matched(cvm_turn *t, const cvm_msg *m);
