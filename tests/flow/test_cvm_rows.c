@@ -112,8 +112,10 @@ START_TEST(decisions_go_by_the_churn_model)
     EXPECT(f, 0, "unknown, .15 taken", "why", "C001", "--output", "json");
     ck_assert_int_eq(FLOW_RUN(f, NULL, "trigger", "train", "churn_risk"), 0);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from cvm_customers where churn_score is not null"), 300);
-    ck_assert_int_gt(flow_sql_int(f, "select churn_score * 100 from cvm_customers where customer_id = 'C001'"),
-                     flow_sql_int(f, "select churn_score * 100 from cvm_customers where customer_id = 'C050'") + 20);
+    ck_assert_int_gt(
+        flow_sql_int(f, "select cast(churn_score * 100 as integer) from cvm_customers where customer_id = 'C001'"),
+        flow_sql_int(f, "select cast(churn_score * 100 as integer) from cvm_customers where customer_id = 'C050'") +
+            20);
     json_decref(one);
     one = RESULT(f, "customer", "process", "C002");
     ck_assert_ptr_nonnull(strstr(str(one, "explanation"), "churn score"));
