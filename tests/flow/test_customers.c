@@ -492,6 +492,40 @@ START_TEST(hostile_files_change_nothing)
 }
 END_TEST
 
+/* What cannot be read takes nobody's place. */
+START_TEST(a_refused_import_replaces_nobody)
+{
+    static const struct {
+        const char *text;
+        int status;
+    } files[] = {{"", 5},
+                 {"\"never closed\nA,B\n", 5},
+                 {"a,b\n1,2\n", 5},
+                 {"customer_id,name\nA 1,x\n", 5},
+                 {"{\"name\":\n\"x\"}\n", 5}};
+    struct flow *f = home();
+    char map[200];
+    flow_start(f);
+    FLOW_UNTIL(flow_sql_int(f, "SELECT count(*) FROM cvm_customers WHERE origin = 'file'") == 300);
+    int64_t before = flow_sql_int(f, "SELECT count(*) FROM cvm_customers"),
+            calls = flow_sql_int(f, "SELECT count(*) FROM cvm_transcripts");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        flow_write(f, "base.csv", files[i].text);
+        ck_assert_int_eq(FLOW_RUN(f, NULL, "customer", "import", path_in(f, "base.csv"), "--replace"), files[i].status);
+    }
+    flow_write(f, "base.csv", "customer_id,name\nQ1,x\n");
+    EXPECT(f, 4, "NOT_FOUND", "customer", "import", path_in(f, "base.csv"), "--replace", "--mapping", "nosuch");
+    flow_write(f, "map.json", "{\"columns\": {\"customer_id\": \"nosuch\"}}");
+    snprintf(map, sizeof map, "%s", path_in(f, "map.json"));
+    EXPECT(f, 5, "BAD_MAPPING", "customer", "import", path_in(f, "base.csv"), "--replace", "--mapping", map);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_customers"), before);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_transcripts"), calls);
+    EXPECT(f, 0, "", "customer", "import", path_in(f, "base.csv"), "--replace");
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_customers"), 1);
+    flow_end(f);
+}
+END_TEST
+
 /* Killed in the middle, the import is made again from its beginning when the host is back. */
 START_TEST(an_import_outlives_a_kill)
 {
@@ -581,6 +615,7 @@ int main(void)
     tcase_add_test(c, imports_histories);
     tcase_add_test(c, imports_rows_of_a_source);
     tcase_add_test(c, hostile_files_change_nothing);
+    tcase_add_test(c, a_refused_import_replaces_nobody);
     tcase_add_test(c, an_import_outlives_a_kill);
     tcase_add_test(c, routes);
     tcase_add_test(c, public_bases);

@@ -219,6 +219,7 @@ static int put_customer(struct histories *h, struct cvm_facts *f)
     for (int c = 0; c < FACTS_COLUMNS; c++)
         cells[c] = facts_at(f, (enum facts_column)c);
     cells[FACTS_COLUMNS] = text_cell("import");
+    CVM_TRY(import_begin(h->i));
     return cvm_loader_put(h->customers, cells);
 }
 

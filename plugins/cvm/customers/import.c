@@ -126,6 +126,15 @@ static json_t *find_mapping(struct importing *i, const struct csv *header, int *
 
 /* ---- CSV --------------------------------------------------------------------------------------------------------- */
 
+int import_begin(struct importing *i)
+{
+    static const char *const origins[] = {"import", "table", "file", "sample"};
+    for (size_t o = 0; o < 4 && i->replace && !i->begun; o++)
+        CVM_TRY(origin_clear(i->job, origins[o], &i->removed));
+    i->begun = true;
+    return 0;
+}
+
 static int take_rows(struct importing *i, struct csv *csv, struct mapping *m)
 {
     cvm_loader *loader = NULL;
@@ -139,7 +148,7 @@ static int take_rows(struct importing *i, struct csv *csv, struct mapping *m)
             faults_row(&i->faults, csv->line, csv->fault ? csv->fault : fault);
             continue;
         }
-        if ((e = cvm_loader_put(loader, cells)) < 0)
+        if ((e = import_begin(i)) < 0 || (e = cvm_loader_put(loader, cells)) < 0)
             break;
         i->imported++;
     }
@@ -181,9 +190,16 @@ static int import_mapped(struct importing *i, struct csv *csv)
     return e;
 }
 
+struct joining {
+    struct importing *i;
+    cvm_loader *loader;
+};
+
 static int put_row(struct reading *r, const struct source_row *row)
 {
-    return cvm_loader_put(r->arg, row->cells);
+    struct joining *to = r->arg;
+    CVM_TRY(import_begin(to->i));
+    return cvm_loader_put(to->loader, row->cells);
 }
 
 /* A file in the form of one of the sources: its rows join the source's table. */
@@ -191,15 +207,15 @@ static int import_source(struct importing *i, struct csv *csv, const struct sour
 {
     const char *columns[SOURCE_COLUMNS_MAX + 1];
     struct reading *r = calloc(1, sizeof *r);
-    cvm_loader *loader = NULL;
+    struct joining to = {.i = i};
     if (!r)
         return CVM_ENOMEM;
     source_columns(s, columns);
-    int e = cvm_job_loader(i->job, s->table, columns, &loader);
-    *r = (struct reading){.source = s, .origin = "table", .faults = &i->faults, .take = put_row, .arg = loader};
+    int e = cvm_job_loader(i->job, s->table, columns, &to.loader);
+    *r = (struct reading){.source = s, .origin = "table", .faults = &i->faults, .take = put_row, .arg = &to};
     if (!e)
         e = reading_rows(r, csv);
-    int closed = cvm_loader_close(loader);
+    int closed = cvm_loader_close(to.loader);
     i->form = "source";
     i->mapping = s->name;
     i->imported = r->rows;
@@ -246,14 +262,6 @@ static int look(struct importing *i, const char *path, int *ret_first)
     return e;
 }
 
-static int clear_all(cvm_job *j, int64_t *ret_n)
-{
-    static const char *const origins[] = {"import", "table", "file", "sample"};
-    for (size_t o = 0; o < 4; o++)
-        CVM_TRY(origin_clear(j, origins[o], ret_n));
-    return 0;
-}
-
 /* Whether an earlier import has taken the sample's place. */
 static int replaced_before(cvm_job *j, bool *ret_replaced)
 {
@@ -270,9 +278,8 @@ static int replaced_before(cvm_job *j, bool *ret_replaced)
     return e < 0 ? e : 0;
 }
 
-static int import_all(struct importing *i, const char *path, int64_t *ret_removed)
+static int import_all(struct importing *i, const char *path)
 {
-    bool replace = cvm_json_bool(i->input, "replace", false);
     int first = -1;
     int64_t customers;
     int e = look(i, path, &first);
@@ -287,18 +294,20 @@ static int import_all(struct importing *i, const char *path, int64_t *ret_remove
     if (first < 0)
         return cvm_job_fail(i->job, "BAD_FILE", "the file is empty");
     CVM_TRY(cvm_job_file(i->job, path, &i->lines.file));
-    if (replace)
-        CVM_TRY(clear_all(i->job, ret_removed));
-    else
-        CVM_TRY(replaced_before(i->job, &replace));
+    i->replace = cvm_json_bool(i->input, "replace", false);
     e = first == '{' ? import_histories(i) : import_csv(i);
     cvm_file_close(i->lines.file);
+    if (!e && i->replace && !i->begun)
+        e = cvm_job_fail(i->job, "BAD_FILE", "no row of it could be read, so nothing was replaced");
+    bool replaced = i->replace;
+    if (!e && !replaced)
+        e = replaced_before(i->job, &replaced);
     if (!e && i->figures)
         e = figures_make(i->job, cvm_json_str(i->settings, "currency", "GBP"), cvm_json_str(i->settings, "as_of", ""),
                          &customers);
     return e ? e
              : loaded_put(i->job, &(struct loaded){.source = LOADED_IMPORT,
-                                                   .kind = replace ? "replace" : "add",
+                                                   .kind = replaced ? "replace" : "add",
                                                    .file = file_name(path),
                                                    .origin = "import",
                                                    .rows = i->imported,
@@ -319,7 +328,6 @@ int import_job(cvm_job *j, const json_t *input, json_t **ret_result)
 {
     struct importing i = {.job = j, .input = input, .settings = cvm_job_settings(j), .form = "", .mapping = ""};
     const char *path = cvm_json_str(input, "file", "");
-    int64_t removed = 0;
     unsigned bits;
     if (permissions_read(cvm_json_str(input, "permissions", ""), &bits) < 0)
         return cvm_job_fail(j, "BAD_VALUE",
@@ -328,14 +336,14 @@ int import_job(cvm_job *j, const json_t *input, json_t **ret_result)
         return CVM_ENOMEM;
     i.lines = (struct job_lines){.job = j, .what = "rows"};
     jobs_lock();
-    int e = import_all(&i, path, &removed);
+    int e = import_all(&i, path);
     jobs_unlock();
     if (!e)
         *ret_result =
             json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "status", "success", "form", i.form,
                       "mapping", i.mapping, "rows", (json_int_t)i.rows, "imported", (json_int_t)i.imported, "skipped",
                       (json_int_t)i.faults.skipped, "others", (json_int_t)i.others, "transcripts",
-                      (json_int_t)i.transcripts, "removed", (json_int_t)removed, "warnings", first_faults(&i.faults));
+                      (json_int_t)i.transcripts, "removed", (json_int_t)i.removed, "warnings", first_faults(&i.faults));
     faults_end(&i.faults);
     return e ? e : *ret_result ? CVM_OK : CVM_ENOMEM;
 }

@@ -66,6 +66,9 @@ struct importing {
     const char *form, *mapping; /* for people */
     char mapping_name[64];
     int64_t rows, imported, others, transcripts;
+    int64_t removed;
+    bool replace; /* takes the place of everything there is */
+    bool begun;   /* a row could be read */
     bool figures; /* to be made afterwards */
 };
 
@@ -73,6 +76,10 @@ struct importing {
 #define PERMISSIONS 6
 extern const char *const permission_names[PERMISSIONS];
 int permissions_read(const char *list, unsigned *ret_bits);
+
+/* Before each row that is put: what the import replaces goes with the first one, so that a file of which nothing can be
+ * read, or a mapping that is not for it, empties no base. */
+int import_begin(struct importing *i);
 
 int import_csv(struct importing *i);
 int import_histories(struct importing *i); /* JSON lines */
