@@ -241,8 +241,7 @@ static json_t *row_shown(const json_t *row)
 
 static json_t *run_shown(const json_t *row)
 {
-    json_t *shown = json_copy((json_t *)(uintptr_t)row),
-           *figures = json_loads(cvm_json_str(row, "figures", "{}"), 0, NULL),
+    json_t *shown = row_shown(row), *figures = json_loads(cvm_json_str(row, "figures", "{}"), 0, NULL),
            *terms = json_loads(cvm_json_str(row, "terms", "{}"), 0, NULL);
     json_object_set_new(shown, "terms", terms ? terms : json_object());
     if (figures)
