@@ -64,6 +64,8 @@ START_TEST(a_what_if_is_what_the_run_does)
     ck_assert_int_gt(number(done, "assigned"), 10);
     ck_assert_double_ge(number(done, "bound_pounds"), number(done, "expected_value_pounds"));
     ck_assert_double_le(number(done, "cost_pounds"), 60);
+    ck_assert_double_le(-number(done, "cost_pounds"), number(done, "low_pounds") + .01);
+    ck_assert_double_le(number(done, "low_pounds"), number(done, "expected_value_pounds"));
 
     /* What is kept is what was said, and within each day's limit. */
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_decisions"),

@@ -161,6 +161,7 @@ json_t *base_summary(const struct base *b, const struct base_decision *d, int64_
         return NULL;
     add_up(b, d, of);
     const struct sums *all = &of[b->n];
+    /* No propensity is below 0, so that no more than the cost can be lost. */
     double half = Z95 * sqrt(all->chance + all->rate);
     json_t *budget = b->terms.budget == FACTS_NONE ? json_null()
                                                    : json_pack("{s:f, s:f}", "pounds", pounds((double)b->terms.budget),
@@ -169,7 +170,7 @@ json_t *base_summary(const struct base *b, const struct base_decision *d, int64_
     json_t *summary =
         json_pack("{s:o, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}", "funnel", funnel_of(b, d),
                   "assigned", (json_int_t)all->assigned, "expected_value_pounds", pounds(all->value), "low_pounds",
-                  pounds(all->value - half), "high_pounds", pounds(all->value + half), "bound_pounds",
+                  pounds(fmax(all->value - half, -all->cost)), "high_pounds", pounds(all->value + half), "bound_pounds",
                   pounds(d->result.bound), "gap_percent", round(d->result.gap * 1e7) / 1e5, "cost_pounds",
                   pounds(all->cost), "budget", budget, "treatments", treatments_of(b, d, of), "rejections",
                   rejections_of(b), "volumes", volumes_of(b, d, now_ms), "prices", prices_of(b, d));
