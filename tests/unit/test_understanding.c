@@ -158,6 +158,13 @@ START_TEST(meters_and_phones_are_told_apart)
     ENTITIES("buy token for 45012345678, send it to my phone 08031234567", "meter_numbers", "45012345678");
     ENTITIES("my token is 12345678901234567890", "meter_numbers", "");
     ENTITIES("transaction reference 45012345678 failed", "meter_numbers", "");
+    ENTITIES("tnx. add 100 again 4 08031112229 glo", "phone_numbers", "08031112229");
+    ENTITIES("tnx. add 100 again 4 08031112229 glo", "meter_numbers", "");
+    ENTITIES("Recharge meter 54160922318. Send the token to 08065513309.", "phone_numbers", "08065513309");
+    ENTITIES("Recharge meter 54160922318. Send the token to 08065513309.", "meter_numbers", "54160922318");
+    ENTITIES("'Error 30' on the meter: 1184 2093 7716 5502 3348", "meter_numbers", "");
+    ENTITIES("'Error 30' on the meter: 1184 2093 7716 5502 3348", "amounts", "");
+    ENTITIES("my JAMB result, reg number 202550117382FA", "meter_numbers", "");
 }
 END_TEST
 
@@ -168,6 +175,7 @@ START_TEST(amounts_in_figures_and_words)
              "1500.50 airtime",
              "amounts", "1500.50");
     ENTITIES("1k card abeg", "amounts", "1000.00");
+    ENTITIES("Top up request. Network: 9mobile. Amount: 2000. Pay from wallet.", "amounts", "2000.00");
     ENTITIES("2.5k light", "amounts", "2500.00");
     ENTITIES("buy 1000 naira airtime", "amounts", "1000.00");
     ENTITIES("i want five thousand naira light", "amounts", "5000.00");
@@ -185,6 +193,7 @@ START_TEST(amounts_are_not_sizes_codes_or_dates)
     ENTITIES("dial *312*20# for data", "amounts", "");
     ENTITIES("my meter gave 45 units at 12:30", "amounts", "");
     ENTITIES("it cost $200", "amounts", "");
+    ENTITIES("your airtime has won USD 2,500,000", "amounts", "");
     ENTITIES("airtime since 2019", "amounts", "");
     ENTITIES("50% of my data is gone", "amounts", "");
     ENTITIES("airtime reference TP4471", "amounts", "");

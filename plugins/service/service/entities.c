@@ -176,6 +176,20 @@ static bool meter_near(const struct scan *s, size_t from, size_t to)
     return false;
 }
 
+/* "Send the token to 0806...": what a meter that was named is sent to. */
+static bool sent_to(const struct scan *s, size_t from)
+{
+    return s->e->n_meters && from &&
+           word_is(s->text, from - 1, (const char *const[]){"to", "sms", "text", "whatsapp", "via"}, 5);
+}
+
+/* Letters stand right behind: "202550117382FA". */
+static bool letters_behind(const struct scan *s, size_t to)
+{
+    const struct text *x = s->text;
+    return to < x->n && (x->tokens[to - 1].flags & TOKEN_GLUED) && x->tokens[to].kind == TOKEN_WORD;
+}
+
 static bool reference_before(const struct scan *s, size_t from)
 {
     static const char *const words[] = {"ref",     "reference", "serial",  "transaction", "txn", "order", "session",
@@ -204,13 +218,13 @@ static bool take_number(struct scan *s, const char *digits, size_t n, size_t fro
     char phone[12];
     struct entities *e = s->e;
     bool phone_like = phone_form(digits, n, phone);
-    if (phone_like && !(n == 11 && meter_near(s, from, to))) {
+    if (phone_like && (sent_to(s, from) || !(n == 11 && meter_near(s, from, to)))) {
         if (e->n_phones < ENTITIES_MAX)
             e->phone_at[e->n_phones] = (uint16_t)from;
         keep_text(e->phones[0], sizeof e->phones[0], &e->n_phones, phone);
         return true;
     }
-    if (n < 11 || n > 13 || (s->text->tokens[from].flags & TOKEN_PLUS))
+    if (n < 11 || n > 13 || (s->text->tokens[from].flags & TOKEN_PLUS) || letters_behind(s, to))
         return false;
     if (!meter_near(s, from, to) && (phone_like || reference_before(s, from)))
         return false; /* else: no other number of the trade has so many digits */
@@ -220,12 +234,36 @@ static bool take_number(struct scan *s, const char *digits, size_t n, size_t fro
     return true;
 }
 
+/* "4 08031112229": the 4 is a word. */
+static bool is_for(const struct text *x, size_t i)
+{
+    char phone[12];
+    return plain_digits(x, i) && x->tokens[i].len == 1 && plain_digits(x, i + 1) && x->tokens[i + 1].len == 11 &&
+           phone_form(text_word(x, i + 1), 11, phone);
+}
+
+/* Twenty digits in groups of four are a token. Returns the token after them; `i`: they are none. */
+static size_t token_groups(const struct text *x, size_t i)
+{
+    size_t to = i;
+    while (plain_digits(x, to) && x->tokens[to].len == 4 && (to == i || grouped(x, to - 1)))
+        to++;
+    return to - i == 5 ? to : i;
+}
+
 static void read_numbers(struct scan *s)
 {
     const struct text *x = s->text;
     char digits[DIGITS_MAX + 1];
     for (size_t i = 0; i < x->n;) {
-        size_t n = 0, to = i;
+        size_t n = 0, to = token_groups(x, i);
+        while (i < to)
+            s->used[i++] = true;
+        if (i >= x->n || is_for(x, i)) {
+            i++;
+            continue;
+        }
+        to = i;
         if (plain_digits(x, i))
             to = join_digits(x, i, 14, digits, &n);
         /* The longest joined form first; then one token alone, for "0803... 500". */
@@ -312,6 +350,9 @@ static bool naira_before(const struct scan *s, size_t i)
         return false;
     if (unit_at(s, i - 1) == UNIT_NAIRA)
         return true;
+    if ((x->tokens[i - 1].flags & TOKEN_CLAUSE_END) && x->message[x->tokens[i - 1].end] == ':' &&
+        word_is(x, i - 1, (const char *const[]){"amount", "sum", "value", "price"}, 4)) /* a form's field */
+        return true;
     return x->tokens[i - 1].len == 1 && *text_word(x, i - 1) == 'n' && x->tokens[i].start - x->tokens[i - 1].end <= 1;
 }
 
@@ -368,7 +409,8 @@ static size_t read_figure(struct scan *s, size_t i)
     size_t next = i + 1;
     bool follows = !(x->tokens[i].flags & TOKEN_SENTENCE_END) && next < x->n;
     int unit = follows ? unit_at(s, next) : -1;
-    if (kobo < 0 || x->tokens[i].len > 12 || (x->tokens[i].flags & (TOKEN_FOREIGN | TOKEN_CODE)))
+    bool foreign = i && !starts_sentence(s, i) && unit_at(s, i - 1) == UNIT_FOREIGN; /* "USD 500" */
+    if (kobo < 0 || foreign || x->tokens[i].len > 12 || (x->tokens[i].flags & (TOKEN_FOREIGN | TOKEN_CODE)))
         return next;
     bool sum = naira_before(s, i);
     if (unit == UNIT_THOUSAND || unit == UNIT_MILLION) {
