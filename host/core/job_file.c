@@ -294,10 +294,12 @@ static bool write_all(int fd, const char *text, size_t len)
     return true;
 }
 
-static int save(int folder, const char *name, const char *text, size_t len)
+/* The temporary file is the run's own: another one may save under the same name meanwhile. */
+static int save(const struct job_run *run, int folder, const char *name, const char *text, size_t len)
 {
-    char temporary[NAME_MAX + 1];
-    if (snprintf(temporary, sizeof temporary, ".%s.%ld", name, (long)getpid()) > NAME_MAX)
+    char temporary[NAME_MAX + 1], own[40];
+    id_text(run->id, own);
+    if (snprintf(temporary, sizeof temporary, ".%s.%s", name, own) > NAME_MAX)
         return CVM_ELIMIT;
     unlinkat(folder, temporary, 0);
     int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -317,15 +319,19 @@ int job_save(cvm_job *j, const char *path, const char *text, size_t len)
     const char *name = NULL;
     int folder = -1;
     CVM_TRY(job_stopping(run));
+    char given[PATH_MAX], target[PATH_MAX];
     int e = !path || (!text && len)                                                ? CVM_EINVAL
             : !run->decl->files || has_dot_name(path) || is_host_config(path)      ? CVM_EACCES
             : strncmp(path, "config/", 7) != 0 && strncmp(path, "output/", 7) != 0 ? CVM_EACCES
             : len > SAVE_MAX_BYTES                                                 ? CVM_ELIMIT
                                                                                    : 0;
+    if (!e && snprintf(given, sizeof given, "%s/%s", run->core->home, path) < PATH_MAX && realpath(given, target) &&
+        is_secret(run, target))
+        e = CVM_EACCES;
     if (!e)
         e = open_folder(run->core->home, path, &folder, &name);
     if (!e)
-        e = save(folder, name, text, len);
+        e = save(run, folder, name, text, len);
     if (folder >= 0)
         close(folder);
     return e ? job_complain(run, e, "cvm_job_save", path ? path : "(no path)",

@@ -357,6 +357,7 @@ static bool is_there(const char *name)
 
 START_TEST(files_are_saved_as_a_whole)
 {
+    char others[64];
     begin();
     run("save", "{\"path\": \"output/a/b.txt\", \"text\": \"hello\"}", "REPLIED");
     ck_assert_str_eq(
@@ -385,6 +386,30 @@ START_TEST(files_are_saved_as_a_whole)
         ck_assert_msg(strcmp(cvm_json_str(run("save", input, "ERROR"), "code", ""), "NOT_ALLOWED") == 0, "%s", bad[i]);
     }
     ck_assert(!is_there("x") && !is_there("data/x") && is_there("config/mine.json"));
+    snprintf(others, sizeof others, "output/.c.txt.%ld", (long)getpid());
+    put_file(others, "half", 4); /* what another job is writing under the same name */
+    run("save", "{\"path\": \"output/c.txt\", \"text\": \"x\"}", "REPLIED");
+    ck_assert(is_there("output/c.txt") && is_there(others));
+    finish();
+}
+END_TEST
+
+START_TEST(secrets_are_neither_read_nor_saved)
+{
+    static const char text[] = "{\"plugins\": {\"inline\": [\"*\"]}, \"secrets\": {\"file\": \"config/keys\"}}";
+    char path[300], error[256];
+    v = virtual_new(both, NULL);
+    put_file("config/keys", "{}\n", 3);
+    snprintf(path, sizeof path, "%s/config/keys", v->home);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    put_file("config/cvmhost.json", text, strlen(text));
+    config_free(v->config);
+    v->config = NULL;
+    ck_assert_msg(config_load(v->home, NULL, &v->config, error, sizeof error) == 0, "%s", error);
+    virtual_open(v);
+    ck_assert_str_eq(cvm_json_str(read_lines("config/keys", "ERROR"), "code", ""), "NOT_ALLOWED");
+    ck_assert_str_eq(cvm_json_str(run("save", "{\"path\": \"config/keys\", \"text\": \"KEY=2\"}", "ERROR"), "code", ""),
+                     "NOT_ALLOWED");
     finish();
 }
 END_TEST
@@ -695,6 +720,7 @@ static Suite *suite(void)
     tcase_add_test(c, files_are_read_by_lines);
     tcase_add_test(c, files_stay_in_their_place);
     tcase_add_test(c, files_are_saved_as_a_whole);
+    tcase_add_test(c, secrets_are_neither_read_nor_saved);
     tcase_add_test(c, starts_again_after_a_crash);
     tcase_add_test(c, turns_that_start_jobs_run_again_the_same);
     suite_add_tcase(s, c);
