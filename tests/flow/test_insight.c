@@ -31,17 +31,26 @@ static json_t *run(struct flow *f, int status, const char *const *words)
 
 #define RUN(f, status, ...) run(f, status, (const char *const[]){__VA_ARGS__, "--output", "json", NULL})
 
-static struct flow *started(void)
+/* Takes `agents`, their settings, which may be NULL. */
+static struct flow *started_with(json_t *agents)
 {
     struct flow *f = flow_new();
     flow_plugin(f, "customers");
     flow_plugin(f, "decision");
     flow_plugin(f, "treatments");
+    flow_plugin(f, "triggers");
     flow_plugin(f, "insight");
     flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    if (agents)
+        json_object_set_new(f->config, "agents", agents);
     flow_start(f);
     FLOW_UNTIL(flow_sql_int(f, "SELECT count(*) FROM cvm_customers WHERE churn_score IS NOT NULL") > 100);
     return f;
+}
+
+static struct flow *started(void)
+{
+    return started_with(NULL);
 }
 
 static const json_t *named(const json_t *list, const char *member, const char *value)
@@ -181,6 +190,56 @@ START_TEST(control_group_is_kept)
 }
 END_TEST
 
+/* Of those a trigger finds the control group is left without, keeps no unit and is what the treatment is held against;
+ * whom a person names is treated. */
+START_TEST(triggered_customers_leave_a_control_group)
+{
+    struct flow *f = started_with(json_pack("{s:{s:{s:i}}, s:{s:{s:{}}}}", "cvm.evaluation", "settings",
+                                            "control_percent", 50, "cvm.allocation", "settings", "contact_policy"));
+    const json_t *one;
+    size_t i;
+    char withheld[64] = "";
+    int64_t control = 0, treated = 0;
+    json_t *r = RUN(f, 0, "trigger", "apply", "network_issues", "--all-customers", "--treatment", TREATMENT);
+    json_array_foreach(json_object_get(r, "results"), i, one)
+    {
+        bool left = strcmp(str(one, "application"), "control") == 0;
+        bool allocated = json_is_true(json_object_get(one, "allocated"));
+        control += left;
+        treated += allocated;
+        ck_assert(!left || !allocated);
+        if (left) {
+            ck_assert_str_eq(str(one, "selected_treatment"), "ignore");
+            snprintf(withheld, sizeof withheld, "%s", str(one, "customer_id"));
+        }
+    }
+    ck_assert_int_eq(num(r, "control"), control);
+    ck_assert_msg(control > 0 && treated > 0, "%lld, %lld", (long long)control, (long long)treated);
+    json_decref(r);
+    ck_assert_int_eq(
+        flow_sql_int(f, "SELECT count(*) FROM cvm_applications WHERE status = 'control' AND cost_pounds = 0"), control);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_applications WHERE status != 'control'"), treated);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_allocations WHERE outcome = 'released'"), control);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_allocations WHERE outcome = 'allocated'"),
+                     control + treated);
+    json_decref(RUN(f, 0, "evaluation", "record", withheld, TREATMENT, "converted"));
+    r = RUN(f, 0, "evaluation", "report");
+    one = named(json_object_get(r, "treatments"), "treatment_id", TREATMENT);
+    ck_assert_int_eq(num(one, "applied"), treated);
+    ck_assert_int_eq(num(one, "control"), control);
+    ck_assert_int_eq(num(one, "control_treated"), 0);
+    double uplift = json_number_value(json_object_get(one, "uplift_vs_control"));
+    ck_assert_msg(fabs(uplift + 1.0 / (double)control) < .001, "%f", uplift);
+    json_decref(r);
+    int64_t groups = flow_sql_int(f, "SELECT count(*) FROM cvm_groups");
+    ck_assert_int_eq(groups, control + treated);
+    json_decref(RUN(f, 0, "allocation", "reset", TREATMENT));
+    apply(f, withheld);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_groups"), groups);
+    flow_end(f);
+}
+END_TEST
+
 /* ---- experiments ---- */
 
 START_TEST(experiment_from_creation_to_report)
@@ -236,6 +295,7 @@ int main(void)
     tcase_add_test(s, every_customer_has_a_segment);
     tcase_add_test(e, outcomes_of_applied_treatments_are_reported);
     tcase_add_test(e, control_group_is_kept);
+    tcase_add_test(e, triggered_customers_leave_a_control_group);
     tcase_add_test(x, experiment_from_creation_to_report);
     return flow_main("insight", (TCase *[]){s, e, x, NULL});
 }

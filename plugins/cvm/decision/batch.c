@@ -152,8 +152,9 @@ static int finish(cvm_turn *t, cvm_id id, const char *batch, json_t *head)
         e = cvm_settle(t, id, CVM_REFUSED, body, NULL);
     } else {
         body = as == BATCH_TRIGGERED
-                   ? json_pack("{s:s, s:I, s:I, s:o}", "status", "success", "matches", (json_int_t)total, "processed",
-                               (json_int_t)((int64_t)total - failed), "results", results)
+                   ? json_pack("{s:s, s:I, s:I, s:I, s:o}", "status", "success", "matches", (json_int_t)total,
+                               "processed", (json_int_t)((int64_t)total - failed), "control",
+                               (json_int_t)cvm_json_int(head, "control", 0), "results", results)
                    : json_pack("{s:s, s:o, s:I, s:I, s:I}", "status", "success", "results", results, "total",
                                (json_int_t)total, "succeeded", (json_int_t)((int64_t)total - failed), "failed",
                                (json_int_t)failed);
@@ -189,20 +190,23 @@ static int start_one(cvm_turn *t, cvm_id id, const char *batch, json_t *head, si
     char conversation[80], key[ID_SIZE];
     const json_t *customer = NULL;
     const char *treatment = cvm_json_str(head, "treatment", NULL);
+    /* One control group for a treatment, whatever trigger finds a customer. */
+    bool triggered = cvm_json_int(head, "as", 0) == BATCH_TRIGGERED;
     size_t index = 0;
     cvm_id sent = {0, 0};
     CVM_TRY(index_of(t, batch, head, n, &index));
     CVM_TRY(item_get(t, batch, 'i', index, &customer));
     snprintf(conversation, sizeof conversation, "%.40s/%zu", batch, index);
-    CVM_TRY(cvm_request(t, ORCHESTRATOR, treatment ? "process_customer_with_treatment" : "process_customer",
-                        json_pack("{s:O, s:s*, s:{s:s, s:I}}", "customer_id", customer, "treatment_id", treatment,
-                                  "batch", "id", batch, "rank", (json_int_t)n),
-                        &(cvm_request_opts){.on_behalf = id,
-                                            .conversation = conversation,
-                                            .fresh = true,
-                                            .customer_id = json_string_value(customer),
-                                            .timeout_ms = ONE_TIMEOUT_MS,
-                                            .ret_id = &sent}));
+    CVM_TRY(
+        cvm_request(t, ORCHESTRATOR, treatment ? "process_customer_with_treatment" : "process_customer",
+                    json_pack("{s:O, s:s*, s:{s:s, s:I, s:s*}}", "customer_id", customer, "treatment_id", treatment,
+                              "batch", "id", batch, "rank", (json_int_t)n, "campaign", triggered ? treatment : NULL),
+                    &(cvm_request_opts){.on_behalf = id,
+                                        .conversation = conversation,
+                                        .fresh = true,
+                                        .customer_id = json_string_value(customer),
+                                        .timeout_ms = ONE_TIMEOUT_MS,
+                                        .ret_id = &sent}));
     open_key(sent, key);
     json_object_set_new(json_object_get(head, "open"), key, json_integer((json_int_t)n));
     return CVM_OK;
@@ -259,11 +263,13 @@ int batch_one_done(cvm_turn *t, const cvm_msg *m)
     if ((e = item_get(t, batch, 'i', index, &customer)) < 0)
         goto out;
     json_t *result = result_of(m, json_string_value(customer));
-    bool failed = strcmp(cvm_json_str(result, "status", ""), "success") != 0;
+    bool failed = strcmp(cvm_json_str(result, "status", ""), "success") != 0,
+         control = strcmp(cvm_json_str(result, "application", ""), "control") == 0;
     if ((e = cvm_state_put(t, part_key(batch, 'r', index, key), result)) < 0)
         goto out;
     json_object_set_new(head, "done", json_integer((json_int_t)(cvm_json_int(head, "done", 0) + 1)));
     json_object_set_new(head, "failed", json_integer((json_int_t)(cvm_json_int(head, "failed", 0) + failed)));
+    json_object_set_new(head, "control", json_integer((json_int_t)(cvm_json_int(head, "control", 0) + control)));
     return go_on(t, m->on_behalf, batch, head);
 out:
     json_decref(head);

@@ -18,6 +18,7 @@
 #define TREATMENTS "cvm.treatments"
 #define ALLOCATION "cvm.allocation"
 #define TRIGGER "cvm.trigger"
+#define EVALUATION "cvm.evaluation"
 
 #define CHOICES "cvm_choices"
 #define APPLICATIONS "cvm_applications"
@@ -54,6 +55,7 @@ int process_limits(cvm_turn *t, const cvm_msg *m);  /* get_constraints.reply */
 int process_recommended(cvm_turn *t,
                         const cvm_msg *m);            /* recommend_treatment.reply, find_alternative_treatment.reply */
 int process_allocated(cvm_turn *t, const cvm_msg *m); /* allocate_resource.reply */
+int process_assigned(cvm_turn *t, const cvm_msg *m);  /* assign.reply */
 int process_applied(cvm_turn *t, const cvm_msg *m);   /* apply.reply */
 int process_released(cvm_turn *t, const cvm_msg *m);  /* release_resource.reply */
 

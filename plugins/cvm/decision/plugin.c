@@ -21,6 +21,7 @@ static const cvm_route routes[] = {
     { ORCHESTRATOR, "recommend_treatment.reply",             process_recommended },
     { ORCHESTRATOR, "find_alternative_treatment.reply",      process_recommended },
     { ORCHESTRATOR, "allocate_resource.reply",               process_allocated },
+    { ORCHESTRATOR, "assign.reply",                          process_assigned },
     { ORCHESTRATOR, "apply.reply",                           process_applied },
     { ORCHESTRATOR, "release_resource.reply",                process_released },
     { ORCHESTRATOR, "process_batch",                         batch_process },

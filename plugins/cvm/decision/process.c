@@ -365,11 +365,7 @@ int process_allocated(cvm_turn *t, const cvm_msg *m)
         return e == CVM_ENOENT ? CVM_OK : e;
     if (m->outcome != CVM_REPLIED || !cvm_json_bool(m->data, "allocated", false))
         return process_another(t, m->on_behalf, work, process_trouble(m, "No unit is left today."));
-    const json_t *batch = json_object_get(work, "batch"), *unit = json_object_get(m->data, "allocation_id");
-    if ((e = gate_pass(t, cvm_json_str(batch, "id", ""), cvm_json_int(batch, "rank", 0))) < 0) {
-        json_decref(work);
-        return e;
-    }
+    const json_t *unit = json_object_get(m->data, "allocation_id");
     json_object_set_new(work, "allocation_id", unit ? cvm_json_share(unit) : json_null());
-    return process_apply(t, m->on_behalf, work);
+    return process_unit(t, m->on_behalf, work);
 }

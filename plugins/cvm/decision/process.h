@@ -28,10 +28,11 @@ CVM_MUST_USE int gate_pass(cvm_turn *t, const char *batch, int64_t rank);
 CVM_MUST_USE int gate_forget(cvm_turn *t, const char *batch);
 
 CVM_MUST_USE int process_take_unit(cvm_turn *t, cvm_id request, json_t *work); /* process.c */
-CVM_MUST_USE int process_apply(cvm_turn *t, cvm_id request, json_t *work);     /* apply.c */
+/* apply.c: a unit is had. Of a batch that names a campaign some are left without, if there is who says which. */
+CVM_MUST_USE int process_unit(cvm_turn *t, cvm_id request, json_t *work);
 /* No unit, or it could not be applied: the next best, a few times; where the treatment was named, that is the end. */
 CVM_MUST_USE int process_another(cvm_turn *t, cvm_id request, json_t *work, const char *message);
-/* `applied`: what became of it ("sent", "simulated"), NULL: nothing was applied. */
+/* `applied`: what became of it ("sent", "simulated", "control"), NULL: nothing was applied. */
 CVM_MUST_USE int process_finish(cvm_turn *t, cvm_id request, json_t *work, const char *applied);
 
 #endif

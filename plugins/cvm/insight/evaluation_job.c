@@ -67,7 +67,7 @@ static bool in_time(const struct study *s, const char *at, int64_t *ret_ms)
 static int application(struct study *s, const cvm_cell *c)
 {
     int64_t ms;
-    if (!in_time(s, c[2].text, &ms))
+    if (!in_time(s, c[2].text, &ms) || strcmp(c[3].text, "control") == 0) /* withheld: cvm_groups has it */
         return CVM_OK;
     struct effect *e = effect_of(s, c[1].text);
     if (!e)
