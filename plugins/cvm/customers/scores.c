@@ -29,7 +29,7 @@ int scores_job(cvm_job *j, const json_t *input, json_t **ret_result)
     cvm_loader *loader = NULL;
     int64_t n = 0;
     jobs_lock();
-    int e = cvm_job_open(j, "cvm_churn_scores", from, NULL, NULL, &scores);
+    int e = imported ? cvm_job_open(j, "cvm_churn_scores", from, NULL, NULL, &scores) : CVM_ENOMEM;
     if (!e)
         e = cvm_job_open(j, "cvm_customers", to, imported, NULL, &customers);
     if (!e)
