@@ -522,7 +522,7 @@ START_TEST(every_route_refuses_what_it_does_not_know)
         json_object_foreach(methods, method, operation)
         {
             char filled[256], upper[8] = "", url[320];
-            bool body = !strcmp(method, "post") || !strcmp(method, "put");
+            bool body = !strcmp(method, "post") || !strcmp(method, "put") || !strcmp(method, "patch");
             fill(path, filled);
             for (size_t i = 0; method[i] && i < 7; i++)
                 upper[i] = (char)(method[i] - 32);
