@@ -55,6 +55,24 @@ static int read_input(const json_t *data, json_t **ret_members, bool *ret_words,
     return members ? CVM_OK : CVM_ENOMEM;
 }
 
+/* What no treatment can be given is refused before it is looked for. */
+static int fits_any(const json_t *members, record_error *why)
+{
+    json_t *some = json_pack("{s:s, s:s}", "display_name", "Any", "description", "Any"), *base = NULL, *made = NULL;
+    json_t *copy = copy_of(members);
+    int e = some && copy ? record_new(some, &base, why) : CVM_ENOMEM;
+    static const char *const shown[] = {"id", "kind", "component", "created_at", "updated_at"};
+    for (size_t i = 0; copy && i < sizeof shown / sizeof *shown; i++)
+        json_object_del(copy, shown[i]);
+    if (e >= 0 && json_object_size(copy))
+        e = record_merge(base, copy, &made, why);
+    json_decref(some);
+    json_decref(base);
+    json_decref(made);
+    json_decref(copy);
+    return e;
+}
+
 /* Members that a record shows and nobody changes may be given as they are, so that what `get` shows can be edited. */
 static void drop_shown(json_t *members, const json_t *stored)
 {
@@ -260,6 +278,14 @@ static int change(cvm_turn *t, const cvm_msg *m, const char *id)
     if (e == CVM_EINVAL)
         return refuse_member(t, &why);
     CVM_TRY(e);
+    if (*id && !words && (e = fits_any(members, &why)) >= 0)
+        e = CVM_OK;
+    if (e == CVM_OK && *id)
+        e = must_be_custom(t, id, "changed");
+    if (e < 0) {
+        json_decref(members);
+        return e == CVM_EINVAL ? refuse_member(t, &why) : e;
+    }
     if (words && !strcmp(cvm_json_str(m->data, "parser", "rules"), "llm")) {
         if (llm_wanted(t)) {
             json_decref(members);
@@ -283,9 +309,7 @@ int change_add(cvm_turn *t, const cvm_msg *m)
 
 int change_update(cvm_turn *t, const cvm_msg *m)
 {
-    const char *id = cvm_json_str(m->data, "id", "");
-    CVM_TRY(must_be_custom(t, id, "changed"));
-    return change(t, m, id);
+    return change(t, m, cvm_json_str(m->data, "id", ""));
 }
 
 int change_remove(cvm_turn *t, const cvm_msg *m)
