@@ -608,8 +608,10 @@ void turn_run(struct core *core, struct message *m)
     if (elsewhere) {
         binding_swap(c);
         const struct binding *fresh = c->before;
+        int result = run(core, m, false); /* what the fresh one wrote is read through its downgrade */
+        if (result == CVM_EFAULT && core->turn.unreadable)
+            result = CVM_EDATA;
         c->before = NULL; /* its faults are its own */
-        int result = run(core, m, false);
         conclude(core, m, result, false, begun, 0);
         c->before = fresh;
         binding_swap(c);

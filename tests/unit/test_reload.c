@@ -284,6 +284,30 @@ START_TEST(same_stream_with_a_good_build)
 }
 END_TEST
 
+/* Conversations of the build before read state that others have written with the new one, of a newer version. */
+START_TEST(same_stream_with_both_builds_at_work)
+{
+    char *twin = work_through(NULL, false, NULL);
+    begin("v1");
+    submit_round(1);
+    pass(100);
+    put("state2");
+    ck_assert_int_eq(core_canary(run.v->core, "changing", 50), 0);
+    change(CHANGE_RELOAD, "changing", false);
+    ck_assert_str_eq(result(), "switched");
+    for (int k = 2; k <= WORKS; k++) {
+        submit_round(k);
+        pass(100);
+    }
+    char *text = stream();
+    ck_assert_msg(strcmp(twin, text) == 0, "other effects:\n%s\nthan:\n%s", text, twin);
+    virtual_conserved(run.v);
+    finish();
+    free(text);
+    free(twin);
+}
+END_TEST
+
 /* The rows of the matrix that need no process; the others are in flow/test_reload. */
 static const struct bad {
     const char *build, *want, *step, *text;
@@ -967,6 +991,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, switches_code_and_keeps_the_rest);
     tcase_add_test(c, same_stream_with_a_good_build);
+    tcase_add_test(c, same_stream_with_both_builds_at_work);
     tcase_add_loop_test(c, same_stream_with_a_bad_build, 0, 2 * (int)(sizeof bad / sizeof *bad));
     tcase_add_loop_test(c, manifests_must_be_true, 0, sizeof mismatches / sizeof *mismatches);
     tcase_add_test(c, changes_that_make_no_sense);

@@ -59,7 +59,11 @@ int process_applied(cvm_turn *t, const cvm_msg *m)
     int e = process_take(t, m, &work);
     if (e < 0)
         return e == CVM_ENOENT ? CVM_OK : e;
-    const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "sent") : "failed";
+    /* No answer in time: it may have reached the customer, so the unit stays with him. */
+    bool unknown = m->outcome == CVM_TIMEOUT || m->outcome == CVM_UNKNOWN;
+    const char *status = m->outcome == CVM_REPLIED ? cvm_json_str(m->data, "status", "sent")
+                         : unknown                 ? "unknown"
+                                                   : "failed";
     if ((e = put_application(t, work, status)) < 0) {
         json_decref(work);
         return e;

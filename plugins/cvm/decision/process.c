@@ -312,15 +312,15 @@ int process_allocate(cvm_turn *t, cvm_id request, json_t *work, const char *conv
     const json_t *answer = json_object_get(work, "answer"),
                  *facts = json_object_get(json_object_get(work, "journey"), "facts");
     const char *customer = cvm_json_str(work, "customer_id", "");
-    double spend = (double)cvm_json_int(facts, "monthly_spend", 0) / 100;
-    int e =
-        cvm_request(t, ALLOCATION, "allocate_resource",
-                    json_pack("{s:s, s:s, s:f, s:s}", "treatment_key", cvm_json_str(answer, "selected_treatment", ""),
-                              "customer_id", customer, "customer_value", spend, "requested_by", ORCHESTRATOR),
-                    &(cvm_request_opts){.on_behalf = request,
-                                        .conversation = conversation,
-                                        .customer_id = customer,
-                                        .timeout_ms = STEP_TIMEOUT_MS});
+    json_t *asked = json_pack("{s:s, s:s, s:s}", "treatment_key", cvm_json_str(answer, "selected_treatment", ""),
+                              "customer_id", customer, "requested_by", ORCHESTRATOR);
+    if (json_is_number(json_object_get(facts, "monthly_spend"))) /* an unknown one counts against nobody */
+        json_object_set_new(asked, "customer_value", json_real((double)cvm_json_int(facts, "monthly_spend", 0) / 100));
+    int e = cvm_request(t, ALLOCATION, "allocate_resource", asked,
+                        &(cvm_request_opts){.on_behalf = request,
+                                            .conversation = conversation,
+                                            .customer_id = customer,
+                                            .timeout_ms = STEP_TIMEOUT_MS});
     if (e < 0) {
         json_decref(work);
         return e;
