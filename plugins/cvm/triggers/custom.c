@@ -21,6 +21,7 @@ struct group {
     int trigger;      /* a built-in trigger stands for it; -1: phrases */
     bool alone;       /* it says all: other ideas beside it are its dress */
     bool needed;      /* it narrows what stands before it */
+    bool weak;        /* a mood or a relative: no head where anything else is named */
 };
 
 struct custom_terms {
@@ -56,6 +57,24 @@ struct custom_rule {
 
 /* ---- terms ---- */
 
+/* The phrases, and each that ends in a plain word also in its other number: "night shift", "night shifts". */
+static json_t *with_numbers(const json_t *asks)
+{
+    json_t *all = json_array();
+    const json_t *a;
+    size_t i;
+    json_array_foreach(asks, i, a)
+    {
+        const char *s = json_string_value(a);
+        size_t n = s ? strlen(s) : 0;
+        json_array_append(all, (json_t *)a);
+        if (n < 4 || strspn(s, "abcdefghijklmnopqrstuvwxyz ") != n || s[n - 2] == 's')
+            continue;
+        json_array_append_new(all, s[n - 1] == 's' ? json_stringn(s, n - 1) : json_sprintf("%ss", s));
+    }
+    return all;
+}
+
 static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char *ret_error, size_t error_size)
 {
     const json_t *groups = json_object_get(t->json, "groups"), *g;
@@ -68,11 +87,12 @@ static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char 
             return CVM_EINVAL;
         }
         struct group *x = &t->group[t->n++];
-        *x = (struct group){name, -1, cvm_json_bool(g, "alone", false), cvm_json_bool(g, "need", false)};
+        *x = (struct group){name, -1, cvm_json_bool(g, "alone", false), cvm_json_bool(g, "need", false),
+                            cvm_json_bool(g, "weak", false)};
         for (int k = 0; k < TRIGGERS; k++)
             if (!strcmp(trigger, trigger_names[k]))
                 x->trigger = k;
-        json_object_set(asks, name, json_object_get(g, "asks"));
+        json_object_set_new(asks, name, with_numbers(json_object_get(g, "asks")));
         if (json_object_get(g, "says"))
             json_object_set(says, name, json_object_get(g, "says"));
     }
@@ -147,16 +167,27 @@ static bool bracketed(const struct words *w, size_t at)
     return depth > 0;
 }
 
-/* Whether only "or" and words of no meaning lie between. */
-static bool joined_by_or(const struct custom_terms *t, const struct words *w, size_t from, size_t to)
+/* How two ideas are linked: by "or" or a slash, by "and" alone, by a comma; words of no meaning may lie between. */
+enum link { LINK_NONE, LINK_COMMA, LINK_AND, LINK_OR };
+
+static enum link link_of(const struct custom_terms *t, const struct words *w, const struct idea *a,
+                         const struct idea *b)
 {
-    bool either = false;
-    for (size_t i = from; i < to; i++) {
-        either |= !strcmp(w->word[i].folded, "or");
+    enum link link = LINK_NONE;
+    for (size_t i = w->word[a->to].end; i < w->word[b->at].start; i++)
+        if (w->text[i] == '/')
+            link = LINK_OR;
+        else if (w->text[i] == ',' && link == LINK_NONE)
+            link = LINK_COMMA;
+    for (size_t i = a->to + 1u; i < b->at; i++) {
         if (!is_stop(t, w->word[i].folded))
-            return false;
+            return LINK_NONE;
+        if (!strcmp(w->word[i].folded, "or"))
+            link = LINK_OR;
+        else if (!strcmp(w->word[i].folded, "and") && b->at == a->to + 2u)
+            link = LINK_AND;
     }
-    return either;
+    return link;
 }
 
 /* The longest reading of each place; groups that read the same words are alternatives. */
@@ -193,6 +224,32 @@ static void find_ideas(struct custom_rule *r, const struct words *w, const struc
     }
 }
 
+static bool idea_has(const struct custom_rule *r, const struct idea *x, bool alone)
+{
+    for (size_t g = 0; g < x->n; g++) {
+        const struct group *group = &r->terms->group[x->groups[g]];
+        if (alone ? group->alone : group->needed || group->trigger >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether idea `i` is an alternative to the one before it: "A or B", "A, B or C"; "A and B" too where neither narrows,
+ * for who lists two subjects wants the customers of both. */
+static bool is_alternative(const struct custom_rule *r, const struct words *w, size_t i)
+{
+    for (size_t k = i; k < r->n_ideas; k++) {
+        enum link link = link_of(r->terms, w, &r->idea[k - 1], &r->idea[k]);
+        if (link == LINK_OR)
+            return true;
+        if (link == LINK_AND)
+            return !idea_has(r, &r->idea[i - 1], false) && !idea_has(r, &r->idea[k], false);
+        if (link == LINK_NONE)
+            return false;
+    }
+    return false;
+}
+
 /* Alternatives, what stands in brackets, and what was said before become one idea. */
 static void join_ideas(struct custom_rule *r, const struct words *w)
 {
@@ -202,7 +259,7 @@ static void join_ideas(struct custom_rule *r, const struct words *w)
         for (size_t k = 0; k < a->n; k++)
             for (size_t g = 0; g < b->n; g++)
                 same |= a->groups[k] == b->groups[g];
-        if (!same && !b->in_brackets && !joined_by_or(r->terms, w, a->to + 1u, b->at)) {
+        if (!same && !b->in_brackets && !is_alternative(r, w, i)) {
             i++;
             continue;
         }
@@ -361,16 +418,6 @@ static void read_types(struct custom_rule *r, const json_t *types)
     }
 }
 
-static bool idea_has(const struct custom_rule *r, const struct idea *x, bool alone)
-{
-    for (size_t g = 0; g < x->n; g++) {
-        const struct group *group = &r->terms->group[x->groups[g]];
-        if (alone ? group->alone : group->needed || group->trigger >= 0)
-            return true;
-    }
-    return false;
-}
-
 static void drop_idea(struct custom_rule *r, size_t i)
 {
     memmove(&r->idea[i], &r->idea[i + 1], (r->n_ideas - i - 1) * sizeof *r->idea);
@@ -385,6 +432,14 @@ static bool is_trigger(const struct custom_rule *r, const struct idea *x)
     return false;
 }
 
+static bool is_weak(const struct custom_rule *r, const struct idea *x)
+{
+    for (size_t g = 0; g < x->n; g++)
+        if (!r->terms->group[x->groups[g]].weak)
+            return false;
+    return true;
+}
+
 /* Built-in triggers, the first idea beside them, and what narrows it count; more words of a description are its dress.
  * An idea that says all stands alone. */
 static void keep_heads(struct custom_rule *r)
@@ -392,11 +447,14 @@ static void keep_heads(struct custom_rule *r)
     bool keep[IDEAS_MAX] = {false}, headed = false;
     for (size_t i = 0; i < r->n_ideas && !headed; i++)
         headed = keep[i] = idea_has(r, &r->idea[i], true);
-    bool alone = headed;
+    bool alone = headed, strong = false;
+    for (size_t i = 0; i < r->n_ideas; i++)
+        strong |= !idea_has(r, &r->idea[i], false) && !is_weak(r, &r->idea[i]);
     for (size_t i = 0; i < r->n_ideas && !alone; i++) {
         bool counts = idea_has(r, &r->idea[i], false);
-        keep[i] = counts || !headed;
-        headed |= !is_trigger(r, &r->idea[i]);
+        bool head = !headed && (!strong || !(counts || is_weak(r, &r->idea[i])));
+        keep[i] = counts || head;
+        headed |= head && !is_trigger(r, &r->idea[i]);
     }
     for (size_t i = r->n_ideas; i-- > 0;)
         if (!keep[i])
