@@ -308,7 +308,7 @@ static const struct {
                  {cut_in_half, "faulty.so: is cut off"},
                  {cut_at_the_end, "faulty.so: is cut off"},
                  {cut_in_the_head, "faulty.so: is not an ELF file"},
-                 {for_abi_9, "faulty.so: was built for ABI 9.3, this host has 1.4; rebuild it"},
+                 {for_abi_9, "faulty.so: was built for ABI 9.4, this host has 1.4; rebuild it"},
                  {for_a_later_abi, "faulty.so: was built for ABI 1.99, this host has 1.4; rebuild it"},
                  {with_other_magic, "faulty.so: its descriptor begins with another magic"},
                  {with_a_wrong_size, "faulty.so: its descriptor says it is 60000 bytes long"},
