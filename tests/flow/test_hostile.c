@@ -130,11 +130,11 @@ struct deed {
 #define DONE "20"
 
 static const struct deed ends[] = {
-    {ENDS, DO("crash")},         {ENDS, DO("abort")},           {ENDS, DO("exit")},
-    {ENDS, DO("exit_fully")},    {ENDS, DO("overflow_stack")},  {ENDS, DO("smash_stack")},
-    {STOPPED, DO("smash_heap")}, {HANGS, DO("hang_busy")},      {HANGS, DO("hang_asleep")},
-    {HANGS, DO("stop_itself")},  {HANGS, DO("ignore_signals")}, {ENDS, DO("trace_host")},
-    {ENDS, DO("close_link")},    {HANGS, DO("swallow_link")},
+    {ENDS, DO("crash")},          {ENDS, DO("abort")},           {ENDS, DO("exit")},
+    {ENDS, DO("exit_fully")},     {ENDS, DO("overflow_stack")},  {ENDS, DO("smash_stack")},
+    {ANYTHING, DO("smash_heap")}, {HANGS, DO("hang_busy")},      {HANGS, DO("hang_asleep")},
+    {HANGS, DO("stop_itself")},   {HANGS, DO("ignore_signals")}, {ENDS, DO("trace_host")},
+    {ENDS, DO("close_link")},     {HANGS, DO("swallow_link")},
 };
 
 static const struct deed floods[] = {
