@@ -55,14 +55,15 @@ static struct change *find_or_add(struct reload *r, enum core_change what, const
 
 int core_canary(struct core *core, const char *plugin, int percent)
 {
+    bool known = false;
     assert(percent >= 0 && percent < 100);
     for (struct plugin *p = core->plugins; p; p = p->next) {
-        if (strcmp(p->name, plugin) != 0)
+        if (plugin && strcmp(p->name, plugin) != 0)
             continue;
         p->canary_wanted = (uint8_t)percent;
-        return 0;
+        known = true;
     }
-    return CVM_ENOENT;
+    return known || !plugin ? 0 : CVM_ENOENT;
 }
 
 void core_change(struct core *core, enum core_change what, const char *plugin, bool now, core_change_done done,

@@ -31,7 +31,8 @@ enum core_change {
 typedef void (*core_change_done)(void *arg, int error, json_t *report);
 
 /* The next reload of this plugin gives the new build only so many of a hundred conversations (1 to 99) while it is on
- * probation; where that cannot be done, it is refused. 0: takes that back. CVM_ENOENT: there is no such plugin. */
+ * probation; where that cannot be done, it is refused. 0: takes that back, of all where `plugin` is NULL. CVM_ENOENT:
+ * there is no such plugin. */
 int core_canary(struct core *core, const char *plugin, int percent);
 
 /* `now`: of a removal or a disable, do not wait for open conversations: what waits is parked. */

@@ -208,6 +208,13 @@ START_TEST(some_conversations_go_first)
     }
     ck_assert_int_eq(n, 200); /* probation is over */
     all_the_same(f, 200);
+    change_copy(flow_build("tests/plugins/chooser.so"),
+                installed); /* not a build of it: the part that was asked for is gone */
+    ck_assert_int_ne(FLOW_RUN(f, NULL, "reload", "scales", "--canary", "30"), 0);
+    change_copy(flow_build("tests/plugins/scales.so"), installed);
+    EXPECT(f, 0, "scales", "reload", "scales");
+    EXPECT(f, 0, "carry", "choose", "--file", path);
+    ck_assert_int_eq(rolled(f, last, &last), 0);
     flow_end(f);
 }
 END_TEST
