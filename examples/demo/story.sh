@@ -102,7 +102,7 @@ tv=$build/demo-tv
 tv() { make -s -C "$tv" "$@" PKG_CONFIG_PATH="$build/sdk" CVMHOST_HOME="$home" >"$logs/demo-tv.log" 2>&1 || die "make $* failed: $logs/demo-tv.log"; }
 rm -rf "$tv"
 cp -R examples/domain/tv "$tv"
-says Amina 08021234567 'Abeg renew my tv, smart card 7021334455, FAMILY' RESOLVED 'airtime'
+says Amina 08021234567 'Renew my tv, smart card 7021334455' RESOLVED ' '
 printf '%s\n' "${dim}\$ make install${off}"
 tv install
 run reload
