@@ -32,11 +32,11 @@ check_test() # ROW TEST
     [ "$key" = "$test" ] || case=${test#*:}
     case $key in
     scripts/*) source=tests/scripts/check_sources.sh ;;
-    unit/* | flow/*)
+    unit/* | flow/* | pages/*)
         source=tests/$key.c
         [ -f "$source" ] || source=tests/$key.sh
         ;;
-    *) fault "$row: \"$test\" is not of the form unit/test_noun:case or flow/test_capability:case"; return ;;
+    *) fault "$row: \"$test\" is not of the form unit/test_noun:case, flow/test_capability:case or pages/test_page:case"; return ;;
     esac
     [ -f "$source" ] || { fault "$row: there is no tests/$key.c"; return; }
     if [ -n "$case" ] && ! tests/scripts/case_of.sh "$source" "$case" >/dev/null; then
