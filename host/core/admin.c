@@ -58,12 +58,13 @@ static json_t *component_json(const struct component *c)
                                         op->description ? op->description : "", "durable", !op->ephemeral, "cli",
                                         x ? x->cli : NULL, "method", x ? x->method : NULL, "path", x ? x->path : NULL));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:O?, s:O, s:i, s:I, s:s, s:o}", "id", c->id->text, "alias",
-                     c->alias ? c->alias : "", "kind", manifest_kind_name(d->kind), "plugin",
-                     c->plugin ? c->plugin->name : "host", "roles", manifest_strings_json(&d->roles), "next",
-                     manifest_strings_json(&d->next), "may_send_to", manifest_strings_json(&d->may_send_to), "tools",
-                     d->tools, "settings", c->now->settings, "state_version", (int)d->state_version, "concurrency",
-                     (json_int_t)c->now->concurrency, "status", c->down ? "down" : "up", "operations", operations);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O*, s:o, s:o, s:O?, s:O, s:i, s:I, s:s, s:o}", "id", c->id->text,
+                     "alias", c->alias ? c->alias : "", "kind", manifest_kind_name(d->kind), "plugin",
+                     c->plugin ? c->plugin->name : "host", "roles", manifest_strings_json(&d->roles), "serves",
+                     (json_t *)(uintptr_t)d->serves, "next", manifest_strings_json(&d->next), "may_send_to",
+                     manifest_strings_json(&d->may_send_to), "tools", d->tools, "settings", c->now->settings,
+                     "state_version", (int)d->state_version, "concurrency", (json_int_t)c->now->concurrency, "status",
+                     c->down ? "down" : "up", "operations", operations);
 }
 
 json_t *core_components(const struct core *core)

@@ -263,6 +263,14 @@ static int list_domain(struct registry *r, const struct manifest *m)
     return 0;
 }
 
+static json_t *operation_names(const struct manifest_component *c)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < c->n_operations; i++)
+        json_array_append_new(names, json_string(c->operations[i].type));
+    return names;
+}
+
 /* By the plugins' names, so that the order says nothing of when each was loaded. */
 static int list_for_components(struct registry *r, const struct core *core, const struct binding *const *future)
 {
@@ -287,10 +295,12 @@ static int list_for_components(struct registry *r, const struct core *core, cons
         }
         for (size_t i = 0; i < m->n_components; i++) {
             const struct manifest_component *c = &m->components[i];
-            json_array_append_new(r->components,
-                                  json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s}", "id", c->id, "alias", c->alias, "kind",
-                                            manifest_kind_name(c->kind), "roles", manifest_strings_json(&c->roles),
-                                            "next", manifest_strings_json(&c->next), "plugin", m->name));
+            json_array_append_new(
+                r->components,
+                json_pack("{s:s, s:s?, s:s, s:o, s:o, s:s, s:s, s:o, s:o}", "id", c->id, "alias", c->alias, "kind",
+                          manifest_kind_name(c->kind), "roles", manifest_strings_json(&c->roles), "next",
+                          manifest_strings_json(&c->next), "plugin", m->name, "version", m->version, "tools",
+                          c->tools ? cvm_json_share(c->tools) : json_array(), "operations", operation_names(c)));
         }
     }
     free(all);

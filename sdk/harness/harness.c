@@ -165,6 +165,15 @@ static void queue_start(struct harness *h, struct harness_component *c)
         harness_send(h, c->id, "start", lane, NULL);
 }
 
+static json_t *operation_names(const json_t *decl)
+{
+    json_t *names = json_array();
+    const json_t *operations = json_object_get(decl, "operations");
+    for (size_t i = 0; i < json_array_size(operations); i++)
+        json_array_append_new(names, json_string(cvm_json_str(json_array_get(operations, i), "type", "")));
+    return names;
+}
+
 static void take_component(struct harness *h, struct harness_plugin *p, const json_t *decl)
 {
     const char *id = cvm_json_str(decl, "id", "");
@@ -178,6 +187,7 @@ static void take_component(struct harness *h, struct harness_plugin *p, const js
     }
     json_decref(c->settings);
     const json_t *own = json_object_get(decl, "settings"), *roles = json_object_get(decl, "roles");
+    const json_t *tools = json_object_get(decl, "tools");
     c->id = id;
     c->alias = cvm_json_str(decl, "alias", "");
     c->plugin = p;
@@ -185,10 +195,12 @@ static void take_component(struct harness *h, struct harness_plugin *p, const js
     c->settings = own ? json_deep_copy(own) : json_object();
     check_routes(c);
     if (!known)
-        json_array_append_new(h->registry, json_pack("{s:s, s:s, s:s, s:o, s:s}", "id", c->id, "alias", c->alias,
-                                                     "kind", cvm_json_str(decl, "kind", ""), "roles",
-                                                     roles ? json_deep_copy(roles) : json_array(), "plugin",
-                                                     cvm_json_str(p->manifest, "name", "")));
+        json_array_append_new(
+            h->registry,
+            json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "id", c->id, "alias", c->alias, "kind",
+                      cvm_json_str(decl, "kind", ""), "roles", roles ? json_deep_copy(roles) : json_array(), "plugin",
+                      cvm_json_str(p->manifest, "name", ""), "version", cvm_json_str(p->manifest, "version", ""),
+                      "tools", tools ? json_deep_copy(tools) : json_array(), "operations", operation_names(decl)));
     queue_start(h, c);
 }
 
