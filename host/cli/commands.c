@@ -239,7 +239,7 @@ int cli_show_stored(struct cli *cli, json_t *request, const char *column_names)
     if (status != CLI_OK)
         return status;
     const json_t *rows = json_object_get(data, "rows");
-    json_t *columns = show_names(column_names);
+    json_t *columns = show_names(cvm_json_str(data, "columns", column_names));
     show_rows(cli, rows, columns);
     json_decref(columns);
     if (cvm_json_bool(data, "more", false))
@@ -314,27 +314,45 @@ static json_t *read_value(const char *argument, char *ret_error, size_t error_si
     return value;
 }
 
+static bool put_version(json_t *request, const char *version)
+{
+    int64_t n = 0;
+    if (!version)
+        return true;
+    if (!cli_read_number(version, &n) || n < 0) {
+        json_decref(request);
+        cli_fail(CLI_USAGE, "--if-version: expected a number from 0, got \"%.40s\"", version);
+        return false;
+    }
+    json_object_set_new(request, "if_version", json_integer(n));
+    return true;
+}
+
 int cli_state_put(struct cli *cli)
 {
-    const char *words[3] = {NULL, NULL, NULL};
+    const char *words[3] = {NULL, NULL, NULL}, *version = NULL;
+    const struct cli_option options[] = {{"if-version", &version}};
     char error[512];
-    int status = cli_arguments(cli, "state put STORE KEY JSON|@FILE|-", NULL, 0, words, 3, 3);
+    int status = cli_arguments(cli, "state put STORE KEY JSON|@FILE|- [--if-version N]", options, 1, words, 3, 3);
     if (status != CLI_OK)
         return status;
     json_t *value = read_value(words[2], error, sizeof error);
     if (!value)
         return cli_fail(CLI_USAGE, "%s", error);
-    return cli_show_one(
-        cli, json_pack("{s:s, s:s, s:s, s:o}", "do", "state.put", "store", words[0], "key", words[1], "value", value));
+    json_t *request =
+        json_pack("{s:s, s:s, s:s, s:o}", "do", "state.put", "store", words[0], "key", words[1], "value", value);
+    return put_version(request, version) ? cli_show_one(cli, request) : CLI_USAGE;
 }
 
 int cli_state_delete(struct cli *cli)
 {
-    const char *words[2] = {NULL, NULL};
-    int status = cli_arguments(cli, "state delete STORE KEY", NULL, 0, words, 2, 2);
+    const char *words[2] = {NULL, NULL}, *version = NULL;
+    const struct cli_option options[] = {{"if-version", &version}};
+    int status = cli_arguments(cli, "state delete STORE KEY [--if-version N]", options, 1, words, 2, 2);
     if (status != CLI_OK)
         return status;
-    return cli_show_one(cli, json_pack("{s:s, s:s, s:s}", "do", "state.delete", "store", words[0], "key", words[1]));
+    json_t *request = json_pack("{s:s, s:s, s:s}", "do", "state.delete", "store", words[0], "key", words[1]);
+    return put_version(request, version) ? cli_show_one(cli, request) : CLI_USAGE;
 }
 
 /* ---- configuration ---- */

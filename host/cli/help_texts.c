@@ -4,6 +4,8 @@
 
 #define COMPONENT "COMPONENT is an id or alias, as `cvmhost ps` shows it.\n"
 #define STORE "STORE is the component that keeps it, as `cvmhost state stores` shows it.\n"
+#define IF_VERSION                                                                                                     \
+    "  --if-version N             only if that is still the version (0: there is none); of a store with versions\n"
 #define NOW "  --now                      do not wait for open conversations: what waits becomes dead letters\n"
 #define MODEL_FILES                                                                                                    \
     "  --text COLUMN              the column of texts, where its name is not a usual one\n"                            \
@@ -156,8 +158,8 @@ static const struct {
                          "  --limit N                  at most so many (default 200)\n"},
     {"state get", STORE},
     {"state put", STORE "The value is JSON as it stands, of a file (@FILE), or from standard input (-).\n"
-                        "\nExample:\n  cvmhost state put STORE KEY '{\"count\": 1}'\n"},
-    {"state delete", STORE},
+                        "\nOptions:\n" IF_VERSION "\nExample:\n  cvmhost state put STORE KEY '{\"count\": 1}'\n"},
+    {"state delete", STORE "\nOptions:\n" IF_VERSION},
     {"log tail", "Options:\n"
                  "  --audit                    who did what, about whom, with what result, instead of the log\n"
                  "  -n N                       so many lines\n"

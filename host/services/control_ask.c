@@ -291,6 +291,26 @@ static void state_get(struct exchange *x, const json_t *request)
                        (void *)(uintptr_t) "there is no such key in that store; see: cvmhost state list STORE");
 }
 
+static void answer_stores(struct exchange *x, void *arg, json_t *rows, bool more)
+{
+    (void)arg;
+    control__count_stores(x, rows, more);
+}
+
+static void state(struct exchange *x, const char *what, const json_t *request)
+{
+    if (control__store(x, what, request))
+        return;
+    if (strcmp(what, "state.list") == 0)
+        state_list(x, request);
+    else if (strcmp(what, "state.get") == 0)
+        state_get(x, request);
+    else if (strcmp(what, "state.put") == 0 || strcmp(what, "state.delete") == 0)
+        control__edit(x, what, request);
+    else
+        control__fail(x, CVM_EINVAL, "do", "do: \"%.60s\" is nothing this host can do", what);
+}
+
 /* The newest `limit` turns, or the first ones behind the turn number "after". */
 static void audit(struct exchange *x, const json_t *request)
 {
@@ -422,13 +442,9 @@ void control__ask(struct exchange *x, const char *what, const json_t *request)
     else if (strcmp(what, "state.stores") == 0)
         control__query(x,
                        "SELECT component AS store, count(*) AS keys FROM state GROUP BY component ORDER BY component",
-                       NULL, LIST_MAX, answer_rows, NULL, NULL);
-    else if (strcmp(what, "state.list") == 0)
-        state_list(x, request);
-    else if (strcmp(what, "state.get") == 0)
-        state_get(x, request);
-    else if (strcmp(what, "state.put") == 0 || strcmp(what, "state.delete") == 0)
-        control__edit(x, what, request);
+                       NULL, LIST_MAX, answer_stores, NULL, NULL);
+    else if (strncmp(what, "state.", 6) == 0)
+        state(x, what, request);
     else if (strcmp(what, "audit") == 0)
         audit(x, request);
     else if (strcmp(what, "journal.prune") == 0 || strcmp(what, "journal.stats") == 0 || strcmp(what, "backup") == 0)

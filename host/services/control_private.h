@@ -1,5 +1,5 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_upgrade.c,
+ * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_store.c, control_upgrade.c,
  * control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
@@ -69,6 +69,9 @@ void control__upgrade_status(struct exchange *x);
 void control__edit(struct exchange *x, const char *what, const json_t *request);
 void control__keep(struct exchange *x, const char *what, const json_t *request);
 void control__why(struct exchange *x, const char *what);
+/* control_store.c: whether the request is for a component that keeps values for others; it is then answered. */
+bool control__store(struct exchange *x, const char *what, const json_t *request);
+void control__count_stores(struct exchange *x, json_t *rows, bool more); /* "state.stores"; takes the others' rows */
 /* control_why_facts.c */
 json_t *control__why_writers(const json_t *story); /* gives an object: numbers of turns whose state the story's read */
 void control__why_facts(json_t *story, const json_t *states);        /* states: number of a turn -> what it wrote */
