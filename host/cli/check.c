@@ -162,6 +162,28 @@ static void take_component(struct check *c, const struct manifest *m, const stru
     }
 }
 
+/* After the routes of all plugins are known. */
+static void take_pages(struct check *c, const struct manifest *m)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    char key[512];
+    for (size_t i = 0; i < m->n_pages; i++) {
+        const struct manifest_page *page = &m->pages[i];
+        if (http_server_owns(page->path))
+            check_find(c->errors, "%s: the page \"%s\" belongs to the host already", m->name, page->path);
+        for (size_t k = 0; k < sizeof methods / sizeof *methods; k++) {
+            snprintf(key, sizeof key, "route %s %s", methods[k], page->path);
+            const char *owner = json_string_value(json_object_get(c->names, key));
+            if (owner)
+                check_find(c->errors, "%s: the page \"%s\" is a route of plugin %s", m->name, page->path, owner);
+        }
+        if (page->missing)
+            check_find(c->warnings, "%s: the page \"%s\" is answered 404: there is no file %s", m->name, page->path,
+                       page->missing);
+        take_name(c, m->name, "page", page->path);
+    }
+}
+
 static void take_names(struct check *c)
 {
     for (const struct cli_command *own = cli_commands; own->words; own++) {
@@ -177,6 +199,8 @@ static void take_names(struct check *c)
         for (size_t k = 0; k < m->n_tables; k++)
             take_name(c, m->name, "table", m->tables[k].name);
     }
+    for (size_t i = 0; i < c->n; i++)
+        take_pages(c, c->plugins[i].manifest);
 }
 
 /* ---- names that should lead somewhere ---- */

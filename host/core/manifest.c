@@ -369,6 +369,7 @@ static int read_all(struct reading *r)
     CVM_TRY(manifest_read_jobs(r, json_object_get(m->doc, "jobs")));
     CVM_TRY(manifest_check(r));
     CVM_TRY(manifest_read_models(r, json_object_get(m->doc, "models"), json_object_get(needs, "models")));
+    CVM_TRY(manifest_read_pages(r, json_object_get(m->doc, "pages")));
     return manifest_read_domain(r, json_object_get(m->doc, "domain"));
 }
 
@@ -402,6 +403,8 @@ int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char 
         r.m->doc = json_incref(json_object_get(all, "manifest"));
         r.saved_domain = json_object_get(all, "domain");
         r.saved_examples = json_object_get(all, "examples");
+        r.saved_pages = json_object_get(all, "pages");
+        r.saved = true;
         if (!path || !json_is_object(r.m->doc)) {
             snprintf(ret_error, error_size, "%s: is no saved manifest", saved);
             error = CVM_EINVAL;
@@ -441,8 +444,8 @@ static json_t *saved_form(const struct manifest *m)
                 e = mark_optional(json_object_get(json_object_get(op, "expose"), "args"), expose->n_required);
         }
     if (!e && doc)
-        return json_pack("{s:O?, s:s*, s:o, s:s}", "domain", m->domain, "examples", m->examples, "manifest", doc,
-                         "path", m->path);
+        return json_pack("{s:O?, s:s*, s:o, s:s, s:O*}", "domain", m->domain, "examples", m->examples, "manifest", doc,
+                         "path", m->path, "pages", m->pages_read);
     json_decref(doc);
     return NULL;
 }
@@ -515,6 +518,7 @@ void manifest_free(struct manifest *manifest)
     free(manifest->jobs);
     free(manifest->calls);
     free(manifest->secrets.at);
+    manifest_free_pages(manifest);
     free(manifest->models);
     free(manifest->needs_models.at);
     free(manifest->examples);

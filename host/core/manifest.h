@@ -125,6 +125,24 @@ struct manifest_job {
     int64_t timeout_ms;                    /* default 600000 */
 };
 
+#define MANIFEST_PAGES_MAX 128 /* files of a plugin, those of its folders too */
+#define MANIFEST_PAGE_MAX_BYTES (2 * 1024 * 1024)
+#define MANIFEST_PAGES_MAX_BYTES (16 * 1024 * 1024) /* of a plugin */
+
+/* A file that the listener serves as it is. */
+struct manifest_page {
+    const char *path;     /* "/ui/orders" */
+    const char *title;    /* NULL: it is listed nowhere */
+    const char *type;     /* Content-Type */
+    const char *redirect; /* where the client is sent in place of an answer; NULL: nowhere */
+    const char *missing;  /* the system's file that is not there; NULL: it is */
+    const char *bytes;
+    size_t len;
+    char *decoded; /* what `bytes` point into where they are no text; else NULL */
+    bool nav;
+    char etag[40]; /* with its quotes */
+};
+
 struct manifest_limits {
     int64_t mailbox;               /* messages waiting for a component; default 4096 */
     int64_t turn_budget_ms;        /* default 25 */
@@ -156,6 +174,9 @@ struct manifest {
     struct manifest_job *jobs;
     size_t n_jobs;
     struct manifest_strings needs_models; /* of others, that it may ask */
+    json_t *pages_read;                   /* array: what `pages` was made of, with the files' content; NULL: no pages */
+    struct manifest_page *pages;          /* by path */
+    size_t n_pages;
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
                        "words", "knowledge" (array of {file, text}); "examples" is an empty array,
                        "taught" whether there are enough to go by; NULL: none */

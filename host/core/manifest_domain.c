@@ -18,9 +18,7 @@
 #define KNOWLEDGE_MAX_BYTES (16 * 1024 * 1024) /* of a folder */
 #define KNOWLEDGE_FILES_MAX 2000
 
-/* The path of `name` in the manifest's folder. CVM_ENOENT where there is no such file; a way out of the folder, also
- * by a symbolic link, is a fault. Gives *ret_path (for free()). */
-static int inside(struct reading *r, const char *name, const char *field, char **ret_path)
+int manifest_inside(struct reading *r, const char *name, const char *field, char **ret_path)
 {
     char *path = NULL, real[PATH_MAX], folder[PATH_MAX];
     if (*name == '/' || strcmp(name, "..") == 0 || strncmp(name, "../", 3) == 0 || strstr(name, "/../") ||
@@ -53,7 +51,7 @@ static int read_member(struct reading *r, json_t *value, const char *field, json
         *ret_json = json_incref(value);
         return 0;
     }
-    int error = inside(r, json_string_value(value), field, &path);
+    int error = manifest_inside(r, json_string_value(value), field, &path);
     if (error == CVM_ENOENT)
         return manifest_wrong(r, field, "there is no file %s/%s", r->m->dir, json_string_value(value));
     if (error)
@@ -121,7 +119,7 @@ static int read_examples(struct reading *r, const json_t *value, char **ret_text
         return lines_of(value, ret_text);
     if (!value)
         return 0;
-    int error = inside(r, json_string_value(value), field, &path);
+    int error = manifest_inside(r, json_string_value(value), field, &path);
     if (!error) {
         error = file_read(path, DOMAIN_FILE_MAX_BYTES, false, ret_text, &len, why, sizeof why);
         if (error && error != CVM_ENOENT)
@@ -180,7 +178,7 @@ static int read_text(struct reading *r, const char *folder, const char *name, js
     char inside_name[512], why[512], *path = NULL, *text = NULL;
     size_t len = 0;
     snprintf(inside_name, sizeof inside_name, "%s/%s", folder, name);
-    CVM_TRY(inside(r, inside_name, field, &path)); /* also where it is a symbolic link */
+    CVM_TRY(manifest_inside(r, inside_name, field, &path)); /* also where it is a symbolic link */
     int error = file_read(path, KNOWLEDGE_FILE_MAX_BYTES, false, &text, &len, why, sizeof why);
     if (error)
         error = manifest_wrong(r, field, "%s", why);
@@ -202,7 +200,7 @@ static int read_knowledge(struct reading *r, const char *folder, json_t **ret_te
     char *path = NULL;
     struct dirent **names = NULL;
     size_t total = 0;
-    int error = inside(r, folder, field, &path);
+    int error = manifest_inside(r, folder, field, &path);
     if (error && error != CVM_ENOENT)
         return error;
     json_t *texts = json_array();

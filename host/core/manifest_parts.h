@@ -9,6 +9,8 @@ struct reading {
     struct manifest *m;
     json_t *saved_domain; /* of a saved copy: the domain with its files; NULL: they are read */
     json_t *saved_examples;
+    json_t *saved_pages;
+    bool saved; /* it is a copy: nothing is read beside it */
     char *error;
     size_t error_size;
 };
@@ -29,9 +31,15 @@ int manifest_compile(struct reading *r, const json_t *schema, const char *field,
 int manifest_strings_make(struct reading *r, const json_t *array, const char *field,
                           struct manifest_strings *ret_strings);
 
+/* The path of `name` in the manifest's folder. CVM_ENOENT where there is no such file; a way out of the folder, also
+ * by a symbolic link, is a fault. Gives *ret_path (for free()). */
+int manifest_inside(struct reading *r, const char *name, const char *field, char **ret_path);
+
 int manifest_read_tables(struct reading *r, const json_t *tables);
 int manifest_read_jobs(struct reading *r, const json_t *jobs); /* after tables and calls */
 int manifest_read_domain(struct reading *r, const json_t *domain);
+int manifest_read_pages(struct reading *r, const json_t *pages);
+void manifest_free_pages(struct manifest *m);
 int manifest_read_models(struct reading *r, const json_t *models, const json_t *needed);
 /* What no schema can say: names that occur twice, references to what is not there. */
 int manifest_check(struct reading *r);

@@ -680,7 +680,9 @@ struct alias { /* that names one component only */
 struct registry {
     struct operation *operations;
     size_t n_operations;
-    json_t *domains, *components, *knowledge; /* what cvm_registry gives */
+    struct registry_page *all_pages;
+    size_t n_pages;
+    json_t *domains, *components, *knowledge, *pages; /* what cvm_registry gives */
     VECTOR(struct topic *) topics;
     uint64_t *may_send; /* rows of `words` for each component */
     size_t words;

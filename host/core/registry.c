@@ -129,6 +129,12 @@ const struct operation *registry_operations(const struct core *core, size_t *ret
     return core->registry ? core->registry->operations : NULL;
 }
 
+const struct registry_page *registry_pages(const struct core *core, size_t *ret_n)
+{
+    *ret_n = core->registry ? core->registry->n_pages : 0;
+    return core->registry ? core->registry->all_pages : NULL;
+}
+
 uint64_t registry_version(const struct core *core)
 {
     return core->registry_version;
@@ -235,6 +241,68 @@ static int by_domain(const void *a, const void *b)
     return strcmp(x->plugin->name, y->plugin->name);
 }
 
+static int by_page(const void *a, const void *b)
+{
+    const struct registry_page *x = a, *y = b;
+    int d = strcmp(x->decl->path, y->decl->path);
+    return d ? d : strcmp(x->plugin, y->plugin);
+}
+
+static int check_pages(const struct core *core, const struct registry *r, char *error, size_t size)
+{
+    for (size_t i = 0; i < r->n_pages; i++) {
+        const struct registry_page *page = &r->all_pages[i];
+        const char *path = page->decl->path;
+        struct manifest_expose as_route = {.path = path};
+        if (core->options.owns && core->options.owns(&as_route))
+            return REFUSE(error, size, "the page %s of plugin %s belongs to the host already: give it another path",
+                          path, page->plugin);
+        if (i && strcmp(r->all_pages[i - 1].decl->path, path) == 0)
+            return REFUSE(error, size, "the page %s is claimed by %s and by %s" ONE_OF_THEM, path,
+                          r->all_pages[i - 1].plugin, page->plugin);
+        for (size_t k = 0; k < r->n_operations; k++) {
+            const struct manifest_expose *x = r->operations[k].decl->expose;
+            if (x && x->path && strcmp(x->path, path) == 0)
+                return REFUSE(error, size, "the page %s of plugin %s is a route of %s" ONE_OF_THEM, path, page->plugin,
+                              r->operations[k].component_id);
+        }
+    }
+    return 0;
+}
+
+/* Those with a title, for people to find. */
+static int tell_pages(struct registry *r)
+{
+    r->pages = json_array();
+    for (size_t i = 0; r->pages && i < r->n_pages; i++) {
+        const struct manifest_page *page = r->all_pages[i].decl;
+        if (page->title &&
+            json_array_append_new(r->pages, json_pack("{s:s, s:s, s:b, s:s}", "path", page->path, "title", page->title,
+                                                      "nav", page->nav, "plugin", r->all_pages[i].plugin)) < 0)
+            return CVM_ENOMEM;
+    }
+    return r->pages ? 0 : CVM_ENOMEM;
+}
+
+static int list_pages(struct registry *r, const struct core *core, const struct binding *const *future, char *error,
+                      size_t size)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < core->n_components; i++)
+        n += first_of_generation(future, i) ? future[i]->generation->manifest->n_pages : 0;
+    r->all_pages = calloc(n + 1, sizeof *r->all_pages);
+    if (!r->all_pages)
+        return REFUSE(error, size, "out of memory");
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct manifest *m = first_of_generation(future, i) ? future[i]->generation->manifest : NULL;
+        for (size_t k = 0; m && k < m->n_pages; k++)
+            r->all_pages[r->n_pages++] = (struct registry_page){m->name, &m->pages[k]};
+    }
+    qsort(r->all_pages, r->n_pages, sizeof *r->all_pages, by_page);
+    CVM_TRY(check_pages(core, r, error, size));
+    return tell_pages(r) < 0 ? REFUSE(error, size, "out of memory") : 0;
+}
+
 static void keep_equal(json_t *was, json_t **is)
 {
     if (!json_equal(was, *is))
@@ -309,6 +377,7 @@ static int list_for_components(struct registry *r, const struct core *core, cons
         keep_equal(core->registry->domains, &r->domains);
         keep_equal(core->registry->components, &r->components);
         keep_equal(core->registry->knowledge, &r->knowledge);
+        keep_equal(core->registry->pages, &r->pages);
     }
     return 0;
 }
@@ -398,6 +467,8 @@ int registry_build(struct core *core, const struct binding *const *future, struc
     if (!e)
         e = check_models(core, future, error, size);
     if (!e)
+        e = list_pages(r, core, future, error, size);
+    if (!e)
         e = list_topics(r, core, future, error, size);
     if (!e && (list_for_components(r, core, future) < 0 || link_components(r, core, future) < 0 ||
                list_aliases(r, core, future) < 0))
@@ -426,6 +497,14 @@ static void tell_changed(struct core *core, struct alarm *alarm)
     }
 }
 
+static void complain_of_pages(const struct registry *r)
+{
+    for (size_t i = 0; i < r->n_pages; i++)
+        if (r->all_pages[i].decl->missing)
+            log_warning("http", "%s is answered 404: plugin %s serves %s there, and no package has brought that",
+                        r->all_pages[i].decl->path, r->all_pages[i].plugin, r->all_pages[i].decl->missing);
+}
+
 /* Gives back the registry that was in service; NULL: none. */
 struct registry *registry_exchange(struct core *core, struct registry *r)
 {
@@ -439,6 +518,8 @@ struct registry *registry_exchange(struct core *core, struct registry *r)
         core->components[i]->may_send = r->may_send + i * r->words;
     core->registry = r;
     core->registry_version++;
+    if (!core->replay)
+        complain_of_pages(r);
     core->facts++;
     if (core->accepting && !core->replay && !core->registry_told.index)
         alarm_set(core, &core->registry_told, core->now_ms, tell_changed);
@@ -457,6 +538,8 @@ void registry_free(struct registry *r)
     json_decref(r->domains);
     json_decref(r->components);
     json_decref(r->knowledge);
+    json_decref(r->pages);
+    free(r->all_pages);
     free(r->operations);
     free(r->may_send);
     free(r->aliases.at);

@@ -17,9 +17,17 @@ struct operation {
     const json_t *document; /* the whole manifest, for "$ref" in the schemas as written */
 };
 
+/* A page as the listener sees it. */
+struct registry_page {
+    const char *plugin;
+    const struct manifest_page *decl;
+};
+
 /* All operations of all loaded components, in order of component id and declaration. Borrowed until the registry
  * changes; registry_version() tells when. */
 const struct operation *registry_operations(const struct core *core, size_t *ret_n);
+/* All pages of the generations in service, by path; borrowed as long. */
+const struct registry_page *registry_pages(const struct core *core, size_t *ret_n);
 uint64_t registry_version(const struct core *core);
 
 #endif

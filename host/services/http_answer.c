@@ -9,6 +9,10 @@
 #include <stdlib.h>
 
 #define JSON_TYPE "application/json"
+/* What a page may do: scripts, styles and data of this origin, nothing inline, in nobody's frame. */
+#define PAGE_POLICY                                                                                                    \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src "     \
+    "'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 /* ---- answers ------------------------------------------------------------------------------------------------------
  */
@@ -50,6 +54,12 @@ enum MHD_Result http_answer_reply(struct http_exchange *x)
     MHD_add_response_header(response, "Cache-Control", answer->etag[0] ? "no-cache" : "no-store");
     if (answer->etag[0])
         MHD_add_response_header(response, "ETag", answer->etag);
+    if (answer->page) {
+        MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
+    if (answer->location)
+        MHD_add_response_header(response, "Location", answer->location);
     if (answer->authenticate[0])
         MHD_add_response_header(response, "WWW-Authenticate", answer->authenticate);
     MHD_add_response_header(response, "X-Request-Id", x->request_id);

@@ -276,7 +276,7 @@ void http_exchange_handle(struct http_exchange *x)
     struct rest_match match;
     struct problem problem;
     json_t *data = NULL;
-    if (http_answer_own(x))
+    if (http_answer_own(x) || http_answer_page(x))
         return;
     int status = route(x, &match, &problem);
     if (!status)

@@ -39,6 +39,8 @@ struct http_answer {
     char etag[40];          /* "": none, and the answer is not to be kept */
     char authenticate[192]; /* 401, 403: WWW-Authenticate */
     bool close;             /* the connection, after it */
+    bool page;              /* a page, which may do little */
+    const char *location;   /* where the client is sent; NULL: nowhere. Borrowed */
     bool repeated;          /* the result of an earlier request with the same key */
     bool from_core;
 };
@@ -133,6 +135,9 @@ const struct access *http_server_access(const struct http_server *server);
 
 /* http_own.c: false: its path is not one of the listener's own. */
 bool http_answer_own(struct http_exchange *x);
+
+/* http_pages.c: false: there is no page at its path. */
+bool http_answer_page(struct http_exchange *x);
 
 /* http_server.c: an exchange's answer is there; its connection goes on. */
 void http_server_resume(struct http_exchange *x);

@@ -53,6 +53,13 @@ const struct operation *registry_operations(const struct core *core, size_t *ret
     return operations;
 }
 
+const struct registry_page *registry_pages(const struct core *core, size_t *ret_n)
+{
+    (void)core;
+    *ret_n = 0;
+    return NULL;
+}
+
 uint64_t registry_version(const struct core *core)
 {
     (void)core;

@@ -584,10 +584,11 @@ static inline const json_t *cvm_settings(cvm_turn *t)
 
 /* What is loaded: "domains" (array of domain sections, each with "intents" and "routes" resolved), "components"
  * (array of {id, alias, kind, roles, plugin, version, tools, operations}), "knowledge" (array of {plugin, domain, file,
- * text}: the texts of the domains' folders). A component that subscribes to the topic "host.registry" is told when any of it has changed. Also
- * "roles": the operator's order of who holds a role (object role -> array of ids; without those he says nothing of).
- * Borrowed until the handler returns; a list that has not changed is the same value in the next turn, so what is made
- * of it may be kept beside a reference to it. NULL for another word. */
+ * text}: the texts of the domains' folders), "pages" (array of {path, title, nav, plugin}). A component that subscribes
+ * to the topic "host.registry" is told when any of it has changed. Also "roles": the operator's order of who holds a
+ * role (object role -> array of ids; without those he says nothing of). Borrowed until the handler returns; a list that
+ * has not changed is the same value in the next turn, so what is made of it may be kept beside a reference to it. NULL
+ * for another word. */
 static inline const json_t *cvm_registry(cvm_turn *t, const char *what)
 {
     return t->host->registry(t, what);
