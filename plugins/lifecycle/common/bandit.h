@@ -52,8 +52,24 @@ struct bandit_persona {
     struct bandit_figures of[BANDIT_ACTIONS_MAX];
 };
 
-/* What all personas share. */
-struct bandit;
+/* What all personas' impacts say of one action: precision and right-hand side, without prior and in units of sigma^2.
+ * A persona has one segment, so segments have nothing in common but what they have with the common features. */
+struct bandit_model {
+    char name[BANDIT_NAME_MAX];
+    double a[BANDIT_COMMON][BANDIT_COMMON], b[BANDIT_COMMON];
+    double segment[BANDIT_SEGMENTS_MAX][BANDIT_COMMON], segment_b[BANDIT_SEGMENTS_MAX];
+    bool solved; /* the rest fits the above */
+    double theta[BANDIT_D], covariance[BANDIT_D][BANDIT_D];
+};
+
+/* What all personas share. For reading; bandit_json.h stores it. */
+struct bandit {
+    struct bandit_prior prior;
+    int64_t day;
+    int n_actions, n_segments;
+    char segments[BANDIT_SEGMENTS_MAX][BANDIT_NAME_MAX];
+    struct bandit_model models[BANDIT_ACTIONS_MAX];
+};
 
 /* Gives; NULL: no memory. bandit_free accepts NULL. */
 struct bandit *bandit_new(const struct bandit_prior *prior);
@@ -61,9 +77,8 @@ void bandit_free(struct bandit *b);
 
 /* The index of an action, which is added if need be; -1: too many, or a name too long. An index stays. */
 int bandit_action(struct bandit *b, const char *action);
-/* How many actions there are, and their names. */
-int bandit_actions(const struct bandit *b);
-const char *bandit_action_name(const struct bandit *b, int action);
+/* The index of a segment, which is added if need be; -1: it has no level of its own. */
+int bandit_segment(struct bandit *b, const char *segment);
 
 /* The day from which on an impact counts in full; earlier ones fade to it. Never goes back. */
 void bandit_day(struct bandit *b, int64_t day);
