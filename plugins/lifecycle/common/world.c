@@ -150,7 +150,7 @@ int life_persona_read(const json_t *record, struct life_persona *ret_persona, ch
 json_t *life_persona_json(const struct life_persona *p)
 {
     json_t *record =
-        json_pack("{s:s, s:s, s:s, s:o, s:I, s:s, s:O?, s:O?, s:I, s:s, s:f, s:o}", "persona_key", p->key,
+        json_pack("{s:s, s:s, s:s, s:o, s:I, s:s, s:O*, s:O*, s:I, s:s, s:f, s:o}", "persona_key", p->key,
                   "display_name", p->name, "segment", p->segment, "engagement_score", life_number(p->score),
                   "days_inactive", (json_int_t)p->days_inactive, "status", p->churned ? "churned" : "active", "traits",
                   p->traits, "sensitivities", p->sensitivities, "monthly_revenue", (json_int_t)p->monthly_revenue,
