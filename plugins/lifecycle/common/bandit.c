@@ -18,7 +18,7 @@ struct bandit_prior bandit_prior_usual(void)
                                  .state = 0.5,
                                  .fatigue = 1,
                                  .fatigue_mean = -1,
-                                 .half_life = 120};
+                                 .half_life = 60};
 }
 
 struct bandit *bandit_new(const struct bandit_prior *prior)

@@ -24,7 +24,7 @@ const char *policy_name(enum policy_kind kind)
 
 struct policy_settings policy_settings_usual(void)
 {
-    return (struct policy_settings){.kind = POLICY_SOURCE, .explore_rate = 0.15, .floor = 0.02};
+    return (struct policy_settings){.kind = POLICY_SOURCE, .explore_rate = 0.15, .floor = 0.02, .spread = 0.5};
 }
 
 /* ---- source ---- */
@@ -107,7 +107,7 @@ static void by_belief(const struct policy_settings *settings, const struct polic
         if (o->blocked || (action < 0 && !o->nothing) || (o->forbidden && means[i] <= 0))
             continue;
         open_means[n_open] = means[i];
-        open_deviations[n_open] = deviations[i];
+        open_deviations[n_open] = settings->spread * deviations[i];
         open[n_open++] = i;
         if (c->best < 0 || means[i] > means[c->best])
             c->best = (int)i;
