@@ -63,7 +63,7 @@ static void invent_operations(struct conform *c, struct manifest_component *peer
         const char *text = json_string_value(json_object_get(route, "type"));
         size_t n = strlen(text);
         char name[CVM_NAME_MAX + 1];
-        if (n <= 6 || strcmp(text + n - 6, ".reply") != 0)
+        if (n <= 6 || strcmp(text + n - 6, ".reply") != 0 || strcmp(text, CVM_ANY_REPLY) == 0)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(n - 6), text);
         json_object_set_new(types, name, json_true());

@@ -34,6 +34,8 @@ static bool add_route(struct binding *b, const struct name *type, const struct m
         if (slot->type)
             continue;
         *slot = (struct route_slot){.type = type, .operation = op, .route = route};
+        if (strcmp(type->text, CVM_ANY_REPLY) == 0)
+            b->any_reply = slot;
         return true;
     }
 }

@@ -370,6 +370,7 @@ static int read_all(struct reading *r)
     CVM_TRY(manifest_check(r));
     CVM_TRY(manifest_read_models(r, json_object_get(m->doc, "models"), json_object_get(needs, "models")));
     CVM_TRY(manifest_read_pages(r, json_object_get(m->doc, "pages")));
+    CVM_TRY(manifest_read_workflows(r, json_object_get(m->doc, "workflows")));
     return manifest_read_domain(r, json_object_get(m->doc, "domain"));
 }
 

@@ -41,6 +41,7 @@ int manifest_read_domain(struct reading *r, const json_t *domain);
 int manifest_read_pages(struct reading *r, const json_t *pages);
 void manifest_free_pages(struct manifest *m);
 int manifest_read_models(struct reading *r, const json_t *models, const json_t *needed);
+int manifest_read_workflows(struct reading *r, const json_t *workflows);
 /* What no schema can say: names that occur twice, references to what is not there. */
 int manifest_check(struct reading *r);
 

@@ -282,6 +282,7 @@ struct binding {
     const cvm_component *code; /* upgrade and downgrade; NULL: none */
     struct route_slot *slots;  /* open addressing by the type's pointer; size a power of two */
     uint32_t slot_mask;
+    const struct route_slot *any_reply; /* takes replies that no other route takes; NULL: they are dropped */
     uint32_t epoch; /* no two bindings of a core have the same: says whether a route index is this one's */
     json_t *settings;
     int64_t concurrency; /* 0: no limit */
@@ -682,7 +683,7 @@ struct registry {
     size_t n_operations;
     struct registry_page *all_pages;
     size_t n_pages;
-    json_t *domains, *components, *knowledge, *pages; /* what cvm_registry gives */
+    json_t *domains, *components, *knowledge, *pages, *workflows; /* what cvm_registry gives */
     VECTOR(struct topic *) topics;
     uint64_t *may_send; /* rows of `words` for each component */
     size_t words;
@@ -695,6 +696,12 @@ bool vector_grow(void *at, uint32_t *cap, size_t size);
 #define VECTOR_PUSH(v, value)                                                                                          \
     (((v).n < (v).cap || vector_grow(&(v).at, &(v).cap, sizeof *(v).at)) ? ((v).at[(v).n++] = (value), true) : false)
 
+/* Of a message that answers: no operation, topic or timer is called so. */
+static inline bool name_is_reply(const struct name *name)
+{
+    return name->len > 6 && memcmp(name->text + name->len - 6, ".reply", 6) == 0;
+}
+
 static inline const struct route_slot *binding_route(const struct binding *b, const struct name *type)
 {
     for (uint32_t i = type->hash;; i++) {
@@ -702,7 +709,7 @@ static inline const struct route_slot *binding_route(const struct binding *b, co
         if (slot->type == type)
             return slot;
         if (!slot->type)
-            return NULL;
+            return b->any_reply && name_is_reply(type) ? b->any_reply : NULL;
     }
 }
 

@@ -155,7 +155,7 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     m->item.no = no;
     m->item.written = true;
     m->reply = reply;
-    m->pub.type = slot->type->text;
+    m->pub.type = reply ? type->reply->text : type->text;
     m->pub.id = m->item.id = id_of(e, "message_id");
     m->cause = id_of(e, "cause");
     m->to = to;

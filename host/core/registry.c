@@ -3,6 +3,7 @@
  * remedy. */
 #include "core/internal.h"
 
+#include "core/workflows.h"
 #include <cvm/json.h>
 
 #include <stdio.h>
@@ -382,6 +383,100 @@ static int list_for_components(struct registry *r, const struct core *core, cons
     return 0;
 }
 
+/* ---- workflows ---- */
+
+/* Of every plugin in service once, by name. Gives an array of `n` for free(). */
+static const struct generation **generations_of(const struct core *core, const struct binding *const *future,
+                                                size_t *ret_n)
+{
+    const struct generation **all = calloc(core->n_components + 1, sizeof(*all));
+    size_t n = 0;
+    for (uint32_t i = 0; all && i < core->n_components; i++)
+        if (first_of_generation(future, i))
+            all[n++] = future[i]->generation;
+    if (all)
+        qsort(all, n, sizeof(*all), by_domain);
+    *ret_n = n;
+    return all;
+}
+
+static json_t *workflow_named(json_t *workflows, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(workflows); i++)
+        if (strcmp(cvm_json_str(json_array_get(workflows, i), "name", ""), name) == 0)
+            return json_array_get(workflows, i);
+    return NULL;
+}
+
+static int take_whole(struct registry *r, const struct manifest *m, char *error, size_t size)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)(uintptr_t)m->workflows, i, one)
+    {
+        const char *name = cvm_json_str(one, "name", "");
+        const json_t *steps = json_object_get(one, "steps"), *other = workflow_named(r->workflows, name);
+        if (steps && other)
+            return REFUSE(error, size, "the workflow \"%s\" is declared by %s and by %s" ONE_OF_THEM, name,
+                          cvm_json_str(other, "plugin", ""), m->name);
+        if (steps &&
+            json_array_append_new(r->workflows, json_pack("{s:s, s:s, s:O?, s:o, s:{}}", "name", name, "plugin",
+                                                          m->name, "description", json_object_get(one, "description"),
+                                                          "steps", workflows_normal(steps), "added")) < 0)
+            return CVM_ENOMEM;
+    }
+    return 0;
+}
+
+/* Steps for a workflow that nobody declares wait for it. */
+static int take_added(struct registry *r, const struct manifest *m, char *error, size_t size)
+{
+    struct workflow_fault fault;
+    size_t i, k;
+    json_t *one, *add;
+    json_array_foreach((json_t *)(uintptr_t)m->workflows, i, one)
+    {
+        json_t *workflow = workflow_named(r->workflows, cvm_json_str(one, "name", ""));
+        json_t *added = json_object_get(workflow, "added");
+        json_array_foreach(json_object_get(one, "add"), k, add)
+        {
+            int e = workflow ? workflows_add(json_object_get(workflow, "steps"), added, add, &fault) : 0;
+            if (e == CVM_EINVAL)
+                return REFUSE(error, size, "%s: workflows[%zu].add[%zu].%s: %s", m->path, i, k, fault.field,
+                              fault.text);
+            CVM_TRY(e);
+        }
+    }
+    return 0;
+}
+
+static int list_workflows(struct registry *r, const struct core *core, const struct binding *const *future, char *error,
+                          size_t size)
+{
+    struct workflow_fault fault;
+    size_t n, i;
+    json_t *one;
+    const struct generation **all = generations_of(core, future, &n);
+    r->workflows = json_array();
+    int e = all && r->workflows ? 0 : CVM_ENOMEM;
+    for (size_t g = 0; g < n && !e; g++)
+        e = take_whole(r, all[g]->manifest, error, size);
+    for (size_t g = 0; g < n && !e; g++)
+        e = take_added(r, all[g]->manifest, error, size);
+    free(all);
+    json_array_foreach(r->workflows, i, one)
+    {
+        bool more = json_object_size(json_object_get(one, "added")) > 0;
+        json_object_del(one, "added");
+        if (!e && more && (e = workflows_check(json_object_get(one, "steps"), &fault)) == CVM_EINVAL)
+            e = REFUSE(error, size, "the workflow \"%s\" with what plugins add to it: %s: %s",
+                       cvm_json_str(one, "name", ""), fault.field, fault.text);
+    }
+    if (!e && core->registry)
+        keep_equal(core->registry->workflows, &r->workflows);
+    return e;
+}
+
 static int link_components(struct registry *r, const struct core *core, const struct binding *const *future)
 {
     r->n_components = core->n_components;
@@ -470,6 +565,8 @@ int registry_build(struct core *core, const struct binding *const *future, struc
         e = list_pages(r, core, future, error, size);
     if (!e)
         e = list_topics(r, core, future, error, size);
+    if (!e && (e = list_workflows(r, core, future, error, size)) == CVM_ENOMEM)
+        snprintf(error, size, "out of memory");
     if (!e && (list_for_components(r, core, future) < 0 || link_components(r, core, future) < 0 ||
                list_aliases(r, core, future) < 0))
         e = REFUSE(error, size, "out of memory");
@@ -540,6 +637,7 @@ void registry_free(struct registry *r)
     json_decref(r->knowledge);
     json_decref(r->pages);
     free(r->all_pages);
+    json_decref(r->workflows);
     free(r->operations);
     free(r->may_send);
     free(r->aliases.at);

@@ -94,6 +94,8 @@ static const json_t *turn_registry(cvm_turn *pub, const char *what)
         return core->registry->knowledge;
     if (strcmp(what, "pages") == 0)
         return core->registry->pages;
+    if (strcmp(what, "workflows") == 0)
+        return core->registry->workflows;
     if (strcmp(what, "roles") == 0)
         return config_get(core->options.config, "roles");
     return NULL;

@@ -1,4 +1,5 @@
 /* Makes a harness, adds plugins to it, shows what is in it. See cvm/harness.h. */
+#include "core/workflows.h"
 #include "private.h"
 
 #include <dlfcn.h>
@@ -64,7 +65,8 @@ struct harness *harness_new(int64_t now_ms)
     if (!h)
         harness__die("out of memory");
     h->now = now_ms ? now_ms : START_MS;
-    json_t **arrays[] = {&h->registry, &h->domains, &h->stubs, &h->sent, &h->timers, &h->notes, &h->logs, &h->retired};
+    json_t **arrays[] = {&h->registry, &h->domains, &h->workflows, &h->stubs,  &h->sent,
+                         &h->timers,   &h->notes,   &h->logs,      &h->retired};
     json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets, &h->models, &h->tables};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = json_array();
@@ -98,8 +100,8 @@ void harness_free(struct harness *h)
         for (size_t k = 0; k < sizeof values / sizeof *values; k++)
             json_decref(values[k]);
     }
-    json_t *values[] = {h->rows, h->contexts, h->results, h->registry, h->domains, h->secrets, h->stubs,
-                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models,  h->tables};
+    json_t *values[] = {h->rows, h->contexts, h->results, h->registry, h->domains, h->workflows, h->secrets, h->stubs,
+                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models,    h->tables};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         json_decref(values[i]);
     for (size_t i = 0; i < h->n_plugins; i++) {
@@ -204,10 +206,41 @@ static void take_component(struct harness *h, struct harness_plugin *p, const js
     queue_start(h, c);
 }
 
+/* All anew, as a plugin may add to those of any other. */
+static void list_workflows(struct harness *h)
+{
+    struct workflow_fault fault;
+    json_t *added = json_object();
+    size_t i, k;
+    json_t *one, *add;
+    json_decref(h->workflows);
+    h->workflows = json_array();
+    for (int whole = 1; whole >= 0; whole--)
+        for (size_t p = 0; p < h->n_plugins; p++)
+            json_array_foreach(json_object_get(h->plugins[p].manifest, "workflows"), i, one)
+            {
+                json_t *steps = json_object_get(one, "steps"), *target = NULL;
+                for (size_t w = 0; w < json_array_size(h->workflows); w++)
+                    if (json_equal(json_object_get(json_array_get(h->workflows, w), "name"),
+                                   json_object_get(one, "name")))
+                        target = json_object_get(json_array_get(h->workflows, w), "steps");
+                if (steps && whole)
+                    json_array_append_new(h->workflows,
+                                          json_pack("{s:O, s:O, s:o}", "name", json_object_get(one, "name"), "plugin",
+                                                    json_object_get(h->plugins[p].manifest, "name"), "steps",
+                                                    workflows_normal(steps)));
+                json_array_foreach(target && !whole ? json_object_get(one, "add") : NULL, k,
+                                   add) if (workflows_add(target, added, add, &fault) < 0)
+                    harness__die("workflows[%zu].add[%zu].%s: %s", i, k, fault.field, fault.text);
+            }
+    json_decref(added);
+}
+
 static void take_manifest(struct harness *h, struct harness_plugin *p, const char *path)
 {
     const json_t *list = json_object_get(p->manifest, "components");
     add_domain(h, p->manifest, path);
+    list_workflows(h);
     for (size_t i = 0; i < json_array_size(list); i++)
         take_component(h, p, json_array_get(list, i));
 }

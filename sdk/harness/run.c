@@ -12,10 +12,17 @@ cvm_id harness__id(struct harness *h)
 int harness__route(const struct harness_component *c, const char *type)
 {
     const cvm_route *r = c->plugin->descriptor->routes;
-    for (int i = 0; r[i].component; i++)
-        if (!strcmp(r[i].component, c->id) && !strcmp(r[i].type, type))
+    size_t len = strlen(type);
+    int any = -1;
+    for (int i = 0; r[i].component; i++) {
+        if (strcmp(r[i].component, c->id) != 0)
+            continue;
+        if (!strcmp(r[i].type, type))
             return i;
-    return -1;
+        if (!strcmp(r[i].type, CVM_ANY_REPLY) && len > 6 && !strcmp(type + len - 6, ".reply"))
+            any = i;
+    }
+    return any;
 }
 
 /* ---- items ---- */

@@ -430,7 +430,11 @@ static const json_t *settings(cvm_turn *pub)
 
 static const json_t *registry(cvm_turn *pub, const char *what)
 {
-    return !strcmp(what, "components") ? of(pub)->h->registry : !strcmp(what, "domains") ? of(pub)->h->domains : NULL;
+    const struct harness *h = of(pub)->h;
+    return !strcmp(what, "components")  ? h->registry
+           : !strcmp(what, "domains")   ? h->domains
+           : !strcmp(what, "workflows") ? h->workflows
+                                        : NULL;
 }
 
 static int secret(cvm_turn *pub, const char *name, const char **ret_value)

@@ -272,7 +272,7 @@ static const cvm_route routes[] = {
     {A, "run", run_steps}, {A, "peek", run_steps}, {A, "tick", run_steps}, {A, "run.reply", replied},
     {A, "peek.reply", replied}, {A, "retried.reply", replied}, {A, "never.reply", replied}, {A, "test.parcel", run_steps}, {A, "start", run_steps},
     {B, "run", run_steps}, {B, "peek", run_steps}, {B, "tick", run_steps}, {B, "run.reply", replied},
-    {B, "test.parcel", run_steps}, {B, "retried", run_steps},
+    {B, "test.parcel", run_steps}, {B, "retried", run_steps}, {B, CVM_ANY_REPLY, replied},
     {0}
 };
 /* clang-format on */

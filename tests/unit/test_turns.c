@@ -102,6 +102,32 @@ static json_t *log_of(struct virtual *v, const char *who, struct answer_seen *a)
     return found(a, 0);
 }
 
+/* The helper has a route for one type of replies and one for all others; the other is a timeout's. */
+START_TEST(any_reply_is_taken)
+{
+    struct answer_seen a[2] = {{0}};
+    struct virtual *v = begin("{" INLINE "}");
+    ck_assert_int_eq(
+        run(v, B,
+            "[{'do':'request','to':'test.helper','type':'retried','data':{'steps':[{'do':'reply'}]}},{'do':'pending'}]",
+            &a[0]),
+        CVM_REPLIED);
+    ck_assert_str_eq(text(&a[0], "outcome"), "REPLIED");
+    submit(
+        v, B,
+        "[{'do':'request','to':'test.helper','type':'retried','timeout_ms':5000,'data':{'steps':[{'do':'pending'}]}},{"
+        "'do':'pending'}]",
+        &a[1]);
+    wait_ms(v, 6000);
+    struct answer_seen c = {0};
+    json_t *log = log_of(v, B, &c);
+    ck_assert_int_eq(json_array_size(log), 2);
+    ck_assert_str_eq(json_string_value(json_array_get(log, 1)), "TIMEOUT");
+    json_decref(c.data);
+    end(v, a, 1);
+}
+END_TEST
+
 #define ONE_PLACE "{" INLINE ", \"agents\": {\"" B "\": {\"concurrency\": 1}}}"
 
 /* ---- a component with few places --------------------------------------------------------------------------------- */
@@ -1114,6 +1140,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, ephemeral_answer_waits_for_what_it_tells);
     tcase_add_test(c, ephemeral_inputs_of_one_key);
     tcase_add_test(c, refusal_is_not_told_to_others);
+    tcase_add_test(c, any_reply_is_taken);
     tcase_add_test(c, only_operations_are_addressed);
     tcase_add_test(c, nonsense_is_refused);
     tcase_add_test(c, odd_text_survives_a_restart);

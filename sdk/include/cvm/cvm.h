@@ -584,7 +584,9 @@ static inline const json_t *cvm_settings(cvm_turn *t)
 
 /* What is loaded: "domains" (array of domain sections, each with "intents" and "routes" resolved), "components"
  * (array of {id, alias, kind, roles, plugin, version, tools, operations}), "knowledge" (array of {plugin, domain, file,
- * text}: the texts of the domains' folders), "pages" (array of {path, title, nav, plugin}). A component that subscribes
+ * text}: the texts of the domains' folders), "pages" (array of {path, title, nav, plugin}), "workflows" (array
+ * of {name, plugin, description, steps} as the manifests declare them, what others add put in and every "next" written
+ * out). A component that subscribes
  * to the topic "host.registry" is told when any of it has changed. Also "roles": the operator's order of who holds a
  * role (object role -> array of ids; without those he says nothing of). Borrowed until the handler returns; a list that
  * has not changed is the same value in the next turn, so what is made of it may be kept beside a reference to it. NULL
@@ -687,6 +689,10 @@ typedef struct cvm_component {
  * first turn of a loaded build, in the conversation "component:<id>", where timers may be armed and first state be
  * written). */
 typedef int (*cvm_handler)(cvm_turn *t, const cvm_msg *m);
+
+/* The type of a route that takes each reply which no other route of its component takes: for a component that asks for
+ * operations whose names it is told. The message's type is "<type>.reply" all the same. */
+#define CVM_ANY_REPLY "*.reply"
 
 /* Which handler takes which messages. Each operation of the manifest has one; replies, timers and topics as needed. */
 typedef struct cvm_route {
