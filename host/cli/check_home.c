@@ -103,6 +103,42 @@ static const char *type_name(const json_t *value)
     return names[json_typeof(value)];
 }
 
+/* What a section of an area sets may be a setting of one component of it and unknown to the others. */
+static void check_member(struct check *c, const char *area, const char *name, const json_t *value)
+{
+    size_t len = strlen(area), of_area = 0, readers = 0;
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++) {
+            const struct manifest_component *component = &c->plugins[i].manifest->components[k];
+            const json_t *standard = json_object_get(component->settings, name);
+            if (strncmp(component->id, area, len) != 0 || component->id[len] != '.')
+                continue;
+            of_area++;
+            readers += standard != NULL;
+            if (standard && !json_is_null(standard) && !json_is_null(value) &&
+                strcmp(type_name(standard), type_name(value)) != 0)
+                check_find(c->warnings, "%s.%s: %s expects %s as its default is, got %s", area, name, component->id,
+                           type_name(standard), type_name(value));
+        }
+    if (!of_area)
+        check_find(c->warnings, "%s.%s: there is no component of the area %s", area, name, area);
+    else if (!readers)
+        check_find(
+            c->warnings,
+            "%s.%s: no component of the area %s has such a setting; \"cvmhost plugin info ID\" shows those of one",
+            area, name, area);
+}
+
+static void check_areas(struct check *c)
+{
+    const char *area, *name;
+    json_t *section, *value;
+    json_object_foreach((json_t *)(uintptr_t)config_areas(c->config), area, section)
+    {
+        json_object_foreach(section, name, value) check_member(c, area, name, value);
+    }
+}
+
 /* The defaults in the manifest say which settings there are and of what type. */
 static void check_setting(struct check *c, const struct manifest_component *component, const char *name,
                           const json_t *value)
@@ -292,6 +328,7 @@ void check_home(struct check *c)
     check_named(c, "plugins.inline");
     check_named(c, "plugins.process");
     check_named(c, "plugins.disabled");
+    check_areas(c);
     check_agents(c);
     check_roles(c);
     check_transitions(c);

@@ -16,6 +16,7 @@
 struct config {
     uint64_t version;
     json_t *settings; /* every default, overridden by the file */
+    json_t *areas;    /* those of its sections that are for the components of an area */
     struct secrets secrets;
     bool trusts_all; /* config_trust_all */
     bool recorded;   /* config_recorded */
@@ -57,6 +58,33 @@ static void set_level(json_t *settings, const char *name)
         json_object_set_new(host, "log_level", json_string(known));
 }
 
+/* What of a file is the host's own. Gives. */
+static json_t *own_sections(const json_t *schema_doc, json_t *doc)
+{
+    const char *name;
+    json_t *section, *own = json_is_object(doc) ? json_object() : json_incref(doc);
+    json_object_foreach(doc, name, section)
+    {
+        if (!config_is_area(schema_doc, name))
+            json_object_set(own, name, section);
+    }
+    return own;
+}
+
+/* Those of the settings that are for areas; they stay part of the settings. */
+static int note_areas(struct config *c, const json_t *schema_doc)
+{
+    const char *name;
+    json_t *section;
+    c->areas = json_object();
+    json_object_foreach(c->settings, name, section)
+    {
+        if (config_is_area(schema_doc, name) && json_object_set(c->areas, name, section) < 0)
+            return CVM_ENOMEM;
+    }
+    return c->areas ? 0 : CVM_ENOMEM;
+}
+
 static int check_file(const json_t *schema_doc, json_t *doc, const char *path, char *ret_error, size_t error_size)
 {
     char text[512];
@@ -69,8 +97,10 @@ static int check_file(const json_t *schema_doc, json_t *doc, const char *path, c
     set_level(doc, json_string_value(json_object_get(json_object_get(doc, "host"), "log_level")));
     int error = schema_compile(schema_doc, schema_doc, &schema, &fault);
     assert(!error || error == CVM_ENOMEM); /* our own text */
+    json_t *own = error ? NULL : own_sections(schema_doc, doc);
     if (!error)
-        error = schema_check_quoting(schema, doc, &fault);
+        error = own ? schema_check_quoting(schema, own, &fault) : CVM_ENOMEM;
+    json_decref(own);
     if (error)
         snprintf(ret_error, error_size, "%s: %s%s%s", path, fault.field, *fault.field ? ": " : "", fault.text);
     schema_free(schema);
@@ -103,6 +133,8 @@ static int read_settings(struct config *c, const char *path, bool optional, char
         error = CVM_ENOMEM;
     if (!error)
         error = check_sense(c, path, ret_error, error_size);
+    if (!error)
+        error = note_areas(c, schema);
     json_decref(doc);
     json_decref(schema);
     return error;
@@ -188,6 +220,8 @@ int config_load(const char *home, const char *file, struct config **ret_config, 
         set_level(c->settings, secrets_get(&c->secrets, "LOG_LEVEL"));
     if (!error)
         error = expand(c, json_object_get(c->settings, "agents"), 0);
+    if (!error)
+        error = expand(c, c->areas, 0);
     free(path);
     if (error) {
         if (error == CVM_ENOMEM)
@@ -208,8 +242,10 @@ int config_recorded(const json_t *settings, const json_t *secrets, struct config
         c->settings = defaults_of(schema);
         c->secrets.file = json_deep_copy(secrets);
     }
+    bool read = c && c->settings && json_object_update_recursive(c->settings, (json_t *)(uintptr_t)settings) == 0 &&
+                note_areas(c, schema) == 0;
     json_decref(schema);
-    if (!c || !c->settings || json_object_update_recursive(c->settings, (json_t *)(uintptr_t)settings) < 0) {
+    if (!read) {
         config_free(c);
         return CVM_ENOMEM;
     }
@@ -237,6 +273,7 @@ void config_free(struct config *config)
     if (!config)
         return;
     secrets_fini(&config->secrets);
+    json_decref(config->areas);
     json_decref(config->settings);
     free(config);
 }
@@ -299,11 +336,40 @@ int config_bool(const struct config *config, const char *path, int otherwise)
     return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
+const json_t *config_area(const struct config *config, const char *component_id)
+{
+    char area[CVM_NAME_MAX + 1];
+    snprintf(area, sizeof area, "%.*s", (int)strcspn(component_id, "."), component_id);
+    return json_object_get(config->areas, area);
+}
+
+const json_t *config_areas(const struct config *config)
+{
+    return config->areas;
+}
+
+/* Members that the component has no default for are not for it. */
+static void add_area(const struct config *config, const char *component_id, json_t *settings)
+{
+    const char *name;
+    json_t *value, *one;
+    json_object_foreach((json_t *)(uintptr_t)config_area(config, component_id), name, value)
+    {
+        if (!json_object_get(settings, name))
+            continue;
+        one = json_object();
+        json_object_set_new(one, name, json_deep_copy(value));
+        json_object_update_recursive(settings, one);
+        json_decref(one);
+    }
+}
+
 json_t *config_component_settings(const struct config *config, const char *component_id, const json_t *defaults)
 {
     const json_t *agent = json_object_get(json_object_get(config->settings, "agents"), component_id);
     json_t *settings = json_is_object(defaults) ? json_deep_copy(defaults) : json_object();
     json_t *own = json_deep_copy(json_object_get(agent, "settings"));
+    add_area(config, component_id, settings);
     if (own)
         json_object_update_recursive(settings, own);
     json_decref(own);

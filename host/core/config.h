@@ -39,9 +39,14 @@ int64_t config_int(const struct config *config, const char *path, int64_t otherw
 const char *config_str(const struct config *config, const char *path, const char *otherwise);
 int config_bool(const struct config *config, const char *path, int otherwise);
 
-/* Settings of one component: `defaults` (the manifest's) overridden by the member "agents.<id>" of the file ("settings"
- * inside it). Gives a new object. */
+/* Settings of one component: `defaults` (the manifest's), over those what the section of its area (the id's first part)
+ * says of settings that are among them, over that the member "agents.<id>" of the file ("settings" inside it). Gives a
+ * new object. */
 json_t *config_component_settings(const struct config *config, const char *component_id, const json_t *defaults);
+
+/* The sections of areas, by area; and the one for a component, NULL where there is none. Borrowed. */
+const json_t *config_areas(const struct config *config);
+const json_t *config_area(const struct config *config, const char *component_id);
 
 /* A secret by name: real environment, then .env, then the secrets file; an empty value counts as not set. Borrowed;
  * NULL: not set. */

@@ -12,4 +12,7 @@ extern const char config_settings[];
  * "http.prot: unknown setting; did you mean http.port?". */
 bool config_unknown(const json_t *schema, const json_t *value, char *ret_text, size_t size);
 
+/* Whether the top-level member `name` of a file without unknown settings is a section of an area. */
+bool config_is_area(const json_t *schema, const char *name);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define PATH_MAX_BYTES 256
+#define AREA_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
 #define NAME_COMPARED_MAX 64 /* longer names are no misspelt settings */
 
 struct guess {
@@ -93,6 +94,26 @@ static void say_unknown(const json_t *root, const json_t *section, const char *p
     }
 }
 
+/* A section at the top that is no misspelt one of the host's own: settings for the components of an area. */
+static bool is_area(const json_t *root, const json_t *schema, const char *name, const json_t *value)
+{
+    const char *known;
+    json_t *member;
+    if (schema != root || !json_is_object(value) || strspn(name, AREA_LETTERS) != strlen(name))
+        return false;
+    json_object_foreach(json_object_get(root, "properties"), known, member)
+    {
+        if (distance(name, known) <= (strlen(name) < 6 ? 1u : 2u))
+            return false;
+    }
+    return true;
+}
+
+bool config_is_area(const json_t *schema, const char *name)
+{
+    return !json_object_get(json_object_get(schema, "properties"), name);
+}
+
 static bool find_unknown(const json_t *root, const json_t *schema, const json_t *value, const char *prefix,
                          char *ret_text, size_t size)
 {
@@ -103,6 +124,8 @@ static bool find_unknown(const json_t *root, const json_t *schema, const json_t 
     {
         const json_t *known = json_object_get(json_object_get(schema, "properties"), name);
         char path[PATH_MAX_BYTES];
+        if (!known && is_area(root, schema, name, member))
+            continue;
         if (!known && json_is_false(additional)) {
             say_unknown(root, schema, prefix, name, ret_text, size);
             return true;

@@ -72,6 +72,7 @@ static json_t *document(const struct core *core)
         if (part)
             json_object_set(settings, parts[i], (json_t *)(uintptr_t)part);
     }
+    json_object_update(settings, (json_t *)(uintptr_t)config_areas(core->options.config));
     return json_pack("{s:o, s:o, s:o, s:O?, s:o*}", "plugins", plugins, "settings", settings, "secrets", secrets,
                      "transitions", transitions_doc(core->transitions), "models", models_ids(core));
 }

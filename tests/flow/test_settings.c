@@ -71,6 +71,19 @@ START_TEST(sections_of_every_area_are_shown)
 }
 END_TEST
 
+START_TEST(sections_of_no_component_are_warned_of)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    flow_config_text(f, "{\"nowhere\": {\"x\": 1}, \"cvm\": {\"none\": 1, \"batch_concurrency\": \"all\"}}");
+    EXPECT(f, 0, "nowhere.x: there is no component of the area nowhere", "config", "check");
+    EXPECT(f, 0, "cvm.none: no component of the area cvm has such a setting", "config", "check");
+    EXPECT(f, 0, "cvm.batch_concurrency: cvm.", "config", "check");
+    EXPECT(f, 0, "all", "config", "show", "cvm.batch_concurrency", "--output", "json");
+    flow_free(f);
+}
+END_TEST
+
 /* ---- secrets ---- */
 
 static char *source(const char *name)
@@ -237,6 +250,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, faulty_configuration_names_the_setting, 0, (int)(sizeof faults / sizeof *faults));
     tcase_add_test(c, sections_of_every_area_are_shown);
+    tcase_add_test(c, sections_of_no_component_are_warned_of);
     tcase_add_test(c, env_example_lists_every_variable);
     tcase_add_test(c, env_file_is_read_and_masked);
     tcase_add_test(c, listens_on_8000_by_default);

@@ -125,6 +125,49 @@ START_TEST(component_settings)
 }
 END_TEST
 
+/* A section named by an area lies between the manifest and agents.ID.settings. */
+START_TEST(areas)
+{
+    setenv("TEST_SECRET", "seven", 1);
+    json_t *given = json_pack("{s:i,s:i,s:i,s:{s:i,s:i}}", "a", 1, "b", 2, "c", 3, "deep", "d", 4, "e", 5);
+    struct config *c = load_text("{\"shop\":{\"a\":10,\"b\":\"${TEST_SECRET}\",\"deep\":{\"e\":50},\"other\":1},"
+                                 "\"agents\":{\"shop.desk\":{\"settings\":{\"a\":100}}}}");
+    json_t *desk = config_component_settings(c, "shop.desk", given),
+           *till = config_component_settings(c, "shop.till", given);
+    json_t *shopping = config_component_settings(c, "shopping.desk", given);
+    json_t *want = json_pack("{s:i,s:s,s:i,s:{s:i,s:i}}", "a", 100, "b", "seven", "c", 3, "deep", "d", 4, "e", 50);
+    ck_assert(json_equal(desk, want));
+    json_object_set_new(want, "a", json_integer(10));
+    ck_assert(json_equal(till, want));
+    ck_assert(json_equal(shopping, given));
+    ck_assert_int_eq(config_int(c, "shop.a", 0), 10);
+    ck_assert_uint_eq(json_object_size(config_areas(c)), 1);
+    json_t *shown = config_show(c);
+    ck_assert_ptr_nonnull(json_object_get(shown, "shop"));
+    struct config *again = NULL;
+    ck_assert_int_eq(config_recorded(json_object_get(shown, "agents") ? shown : NULL, NULL, &again), 0);
+    json_t *replayed = config_component_settings(again, "shop.till", given);
+    ck_assert(json_equal(replayed, till));
+    config_free(again);
+    json_decref(replayed);
+    json_decref(shown);
+    json_decref(want);
+    json_decref(shopping);
+    json_decref(till);
+    json_decref(desk);
+    json_decref(given);
+    config_free(c);
+    unsetenv("TEST_SECRET");
+    refuses("{\"shop\":1}",
+            "shop: unknown setting; known are host, http, access, journal, admission, plugins, models, jobs, "
+            "conversation, roles, agents, secrets, supervisor");
+    refuses("{\"Shop\":{}}",
+            "Shop: unknown setting; known are host, http, access, journal, admission, plugins, models, jobs, "
+            "conversation, roles, agents, secrets, supervisor");
+    refuses("{\"agent\":{}}", "agent: unknown setting; did you mean agents?");
+}
+END_TEST
+
 START_TEST(unknown_settings)
 {
     refuses("{\"http\":{\"prot\":1}}", "http.prot: unknown setting; did you mean http.port?");
@@ -326,6 +369,7 @@ int main(void)
     tcase_add_test(t, defaults);
     tcase_add_test(t, overrides);
     tcase_add_test(t, component_settings);
+    tcase_add_test(t, areas);
     tcase_add_test(t, unknown_settings);
     tcase_add_test(t, long_names);
     tcase_add_test(t, wrong_values);
