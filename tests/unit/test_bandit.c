@@ -1,5 +1,6 @@
 /* What a learner believes of actions and how a policy chooses by it: exact where that is known in closed form, by
  * counting where it is not; then whole lives in the simulated world, in worlds too that nothing was chosen for. */
+#include "../../plugins/lifecycle/common/bandit_json.h"
 #include "../../plugins/lifecycle/learn/sim.h"
 
 #include <check.h>
@@ -204,6 +205,62 @@ START_TEST(stays_sound_for_long)
         ck_assert_int_eq(bandit_action(b, name), i < BANDIT_ACTIONS_MAX - 2 ? i + 2 : -1);
     }
     bandit_free(b);
+}
+END_TEST
+
+/* What is stored is what was known, in little room; and what is none of ours is refused. */
+START_TEST(is_stored_as_json)
+{
+    struct bandit_prior prior = bandit_prior_usual();
+    struct bandit *b = bandit_new(&prior), *again = bandit_new(&prior);
+    static struct bandit_persona known[20], read;
+    struct life_random r = {9};
+    char name[BANDIT_NAME_MAX];
+    for (int day = 1; day <= 400; day++)
+        for (int k = 0; k < 20; k++) {
+            char segment[16];
+            snprintf(segment, sizeof segment, "segment %d", k % BANDIT_SEGMENTS_MAX);
+            snprintf(name, sizeof name, "ACTION_OF_A_LONG_NAME_%d", (int)(life_random_unit(&r) * BANDIT_ACTIONS_MAX));
+            struct bandit_case c = {segment, (enum bandit_state)(k % 3), day % 3 == 0, 0.1};
+            bandit_day(b, day);
+            bandit_learn(b, &known[k], bandit_action(b, name), &c, 8 * life_random_unit(&r) - 4);
+        }
+    json_t *json = bandit_json(b), *persona = bandit_persona_json(b, &known[3]);
+    char *text = json_dumps(json, JSON_COMPACT), *small = json_dumps(persona, JSON_COMPACT);
+    ck_assert_int_eq(b->n_actions, BANDIT_ACTIONS_MAX);
+    ck_assert_msg(strlen(text) < CVM_STATE_VALUE_MAX_BYTES && strlen(small) < 8192, "%zu %zu", strlen(text),
+                  strlen(small));
+    ck_assert(bandit_read(again, json) && bandit_persona_read(again, persona, &read));
+    for (int i = 0; i < b->n_actions; i++) {
+        struct bandit_case c = {"segment 3", BANDIT_CRITICAL, true, 1};
+        double m[2], s[2];
+        bandit_predict(b, &known[3], i, &c, &m[0], &s[0]);
+        bandit_predict(again, &read, bandit_action(again, b->models[i].name), &c, &m[1], &s[1]);
+        ck_assert(fabs(m[0] - m[1]) < 1e-12 && fabs(s[0] - s[1]) < 1e-12);
+    }
+    static const char *const wrong[] = {"[]",
+                                        "{}",
+                                        "{\"day\": -1, \"segments\": [], \"actions\": {}}",
+                                        "{\"day\": 1, \"segments\": [\"a\", \"a\"], \"actions\": {}}",
+                                        "{\"day\": 1, \"segments\": [], \"actions\": {\"A\": [1, 2]}}",
+                                        "{\"day\": 1, \"segments\": [5], \"actions\": {}}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_t *bad = json_loads(wrong[i], 0, NULL);
+        struct bandit *fresh = bandit_new(&prior);
+        ck_assert_msg(!bandit_read(fresh, bad) && !fresh->n_actions && !fresh->n_segments, "%s", wrong[i]);
+        bandit_free(fresh);
+        json_decref(bad);
+    }
+    json_t *bad = json_loads("{\"A\": [1, 0, 0, 0, \"x\", 3]}", 0, NULL);
+    ck_assert(!bandit_persona_read(again, bad, &read) && bandit_persona_read(again, NULL, &read) &&
+              bandit_read(again, NULL));
+    json_decref(bad);
+    free(text);
+    free(small);
+    json_decref(json);
+    json_decref(persona);
+    bandit_free(b);
+    bandit_free(again);
 }
 END_TEST
 
@@ -463,6 +520,7 @@ int main(void)
     tcase_add_test(c, posterior_is_the_exact_one);
     tcase_add_test(c, a_persona_is_drawn_to_its_segment);
     tcase_add_test(c, stays_sound_for_long);
+    tcase_add_test(c, is_stored_as_json);
     tcase_add_test(c, source_is_the_specified_rule);
     tcase_add_test(c, propensities_are_true);
     tcase_add_test(c, thompson_leaves_out_what_failed);
