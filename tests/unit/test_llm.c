@@ -5,7 +5,7 @@
 #include "../../plugins/provider/llm/llm.h"
 #include "../../plugins/provider/llm/mask.h"
 #include "../../plugins/provider/llm/price.h"
-#include "../../plugins/provider/llm/retry_after.h"
+#include "../../plugins/provider/common/retry_after.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef PROVIDER_LLM_ANSWER_H
 #define PROVIDER_LLM_ANSWER_H
 
-#include "sse.h"
+#include "../common/sse.h"
 
 #include <cvm/json.h>
 

@@ -5,7 +5,7 @@
 #include "llm.h"
 #include "mask.h"
 #include "price.h"
-#include "retry_after.h"
+#include "../common/retry_after.h"
 
 #include <inttypes.h>
 #include <stdio.h>

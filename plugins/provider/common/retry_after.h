@@ -1,6 +1,6 @@
 /* How long a server asks to be left alone: Retry-After holds seconds or a date (RFC 9110, 10.2.3). Pure. */
-#ifndef PROVIDER_LLM_RETRY_AFTER_H
-#define PROVIDER_LLM_RETRY_AFTER_H
+#ifndef PROVIDER_COMMON_RETRY_AFTER_H
+#define PROVIDER_COMMON_RETRY_AFTER_H
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Server-sent events as they come, in pieces of any size: a piece may end within a line, within "\r\n", within a
  * character. Gives the data of each event; knows nothing of what stands in it. Pure; any thread. */
-#ifndef PROVIDER_LLM_SSE_H
-#define PROVIDER_LLM_SSE_H
+#ifndef PROVIDER_COMMON_SSE_H
+#define PROVIDER_COMMON_SSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
