@@ -11,7 +11,8 @@ manifest: [manifest.md](manifest.md). The errors: [errors.md](errors.md).
 |---|---|---|
 | `<cvm/cvm.h>` | the contract between host and plugin | `pkg-config --cflags --libs cvmhost-sdk` |
 | `<cvm/job.h>` | long work beside the loop; included by `<cvm/cvm.h>` | the same |
+| `<cvm/mail.h>` | mail by SMTP; included by `<cvm/cvm.h>` | the same |
 | `<cvm/json.h>`, `<cvm/money.h>` | small helpers, inline | the same |
 | `<cvm/harness.h>` | tests of a plugin without a host | `pkg-config --cflags --libs cvmhost-harness` |
 TXT
-exec awk -f sdk/doc.awk sdk/include/cvm/cvm.h sdk/include/cvm/job.h sdk/include/cvm/json.h sdk/include/cvm/money.h sdk/include/cvm/harness.h
+exec awk -f sdk/doc.awk sdk/include/cvm/cvm.h sdk/include/cvm/job.h sdk/include/cvm/mail.h sdk/include/cvm/json.h sdk/include/cvm/money.h sdk/include/cvm/harness.h

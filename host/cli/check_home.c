@@ -169,18 +169,17 @@ static void check_agents(struct check *c)
     }
 }
 
-static void check_url(struct check *c, const struct manifest_component *component, const char *setting)
+static void check_url(struct check *c, const struct manifest_component *component, const char *setting, bool mail)
 {
     json_t *settings = config_component_settings(c->config, component->id, component->settings);
     const char *url = json_string_value(json_object_get(settings, setting));
     if (url && !*url)
         check_find(c->warnings, "agents.%s.settings.%s is not set: its calls have no address to go to", component->id,
                    setting);
-    else if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        check_find(c->warnings,
-                   "agents.%s.settings.%s: expected an address that begins with http:// or https://, got "
-                   "\"%.60s\"",
-                   component->id, setting, url);
+    else if (url && strncmp(url, mail ? "smtp://" : "http://", 7) != 0 &&
+             strncmp(url, mail ? "smtps://" : "https://", 8) != 0)
+        check_find(c->warnings, "agents.%s.settings.%s: expected an address that begins with %s, got \"%.60s\"",
+                   component->id, setting, mail ? "smtp:// or smtps://" : "http:// or https://", url);
     json_decref(settings);
 }
 
@@ -194,7 +193,7 @@ static void check_urls(struct check *c, const struct manifest *m)
             continue;
         json_object_set_new(seen, url, json_true());
         for (size_t k = 0; k < m->n_components; k++)
-            check_url(c, &m->components[k], url + 8);
+            check_url(c, &m->components[k], url + 8, m->calls[i].mail);
     }
     json_decref(seen);
 }

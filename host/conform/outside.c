@@ -85,6 +85,12 @@ static char *body_of(struct gen *g, const struct http_request *request, bool wil
     return body;
 }
 
+/* A mail server's word for it. */
+static int as_mail(int status)
+{
+    return status < 300 ? 250 : status == 429 || status == 503 ? 451 : 550;
+}
+
 int outside_send(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle)
 {
     static const int bad[] = {400, 401, 404, 409, 422, 429};
@@ -116,6 +122,8 @@ int outside_send(void *arg, const struct http_request *request, http_done done, 
         a.status = bad[gen_below(&g, sizeof bad / sizeof *bad)];
     else if (kind >= 50)
         a.status = 201;
+    if (strcmp(request->method, CVM_MAIL_METHOD) == 0)
+        a.status = as_mail(a.status);
     if (wild && a.fate == HTTP_ANSWERED && gen_chance(&g, 30))
         a.at_ms += (int64_t)gen_below(&g, 5000);
     if (!(a.body = a.fate == HTTP_ANSWERED ? body_of(&g, request, wild) : strdup("")))

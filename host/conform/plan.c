@@ -162,9 +162,15 @@ static json_t *agents(const struct conform *c)
             const char *value = strncmp(url, "setting:", 8) == 0
                                     ? json_string_value(json_object_get(component->settings, url + 8))
                                     : NULL;
-            if (value && !*value)
-                json_object_set_new(all, component->id,
-                                    json_pack("{s:{s:s}}", "settings", url + 8, "https://outside.invalid"));
+            json_t *agent = value && !*value ? json_object_get(all, component->id) : NULL;
+            if (value && !*value && !agent) {
+                agent = json_pack("{s:{}}", "settings");
+                json_object_set_new(all, component->id, agent);
+            }
+            if (agent)
+                json_object_set_new(
+                    json_object_get(agent, "settings"), url + 8,
+                    json_string(c->manifest->calls[k].mail ? "smtp://outside.invalid" : "https://outside.invalid"));
         }
     }
     return all;

@@ -138,18 +138,32 @@ int told_timer(cvm_turn *pub, const char *type, int64_t delay_ms, json_t *data, 
     return e;
 }
 
+/* Why a call cannot be made as it is. Gives `ret_why`, or a sentence that is always there. */
+static const char *bad_call(cvm_turn *pub, const char *name, const json_t *headers, const json_t *body, char *ret_why,
+                            size_t size)
+{
+    const struct manifest_call *decl = effect_find_call(of(pub)->component, name);
+    cvm_mail mail = cvm_mail_of(headers, body);
+    const char *fault = decl && decl->mail ? cvm_mail_fault(&mail) : NULL;
+    snprintf(ret_why, size, "the mail's \"%s\" is missing, too long, no address, or has a line break",
+             fault ? fault : "");
+    return fault ? ret_why : "the query must be an object, headers texts without line breaks, the key UTF-8";
+}
+
 int told_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
 {
-    json_t *held = json_incref(call->body);
+    char why[128];
+    json_t *held = json_incref(call->body), *headers = json_incref(call->headers);
     int e = turn_call(pub, call, ret_id);
     if (e < 0)
         complain(of(pub), e, "cvm_http_call", call->name ? call->name : "(no name)",
                  e == CVM_EACCES   ? "the manifest declares no such call under needs.hosts"
                  : e == CVM_ENOENT ? "the setting that holds its address is empty, or the address is none"
                  : e == CVM_ESTATE ? "an ephemeral operation may make only calls that are declared safe"
-                 : e == CVM_EINVAL ? "the query must be an object, headers texts without line breaks, the key UTF-8"
+                 : e == CVM_EINVAL ? bad_call(pub, call->name, headers, held, why, sizeof why)
                  : e == CVM_ELIMIT ? OVER_TURN
                                    : "");
+    json_decref(headers);
     json_decref(held);
     return e;
 }

@@ -262,6 +262,45 @@ static void answered(struct core *core, struct effect *e, const struct http_resu
                      body ? body : json_null(), "text", text ? text : json_string("")));
 }
 
+/* Nothing was taken, and it may be the next time: until the deadline. */
+static void mail_later(struct core *core, struct effect *e, const char *why)
+{
+    int64_t delay_ms = backoff(e->attempts);
+    e->state = EFFECT_WAITING;
+    if (core->now_ms + delay_ms >= e->deadline_ms)
+        answer_error(core, e, CVM_ERROR, "NOT_SENT", why);
+    else
+        alarm_set(core, &e->alarm, core->now_ms + delay_ms, retry_fire);
+}
+
+static void mail_answered(struct core *core, struct effect *e, int status, const char *text)
+{
+    char why[400];
+    snprintf(why, sizeof why, "the mail server answered %d %.350s", status, text);
+    if (status < 400)
+        answer(core, e, CVM_REPLIED, json_pack("{s:i, s:s}", "status", status, "text", text));
+    else if (status >= 500)
+        answer(core, e, CVM_REFUSED,
+               json_pack("{s:s, s:n, s:s, s:i}", "code", "MAIL_REFUSED", "field", "message", why, "status", status));
+    else
+        mail_later(core, e, why);
+}
+
+/* What became of a mail. That the server does not take it says nothing of an earlier attempt that it may have taken. */
+static void mail_sent(struct core *core, struct effect *e, const struct http_result *result)
+{
+    bool answered = result->fate == HTTP_ANSWERED;
+    e->doubtful = e->doubtful || result->fate == HTTP_TIMED_OUT || result->fate == HTTP_BROKEN;
+    if (e->doubtful && !(answered && result->status < 400))
+        unknown(core, e);
+    else if (answered)
+        mail_answered(core, e, result->status, result->body);
+    else if (result->hopeless)
+        answer_error(core, e, CVM_ERROR, "NOT_SENT", result->text);
+    else
+        mail_later(core, e, result->text);
+}
+
 static void sent(void *arg, const struct http_result *result)
 {
     struct effect *e = arg;
@@ -269,6 +308,11 @@ static void sent(void *arg, const struct http_result *result)
     core_set_now(core);
     e->handle = 0;
     e->item.refs++;
+    if (e->call->mail) {
+        mail_sent(core, e, result);
+        item_release(core, &e->item);
+        return;
+    }
     switch (result->fate) {
     case HTTP_ANSWERED:
         answered(core, e, result);
@@ -295,7 +339,7 @@ static void attempt(struct core *core, struct effect *e)
 {
     const char *missing = NULL;
     json_t *headers = expand(core, e, &missing);
-    struct http_result failed = {.fate = HTTP_NOT_SENT};
+    struct http_result failed = {.fate = HTTP_NOT_SENT, .hopeless = true};
     char text[160];
     e->attempts++;
     if (BROKEN(new_key) && e->attempts > 1 && headers)
@@ -320,6 +364,7 @@ static void attempt(struct core *core, struct effect *e)
     free(body);
     json_decref(headers);
     if (error) {
+        failed.hopeless = error != CVM_EBUSY && error != CVM_ENOMEM;
         failed.text = error == CVM_ESTATE ? "this host makes no outgoing calls" : cvm_strerror(error);
         sent(e, &failed);
     }
@@ -423,6 +468,7 @@ static void start(struct core *core, struct effect *e)
     bool lost_time = e->conversation && e->subject && e->subject->restored;
     if ((e->recovered || lost_time) && e->call->unknown != UNKNOWN_SAFE) {
         e->attempts = 1;
+        e->doubtful = true;
         unknown(core, e);
         return;
     }

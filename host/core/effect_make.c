@@ -108,6 +108,12 @@ static bool headers_good(const json_t *headers)
     return !headers || json_is_object(headers);
 }
 
+static bool mail_good(const cvm_call *call)
+{
+    cvm_mail mail = cvm_mail_of(call->headers, call->body);
+    return !cvm_mail_fault(&mail);
+}
+
 int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
 {
     struct turn *t = (struct turn *)pub;
@@ -123,7 +129,7 @@ int turn_call(cvm_turn *pub, const cvm_call *call, cvm_id *ret_id)
         error = CVM_ESTATE;
     else if (turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX)
         error = CVM_ELIMIT;
-    else if (!headers_good(call->headers))
+    else if (!headers_good(call->headers) || (decl->mail && !mail_good(call)))
         error = CVM_EINVAL;
     else if (call->key && (strlen(call->key) > EFFECT_KEY_MAX_BYTES || !text_is_utf8(call->key, strlen(call->key))))
         error = CVM_EINVAL;

@@ -242,12 +242,15 @@ static int read_call(struct reading *r, const json_t *json, const char *field, s
     call->method = text_of(json, "method", NULL);
     call->path = text_of(json, "path", "");
     call->by = text_of(json, "by", NULL);
-    call->key_header = text_of(json, "key_header", "Idempotency-Key");
+    call->mail = strcmp(call->method, CVM_MAIL_METHOD) == 0;
+    call->key_header = call->mail ? CVM_MAIL_KEY_HEADER : text_of(json, "key_header", "Idempotency-Key");
     call->exact = json_is_true(json_object_get(json, "exact"));
     if (safe == (unknown != NULL))
         return manifest_wrong(r, field,
                               "must have either \"safe\": true or \"unknown\" (repeat, verify, report), got %s",
                               safe ? "both" : "neither");
+    if (call->mail && (safe || *call->path || json_object_get(json, "key_header")))
+        return manifest_wrong(r, field, "a call with the method MAIL is never safe, and has no path and no key_header");
     for (int i = 1; i < 4; i++)
         if (unknown && strcmp(unknown, names[i]) == 0)
             call->unknown = (enum manifest_unknown)i;
@@ -275,6 +278,8 @@ static int read_hosts(struct reading *r, const json_t *hosts)
             struct manifest_call *c = &r->m->calls[r->m->n_calls++];
             c->url = text_of(host, "url", NULL);
             CVM_TRY(read_call(r, call, manifest_field(&field, "needs.hosts[%zu].calls[%zu]", i, j), c));
+            if (strncmp(c->url, "setting:", 8) != 0 && (strncmp(c->url, "smtp", 4) == 0) != c->mail)
+                return manifest_wrong(r, field.text, "the method MAIL belongs to an address smtp:// or smtps://");
         }
     }
     return 0;

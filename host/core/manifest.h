@@ -63,6 +63,7 @@ struct manifest_component {
 
 struct manifest_call {
     const char *name, *method;
+    bool mail;                     /* the method is MAIL: it goes by SMTP */
     const char *url;               /* base URL, or "setting:NAME": the calling component's setting of that name */
     const char *path;              /* "" or "/..." */
     enum manifest_unknown unknown; /* "safe": true gives UNKNOWN_SAFE */
@@ -177,7 +178,7 @@ struct manifest {
     json_t *pages_read;                   /* array: what `pages` was made of, with the files' content; NULL: no pages */
     struct manifest_page *pages;          /* by path */
     size_t n_pages;
-    const json_t *workflows;              /* as written: whole ones ("steps") and what it adds to others'; or NULL */
+    const json_t *workflows; /* as written: whole ones ("steps") and what it adds to others'; or NULL */
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
                        "words", "knowledge" (array of {file, text}); "examples" is an empty array,
                        "taught" whether there are enough to go by; NULL: none */

@@ -196,6 +196,7 @@ struct effect {
     enum effect_state state;
     struct effect *sending_next; /* of the same conversation, calls of channels in order */
     bool recovered;
+    bool doubtful; /* a mail that an earlier attempt may have delivered */
     uint32_t attempts, asked;
     uint8_t priority;
     struct core *core;

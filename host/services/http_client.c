@@ -8,6 +8,7 @@
 #include <cvm/cvm.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #define WAITING_MAX 16384
@@ -38,7 +39,8 @@ struct host {
     TAILQ_ENTRY(host) link;
     struct exchanges waiting;
     size_t n_running, n_waiting;
-    bool held; /* not to be freed now */
+    size_t most; /* connections */
+    bool held;   /* not to be freed now */
     char origin[];
 };
 
@@ -84,6 +86,7 @@ static struct host *host_of(struct http_client *client, const char *url)
     if (!host)
         return NULL;
     memcpy(host->origin, url, len);
+    host->most = strncasecmp(url, "smtp", 4) == 0 ? SMTP_CLIENT_CONNECTIONS_PER_HOST : HTTP_CLIENT_CONNECTIONS_PER_HOST;
     TAILQ_INIT(&host->waiting);
     TAILQ_INSERT_TAIL(&client->hosts, host, link);
     return host;
@@ -198,6 +201,7 @@ static void finish(struct exchange *x, enum http_fate fate, long status)
                                  .body = answered && x->transfer.answer ? x->transfer.answer : "",
                                  .body_len = answered ? x->transfer.answer_len : 0,
                                  .text = answered ? "" : x->transfer.text,
+                                 .hopeless = fate == HTTP_NOT_SENT && x->transfer.hopeless,
                                  .elapsed_us = (int64_t)((uv_hrtime() - x->begun_ns) / 1000)};
     if (answered)
         crash_here(CRASH_ANSWER_RECEIVED);
@@ -247,7 +251,7 @@ static void start_waiting(struct http_client *client)
             next = TAILQ_NEXT(host, link);
             if (client->n_running >= HTTP_CLIENT_IN_FLIGHT_MAX)
                 return;
-            if (!host->n_waiting || host->n_running >= HTTP_CLIENT_CONNECTIONS_PER_HOST)
+            if (!host->n_waiting || host->n_running >= host->most)
                 continue;
             start(TAILQ_FIRST(&host->waiting)); /* may free the host */
             more = true;
@@ -433,8 +437,7 @@ static int open_multi(struct http_client *client)
 static void start_or_wait(struct exchange *x)
 {
     struct http_client *client = x->client;
-    if (!x->host->n_waiting && x->host->n_running < HTTP_CLIENT_CONNECTIONS_PER_HOST &&
-        client->n_running < HTTP_CLIENT_IN_FLIGHT_MAX)
+    if (!x->host->n_waiting && x->host->n_running < x->host->most && client->n_running < HTTP_CLIENT_IN_FLIGHT_MAX)
         start(x);
     else if (client->n_waiting < WAITING_MAX && client->waiting_bytes + x->transfer.body_len <= WAITING_MAX_BYTES)
         enter(x, WAITING);
@@ -474,10 +477,12 @@ int http_client_send(struct http_client *client, const struct http_request *requ
     x->handle = ++client->last_handle;
     if (ret_handle)
         *ret_handle = x->handle;
-    if (fault)
+    if (fault) {
+        x->transfer.hopeless = true;
         fail_later(x, fault);
-    else
+    } else {
         start_or_wait(x);
+    }
     return 0;
 }
 

@@ -1,9 +1,11 @@
-/* Outgoing HTTP over libcurl's multi interface on the loop. One pool of handles, connections reused. Knows no bus:
- * it sends what it is given and says what became of it. libcurl is initialised on first use. Loop thread. */
+/* Outgoing HTTP, and mail by SMTP, over libcurl's multi interface on the loop. One pool of handles, connections reused.
+ * Knows no bus: it sends what it is given and says what became of it. libcurl is initialised on first use. Loop thread.
+ */
 #ifndef HOST_SERVICES_HTTP_CLIENT_H
 #define HOST_SERVICES_HTTP_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -11,7 +13,8 @@
 #define HTTP_CLIENT_RESPONSE_MAX_BYTES (1024 * 1024)
 #define HTTP_CLIENT_REQUEST_MAX_BYTES (1024 * 1024)
 #define HTTP_CLIENT_CONNECTIONS_PER_HOST 64
-#define HTTP_CLIENT_IN_FLIGHT_MAX 1024 /* further ones wait in order */
+#define SMTP_CLIENT_CONNECTIONS_PER_HOST 8 /* mail servers count them */
+#define HTTP_CLIENT_IN_FLIGHT_MAX 1024     /* further ones wait in order */
 
 enum http_fate {
     HTTP_ANSWERED,  /* a complete answer came, of whatever status */
@@ -20,6 +23,8 @@ enum http_fate {
     HTTP_BROKEN     /* connection lost, or an answer that cannot be read or is too large: may have been received */
 };
 
+/* With the method MAIL the URL is a mail server's, `headers` and `body` are what cvm_mail_of reads, and the header
+ * Message-ID is the key. Its answer has the server's last code as status, the last line as body. */
 struct http_request {
     const char *method, *url;
     const json_t *headers; /* object of strings; NULL for none. Secrets are already in place: never logged */
@@ -36,6 +41,7 @@ struct http_result {
     size_t body_len;
     const char *text; /* what went wrong, without secrets; "" where nothing did */
     int64_t elapsed_us;
+    bool hopeless; /* HTTP_NOT_SENT: to send it again as it is will not help */
 };
 
 struct http_client;

@@ -3,6 +3,7 @@
 #include "services/http_transfer.h"
 
 #include "core/crash.h"
+#include "services/smtp_transfer.h"
 #include <cvm/cvm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,8 @@ int http_transfer_init(struct http_transfer *x, const struct curl_lib *curl, con
     if (request->body_len > HTTP_CLIENT_REQUEST_MAX_BYTES)
         return CVM_ELIMIT;
     snprintf(x->method, sizeof x->method, "%s", request->method);
+    if (strcmp(x->method, CVM_MAIL_METHOD) == 0)
+        return smtp_transfer_init(x, request);
     x->url = strdup(request->url);
     x->answer_headers = json_object();
     if (!x->url || !x->answer_headers)
@@ -101,6 +104,7 @@ void http_transfer_fini(struct http_transfer *x)
 {
     if (x->headers)
         x->curl->slist_free_all(x->headers);
+    smtp_transfer_free(x->mail, x->curl);
     json_decref(x->answer_headers);
     free(x->answer);
     free(x->url);
@@ -115,6 +119,8 @@ const char *http_transfer_url_fault(const struct http_transfer *x)
     for (const char *c = url; *c; c++)
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
             return "the URL has a space or control character";
+    if (x->mail)
+        return smtp_transfer_url_fault(url);
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
         return "the URL begins neither with http:// nor with https://";
     return NULL;
@@ -226,6 +232,8 @@ enum http_fate http_transfer_fate(struct http_transfer *x, CURLcode code, long *
 {
     const struct curl_lib *curl = x->curl;
     long status = 0, system_error = 0;
+    if (x->mail)
+        return smtp_transfer_fate(x, code, ret_status);
     curl->easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK && status >= 200) {
         *ret_status = status;
@@ -278,14 +286,18 @@ void http_transfer_arm(struct http_transfer *x, CURL *easy, long timeout_ms, voi
     curl->easy_setopt(easy, CURLOPT_PRIVATE, owner);
     curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl->easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else ending a name look-up waits for its thread */
-    curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* HTTP/2 resends refused streams */
-    curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl->easy_setopt(easy, CURLOPT_URL, x->url);
-    curl->easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
     curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                       timeout_ms < HTTP_CLIENT_CONNECT_TIMEOUT_MS ? timeout_ms : (long)HTTP_CLIENT_CONNECT_TIMEOUT_MS);
+    if (x->mail) {
+        smtp_transfer_arm(x, easy);
+        return;
+    }
+    curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* HTTP/2 resends refused streams */
+    curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl->easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
     curl->easy_setopt(easy, CURLOPT_MAXAGE_CONN, HTTP_CLIENT_IDLE_CONNECTION_MAX_S);
     curl->easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_CLIENT_RESPONSE_MAX_BYTES);
     curl->easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);

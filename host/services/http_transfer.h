@@ -15,6 +15,8 @@
 /* An idle connection is dropped before most servers drop it: a request that meets their closing is maybe-sent. */
 #define HTTP_CLIENT_IDLE_CONNECTION_MAX_S 20L
 
+struct smtp_transfer;
+
 struct http_transfer {
     const struct curl_lib *curl;
     char method[HTTP_CLIENT_METHOD_MAX_BYTES + 1];
@@ -29,7 +31,9 @@ struct http_transfer {
     size_t answer_header_bytes;
     char *answer;
     size_t answer_len, answer_cap;
-    char text[192]; /* what went wrong */
+    char text[192];             /* what went wrong */
+    bool hopeless;              /* HTTP_NOT_SENT: and it will be the next time */
+    struct smtp_transfer *mail; /* NULL: it is HTTP */
 };
 
 /* Copies the request into a zeroed struct. CVM_EINVAL: method or header not allowed; CVM_ELIMIT: body, or too many

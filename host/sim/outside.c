@@ -201,6 +201,11 @@ static char *body_of(struct sim *s, const struct http_request *request, int stat
     return strdup(text);
 }
 
+static bool is_mail(const struct http_request *request)
+{
+    return strcmp(request->method, CVM_MAIL_METHOD) == 0;
+}
+
 /* How the exchange ends, when it has or has not had its effect. */
 static struct waiting draw_end(struct sim *s, const struct http_request *request, int status)
 {
@@ -273,7 +278,7 @@ static void check_cause(struct sim *s, const struct http_request *request, const
 
 static const char *key_of(const struct http_request *request)
 {
-    return cvm_json_str(request->headers, "Idempotency-Key", NULL);
+    return cvm_json_str(request->headers, is_mail(request) ? CVM_MAIL_KEY_HEADER : "Idempotency-Key", NULL);
 }
 
 int world_send(void *arg, const struct http_request *request, http_done done, void *done_arg, uint64_t *ret_handle)
@@ -306,9 +311,12 @@ int world_send(void *arg, const struct http_request *request, http_done done, vo
                                      .body_in = request->body ? strdup(request->body) : NULL,
                                      .key = strdup(key ? key : "")});
     } else {
-        int status = !s->plugins->own ? (gen_chance(g, 70) ? 200 : 404)
-                     : safe           ? look(s, request->url)
-                                      : apply(s, path, request->body, key ? key : "");
+        int status = is_mail(request)   ? (gen_chance(g, 70)   ? 250
+                                           : gen_chance(g, 50) ? 451
+                                                               : 550)
+                     : !s->plugins->own ? (gen_chance(g, 70) ? 200 : 404)
+                     : safe             ? look(s, request->url)
+                                        : apply(s, path, request->body, key ? key : "");
         if (late && kind < 75)
             apply(s, path, request->body, key ? key : ""); /* the network said it twice */
         end = draw_end(s, request, status);

@@ -342,6 +342,11 @@ static int call_checked(struct harness_turn *t, const cvm_call *c, cvm_id *ret_i
                                  "an operation with \"durable\": false may make safe calls only");
     if (harness__route(t->c, reply) < 0)
         return harness__complain(t, CVM_ENOENT, "cvm_http_call", c->name, "no route takes its reply");
+    cvm_mail mail = cvm_mail_of(c->headers, c->body);
+    bool is_mail = !strcmp(cvm_json_str(decl, "method", ""), CVM_MAIL_METHOD);
+    if (is_mail && cvm_mail_fault(&mail))
+        return harness__complain(t, CVM_EINVAL, "cvm_send_mail", cvm_mail_fault(&mail),
+                                 "missing, too long, no address, or has a line break");
     struct harness_item *made = harness__make(t, c->name, t->m->conversation);
     if (!made)
         return CVM_ELIMIT;

@@ -21,7 +21,7 @@ expect()
 
 check_installed()
 {
-    for file in bin/cvmhost include/cvm/cvm.h include/cvm/json.h include/cvm/money.h include/cvm/job.h include/cvm/harness.h \
+    for file in bin/cvmhost include/cvm/cvm.h include/cvm/json.h include/cvm/money.h include/cvm/job.h include/cvm/mail.h include/cvm/harness.h \
         lib/libcvmharness.a lib/pkgconfig/cvmhost-sdk.pc lib/pkgconfig/cvmhost-harness.pc \
         share/cvmhost/manifest.schema.json share/cvmhost/manifests/service.json share/cvmhost/manifests/service/vocabulary.json \
         lib/cvmhost/plugins/service.so share/doc/cvmhost/docs/tutorial.md share/doc/cvmhost/examples/domain/tv/tv.c share/bash-completion/completions/cvmhost; do

@@ -24,6 +24,27 @@ static int go(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
+/* {"call", "subject", "key"?, "deadline_ms"?} */
+static int write_letter(cvm_turn *t, const cvm_msg *m)
+{
+    cvm_mail mail = {.size = sizeof mail,
+                     .name = cvm_json_str(m->data, "call", ""),
+                     .from = "desk@example.com",
+                     .from_name = "Desk",
+                     .to = json_string(cvm_json_str(m->data, "to", "ada@example.com")),
+                     .subject = cvm_json_str(m->data, "subject", ""),
+                     .text = "Hello",
+                     .user = "${OUTSIDE_KEY}",
+                     .password = cvm_json_str(m->data, "password", "${OUTSIDE_KEY}"),
+                     .key = cvm_json_str(m->data, "key", NULL),
+                     .deadline_ms = cvm_json_int(m->data, "deadline_ms", 0),
+                     .on_behalf = m->id};
+    int e = cvm_send_mail(t, &mail, NULL);
+    if (e < 0)
+        return cvm_reply(t, m, json_pack("{s:i}", "error", e));
+    return CVM_PENDING;
+}
+
 static int came(cvm_turn *t, const cvm_msg *m)
 {
     int64_t n;
@@ -112,7 +133,7 @@ static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {.i
 static const cvm_route routes[] = {
     {SELF, "go", go}, {SELF, "look", go},
     {SELF, "read.reply", came}, {SELF, "again.reply", came}, {SELF, "checked.reply", came}, {SELF, "once.reply", came},
-    {SELF, "fixed.reply", came},
+    {SELF, "fixed.reply", came}, {SELF, "write", write_letter}, {SELF, "letter.reply", came}, {SELF, "letter_again.reply", came},
     {SELF, "probe", probe}, {SELF, "state.reply", probed},
     {SELF, "note", note}, {SELF, "list", list}, {SELF, "peek", list}, {SELF, "query.reply", came},
     {"test.postman", "mail", mail}, {"test.postman", "once.reply", mailed},

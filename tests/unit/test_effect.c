@@ -767,6 +767,135 @@ START_TEST(restored_calls_may_have_been_made)
 }
 END_TEST
 
+/* ---- mail ---------------------------------------------------------------------------------------------------------
+ */
+
+static const struct reply taken = {HTTP_ANSWERED, 250, "2.0.0 queued"},
+                          later = {HTTP_ANSWERED, 451, "4.7.1 greylisted"},
+                          never = {HTTP_ANSWERED, 550, "5.1.1 nobody"};
+
+static void write_to(json_t *letter)
+{
+    forget();
+    json_decref(seen.data);
+    seen = (struct answer_seen){0};
+    virtual_submit(world.v, OUTSIDE, "write", letter, &seen);
+}
+
+static void write_letter(const char *call)
+{
+    write_to(json_pack("{s:s, s:s, s:s}", "call", call, "key", "REF-1", "subject", "Hello"));
+}
+
+START_TEST(letters_by_answer)
+{
+    static const struct {
+        const char *call;
+        const struct reply *first;
+        const char *outcome, *code;
+        int sent;
+    } cases[] = {
+        {"letter", &taken, "REPLIED", "", 1},
+        {"letter", &never, "REFUSED", "MAIL_REFUSED", 1},
+        {"letter", &later, "REPLIED", "", 2},
+        {"letter", &not_sent, "REPLIED", "", 2},
+        {"letter", &not_taken, "REPLIED", "", 2},
+        {"letter", &broken, "UNKNOWN", "UNKNOWN", 1},
+        {"letter", &timed_out, "UNKNOWN", "UNKNOWN", 1},
+        {"letter_again", &taken, "REPLIED", "", 1},
+        {"letter_again", &never, "REFUSED", "MAIL_REFUSED", 1},
+        {"letter_again", &broken, "REPLIED", "", 2},
+        {"letter_again", &timed_out, "REPLIED", "", 2},
+    };
+    begin();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CALLS(*cases[i].first, taken);
+        write_letter(cases[i].call);
+        pass(10000);
+        ck_assert_msg(strcmp(outcome(), cases[i].outcome) == 0 && strcmp(code(), cases[i].code) == 0, "%zu: %s: %s %s",
+                      i, cases[i].call, outcome(), code());
+        ck_assert_msg(world.n_sent == cases[i].sent, "%zu: %d sent", i, world.n_sent);
+        for (int k = 0; k < world.n_sent; k++) {
+            ck_assert_str_eq(world.sent[k].method, "MAIL");
+            ck_assert_str_eq(world.sent[k].url, "smtp://mx.example");
+            ck_assert_str_eq(header(&world.sent[k], "Message-ID"), "REF-1");
+            ck_assert_str_eq(header(&world.sent[k], "password"), "hush-hush");
+            ck_assert_int_eq(world.sent[k].durable_effects, 1); /* never before its turn is */
+        }
+    }
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM turns WHERE record LIKE '%hush-hush%'"), 0);
+    CALLS(taken);
+    write_letter("letter");
+    pass(STEP_MS);
+    ck_assert_int_eq(json_integer_value(data("status")), 250);
+    ck_assert_str_eq(json_string_value(data("text")), "2.0.0 queued");
+    end();
+}
+END_TEST
+
+/* "Later" until the deadline is a mail that did not leave, unless an attempt before may have delivered it. */
+START_TEST(letters_until_the_deadline)
+{
+    begin();
+    for (int i = 0; i < 2; i++) {
+        int64_t until = core_now_ms(world.v->core) + 30000;
+        if (i)
+            CALLS(broken, later);
+        else
+            CALLS(later);
+        write_to(json_pack("{s:s, s:s, s:I}", "call", i ? "letter_again" : "letter", "subject", "x", "deadline_ms",
+                           (json_int_t)until));
+        pass(60000);
+        ck_assert_str_eq(outcome(), i ? "UNKNOWN" : "ERROR");
+        ck_assert_str_eq(code(), i ? "UNKNOWN" : "NOT_SENT");
+        ck_assert(i || strstr(json_string_value(data("message")), "greylisted"));
+        ck_assert_int_gt(world.n_sent, 3);
+        ck_assert_int_lt(world.sent[world.n_sent - 1].at_ms, until);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(letters_after_a_restart)
+{
+    static const char *const calls[] = {"letter", "letter_again"};
+    begin();
+    for (int i = 0; i < 2; i++) {
+        CALLS(silent, taken);
+        write_letter(calls[i]);
+        pass(1000);
+        ck_assert_int_eq(world.n_sent, 1);
+        restart();
+        pass(10000);
+        ck_assert_int_eq(world.n_sent, 1 + i);
+        if (i)
+            ck_assert_str_eq(header(&world.sent[1], "Message-ID"), "REF-1");
+        virtual_conserved(world.v);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(letters_that_are_none)
+{
+    static const struct {
+        const char *member, *value;
+    } cases[] = {{"subject", "Hello\r\nBcc: eve@example.com"}, {"to", "ada@example.com\nDATA"}, {"to", "ada"}};
+    begin();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_to(json_pack("{s:s, s:s}", "call", "letter", cases[i].member, cases[i].value));
+        pass(STEP_MS);
+        ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);
+        ck_assert_int_eq(world.n_sent, 0);
+    }
+    write_to(json_pack("{s:s, s:s, s:s}", "call", "letter", "subject", "x", "password", "${OUTSIDE_UNSET}"));
+    pass(STEP_MS);
+    ck_assert_str_eq(code(), "NOT_SENT");
+    ck_assert_ptr_nonnull(strstr(json_string_value(data("message")), "OUTSIDE_UNSET"));
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("effect");
@@ -795,6 +924,10 @@ int main(void)
     tcase_add_test(c, channel_keeps_order);
     tcase_add_test(c, tables_answer);
     tcase_add_test(c, restored_calls_may_have_been_made);
+    tcase_add_test(c, letters_by_answer);
+    tcase_add_test(c, letters_until_the_deadline);
+    tcase_add_test(c, letters_after_a_restart);
+    tcase_add_test(c, letters_that_are_none);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

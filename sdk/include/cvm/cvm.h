@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
-#define CVM_ABI_MINOR 4 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_ABI_MINOR 5 /* a plugin built for a newer minor than the host's is refused */
 #define CVM_MAGIC "CVMPLUG\1"
 
 #define CVM_MUST_USE __attribute__((warn_unused_result))
@@ -667,6 +667,11 @@ __attribute__((format(printf, 3, 4))) static inline void cvm_log(cvm_turn *t, in
  */
 
 #include <cvm/job.h>
+
+/* ---- mail: mail.h --------------------------------------------------------------------------------------------------
+ */
+
+#include <cvm/mail.h>
 
 /* ---- the descriptor ---------------------------------------------------------------------------------------------- */
 
