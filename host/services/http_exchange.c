@@ -132,7 +132,10 @@ static int fresh_routes(struct http_server *server)
 void http_exchange_give_up(struct http_exchange *x, int status, const char *code, const char *detail)
 {
     struct problem problem;
-    edge_forget(x->server->options.core, x->id, x);
+    if (x->question)
+        http_turn_forget(x);
+    else
+        edge_forget(x->server->options.core, x->id, x);
     problem_set(&problem, status, code, NULL, "%s %s", detail,
                 x->has_key ? "Ask again with the same Idempotency-Key to get its result; it is not done twice."
                            : "Nothing can be asked for again, as the request had no Idempotency-Key.");
@@ -161,7 +164,10 @@ void http_exchange_free(struct http_exchange *x)
     if (!x)
         return;
     if (x->phase == EXCHANGE_WAITING) {
-        edge_forget(x->server->options.core, x->id, x);
+        if (x->question)
+            http_turn_forget(x);
+        else
+            edge_forget(x->server->options.core, x->id, x);
         TAILQ_REMOVE(&x->server->waiting, x, link);
     }
     json_decref(x->rename);
@@ -237,11 +243,11 @@ static int route(struct http_exchange *x, struct rest_match *match, struct probl
     return rest_find(x->server->rest, x->method, x->url, match, x->answer.allow, sizeof x->answer.allow, problem);
 }
 
-/* Whether the caller may have this done. Returns 0 or the status of *problem. */
-static int permit(struct http_exchange *x, const struct rest_match *match, struct problem *problem)
+int http_permit(struct http_exchange *x, const char *component, const char *type, const char *permission,
+                struct problem *problem)
 {
     const struct access *access = http_server_access(x->server);
-    const char *permission = match->operation->decl->expose->permission, *name;
+    const char *name;
     if (!access || !permission)
         return 0;
     enum access_answer answer = access_ask(access, x->head.authorization, permission, &name);
@@ -250,15 +256,15 @@ static int permit(struct http_exchange *x, const struct rest_match *match, struc
         return 0;
     }
     audit_event_limited(x->server->options.core, "edge.refused",
-                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "component", match->operation->component_id, "type",
-                                  match->operation->decl->type, "permission", permission, "why",
+                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "component", component, "type", type, "permission",
+                                  permission, "why",
                                   answer == ACCESS_LACKING         ? "the token does not hold the permission"
                                   : answer == ACCESS_UNKNOWN_TOKEN ? "the token is not known"
                                                                    : "no token came",
                                   "by", answer == ACCESS_LACKING ? name : "somebody"));
     if (answer == ACCESS_LACKING) {
-        log_info("http", "%s: refused %s of %s: no permission \"%s\", request %s", name, match->operation->decl->type,
-                 match->operation->component_id, permission, x->request_id);
+        log_info("http", "%s: refused %s of %s: no permission \"%s\", request %s", name, type, component, permission,
+                 x->request_id);
         snprintf(x->answer.authenticate, sizeof x->answer.authenticate,
                  "Bearer realm=\"cvmhost\", error=\"insufficient_scope\", scope=\"%s\"", permission);
         return problem_set(problem, 403, "FORBIDDEN", NULL, "The token \"%s\" does not hold the permission \"%s\".",
@@ -271,12 +277,18 @@ static int permit(struct http_exchange *x, const struct rest_match *match, struc
                        unknown ? "The token is not known" : "This needs a token");
 }
 
+static int permit(struct http_exchange *x, const struct rest_match *match, struct problem *problem)
+{
+    const struct manifest_operation *decl = match->operation->decl;
+    return http_permit(x, match->operation->component_id, decl->type, decl->expose->permission, problem);
+}
+
 void http_exchange_handle(struct http_exchange *x)
 {
     struct rest_match match;
     struct problem problem;
     json_t *data = NULL;
-    if (http_answer_own(x) || http_answer_page(x))
+    if (http_answer_own(x) || http_answer_turn(x) || http_answer_page(x))
         return;
     int status = route(x, &match, &problem);
     if (!status)

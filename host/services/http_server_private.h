@@ -1,6 +1,6 @@
 /* What the parts of the HTTP listener share: http_server.c keeps daemon and connections, http_exchange.c a single
  * request until its answer is known, http_request.c makes an operation's data of it, http_answer.c makes the answer,
- * http_own.c answers for the host itself. Loop thread. */
+ * http_own.c and http_turn.c answer for the host itself. Loop thread. */
 #ifndef HOST_SERVICES_HTTP_SERVER_PRIVATE_H
 #define HOST_SERVICES_HTTP_SERVER_PRIVATE_H
 
@@ -64,6 +64,7 @@ struct http_exchange {
     const char *caller; /* name of the token that was asked for; NULL: none was. The configuration's */
     json_t *rename;
     struct operation_count *count;
+    struct http_question *question; /* http_turn.c; NULL: none is under way */
     struct http_answer answer;
 };
 
@@ -135,6 +136,15 @@ const struct access *http_server_access(const struct http_server *server);
 
 /* http_own.c: false: its path is not one of the listener's own. */
 bool http_answer_own(struct http_exchange *x);
+
+/* Whether the caller may have done what asks for `permission`: 0 or the status of *ret_problem. */
+int http_permit(struct http_exchange *x, const char *component, const char *type, const char *permission,
+                struct problem *ret_problem);
+
+/* http_turn.c: false: its path is no turn of the journal. */
+bool http_answer_turn(struct http_exchange *x);
+/* The exchange is over: its question is answered to nobody. */
+void http_turn_forget(struct http_exchange *x);
 
 /* http_pages.c: false: there is no page at its path. */
 bool http_answer_page(struct http_exchange *x);

@@ -389,6 +389,13 @@ static void add_own(struct openapi *o)
     json_object_set_new(
         o->paths, "/metrics",
         own_route("metrics", "Counters in Prometheus text format", "text/plain", json_pack("{s:s}", "type", "string")));
+    json_t *turn = own_route("show_turn", "A turn of the journal, as it is stored", "application/json",
+                             json_pack("{s:s}", "type", "object"));
+    json_object_set_new(json_object_get(turn, "get"), "parameters",
+                        json_pack("[{s:s, s:s, s:b, s:{s:s, s:i}}]", "name", "turn", "in", "path", "required", true,
+                                  "schema", "type", "integer", "minimum", 1));
+    json_object_set_new(json_object_get(turn, "get"), "security", security(o, "read"));
+    json_object_set_new(o->paths, "/api/v1/turns/{turn}", turn);
     json_object_set_new(
         o->paths, OPENAPI_PATH,
         own_route("openapi", "This document", "application/json", json_pack("{s:s}", "type", "object")));

@@ -55,6 +55,42 @@ START_TEST(logs_each_agent_with_its_tools)
 }
 END_TEST
 
+/* What happened is read by the number of the turn, by who may read. */
+START_TEST(shows_a_turn)
+{
+    static const char *const reader[] = {"Authorization: Bearer reader-token-0123456789", NULL};
+    static const char *const other[] = {"Authorization: Bearer other-token-0123456789", NULL};
+    struct flow *f = home();
+    struct flow_answer a;
+    char path[64];
+    flow_env(f, "READER_TOKEN", "reader-token-0123456789");
+    flow_env(f, "OTHER_TOKEN", "other-token-0123456789");
+    flow_config(f, "access",
+                json_pack("{s:[{s:s, s:s, s:[s]}, {s:s, s:s, s:[s]}]}", "tokens", "name", "reader", "secret",
+                          "READER_TOKEN", "permissions", "read", "name", "other", "secret", "OTHER_TOKEN",
+                          "permissions", "sell"));
+    flow_start(f);
+    ck_assert_int_eq(flow_http(f, "POST", "/test/ok", "{}", NULL, NULL), 200);
+    snprintf(
+        path, sizeof path, "/api/v1/turns/%lld",
+        (long long)flow_sql_int(f, "SELECT seq FROM turns WHERE component = 'test.faulty' ORDER BY seq DESC LIMIT 1"));
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, NULL, NULL), 401);
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, other, NULL), 403);
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, reader, &a), 200);
+    ck_assert_str_eq(json_string_value(json_object_get(a.json, "component")), "test.faulty");
+    ck_assert_str_eq(json_string_value(json_object_get(a.json, "outcome")), "OK");
+    ck_assert(json_is_object(json_object_get(json_object_get(a.json, "record"), "in")));
+    flow_answer_free(&a);
+    static const char *const none[] = {"999999999", "0", "", "x", "1x", "99999999999999999999", "1/2"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        snprintf(path, sizeof path, "/api/v1/turns/%s", none[i]);
+        ck_assert_int_eq(flow_http(f, "GET", path, NULL, reader, NULL), 404);
+    }
+    ck_assert_int_eq(flow_http(f, "POST", "/api/v1/turns/1", "{}", reader, NULL), 405);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(runs_without_a_supervisor)
 {
     struct flow *f = home();
@@ -345,6 +381,7 @@ int main(void)
     tcase_set_timeout(start, 60);
     tcase_add_test(start, serves_and_stops);
     tcase_add_test(start, logs_each_agent_with_its_tools);
+    tcase_add_test(start, shows_a_turn);
     tcase_add_test(start, runs_without_a_supervisor);
     tcase_add_test(start, stops_on_interrupt_of_the_whole_group);
     tcase_add_test(start, hangup_is_a_reload);
