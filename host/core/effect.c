@@ -198,10 +198,23 @@ static void unknown(struct core *core, struct effect *e)
     }
 }
 
+/* The value of a secret that the manifest names; NULL: *ret_missing says which there is not. */
+static const char *secret_of(struct core *core, const struct effect *e, const char *name, const char **ret_missing)
+{
+    const struct manifest *manifest = e->manifest;
+    *ret_missing = "(a name that the manifest does not list)";
+    for (size_t i = 0; i < manifest->secrets.n; i++) {
+        if (strcmp(manifest->secrets.at[i], name) == 0) {
+            *ret_missing = manifest->secrets.at[i];
+            return config_secret(core->options.config, name);
+        }
+    }
+    return NULL;
+}
+
 /* Replaces "${NAME}" by a secret the manifest names. Gives an object; NULL where one is missing or not named. */
 static json_t *expand(struct core *core, const struct effect *e, const char **ret_missing)
 {
-    const struct manifest *manifest = e->manifest;
     json_t *expanded = json_object();
     const char *name;
     json_t *value;
@@ -212,17 +225,9 @@ static json_t *expand(struct core *core, const struct effect *e, const char **re
         text_init(&text, EFFECT_HEADERS_EXPANDED_MAX_BYTES);
         while ((open = strstr(s, "${")) && (close = strchr(open, '}'))) {
             char secret[CVM_NAME_MAX + 1];
-            const char *known = NULL;
             snprintf(secret, sizeof secret, "%.*s", (int)(close - open - 2), open + 2);
-            for (size_t i = 0; i < manifest->secrets.n; i++)
-                if (strcmp(manifest->secrets.at[i], secret) == 0)
-                    known = config_secret(core->options.config, secret);
+            const char *known = secret_of(core, e, secret, ret_missing);
             if (!known) {
-                for (size_t i = 0; i < manifest->secrets.n; i++)
-                    if (strcmp(manifest->secrets.at[i], secret) == 0)
-                        *ret_missing = manifest->secrets.at[i];
-                if (!*ret_missing)
-                    *ret_missing = "(a name that the manifest does not list)";
                 text_free(&text);
                 json_decref(expanded);
                 return NULL;
@@ -338,7 +343,8 @@ static void sent(void *arg, const struct http_result *result)
 static void attempt(struct core *core, struct effect *e)
 {
     const char *missing = NULL;
-    json_t *headers = expand(core, e, &missing);
+    const char *url = strncmp(e->url, "secret:", 7) == 0 ? secret_of(core, e, e->url + 7, &missing) : e->url;
+    json_t *headers = url ? expand(core, e, &missing) : NULL;
     struct http_result failed = {.fate = HTTP_NOT_SENT, .hopeless = true};
     char text[160];
     e->attempts++;
@@ -353,7 +359,7 @@ static void attempt(struct core *core, struct effect *e)
     size_t len = 0;
     char *body = e->body ? json_text(e->body, &len) : NULL;
     struct http_request request = {.method = e->call->method,
-                                   .url = e->url,
+                                   .url = url,
                                    .headers = headers,
                                    .body = body,
                                    .body_len = len,

@@ -278,6 +278,8 @@ static int read_hosts(struct reading *r, const json_t *hosts)
             struct manifest_call *c = &r->m->calls[r->m->n_calls++];
             c->url = text_of(host, "url", NULL);
             CVM_TRY(read_call(r, call, manifest_field(&field, "needs.hosts[%zu].calls[%zu]", i, j), c));
+            if (strncmp(c->url, "secret:", 7) == 0 && (c->mail || *c->path))
+                return manifest_wrong(r, field.text, "an address that is a secret is whole: no path, and no MAIL");
             if (strncmp(c->url, "setting:", 8) != 0 && (strncmp(c->url, "smtp", 4) == 0) != c->mail)
                 return manifest_wrong(r, field.text, "the method MAIL belongs to an address smtp:// or smtps://");
         }

@@ -203,6 +203,14 @@ static bool has_operation(const struct manifest *m, const char *type)
     return false;
 }
 
+static bool has_secret(const struct manifest *m, const char *name)
+{
+    for (size_t i = 0; i < m->secrets.n; i++)
+        if (strcmp(m->secrets.at[i], name) == 0)
+            return true;
+    return false;
+}
+
 static int check_calls(struct reading *r, json_t *names)
 {
     const char *field = "needs.hosts";
@@ -212,6 +220,8 @@ static int check_calls(struct reading *r, json_t *names)
             return manifest_wrong(r, field, "the call \"%s\" is declared twice", call->name);
         if (strncmp(call->url, "setting:", 8) == 0 && !has_setting(r->m, call->url + 8))
             return manifest_wrong(r, field, "\"%s\" must name a setting of a component, and none has it", call->url);
+        if (strncmp(call->url, "secret:", 7) == 0 && !has_secret(r->m, call->url + 7))
+            return manifest_wrong(r, field, "\"%s\" must name a secret of needs.secrets", call->url);
         if (call->by && !has_operation(r->m, call->by))
             return manifest_wrong(r, field,
                                   "\"by\" of the call \"%s\" must name an operation of a component, got \"%s\"",

@@ -133,7 +133,7 @@ static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {.i
 static const cvm_route routes[] = {
     {SELF, "go", go}, {SELF, "look", go},
     {SELF, "read.reply", came}, {SELF, "again.reply", came}, {SELF, "checked.reply", came}, {SELF, "once.reply", came},
-    {SELF, "fixed.reply", came}, {SELF, "write", write_letter}, {SELF, "letter.reply", came}, {SELF, "letter_again.reply", came},
+    {SELF, "fixed.reply", came}, {SELF, "hook.reply", came}, {SELF, "write", write_letter}, {SELF, "letter.reply", came}, {SELF, "letter_again.reply", came},
     {SELF, "probe", probe}, {SELF, "state.reply", probed},
     {SELF, "note", note}, {SELF, "list", list}, {SELF, "peek", list}, {SELF, "query.reply", came},
     {"test.postman", "mail", mail}, {"test.postman", "once.reply", mailed},

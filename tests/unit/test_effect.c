@@ -335,6 +335,27 @@ START_TEST(secrets_go_into_headers_only)
 }
 END_TEST
 
+START_TEST(address_that_is_a_secret)
+{
+    setenv("OUTSIDE_HOOK", "https://hooks.example/T0/sesame", 1);
+    begin();
+    go("hook");
+    pass(STEP_MS);
+    ck_assert_str_eq(outcome(), "REPLIED");
+    ck_assert_str_eq(world.sent[0].url, "https://hooks.example/T0/sesame");
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM turns WHERE record LIKE '%sesame%'"), 0);
+    end();
+    unsetenv("OUTSIDE_HOOK");
+    begin();
+    go("hook");
+    pass(STEP_MS);
+    ck_assert_str_eq(code(), "NOT_SENT");
+    ck_assert_ptr_nonnull(strstr(json_string_value(data("message")), "OUTSIDE_HOOK"));
+    ck_assert_int_eq(world.n_sent, 0);
+    end();
+}
+END_TEST
+
 /* ---- what a complete answer says --------------------------------------------------------------------------------- */
 
 /* For each policy: what is told to the component, after how many attempts and questions. */
@@ -907,6 +928,7 @@ int main(void)
     tcase_add_test(c, what_may_not_leave);
     tcase_add_test(c, ephemeral_turn_may_only_read);
     tcase_add_test(c, secrets_go_into_headers_only);
+    tcase_add_test(c, address_that_is_a_secret);
     tcase_add_test(c, answers_by_policy);
     tcase_add_test(c, text_of_an_answer);
     tcase_add_test(c, repeats_with_the_same_key);
