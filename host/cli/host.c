@@ -17,6 +17,7 @@
 #include "services/http_client.h"
 #include "services/http_server.h"
 #include "services/notify.h"
+#include "services/figures.h"
 #include "services/operation_counters.h"
 #include "services/supervisor.h"
 #include "services/watchdog.h"
@@ -49,6 +50,7 @@ struct host {
     uint64_t access_version;              /* of the configuration it was made of */
     char api_title[128], api_version[64]; /* as they were at the start */
     struct operation_counters *counters;
+    struct figures *figures; /* NULL: nobody is given any */
     struct core *core;
     struct http_client *client;
     struct http_server *server;
@@ -110,6 +112,8 @@ static void stop(struct host *h, int status)
     h->stopping = true;
     h->status = status;
     atomic_store(&h->options->page->ready, 0);
+    figures_stop(h->figures);
+    h->figures = NULL;
     h->closing = 3;
     if (h->server)
         http_server_stop(h->server, h->draining ? 0 : HTTP_GRACE_MS, on_edge_closed, h);
@@ -425,6 +429,9 @@ static int start_edges(struct host *h)
     e = http_server_new(&server, &h->server);
     if (e < 0)
         log_error("host", "the HTTP listener cannot be served: %s", cvm_strerror(e));
+    else if (!h->options->is_private)
+        h->figures = figures_new(&(struct figures_options){
+            .loop = &h->loop, .core = h->core, .counters = h->counters, .server = h->server});
     return e;
 }
 

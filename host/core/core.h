@@ -115,6 +115,8 @@ json_t *core_jobs(struct core *core);
 /* In a handler of faults: whether the thread that faulted runs a job, which the page then says. */
 bool job_faulted(struct page *page);
 
+/* Pages of these figures that a component carried elsewhere, and that were dropped. */
+void core_count_figures(struct core *core, size_t given, size_t dropped);
 /* Prometheus text format. Gives a string for free(). */
 char *core_metrics(const struct core *core);
 /* NULL while healthy; else a sentence that says what is wrong (the store is full, ..). */

@@ -652,6 +652,7 @@ struct core {
 
     /* totals */
     struct {
+        uint64_t figures_given, figures_dropped; /* pages of them */
         uint64_t turns, inputs, refused_busy, dead_letters, transitions_denied, late_replies, calls, call_unknown,
             timeouts, records, secrets_refused, repeated, state_hits, state_misses, jobs;
     } total;

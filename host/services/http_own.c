@@ -22,6 +22,11 @@ static void answer_health(struct http_exchange *x)
     json_decref(body);
 }
 
+void http_server_print_counts(const struct http_server *server, struct text *text)
+{
+    http_counters_print(&server->counters, text);
+}
+
 static void answer_metrics(struct http_exchange *x)
 {
     struct text text;
@@ -33,7 +38,7 @@ static void answer_metrics(struct http_exchange *x)
     size_t n = 0;
     const struct operation *operations = registry_operations(x->server->options.core, &n);
     operation_counters_print(x->server->options.counters, operations, n, &text);
-    http_counters_print(&x->server->counters, &text);
+    http_server_print_counts(x->server, &text);
     if (text.failed)
         text_free(&text);
     http_answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.at, text.len);

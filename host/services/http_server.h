@@ -39,6 +39,10 @@ struct http_server_options {
 /* Returns 0, CVM_ENOMEM, or CVM_EIO (the descriptor cannot be listened on). */
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server);
 
+struct text;
+/* Appends what it counts, in Prometheus text format. */
+void http_server_print_counts(const struct http_server *server, struct text *text);
+
 /* Whether a path is one of the listener's own routes. */
 bool http_server_owns(const char *path);
 
