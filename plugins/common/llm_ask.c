@@ -38,8 +38,11 @@ bool llm_wanted(cvm_turn *t)
 
 int llm_ask(cvm_turn *t, const struct llm_ask *ask)
 {
-    static const char *const settings[][2] = {
-        {"llm_provider", "provider"}, {"llm_model", "model"}, {"llm_temperature", "temperature"}};
+    static const char *const settings[][2] = {{"llm_provider", "provider"},
+                                              {"model", "model"}, /* as a section for a whole area names them */
+                                              {"temperature", "temperature"},
+                                              {"llm_model", "model"},
+                                              {"llm_temperature", "temperature"}};
     int64_t timeout = cvm_json_int(cvm_settings(t), "llm_timeout_ms", 60000);
     json_t *data =
         json_pack("{s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "purpose", ask->purpose, "timeout_ms", (json_int_t)timeout,

@@ -24,7 +24,7 @@ struct llm_ask {
  * questions. */
 bool llm_wanted(cvm_turn *t);
 /* Asks; the answer comes as "chat.reply" with the cookie. The agent's settings `llm_provider`, `llm_model`,
- * `llm_temperature` and `llm_timeout_ms` (60000) hold. */
+ * `llm_temperature` (or `model`, `temperature`) and `llm_timeout_ms` (60000) hold. */
 CVM_MUST_USE int llm_ask(cvm_turn *t, const struct llm_ask *ask);
 
 /* Of a "chat.reply": the data or the text of a model's answer; NULL: nobody has answered. Borrowed. */

@@ -54,7 +54,7 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column,
     CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
                                     .table = "kb_chunks",
                                     .where = *domain ? json_pack("{s:s}", "domain", domain) : NULL,
-                                    .limit = CANDIDATES,
+                                    .limit = *domain || !json_object_get(with, "without") ? CANDIDATES : 2 * CANDIDATES,
                                     .on_behalf = request,
                                     .match = match,
                                     .near_column = vector ? column : NULL,
@@ -168,6 +168,27 @@ int query_found(cvm_turn *t, const cvm_msg *m)
     return t->host->emit(t, &out, NULL);
 }
 
+/* What was found without the domains that are not wanted; `ret_own` is to be released where it is not NULL. */
+static const json_t *wanted(const json_t *found, const json_t *with, json_t **ret_own)
+{
+    const json_t *without = json_object_get(with, "without"), *rows = json_object_get(found, "rows");
+    *ret_own = NULL;
+    if (!json_array_size(without))
+        return found;
+    json_t *kept = json_array();
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        json_t *row = json_array_get(rows, i);
+        bool out = false;
+        for (size_t k = 0; k < json_array_size(without); k++)
+            out = out || json_equal(json_object_get(row, "domain"), json_array_get(without, k));
+        if (!out)
+            json_array_append(kept, row);
+    }
+    *ret_own = json_copy((json_t *)(uintptr_t)found);
+    json_object_set_new(*ret_own, "rows", kept);
+    return *ret_own;
+}
+
 static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
 {
     int64_t top_k = cvm_json_int(with, "top_k", 5);
@@ -176,11 +197,13 @@ static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
                           json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",
                                     "The knowledge base cannot be searched at the moment."),
                           NULL);
-    json_t *ranked =
-        rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""), m->data,
-             (size_t)(top_k < 1              ? 1
-                      : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
-                                             : top_k));
+    json_t *own;
+    const json_t *rows = wanted(m->data, with, &own);
+    json_t *ranked = rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""), rows,
+                          (size_t)(top_k < 1              ? 1
+                                   : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
+                                                          : top_k));
+    json_decref(own);
     if (!ranked)
         return CVM_ENOMEM;
     int e = tell_retrieved(t, json_object_get(ranked, "results"));

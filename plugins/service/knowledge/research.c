@@ -145,6 +145,19 @@ static json_t *compose(const json_t *ranked)
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
 
+/* Domains that no agent of the desk answers for: their documents are for others, who ask for them by name. */
+static json_t *others_domains(cvm_turn *t)
+{
+    const json_t *domains = cvm_registry(t, "domains");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(domains); i++) {
+        const json_t *one = json_array_get(domains, i), *name = json_object_get(one, "name");
+        if (json_object_size(json_object_get(one, "routes")) == 0 && json_is_string(name))
+            json_array_append(list, (json_t *)(uintptr_t)name);
+    }
+    return list;
+}
+
 /* Takes `with`. */
 static int ask(cvm_turn *t, const cvm_msg *m, const char *question, const char *filter, const char *hint, json_t *with)
 {
@@ -155,6 +168,10 @@ static int ask(cvm_turn *t, const cvm_msg *m, const char *question, const char *
         json_object_set_new(data, "service_domain", json_string(filter));
     if (data && *hint)
         json_object_set_new(data, "domain_hint", json_string(hint));
+    json_t *others = !*filter && strcmp(cvm_json_str(with, "as", ""), "look") != 0 ? others_domains(t) : NULL;
+    if (data && json_array_size(others)) /* operators, who look, see all */
+        json_object_set(data, "without", others);
+    json_decref(others);
     CVM_TRY(cvm_request(t, "role:kb", "query", data, &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 10000}));
     return CVM_PENDING;
 }

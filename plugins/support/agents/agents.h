@@ -1,0 +1,86 @@
+/* The plugin "support_agents": the agents of the support desk. What its files share. Loop thread.
+ *
+ * An agent works on a ticket in an activity: an operation that the workflow calls with {"ticket", "outputs", "notes",
+ * "attempt"} and whose reply it keeps. Each asks others for what it needs, all at once (many.c), and answers when the
+ * last has answered. Kept as state of the agent meanwhile
+ *     run/<request>  {"what": .., "parts": [{"hi", "lo", "name", "started_ms", "ended_ms", "outcome", "data"}]} */
+#ifndef AGENTS_H
+#define AGENTS_H
+
+#include <cvm/cvm.h>
+#include <cvm/json.h>
+
+#define TRIAGE "support.triage"
+#define EXPERT "support.expert"
+#define NOTIFICATION "support.notification"
+#define WORKFLOW "support.workflow"
+
+#define STORE_TIMEOUT_MS 5000
+#define KB_TIMEOUT_MS 10000
+
+/* ---- many.c: several requests at once ---- */
+
+struct part {
+    const char *to, *type;
+    const char *name; /* of the part, for who reads the answers */
+    json_t *data;     /* taken */
+    int64_t timeout_ms;
+};
+
+/* Sends `n` requests on behalf of the request `m`, and keeps `what` (taken) until all are answered. A recipient that is
+ * not there is a part that has failed at once. Returns the number of those that are under way, or an error. */
+CVM_MUST_USE int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n);
+/* Takes the answer `m` in. *ret_run is the run with all its parts once the last has come (released by the caller; the
+ * state is gone), else NULL. `keep` makes what is kept of the answer's data (gives); NULL: all of it. */
+CVM_MUST_USE int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(const cvm_msg *m), json_t **ret_run);
+/* The run of a request where nothing is under way. Same ownership. */
+CVM_MUST_USE int many_take(cvm_turn *t, cvm_id request, json_t **ret_run);
+const json_t *many_part(const json_t *run, const char *name);
+bool many_replied(const json_t *part);
+
+/* ---- shared.c ---- */
+
+#define TIME_SIZE 40
+const char *agents_time(int64_t at_ms, char ret_text[TIME_SIZE]);
+const char *ticket_text(const cvm_msg *m, const char *name); /* member of the request's ticket; "" */
+bool component_there(cvm_turn *t, const char *id);
+/* Ends a request; that it is over already is no error. Takes `data`. */
+CVM_MUST_USE int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data);
+/* The same with {"code", "field", "message"}. */
+CVM_MUST_USE int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, const char *field,
+                               const char *message);
+/* Tells the ticket's audit trail what an agent or a tool of it did; nobody is told where no workflow is loaded. Takes
+ * `input` and `output`. */
+CVM_MUST_USE int audit(cvm_turn *t, const char *ticket_id, const char *actor, const char *what, json_t *input,
+                       json_t *output, int64_t duration_ms);
+/* Tells message-pubsub what an agent has to say of a ticket. `content` has no personal data. */
+CVM_MUST_USE int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content);
+/* Keeps what the agent is to remember of a ticket in memory-state. Takes `memory`, an object. */
+CVM_MUST_USE int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory);
+int remembered(cvm_turn *t, const cvm_msg *m); /* "put.reply" */
+/* Of a "chat.reply" that is of no use: what to do about it, for people. Logs it where something is wrong; that no model
+ * is set up is no trouble. `faulty`: it answered, and what is wrong with that; NULL. */
+const char *model_trouble(cvm_turn *t, const cvm_msg *m, const char *ticket_id, const char *faulty);
+/* The sentence for a store that does not answer. */
+void store_trouble(const char *store, char *ret_text, size_t size);
+
+/* ---- the agents ---- */
+
+int triage_run(cvm_turn *t, const cvm_msg *m);
+int triage_lookup_customer(cvm_turn *t, const cvm_msg *m);
+int triage_lookup_system(cvm_turn *t, const cvm_msg *m);
+int triage_found(cvm_turn *t, const cvm_msg *m); /* "get.reply" */
+
+int expert_analyse(cvm_turn *t, const cvm_msg *m);
+int expert_ask(cvm_turn *t, const cvm_msg *m);    /* query_knowledge_base */
+int expert_found(cvm_turn *t, const cvm_msg *m);  /* "query.reply" */
+int expert_worded(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
+
+int notification_create(cvm_turn *t, const cvm_msg *m);
+int notification_worded(cvm_turn *t, const cvm_msg *m);    /* "chat.reply" */
+int notification_delivered(cvm_turn *t, const cvm_msg *m); /* "deliver.reply" */
+
+/* What is kept of an operation's call of a tool by itself: no ticket, the answer is the tool's. */
+#define TOOL_ALONE "tool"
+
+#endif

@@ -1,0 +1,283 @@
+/* See analysis.h. */
+#include "analysis.h"
+
+#include <ctype.h>
+#include <cvm/json.h>
+#include <math.h>
+#include <stdio.h>
+
+#define QUERY_SIZE 1000
+#define QUESTION_BYTES 400 /* of the ticket's text in a query */
+#define TEXT_SIZE 4096
+#define LINE_SIZE 600
+#define DOCUMENTS_MAX 24
+#define FURTHER_SHARE 0.80 /* of the best one's relevance: less adds nothing */
+#define FURTHER_STEPS 3    /* of each document but the best */
+
+/* ---- what to ask ---- */
+
+/* Whether `word` stands in `text` as a word, without regard to case. */
+static bool has_word(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *c = text; n && *c; c++) {
+        size_t i = 0;
+        while (i < n && tolower((unsigned char)c[i]) == tolower((unsigned char)word[i]))
+            i++;
+        if (i == n && !isalnum((unsigned char)c[n]) && (c == text || !isalnum((unsigned char)c[-1])))
+            return true;
+    }
+    return false;
+}
+
+static bool concerns(const json_t *aspect, const char *text)
+{
+    const json_t *words = json_object_get(aspect, "words");
+    for (size_t i = 0; i < json_array_size(words); i++)
+        if (json_is_string(json_array_get(words, i)) && has_word(text, json_string_value(json_array_get(words, i))))
+            return true;
+    return false;
+}
+
+/* At most `max` bytes of a text, no part of a character at its end. */
+static int clipped(const char *text, size_t max)
+{
+    size_t n = strnlen(text, max + 1);
+    if (n > max)
+        for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n--;
+    return (int)n;
+}
+
+static void add_aspect(json_t *list, const json_t *aspect, const char *text)
+{
+    char query[QUERY_SIZE];
+    const char *name = cvm_json_str(aspect, "aspect", "");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(cvm_json_str(json_array_get(list, i), "aspect", ""), name) == 0)
+            return;
+    if (!*name || json_array_size(list) >= ASPECTS_MAX)
+        return;
+    const char *terms = cvm_json_str(aspect, "terms", name);
+    snprintf(query, sizeof query, "%.*s %.*s", clipped(text, QUESTION_BYTES), text, clipped(terms, 200), terms);
+    json_array_append_new(list, json_pack("{s:s, s:s}", "aspect", name, "query", query));
+}
+
+json_t *analysis_aspects(const json_t *setting, const char *text, size_t least)
+{
+    json_t *list = json_array();
+    size_t n = json_array_size(setting);
+    for (size_t i = 0; i < n; i++)
+        if (cvm_json_bool(json_array_get(setting, i), "always", false))
+            add_aspect(list, json_array_get(setting, i), text);
+    for (size_t i = 0; i < n; i++)
+        if (concerns(json_array_get(setting, i), text))
+            add_aspect(list, json_array_get(setting, i), text);
+    for (size_t i = 0; i < n && json_array_size(list) < least; i++)
+        add_aspect(list, json_array_get(setting, i), text);
+    return list;
+}
+
+/* ---- what was found ---- */
+
+static double relevance_of(const json_t *document)
+{
+    return fmin(json_number_value(json_object_get(document, "relevance")), 1);
+}
+
+static json_t *known(const json_t *list, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(cvm_json_str(json_array_get(list, i), "document_id", ""), id) == 0)
+            return json_array_get(list, i);
+    return NULL;
+}
+
+static void take_in(json_t *list, const json_t *result, const char *aspect)
+{
+    json_t *one = known(list, cvm_json_str(result, "document_id", ""));
+    if (relevance_of(result) < RELEVANT)
+        return;
+    if (!one && json_array_size(list) < DOCUMENTS_MAX) {
+        one = json_copy((json_t *)(uintptr_t)result);
+        json_object_set_new(one, "aspects", json_array());
+        json_array_append_new(list, one);
+    } else if (one && relevance_of(result) > relevance_of(one)) {
+        json_object_set(one, "relevance", json_object_get(result, "relevance"));
+        json_object_set(one, "text", json_object_get(result, "text"));
+    }
+    json_array_append_new(json_object_get(one, "aspects"), json_string(aspect));
+}
+
+/* A document that several aspects lead to is more likely what it is about. */
+static double weight_of(const json_t *document)
+{
+    return relevance_of(document) + 0.03 * (double)json_array_size(json_object_get(document, "aspects"));
+}
+
+json_t *analysis_documents(const json_t *parts)
+{
+    json_t *list = json_array(), *sorted = json_array();
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        const json_t *results = json_object_get(json_object_get(part, "data"), "results");
+        for (size_t k = 0; k < json_array_size(results); k++)
+            take_in(list, json_array_get(results, k), cvm_json_str(part, "name", ""));
+    }
+    while (json_array_size(list)) {
+        size_t best = 0;
+        for (size_t i = 1; i < json_array_size(list); i++)
+            if (weight_of(json_array_get(list, i)) > weight_of(json_array_get(list, best)))
+                best = i;
+        json_array_append(sorted, json_array_get(list, best));
+        json_array_remove(list, best);
+    }
+    json_decref(list);
+    return sorted;
+}
+
+/* ---- what documents say ---- */
+
+/* The line at `line` without marks of headings, lists and stress; NULL-ended in ret. */
+static void plain_line(const char *line, size_t n, char ret[LINE_SIZE])
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n && at + 1 < LINE_SIZE; i++)
+        if (line[i] != '`' && !(line[i] == '*' && (line[i + 1] == '*' || (i && line[i - 1] == '*'))))
+            ret[at++] = line[i];
+    while (at && isspace((unsigned char)ret[at - 1]))
+        at--;
+    while (at && n > LINE_SIZE - 2 && ((unsigned char)ret[at - 1] & 0x80)) /* cut: no part of a character */
+        at--;
+    ret[at] = '\0';
+}
+
+/* The number of a step's mark ("1. "), 0 where the line is no step. */
+static size_t step_mark(const char *line, size_t n)
+{
+    size_t digits = 0;
+    while (digits < n && isdigit((unsigned char)line[digits]))
+        digits++;
+    return digits && digits < 3 && digits + 1 < n && line[digits] == '.' && line[digits + 1] == ' ' ? digits + 2 : 0;
+}
+
+/* The first paragraph that is neither heading nor step: what the document says the matter is. */
+static bool cause_of(const char *text, char ret[TEXT_SIZE])
+{
+    size_t at = 0;
+    ret[0] = '\0';
+    for (const char *c = text; *c;) {
+        size_t n = strcspn(c, "\n");
+        char line[LINE_SIZE];
+        if (*c == '#' || *c == '|' || *c == '-' || step_mark(c, n) || n == 0) {
+            if (at)
+                break;
+        } else {
+            plain_line(c, n, line);
+            if (at + strlen(line) + 2 < TEXT_SIZE)
+                at += (size_t)snprintf(ret + at, TEXT_SIZE - at, "%s%s", at ? " " : "", line);
+        }
+        c += n + (c[n] == '\n');
+    }
+    return at > 0;
+}
+
+static bool has_step(const json_t *steps, const char *step)
+{
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        if (strcmp(json_string_value(json_array_get(steps, i)), step) == 0)
+            return true;
+    return false;
+}
+
+static void add_steps(json_t *steps, const char *text, size_t most)
+{
+    size_t added = 0;
+    for (const char *c = text; *c && added < most && json_array_size(steps) < STEPS_MAX;) {
+        size_t n = strcspn(c, "\n"), mark = step_mark(c, n);
+        char line[LINE_SIZE];
+        if (mark) {
+            plain_line(c + mark, n - mark, line);
+            if (*line && !has_step(steps, line) && json_array_append_new(steps, json_string(line)) == 0)
+                added++;
+        }
+        c += n + (c[n] == '\n');
+    }
+}
+
+/* "connectivity: Sidecar cannot reach the application (kb-sup-001)." for each aspect. */
+static void told_by_aspect(const json_t *parts, char *ret, size_t size)
+{
+    size_t at = strlen(ret);
+    for (size_t i = 0; i < json_array_size(parts) && at + 400 < size; i++) {
+        const json_t *part = json_array_get(parts, i);
+        const json_t *best = json_array_get(json_object_get(json_object_get(part, "data"), "results"), 0);
+        const char *aspect = cvm_json_str(part, "name", ""), *title = cvm_json_str(best, "title", "");
+        if (best && relevance_of(best) >= RELEVANT)
+            at += (size_t)snprintf(ret + at, size - at, " As to %s: %.*s (%.64s).", aspect, clipped(title, 160), title,
+                                   cvm_json_str(best, "document_id", ""));
+        else
+            at += (size_t)snprintf(ret + at, size - at, " As to %s nothing is documented.", aspect);
+    }
+}
+
+static json_t *not_found(const char *notes)
+{
+    char text[TEXT_SIZE];
+    snprintf(text, sizeof text, "Not found: the knowledge base has no document about this.%s%.*s",
+             *notes ? " Notes of the support team: " : "", clipped(notes, 600), notes);
+    return json_pack(
+        "{s:b, s:s, s:s, s:[s, s, s], s:f}", "found", 0, "root_cause",
+        "Not found: no document of the knowledge base fits the description.", "analysis", text, "resolution_steps",
+        "A support engineer has to analyse this ticket: no documented solution was found.",
+        "Ask the customer for the exact error message, when it began, and what was changed before.",
+        "Write the solution down when it is known (cvmhost kb ingest FILE --domain SUPPORT), so that the next "
+        "such ticket finds it.",
+        "confidence", 0.0);
+}
+
+/* How many of the aspects something was found for, of all. */
+static double covered(const json_t *parts)
+{
+    size_t n = 0, all = json_array_size(parts);
+    for (size_t i = 0; i < all; i++) {
+        const json_t *results = json_object_get(json_object_get(json_array_get(parts, i), "data"), "results");
+        n += relevance_of(json_array_get(results, 0)) >= RELEVANT;
+    }
+    return all ? (double)n / (double)all : 0;
+}
+
+json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const char *notes)
+{
+    const json_t *best = json_array_get(documents, 0);
+    char cause[TEXT_SIZE], text[TEXT_SIZE * 2];
+    if (!best)
+        return not_found(notes);
+    const char *title = cvm_json_str(best, "title", "");
+    json_t *steps = json_array();
+    add_steps(steps, cvm_json_str(best, "text", ""), STEPS_MAX);
+    for (size_t i = 1; i < json_array_size(documents) && i < 4; i++) {
+        const json_t *one = json_array_get(documents, i);
+        if (relevance_of(one) >= FURTHER_SHARE * relevance_of(best))
+            add_steps(steps, cvm_json_str(one, "text", ""), FURTHER_STEPS);
+    }
+    if (!cause_of(cvm_json_str(best, "text", ""), cause))
+        snprintf(cause, sizeof cause, "%.*s.", clipped(title, 200), title);
+    if (json_array_size(steps) == 0) { /* a document without numbered steps */
+        char step[LINE_SIZE];
+        snprintf(step, sizeof step, "Follow the document %.64s: %.*s", cvm_json_str(best, "document_id", ""),
+                 clipped(title, 200), title);
+        json_array_append_new(steps, json_string(step));
+    }
+    snprintf(text, sizeof text, "Most likely: %.*s (%.64s).", clipped(title, 200), title,
+             cvm_json_str(best, "document_id", ""));
+    told_by_aspect(parts, text, sizeof text);
+    if (*notes) {
+        size_t at = strlen(text);
+        snprintf(text + at, sizeof text - at, " Looked at again with the support team's notes: %.*s",
+                 clipped(notes, 600), notes);
+    }
+    double sure = fmin(relevance_of(best), 0.95) * (0.7 + 0.3 * covered(parts));
+    return json_pack("{s:b, s:s, s:s, s:o, s:f}", "found", 1, "root_cause", cause, "analysis", text, "resolution_steps",
+                     steps, "confidence", round(sure * 100) / 100);
+}

@@ -1,0 +1,105 @@
+/* What all agents of the desk do the same way: see agents.h. Loop thread. */
+#include "agents.h"
+
+#include <stdio.h>
+#include <time.h>
+
+const char *agents_time(int64_t at_ms, char ret_text[TIME_SIZE])
+{
+    time_t seconds = (time_t)(at_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(ret_text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text + n, TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
+    return ret_text;
+}
+
+const char *ticket_text(const cvm_msg *m, const char *name)
+{
+    return cvm_json_str(json_object_get(m->data, "ticket"), name, "");
+}
+
+bool component_there(cvm_turn *t, const char *id)
+{
+    const json_t *components = cvm_registry(t, "components");
+    for (size_t i = 0; i < json_array_size(components); i++)
+        if (strcmp(cvm_json_str(json_array_get(components, i), "id", ""), id) == 0)
+            return true;
+    return false;
+}
+
+int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
+{
+    int e = cvm_settle(t, request, outcome, data, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, const char *field, const char *message)
+{
+    json_t *data = json_pack("{s:s, s:s, s:s}", "code", code, "field", field, "message", message);
+    return data ? settle(t, request, outcome, data) : CVM_EINVAL;
+}
+
+int audit(cvm_turn *t, const char *ticket_id, const char *actor, const char *what, json_t *input, json_t *output,
+          int64_t duration_ms)
+{
+    json_t *data = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "ticket_id", ticket_id, "actor", actor, "what", what,
+                             "input", input, "output", output, "duration_ms", (json_int_t)duration_ms);
+    if (!*ticket_id || !component_there(t, WORKFLOW)) {
+        json_decref(data);
+        return CVM_OK;
+    }
+    return cvm_send(t, WORKFLOW, "audit", data);
+}
+
+int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content)
+{
+    char at[TIME_SIZE];
+    return cvm_publish(t, "message-pubsub",
+                       json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "agent_message", "agent", agent, "ticket_id",
+                                 ticket_id, "content", content, "at", agents_time(cvm_now_ms(t), at)));
+}
+
+int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory)
+{
+    char key[CVM_STATE_KEY_MAX], at[TIME_SIZE];
+    snprintf(key, sizeof key, "%s/%.64s", agent, ticket_id);
+    json_object_set_new(memory, "agent", json_string(agent));
+    json_object_set_new(memory, "ticket_id", json_string(ticket_id));
+    json_object_set_new(memory, "at", json_string(agents_time(cvm_now_ms(t), at)));
+    json_t *data = json_pack("{s:s, s:s, s:o}", "store", "memory-state", "key", key, "value", memory);
+    int e = cvm_request(t, "role:store", "put", data, &(cvm_request_opts){.timeout_ms = STORE_TIMEOUT_MS});
+    if (e != CVM_ENOENT)
+        return e;
+    cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: there is no store memory-state: what the agent learnt of it is not kept",
+            ticket_id);
+    return CVM_OK;
+}
+
+int remembered(cvm_turn *t, const cvm_msg *m)
+{
+    if (m->outcome != CVM_REPLIED)
+        cvm_log(t, CVM_LOG_WARNING, "the store memory-state did not take a memory: %.200s",
+                cvm_json_str(m->data, "message", "no answer"));
+    return CVM_OK;
+}
+
+void store_trouble(const char *store, char *ret_text, size_t size)
+{
+    snprintf(ret_text, size,
+             "The store %s does not answer. It is a component of the plugin stores (plugins/stores.so, "
+             "manifests/stores.json): see that it is loaded and up (cvmhost ps, cvmhost state stores), then load the "
+             "sample data, which must say that it completed: cvmhost support load-samples",
+             store);
+}
+
+const char *model_trouble(cvm_turn *t, const cvm_msg *m, const char *ticket_id, const char *faulty)
+{
+    static const char silent[] =
+        "the language model did not answer: see that the key is set (OPENAI_API_KEY in .env) and "
+        "that the account has credit (cvmhost llm status); written by rules meanwhile";
+    if (!faulty && strcmp(cvm_json_str(m->data, "reason", ""), "configuration") == 0)
+        return "no language model is set up (OPENAI_API_KEY in .env, or a server of your own): written by rules";
+    cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: %s", ticket_id, faulty ? faulty : silent);
+    return faulty ? faulty : silent;
+}

@@ -1,0 +1,221 @@
+/* Support Triage Agent: who the customer is, what the plan entitles to, what the system looks like. Both tools read a
+ * store; the entitlement stands in the customer's record and is nobody's guess. Loop thread. */
+#include "agents.h"
+
+#include <stdio.h>
+
+#define SUMMARY_SIZE 1024
+
+static const char unknown_customer[] =
+    "Customer not found: no customer has this id. Load the sample data first (cvmhost support load-samples; its ids "
+    "are "
+    "CUST001, CUST002, CUST003), or put the customer's record: cvmhost state put customer-state ID @record.json";
+
+/* ---- tools ---- */
+
+static struct part get_part(const char *tool, const char *store, const char *customer_id)
+{
+    return (struct part){.to = "role:store",
+                         .type = "get",
+                         .name = tool,
+                         .data = json_pack("{s:s, s:s}", "store", store, "key", customer_id),
+                         .timeout_ms = STORE_TIMEOUT_MS};
+}
+
+static const char *store_of(const char *tool)
+{
+    return strcmp(tool, "lookup_customer") == 0 ? "customer-state" : "system-state";
+}
+
+static int use_alone(cvm_turn *t, const cvm_msg *m, const char *tool)
+{
+    struct part part = get_part(tool, store_of(tool), cvm_json_str(m->data, "customer_id", ""));
+    int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, tool), &part, 1);
+    if (n != 0)
+        return n < 0 ? n : CVM_PENDING;
+    char text[400];
+    json_t *run = NULL;
+    CVM_TRY(many_take(t, m->id, &run));
+    json_decref(run);
+    store_trouble(store_of(tool), text, sizeof text);
+    return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+}
+
+int triage_lookup_customer(cvm_turn *t, const cvm_msg *m)
+{
+    return use_alone(t, m, "lookup_customer");
+}
+
+int triage_lookup_system(cvm_turn *t, const cvm_msg *m)
+{
+    return use_alone(t, m, "lookup_system_info");
+}
+
+static bool is_missing(const json_t *part)
+{
+    return cvm_json_int(part, "outcome", CVM_ERROR) == CVM_REFUSED &&
+           strcmp(cvm_json_str(json_object_get(part, "data"), "code", ""), "NOT_FOUND") == 0;
+}
+
+static const json_t *record_of(const json_t *part)
+{
+    const json_t *value = many_replied(part) ? json_object_get(json_object_get(part, "data"), "value") : NULL;
+    return json_is_object(value) ? value : NULL;
+}
+
+static int answer_alone(cvm_turn *t, const cvm_msg *m, const json_t *run, const char *tool)
+{
+    const json_t *part = many_part(run, tool), *record = record_of(part);
+    char text[400];
+    if (record)
+        return settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(record));
+    if (is_missing(part) && strcmp(tool, "lookup_customer") == 0)
+        return settle_failed(t, m->on_behalf, CVM_REFUSED, "CUSTOMER_NOT_FOUND", "customer_id", unknown_customer);
+    if (is_missing(part))
+        return settle_failed(
+            t, m->on_behalf, CVM_REFUSED, "SYSTEM_NOT_FOUND", "customer_id",
+            "Nothing is known of this customer's system: cvmhost state put system-state ID @record.json");
+    store_trouble(store_of(tool), text, sizeof text);
+    return settle_failed(t, m->on_behalf, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+}
+
+/* ---- the activity ---- */
+
+int triage_run(cvm_turn *t, const cvm_msg *m)
+{
+    const char *customer_id = ticket_text(m, "customer_id");
+    struct part parts[] = {get_part("lookup_customer", "customer-state", customer_id),
+                           get_part("lookup_system_info", "system-state", customer_id)};
+    json_t *what = json_pack("{s:s, s:s}", "ticket_id", ticket_text(m, "ticket_id"), "customer_id", customer_id);
+    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
+    int n = many_send(t, m, what, parts, 2);
+    if (n != 0)
+        return n < 0 ? n : CVM_PENDING;
+    char text[400];
+    json_t *run = NULL;
+    CVM_TRY(many_take(t, m->id, &run));
+    json_decref(run);
+    store_trouble("customer-state", text, sizeof text);
+    cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the stores are not loaded", ticket_text(m, "ticket_id"));
+    return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+}
+
+/* "dapr version 1.14.4, cloud provider AWS, applications order-api, payments": of what a record has, whatever it is. */
+static size_t describe(const json_t *system, char *ret, size_t size)
+{
+    const char *name;
+    json_t *value;
+    size_t at = 0;
+    ret[0] = '\0';
+    json_object_foreach((json_t *)(uintptr_t)system, name, value)
+    {
+        if (strcmp(name, "customer_id") == 0 || at + 160 > size || strlen(name) > 40)
+            continue;
+        size_t begin = at;
+        at += (size_t)snprintf(ret + at, size - at, "%s%s ", at ? ", " : "", name);
+        for (char *c = ret + begin; *c; c++)
+            if (*c == '_')
+                *c = ' ';
+        if (json_is_string(value))
+            at += (size_t)snprintf(ret + at, size - at, "%.60s", json_string_value(value));
+        else if (json_is_integer(value))
+            at += (size_t)snprintf(ret + at, size - at, "%lld", (long long)json_integer_value(value));
+        else if (json_is_array(value)) {
+            for (size_t i = 0; i < json_array_size(value) && i < 8 && at + 60 < size; i++)
+                at += (size_t)snprintf(
+                    ret + at, size - at, "%s%.40s", i ? " and " : "",
+                    json_is_string(json_array_get(value, i)) ? json_string_value(json_array_get(value, i)) : "?");
+        } else
+            ret[at = begin] = '\0';
+    }
+    return at;
+}
+
+static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer, const json_t *system)
+{
+    char text[SUMMARY_SIZE], has[SUMMARY_SIZE / 2], at[TIME_SIZE], started[TIME_SIZE], ended[TIME_SIZE];
+    const char *level = cvm_json_str(customer, "support_level", "none"),
+               *plan = cvm_json_str(customer, "plan", "unknown");
+    bool entitled = cvm_json_bool(customer, "support_entitled", false);
+    json_t *tools = json_array(), *parts = json_object_get(run, "parts"), *part;
+    size_t i;
+    describe(system, has, sizeof has);
+    snprintf(text, sizeof text, "%.120s has the plan %.40s, which %s (support level: %.40s). System: %s.",
+             cvm_json_str(customer, "company_name", "The customer"), plan,
+             entitled ? "entitles to support" : "does not include support", level,
+             *has ? has : "nothing is known of it");
+    json_array_foreach(parts, i, part) json_array_append_new(
+        tools, json_pack("{s:O, s:s, s:s, s:b}", "tool", json_object_get(part, "name"), "started_at",
+                         agents_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
+                         agents_time(cvm_json_int(part, "ended_ms", 0), ended), "found", record_of(part) != NULL));
+    return json_pack("{s:b, s:o, s:o, s:s, s:s, s:s, s:o, s:s}", "entitled", entitled, "customer",
+                     cvm_json_share(customer), "system", system ? cvm_json_share(system) : json_object(), "plan", plan,
+                     "support_level", level, "summary", text, "tools", tools, "created_at",
+                     agents_time(cvm_now_ms(t), at));
+}
+
+static int audit_tools(cvm_turn *t, const json_t *run, const char *ticket_id)
+{
+    const json_t *parts = json_object_get(run, "parts"), *what = json_object_get(run, "what");
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        const char *tool = cvm_json_str(part, "name", "");
+        CVM_TRY(
+            audit(t, ticket_id, TRIAGE, tool,
+                  json_pack("{s:O, s:s}", "customer_id", json_object_get(what, "customer_id"), "store", store_of(tool)),
+                  json_pack("{s:b}", "found", record_of(part) != NULL),
+                  cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
+    }
+    return CVM_OK;
+}
+
+static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
+{
+    const json_t *asked = many_part(run, "lookup_customer"), *also = many_part(run, "lookup_system_info");
+    const json_t *customer = record_of(asked), *system = record_of(also), *what = json_object_get(run, "what");
+    const char *ticket_id = cvm_json_str(what, "ticket_id", "");
+    char text[400];
+    CVM_TRY(audit_tools(t, run, ticket_id));
+    if (!customer && is_missing(asked)) {
+        cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: customer not found", ticket_id);
+        return settle_failed(t, m->on_behalf, CVM_REFUSED, "CUSTOMER_NOT_FOUND", "customer_id", unknown_customer);
+    }
+    if (!customer || (!system && !is_missing(also))) {
+        const char *store = customer ? "system-state" : "customer-state";
+        store_trouble(store, text, sizeof text);
+        cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the store %s did not answer", ticket_id, store);
+        return settle_failed(t, m->on_behalf, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+    }
+    json_t *output = output_of(t, run, customer, system);
+    bool entitled = cvm_json_bool(output, "entitled", false);
+    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: triage ends: the customer is %s, the system is %s", ticket_id,
+            entitled ? "entitled" : "not entitled", system ? "known" : "not known");
+    int e = cvm_note(t, "decision",
+                     json_pack("{s:s, s:s, s:O, s:O}", "chose", entitled ? "entitled" : "not entitled", "because",
+                               "the customer's record says so", "plan", json_object_get(output, "plan"),
+                               "support_level", json_object_get(output, "support_level")));
+    if (!e)
+        e = say(t, TRIAGE, ticket_id, entitled ? "The customer is entitled to support" : "The plan has no support");
+    if (!e)
+        e = remember(t, TRIAGE, ticket_id,
+                     json_pack("{s:O, s:b, s:O, s:s}", "customer_id", json_object_get(what, "customer_id"), "entitled",
+                               entitled, "plan", json_object_get(output, "plan"), "did",
+                               "looked up the customer and the system"));
+    if (e < 0) {
+        json_decref(output);
+        return e;
+    }
+    return settle(t, m->on_behalf, CVM_REPLIED, output);
+}
+
+int triage_found(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *run = NULL;
+    CVM_TRY(many_answer(t, m, NULL, &run));
+    if (!run)
+        return CVM_OK;
+    const char *tool = cvm_json_str(json_object_get(run, "what"), TOOL_ALONE, "");
+    int e = *tool ? answer_alone(t, m, run, tool) : finish(t, m, run);
+    json_decref(run);
+    return e;
+}
