@@ -1,5 +1,6 @@
 /* See analysis.h. */
 #include "analysis.h"
+#include "words.h"
 
 #include <ctype.h>
 #include <cvm/json.h>
@@ -8,11 +9,12 @@
 
 #define QUERY_SIZE 1000
 #define QUESTION_BYTES 400 /* of the ticket's text in a query */
+#define WORDS_ASKED 10
 #define TEXT_SIZE 4096
 #define LINE_SIZE 600
 #define DOCUMENTS_MAX 24
-#define FURTHER_SHARE 0.80 /* of the best one's relevance: less adds nothing */
-#define FURTHER_STEPS 3    /* of each document but the best */
+#define FURTHER_SHARE 0.85 /* of the best one's weight: less adds nothing */
+#define FURTHER_STEPS 2    /* of each such document */
 
 /* ---- what to ask ---- */
 
@@ -49,32 +51,58 @@ static int clipped(const char *text, size_t max)
     return (int)n;
 }
 
-static void add_aspect(json_t *list, const json_t *aspect, const char *text)
+/* The question about an aspect: what of the text says something, then the aspect's terms. */
+static void add_aspect(json_t *list, const char *name, const char *terms, const char *question)
 {
     char query[QUERY_SIZE];
-    const char *name = cvm_json_str(aspect, "aspect", "");
     for (size_t i = 0; i < json_array_size(list); i++)
         if (strcmp(cvm_json_str(json_array_get(list, i), "aspect", ""), name) == 0)
             return;
     if (!*name || json_array_size(list) >= ASPECTS_MAX)
         return;
-    const char *terms = cvm_json_str(aspect, "terms", name);
-    snprintf(query, sizeof query, "%.*s %.*s", clipped(text, QUESTION_BYTES), text, clipped(terms, 200), terms);
+    snprintf(query, sizeof query, "%s%s%.*s", question, *terms ? " " : "", clipped(terms, 200), terms);
     json_array_append_new(list, json_pack("{s:s, s:s}", "aspect", name, "query", query));
 }
 
-json_t *analysis_aspects(const json_t *setting, const char *text, size_t least)
+static void add_of_setting(json_t *list, const json_t *aspect, const char *question)
+{
+    const char *name = cvm_json_str(aspect, "aspect", "");
+    add_aspect(list, name, cvm_json_str(aspect, "terms", name), question);
+}
+
+/* The words of the trade, which say what it is about; the beginning of a text that has not two of them. */
+static void question_of(const char *text, const json_t *vocabulary, char ret[QUESTION_BYTES + 1])
+{
+    struct words words;
+    size_t at = 0, known = 0;
+    snprintf(ret, QUESTION_BYTES + 1, "%.*s", clipped(text, QUESTION_BYTES), text);
+    words_read(text, vocabulary, &words);
+    for (size_t i = 0; i < words.n; i++)
+        known += words.at[i].known;
+    if (known < 2)
+        return;
+    for (size_t i = 0, used = 0; i < words.n && used < WORDS_ASKED; i++)
+        if (words.at[i].known) {
+            at += (size_t)snprintf(ret + at, QUESTION_BYTES + 1 - at, "%s%s", at ? " " : "", words.at[i].text);
+            used++;
+        }
+}
+
+json_t *analysis_aspects(const json_t *setting, const json_t *vocabulary, const char *text, size_t least)
 {
     json_t *list = json_array();
+    char question[QUESTION_BYTES + 1];
     size_t n = json_array_size(setting);
+    question_of(text, vocabulary, question);
     for (size_t i = 0; i < n; i++)
         if (cvm_json_bool(json_array_get(setting, i), "always", false))
-            add_aspect(list, json_array_get(setting, i), text);
+            add_of_setting(list, json_array_get(setting, i), question);
+    add_aspect(list, SYMPTOM, "", question);
     for (size_t i = 0; i < n; i++)
         if (concerns(json_array_get(setting, i), text))
-            add_aspect(list, json_array_get(setting, i), text);
+            add_of_setting(list, json_array_get(setting, i), question);
     for (size_t i = 0; i < n && json_array_size(list) < least; i++)
-        add_aspect(list, json_array_get(setting, i), text);
+        add_of_setting(list, json_array_get(setting, i), question);
     return list;
 }
 
@@ -83,6 +111,11 @@ json_t *analysis_aspects(const json_t *setting, const char *text, size_t least)
 static double relevance_of(const json_t *document)
 {
     return fmin(json_number_value(json_object_get(document, "relevance")), 1);
+}
+
+static double number(const json_t *document, const char *name)
+{
+    return json_number_value(json_object_get(document, name));
 }
 
 static json_t *known(const json_t *list, const char *id)
@@ -96,40 +129,80 @@ static json_t *known(const json_t *list, const char *id)
 static void take_in(json_t *list, const json_t *result, const char *aspect)
 {
     json_t *one = known(list, cvm_json_str(result, "document_id", ""));
-    if (relevance_of(result) < RELEVANT)
-        return;
     if (!one && json_array_size(list) < DOCUMENTS_MAX) {
         one = json_copy((json_t *)(uintptr_t)result);
         json_object_set_new(one, "aspects", json_array());
+        json_object_set_new(one, "symptom", json_real(0));
         json_array_append_new(list, one);
     } else if (one && relevance_of(result) > relevance_of(one)) {
         json_object_set(one, "relevance", json_object_get(result, "relevance"));
-        json_object_set(one, "text", json_object_get(result, "text"));
     }
+    if (relevance_of(result) < RELEVANT)
+        return;
+    if (strcmp(aspect, SYMPTOM) == 0)
+        json_object_set_new(one, "symptom", json_real(relevance_of(result)));
     json_array_append_new(json_object_get(one, "aspects"), json_string(aspect));
 }
 
-/* A document that several aspects lead to is more likely what it is about. */
-static double weight_of(const json_t *document)
+/* How much of the text's words a document has, 0 to 1; a word that few of the documents have counts more. */
+static void weigh(json_t *list, const struct words *words)
 {
-    return relevance_of(document) + 0.03 * (double)json_array_size(json_object_get(document, "aspects"));
+    bool in[DOCUMENTS_MAX][WORDS_MAX];
+    double weights[WORDS_MAX], all = 0;
+    size_t n = json_array_size(list);
+    for (size_t d = 0; d < n; d++) {
+        char text[TEXT_SIZE];
+        const json_t *one = json_array_get(list, d);
+        snprintf(text, sizeof text, "%s %s", cvm_json_str(one, "title", ""), cvm_json_str(one, "text", ""));
+        words_in(words, text, in[d]);
+    }
+    for (size_t i = 0; i < words->n; i++) {
+        size_t have = 0;
+        for (size_t d = 0; d < n; d++)
+            have += in[d][i];
+        weights[i] = log(1.0 + (double)n / (double)(have ? have : 1)) * (words->at[i].known ? 1 : 0.5);
+        all += have || words->at[i].known ? weights[i] : 0.25 * weights[i];
+    }
+    for (size_t d = 0; d < n; d++) {
+        double sum = 0;
+        size_t of_trade = 0;
+        for (size_t i = 0; i < words->n; i++)
+            if (in[d][i]) {
+                sum += weights[i];
+                of_trade += words->at[i].known;
+            }
+        json_t *one = json_array_get(list, d);
+        bool fits = number(one, "symptom") >= RELEVANT || of_trade >= 2;
+        json_object_set_new(one, "fit", json_real(fits && all > 0 ? round(sum / all * 100) / 100 : 0));
+        json_object_set_new(one, "fits", json_boolean(fits));
+    }
 }
 
-json_t *analysis_documents(const json_t *parts)
+static double weight_of(const json_t *document)
+{
+    return number(document, "symptom") + number(document, "fit") +
+           0.02 * (double)json_array_size(json_object_get(document, "aspects"));
+}
+
+json_t *analysis_documents(const json_t *parts, const json_t *vocabulary, const char *text)
 {
     json_t *list = json_array(), *sorted = json_array();
+    struct words words;
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *part = json_array_get(parts, i);
         const json_t *results = json_object_get(json_object_get(part, "data"), "results");
         for (size_t k = 0; k < json_array_size(results); k++)
             take_in(list, json_array_get(results, k), cvm_json_str(part, "name", ""));
     }
+    words_read(text, vocabulary, &words);
+    weigh(list, &words);
     while (json_array_size(list)) {
         size_t best = 0;
         for (size_t i = 1; i < json_array_size(list); i++)
             if (weight_of(json_array_get(list, i)) > weight_of(json_array_get(list, best)))
                 best = i;
-        json_array_append(sorted, json_array_get(list, best));
+        if (cvm_json_bool(json_array_get(list, best), "fits", false))
+            json_array_append(sorted, json_array_get(list, best));
         json_array_remove(list, best);
     }
     json_decref(list);
@@ -205,19 +278,31 @@ static void add_steps(json_t *steps, const char *text, size_t most)
     }
 }
 
-/* "connectivity: Sidecar cannot reach the application (kb-sup-001)." for each aspect. */
-static void told_by_aspect(const json_t *parts, char *ret, size_t size)
+/* The best document that fits and that this aspect led to; NULL: none. */
+static const json_t *best_of(const json_t *documents, const char *aspect)
+{
+    for (size_t i = 0; i < json_array_size(documents); i++) {
+        const json_t *aspects = json_object_get(json_array_get(documents, i), "aspects");
+        for (size_t k = 0; k < json_array_size(aspects); k++)
+            if (strcmp(json_string_value(json_array_get(aspects, k)), aspect) == 0)
+                return json_array_get(documents, i);
+    }
+    return NULL;
+}
+
+/* " As to connectivity: The sidecar cannot reach the application (kb-sup-001)." for each aspect. */
+static void told_by_aspect(const json_t *documents, const json_t *parts, char *ret, size_t size)
 {
     size_t at = strlen(ret);
     for (size_t i = 0; i < json_array_size(parts) && at + 400 < size; i++) {
-        const json_t *part = json_array_get(parts, i);
-        const json_t *best = json_array_get(json_object_get(json_object_get(part, "data"), "results"), 0);
-        const char *aspect = cvm_json_str(part, "name", ""), *title = cvm_json_str(best, "title", "");
-        if (best && relevance_of(best) >= RELEVANT)
-            at += (size_t)snprintf(ret + at, size - at, " As to %s: %.*s (%.64s).", aspect, clipped(title, 160), title,
-                                   cvm_json_str(best, "document_id", ""));
+        const char *aspect = cvm_json_str(json_array_get(parts, i), "name", "");
+        const json_t *best = best_of(documents, aspect);
+        const char *title = cvm_json_str(best, "title", "");
+        if (best)
+            at += (size_t)snprintf(ret + at, size - at, " As to %.60s: %.*s (%.64s).", aspect, clipped(title, 160),
+                                   title, cvm_json_str(best, "document_id", ""));
         else
-            at += (size_t)snprintf(ret + at, size - at, " As to %s nothing is documented.", aspect);
+            at += (size_t)snprintf(ret + at, size - at, " As to %.60s nothing that fits is documented.", aspect);
     }
 }
 
@@ -236,14 +321,12 @@ static json_t *not_found(const char *notes)
         "confidence", 0.0);
 }
 
-/* How many of the aspects something was found for, of all. */
-static double covered(const json_t *parts)
+/* For how many of the aspects something that fits was found, of all. */
+static double covered(const json_t *documents, const json_t *parts)
 {
     size_t n = 0, all = json_array_size(parts);
-    for (size_t i = 0; i < all; i++) {
-        const json_t *results = json_object_get(json_object_get(json_array_get(parts, i), "data"), "results");
-        n += relevance_of(json_array_get(results, 0)) >= RELEVANT;
-    }
+    for (size_t i = 0; i < all; i++)
+        n += best_of(documents, cvm_json_str(json_array_get(parts, i), "name", "")) != NULL;
     return all ? (double)n / (double)all : 0;
 }
 
@@ -258,7 +341,7 @@ json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const ch
     add_steps(steps, cvm_json_str(best, "text", ""), STEPS_MAX);
     for (size_t i = 1; i < json_array_size(documents) && i < 4; i++) {
         const json_t *one = json_array_get(documents, i);
-        if (relevance_of(one) >= FURTHER_SHARE * relevance_of(best))
+        if (weight_of(one) >= FURTHER_SHARE * weight_of(best))
             add_steps(steps, cvm_json_str(one, "text", ""), FURTHER_STEPS);
     }
     if (!cause_of(cvm_json_str(best, "text", ""), cause))
@@ -271,13 +354,14 @@ json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const ch
     }
     snprintf(text, sizeof text, "Most likely: %.*s (%.64s).", clipped(title, 200), title,
              cvm_json_str(best, "document_id", ""));
-    told_by_aspect(parts, text, sizeof text);
+    told_by_aspect(documents, parts, text, sizeof text);
     if (*notes) {
         size_t at = strlen(text);
         snprintf(text + at, sizeof text - at, " Looked at again with the support team's notes: %.*s",
                  clipped(notes, 600), notes);
     }
-    double sure = fmin(relevance_of(best), 0.95) * (0.7 + 0.3 * covered(parts));
+    double sure =
+        fmin(fmax(number(best, "symptom"), number(best, "fit")), 0.95) * (0.7 + 0.3 * covered(documents, parts));
     return json_pack("{s:b, s:s, s:s, s:o, s:f}", "found", 1, "root_cause", cause, "analysis", text, "resolution_steps",
                      steps, "confidence", round(sure * 100) / 100);
 }

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RESULTS_KEPT 3
-#define TEXT_KEPT 1600 /* bytes of a passage */
+#define RESULTS_KEPT 4
+#define TEXT_KEPT 900 /* bytes of a passage */
 #define NOTES_MAX 2000
 
 /* ---- asking the knowledge base ---- */
@@ -51,11 +51,10 @@ static json_t *keep_results(const cvm_msg *m)
                    *title = cvm_json_str(one, "title", id);
         const char *source = cvm_json_str(one, "source", "");
         double relevance = json_number_value(json_object_get(one, "relevance"));
-        if (relevance >= RELEVANT)
-            json_array_append_new(list, json_pack("{s:s#, s:s#, s:s#, s:f, s:s#}", "document_id", id, (int)cut(id, 64),
-                                                  "title", title, (int)cut(title, 200), "source", source,
-                                                  (int)cut(source, 200), "relevance", relevance, "text", text,
-                                                  (int)cut(text, TEXT_KEPT)));
+        json_array_append_new(list,
+                              json_pack("{s:s#, s:s#, s:s#, s:f, s:s#}", "document_id", id, (int)cut(id, 64), "title",
+                                        title, (int)cut(title, 200), "source", source, (int)cut(source, 200),
+                                        "relevance", relevance, "text", text, (int)cut(text, TEXT_KEPT)));
     }
     return json_pack("{s:o}", "results", list);
 }
@@ -95,10 +94,11 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     int64_t least = cvm_json_int(settings, "kb_min_queries", 3);
     snprintf(text, sizeof text, "%.*s%s%.*s", (int)cut(description, 600), description, *notes ? " " : "",
              (int)cut(notes, 300), notes);
-    json_t *aspects = analysis_aspects(json_object_get(settings, "aspects"), text,
-                                       (size_t)(least < 3             ? 3
-                                                : least > ASPECTS_MAX ? ASPECTS_MAX
-                                                                      : least));
+    json_t *aspects =
+        analysis_aspects(json_object_get(settings, "aspects"), json_object_get(settings, "vocabulary"), text,
+                         (size_t)(least < 3             ? 3
+                                  : least > ASPECTS_MAX ? ASPECTS_MAX
+                                                        : least));
     size_t n = json_array_size(aspects);
     for (size_t i = 0; i < n; i++)
         parts[i] = query_part(t, cvm_json_str(json_array_get(aspects, i), "aspect", ""),
@@ -123,6 +123,15 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     return settle_failed(t, m->id, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
 }
 
+static int relevant_in(const json_t *part)
+{
+    const json_t *results = json_object_get(json_object_get(part, "data"), "results");
+    int n = 0;
+    for (size_t i = 0; i < json_array_size(results); i++)
+        n += json_number_value(json_object_get(json_array_get(results, i), "relevance")) >= RELEVANT;
+    return n;
+}
+
 static json_t *queries_of(const json_t *run)
 {
     const json_t *parts = json_object_get(run, "parts"),
@@ -132,13 +141,12 @@ static json_t *queries_of(const json_t *run)
         char started[TIME_SIZE], ended[TIME_SIZE];
         const json_t *part = json_array_get(parts, i);
         bool replied = many_replied(part);
-        json_array_append_new(
-            list,
-            json_pack("{s:O, s:O, s:i, s:s, s:s, s:b}", "aspect", json_object_get(part, "name"), "query",
-                      json_object_get(json_array_get(aspects, i), "query"), "results_count",
-                      replied ? (int)json_array_size(json_object_get(json_object_get(part, "data"), "results")) : 0,
-                      "started_at", agents_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
-                      agents_time(cvm_json_int(part, "ended_ms", 0), ended), "answered", replied));
+        json_array_append_new(list,
+                              json_pack("{s:O, s:O, s:i, s:s, s:s, s:b}", "aspect", json_object_get(part, "name"),
+                                        "query", json_object_get(json_array_get(aspects, i), "query"), "results_count",
+                                        replied ? relevant_in(part) : 0, "started_at",
+                                        agents_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
+                                        agents_time(cvm_json_int(part, "ended_ms", 0), ended), "answered", replied));
     }
     return list;
 }
@@ -148,10 +156,11 @@ static json_t *sources_of(const json_t *documents)
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(documents); i++) {
         const json_t *one = json_array_get(documents, i);
-        json_array_append_new(
-            list, json_pack("{s:O, s:O, s:O, s:O, s:O}", "document_id", json_object_get(one, "document_id"), "title",
-                            json_object_get(one, "title"), "source", json_object_get(one, "source"), "relevance",
-                            json_object_get(one, "relevance"), "aspects", json_object_get(one, "aspects")));
+        json_array_append_new(list, json_pack("{s:O, s:O, s:O, s:O, s:O, s:O}", "document_id",
+                                              json_object_get(one, "document_id"), "title",
+                                              json_object_get(one, "title"), "source", json_object_get(one, "source"),
+                                              "relevance", json_object_get(one, "relevance"), "fit",
+                                              json_object_get(one, "fit"), "aspects", json_object_get(one, "aspects")));
     }
     return list;
 }
@@ -247,15 +256,16 @@ static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
         CVM_TRY(audit(t, ticket_id, EXPERT, "query_knowledge_base",
                       json_pack("{s:O, s:O}", "aspect", json_object_get(part, "name"), "query",
                                 json_object_get(json_array_get(json_object_get(what, "aspects"), i), "query")),
-                      json_pack("{s:b, s:i}", "answered", many_replied(part), "results",
-                                (int)json_array_size(json_object_get(json_object_get(part, "data"), "results"))),
+                      json_pack("{s:b, s:i}", "answered", many_replied(part), "results", relevant_in(part)),
                       cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
     if (answered == 0) {
         cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the knowledge base did not answer", ticket_id);
         return settle_failed(t, m->on_behalf, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
     }
-    json_t *documents = analysis_documents(parts);
+    char text[8000];
+    snprintf(text, sizeof text, "%s %s", cvm_json_str(what, "description", ""), cvm_json_str(what, "notes", ""));
+    json_t *documents = analysis_documents(parts, json_object_get(cvm_settings(t), "vocabulary"), text);
     json_t *result = analysis_by_rules(documents, parts, cvm_json_str(what, "notes", ""));
     json_object_set(result, "ticket_id", json_object_get(what, "ticket_id"));
     json_object_set(result, "customer_id", json_object_get(what, "customer_id"));
@@ -357,16 +367,12 @@ int expert_worded(cvm_turn *t, const cvm_msg *m)
         json_object_set(result, "resolution_steps", json_object_get(data, "resolution_steps"));
         json_object_set_new(result, "confidence", json_real(sure < 0 ? 0 : sure > 1 ? 1 : sure));
     } else {
-        cvm_log(
-            t, CVM_LOG_WARNING,
-            "ticket %.64s: the language model %s; the analysis is by rules. See that the key is set (OPENAI_API_KEY in "
-            ".env) and that the account has credit: cvmhost llm status",
-            cvm_json_str(result, "ticket_id", ""), data ? "did not keep to the passages" : "gave no answer");
         json_object_set_new(
             result, "fallback",
-            json_string(data ? "the model did not keep to the passages"
-                             : "the model did not answer: see that the key is set (OPENAI_API_KEY in .env) "
-                               "and that the account has credit (cvmhost llm status)"));
+            json_string(model_trouble(t, m, cvm_json_str(result, "ticket_id", ""),
+                                      data ? "the language model did not keep to the passages; written by "
+                                             "rules in its place"
+                                           : NULL)));
     }
     e = cvm_state_del(t, key);
     if (e < 0) {

@@ -212,13 +212,10 @@ int notification_worded(cvm_turn *t, const cvm_msg *m)
     json_t *request = json_incref((json_t *)(uintptr_t)kept);
     struct letter l = letter_of(t, request);
     const char *text = llm_text(m), *why = NULL;
-    if (!text)
-        why = "the model did not answer: see that the key is set (OPENAI_API_KEY in .env) and that the account has "
-              "credit (cvmhost llm status)";
-    else if (!letter_complete(&l, text))
-        why = "the model left something out";
-    if (why)
-        cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: %s; the message is written by the template", l.ticket_id, why);
+    if (!text || !letter_complete(&l, text))
+        why = model_trouble(
+            t, m, l.ticket_id,
+            text ? "the language model left out something that the message must say; the template stands" : NULL);
     e = cvm_state_del(t, key);
     if (e >= 0)
         e = written(t, m->on_behalf, request, why ? NULL : text, why);

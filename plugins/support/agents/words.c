@@ -1,0 +1,110 @@
+/* See words.h. */
+#include "words.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEM_MIN 4   /* bytes that two forms of a word share at least */
+#define ENDING_MAX 3 /* bytes that forms of a word end in */
+
+static const char *const common[] = {
+    "about",  "after",  "again", "all",    "also",    "and",    "any",       "are",    "because", "been",
+    "before", "but",    "can",   "cannot", "could",   "did",    "does",      "doing",  "down",    "each",
+    "every",  "for",    "from",  "get",    "gets",    "had",    "has",       "have",   "hello",   "help",
+    "her",    "here",   "his",   "how",    "into",    "its",    "just",      "like",   "many",    "may",
+    "more",   "most",   "much",  "must",   "not",     "now",    "off",       "one",    "only",    "other",
+    "our",    "out",    "over",  "please", "quickly", "really", "same",      "say",    "says",    "see",
+    "she",    "should", "since", "some",   "such",    "than",   "thank",     "thanks", "that",    "the",
+    "their",  "them",   "then",  "there",  "these",   "they",   "this",      "those",  "too",     "two",
+    "until",  "use",    "very",  "want",   "was",     "were",   "what",      "when",   "where",   "which",
+    "while",  "who",    "why",   "will",   "with",    "would",  "yesterday", "today",  "you",     "your"};
+
+static bool is_common(const char *word)
+{
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        if (strcmp(common[i], word) == 0)
+            return true;
+    return false;
+}
+
+static bool in_word(char c)
+{
+    return isalnum((unsigned char)c) || ((unsigned char)c & 0x80) || strchr("_-./", c);
+}
+
+/* The next word at or behind *at: letters and digits, with marks inside. false: there is none. */
+static bool next_word(const char **at, char ret_word[WORD_SIZE])
+{
+    const char *c = *at;
+    size_t n = 0;
+    while (*c && (!in_word(*c) || strchr("_-./", *c)))
+        c++;
+    for (; *c && in_word(*c); c++)
+        if (n + 1 < WORD_SIZE)
+            ret_word[n++] = (char)tolower((unsigned char)*c);
+    while (n && strchr("_-./", ret_word[n - 1]))
+        n--;
+    ret_word[n] = '\0';
+    *at = c;
+    return n > 0;
+}
+
+/* Whether two words are forms of one: they begin alike and differ in an ending. */
+static bool alike(const char *a, const char *b)
+{
+    size_t la = strlen(a), lb = strlen(b), same = 0;
+    while (a[same] && a[same] == b[same])
+        same++;
+    if (la == same && lb == same)
+        return true;
+    return same >= STEM_MIN && la - same <= ENDING_MAX && lb - same <= ENDING_MAX &&
+           isalpha((unsigned char)a[same - 1]);
+}
+
+static bool is_known(const char *word, const json_t *vocabulary)
+{
+    size_t n = strlen(word);
+    bool digit = false, letter = false;
+    for (size_t i = 0; i < n; i++) {
+        digit = digit || isdigit((unsigned char)word[i]);
+        letter = letter || isalpha((unsigned char)word[i]);
+    }
+    if (letter && (digit || strpbrk(word, "_-./")))
+        return true;
+    for (size_t i = 0; i < json_array_size(vocabulary); i++) {
+        const char *one = json_string_value(json_array_get(vocabulary, i));
+        if (one && alike(word, one))
+            return true;
+    }
+    return false;
+}
+
+void words_read(const char *text, const json_t *vocabulary, struct words *ret_words)
+{
+    char word[WORD_SIZE];
+    ret_words->n = 0;
+    while (ret_words->n < WORDS_MAX && next_word(&text, word)) {
+        bool there = strlen(word) < 3 || is_common(word);
+        for (size_t i = 0; i < ret_words->n && !there; i++)
+            there = strcmp(ret_words->at[i].text, word) == 0;
+        if (there)
+            continue;
+        snprintf(ret_words->at[ret_words->n].text, WORD_SIZE, "%s", word);
+        ret_words->at[ret_words->n++].known = is_known(word, vocabulary);
+    }
+}
+
+size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_MAX])
+{
+    char word[WORD_SIZE];
+    size_t found = 0;
+    memset(ret_in, 0, WORDS_MAX * sizeof *ret_in);
+    while (found < words->n && next_word(&text, word))
+        for (size_t i = 0; i < words->n; i++)
+            if (!ret_in[i] && alike(words->at[i].text, word)) {
+                ret_in[i] = true;
+                found++;
+            }
+    return found;
+}
