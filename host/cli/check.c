@@ -162,6 +162,17 @@ static void take_component(struct check *c, const struct manifest *m, const stru
     }
 }
 
+static void take_streams(struct check *c, const struct manifest *m)
+{
+    char key[512];
+    for (size_t i = 0; i < m->n_streams; i++) {
+        if (http_server_owns(m->streams[i].path))
+            check_find(c->errors, "%s: the stream \"%s\" belongs to the host already", m->name, m->streams[i].path);
+        snprintf(key, sizeof key, "GET %s", m->streams[i].path);
+        take_name(c, m->name, "route", key);
+    }
+}
+
 /* After the routes of all plugins are known. */
 static void take_pages(struct check *c, const struct manifest *m)
 {
@@ -199,6 +210,8 @@ static void take_names(struct check *c)
         for (size_t k = 0; k < m->n_tables; k++)
             take_name(c, m->name, "table", m->tables[k].name);
     }
+    for (size_t i = 0; i < c->n; i++)
+        take_streams(c, c->plugins[i].manifest);
     for (size_t i = 0; i < c->n; i++)
         take_pages(c, c->plugins[i].manifest);
 }

@@ -504,6 +504,7 @@ void core_close(struct core *core)
         free(tap);
     }
     core->taps = NULL;
+    core->published = NULL;
     models_close(core);
     jobs_close(core);
     query_close(core);

@@ -55,4 +55,14 @@ typedef void (*edge_tap_fn)(void *arg, const json_t *envelope);
 struct edge_tap *edge_tap_open(struct core *core, cvm_id root, edge_tap_fn fn, void *arg);
 void edge_tap_close(struct core *core, struct edge_tap *tap);
 
+/* What a turn has published on a topic that a stream of a manifest names. */
+struct edge_publication {
+    const char *topic, *component;
+    const json_t *data; /* an object; NULL for {} */
+};
+/* Called once for each turn that has published some, in the order of the turns, when it is durable. All is borrowed. */
+typedef void (*edge_published)(void *arg, int64_t turn, const struct edge_publication *publications, size_t n);
+void edge_listen(struct core *core, edge_published fn, void *arg); /* one listener; NULL: none any more */
+int64_t edge_durable(const struct core *core);                     /* the last turn that is durable */
+
 #endif

@@ -357,6 +357,25 @@ static int publish(struct turn *t, const cvm_out *out, const struct name *type, 
     return 0;
 }
 
+/* Streams are told of it whether or not a component is; what an ephemeral turn says is nowhere on record. */
+static int keep_for_streams(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes)
+{
+    const struct registry *r = t->core->registry;
+    bool streamed = false;
+    for (uint32_t i = 0; i < r->streamed.n; i++)
+        streamed = streamed || r->streamed.at[i] == type;
+    if (!streamed || !t->conversation)
+        return 0;
+    if (t->told_out.n >= CVM_TURN_OUTPUTS_MAX)
+        return CVM_ELIMIT;
+    CVM_TRY(turn_count(t, bytes));
+    struct edge_publication told = {type->text, t->component->id->text, out->data};
+    if (!VECTOR_PUSH(t->told_out, told))
+        return CVM_ENOMEM;
+    json_incref((json_t *)(uintptr_t)out->data);
+    return 0;
+}
+
 static bool may_publish(const struct component *c, const char *topic)
 {
     if (!c->plugin)
@@ -384,6 +403,8 @@ int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
             e = CVM_EACCES;
         else if (type)
             e = publish(t, out, type, bytes, ret_id);
+        if (!e && type)
+            e = keep_for_streams(t, out, type, bytes);
     } else if (!e) {
         e = type ? resolve(t, out, &to) : CVM_ENOENT;
         if (!e)

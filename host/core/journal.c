@@ -505,6 +505,10 @@ void record_release(struct core *core, struct record *rec)
         for (uint32_t i = 0; i < rec->n_dead; i++)
             dead_letter_tap(core, &rec->dead[i]);
     }
+    if (rec->n_told_out && core->published)
+        core->published(core->published_arg, rec->seq, rec->told_out, rec->n_told_out);
+    for (uint32_t i = 0; i < rec->n_told_out; i++)
+        json_decref((json_t *)(uintptr_t)rec->told_out[i].data);
     for (uint32_t i = 0; i < rec->n_opens; i++)
         item_release(core, rec->opens[i]);
     for (uint32_t i = 0; i < rec->n_closes; i++)

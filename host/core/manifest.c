@@ -374,6 +374,7 @@ static int read_all(struct reading *r)
     CVM_TRY(read_hosts(r, json_object_get(needs, "hosts")));
     CVM_TRY(manifest_read_tables(r, json_object_get(needs, "tables")));
     CVM_TRY(manifest_read_jobs(r, json_object_get(m->doc, "jobs")));
+    CVM_TRY(manifest_read_streams(r, json_object_get(m->doc, "streams")));
     CVM_TRY(manifest_check(r));
     CVM_TRY(manifest_read_models(r, json_object_get(m->doc, "models"), json_object_get(needs, "models")));
     CVM_TRY(manifest_read_pages(r, json_object_get(m->doc, "pages")));
@@ -527,6 +528,7 @@ void manifest_free(struct manifest *manifest)
     free(manifest->calls);
     free(manifest->secrets.at);
     manifest_free_pages(manifest);
+    manifest_free_streams(manifest);
     free(manifest->models);
     free(manifest->needs_models.at);
     free(manifest->examples);

@@ -144,6 +144,13 @@ struct manifest_page {
     char etag[40]; /* with its quotes */
 };
 
+/* A route on which clients are told of publications. */
+struct manifest_stream {
+    const char *path;
+    const char *permission; /* NULL: none */
+    struct manifest_strings topics;
+};
+
 struct manifest_limits {
     int64_t mailbox;               /* messages waiting for a component; default 4096 */
     int64_t turn_budget_ms;        /* default 25 */
@@ -179,6 +186,8 @@ struct manifest {
     struct manifest_page *pages;          /* by path */
     size_t n_pages;
     const json_t *workflows; /* as written: whole ones ("steps") and what it adds to others'; or NULL */
+    struct manifest_stream *streams;
+    size_t n_streams;
     json_t *domain; /* the domain section with its files read in: "intents" (object), "name", "label", "routes",
                        "words", "knowledge" (array of {file, text}); "examples" is an empty array,
                        "taught" whether there are enough to go by; NULL: none */

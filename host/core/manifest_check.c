@@ -230,6 +230,20 @@ static int check_calls(struct reading *r, json_t *names)
     return 0;
 }
 
+static int check_streams(struct reading *r, json_t *routes)
+{
+    struct field field;
+    char key[512];
+    for (size_t i = 0; i < r->m->n_streams; i++) {
+        const char *path = r->m->streams[i].path;
+        snprintf(key, sizeof key, "GET %s", path);
+        if (!once(routes, key))
+            return manifest_wrong(r, manifest_field(&field, "streams[%zu]", i),
+                                  "the route \"GET %s\" is declared twice", path);
+    }
+    return 0;
+}
+
 int manifest_check(struct reading *r)
 {
     json_t *names = json_object(), *commands = json_object(), *routes = json_object(), *calls = json_object();
@@ -240,6 +254,8 @@ int manifest_check(struct reading *r)
         if (!error)
             error = check_metrics(r, i, metrics);
     }
+    if (!error)
+        error = check_streams(r, routes);
     if (!error)
         error = check_calls(r, calls);
     json_decref(names);

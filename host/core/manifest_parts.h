@@ -40,6 +40,8 @@ int manifest_read_jobs(struct reading *r, const json_t *jobs); /* after tables a
 int manifest_read_domain(struct reading *r, const json_t *domain);
 int manifest_read_pages(struct reading *r, const json_t *pages);
 void manifest_free_pages(struct manifest *m);
+int manifest_read_streams(struct reading *r, const json_t *streams);
+void manifest_free_streams(struct manifest *m);
 int manifest_read_models(struct reading *r, const json_t *models, const json_t *needed);
 int manifest_read_workflows(struct reading *r, const json_t *workflows);
 /* What no schema can say: names that occur twice, references to what is not there. */

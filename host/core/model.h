@@ -462,7 +462,8 @@ struct record {
     struct row_change *rows;
     struct inbox_change *inboxes;
     struct dead_letter *dead;
-    uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead;
+    struct edge_publication *told_out;
+    uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead, n_told_out;
 };
 
 /* ---- a turn under way ----------------------------------------------------------------------------------------------
@@ -500,7 +501,8 @@ struct turn {
     VECTOR(struct state_change) states;
     VECTOR(struct row_change) rows;
     VECTOR(struct dead_letter) dead;
-    size_t bytes; /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
+    VECTOR(struct edge_publication) told_out; /* what clients are told when it is durable */
+    size_t bytes;                             /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
     size_t state_bytes;
     uint32_t ordinal;
     uint64_t random;
@@ -646,6 +648,8 @@ struct core {
     json_t *known_builds;                                 /* texts of recent ones: builds that a replay needs */
     struct replay *replay; /* this core runs recorded turns again: nothing is kept, nothing leaves; NULL: no */
     struct edge_tap *taps;
+    edge_published published; /* NULL: nobody listens */
+    void *published_arg;
     struct transitions *transitions;
     struct regexes *regexes;
     struct models *models;
@@ -685,6 +689,9 @@ struct registry {
     size_t n_operations;
     struct registry_page *all_pages;
     size_t n_pages;
+    struct registry_stream *streams;
+    size_t n_streams;
+    VECTOR(const struct name *) streamed;                         /* the topics of all streams, each once */
     json_t *domains, *components, *knowledge, *pages, *workflows; /* what cvm_registry gives */
     VECTOR(struct topic *) topics;
     uint64_t *may_send; /* rows of `words` for each component */

@@ -136,6 +136,12 @@ const struct registry_page *registry_pages(const struct core *core, size_t *ret_
     return core->registry ? core->registry->all_pages : NULL;
 }
 
+const struct registry_stream *registry_streams(const struct core *core, size_t *ret_n)
+{
+    *ret_n = core->registry ? core->registry->n_streams : 0;
+    return core->registry ? core->registry->streams : NULL;
+}
+
 uint64_t registry_version(const struct core *core)
 {
     return core->registry_version;
@@ -302,6 +308,70 @@ static int list_pages(struct registry *r, const struct core *core, const struct 
     qsort(r->all_pages, r->n_pages, sizeof *r->all_pages, by_page);
     CVM_TRY(check_pages(core, r, error, size));
     return tell_pages(r) < 0 ? REFUSE(error, size, "out of memory") : 0;
+}
+
+static int by_stream(const void *a, const void *b)
+{
+    const struct registry_stream *x = a, *y = b;
+    int d = strcmp(x->decl->path, y->decl->path);
+    return d ? d : strcmp(x->plugin, y->plugin);
+}
+
+static int check_streams(const struct core *core, const struct registry *r, char *error, size_t size)
+{
+    for (size_t i = 0; i < r->n_streams; i++) {
+        const char *path = r->streams[i].decl->path, *plugin = r->streams[i].plugin;
+        struct manifest_expose as_route = {.path = path};
+        if (core->options.owns && core->options.owns(&as_route))
+            return REFUSE(error, size, "the stream %s of plugin %s belongs to the host already: give it another path",
+                          path, plugin);
+        if (i && strcmp(r->streams[i - 1].decl->path, path) == 0)
+            return REFUSE(error, size, "the stream %s is claimed by %s and by %s" ONE_OF_THEM, path,
+                          r->streams[i - 1].plugin, plugin);
+        for (size_t k = 0; k < r->n_pages; k++)
+            if (strcmp(r->all_pages[k].decl->path, path) == 0)
+                return REFUSE(error, size, "the stream %s of plugin %s is a page of %s" ONE_OF_THEM, path, plugin,
+                              r->all_pages[k].plugin);
+        for (size_t k = 0; k < r->n_operations; k++) {
+            const struct manifest_expose *x = r->operations[k].decl->expose;
+            if (x && x->path && strcmp(x->path, path) == 0 && strcmp(x->method, "GET") == 0)
+                return REFUSE(error, size, "the stream %s of plugin %s is a route of %s" ONE_OF_THEM, path, plugin,
+                              r->operations[k].component_id);
+        }
+    }
+    return 0;
+}
+
+static int add_streamed(struct registry *r, struct core *core, const char *topic)
+{
+    const struct name *name = names_intern(core->names, topic);
+    for (uint32_t i = 0; name && i < r->streamed.n; i++)
+        if (r->streamed.at[i] == name)
+            return 0;
+    return name && VECTOR_PUSH(r->streamed, name) ? 0 : CVM_ENOMEM;
+}
+
+/* After operations and pages. */
+static int list_streams(struct registry *r, struct core *core, const struct binding *const *future, char *error,
+                        size_t size)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < core->n_components; i++)
+        n += first_of_generation(future, i) ? future[i]->generation->manifest->n_streams : 0;
+    r->streams = calloc(n + 1, sizeof *r->streams);
+    if (!r->streams)
+        return REFUSE(error, size, "out of memory");
+    for (uint32_t i = 0; i < core->n_components; i++) {
+        const struct manifest *m = first_of_generation(future, i) ? future[i]->generation->manifest : NULL;
+        for (size_t k = 0; m && k < m->n_streams; k++) {
+            r->streams[r->n_streams++] = (struct registry_stream){m->name, &m->streams[k]};
+            for (size_t t = 0; t < m->streams[k].topics.n; t++)
+                if (add_streamed(r, core, m->streams[k].topics.at[t]) < 0)
+                    return REFUSE(error, size, "out of memory");
+        }
+    }
+    qsort(r->streams, r->n_streams, sizeof *r->streams, by_stream);
+    return check_streams(core, r, error, size);
 }
 
 static void keep_equal(json_t *was, json_t **is)
@@ -564,6 +634,8 @@ int registry_build(struct core *core, const struct binding *const *future, struc
     if (!e)
         e = list_pages(r, core, future, error, size);
     if (!e)
+        e = list_streams(r, core, future, error, size);
+    if (!e)
         e = list_topics(r, core, future, error, size);
     if (!e && (e = list_workflows(r, core, future, error, size)) == CVM_ENOMEM)
         snprintf(error, size, "out of memory");
@@ -637,6 +709,8 @@ void registry_free(struct registry *r)
     json_decref(r->knowledge);
     json_decref(r->pages);
     free(r->all_pages);
+    free(r->streams);
+    free(r->streamed.at);
     json_decref(r->workflows);
     free(r->operations);
     free(r->may_send);

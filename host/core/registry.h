@@ -23,11 +23,18 @@ struct registry_page {
     const struct manifest_page *decl;
 };
 
+struct registry_stream {
+    const char *plugin;
+    const struct manifest_stream *decl;
+};
+
 /* All operations of all loaded components, in order of component id and declaration. Borrowed until the registry
  * changes; registry_version() tells when. */
 const struct operation *registry_operations(const struct core *core, size_t *ret_n);
 /* All pages of the generations in service, by path; borrowed as long. */
 const struct registry_page *registry_pages(const struct core *core, size_t *ret_n);
+/* All their streams, by path; borrowed as long. */
+const struct registry_stream *registry_streams(const struct core *core, size_t *ret_n);
 uint64_t registry_version(const struct core *core);
 
 #endif

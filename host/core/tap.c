@@ -24,6 +24,17 @@ void edge_tap_close(struct core *core, struct edge_tap *tap)
     }
 }
 
+void edge_listen(struct core *core, edge_published fn, void *arg)
+{
+    core->published = fn;
+    core->published_arg = arg;
+}
+
+int64_t edge_durable(const struct core *core)
+{
+    return core->durable;
+}
+
 void tap_envelope(struct core *core, const json_t *envelope, cvm_id root)
 {
     for (struct edge_tap *tap = core->taps, *next; tap; tap = next) {

@@ -57,6 +57,7 @@ static void clear(struct turn *t)
     json_decref(t->metrics);
     t->context = t->changes = t->notes = t->error = t->metrics = NULL;
     t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
+    t->told_out.n = 0;
     t->message = NULL;
 }
 
@@ -80,6 +81,8 @@ void turn_undo(struct core *core)
         item_release(core, t->closes.at[i]);
     for (uint32_t i = 0; i < t->dead.n; i++)
         item_release(core, &t->dead.at[i].message->item);
+    for (uint32_t i = 0; i < t->told_out.n; i++)
+        json_decref((json_t *)(uintptr_t)t->told_out.at[i].data);
     for (uint32_t i = 0; i < t->states.n; i++)
         json_decref(t->states.at[i].value);
     for (uint32_t i = 0; i < t->rows.n; i++) {
@@ -130,7 +133,7 @@ static struct record *record_new(const struct turn *t)
     struct record *rec =
         calloc(1, sizeof *rec + pointers * sizeof(void *) + t->states.n * sizeof(struct state_change) +
                       t->rows.n * sizeof(struct row_change) + (t->answers.n + 1) * sizeof(struct inbox_change) +
-                      t->dead.n * sizeof(struct dead_letter));
+                      t->dead.n * sizeof(struct dead_letter) + t->told_out.n * sizeof(struct edge_publication));
     if (!rec)
         crash_promised("the record of a turn");
     rec->outs = (struct message **)(rec + 1);
@@ -140,6 +143,7 @@ static struct record *record_new(const struct turn *t)
     rec->rows = (struct row_change *)(rec->states + t->states.n);
     rec->inboxes = (struct inbox_change *)(rec->rows + t->rows.n);
     rec->dead = (struct dead_letter *)(rec->inboxes + t->answers.n + 1);
+    rec->told_out = (struct edge_publication *)(rec->dead + t->dead.n);
     return rec;
 }
 
@@ -365,6 +369,12 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
             rec->dead[rec->n_dead++] = t->dead.at[i]; /* with its reference */
         else
             item_release(core, &t->dead.at[i].message->item);
+    }
+    for (uint32_t i = 0; i < t->told_out.n; i++) {
+        if (rec)
+            rec->told_out[rec->n_told_out++] = t->told_out.at[i]; /* with its reference */
+        else
+            json_decref((json_t *)(uintptr_t)t->told_out.at[i].data);
     }
     clear(t);
     json_decref(t->denied);
@@ -704,6 +714,7 @@ static void free_vectors(struct turn *t)
 {
     drop_inputs(t);
     free(t->outs.at);
+    free(t->told_out.at);
     free(t->answers.at);
     free(t->opens.at);
     free(t->closes.at);

@@ -65,7 +65,7 @@ static json_t *entry_of(const struct operation *operation)
 
 static json_t *document_of(const json_t *manifest)
 {
-    static const char *const members[] = {"version", "description", "schemas"};
+    static const char *const members[] = {"version", "description", "schemas", "streams"};
     json_t *document = json_object();
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         put_shared(document, members[i], json_object_get(manifest, members[i]));

@@ -57,6 +57,7 @@ void http_server_drain(struct http_server *server, int64_t limit_ms, void (*drai
 {
     assert(!server->stopping && !server->draining);
     server->draining = true;
+    http_streams_end(server);
     server->drained = drained;
     server->stopped_arg = arg;
     server->drain_began_ms = uv_now(server->options.loop);

@@ -170,6 +170,7 @@ void http_exchange_free(struct http_exchange *x)
             edge_forget(x->server->options.core, x->id, x);
         TAILQ_REMOVE(&x->server->waiting, x, link);
     }
+    http_stream_leave(x);
     json_decref(x->rename);
     free(x->answer.text);
     free(x->body);
@@ -288,7 +289,7 @@ void http_exchange_handle(struct http_exchange *x)
     struct rest_match match;
     struct problem problem;
     json_t *data = NULL;
-    if (http_answer_own(x) || http_answer_turn(x) || http_answer_page(x))
+    if (http_answer_own(x) || http_answer_turn(x) || http_answer_page(x) || http_answer_stream(x))
         return;
     int status = route(x, &match, &problem);
     if (!status)

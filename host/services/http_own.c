@@ -25,6 +25,7 @@ static void answer_health(struct http_exchange *x)
 void http_server_print_counts(const struct http_server *server, struct text *text)
 {
     http_counters_print(&server->counters, text);
+    http_streams_print(server, text);
 }
 
 static void answer_metrics(struct http_exchange *x)

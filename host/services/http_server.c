@@ -16,6 +16,7 @@
 #define ANSWER_TIMEOUT_MS 60000
 #define SLOW_CLIENT_MS 10000
 #define IDLE_MS 75000
+#define STREAM_BEAT_MS 15000
 #define BODY_MAX_BYTES (1024 * 1024)
 #define CONNECTIONS_MAX 4096
 #define CONNECTIONS_PER_ADDRESS 1024
@@ -29,6 +30,7 @@
  */
 
 static void pump(struct http_server *server);
+static void run_again(struct http_server *server);
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -50,6 +52,12 @@ static void on_idle(uv_idle_t *idle)
 
 /* The daemon runs once more in the loop's next pass. Not by a timer of 0 ms: started in a timer's callback, libuv
  * before 1.45 would run it for ever without looking at anything else. */
+void http_server_run_again(struct http_server *server)
+{
+    server->runs_in_vain = 0;
+    run_again(server);
+}
+
 static void run_again(struct http_server *server)
 {
     if (!uv_is_active((uv_handle_t *)&server->idle))
@@ -155,6 +163,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
         http_exchange_handle(x);
     if (x->phase == EXCHANGE_ANSWERED)
         return reply(x);
+    if (x->phase == EXCHANGE_STREAMING) {
+        x->connection->phase = CONNECTION_STREAMING;
+        return http_stream_reply(x);
+    }
     suspend(x);
     return MHD_YES;
 }
@@ -223,7 +235,7 @@ static size_t leave_escaped(void *arg, struct MHD_Connection *mhd, char *text)
 static bool too_slow(struct http_server *server, struct http_connection *connection, uint64_t now)
 {
     uint64_t limit = (uint64_t)server->options.slow_client_ms;
-    if (connection->phase == CONNECTION_WAITING)
+    if (connection->phase == CONNECTION_WAITING || connection->phase == CONNECTION_STREAMING)
         return false;
     if (connection->phase == CONNECTION_WRITING)
         return now - connection->since_ms > 2 * BODY_TIME_FACTOR * limit;
@@ -251,6 +263,7 @@ static void on_sweep(uv_timer_t *timer)
         if (too_slow(server, connection, now))
             shutdown(connection->fd, SHUT_RDWR); /* the daemon sees the end and closes */
     }
+    http_streams_sweep(server);
     if (TAILQ_EMPTY(&server->connections))
         uv_timer_stop(timer);
 }
@@ -266,6 +279,8 @@ static void set_defaults(struct http_server_options *options)
         options->slow_client_ms = SLOW_CLIENT_MS;
     if (options->idle_ms <= 0)
         options->idle_ms = IDLE_MS;
+    if (options->stream_beat_ms <= 0)
+        options->stream_beat_ms = STREAM_BEAT_MS;
     if (!options->body_max_bytes)
         options->body_max_bytes = BODY_MAX_BYTES;
     if (!options->connections_max)
@@ -318,15 +333,16 @@ int http_server_new(const struct http_server_options *options, struct http_serve
         free(server);
         return CVM_EIO;
     }
-    uv_timer_t *timers[] = {&server->timer, &server->deadline, &server->sweep, &server->drain};
+    uv_timer_t *timers[] = {&server->timer, &server->deadline, &server->sweep, &server->drain, &server->beat};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
         uv_timer_init(options->loop, timers[i]);
         timers[i]->data = server;
     }
     uv_idle_init(options->loop, &server->idle);
     server->poll.data = server->idle.data = server;
-    server->open_handles = 6;
+    server->open_handles = 7;
     uv_poll_start(&server->poll, UV_READABLE, on_poll);
+    http_streams_begin(server);
     *ret_server = server;
     return 0;
 }
@@ -350,11 +366,13 @@ static void end(struct http_server *server)
     uv_close((uv_handle_t *)&server->poll, on_handle_closed); /* before its descriptor goes */
     MHD_stop_daemon(server->daemon);
     assert(TAILQ_EMPTY(&server->waiting) && TAILQ_EMPTY(&server->connections));
+    http_streams_close(server);
     uv_close((uv_handle_t *)&server->idle, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
     uv_close((uv_handle_t *)&server->deadline, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&server->drain, on_handle_closed);
+    uv_close((uv_handle_t *)&server->beat, on_handle_closed);
 }
 
 static bool writing(const struct http_server *server)
@@ -392,6 +410,7 @@ void http_server_stop(struct http_server *server, int64_t grace_ms, void (*stopp
     server->stopped = stopped;
     server->stopped_arg = arg;
     server->drain_until_ms = uv_now(server->options.loop) + (uint64_t)(grace_ms > 0 ? grace_ms : 0);
+    http_streams_end(server);
     int fd = MHD_quiesce_daemon(server->daemon);
     if (fd >= 0)
         close(fd);

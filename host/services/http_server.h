@@ -24,6 +24,7 @@ struct http_server_options {
     int64_t slow_client_ms;           /* http.timeout_s: from a request's first byte to the end of its head, three times
                                          that for its body; default 10 s */
     int64_t idle_ms;                  /* connections without a request; default 75 s */
+    int64_t stream_beat_ms;           /* heartbeats of streams; default 15 s */
     size_t body_max_bytes;            /* http.body_max_bytes; default 1 MiB */
     unsigned connections_max;         /* http.connections; default 4096 */
     unsigned connections_per_address; /* http.per_address: a proxy in front is one address; default 1024 */

@@ -20,7 +20,7 @@
 struct http_connection {
     TAILQ_ENTRY(http_connection) link;
     int fd;
-    enum { CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING } phase;
+    enum { CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING, CONNECTION_STREAMING } phase;
     bool head_done;
     bool counted;                            /* `received` is known */
     uint64_t received;                       /* bytes, before the request that is awaited */
@@ -50,8 +50,9 @@ struct http_exchange {
     struct http_server *server;
     struct MHD_Connection *mhd;
     struct http_connection *connection;
-    enum { EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED } phase;
-    const char *method, *url; /* the connection's */
+    enum { EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED, EXCHANGE_STREAMING } phase;
+    struct http_listener *listener; /* EXCHANGE_STREAMING */
+    const char *method, *url;       /* the connection's */
     struct http_head head;
     char request_id[HTTP_REQUEST_ID_MAX_BYTES + 1];
     uint64_t begun_ns, deadline_ms;
@@ -86,6 +87,7 @@ struct http_server {
     uv_timer_t deadline; /* of the first exchange that waits */
     uv_timer_t sweep;    /* slow clients */
     uv_timer_t drain;    /* draining, then stopping */
+    uv_timer_t beat;     /* of the streams */
     int open_handles;
     bool stopping, draining, quiesced;
     uint64_t drain_began_ms;
@@ -96,6 +98,12 @@ struct http_server {
     void *stopped_arg;
     TAILQ_HEAD(, http_connection) connections;
     TAILQ_HEAD(, http_exchange) waiting; /* for the core, first deadline first */
+    TAILQ_HEAD(, http_stream) streams;
+    uint64_t streams_version; /* of the registry */
+    unsigned n_listeners;
+    struct {
+        uint64_t events, dropped, resets;
+    } stream_counts;
     struct rest *rest;
     uint64_t rest_version;
     struct http_description description;
@@ -148,6 +156,20 @@ void http_turn_forget(struct http_exchange *x);
 
 /* http_pages.c: false: there is no page at its path. */
 bool http_answer_page(struct http_exchange *x);
+
+/* http_stream.c */
+void http_streams_begin(struct http_server *server);
+void http_streams_refresh(struct http_server *server); /* the registry may have changed */
+void http_streams_sweep(struct http_server *server);   /* now and then: lets go of who has left, or is too slow */
+void http_streams_end(struct http_server *server);     /* nobody hears more */
+void http_streams_close(struct http_server *server);   /* nobody listens any more */
+void http_streams_print(const struct http_server *server, struct text *text); /* metrics */
+bool http_answer_stream(struct http_exchange *x);                             /* false: its path is no stream's */
+enum MHD_Result http_stream_reply(struct http_exchange *x);
+void http_stream_leave(struct http_exchange *x);
+
+/* http_server.c: the daemon runs once more in the loop's next pass. */
+void http_server_run_again(struct http_server *server);
 
 /* http_server.c: an exchange's answer is there; its connection goes on. */
 void http_server_resume(struct http_exchange *x);

@@ -401,6 +401,72 @@ static void add_own(struct openapi *o)
         own_route("openapi", "This document", "application/json", json_pack("{s:s}", "type", "object")));
 }
 
+/* A stream, whose events OpenAPI cannot say more of than their topics. */
+static void add_stream(struct openapi *o, const char *plugin, const json_t *stream)
+{
+    const char *path = strchr(cvm_json_str(stream, "rest", " /"), ' ') + 1;
+    const char *description = cvm_json_str(stream, "description", "Server-sent events");
+    char topics[1024] = "";
+    const json_t *topic;
+    size_t i, at = 0;
+    json_array_foreach(json_object_get(stream, "topics"), i, topic)
+    {
+        int n = snprintf(topics + at, sizeof topics - at, "%s%s", i ? ", " : "", json_string_value(topic));
+        at += n > 0 && (size_t)n < sizeof topics - at ? (size_t)n : 0;
+    }
+    json_t *entry = json_pack("{s:s, s:s}", "component", plugin, "type", path);
+    json_t *made = json_pack(
+        "{s:o, s:s, s:o, s:[s], s:[{s:s, s:s, s:s, s:{s:s}}], s:{s:{s:s, s:o}, s:o}, s:o}", "operationId",
+        operation_id(o, entry), "summary", description, "description",
+        json_sprintf("Server-sent events of plugin %s: \"event\" is one of %s, or \"reset\" where some may be missing.",
+                     plugin, topics),
+        "tags", "streams", "parameters", "name", "Last-Event-ID", "in", "header", "description",
+        "the id of the last event that was read: those after it come first", "schema", "type", "string", "responses",
+        "200", "description", "Events as they become durable, without an end", "content",
+        content("text/event-stream", json_pack("{s:s}", "type", "string")), "503", ref_to("responses", "Busy"),
+        "security", security(o, cvm_json_str(stream, "permission", NULL)));
+    if (made && !json_object_get(o->paths, path))
+        json_object_set_new(o->paths, path, json_object());
+    if (made)
+        json_object_set_new(json_object_get(o->paths, path), "get", made);
+    json_decref(entry);
+}
+
+struct stream_of {
+    const char *plugin;
+    const json_t *stream;
+};
+
+static int by_rest(const void *a, const void *b)
+{
+    const struct stream_of *left = a, *right = b;
+    return strcmp(cvm_json_str(left->stream, "rest", ""), cvm_json_str(right->stream, "rest", ""));
+}
+
+/* By path, for the same reason as the operations are sorted. */
+static void add_streams(struct openapi *o)
+{
+    const char *plugin;
+    json_t *document, *stream, *documents = json_object_get(o->catalogue, "documents");
+    size_t i, n = 0;
+    json_object_foreach(documents, plugin, document) n += json_array_size(json_object_get(document, "streams"));
+    struct stream_of *all = n ? calloc(n, sizeof *all) : NULL;
+    n = 0;
+    json_object_foreach(documents, plugin, document)
+    {
+        json_array_foreach(json_object_get(document, "streams"), i, stream) if (all) all[n++] =
+            (struct stream_of){plugin, stream};
+    }
+    if (n) {
+        qsort(all, n, sizeof *all, by_rest);
+        json_array_append_new(
+            o->tags, json_pack("{s:s, s:s}", "name", "streams", "description", "What happens, told as it happens"));
+    }
+    for (i = 0; i < n; i++)
+        add_stream(o, all[i].plugin, all[i].stream);
+    free(all);
+}
+
 struct place {
     const char *component;
     size_t at;
@@ -447,6 +513,7 @@ json_t *openapi_of_catalogue(const json_t *catalogue, const struct openapi_optio
     entries = sorted(json_object_get(catalogue, "operations"));
     json_array_foreach(entries, i, entry) add_entry(&o, entry);
     json_decref(entries);
+    add_streams(&o);
     json_t *document =
         json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:O, s:O, s:o}", "openapi", "3.1.0", "info", "title",
                   options->title ? options->title : "cvmhost", "version", options->version, "description",
@@ -465,7 +532,8 @@ json_t *openapi_of_operations(const struct operation *operations, size_t n, cons
 {
     json_t *catalogue = catalogue_new();
     for (size_t i = 0; i < n; i++)
-        if (operations[i].decl->expose && operations[i].decl->expose->path)
+        if ((operations[i].decl->expose && operations[i].decl->expose->path) ||
+            json_object_get(operations[i].document, "streams"))
             (void)catalogue_add(catalogue, &operations[i]);
     json_t *document = openapi_of_catalogue(catalogue, options);
     json_decref(catalogue);

@@ -80,6 +80,43 @@ const struct registry_page *registry_pages(const struct core *core, size_t *ret_
     return NULL;
 }
 
+const struct registry_stream *registry_streams(const struct core *core, size_t *ret_n)
+{
+    (void)core;
+    *ret_n = 0;
+    return NULL;
+}
+
+void edge_listen(struct core *core, edge_published fn, void *arg)
+{
+    (void)core;
+    (void)fn;
+    (void)arg;
+}
+
+int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg)
+{
+    (void)core;
+    (void)sql;
+    (void)limit;
+    (void)done;
+    (void)arg;
+    json_decref(binds);
+    return CVM_EBUSY;
+}
+
+int64_t edge_durable(const struct core *core)
+{
+    (void)core;
+    return 0;
+}
+
+json_t *manifest_strings_json(const struct manifest_strings *strings)
+{
+    (void)strings;
+    return json_array();
+}
+
 uint64_t registry_version(const struct core *core)
 {
     return version;

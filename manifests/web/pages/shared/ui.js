@@ -156,7 +156,7 @@ async function readStream(body, alive, take) {
     rest = lines.pop();
     for (const line of lines) {
       if (line === "") {
-        if (event.data.length || event.topic !== "message") take(event);
+        take(event);
         event = { topic: "message", id: undefined, data: [] };
       } else if (!line.startsWith(":")) {
         const [, name, text] = /^([^:]*):? ?(.*)$/.exec(line);
@@ -188,9 +188,7 @@ export function events(path, handlers, options = {}) {
       return;
     }
     const handler = handlers[event.topic];
-    if (!handler) return;
-    const text = event.data.join("\n");
-    handler(text ? JSON.parse(text) : null, event.id);
+    if (handler && event.data.length) handler(JSON.parse(event.data.join("\n")), event.id);
   };
   const once = async () => {
     let timer;
