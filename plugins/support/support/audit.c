@@ -1,0 +1,88 @@
+/* The audit of tickets: every operation and every step of an agent, in order. Owns the table support_audit and the
+ * state key "audit", the number of its last row. Loop thread. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE])
+{
+    time_t seconds = (time_t)(at_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(ret_text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text + n, TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
+    return ret_text;
+}
+
+void text_clip(char *text, size_t chars)
+{
+    for (; *text; text++)
+        if (((unsigned char)*text & 0xc0) != 0x80 && chars-- == 0)
+            *text = 0, text--;
+}
+
+void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
+{
+    static const char *const said[] = {"summary", "root_cause", "analysis", "subject", "message"};
+    const char *text = NULL;
+    for (size_t i = 0; i < sizeof said / sizeof *said && !text; i++)
+        text = cvm_json_str(output, said[i], NULL);
+    char *dumped = text ? NULL : json_dumps(output, JSON_COMPACT | JSON_ENCODE_ANY);
+    snprintf(ret_text, SUMMARY_MAX * 4 + 1, "%s", text ? text : dumped ? dumped : "");
+    text_clip(ret_text, SUMMARY_MAX);
+    free(dumped);
+}
+
+static json_t *clipped(const char *text)
+{
+    char copy[SUMMARY_MAX * 4 + 1];
+    size_t len = text ? strlen(text) : 0;
+    if (len >= sizeof copy)
+        for (len = sizeof copy - 1; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
+            len--;
+    memcpy(copy, text ? text : "", len);
+    copy[len] = 0;
+    text_clip(copy, SUMMARY_MAX);
+    return json_string(copy);
+}
+
+int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
+{
+    int64_t n;
+    char id[24], at[TIME_SIZE];
+    CVM_TRY(cvm_state_int(t, "audit", &n));
+    CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
+    snprintf(id, sizeof id, "%016lld", (long long)(n + 1));
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
+                  time_text(cvm_now_ms(t), at), "actor", a->actor, "step", a->step ? a->step : "", "what", a->what,
+                  "input", clipped(a->input), "output", clipped(a->output), "conversation", m->conversation);
+    if (row && a->duration_ms >= 0)
+        json_object_set_new(row, "duration_ms", json_integer(a->duration_ms));
+    return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
+}
+
+/* What an activity says it did: its calls to tools, mostly. */
+int audit_message(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *duration = json_object_get(m->data, "duration_ms");
+    struct audit a = {.ticket = cvm_json_str(m->data, "ticket_id", ""),
+                      .actor = cvm_json_str(m->data, "actor", *m->sender ? m->sender : "outside"),
+                      .step = cvm_json_str(m->data, "step", ""),
+                      .what = cvm_json_str(m->data, "what", ""),
+                      .duration_ms = json_is_number(duration) ? (int64_t)json_number_value(duration) : -1};
+    char input[SUMMARY_MAX * 4 + 1], output[SUMMARY_MAX * 4 + 1];
+    const json_t *in = json_object_get(m->data, "input"), *out = json_object_get(m->data, "output");
+    if (json_is_string(in))
+        a.input = json_string_value(in);
+    else if (in)
+        audit_summary(in, input), a.input = input;
+    if (json_is_string(out))
+        a.output = json_string_value(out);
+    else if (out)
+        audit_summary(out, output), a.output = output;
+    CVM_TRY(audit_row(t, m, &a));
+    return m->requires_response ? cvm_reply(t, m, NULL) : CVM_OK;
+}

@@ -1,0 +1,147 @@
+/* New tickets. An id that is in use is refused: an open one stands in the state, of one that has ended the table tells,
+ * which takes another turn; until then the id is reserved. Loop thread. */
+#include "support.h"
+
+#include <stdio.h>
+
+int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
+{
+    int e = cvm_settle(t, request, outcome, data, NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+int refuse(cvm_turn *t, cvm_id request, const char *code, const char *field, const char *format, ...)
+{
+    char text[500];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return settle(t, request, CVM_REFUSED,
+                  json_pack("{s:s, s:s*, s:s}", "code", code, "field", field, "message", text));
+}
+
+int ask_ticket(cvm_turn *t, cvm_id request, const char *ticket, const char *what, json_t *more)
+{
+    json_t *with = json_pack("{s:s, s:s, s:o}", "what", what, "ticket_id", ticket, "data", more ? more : json_object());
+    cvm_query q = {.size = sizeof q,
+                   .table = "support_tickets",
+                   .where = json_pack("{s:s}", "ticket_id", ticket),
+                   .limit = 1,
+                   .on_behalf = request,
+                   .with = with};
+    if (!with || !q.where) {
+        json_decref(with);
+        json_decref(q.where);
+        return CVM_ENOMEM;
+    }
+    return cvm_ask(t, &q);
+}
+
+static bool blank(const char *text)
+{
+    return !text[strspn(text, " \t\r\n")];
+}
+
+static void hex8(cvm_turn *t, char ret_hex[9])
+{
+    snprintf(ret_hex, 9, "%08llx", (unsigned long long)(cvm_random(t) >> 32));
+}
+
+static int begin(cvm_turn *t, const cvm_msg *m, const char *id, const char *customer, const char *description)
+{
+    char given[80], hex[9], key[CVM_STATE_KEY_MAX + 1];
+    const json_t *there;
+    if (!ticket_steps(t))
+        return cvm_refuse(t, "NOT_AVAILABLE", NULL,
+                          "no plugin that is loaded declares the workflow " WORKFLOW_NAME
+                          ": put the manifest support.json into place and run cvmhost reload");
+    if (blank(customer) || blank(description))
+        return cvm_refuse(t, "INVALID", blank(customer) ? "customer_id" : "description", "must not be empty");
+    hex8(t, hex);
+    snprintf(given, sizeof given, "TICK%s", hex);
+    id = *id ? id : given;
+    snprintf(key, sizeof key, "t/%s", id);
+    int e = cvm_state_get(t, key, &there);
+    if (e == CVM_OK)
+        return cvm_refuse(t, "TICKET_EXISTS", "ticket_id", "there is a ticket with this id already");
+    if (e != CVM_ENOENT)
+        return e;
+    CVM_TRY(cvm_state_put(t, key, json_string("")));
+    CVM_TRY(ask_ticket(t, m->id, id, "create",
+                       json_pack("{s:s, s:s}", "customer_id", customer, "description", description)));
+    return CVM_PENDING;
+}
+
+int create_ticket(cvm_turn *t, const cvm_msg *m)
+{
+    return begin(t, m, cvm_json_str(m->data, "ticket_id", ""), cvm_json_str(m->data, "customer_id", ""),
+                 cvm_json_str(m->data, "description", ""));
+}
+
+int create_from_words(cvm_turn *t, const cvm_msg *m)
+{
+    return begin(t, m, cvm_json_str(m->data, "id", ""), cvm_json_str(m->data, "customer", ""),
+                 cvm_json_str(m->data, "description", ""));
+}
+
+static json_t *new_record(cvm_turn *t, const json_t *with)
+{
+    char instance[INSTANCE_SIZE], hex[9], at[TIME_SIZE];
+    const char *id = cvm_json_str(with, "ticket_id", "");
+    const json_t *data = json_object_get(with, "data");
+    hex8(t, hex);
+    snprintf(instance, sizeof instance, "support-%s-%s", id, hex);
+    json_t *record =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "ticket_id", id, "instance_id", instance, "customer_id",
+                  cvm_json_str(data, "customer_id", ""), "description", cvm_json_str(data, "description", ""),
+                  "created_at", time_text(cvm_now_ms(t), at), "status", "PENDING", "run", 0);
+    const json_t *hours = json_object_get(cvm_settings(t), "sla_hours");
+    if (record)
+        sla_start(record, json_is_number(hours) ? json_number_value(hours) : 0, cvm_now_ms(t));
+    return record;
+}
+
+static int start(cvm_turn *t, const cvm_msg *m, const json_t *with)
+{
+    struct ticket k;
+    CVM_TRY(ticket_make(t, m, new_record(t, with), NULL, NULL, &k));
+    char instance[INSTANCE_SIZE], id[80];
+    snprintf(instance, sizeof instance, "%s", k.instance);
+    snprintf(id, sizeof id, "%s", k.id);
+    int e = audit_row(
+        t, m,
+        &(struct audit){.ticket = id, .actor = "customer", .what = "created", .output = instance, .duration_ms = -1});
+    if (e >= 0)
+        e = tell_event(&k, "started", "");
+    if (e >= 0)
+        e = ticket_save(&k);
+    ticket_free(&k);
+    CVM_TRY(e);
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_MESSAGE,
+                   .to = SUPPORT,
+                   .type = "begin",
+                   .conversation = instance,
+                   .fresh = 1,
+                   .priority = -1};
+    CVM_TRY(t->host->emit(t, &out, NULL));
+    cvm_log(t, CVM_LOG_INFO, "%s: started as %s", id, instance);
+    return settle(t, m->on_behalf, CVM_REPLIED,
+                  json_pack("{s:s, s:s, s:s}", "instance_id", instance, "ticket_id", id, "status", "workflow_started"));
+}
+
+int create_looked_up(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *with = json_object_get(m->data, "with");
+    const char *id = cvm_json_str(with, "ticket_id", "");
+    char key[CVM_STATE_KEY_MAX + 1];
+    bool used = json_array_size(json_object_get(m->data, "rows")) > 0;
+    if (m->outcome == CVM_REPLIED && !used)
+        return start(t, m, with);
+    snprintf(key, sizeof key, "t/%s", id);
+    CVM_TRY(cvm_state_del(t, key));
+    if (used)
+        return refuse(t, m->on_behalf, "TICKET_EXISTS", "ticket_id", "there is a ticket with this id already");
+    return settle(t, m->on_behalf, m->outcome, cvm_json_share(m->data));
+}

@@ -1,0 +1,48 @@
+/* What is said on topics: each step on message-pubsub, what the support team must know on support-pubsub. Loop thread.
+ */
+#include "support.h"
+
+#include <stdio.h>
+
+static const char *text_of(const struct ticket *k, const char *member)
+{
+    return cvm_json_str(k->record, member, "");
+}
+
+static json_t *base(const struct ticket *k, const char *event, const char *step)
+{
+    char at[TIME_SIZE];
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "event", event, "ticket_id", k->id, "instance_id",
+                     k->instance, "customer_id", text_of(k, "customer_id"), "step", step, "status", ticket_status(k),
+                     "at", time_text(k->w.now_ms, at));
+}
+
+int tell_event(struct ticket *k, const char *event, const char *step)
+{
+    json_t *data = base(k, event, step);
+    return data ? cvm_publish(k->t, MESSAGE_TOPIC, data) : CVM_ENOMEM;
+}
+
+/* The solution that is ready, or why the team is told. */
+int tell_team(struct ticket *k, const char *event, const json_t *step, const char *topic)
+{
+    char summary[SUMMARY_MAX * 4 + 1] = "", url[120], at[TIME_SIZE];
+    int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0);
+    const json_t *output = json_object_get(k->outputs, step ? workflow_output(step) : "");
+    const json_t *analysis = json_object_get(k->outputs, "analysis"), *error = json_object_get(k->record, "error");
+    json_t *data = base(k, event, step ? cvm_json_str(step, "id", "") : text_of(k, "step"));
+    if (!data)
+        return CVM_ENOMEM;
+    if (output || analysis)
+        audit_summary(output ? output : analysis, summary);
+    snprintf(url, sizeof url, "/support/approve/%s", k->id);
+    json_object_set_new(data, "summary", json_string(summary));
+    json_object_set_new(data, "approve_url", json_string(url));
+    if (json_object_get(analysis, "resolution_steps"))
+        json_object_set(data, "resolution_steps", json_object_get(analysis, "resolution_steps"));
+    if (deadline)
+        json_object_set_new(data, "expires_at", json_string(time_text(deadline, at)));
+    if (error)
+        json_object_set_new(data, "error", json_deep_copy(error));
+    return cvm_publish(k->t, topic, data);
+}

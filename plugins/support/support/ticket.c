@@ -1,0 +1,231 @@
+/* An open ticket as it is kept: the record, its outputs, the definition it began with, its row. Owns those state keys
+ * and the table support_tickets. Loop thread. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void key_of(char kind, const char *name, char ret_key[CVM_STATE_KEY_MAX + 1])
+{
+    snprintf(ret_key, CVM_STATE_KEY_MAX + 1, "%c/%s", kind, name);
+}
+
+const char *ticket_status(const struct ticket *k)
+{
+    return cvm_json_str(k->record, "status", "PENDING");
+}
+
+const json_t *ticket_steps(cvm_turn *t)
+{
+    const json_t *all = cvm_registry(t, "workflows");
+    for (size_t i = 0; i < json_array_size(all); i++)
+        if (strcmp(cvm_json_str(json_array_get(all, i), "name", ""), WORKFLOW_NAME) == 0)
+            return json_object_get(json_array_get(all, i), "steps");
+    return NULL;
+}
+
+/* ---- definitions: kept once, for as long as an open instance began with them ------------------------------------- */
+
+/* FNV-1a of the text. */
+static int hash_of(const json_t *steps, char ret_hash[17])
+{
+    char *text = json_dumps(steps, JSON_COMPACT | JSON_SORT_KEYS);
+    uint64_t hash = UINT64_C(14695981039346656037);
+    if (!text)
+        return CVM_ENOMEM;
+    for (const char *s = text; *s; s++)
+        hash = (hash ^ (unsigned char)*s) * UINT64_C(1099511628211);
+    free(text);
+    snprintf(ret_hash, 17, "%016llx", (unsigned long long)hash);
+    return CVM_OK;
+}
+
+static int count_use(cvm_turn *t, const char *hash, int by)
+{
+    char uses[CVM_STATE_KEY_MAX + 1], key[CVM_STATE_KEY_MAX + 1];
+    int64_t n;
+    key_of('u', hash, uses);
+    key_of('d', hash, key);
+    CVM_TRY(cvm_state_int(t, uses, &n));
+    if (n + by > 0)
+        return cvm_state_put_int(t, uses, n + by);
+    CVM_TRY(cvm_state_del(t, uses));
+    return cvm_state_del(t, key);
+}
+
+static int keep_definition(struct ticket *k, const json_t *steps)
+{
+    char hash[17], key[CVM_STATE_KEY_MAX + 1];
+    const json_t *there;
+    CVM_TRY(hash_of(steps, hash));
+    key_of('d', hash, key);
+    int e = cvm_state_get(k->t, key, &there);
+    if (e == CVM_ENOENT)
+        e = cvm_state_put(k->t, key, json_deep_copy(steps));
+    CVM_TRY(e);
+    json_object_set_new(k->record, "definition", json_string(hash));
+    CVM_TRY(count_use(k->t, hash, 1));
+    return cvm_state_get(k->t, key, &k->w.steps);
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------------------
+ */
+
+void ticket_free(struct ticket *k)
+{
+    json_decref(k->record);
+    json_decref(k->outputs);
+    json_decref(k->kept);
+    k->record = k->outputs = k->kept = NULL;
+}
+
+static void finish_making(struct ticket *k, cvm_turn *t, const cvm_msg *m)
+{
+    k->t = t;
+    k->m = m;
+    k->id = cvm_json_str(k->record, "ticket_id", "");
+    k->instance = cvm_json_str(k->record, "instance_id", "");
+    k->since_ms = cvm_json_int(k->record, "since_ms", 0);
+    k->w.instance = k->record;
+    k->w.outputs = k->outputs;
+    k->w.settings = cvm_settings(t);
+    k->w.now_ms = cvm_now_ms(t);
+}
+
+static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
+{
+    char prefix[CVM_STATE_KEY_MAX + 1];
+    json_t *pairs = NULL;
+    size_t i;
+    json_t *pair;
+    snprintf(prefix, sizeof prefix, "o/%s/", instance);
+    CVM_TRY(cvm_state_scan(t, prefix, NULL, 1000, &pairs));
+    json_array_foreach(pairs, i, pair) json_object_set(
+        k->outputs, json_string_value(json_array_get(pair, 0)) + strlen(prefix), json_array_get(pair, 1));
+    json_decref(pairs);
+    return CVM_OK;
+}
+
+int ticket_load(cvm_turn *t, const cvm_msg *m, const char *instance, struct ticket *ret_ticket)
+{
+    struct ticket k = {0};
+    char key[CVM_STATE_KEY_MAX + 1];
+    const json_t *kept = NULL, *steps = NULL;
+    key_of('i', instance, key);
+    CVM_TRY(cvm_state_get(t, key, &kept));
+    key_of('d', cvm_json_str(kept, "definition", ""), key);
+    CVM_TRY(cvm_state_get(t, key, &steps) == CVM_OK ? CVM_OK : CVM_EDATA);
+    k.record = json_deep_copy(kept);
+    k.outputs = json_object();
+    int e = k.record && k.outputs ? load_outputs(&k, t, instance) : CVM_ENOMEM;
+    if (!e && !(k.kept = json_copy(k.outputs)))
+        e = CVM_ENOMEM;
+    if (e < 0) {
+        ticket_free(&k);
+        return e;
+    }
+    finish_making(&k, t, m);
+    k.w.steps = steps;
+    *ret_ticket = k;
+    return CVM_OK;
+}
+
+int ticket_make(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t *steps, json_t *outputs,
+                struct ticket *ret_ticket)
+{
+    struct ticket k = {.record = record, .outputs = outputs ? outputs : json_object(), .kept = json_object()};
+    char key[CVM_STATE_KEY_MAX + 1];
+    int e = k.record && k.outputs && k.kept ? CVM_OK : CVM_ENOMEM;
+    if (!e) {
+        finish_making(&k, t, m);
+        e = keep_definition(&k, steps ? steps : ticket_steps(t));
+    }
+    if (!e) {
+        key_of('t', k.id, key);
+        e = cvm_state_put(t, key, json_string(k.instance));
+    }
+    if (e < 0) {
+        ticket_free(&k);
+        return e;
+    }
+    *ret_ticket = k;
+    return CVM_OK;
+}
+
+/* ---- keeping ------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *shown_output(const struct ticket *k)
+{
+    json_t *shown = json_copy(k->outputs);
+    static const char *const more[] = {"outcome", "error", "questions"};
+    for (size_t i = 0; shown && i < sizeof more / sizeof *more; i++)
+        if (json_object_get(k->record, more[i]))
+            json_object_set_new(shown, more[i], json_deep_copy(json_object_get(k->record, more[i])));
+    return shown;
+}
+
+/* What a ticket that timed out or failed can be opened with again. */
+static json_t *reopening(const struct ticket *k)
+{
+    const char *status = ticket_status(k);
+    if (!k->over || (strcmp(status, "TIMED_OUT") != 0 && strcmp(status, "FAILED") != 0))
+        return NULL;
+    return json_pack("{s:o, s:o}", "record", json_deep_copy(k->record), "steps", json_deep_copy(k->w.steps));
+}
+
+static int put_row(struct ticket *k)
+{
+    char at[TIME_SIZE];
+    static const char *const copied[] = {"ticket_id", "instance_id", "customer_id", "description",
+                                         "step",      "outcome",     "created_at"};
+    int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0), due = sla_due_ms(k->record);
+    json_t *row = json_object();
+    for (size_t i = 0; row && i < sizeof copied / sizeof *copied; i++)
+        json_object_set_new(row, copied[i], json_string(cvm_json_str(k->record, copied[i], "")));
+    json_object_set_new(row, "status", json_string(ticket_status(k)));
+    json_object_set_new(row, "workflow", json_string(WORKFLOW_NAME));
+    json_object_set_new(row, "updated_at", json_string(time_text(k->w.now_ms, at)));
+    json_object_set_new(row, "expires_at", json_string(deadline ? time_text(deadline, at) : ""));
+    json_object_set_new(row, "sla_due_at", json_string(due && !k->over ? time_text(due, at) : ""));
+    if (json_object_get(k->record, "sla")) {
+        json_object_set_new(row, "sla_left_ms", json_integer(sla_left_ms(k->record, k->w.now_ms)));
+        json_object_set_new(row, "sla_breached", json_integer(cvm_json_bool(k->record, "breached", false)));
+    }
+    json_object_set_new(row, "output", shown_output(k));
+    json_t *again = reopening(k);
+    if (again)
+        json_object_set_new(row, "reopening", again);
+    if (json_object_set_new(row, "conversation", json_string(k->instance)) < 0)
+        return CVM_ENOMEM;
+    return cvm_row_put(k->t, "support_tickets", row);
+}
+
+static int keep_outputs(struct ticket *k)
+{
+    char key[CVM_STATE_KEY_MAX + 1];
+    const char *name;
+    json_t *value;
+    json_object_foreach(k->outputs, name, value)
+    {
+        if (json_object_get(k->kept, name) == value && !k->over)
+            continue;
+        snprintf(key, sizeof key, "o/%s/%s", k->instance, name);
+        CVM_TRY(k->over ? cvm_state_del(k->t, key) : cvm_state_put(k->t, key, json_incref(value)));
+    }
+    return CVM_OK;
+}
+
+int ticket_save(struct ticket *k)
+{
+    char key[CVM_STATE_KEY_MAX + 1];
+    CVM_TRY(put_row(k));
+    CVM_TRY(keep_outputs(k));
+    key_of('i', k->instance, key);
+    if (!k->over)
+        return cvm_state_put(k->t, key, json_deep_copy(k->record));
+    CVM_TRY(cvm_state_del(k->t, key));
+    key_of('t', k->id, key);
+    CVM_TRY(cvm_state_del(k->t, key));
+    return count_use(k->t, cvm_json_str(k->record, "definition", ""), -1);
+}
