@@ -3,6 +3,7 @@
  * Knows the operations, not what is stored. Loop thread. */
 #include "services/control_private.h"
 
+#include "core/config.h"
 #include "core/core.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,27 +36,82 @@ static const char *served_name(const json_t *component, const char *asked)
 static bool goes_by(const json_t *component, const char *name)
 {
     return strcmp(cvm_json_str(component, "id", ""), name) == 0 ||
-           strcmp(cvm_json_str(component, "alias", ""), name) == 0 ||
-           has(json_object_get(json_object_get(component, "serves"), ROLE), name);
+           strcmp(cvm_json_str(component, "alias", ""), name) == 0;
+}
+
+/* Place in the order of the configuration; behind all of them where it is not named. */
+static size_t rank_of(const json_t *order, const json_t *component)
+{
+    size_t i = 0;
+    while (i < json_array_size(order) && !json_equal(json_array_get(order, i), json_object_get(component, "id")))
+        i++;
+    return i;
+}
+
+/* Whether a request to the role would rather go to `a` than to `b`. */
+static bool goes_before(const json_t *order, const json_t *a, const json_t *b)
+{
+    bool a_up = strcmp(cvm_json_str(a, "status", ""), "up") == 0,
+         b_up = strcmp(cvm_json_str(b, "status", ""), "up") == 0;
+    size_t a_rank = rank_of(order, a), b_rank = rank_of(order, b);
+    return a_up != b_up       ? a_up
+           : a_rank != b_rank ? a_rank < b_rank
+                              : strcmp(cvm_json_str(a, "id", ""), cvm_json_str(b, "id", "")) < 0;
+}
+
+/* Who a request for the store goes to; else who goes by that name. Borrowed; NULL: nobody. */
+static json_t *holder(struct exchange *x, json_t *components, const char *name)
+{
+    const json_t *order = x->config ? config_get(x->config, "roles.store") : NULL;
+    json_t *c, *found = NULL;
+    size_t i;
+    json_array_foreach(components, i, c)
+    {
+        if (has(json_object_get(c, "roles"), ROLE) && has(json_object_get(json_object_get(c, "serves"), ROLE), name) &&
+            (!found || goes_before(order, c, found)))
+            found = c;
+    }
+    for (i = 0; !found && i < json_array_size(components); i++) {
+        c = json_array_get(components, i);
+        found = has(json_object_get(c, "roles"), ROLE) && goes_by(c, name) ? c : NULL;
+    }
+    return found;
 }
 
 /* {"component", "store"} of a store that goes by `name`; NULL: none does. Gives. */
-static json_t *find(struct core *core, const char *name)
+static json_t *find(struct exchange *x, const char *name)
 {
-    json_t *components = core_components(core), *c, *found = NULL;
-    size_t i;
-    json_array_foreach(components, i, c) if (!found && has(json_object_get(c, "roles"), ROLE) && goes_by(c, name))
+    json_t *components = core_components(x->core), *c = holder(x, components, name), *found = NULL;
+    if (c)
         found = json_pack("{s:O, s:s}", "component", json_object_get(c, "id"), "store", served_name(c, name));
     json_decref(components);
     return found;
 }
 
-static json_t *all_stores(struct core *core)
+static bool is_listed(const json_t *list, const char *store)
 {
-    json_t *components = core_components(core), *c, *list = json_array();
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(cvm_json_str(json_array_get(list, i), "store", ""), store) == 0)
+            return true;
+    return false;
+}
+
+/* Each store once, with who answers for it. */
+static json_t *all_stores(struct exchange *x)
+{
+    json_t *components = core_components(x->core), *c, *list = json_array();
     size_t i;
-    json_array_foreach(components, i, c) if (has(json_object_get(c, "roles"), ROLE)) json_array_append_new(
-        list, json_pack("{s:s, s:O}", "store", served_name(c, NULL), "component", json_object_get(c, "id")));
+    json_array_foreach(components, i, c)
+    {
+        const json_t *names = json_object_get(json_object_get(c, "serves"), ROLE);
+        size_t n = has(json_object_get(c, "roles"), ROLE) ? json_array_size(names) : 0;
+        for (size_t k = 0; k < n; k++) {
+            const char *name = json_string_value(json_array_get(names, k));
+            json_t *one = name && !is_listed(list, name) ? find(x, name) : NULL;
+            if (one)
+                json_array_append_new(list, one);
+        }
+    }
     json_decref(components);
     return list;
 }
@@ -113,7 +169,7 @@ bool control__store(struct exchange *x, const char *what, const json_t *request)
 {
     static const char *const members[] = {"key", "value", "if_version", "prefix", "after", "limit"};
     const char *name = cvm_json_str(request, "store", "");
-    json_t *store = *name ? find(x->core, name) : NULL;
+    json_t *store = *name ? find(x, name) : NULL;
     if (!store)
         return false;
     json_t *data = json_pack("{s:O}", "store", json_object_get(store, "store"));
@@ -182,21 +238,25 @@ static void count_next(struct exchange *x)
                                  json_object_get(x->filter, "more")));
 }
 
-static bool is_store(const json_t *stores, const char *component)
+/* Also one that another answers for: its rows are no store of their own. */
+static bool is_store(const json_t *components, const char *id)
 {
-    for (size_t i = 0; i < json_array_size(stores); i++)
-        if (strcmp(cvm_json_str(json_array_get(stores, i), "component", ""), component) == 0)
-            return true;
+    for (size_t i = 0; i < json_array_size(components); i++) {
+        const json_t *c = json_array_get(components, i);
+        if (strcmp(cvm_json_str(c, "id", ""), id) == 0)
+            return has(json_object_get(c, "roles"), ROLE);
+    }
     return false;
 }
 
 void control__count_stores(struct exchange *x, json_t *rows, bool more)
 {
-    json_t *stores = all_stores(x->core), *others = json_array(), *row;
+    json_t *stores = all_stores(x), *components = core_components(x->core), *others = json_array(), *row;
     size_t i;
-    json_array_foreach(rows, i, row) if (!is_store(stores, cvm_json_str(row, "store", "")))
+    json_array_foreach(rows, i, row) if (!is_store(components, cvm_json_str(row, "store", "")))
         json_array_append(others, row);
     json_decref(rows);
+    json_decref(components);
     json_decref(x->filter);
     x->filter =
         json_pack("{s:o, s:o, s:i, s:i, s:b}", "rows", others, "stores", stores, "keys", 0, "pages", 0, "more", more);
