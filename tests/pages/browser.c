@@ -351,16 +351,3 @@ int64_t browser_first_paint_ms(struct browser *b)
     browser_wait(b, seen);
     return browser_int(b, paint);
 }
-
-void browser_fits(struct browser *b)
-{
-    json_t *value = browser_run(
-        b, "const w = document.documentElement.clientWidth;"
-           "if (document.documentElement.scrollWidth <= w) return '';"
-           "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > w + 1)"
-           ".slice(0, 5).map(e => e.tagName + '.' + e.className + ' ' + "
-           "Math.round(e.getBoundingClientRect().right)).join(', ');");
-    ck_assert_msg(json_is_string(value) && json_string_value(value)[0] == '\0', "the page scrolls sideways: %s",
-                  json_string_value(value));
-    json_decref(value);
-}

@@ -66,6 +66,12 @@ void browser_picture(struct browser *b, const char *name);
 char *browser_errors(struct browser *b);
 void browser_quiet(struct browser *b);             /* fails where browser_errors has any */
 int64_t browser_first_paint_ms(struct browser *b); /* first contentful paint of the page, since its navigation began */
-void browser_fits(struct browser *b);              /* fails where the page scrolls sideways */
+
+/* looks.c: what a person would complain of. Fail with what they found. */
+void browser_fits(struct browser *b); /* the page does not scroll sideways */
+void browser_legible(
+    struct browser *b); /* texts have a contrast of 4.5 to their ground, large ones of 3 (WCAG 1.4.3) */
+/* Every size and colour scheme: it fits, is legible, and its picture is BUILD/pages/NAME-{1280,360}{,-dark}.png. */
+void browser_looks(struct browser *b, const char *name);
 
 #endif

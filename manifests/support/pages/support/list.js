@@ -13,7 +13,7 @@ function fits(ticket, filter) {
   if (filter.kind === "waiting" && ticket.status !== "WAITING_FOR_APPROVAL")
     return false;
   const sought = filter.text.toLowerCase();
-  return !sought || [ticket.ticket_id, ticket.customer_id, ticket.description]
+  return !sought || [ticket.ticket_id, ticket.customer_id, ticket.description, ticket.step, ticket.outcome]
     .some(text => String(text ?? "").toLowerCase().includes(sought));
 }
 
@@ -57,15 +57,15 @@ export function ticketList({ filterNode, countNode, listNode, choose }) {
   filterNode.replaceChildren(el("div", { class: "chips", role: "group", "aria-label": "Which tickets" }, ...buttons), search);
 
   function row(ticket) {
-    const waits = ticket.status === "WAITING_FOR_APPROVAL" && ticket.deadline;
+    const waits = ticket.status === "WAITING_FOR_APPROVAL" && ticket.expires_at;
     return el("li", {}, el("button", {
       type: "button", class: "ticket-row", "data-ticket": ticket.ticket_id,
       "aria-current": ticket.ticket_id === chosen ? "true" : "false", onclick: () => choose(ticket.ticket_id),
     },
     el("span", { class: "row-top" }, el("strong", {}, ticket.ticket_id), stateBadge(ticket.status)),
-    el("span", { class: "row-text", dir: "auto" }, ticket.description ?? ""),
+    ticket.description ? el("span", { class: "row-text", dir: "auto" }, ticket.description) : null,
     el("span", { class: "row-foot muted small" }, el("span", {}, ticket.customer_id ?? ""),
-      ticket.step ? el("span", {}, words(ticket.step)) : null, waits ? countdown(ticket.deadline) : null)));
+      ticket.step ? el("span", {}, words(ticket.step)) : null, waits ? countdown(ticket.expires_at) : null)));
   }
 
   function draw() {

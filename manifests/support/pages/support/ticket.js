@@ -43,7 +43,7 @@ function facts(ticket) {
       Array.isArray(triage.system.applications) ? triage.system.applications.join(", ") : null].filter(Boolean).join(" · ")],
     ["Step", ticket.step && words(ticket.step)],
     ["Created", ticket.created_at && clock(ticket.created_at)],
-    ["Approve within", ticket.status === "WAITING_FOR_APPROVAL" && ticket.deadline ? countdown(ticket.deadline) : null],
+    ["Approve within", ticket.status === "WAITING_FOR_APPROVAL" && ticket.expires_at ? countdown(ticket.expires_at) : null],
     ["SLA", sla ? slaText(sla) : null],
     ["Outcome", ticket.output?.outcome && words(ticket.output.outcome)],
     ["Instance", ticket.instance_id && el("code", {}, ticket.instance_id)],
@@ -134,7 +134,7 @@ function decisionForm(ticket, act) {
     el("button", { type: "button", id: "rework", onclick: () => decide({ approved: false, rework: true }) }, "Ask for rework"),
     el("button", { type: "button", class: "danger", id: "reject", onclick: () => decide({ approved: false }) }, "Reject"));
   return el("form", { class: "part decision", id: "decision", onsubmit: event => { event.preventDefault(); decide({ approved: true }); } },
-    el("h3", {}, "Your decision", ticket.deadline ? countdown(ticket.deadline) : null),
+    el("h3", {}, "Your decision", ticket.expires_at ? countdown(ticket.expires_at) : null),
     el("label", { for: "solution" }, "Solution that the customer gets"), solution, changed,
     el("label", { for: "notes" }, "Notes for the team, or what the rework is to look at"), notes,
     el("div", { class: "buttons" }, ...buttons));
@@ -155,7 +155,7 @@ function timelineRow(entry) {
     input ? el("pre", { dir: "auto" }, input) : null, output ? el("pre", { dir: "auto" }, output) : null) : null;
   return el("li", {}, el("div", { class: "event-head" }, el("strong", { dir: "auto" }, words(entry.what ?? "")),
     el("span", { class: "muted small" }, duration(entry.duration_ms))),
-    el("div", { class: "muted small" }, `${clock(entry.at)} · ${entry.actor ?? ""}`), detail);
+    el("div", { class: "muted small" }, [clock(entry.time), entry.actor, entry.step && `step ${words(entry.step).toLowerCase()}`].filter(Boolean).join(" · ")), detail);
 }
 
 export function timeline(entries) {

@@ -4,6 +4,8 @@ export const STATES = {
   PENDING: { text: "Pending", tone: "info", active: true },
   RUNNING: { text: "Running", tone: "info", active: true },
   WAITING_FOR_APPROVAL: { text: "Waiting for approval", tone: "warn", active: true },
+  WAITING_FOR_CUSTOMER: { text: "Waiting for the customer", tone: "lilac", active: true },
+  WAITING: { text: "Waiting", tone: "warn", active: true },
   COMPLETED: { text: "Completed", tone: "good", active: false },
   REJECTED: { text: "Rejected", tone: "bad", active: false },
   TIMED_OUT: { text: "Timed out", tone: "bad", active: false },
