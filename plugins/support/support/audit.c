@@ -55,10 +55,10 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     CVM_TRY(cvm_state_int(t, "audit", &n));
     CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
     snprintf(id, sizeof id, "%016lld", (long long)(n + 1));
-    json_t *row =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
-                  time_text(cvm_now_ms(t), at), "actor", a->actor, "step", a->step ? a->step : "", "what", a->what,
-                  "input", clipped(a->input), "output", clipped(a->output), "conversation", m->conversation);
+    json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
+                            time_text(a->at_ms ? a->at_ms : cvm_now_ms(t), at), "actor", a->actor, "step",
+                            a->step ? a->step : "", "what", a->what, "input", clipped(a->input), "output",
+                            clipped(a->output), "conversation", m->conversation);
     if (row && a->duration_ms >= 0)
         json_object_set_new(row, "duration_ms", json_integer(a->duration_ms));
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
@@ -72,6 +72,7 @@ int audit_message(cvm_turn *t, const cvm_msg *m)
                       .actor = cvm_json_str(m->data, "actor", *m->sender ? m->sender : "outside"),
                       .step = cvm_json_str(m->data, "step", ""),
                       .what = cvm_json_str(m->data, "what", ""),
+                      .at_ms = m->timestamp_ms,
                       .duration_ms = json_is_number(duration) ? (int64_t)json_number_value(duration) : -1};
     char input[SUMMARY_MAX * 4 + 1], output[SUMMARY_MAX * 4 + 1];
     const json_t *in = json_object_get(m->data, "input"), *out = json_object_get(m->data, "output");

@@ -129,10 +129,41 @@ static int ask_audit(cvm_turn *t, const cvm_msg *m, const char *id)
     return cvm_ask(t, &q);
 }
 
+static bool ends_activity(const json_t *row)
+{
+    const char *what = cvm_json_str(row, "what", "");
+    return !strcmp(what, "finished") || !strcmp(what, "failed") || !strcmp(what, "refused");
+}
+
+/* What an activity says of itself comes after its answer, though it was done before: it goes before the end of that
+ * activity which has the same time, and gets its step. */
+static void put_in_order(json_t *entries)
+{
+    for (size_t i = 1; i < json_array_size(entries); i++) {
+        json_t *row = json_array_get(entries, i), *end = NULL;
+        size_t k = i;
+        if (*cvm_json_str(row, "step", "") || !strcmp(cvm_json_str(row, "what", ""), "created"))
+            continue;
+        while (k > 0 && !end &&
+               !strcmp(cvm_json_str(json_array_get(entries, k - 1), "time", ""), cvm_json_str(row, "time", "?"))) {
+            json_t *one = json_array_get(entries, --k);
+            if (ends_activity(one) && !strcmp(cvm_json_str(one, "actor", ""), cvm_json_str(row, "actor", "?")))
+                end = one;
+        }
+        if (!end)
+            continue;
+        json_incref(row);
+        json_object_set(row, "step", json_object_get(end, "step"));
+        json_array_remove(entries, i);
+        json_array_insert_new(entries, k, row);
+    }
+}
+
 static int found_entries(cvm_turn *t, const cvm_msg *m)
 {
     json_t *entries = json_deep_copy(json_object_get(m->data, "rows")), *row;
     size_t i;
+    put_in_order(entries);
     json_array_foreach(entries, i, row)
     {
         json_object_del(row, "conversation");

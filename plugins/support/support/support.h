@@ -99,6 +99,7 @@ struct audit {
     const char *ticket, *actor, *step, *what;
     const char *input, *output; /* NULL: "" */
     int64_t duration_ms;        /* -1: none */
+    int64_t at_ms;              /* 0: now */
 };
 CVM_MUST_USE int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a);
 int audit_message(cvm_turn *t, const cvm_msg *m);
