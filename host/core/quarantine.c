@@ -192,7 +192,7 @@ static void add_down(const struct core *core, json_t *body)
     for (uint32_t i = 0; i < core->n_components; i++)
         if (core->components[i]->down && !core->components[i]->absent)
             json_array_append_new(names, json_string(core->components[i]->id->text));
-    if (json_array_size(names) && strcmp(cvm_json_str(body, "status", ""), "ok") == 0)
+    if (json_array_size(names) && strcmp(cvm_json_str(body, "status", ""), "healthy") == 0)
         json_object_set_new(body, "status", json_string("degraded"));
     if (json_array_size(names))
         json_object_set(body, "down", names);
@@ -203,9 +203,14 @@ void core_health(const struct core *core, json_t *body)
 {
     json_t *names = json_array();
     add_down(core, body);
-    for (const struct plugin *p = core->plugins; p; p = p->next)
+    int loaded = 0, failed = 0;
+    for (const struct plugin *p = core->plugins; p; p = p->next) {
         if (*p->quarantined.build)
             json_array_append_new(names, json_string(p->name));
+        loaded += p->now != NULL;
+        failed += !p->now && *p->quarantined.build;
+    }
+    json_object_set_new(body, "plugins", json_pack("{s:i, s:i}", "loaded", loaded, "failed", failed));
     if (json_array_size(names))
         json_object_set(body, "quarantined", names);
     if (core->page->safe)

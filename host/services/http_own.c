@@ -15,8 +15,12 @@ static void answer_health(struct http_exchange *x)
     const char *reason = core_unhealthy(x->server->options.core);
     if (!reason && x->server->stopping)
         reason = "the host is going down";
-    json_t *body =
-        reason ? json_pack("{ss,ss}", "status", "unhealthy", "reason", reason) : json_pack("{ss}", "status", "ok");
+    uint64_t up_ns = uv_hrtime() - x->server->begun_ns;
+    json_t *body = json_pack("{s:s, s:s, s:I}", "status", reason ? "unhealthy" : "healthy", "version",
+                             x->server->options.version ? x->server->options.version : "", "uptime_seconds",
+                             (json_int_t)(up_ns / 1000000000));
+    if (reason)
+        json_object_set_new(body, "reason", json_string(reason));
     core_health(x->server->options.core, body);
     http_answer_json(x, reason ? 503 : 200, body);
     json_decref(body);

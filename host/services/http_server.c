@@ -317,6 +317,7 @@ int http_server_new(const struct http_server_options *options, struct http_serve
     if (!server)
         return CVM_ENOMEM;
     server->options = *options;
+    server->begun_ns = uv_hrtime();
     set_defaults(&server->options);
     TAILQ_INIT(&server->connections);
     TAILQ_INIT(&server->waiting);

@@ -80,6 +80,7 @@ struct http_description {
 
 struct http_server {
     struct http_server_options options;
+    uint64_t begun_ns; /* when it was made, as uv_hrtime gives it */
     struct MHD_Daemon *daemon;
     uv_poll_t poll;      /* the daemon's epoll descriptor */
     uv_timer_t timer;    /* when the daemon wants to run again */

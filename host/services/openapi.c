@@ -378,7 +378,7 @@ static void add_own(struct openapi *o)
     json_t *health =
         own_route("health", "Whether the host serves", "application/json",
                   json_pack("{s:s, s:[s], s:{s:{s:[s,s,s]}, s:{s:s}, s:{s:s, s:{s:s}}}}", "type", "object", "required",
-                            "status", "properties", "status", "enum", "ok", "degraded", "unhealthy", "reason", "type",
+                            "status", "properties", "status", "enum", "healthy", "degraded", "unhealthy", "reason", "type",
                             "string", "down", "type", "array", "items", "type", "string"));
     json_t *answers = json_object_get(json_object_get(health, "get"), "responses");
     json_t *sick = json_copy(json_object_get(answers, "200"));

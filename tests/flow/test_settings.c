@@ -214,7 +214,7 @@ START_TEST(listens_on_8000_by_default)
         snprintf(f->url, sizeof f->url, "http://localhost:8000");
         struct flow_answer a;
         ck_assert_int_eq(flow_http(f, "GET", "/health", NULL, NULL, &a), 200);
-        ck_assert_ptr_nonnull(strstr(a.text, "\"status\":\"ok\""));
+        ck_assert_ptr_nonnull(strstr(a.text, "\"status\":\"healthy\""));
         flow_answer_free(&a);
         ck_assert_int_eq(flow_http(f, "GET", "/metrics", NULL, NULL, &a), 200);
         ck_assert_ptr_nonnull(strstr(a.text, "cvmhost_up 1"));

@@ -197,9 +197,9 @@ START_TEST(health_names_what_is_down)
 {
     struct virtual *v = virtual_new(PLUGINS, NULL);
     virtual_open(v);
-    json_t *health = json_pack("{s:s}", "status", "ok");
+    json_t *health = json_pack("{s:s}", "status", "healthy");
     core_health(v->core, health);
-    ck_assert_str_eq(json_string_value(json_object_get(health, "status")), "ok");
+    ck_assert_str_eq(json_string_value(json_object_get(health, "status")), "healthy");
     ck_assert_ptr_null(json_object_get(health, "down"));
     strike(v, 5);
     core_health(v->core, health);

@@ -12,6 +12,7 @@
 #include "services/rest.h"
 #include <arpa/inet.h>
 #include <check.h>
+#include <cvm/json.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -911,7 +912,7 @@ START_TEST(answers_pipelined_in_order)
                       "POST /api/v1/things HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":2}");
     listen_to(client, 3, 1000);
     ck_assert_int_eq(answers(client), 3);
-    const char *first = strstr(client->seen, "{\"a\":1}"), *second = strstr(client->seen, "{\"status\":\"ok\"}"),
+    const char *first = strstr(client->seen, "{\"a\":1}"), *second = strstr(client->seen, "{\"status\":\"healthy\""),
                *third = strstr(client->seen, "{\"a\":2}");
     ck_assert(first && second && third && first < second && second < third);
     hang_up(client);
@@ -991,7 +992,12 @@ START_TEST(tells_its_health)
 {
     struct client *client = ask("GET", "/health", NULL, NULL);
     ck_assert_int_eq(status_of(client), 200);
-    ck_assert_str_eq(strstr(client->seen, "\r\n\r\n"), "\r\n\r\n{\"status\":\"ok\"}");
+    json_t *body = json_loads(strstr(client->seen, "\r\n\r\n"), 0, NULL);
+    ck_assert_str_eq(cvm_json_str(body, "status", ""), "healthy");
+    ck_assert_int_lt(cvm_json_int(body, "uptime_seconds", -1), 3600);
+    ck_assert_int_ge(cvm_json_int(body, "uptime_seconds", -1), 0);
+    ck_assert_ptr_nonnull(json_object_get(body, "version"));
+    json_decref(body);
     hang_up(client);
     unhealthy = "the disk is full";
     client = ask("GET", "/health", NULL, NULL);

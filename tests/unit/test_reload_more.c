@@ -1527,7 +1527,7 @@ START_TEST(a_model_is_of_one_plugin)
     ck_assert_msg(strstr(report_error(), "the model \"kind\" is declared by ") != NULL, "%s", report_error());
     put_fruit("kernel");
     change(CHANGE_RELOAD, "fruit", false, "switched");
-    json_t *health = json_pack("{s:s}", "status", "ok"), *models;
+    json_t *health = json_pack("{s:s}", "status", "healthy"), *models;
     core_health(run.v->core, health);
     models = json_object_get(health, "models");
     ck_assert_uint_eq(json_object_size(models), 2);
