@@ -13,6 +13,7 @@
 #define TRIAGE "support.triage"
 #define EXPERT "support.expert"
 #define NOTIFICATION "support.notification"
+#define DATA "support.data"
 #define WORKFLOW "support.workflow"
 
 #define STORE_TIMEOUT_MS 5000
@@ -79,6 +80,11 @@ int expert_worded(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 int notification_create(cvm_turn *t, const cvm_msg *m);
 int notification_worded(cvm_turn *t, const cvm_msg *m);    /* "chat.reply" */
 int notification_delivered(cvm_turn *t, const cvm_msg *m); /* "deliver.reply" */
+
+int data_load(cvm_turn *t, const cvm_msg *m); /* load_samples */
+int data_put(cvm_turn *t, const cvm_msg *m);  /* "put.reply" */
+int data_health(cvm_turn *t, const cvm_msg *m);
+int data_looked(cvm_turn *t, const cvm_msg *m); /* "get.reply" */
 
 /* What is kept of an operation's call of a tool by itself: no ticket, the answer is the tool's. */
 #define TOOL_ALONE "tool"

@@ -4,6 +4,7 @@
 /* clang-format off */
 static const cvm_component components[] = {
     { .id = TRIAGE, .state_version = 1 }, { .id = EXPERT, .state_version = 1 }, { .id = NOTIFICATION, .state_version = 1 },
+    { .id = DATA, .state_version = 1 },
     { 0 }
 };
 
@@ -24,6 +25,11 @@ static const cvm_route routes[] = {
     { NOTIFICATION, "chat.reply",    notification_worded },
     { NOTIFICATION, "deliver.reply", notification_delivered },
     { NOTIFICATION, "put.reply",     remembered },
+
+    { DATA, "load_samples", data_load },
+    { DATA, "put.reply",    data_put },
+    { DATA, "health",       data_health },
+    { DATA, "get.reply",    data_looked },
     { 0 }
 };
 /* clang-format on */
