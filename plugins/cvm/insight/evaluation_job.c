@@ -3,6 +3,7 @@
 #include "effect.h"
 #include "index.h"
 #include "insight.h"
+#include "rows.h"
 
 #include "../common/value.h"
 
@@ -64,8 +65,9 @@ static bool in_time(const struct study *s, const char *at, int64_t *ret_ms)
     return *ret_ms != INT64_MIN && *ret_ms >= s->from_ms && *ret_ms < s->to_ms;
 }
 
-static int application(struct study *s, const cvm_cell *c)
+static int application(void *arg, const cvm_cell *c)
 {
+    struct study *s = arg;
     int64_t ms;
     if (!in_time(s, c[2].text, &ms) || strcmp(c[3].text, "control") == 0) /* withheld: cvm_groups has it */
         return CVM_OK;
@@ -86,8 +88,9 @@ static int application(struct study *s, const cvm_cell *c)
     return CVM_OK;
 }
 
-static int withheld(struct study *s, const cvm_cell *c)
+static int withheld(void *arg, const cvm_cell *c)
 {
+    struct study *s = arg;
     int64_t ms;
     if (strcmp(c[3].text, "control") != 0 || !in_time(s, c[2].text, &ms))
         return CVM_OK;
@@ -98,8 +101,9 @@ static int withheld(struct study *s, const cvm_cell *c)
     return CVM_OK;
 }
 
-static int outcome(struct study *s, const cvm_cell *c)
+static int outcome(void *arg, const cvm_cell *c)
 {
+    struct study *s = arg;
     static const struct {
         const char *word;
         uint8_t bits;
@@ -122,27 +126,11 @@ static int outcome(struct study *s, const cvm_cell *c)
     return CVM_OK;
 }
 
-/* All rows of a table, of the treatment alone where there is one. A table that is not there has none. */
+/* Those of the treatment alone where there is one. */
 static int read_rows(cvm_job *j, struct study *s, const char *table, const char *const columns[],
-                     int (*take)(struct study *s, const cvm_cell *cells))
+                     int (*take)(void *arg, const cvm_cell *cells))
 {
-    json_t *where = s->only ? json_pack("{s:s}", "treatment_id", s->only) : NULL;
-    const cvm_cell *cells;
-    cvm_cursor *c;
-    int64_t n = 0;
-    int e = cvm_job_open(j, table, columns, where, NULL, &c);
-    json_decref(where);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    while ((e = cvm_cursor_next(c, &cells)) > 0) {
-        e = take(s, cells);
-        if (e < 0)
-            break;
-        if (++n % 10000 == 0)
-            cvm_job_progress(j, n, 0, table);
-    }
-    cvm_cursor_close(c);
-    return e;
+    return rows_read(j, table, columns, s->only ? json_pack("{s:s}", "treatment_id", s->only) : NULL, take, s);
 }
 
 static void count(struct study *s)

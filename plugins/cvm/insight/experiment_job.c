@@ -3,6 +3,7 @@
 #include "experiment.h"
 #include "index.h"
 #include "qini.h"
+#include "rows.h"
 
 #include "../common/value.h"
 
@@ -46,8 +47,9 @@ static int put(struct trial *r, const char *customer, size_t variant, int64_t si
     return CVM_OK;
 }
 
-static int exposure(struct trial *r, const cvm_cell *c)
+static int exposure(void *arg, const cvm_cell *c)
 {
+    struct trial *r = arg;
     const json_t *variants = json_object_get(r->experiment, "variants");
     for (size_t i = 0; i < json_array_size(variants); i++)
         if (strcmp(cvm_json_str(json_array_get(variants, i), "name", ""), c[1].text) == 0)
@@ -55,14 +57,16 @@ static int exposure(struct trial *r, const cvm_cell *c)
     return CVM_OK;
 }
 
-static int everybody(struct trial *r, const cvm_cell *c)
+static int everybody(void *arg, const cvm_cell *c)
 {
+    struct trial *r = arg;
     return put(r, c[0].text, experiment_variant(r->experiment, c[0].text),
                value_ms(cvm_json_str(r->experiment, "started_at", NULL)));
 }
 
-static int outcome(struct trial *r, const cvm_cell *c)
+static int outcome(void *arg, const cvm_cell *c)
 {
+    struct trial *r = arg;
     size_t i = index_find(&r->customers, c[0].text, NULL);
     if (i == INDEX_NONE || value_ms(c[2].text) / 1000 < r->at[i].since_ms / 1000) {
         r->strangers++;
@@ -76,8 +80,9 @@ static int outcome(struct trial *r, const cvm_cell *c)
     return CVM_OK;
 }
 
-static int observation(struct trial *r, const cvm_cell *c)
+static int observation(void *arg, const cvm_cell *c)
 {
+    struct trial *r = arg;
     size_t i = index_find(&r->customers, c[0].text, NULL);
     if (i == INDEX_NONE) {
         r->strangers++;
@@ -88,34 +93,13 @@ static int observation(struct trial *r, const cvm_cell *c)
     return CVM_OK;
 }
 
-static int scored(struct trial *r, const cvm_cell *c)
+static int scored(void *arg, const cvm_cell *c)
 {
+    struct trial *r = arg;
     size_t i = index_find(&r->customers, c[0].text, NULL);
     if (i != INDEX_NONE && c[1].kind != CVM_CELL_NULL)
         r->at[i].score = c[1].r;
     return CVM_OK;
-}
-
-/* Takes `where`. A table that is not there has no rows. */
-static int read_rows(cvm_job *j, struct trial *r, const char *table, const char *const columns[], json_t *where,
-                     int (*take)(struct trial *r, const cvm_cell *cells))
-{
-    const cvm_cell *cells;
-    cvm_cursor *c;
-    int64_t n = 0;
-    int e = cvm_job_open(j, table, columns, where, NULL, &c);
-    json_decref(where);
-    if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
-    while ((e = cvm_cursor_next(c, &cells)) > 0) {
-        e = take(r, cells);
-        if (e < 0)
-            break;
-        if (++n % 10000 == 0)
-            cvm_job_progress(j, n, 0, table);
-    }
-    cvm_cursor_close(c);
-    return e;
 }
 
 static int read_all(cvm_job *j, struct trial *r, const char *score)
@@ -130,18 +114,18 @@ static int read_all(cvm_job *j, struct trial *r, const char *score)
     json_t *mine = json_pack("{s:s}", "experiment_id", id);
     int e;
     if (strcmp(cvm_json_str(r->experiment, "population", ""), "all") != 0)
-        e = read_rows(j, r, "cvm_exposures", exposures, json_incref(mine), exposure);
+        e = rows_read(j, "cvm_exposures", exposures, json_incref(mine), exposure, r);
     else if (json_object_get(r->experiment, "started_at"))
-        e = read_rows(j, r, "cvm_customers", ids, NULL, everybody);
+        e = rows_read(j, "cvm_customers", ids, NULL, everybody, r);
     else
         e = CVM_OK; /* nobody yet */
     if (e == CVM_OK && r->outcome)
-        e = read_rows(j, r, "cvm_outcomes", outcomes, treatment ? json_pack("{s:s}", "treatment_id", treatment) : NULL,
-                      outcome);
+        e = rows_read(j, "cvm_outcomes", outcomes, treatment ? json_pack("{s:s}", "treatment_id", treatment) : NULL,
+                      outcome, r);
     else if (e == CVM_OK)
-        e = read_rows(j, r, "cvm_observations", observations, json_incref(mine), observation);
+        e = rows_read(j, "cvm_observations", observations, json_incref(mine), observation, r);
     if (e == CVM_OK && score)
-        e = read_rows(j, r, "cvm_customers", scores, NULL, scored);
+        e = rows_read(j, "cvm_customers", scores, NULL, scored, r);
     json_decref(mine);
     return e;
 }
