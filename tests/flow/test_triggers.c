@@ -81,6 +81,28 @@ START_TEST(each_trigger_finds_the_sample)
 }
 END_TEST
 
+/* Who mistypes an id is told, and another component that asks for many gets the rest. */
+START_TEST(unknown_customers_are_named)
+{
+    struct flow *f = home();
+    EXPECT(f, 5, "there is no customer U999, u120; `cvmhost customer list` shows who there is", "trigger", "run",
+           "network_issues", "--customers", "U120,U999,u120");
+    EXPECT(f, 5, "there is no customer U999;", "trigger", "run", "custom", "--keywords", "signal", "--customers",
+           "U999");
+    json_t *found = flow_call(f, "cvm.trigger", "trigger_customers",
+                              "{\"trigger_type\": \"network_issues\", \"customer_ids\": [\"U120\", \"U999\"]}", NULL);
+    ck_assert_ptr_nonnull(found);
+    ck_assert_int_eq(json_integer_value(json_object_get(found, "customers")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(found, "unknown_customers")), 1);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(found, "unknown_customers"), 0)), "U999");
+    json_decref(found);
+    found = RUN(f, 0, "trigger", "run", "network_issues", "--customers", "U120");
+    ck_assert_ptr_null(json_object_get(found, "unknown_customers"));
+    json_decref(found);
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(custom_ones_are_shown_and_found)
 {
     struct flow *f = home();
@@ -431,6 +453,7 @@ int main(void)
     tcase_set_timeout(c, 180);
     tcase_add_test(c, each_trigger_finds_the_sample);
     tcase_add_test(c, custom_ones_are_shown_and_found);
+    tcase_add_test(c, unknown_customers_are_named);
     tcase_add_test(c, matches_go_to_files);
     tcase_add_test(c, routes_and_other_agents);
     tcase_add_test(c, a_language_model_confirms_or_fails);

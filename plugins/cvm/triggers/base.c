@@ -1,6 +1,7 @@
 /* See base.h. */
 #include "base.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,45 @@ static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
+}
+
+/* ---- who is not there ---- */
+
+int unknown_add(struct unknown *u, const char *id)
+{
+    if (!u->ids && !(u->ids = json_array()))
+        return CVM_ENOMEM;
+    if (u->n++ < UNKNOWN_NAMED_MAX && json_array_append_new(u->ids, json_string(id)) < 0)
+        return CVM_ENOMEM;
+    return 0;
+}
+
+int unknown_judge(cvm_job *j, const json_t *input, const struct unknown *u)
+{
+    char text[UNKNOWN_NAMED_MAX * 80];
+    size_t n = 0;
+    if (!u->n || !cvm_json_bool(input, "strict", false))
+        return 0;
+    n += (size_t)snprintf(text, sizeof text, "there is no customer ");
+    for (size_t i = 0; i < json_array_size(u->ids); i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.64s", i ? ", " : "",
+                              json_string_value(json_array_get(u->ids, i)));
+    if (u->n > UNKNOWN_NAMED_MAX)
+        n += (size_t)snprintf(text + n, sizeof text - n, " and %lld more", (long long)u->n - UNKNOWN_NAMED_MAX);
+    snprintf(text + n, sizeof text - n, "; `cvmhost customer list` shows who there is");
+    return cvm_job_fail(j, "NO_CUSTOMER", text);
+}
+
+void unknown_tell(const struct unknown *u, json_t *result)
+{
+    if (u->n)
+        json_object_set(result, "unknown_customers", u->ids);
+}
+
+void unknown_fini(struct unknown *u)
+{
+    json_decref(u->ids);
+    *u = (struct unknown){0};
 }
 
 struct pile {

@@ -22,6 +22,18 @@ int base_open(struct base *b, cvm_job *j, const char *customer_id, bool texts);
 int base_next(struct base *b);
 void base_close(struct base *b);
 
+/* Customers that were named and are not in the base; the first of them by their ids. */
+#define UNKNOWN_NAMED_MAX 20
+struct unknown {
+    json_t *ids; /* NULL: none */
+    int64_t n;
+};
+CVM_MUST_USE int unknown_add(struct unknown *u, const char *id);
+/* Where the input is "strict" the job fails for them, else they are in the result, as "unknown_customers". */
+CVM_MUST_USE int unknown_judge(cvm_job *j, const json_t *input, const struct unknown *u);
+void unknown_tell(const struct unknown *u, json_t *result);
+void unknown_fini(struct unknown *u);
+
 /* From which monthly spend a customer of this currency is of high value: a natural break above the 70th of a hundred,
  * else the 80th of a hundred; the setting min_spend (major units, by currency) wins. */
 #define BASE_CURRENCIES_MAX 16

@@ -104,6 +104,11 @@ static const char *other_trigger(cvm_turn *t, const char *name)
     return NULL;
 }
 
+bool asked_by_people(const cvm_msg *m)
+{
+    return !strcmp(m->type, "run");
+}
+
 /* The job's input. Refuses what cannot be. */
 static int input_of(cvm_turn *t, const cvm_msg *m, json_t **ret_input)
 {
@@ -136,6 +141,8 @@ static int input_of(cvm_turn *t, const cvm_msg *m, json_t **ret_input)
     for (size_t i = 0; input && i < sizeof files / sizeof *files; i++)
         if (json_object_get(m->data, files[i]))
             json_object_set(input, files[i], json_object_get(m->data, files[i]));
+    if (input && asked_by_people(m))
+        json_object_set_new(input, "strict", json_true());
     *ret_input = input;
     return input ? 0 : CVM_ENOMEM;
 }

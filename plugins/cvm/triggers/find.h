@@ -10,6 +10,7 @@
 struct builtin {
     const char *name, *description, *rule;
 };
+bool asked_by_people(const cvm_msg *m);             /* a customer that is not there is a mistake then, to be told */
 extern const struct builtin builtins[TRIGGERS + 1]; /* "custom" is the last */
 
 /* What a request needs when its job answers, in the component's state. `what` is taken. */

@@ -47,16 +47,26 @@ int job_gather(cvm_job *j, const json_t *input, json_t **ret_result)
     const json_t *ids = json_object_get(input, "customers"), *id;
     const char *after = cvm_json_str(input, "after", ""), *next = NULL;
     size_t limit = (size_t)cvm_json_int(input, "limit", 50), i, bytes = 0;
+    struct unknown unknown = {0};
     struct base *b = malloc(sizeof *b);
     json_t *list = json_array();
     int e = b && list ? 0 : CVM_ENOMEM;
     if (e == 0 && !json_is_array(ids))
         e = gather(b, j, NULL, after, limit, list, &bytes, &next);
     json_array_foreach(ids, i, id) /* ids come sorted or not: the batch after the last one that was taken */
-        if (e == 0 && !next && strcmp(json_string_value(id), after) > 0) e =
-            gather(b, j, json_string_value(id), "", limit, list, &bytes, &next);
+    {
+        size_t before = json_array_size(list);
+        if (e < 0 || next || strcmp(json_string_value(id), after) <= 0)
+            continue;
+        e = gather(b, j, json_string_value(id), "", limit, list, &bytes, &next);
+        if (e == 0 && json_array_size(list) == before)
+            e = unknown_add(&unknown, json_string_value(id));
+    }
+    if (e == 0)
+        e = unknown_judge(j, input, &unknown);
     if (e == 0 && !(*ret_result = json_pack("{s:O, s:s*}", "customers", list, "next", next)))
         e = CVM_ENOMEM;
+    unknown_fini(&unknown);
     json_decref(list);
     free(b);
     return e;

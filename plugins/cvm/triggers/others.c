@@ -9,8 +9,9 @@
 
 static int gather(cvm_turn *t, cvm_id request, json_t *kept)
 {
-    json_t *input = json_pack("{s:O*, s:O*, s:i}", "customers", json_object_get(kept, "ids"), "after",
-                              json_object_get(kept, "after"), "limit", BATCH);
+    json_t *input =
+        json_pack("{s:O*, s:O*, s:i, s:O*}", "customers", json_object_get(kept, "ids"), "after",
+                  json_object_get(kept, "after"), "limit", BATCH, "strict", json_object_get(kept, "strict"));
     int e = ask_keep(t, request, kept);
     if (e < 0) {
         json_decref(input);
@@ -22,8 +23,9 @@ static int gather(cvm_turn *t, cvm_id request, json_t *kept)
 int others_begin(cvm_turn *t, const cvm_msg *m, const char *component, const json_t *ids)
 {
     CVM_TRY(gather(t, m->id,
-                   json_pack("{s:s, s:O*, s:O*, s:[], s:i}", "component", component, "ids", ids, "custom",
-                             json_object_get(m->data, "custom_trigger"), "matches", "customers", 0)));
+                   json_pack("{s:s, s:O*, s:O*, s:[], s:i, s:b}", "component", component, "ids", ids, "custom",
+                             json_object_get(m->data, "custom_trigger"), "matches", "customers", 0, "strict",
+                             asked_by_people(m))));
     return CVM_PENDING;
 }
 

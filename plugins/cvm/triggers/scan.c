@@ -29,6 +29,7 @@ struct scan {
     json_t *matches;
     size_t bytes, limit;
     int64_t total, by_trigger[TRIGGERS], customers;
+    struct unknown unknown;
     bool truncated, want_file, want_lines, as_json;
     struct text_file file, lines;
 };
@@ -290,12 +291,24 @@ int job_scan(cvm_job *j, const json_t *input, json_t **ret_result)
         e = go_through_data(s, json_object_get(input, "data"));
     else if (e == 0 && !json_is_array(ids))
         e = go_through(s, NULL);
-    json_array_foreach(ids, i, id) if (e == 0) e = go_through(s, json_string_value(id));
+    json_array_foreach(ids, i, id)
+    {
+        int64_t before = s ? s->customers : 0;
+        if (e == 0)
+            e = go_through(s, json_string_value(id));
+        if (e == 0 && s->customers == before)
+            e = unknown_add(&s->unknown, json_string_value(id));
+    }
+    if (e == 0)
+        e = unknown_judge(j, input, &s->unknown);
     if (e == 0)
         e = save_files(s, input);
     if (e == 0 && !(*ret_result = result_of(s, input)))
         e = CVM_ENOMEM;
+    if (e == 0)
+        unknown_tell(&s->unknown, *ret_result);
     if (s) {
+        unknown_fini(&s->unknown);
         for (i = 0; i < s->n_rules; i++) {
             custom_rule_free(s->rules[i].rule);
             json_decref(s->rules[i].customers);
