@@ -1,5 +1,5 @@
 /* AllocationAgent: what there is of each treatment. Owns the state keys prices -> of the last campaign,
- * limit/<treatment> -> what the catalogue says of it, used/<treatment>/<local day> -> units taken, reset/<treatment> ->
+ * limit/<treatment> -> what the catalogue says of it, used/<treatment>/<local day> -> units taken (until prune.c forgets them), reset/<treatment> ->
  * when its counts began anew. Loop thread. */
 #include "treatments.h"
 
@@ -97,6 +97,7 @@ int allocation_start(cvm_turn *t, const cvm_msg *m)
     int e = bar_start(t);
     if (e < 0 && e != CVM_ESTATE)
         return e;
+    CVM_TRY(prune_arm(t));
     return cvm_request(t, CATALOGUE, "list", NULL, NULL);
 }
 

@@ -45,6 +45,7 @@ static const cvm_route routes[] = {
     {ALLOCATION, "get_history", history_get},
     {ALLOCATION, "history.reply", history_got},
     {ALLOCATION, "bar.reply", bar_counted},
+    {ALLOCATION, "prune", prune_used},
     {0},
 };
 /* clang-format on */

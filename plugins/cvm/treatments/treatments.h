@@ -119,6 +119,10 @@ CVM_MUST_USE int limit_get(cvm_turn *t, const char *id, struct limit *ret_limit)
 struct zone allocation_zone(cvm_turn *t);
 const char *used_key(const char *id, const char *day, char key[ALLOCATION_KEY_SIZE]);
 
+/* prune.c */
+CVM_MUST_USE int prune_arm(cvm_turn *t);
+int prune_used(cvm_turn *t, const cvm_msg *m); /* the timer "prune" */
+
 /* history.c */
 struct event {
     const char *treatment, *customer, *outcome, *reason, *by; /* by NULL: who sent the message */
