@@ -1,6 +1,6 @@
 #!/bin/sh
-# Holds the documentation against the program: the commands of docs/howto/first-steps.md are run one after the other, the plugin
-# of docs/howto/plugin.md is built and used, and what the reference lists (commands, metrics, settings, errors, secrets)
+# Holds the documentation against the program: the commands of docs/howto/first-steps.md are run one after the other, the plugins
+# of docs/howto/plugin.md and docs/howto/pages.md are built and used, and what the reference lists (commands, metrics, settings, errors, secrets)
 # must be what there is.
 # Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
 set -u
@@ -25,7 +25,7 @@ run_page()
     while read -r line; do
         n=$((n + 1)) expected=0
         case $line in *'# exit status '*) expected=${line##*# exit status } ;; esac
-        line=$(printf '%s' "$line" | sed "s/ENQ-…/$enquiry/g; s/TXN-…/$transaction/g")
+        line=$(printf '%s' "$line" | sed "s/ENQ-…/$enquiry/g; s/TXN-…/$transaction/g; s/127.0.0.1:8000/127.0.0.1:$port/g")
         sh -c "$line" >"$top/out" 2>&1 </dev/null
         status=$?
         [ $status = "$expected" ] || fault "$page: \"$line\" ended with $status: $(head -c 300 "$top/out")"
@@ -50,6 +50,26 @@ build_plugin()
     (cd "$top" && sh -e hello.sh) || fault 'docs/howto/plugin.md: the plugin cannot be built'
 }
 
+# The same with its pages.
+build_board()
+{
+    mkdir -p "$top/board/pages/board"
+    block docs/howto/pages.md c >"$top/board.c"
+    block docs/howto/pages.md json >"$top/board.json"
+    block docs/howto/pages.md html >"$top/board/pages/board.html"
+    block docs/howto/pages.md js >"$top/board/pages/board/board.js"
+    block docs/howto/pages.md sh >"$top/board.sh"
+    (cd "$top" && sh -e board.sh) || fault 'docs/howto/pages.md: the plugin cannot be built'
+}
+
+# What its stream has told is what was pinned.
+check_board()
+{
+    (sleep 0.5; "$cvmhost" board pin 'Seen' >/dev/null) &
+    curl -sN -m 2 "http://127.0.0.1:$port/api/v1/board/events" >"$top/told"
+    grep -q '^data: {"text":"Seen","at":[0-9]*}$' "$top/told" || fault "docs/howto/pages.md: its stream tells: $(cat "$top/told")"
+}
+
 # ---- the reference ----
 
 check_reference()
@@ -66,7 +86,7 @@ check_reference()
     "$cvmhost" help | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)  .*/\1/p' >"$top/words"
     [ "$(wc -l <"$top/words")" -gt 20 ] || fault 'cvmhost help lists too few commands'
     while read -r words; do
-        [ "$words" != greet ] || continue # of docs/howto/plugin.md
+        case $words in greet | board\ *) continue ;; esac # of docs/howto
         grep -qF "\`$words" docs/reference/cli.md || fault "docs/reference/cli.md does not list: $words"
     done <"$top/words"
     sed -n 's/.*"rest": *"\([^"]*\)".*/\1/p' manifests/*.json | sort -u >"$top/routes"
@@ -91,9 +111,12 @@ check_reference()
 export CVMHOST_HOME="$home" PATH="$build/host:$PATH"
 make_home
 build_plugin
+build_board
 start_simulator
 start_host
 check_reference
 run_page docs/howto/first-steps.md 15
 run_page docs/howto/plugin.md 3
+run_page docs/howto/pages.md 5
+check_board
 [ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }

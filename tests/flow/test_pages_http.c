@@ -322,10 +322,10 @@ START_TEST(tells_what_is_kept)
     hear(&c, "event: test.also\ndata: {\"i\":0,\"tag\":5,");
     printf("an event was at its client %.1f ms after it was asked for\n", (double)(flow_now_us() - begun) / 1000);
     ck_assert_int_eq(count(c.text, "event: "), 4);
-    ck_assert_int_eq(metric(f, "cvmhost_stream_events_total"), 4 + 3);
-    ck_assert_int_eq(metric(f, "cvmhost_stream_clients"), 1);
+    ck_assert_int_eq(metric(f, "cvmhost_http_stream_events_total"), 4 + 3);
+    ck_assert_int_eq(metric(f, "cvmhost_http_stream_clients"), 1);
     leave(&c);
-    FLOW_UNTIL(metric(f, "cvmhost_stream_clients") == 0);
+    FLOW_UNTIL(metric(f, "cvmhost_http_stream_clients") == 0);
     flow_end(f);
 }
 END_TEST
@@ -383,14 +383,14 @@ START_TEST(slow_clients_are_let_go)
     struct flow *f = with_teller();
     struct client slow = listen_to(f, "/test/events", NULL, true), good = listen_to(f, "/test/events", NULL, false);
     hear(&good, "retry");
-    for (int i = 0; i < 200 && metric(f, "cvmhost_stream_dropped_total") == 0; i++) {
+    for (int i = 0; i < 200 && metric(f, "cvmhost_http_stream_dropped_total") == 0; i++) {
         tell(f, "{\"n\": 10, \"size\": 50000}");
         while (take(&good, 0))
             ;
         if (i > 10)
             flow_sleep_ms(100);
     }
-    ck_assert_int_eq(metric(f, "cvmhost_stream_dropped_total"), 1);
+    ck_assert_int_eq(metric(f, "cvmhost_http_stream_dropped_total"), 1);
     ck_assert(is_over(&slow));
     tell(f, "{\"tag\": 77}");
     hear(&good, "\"tag\":77");
@@ -421,7 +421,7 @@ START_TEST(so_many_and_no_more)
     for (int i = 0; i < CLIENTS; i++)
         hear(&all[i], "\"tag\":6,");
     leave(&all[0]);
-    FLOW_UNTIL(metric(f, "cvmhost_stream_clients") == CLIENTS - 1);
+    FLOW_UNTIL(metric(f, "cvmhost_http_stream_clients") == CLIENTS - 1);
     more = listen_to(f, "/test/events", NULL, false);
     hear(&more, "retry");
     leave(&more);
