@@ -35,7 +35,7 @@ void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
     free(dumped);
 }
 
-static json_t *clipped(const char *text)
+json_t *audit_clipped(const char *text)
 {
     char copy[SUMMARY_MAX * 4 + 1];
     size_t len = text ? strlen(text) : 0;
@@ -57,8 +57,8 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     snprintf(id, sizeof id, "%016lld", (long long)(n + 1));
     json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
                             time_text(a->at_ms ? a->at_ms : cvm_now_ms(t), at), "actor", a->actor, "step",
-                            a->step ? a->step : "", "what", a->what, "input", clipped(a->input), "output",
-                            clipped(a->output), "conversation", m->conversation);
+                            a->step ? a->step : "", "what", a->what, "input", audit_clipped(a->input), "output",
+                            audit_clipped(a->output), "conversation", m->conversation);
     if (row && a->duration_ms >= 0)
         json_object_set_new(row, "duration_ms", json_integer(a->duration_ms));
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;

@@ -95,6 +95,7 @@ static json_t *listed(const json_t *row, int64_t now_ms)
     json_t *one = json_object();
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         json_object_set(one, members[i], json_object_get(row, members[i]));
+    json_object_set_new(one, "description", audit_clipped(cvm_json_str(row, "description", "")));
     add_times(row, now_ms, one);
     return one;
 }

@@ -105,6 +105,8 @@ CVM_MUST_USE int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
 int audit_message(cvm_turn *t, const cvm_msg *m);
 /* What an output says, in at most SUMMARY_MAX characters. */
 void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1]);
+/* At most SUMMARY_MAX characters of a text (NULL: none). Gives. */
+json_t *audit_clipped(const char *text);
 void text_clip(char *text, size_t chars); /* not within a character */
 const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE]);
 

@@ -44,7 +44,7 @@ setInterval(() => {
 // choose(id) is called with the ticket that was picked.
 export function ticketList({ filterNode, countNode, listNode, choose }) {
   const filter = { kind: "all", text: "" };
-  let tickets = [], chosen = null, total = 0;
+  let tickets = [], chosen = null, further = false;
 
   const buttons = FILTERS.map(([kind, text]) => el("button", {
     type: "button", class: "chip", "data-kind": kind, "aria-pressed": String(kind === filter.kind),
@@ -77,13 +77,13 @@ export function ticketList({ filterNode, countNode, listNode, choose }) {
     const more = shown.length > SHOWN_MAX ? `, the newest ${SHOWN_MAX} shown` : "";
     const active = tickets.filter(ticket => stateOf(ticket.status).active).length;
     countNode.textContent = tickets.length === 0 ? "No tickets yet."
-      : `${shown.length} of ${Math.max(total, tickets.length)} tickets${more}; ${active} active`;
+      : `${shown.length} of ${tickets.length}${further ? " newest" : ""} tickets${more}; ${active} active`;
     if (focused)
       listNode.querySelector(`[data-ticket="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
   return {
-    show(all, count) { tickets = all; total = count ?? all.length; draw(); },
+    show(all, more) { tickets = all; further = more; draw(); },
     choose(id) { chosen = id; draw(); },
     find: id => tickets.find(ticket => ticket.ticket_id === id),
   };

@@ -1,12 +1,12 @@
 // The page /ui/support: what is known of the tickets, which one is open, live changes to both.
-import { api, el, events, header, toast } from "/ui/shared/ui.js";
+import { api, dialog, el, events, header, toast } from "/ui/shared/ui.js";
 import { ticketList } from "./list.js";
 import { ticketView } from "./ticket.js";
 
 const node = id => document.getElementById(id);
 const path = id => encodeURIComponent(id);
 let open = null;       // the ticket that is shown
-let shownState = "";   // of it: status and attempt, for a form is not redrawn under a person's hands
+let shownState = "";   // of it: status and attempt, for a form is not redrawn under somebody's hands
 
 const list = ticketList({ filterNode: node("filter"), countNode: node("count"), listNode: node("list"), choose: pick });
 
@@ -31,8 +31,8 @@ function single(work) {
 }
 
 const loadList = single(async () => {
-  const answer = await api("/support/tickets");
-  list.show(answer.tickets ?? [], answer.total);
+  const answer = await api("/support/tickets?limit=500");
+  list.show(answer.tickets, answer.more);
 });
 
 const loadTicket = single(async () => {
@@ -41,22 +41,22 @@ const loadTicket = single(async () => {
     return;
   const [status, audit] = await Promise.all([api(`/support/status/${path(id)}`), api(`/support/tickets/${path(id)}/audit`)]);
   if (id === open)
-    draw({ ...list.find(id), ...status }, audit.entries ?? audit.audit ?? []);
+    draw({ ...list.find(id), ...status }, audit.entries);
 });
 
 function draw(ticket, entries) {
   const state = `${ticket.ticket_id} ${ticket.status} ${JSON.stringify(ticket.output?.analysis?.created_at ?? "")}`;
-  const fresh = ticketView(ticket, entries, decide);
-  const form = node("decision");
-  if (form && state === shownState) { // the person may be writing: only what is not his is new
-    const kept = fresh.findIndex(part => part.id === "decision");
-    if (kept >= 0)
-      fresh[kept] = form;
-  }
+  const fresh = ticketView(ticket, entries, act);
+  if (state === shownState) // the person may be writing: only what is not theirs is new
+    for (const id of ["decision", "more"]) {
+      const kept = fresh.findIndex(part => part.id === id);
+      if (kept >= 0 && node(id))
+        fresh[kept] = node(id);
+    }
   const focused = document.activeElement?.id;
   shownState = state;
   node("ticket").replaceChildren(...fresh);
-  if (focused && form?.isConnected)
+  if (focused)
     node(focused)?.focus({ preventScroll: true });
 }
 
@@ -75,25 +75,33 @@ async function follow() {
     node("ticket").scrollIntoView({ block: "start" });
 }
 
-async function decide(body) {
+const DONE = { ask: "the customer is asked", answer: "the answer is kept", reopen: "is open again", terminate: "is ended" };
+
+async function act(what, body) {
   try {
-    await api(`/support/approve/${path(open)}`, { method: "POST", body });
+    if (what === "terminate" && !await sure())
+      return false;
+    await api(`/support/${what}/${path(open)}`, { method: "POST", body });
   } catch {
     loadTicket();
     return false;
   }
-  toast(body.approved ? `${open} is approved.` : body.rework ? `${open} goes back to the expert.` : `${open} is rejected.`, "good");
+  const said = what !== "approve" ? DONE[what] : body.approved ? "is approved" : body.rework ? "goes back to the expert" : "is rejected";
+  toast(`${open}: ${said}.`, "good");
   loadTicket();
   loadList();
   return true;
 }
+
+const sure = async () => await dialog({ title: `End ${open}?`, content: el("p", {}, "It is not worked on any more, and the customer is told nothing."),
+  actions: [{ label: "Cancel", value: null }, { label: "End it", value: "yes" }] }) === "yes";
 
 // ---- a new ticket ----
 
 function createForm() {
   const id = el("input", { id: "new-id", name: "ticket_id", maxlength: "64", pattern: "[A-Za-z0-9_\\-]+", placeholder: "given by itself", autocomplete: "off" });
   const customer = el("input", { id: "new-customer", name: "customer_id", maxlength: "64", required: "", placeholder: "CUST001", autocomplete: "off" });
-  const description = el("textarea", { id: "new-description", name: "description", rows: "5", maxlength: "10000", required: "", dir: "auto" });
+  const description = el("textarea", { id: "new-description", name: "description", rows: "5", maxlength: "8192", required: "", dir: "auto" });
   const fault = el("p", { class: "notice tone-bad", role: "alert", hidden: "" });
   const send = el("button", { type: "submit", class: "primary", id: "new-send" }, "Create ticket");
   const form = el("form", { class: "stack", id: "new-ticket" },

@@ -5,6 +5,7 @@ import { clock, duration, stateOf, words } from "./words.js";
 
 const PHASES = [["triage", "Triage"], ["expert", "Expert analysis"], ["approval", "Your approval"], ["notification", "Customer told"], ["done", "Done"]];
 const TEXT_MAX = 4000; // of a value that the timeline shows
+const SHORT = 110;     // shown without a click
 
 // ---- how far it is ----
 
@@ -15,7 +16,7 @@ function phaseOf(ticket) {
   const output = ticket.output ?? {};
   if (output.approval)
     return "notification";
-  if (ticket.status === "WAITING_FOR_APPROVAL")
+  if (ticket.status.startsWith("WAITING"))
     return "approval";
   return output.triage ? "expert" : "triage";
 }
@@ -41,10 +42,10 @@ function facts(ticket) {
     ["Plan", triage?.customer?.plan && `${triage.customer.plan}, support ${triage.customer.support_level ?? (triage.entitled ? "included" : "not included")}`],
     ["System", triage?.system && [triage.system.cloud_provider, triage.system.dapr_version && `version ${triage.system.dapr_version}`,
       Array.isArray(triage.system.applications) ? triage.system.applications.join(", ") : null].filter(Boolean).join(" · ")],
-    ["Step", ticket.step && words(ticket.step)],
+    ["Step", stateOf(ticket.status).active && ticket.step && words(ticket.step)],
     ["Created", ticket.created_at && clock(ticket.created_at)],
     ["Approve within", ticket.status === "WAITING_FOR_APPROVAL" && ticket.expires_at ? countdown(ticket.expires_at) : null],
-    ["SLA", sla ? slaText(sla) : null],
+    ["SLA", sla && stateOf(ticket.status).active ? slaText(sla) : null],
     ["Outcome", ticket.output?.outcome && words(ticket.output.outcome)],
     ["Instance", ticket.instance_id && el("code", {}, ticket.instance_id)],
   ];
@@ -57,7 +58,7 @@ function slaText(sla) {
     return el("span", { class: "badge tone-bad" }, "Breached");
   if (sla.paused)
     return "Paused while the customer is asked";
-  return sla.due_at ? countdown(sla.due_at) : words(sla.state ?? "on track");
+  return sla.due_at ? countdown(sla.due_at) : null;
 }
 
 // ---- what was found ----
@@ -74,13 +75,14 @@ export function proposedText(analysis) {
 function analysisPart(analysis) {
   if (!analysis)
     return null;
-  const sources = (analysis.sources ?? []).map(source => typeof source === "string" ? source : source.source ?? source.document_id).filter(Boolean);
+  const sources = (analysis.sources ?? []).map(source => typeof source === "string" ? source : source.title ?? source.source ?? source.document_id).filter(Boolean);
   const confidence = typeof analysis.confidence === "number" ? `${Math.round(analysis.confidence * 100)} % sure` : null;
   return el("section", { class: "part", id: "analysis" },
     el("h3", {}, "Proposed solution", confidence ? badge(confidence) : null),
     analysis.root_cause ? el("p", { dir: "auto" }, el("strong", {}, "Cause: "), analysis.root_cause) : null,
     el("ol", { class: "solution", dir: "auto" }, ...stepsOf(analysis).map(step => el("li", { dir: "auto" }, step))),
     analysis.analysis ? el("details", {}, el("summary", {}, "The whole analysis"), el("p", { class: "pre", dir: "auto" }, analysis.analysis)) : null,
+    analysis.fallback ? el("p", { class: "muted small" }, `Note: ${analysis.fallback}`) : null,
     analysis.queries?.length ? el("p", { class: "muted small" }, `Asked the knowledge base about ${analysis.queries.map(query => query.aspect).join(", ")}`) : null,
     sources.length ? el("p", { class: "muted small", dir: "auto" }, `Sources: ${[...new Set(sources)].join(", ")}`) : null);
 }
@@ -101,12 +103,14 @@ function approvalPart(approval) {
   const decision = approval.approved ? "Approved" : approval.rework ? "Sent back for rework" : "Rejected";
   return el("section", { class: "part", id: "decided" }, el("h3", {}, "Decision"), el("p", {}, decision),
     approval.final_solution ? el("p", { class: "pre letter", dir: "auto" }, approval.final_solution) : null,
+    approval.diff?.length ? el("details", {}, el("summary", {}, "What was changed"), el("pre", { class: "diff", dir: "auto" },
+      ...approval.diff.map(line => el("span", { class: line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : null }, `${line}\n`)))) : null,
     approval.support_notes ? el("p", { class: "muted", dir: "auto" }, `Notes: ${approval.support_notes}`) : null);
 }
 
 // ---- the decision ----
 
-// act(body) sends it and resolves when it was taken.
+// act(what, body) sends it and resolves to whether it was taken.
 function decisionForm(ticket, act) {
   const proposed = proposedText(ticket.output?.analysis);
   const solution = el("textarea", { id: "solution", rows: String(Math.min(14, Math.max(4, proposed.split("\n").length + 1))), maxlength: "20000", dir: "auto" });
@@ -125,7 +129,7 @@ function decisionForm(ticket, act) {
       body.support_notes = notes.value.trim();
     if (body.approved && solution.value.trim() && solution.value !== proposed)
       body.final_solution = solution.value.trim();
-    if (!await act(body))
+    if (!await act("approve", body))
       for (const button of buttons)
         button.disabled = false;
   };
@@ -140,6 +144,43 @@ function decisionForm(ticket, act) {
     el("div", { class: "buttons" }, ...buttons));
 }
 
+// ---- what else can be done ----
+
+function questionsPart(questions) {
+  if (!questions?.length)
+    return null;
+  return el("section", { class: "part", id: "questions" }, el("h3", {}, "Asked the customer"), ...questions.map(question => el("div", { class: "letter" },
+    el("p", { class: "pre", dir: "auto" }, question.question), el("p", { class: "pre muted", dir: "auto" }, question.answer ?? "No answer yet."))));
+}
+
+// A field with a button: a question to the customer, or what the customer answered.
+function askForm(id, label, button, send) {
+  const input = el("textarea", { id, rows: "2", maxlength: "2000", required: true, dir: "auto" });
+  const submit = el("button", { type: "submit" }, button);
+  return el("form", { class: "part", onsubmit: async event => {
+    event.preventDefault();
+    submit.disabled = true;
+    if (!await send(input.value.trim()))
+      submit.disabled = false;
+  } }, el("label", { for: id }, label), input, el("div", {}, submit));
+}
+
+function moreForm(ticket, act) {
+  const parts = [], state = stateOf(ticket.status);
+  if (ticket.status === "WAITING_FOR_APPROVAL")
+    parts.push(askForm("ask", "Question to the customer; the clocks stand still until there is an answer", "Ask", question => act("ask", { question })));
+  if (ticket.status === "WAITING_FOR_CUSTOMER")
+    parts.push(askForm("answer", "What the customer answered", "Keep the answer", answer => act("answer", { answer })));
+  if (ticket.status === "TIMED_OUT" || ticket.status === "FAILED")
+    parts.push(el("div", {}, el("button", { type: "button", id: "reopen", onclick: () => act("reopen", {}) }, "Open again")));
+  if (state.active)
+    parts.push(el("div", {}, el("button", { type: "button", class: "danger", id: "terminate", onclick: () => act("terminate", {}) }, "End this ticket")));
+  if (!parts.length)
+    return null;
+  const open = ticket.status !== "WAITING_FOR_APPROVAL";
+  return el("details", { class: "more", id: "more", open }, el("summary", {}, "More"), ...parts);
+}
+
 // ---- what happened ----
 
 function summary(value) {
@@ -151,8 +192,9 @@ function summary(value) {
 
 function timelineRow(entry) {
   const input = summary(entry.input), output = summary(entry.output);
-  const detail = input || output ? el("details", {}, el("summary", {}, "In and out"),
-    input ? el("pre", { dir: "auto" }, input) : null, output ? el("pre", { dir: "auto" }, output) : null) : null;
+  const both = [input, output].filter(Boolean);
+  const detail = both.every(text => text.length <= SHORT && !text.includes("\n")) ? both.map(text => el("p", { class: "small", dir: "auto" }, text))
+    : el("details", {}, el("summary", {}, "In and out"), ...both.map(text => el("pre", { dir: "auto" }, text)));
   return el("li", {}, el("div", { class: "event-head" }, el("strong", { dir: "auto" }, words(entry.what ?? "")),
     el("span", { class: "muted small" }, duration(entry.duration_ms))),
     el("div", { class: "muted small" }, [clock(entry.time), entry.actor, entry.step && `step ${words(entry.step).toLowerCase()}`].filter(Boolean).join(" · ")), detail);
@@ -174,7 +216,9 @@ export function ticketView(ticket, entries, act) {
     error ? el("p", { class: "notice tone-bad", role: "alert", dir: "auto" }, typeof error === "string" ? error : error.text ?? error.message ?? JSON.stringify(error)) : null,
     facts(ticket),
     analysisPart(ticket.output?.analysis),
+    questionsPart(ticket.output?.questions),
     ticket.status === "WAITING_FOR_APPROVAL" ? decisionForm(ticket, act) : approvalPart(ticket.output?.approval),
+    moreForm(ticket, act),
     noticePart(ticket.output?.notification),
     timeline(entries),
   ].filter(Boolean);
