@@ -185,7 +185,12 @@ int call_run(struct cli *cli, const struct call *call, const json_t *expose)
         const char *rows = cvm_json_str(expose, "rows", NULL);
         const json_t *list =
             cli->output == OUTPUT_JSON && cvm_json_bool(expose, "list", false) ? json_object_get(data, rows) : NULL;
-        show_result(cli, list ? list : data, rows, json_object_get(expose, "columns"));
+        if (cvm_json_bool(expose, "text", false) && json_is_string(json_object_get(data, "body"))) {
+            fputs(cvm_json_str(data, "body", ""), cli->out);
+            status = cvm_json_bool(data, "failed", false) ? CLI_FAILED : CLI_OK;
+        } else {
+            show_result(cli, list ? list : data, rows, json_object_get(expose, "columns"));
+        }
         const char *content = cvm_json_str(last, "content", "");
         if (cli->output != OUTPUT_JSON && cli->output != OUTPUT_CSV && json_object_size(data) == 0 && content[0])
             fprintf(cli->out, "%s\n", content);

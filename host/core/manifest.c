@@ -135,6 +135,7 @@ static int read_expose(struct reading *r, const json_t *json, const char *field,
     e->rows = text_of(json, "rows", NULL);
     e->list = json_is_true(json_object_get(json, "list"));
     e->explains = json_is_true(json_object_get(json, "explains"));
+    e->text = json_is_true(json_object_get(json, "text"));
     e->rename = json_object_get(json, "rename");
     e->columns = json_object_get(json, "columns");
     e->refused = (int)number_of(json, "refused", 422);

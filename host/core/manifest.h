@@ -34,6 +34,7 @@ struct manifest_expose {
     const char *rows;      /* member of the response that holds the array shown as a table; NULL: none */
     bool list;             /* JSON output is that array alone */
     bool explains;         /* `why` asks it about a subject */
+    bool text;             /* the answer's "body" is given as it stands */
 };
 
 struct manifest_operation {

@@ -35,6 +35,8 @@ static json_t *expose_entry(const struct manifest_expose *expose)
     put_string(e, "rows", expose->rows);
     if (expose->list)
         json_object_set_new(e, "list", json_true());
+    if (expose->text)
+        json_object_set_new(e, "text", json_true());
     if (expose->explains)
         json_object_set_new(e, "explains", json_true());
     put_string(e, "permission", expose->permission);

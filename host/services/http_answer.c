@@ -124,7 +124,7 @@ static int refusal_status(const struct http_exchange *x, const json_t *data)
     return strcmp(code, "NOT_FOUND") == 0 ? 404 : x->refused;
 }
 
-/* A raw operation may say all of the answer: {"status", "content_type", "body"}. */
+/* A raw operation, and one whose answer is a text, may say all of the answer: {"status", "content_type", "body"}. */
 static bool answer_raw(struct http_exchange *x, const json_t *data)
 {
     json_int_t status = json_integer_value(json_object_get(data, "status"));

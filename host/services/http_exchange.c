@@ -91,7 +91,7 @@ static void submit(struct http_exchange *x, const struct rest_match *match, json
     }
     x->success = decl->expose->success ? decl->expose->success : 200;
     x->refused = decl->expose->refused ? decl->expose->refused : 422;
-    x->raw = decl->raw;
+    x->raw = decl->raw || decl->expose->text;
     x->has_key = x->head.key != NULL;
     tell_key(x, match, data);
     x->rename = json_incref((json_t *)(uintptr_t)decl->expose->rename);

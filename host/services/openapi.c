@@ -210,7 +210,7 @@ static json_t *success(struct openapi *o, const json_t *entry)
 {
     const json_t *response = json_object_get(entry, "response");
     json_t *answer;
-    if (cvm_json_bool(entry, "raw", false))
+    if (cvm_json_bool(entry, "raw", false) || cvm_json_bool(json_object_get(entry, "expose"), "text", false))
         return json_pack("{s:s, s:{s:{}}}", "description", "What the operation answers", "content", "*/*");
     answer = json_pack(
         "{s:s, s:o}", "description", "Done", "content",
@@ -378,8 +378,8 @@ static void add_own(struct openapi *o)
     json_t *health =
         own_route("health", "Whether the host serves", "application/json",
                   json_pack("{s:s, s:[s], s:{s:{s:[s,s,s]}, s:{s:s}, s:{s:s, s:{s:s}}}}", "type", "object", "required",
-                            "status", "properties", "status", "enum", "healthy", "degraded", "unhealthy", "reason", "type",
-                            "string", "down", "type", "array", "items", "type", "string"));
+                            "status", "properties", "status", "enum", "healthy", "degraded", "unhealthy", "reason",
+                            "type", "string", "down", "type", "array", "items", "type", "string"));
     json_t *answers = json_object_get(json_object_get(health, "get"), "responses");
     json_t *sick = json_copy(json_object_get(answers, "200"));
     json_object_set_new(sick, "description", json_string("The host does not serve; the reason says why"));

@@ -18,7 +18,7 @@ static bool names_provider(const json_t *provider)
                                          strcmp(json_string_value(provider), "rules") != 0;
 }
 
-static bool loaded(cvm_turn *t)
+bool llm_loaded(cvm_turn *t)
 {
     const json_t *components = cvm_registry(t, "components");
     for (size_t i = 0; i < json_array_size(components); i++) {
@@ -33,7 +33,7 @@ static bool loaded(cvm_turn *t)
 bool llm_wanted(cvm_turn *t)
 {
     return names_provider(json_object_get(cvm_settings(t), "llm_provider")) &&
-           cvm_json_int(cvm_context(t), "llm_asked", 0) < LLM_ASKED_MAX && loaded(t);
+           cvm_json_int(cvm_context(t), "llm_asked", 0) < LLM_ASKED_MAX && llm_loaded(t);
 }
 
 int llm_ask(cvm_turn *t, const struct llm_ask *ask)
@@ -43,7 +43,8 @@ int llm_ask(cvm_turn *t, const struct llm_ask *ask)
                                               {"temperature", "temperature"},
                                               {"llm_model", "model"},
                                               {"llm_temperature", "temperature"}};
-    int64_t timeout = cvm_json_int(cvm_settings(t), "llm_timeout_ms", 60000);
+    const json_t *own = ask->settings ? ask->settings : cvm_settings(t);
+    int64_t timeout = cvm_json_int(own, "llm_timeout_ms", 60000);
     json_t *data =
         json_pack("{s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "purpose", ask->purpose, "timeout_ms", (json_int_t)timeout,
                   "messages", "role", "system", "content", ask->system, "role", "user", "content", ask->user);
@@ -52,7 +53,7 @@ int llm_ask(cvm_turn *t, const struct llm_ask *ask)
         return CVM_EINVAL;
     }
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        const json_t *value = json_object_get(cvm_settings(t), settings[i][0]);
+        const json_t *value = json_object_get(own, settings[i][0]);
         if (value)
             json_object_set_new(data, settings[i][1], cvm_json_share(value));
     }
@@ -65,7 +66,7 @@ int llm_ask(cvm_turn *t, const struct llm_ask *ask)
     if (ask->max_tokens)
         json_object_set_new(data, "max_tokens", json_integer(ask->max_tokens));
     int64_t asked = cvm_json_int(cvm_context(t), "llm_asked", 0);
-    int e = cvm_context_set(t, "/llm_asked", json_integer(asked + 1));
+    int e = ask->uncounted ? CVM_OK : cvm_context_set(t, "/llm_asked", json_integer(asked + 1));
     if (e < 0) {
         json_decref(data);
         return e;

@@ -18,11 +18,15 @@ struct llm_ask {
     const char *name;        /* of the customer, who stays here; "" */
     int64_t max_tokens;      /* 0: as usual */
     cvm_id on_behalf;
+    const json_t *settings; /* in place of the agent's, with the same members; NULL: those */
+    bool uncounted;         /* no customer waits: it is none of the conversation's questions */
 };
 
 /* Whether a model is to be asked now: the settings name a provider, one is loaded, and the conversation has not had its
  * questions. */
 bool llm_wanted(cvm_turn *t);
+/* Whether one is loaded. */
+bool llm_loaded(cvm_turn *t);
 /* Asks; the answer comes as "chat.reply" with the cookie. The agent's settings `llm_provider`, `llm_model`,
  * `llm_temperature` (or `model`, `temperature`) and `llm_timeout_ms` (60000) hold. */
 CVM_MUST_USE int llm_ask(cvm_turn *t, const struct llm_ask *ask);
