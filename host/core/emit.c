@@ -357,18 +357,20 @@ static int publish(struct turn *t, const cvm_out *out, const struct name *type, 
     return 0;
 }
 
-/* Streams are told of it whether or not a component is; what an ephemeral turn says is nowhere on record. */
+/* Streams, and who watches, are told of it whether or not a component is; what an ephemeral turn says is nowhere on
+ * record. */
 static int keep_for_streams(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes)
 {
     const struct registry *r = t->core->registry;
     bool streamed = false;
     for (uint32_t i = 0; i < r->streamed.n; i++)
         streamed = streamed || r->streamed.at[i] == type;
-    if (!streamed || !t->conversation)
+    if ((!streamed && !t->core->taps) || !t->conversation)
         return 0;
     if (t->told_out.n >= CVM_TURN_OUTPUTS_MAX)
-        return CVM_ELIMIT;
-    CVM_TRY(turn_count(t, bytes));
+        return streamed ? CVM_ELIMIT : 0; /* that somebody watches changes no turn */
+    if (streamed)
+        CVM_TRY(turn_count(t, bytes));
     struct edge_publication told = {type->text, t->component->id->text, out->data};
     if (!VECTOR_PUSH(t->told_out, told))
         return CVM_ENOMEM;

@@ -422,6 +422,7 @@ bool query_idle(const struct core *core);
 
 /* tap.c */
 void tap_message(struct core *core, const struct message *m);
+void tap_publication(struct core *core, const struct message *cause, const struct edge_publication *p, uint32_t n);
 void tap_envelope(struct core *core, const json_t *envelope, cvm_id root);
 
 /* dead_letter.c: the topic "dead-letter" */

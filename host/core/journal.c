@@ -504,6 +504,8 @@ void record_release(struct core *core, struct record *rec)
             tap_message(core, rec->outs[i]);
         for (uint32_t i = 0; i < rec->n_dead; i++)
             dead_letter_tap(core, &rec->dead[i]);
+        for (uint32_t i = 0; i < rec->n_told_out; i++)
+            tap_publication(core, rec->message, &rec->told_out[i], i);
     }
     if (rec->n_told_out && core->published)
         core->published(core->published_arg, rec->seq, rec->told_out, rec->n_told_out);
