@@ -109,6 +109,20 @@ static int notified(cvm_turn *t, const cvm_msg *m)
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
+#ifdef CREW_REVIEW /* another plugin: an activity that joins */
+
+static int check(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_reply(t, m, json_pack("{s:s}", "summary", "reviewed"));
+}
+
+static const cvm_component components[] = {{.id = "support.review", .state_version = 1}, {0}};
+static const cvm_route routes[] = {{"support.review", "check", check}, {0}};
+
+CVM_PLUGIN(.name = "review", .version = "1.0.0", .components = components, .routes = routes);
+
+#else
+
 /* clang-format off */
 static const cvm_component components[] = {{.id = TRIAGE, .state_version = 1}, {.id = EXPERT, .state_version = 1},
                                            {.id = NOTIFICATION, .state_version = 1}, {0}};
@@ -120,3 +134,4 @@ static const cvm_route routes[] = {
 /* clang-format on */
 
 CVM_PLUGIN(.name = "crew", .version = "1.0.0", .components = components, .routes = routes);
+#endif
