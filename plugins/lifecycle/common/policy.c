@@ -24,7 +24,7 @@ const char *policy_name(enum policy_kind kind)
 
 struct policy_settings policy_settings_usual(void)
 {
-    return (struct policy_settings){.kind = POLICY_SOURCE, .explore_rate = 0.15, .floor = 0.02, .spread = 0.5};
+    return (struct policy_settings){.kind = POLICY_SOURCE, .explore_rate = 0.15, .floor = 0.01, .spread = 0.5};
 }
 
 /* ---- source ---- */

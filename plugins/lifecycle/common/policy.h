@@ -26,7 +26,7 @@ const char *policy_name(enum policy_kind kind);
 struct policy_settings {
     enum policy_kind kind;
     double explore_rate; /* of source: 0.15 */
-    double floor;        /* of thompson: this part is spread evenly over all allowed actions; 0.02 */
+    double floor;        /* of thompson: this part is spread evenly over all allowed actions; 0.01 */
     double spread;       /* of thompson: deviations are taken times this; less explores less (Chapelle & Li 2011: An
                             empirical evaluation of Thompson sampling); 0.5 */
 };

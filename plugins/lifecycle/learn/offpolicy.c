@@ -246,6 +246,14 @@ static bool judge(const struct off_log *log, struct off_result *r)
                  n, r->ess, r->matched, OFF_ESS_LEAST);
         return false;
     }
+    if (r->second < OFF_SPREAD_LEAST) {
+        snprintf(
+            r->why, sizeof r->why,
+            "the answer would hang on a few rows: the heaviest has %.3g %% of all the weight: log more, or with more "
+            "chance",
+            100 * r->share);
+        return false;
+    }
     if (fabs(r->weight_z) > MISFIT) {
         snprintf(r->why, sizeof r->why,
                  "the propensities are not those that the log was made with: the weights should be 1 on average, and "

@@ -19,9 +19,10 @@
 #define OFF_NAME_MAX 64 /* bytes of an action, with NUL */
 #define OFF_FOLDS 5
 #define OFF_WHY_SIZE 320
-#define OFF_ESS_LEAST 50.0   /* effective rows below which nothing is said: intervals do not keep their word there */
-#define OFF_MATCHED_LEAST 30 /* rows whose action the policy might have taken */
-#define OFF_CLIP 20.0        /* weights above are counted, and cut in what is shown for comparison */
+#define OFF_ESS_LEAST 50.0    /* effective rows below which nothing is said: intervals do not keep their word there */
+#define OFF_SPREAD_LEAST 20.0 /* rows that the spread of the weights must rest on, for an interval to be one */
+#define OFF_MATCHED_LEAST 30  /* rows whose action the policy might have taken */
+#define OFF_CLIP 20.0         /* weights above are counted, and cut in what is shown for comparison */
 
 /* A log. The first `n_logged` of the actions occur in it. Borrowed. */
 struct off_log {
@@ -47,8 +48,9 @@ struct off_result {
     bool known; /* false: cannot tell; `why` says why, and the intervals are without meaning */
     char why[OFF_WHY_SIZE];
     struct off_interval ips, snips, dr;
-    struct off_interval gain;         /* DR against what was logged */
-    double logged;                    /* mean reward */
+    struct off_interval gain; /* DR against what was logged */
+    double logged;            /* mean reward */
+
     double second;                    /* rows that the spread of the weights rests on: (sum w^2)^2 / sum w^4 */
     double ess;                       /* effective rows: (sum w)^2 / sum w^2 (Kong 1992) */
     double weight, weight_z;          /* mean of w, which is 1 with true propensities, in its deviations from there */
