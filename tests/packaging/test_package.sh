@@ -64,7 +64,7 @@ as_service "cvmhost wallet open C-1 08031234567 && cvmhost wallet credit 0803123
 echo "a plugin of one's own, with the SDK"
 in_root "apt-get install -y -qq --no-install-recommends /packages/cvmhost-sdk_${old}_*.deb gcc libc6-dev make" >"$work/apt2.log" 2>&1 || { tail -5 "$work/apt2.log"; fail "the SDK does not install"; }
 in_root "cd /root && cvmhost plugin new agent greet && cd greet && make >/dev/null && cvmhost plugin check greet.so --messages 50" >"$work/new.log" 2>&1 || { tail "$work/new.log"; fail "a new plugin does not build"; }
-in_root "cp /root/greet/greet.so /var/lib/cvmhost/plugins/ && cp /root/greet/greet.json /var/lib/cvmhost/manifests/ && chown cvmhost /var/lib/cvmhost/plugins/* /var/lib/cvmhost/manifests/*"
+in_root "cd /root && cp greet/greet.so /var/lib/cvmhost/plugins/ && cp greet/greet.json /var/lib/cvmhost/manifests/ && chown cvmhost /var/lib/cvmhost/plugins/* /var/lib/cvmhost/manifests/*"
 as_service "cvmhost reload greet" >"$work/reload.log" 2>&1 || { cat "$work/reload.log"; fail "the plugin is not taken in"; }
 as_service "cvmhost plugin info greet" >/dev/null || fail "the plugin is not there"
 
