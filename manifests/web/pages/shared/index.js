@@ -1,5 +1,5 @@
 /* The first page: what pages there are, and how the host is. */
-import { api, badge, card, el, empty, header, replace, stat } from "/ui/shared/ui.js";
+import { api, badge, card, duration, el, empty, header, replace, stat } from "/ui/shared/ui.js";
 
 const HEALTH_MS = 10000;
 
@@ -11,10 +11,15 @@ function showHealth(health) {
   const down = health.down || [];
   const models = Object.values(health.models || {});
   const ready = models.filter((model) => model.ready).length;
-  const tone = { ok: "good", degraded: "warn" }[health.status] || "bad";
+  const tone = { healthy: "good", degraded: "warn" }[health.status] || "bad";
+  const plugins = health.plugins || {};
   replace(document.querySelector("#health"),
     figure("Health", badge(health.status, tone), health.reason),
-    figure("Components out of service", down.length, down.join(", ")),
+    health.uptime_seconds === undefined ? null
+      : figure("Running for", duration(health.uptime_seconds), health.version && `cvmhost ${health.version}`),
+    plugins.loaded === undefined ? null
+      : figure("Plugins", plugins.loaded, plugins.failed ? `${plugins.failed} crashed the host and are not loaded` : null),
+    down.length ? figure("Components out of service", down.length, down.join(", ")) : null,
     models.length ? figure("Text models ready", `${ready} of ${models.length}`) : null,
     health.quarantined ? figure("Plugins in quarantine", health.quarantined.length, health.quarantined.join(", "))
       : null,

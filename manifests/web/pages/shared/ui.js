@@ -26,6 +26,7 @@
  *                                                 value, null for Escape; node.form has the fields: dialog.values(form)
  * busy(button, promise)                           the button rests meanwhile; gives the promise
  * ago(time), time(time)                           <time> that says "3 min ago" and keeps saying it; date and time
+ * duration(seconds)                               "2 h 5 min"
  * number(n, digits), percent(part, digits), money(minor, currency)   as text
  */
 
@@ -503,6 +504,15 @@ setInterval(() => {
     if (node.textContent !== text) node.textContent = text;
   }
 }, 10000);
+
+export function duration(seconds) {
+  if (typeof seconds !== "number" || !Number.isFinite(seconds) || seconds < 0) return "-";
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
 
 export function number(n, digits = 0) {
   return typeof n === "number" && Number.isFinite(n)
