@@ -255,7 +255,8 @@ static void answered(struct core *core, struct effect *e, const struct http_resu
     json_t *body = !result->body_len ? NULL
                    : e->call->exact  ? cvm_json_exact(result->body, result->body_len)
                                      : json_loadb(result->body, result->body_len, JSON_DECODE_ANY, NULL);
-    bool certain = e->call->unknown == UNKNOWN_SAFE || (result->status < 500 && (body || result->status >= 400));
+    bool certain =
+        e->call->unknown == UNKNOWN_SAFE || (result->status < 500 && (body || e->call->text || result->status >= 400));
     if (!certain) {
         json_decref(body);
         unknown(core, e);

@@ -245,6 +245,7 @@ static int read_call(struct reading *r, const json_t *json, const char *field, s
     call->by = text_of(json, "by", NULL);
     call->mail = strcmp(call->method, CVM_MAIL_METHOD) == 0;
     call->key_header = call->mail ? CVM_MAIL_KEY_HEADER : text_of(json, "key_header", "Idempotency-Key");
+    call->text = json_is_true(json_object_get(json, "text"));
     call->exact = json_is_true(json_object_get(json, "exact"));
     if (safe == (unknown != NULL))
         return manifest_wrong(r, field,

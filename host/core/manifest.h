@@ -64,6 +64,7 @@ struct manifest_component {
 
 struct manifest_call {
     const char *name, *method;
+    bool text;                     /* a success is answered by text */
     bool mail;                     /* the method is MAIL: it goes by SMTP */
     const char *url;               /* base URL, or "setting:NAME": the calling component's setting of that name */
     const char *path;              /* "" or "/..." */
