@@ -119,13 +119,8 @@ static int read_figures(const json_t *record, char *error, size_t size)
     return CVM_OK;
 }
 
-int life_persona_read(const json_t *record, struct life_persona *ret_persona, char *ret_error, size_t size)
+void life_persona_take(const json_t *record, struct life_persona *ret_persona)
 {
-    if (!json_is_object(record))
-        return bad(ret_error, size, "persona", "an object");
-    CVM_TRY(read_key(record, ret_error, size));
-    CVM_TRY(read_lists(record, ret_error, size));
-    CVM_TRY(read_figures(record, ret_error, size));
     double score = life_round(json_number_value(json_object_get(record, "engagement_score")));
     const json_t *before = json_object_get(record, "score_before"), *margin = json_object_get(record, "gross_margin");
     *ret_persona = (struct life_persona){
@@ -144,6 +139,16 @@ int life_persona_read(const json_t *record, struct life_persona *ret_persona, ch
         .churned_on_day = cvm_json_int(record, "churned_on_day", 0),
         .last_action = cvm_json_str(record, "last_action", ""),
     };
+}
+
+int life_persona_read(const json_t *record, struct life_persona *ret_persona, char *ret_error, size_t size)
+{
+    if (!json_is_object(record))
+        return bad(ret_error, size, "persona", "an object");
+    CVM_TRY(read_key(record, ret_error, size));
+    CVM_TRY(read_lists(record, ret_error, size));
+    CVM_TRY(read_figures(record, ret_error, size));
+    life_persona_take(record, ret_persona);
     return CVM_OK;
 }
 

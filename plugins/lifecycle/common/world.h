@@ -42,6 +42,8 @@ struct life_persona {
 /* Reads a persona's record. CVM_EINVAL: *ret_error (`size` bytes) names the field and what it must be. */
 CVM_MUST_USE int life_persona_read(const json_t *record, struct life_persona *ret_persona, char *ret_error,
                                    size_t size);
+/* The same of a record that was good when it was taken in. */
+void life_persona_take(const json_t *record, struct life_persona *ret_persona);
 /* The record of a persona as it is now. Gives. */
 json_t *life_persona_json(const struct life_persona *p);
 

@@ -59,13 +59,10 @@ static int todays(cvm_turn *t, const json_t *run, int64_t day, int batch, struct
 /* What others need of a persona. */
 static json_t *customer(const struct life_persona *p)
 {
-    json_t *c = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:O*}", "persona_key", p->key, "display_name", p->name,
-                          "segment", p->segment, "engagement_score", life_number(p->score), "score_before",
-                          life_number(p->score_before), "days_inactive", (json_int_t)p->days_inactive, "status",
-                          p->churned ? "churned" : "active", "traits", p->traits);
-    if (c && *p->last_action)
-        json_object_set_new(c, "last_action", json_string(p->last_action));
-    return c;
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:O*}", "persona_key", p->key, "display_name", p->name,
+                     "segment", p->segment, "engagement_score", life_number(p->score), "score_before",
+                     life_number(p->score_before), "days_inactive", (json_int_t)p->days_inactive, "status",
+                     p->churned ? "churned" : "active", "traits", p->traits);
 }
 
 static json_t *customers_of(const struct people *people)
@@ -73,6 +70,20 @@ static json_t *customers_of(const struct people *people)
     json_t *all = json_array();
     for (int i = 0; i < people->n; i++)
         json_array_append_new(all, customer(&people->of[i]));
+    return all;
+}
+
+/* What a decision needs beside the observation. */
+static json_t *subjects_of(const struct people *people)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < people->n; i++) {
+        const struct life_persona *p = &people->of[i];
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:s*, s:s*, s:s*}", "persona_key", p->key, "segment", p->segment,
+                                        "last_action", *p->last_action ? p->last_action : NULL, "display_name",
+                                        p->churned ? p->name : NULL, "status", p->churned ? "churned" : NULL));
+    }
     return all;
 }
 
@@ -141,7 +152,7 @@ static int decide(cvm_turn *t)
                          : json_pack("{s:I, s:I, s:O, s:O, s:O, s:o}", "day", (json_int_t)day, "seed",
                                      (json_int_t)seed_of(t, run), "options", json_object_get(run, "catalogue"),
                                      "observations", json_object_get(b, "observations"), "memories",
-                                     json_object_get(b, "memories"), "customers", customers_of(&people));
+                                     json_object_get(b, "memories"), "customers", subjects_of(&people));
     people_fini(&people);
     if (!data)
         return e < 0 ? e : CVM_ENOMEM;

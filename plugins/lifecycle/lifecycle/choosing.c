@@ -208,11 +208,13 @@ int choosing_decide(cvm_turn *t, struct choosing *c, json_t **ret_decision, bool
     return *ret_decision ? CVM_OK : CVM_ENOMEM;
 }
 
-int choosing_note(cvm_turn *t, const struct choosing *c, const json_t *decision)
+int choosing_note(cvm_turn *t, const struct choosing *c, const json_t *decision, bool brief)
 {
     char text[REASON_MAX];
     json_t *considered = json_object();
     for (size_t i = 0; c->state != LIFE_CHURNED && i < c->n; i++) {
+        if (brief && !c->option[i].tries)
+            continue;
         reason(&c->option[i], text);
         json_object_set_new(considered, c->option[i].action, json_string(text));
     }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define THOUGHT_MAX 600
+#define BRIEF_FROM 21 /* personas of a batch whose untried options are noted once */
 
 /* The request's id with the persona's number: what a model's answer comes back with. */
 static cvm_id cookie_of(cvm_id request, int n)
@@ -81,6 +82,7 @@ struct batch {
     json_t *decisions;
     struct policy_settings policy;
     struct bandit *bandit;
+    bool brief;
     bool model, probe; /* a model is asked; for one persona first */
     int waiting;
     size_t at; /* the first that was not asked about, where it is a probe */
@@ -118,7 +120,7 @@ static int decide_one(cvm_turn *t, struct batch *b, size_t i)
     json_array_append_new(b->decisions, decision);
     if (may_ask && b->model && !(b->probe && b->waiting))
         return ask(t, b, &c, (int)i, decision);
-    return may_ask && b->model ? CVM_OK : choosing_note(t, &c, decision);
+    return may_ask && b->model ? CVM_OK : choosing_note(t, &c, decision, b->brief);
 }
 
 int decide_on_decide(cvm_turn *t, const cvm_msg *m)
@@ -131,7 +133,9 @@ int decide_on_decide(cvm_turn *t, const cvm_msg *m)
     b.probe = b.model && !known;
     CVM_TRY(posterior_read(t, &b.policy, &b.bandit));
     b.decisions = json_array();
-    int e = CVM_OK;
+    b.brief = how_many(m->data) >= BRIEF_FROM;
+    int e =
+        b.brief ? cvm_note(t, "options", json_pack("{s:O}", "untried", json_object_get(m->data, "options"))) : CVM_OK;
     for (size_t i = 0; e == CVM_OK && i < how_many(m->data); i++)
         e = decide_one(t, &b, i);
     bandit_free(b.bandit);
@@ -224,7 +228,7 @@ static int go_on(cvm_turn *t, cvm_id request, json_t *waiting, bool there, int f
         if (asks && there)
             e = ask(t, &b, &c, (int)i, decision);
         else if (asks)
-            e = choosing_note(t, &c, decision);
+            e = choosing_note(t, &c, decision, false);
         json_array_append(b.decisions, decision);
     }
     bandit_free(b.bandit);
@@ -262,7 +266,7 @@ int decide_on_chat(cvm_turn *t, const cvm_msg *m)
     if (!stored)
         return cvm_state_del(t, case_key);
     json_t *waiting = json_deep_copy(stored), *decision = decided(t, kept, m, &c);
-    int e = choosing_note(t, &c, decision);
+    int e = choosing_note(t, &c, decision, false);
     bool answered = !has_none(m);
     if (e == CVM_OK && answered && cvm_json_int(decision, "duration_ms", 0) > 0)
         e = cvm_metric(t, "lifecycle_decision_seconds", NULL, (double)cvm_json_int(decision, "duration_ms", 0) / 1000);

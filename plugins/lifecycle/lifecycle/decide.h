@@ -25,8 +25,8 @@ struct choosing {
 CVM_MUST_USE int choosing_read(struct choosing *c);
 /* Decides by rule, force or policy and gives the decision, with `ask` whether a model may be asked in its place. */
 CVM_MUST_USE int choosing_decide(cvm_turn *t, struct choosing *c, json_t **ret_decision, bool *ret_ask);
-/* Notes what was considered. Borrows the decision. */
-CVM_MUST_USE int choosing_note(cvm_turn *t, const struct choosing *c, const json_t *decision);
+/* Notes what was considered. Borrows the decision. `brief`: of many, whose untried options are in one note for all. */
+CVM_MUST_USE int choosing_note(cvm_turn *t, const struct choosing *c, const json_t *decision, bool brief);
 /* Whether `action` may be chosen; its index. */
 int choosing_allowed(const struct choosing *c, const char *action);
 /* Whether memory changed the choice of option `index`. */

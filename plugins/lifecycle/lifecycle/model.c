@@ -22,10 +22,11 @@ static json_t *told(const struct choosing *c)
                                         : o->tries ? "failed a while ago"
                                                    : "untried"));
     }
-    return json_pack("{s:{s:O, s:O*, s:O*}, s:O*, s:o}", "customer", "segment", json_object_get(c->customer, "segment"),
-                     "engagement_score", json_object_get(c->customer, "engagement_score"), "traits",
-                     json_object_get(c->customer, "traits"), "observation", json_object_get(c->observation, "summary"),
-                     "actions", actions);
+    return json_pack("{s:{s:O*, s:O*, s:O*}, s:O*, s:o}", "customer", "segment",
+                     json_object_get(c->customer, "segment"), "engagement_score",
+                     json_object_get(c->observation, "engagement_score"), "traits",
+                     json_object_get(c->observation, "traits"), "observation",
+                     json_object_get(c->observation, "summary"), "actions", actions);
 }
 
 static json_t *form(const struct choosing *c)

@@ -61,7 +61,7 @@ static void hold(struct people *people, const json_t *value)
 
 int people_read(cvm_turn *t, int batch, struct people *ret_people)
 {
-    char key[32], error[160];
+    char key[32];
     const json_t *now = NULL, *who = NULL;
     memset(ret_people, 0, sizeof *ret_people);
     CVM_TRY(cvm_state_get(t, now_key(key, batch), &now));
@@ -74,8 +74,7 @@ int people_read(cvm_turn *t, int batch, struct people *ret_people)
                 return e;
             hold(ret_people, who);
         }
-        if (life_persona_read(json_array_get(who, (size_t)(i % CHUNK)), &ret_people->of[i], error, sizeof error) < 0)
-            return CVM_EDATA;
+        life_persona_take(json_array_get(who, (size_t)(i % CHUNK)), &ret_people->of[i]);
         take_now(&ret_people->of[i], json_array_get(now, (size_t)i));
         ret_people->n = i + 1;
     }
