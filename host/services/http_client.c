@@ -4,6 +4,7 @@
 
 #include "core/crash.h"
 #include "services/http_transfer.h"
+#include "services/smtp_transfer.h"
 #include <assert.h>
 #include <cvm/cvm.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct exchange {
     void *arg;
     uint64_t begun_ns, deadline_ms; /* the deadline on the loop's clock */
     struct http_transfer transfer;
+    struct poller *poller; /* of a mail whose connection stands */
 };
 
 TAILQ_HEAD(exchanges, exchange);
@@ -48,6 +50,7 @@ struct poller {
     uv_poll_t poll;
     TAILQ_ENTRY(poller) link;
     struct http_client *client;
+    struct exchange *talks; /* its dialogue is ours; NULL: libcurl's */
     curl_socket_t socket;
 };
 
@@ -60,7 +63,7 @@ struct http_client {
     TAILQ_HEAD(, host) hosts;
     TAILQ_HEAD(, poller) pollers;
     struct exchanges running, failed;
-    size_t n_running, n_waiting, n_failed, waiting_bytes;
+    size_t n_running, n_waiting, n_failed, n_talking, waiting_bytes;
     CURL *pool[EASY_POOL_MAX];
     size_t n_pool;
     uint64_t last_handle;
@@ -155,11 +158,18 @@ static void leave(struct exchange *x)
     x->phase = NOWHERE;
 }
 
+static void poller_close(struct poller *poller);
+
 /* Takes the handle of libcurl away from it. */
 static void disarm(struct exchange *x)
 {
     struct http_client *client = x->client;
     CURL *easy = x->transfer.easy;
+    if (x->poller) {
+        poller_close(x->poller); /* before its socket goes */
+        client->n_talking--;
+        x->poller = NULL;
+    }
     if (!easy)
         return;
     x->transfer.easy = NULL;
@@ -277,10 +287,33 @@ static void expire_waiting(struct http_client *client)
     }
 }
 
+static void end_talk(struct exchange *x, CURLcode code)
+{
+    struct http_client *client = x->client;
+    long status = 0;
+    enum http_fate fate = smtp_transfer_fate(&x->transfer, code, &status);
+    finish(x, fate, status);
+    if (!client->closing)
+        start_waiting(client);
+}
+
+/* Mails in the midst of their dialogue. */
+static void expire_talking(struct http_client *client)
+{
+    uint64_t now = uv_now(client->loop);
+    struct exchange *x, *after;
+    for (x = TAILQ_FIRST(&client->running); x && client->n_talking && !client->closing; x = after) {
+        after = TAILQ_NEXT(x, link);
+        if (x->poller && now >= x->deadline_ms)
+            end_talk(x, CURLE_OPERATION_TIMEDOUT);
+    }
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct http_client *client = timer->data;
     expire_waiting(client);
+    expire_talking(client);
     size_t n = client->n_failed; /* those that fail meanwhile are for the next round */
     while (n-- && !client->closing && client->n_failed)
         finish(TAILQ_FIRST(&client->failed), HTTP_NOT_SENT, 0);
@@ -288,13 +321,15 @@ static void on_sweep(uv_timer_t *timer)
         return;
     if (client->n_failed)
         uv_timer_start(timer, on_sweep, 1, 0); /* with 0 libuv would stay here as long as new ones fail */
-    else if (client->n_waiting)
+    else if (client->n_waiting || client->n_talking)
         uv_timer_start(timer, on_sweep, SWEEP_MS, 0);
     else
         uv_timer_stop(timer);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static void talk_begin(struct exchange *x);
 
 static void reap(struct http_client *client)
 {
@@ -308,6 +343,10 @@ static void reap(struct http_client *client)
         client->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
         struct exchange *x = (struct exchange *)(void *)private;
         long status = 0;
+        if (x->transfer.mail && code == CURLE_OK) {
+            talk_begin(x);
+            continue;
+        }
         enum http_fate fate = http_transfer_fate(&x->transfer, code, &status);
         finish(x, fate, status);
     }
@@ -339,9 +378,15 @@ static int on_set_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
+static void talk(struct exchange *x);
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct poller *poller = poll->data;
+    if (poller->talks) {
+        talk(poller->talks);
+        return;
+    }
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
@@ -392,10 +437,42 @@ static struct poller *poller_new(struct http_client *client, curl_socket_t socke
     return poller;
 }
 
+static void talk(struct exchange *x)
+{
+    enum smtp_want want = smtp_transfer_talk(&x->transfer);
+    if (want == SMTP_OVER)
+        end_talk(x, CURLE_OK);
+    else
+        uv_poll_start(&x->poller->poll, UV_READABLE | (want == SMTP_WANTS_WRITE ? UV_WRITABLE : 0), on_ready);
+}
+
+/* The connection to a mail server stands; from here on libcurl only carries bytes. */
+static void talk_begin(struct exchange *x)
+{
+    struct http_client *client = x->client;
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    client->curl->easy_getinfo(x->transfer.easy, CURLINFO_ACTIVESOCKET, &socket);
+    x->poller = socket == CURL_SOCKET_BAD ? NULL : poller_new(client, socket);
+    if (!x->poller) {
+        end_talk(x, CURLE_COULDNT_CONNECT);
+        return;
+    }
+    x->poller->talks = x;
+    client->n_talking++;
+    if (!uv_is_active((uv_handle_t *)&client->sweep))
+        uv_timer_start(&client->sweep, on_sweep, SWEEP_MS, 0);
+    talk(x);
+}
+
 static int on_set_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
 {
     struct http_client *client = arg;
     struct poller *poller = socket_arg;
+    char *private = NULL;
+    client->curl->easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    struct exchange *x = (struct exchange *)(void *)private;
+    if (x && x->transfer.mail)
+        smtp_transfer_socket(x->transfer.mail, socket, what == CURL_POLL_REMOVE);
     if (what == CURL_POLL_REMOVE) {
         if (poller)
             poller_close(poller);

@@ -104,7 +104,7 @@ void http_transfer_fini(struct http_transfer *x)
 {
     if (x->headers)
         x->curl->slist_free_all(x->headers);
-    smtp_transfer_free(x->mail, x->curl);
+    smtp_transfer_free(x->mail);
     json_decref(x->answer_headers);
     free(x->answer);
     free(x->url);
@@ -291,7 +291,7 @@ void http_transfer_arm(struct http_transfer *x, CURL *easy, long timeout_ms, voi
     curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                       timeout_ms < HTTP_CLIENT_CONNECT_TIMEOUT_MS ? timeout_ms : (long)HTTP_CLIENT_CONNECT_TIMEOUT_MS);
     if (x->mail) {
-        smtp_transfer_arm(x, easy);
+        smtp_transfer_arm(x, easy, timeout_ms);
         return;
     }
     curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
