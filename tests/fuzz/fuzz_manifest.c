@@ -5,14 +5,48 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[64], path[96];
 
+static const char *const files[] = {"sample/a.html", "sample/site/b.js", "sample/site/c.png"};
+
+static void in_folder(const char *name, char ret_path[160])
+{
+    snprintf(ret_path, 160, "%s/%s", folder, name);
+}
+
 static void remove_folder(void)
 {
+    char file[160];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        in_folder(files[i], file);
+        unlink(file);
+    }
+    in_folder("sample/site", file);
+    rmdir(file);
+    in_folder("sample", file);
+    rmdir(file);
     unlink(path);
     rmdir(folder);
+}
+
+/* What its pages may be made of. */
+static void make_files(void)
+{
+    char file[160];
+    in_folder("sample", file);
+    FUZZ_CHECK(mkdir(file, 0700) == 0);
+    in_folder("sample/site", file);
+    FUZZ_CHECK(mkdir(file, 0700) == 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        in_folder(files[i], file);
+        int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        FUZZ_CHECK(fd >= 0 && write(fd, "\x89<p>", i + 1) == (ssize_t)i + 1);
+        close(fd);
+    }
 }
 
 static void make_folder(void)
@@ -21,6 +55,7 @@ static void make_folder(void)
     FUZZ_CHECK(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/sample.json", folder);
     atexit(remove_folder);
+    make_files();
 }
 
 static void use(const struct manifest *m)
@@ -40,6 +75,14 @@ static void use(const struct manifest *m)
         }
     }
     json_decref(object);
+    FUZZ_CHECK(m->n_pages <= MANIFEST_PAGES_MAX);
+    for (size_t i = 0; i < m->n_pages; i++) {
+        const struct manifest_page *p = &m->pages[i];
+        FUZZ_CHECK(p->path[0] == '/' && !strstr(p->path, "..") && p->len <= MANIFEST_PAGE_MAX_BYTES && p->type);
+        FUZZ_CHECK(i == 0 || strcmp(m->pages[i - 1].path, p->path) < 0);
+    }
+    for (size_t i = 0; i < m->n_streams; i++)
+        FUZZ_CHECK(m->streams[i].path[0] == '/' && m->streams[i].topics.n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -13,8 +13,7 @@ static int tell(cvm_turn *t, const cvm_msg *m)
     char text[TEXT_MAX + 1];
     int64_t n = cvm_json_int(m->data, "n", 1), size = cvm_json_int(m->data, "size", 10);
     const char *topic = cvm_json_str(m->data, "topic", "test.told");
-    if (size > TEXT_MAX)
-        size = TEXT_MAX;
+    size = size < 0 ? 0 : size > TEXT_MAX ? TEXT_MAX : size;
     for (int64_t i = 0; i < size; i++)
         text[i] = filler[i % 26];
     text[size] = 0;

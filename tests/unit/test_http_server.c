@@ -81,18 +81,37 @@ const struct registry_page *registry_pages(const struct core *core, size_t *ret_
     return NULL;
 }
 
+static const char *topics[] = {"news", "weather"};
+static struct manifest_stream stream_decls[] = {
+    {.path = "/events", .topics = {topics, 2}},
+    {.path = "/guarded/events", .permission = "sell", .topics = {topics, 1}}};
+static const struct registry_stream streams[] = {{"shop", &stream_decls[0]}, {"shop", &stream_decls[1]}};
+static size_t n_streams = 2;
+static edge_published published;
+static void *published_arg;
+static int64_t durable;
+
 const struct registry_stream *registry_streams(const struct core *core, size_t *ret_n)
 {
     (void)core;
-    *ret_n = 0;
-    return NULL;
+    *ret_n = n_streams;
+    return streams;
 }
 
 void edge_listen(struct core *core, edge_published fn, void *arg)
 {
     (void)core;
-    (void)fn;
-    (void)arg;
+    published = fn;
+    published_arg = arg;
+}
+
+/* A turn that is durable now has published so many. */
+static void publish(const char *topic, size_t n)
+{
+    struct edge_publication all[8] = {0};
+    for (size_t i = 0; i < n; i++)
+        all[i] = (struct edge_publication){.topic = topic, .component = "a.shop"};
+    published(published_arg, ++durable, all, n);
 }
 
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg)
@@ -109,13 +128,15 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
 int64_t edge_durable(const struct core *core)
 {
     (void)core;
-    return 0;
+    return durable;
 }
 
 json_t *manifest_strings_json(const struct manifest_strings *strings)
 {
-    (void)strings;
-    return json_array();
+    json_t *array = json_array();
+    for (size_t i = 0; i < strings->n; i++)
+        json_array_append_new(array, json_string(strings->at[i]));
+    return array;
 }
 
 uint64_t registry_version(const struct core *core)
@@ -1153,6 +1174,165 @@ START_TEST(asks_for_permissions)
 }
 END_TEST
 
+/* ---- streams ------------------------------------------------------------------------------------------------------
+ */
+
+static struct client *follow(const char *path, const char *headers)
+{
+    char request[512];
+    struct client *client = dial();
+    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", path, headers);
+    tell_text(client, request);
+    return client;
+}
+
+static bool sees(struct client *client, const char *text)
+{
+    uint64_t end = now_ms() + 3000;
+    while (!strstr(client->seen, text) && now_ms() < end) {
+        turn(client);
+        usleep(200);
+    }
+    return strstr(client->seen, text) != NULL;
+}
+
+static void start_streams(const struct access *access, int beat_ms)
+{
+    struct http_server_options options = {
+        .answer_timeout_ms = 200, .slow_client_ms = 200, .idle_ms = 1000, .stream_beat_ms = beat_ms};
+    if (server)
+        stop();
+    if (access) {
+        options.access = access_now;
+        options.access_arg = (void *)(uintptr_t)access;
+    }
+    start(&options);
+}
+
+START_TEST(tells_events)
+{
+    durable = 41;
+    start_streams(NULL, 0);
+    struct client *client = follow("/events", "");
+    ck_assert(sees(client, "retry: 1000\nid: 41\n\n"));
+    ck_assert(has_header(client, "Content-Type: text/event-stream"));
+    ck_assert(has_header(client, "Transfer-Encoding: chunked"));
+    publish("weather", 2);
+    publish("other", 1);
+    publish("news", 1);
+    ck_assert(sees(client, "event: weather\ndata: {}\n\nevent: weather\ndata: {}\nid: 42\n\n"));
+    ck_assert(sees(client, "event: news\ndata: {}\nid: 44\n\n"));
+    ck_assert_ptr_null(strstr(client->seen, "other"));
+    struct client *late = follow("/events", "Last-Event-ID: 42\r\n");
+    ck_assert(sees(late, "retry: 1000\n\nevent: news\ndata: {}\nid: 44\n\n"));
+    hang_up(late);
+    late = follow("/events", "Last-Event-ID: 40\r\n");
+    ck_assert(sees(late, "event: reset\ndata: {}\nid: 44\n\n"));
+    hang_up(late);
+    hang_up(client);
+    ck_assert_int_eq(status_for("HEAD", "/events", NULL, NULL), 200);
+    ck_assert_int_eq(status_for("POST", "/events", NULL, "{}"), 405);
+    client = ask("GET", "/metrics", NULL, NULL);
+    ck_assert_ptr_nonnull(strstr(client->seen, "\ncvmhost_http_stream_resets_total 1\n"));
+    hang_up(client);
+}
+END_TEST
+
+START_TEST(beats_while_nothing_happens)
+{
+    start_streams(NULL, 20);
+    struct client *client = follow("/events", "");
+    ck_assert(sees(client, ":\n\n\r\n3\r\n:\n\n\r\n3\r\n:\n\n")); /* each in a chunk of its own */
+    listen_to(client, 2, 1500);                                   /* longer than connections that do nothing are kept */
+    ck_assert(!client->closed);
+    publish("news", 1);
+    ck_assert(sees(client, "event: news"));
+    hang_up(client);
+}
+END_TEST
+
+/* A client that goes without a word is found, and its place is free. */
+START_TEST(misses_clients_that_leave)
+{
+    start_streams(NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        struct client *client = follow("/events", "");
+        ck_assert(sees(client, "retry"));
+        hang_up(client);
+    }
+    uint64_t end = now_ms() + 3000;
+    bool none = false;
+    while (!none && now_ms() < end) {
+        struct client *client = ask("GET", "/metrics", NULL, NULL);
+        none = strstr(client->seen, "\ncvmhost_http_stream_clients 0\n") != NULL;
+        hang_up(client);
+    }
+    ck_assert(none);
+}
+END_TEST
+
+START_TEST(ends_streams_that_are_gone)
+{
+    start_streams(NULL, 0);
+    struct client *client = follow("/events", ""), *other = follow("/guarded/events", "");
+    ck_assert(sees(client, "retry") && sees(other, "retry"));
+    version++; /* another plugin has come */
+    publish("news", 1);
+    ck_assert(sees(client, "event: news") && sees(other, "event: news"));
+    n_streams = 1;
+    version++;
+    ck_assert(sees(other, "\r\n0\r\n\r\n"));
+    publish("news", 1);
+    ck_assert(sees(client, "id: 2\n\n"));
+    stream_decls[0].topics.n = 1; /* declared otherwise */
+    version++;
+    ck_assert(sees(client, "\r\n0\r\n\r\n"));
+    hang_up(other);
+    other = follow("/events", "Last-Event-ID: 2\r\n");
+    ck_assert(sees(other, "retry"));
+    hang_up(client);
+    stop(); /* also with somebody who listens */
+    turn(other);
+    ck_assert_ptr_nonnull(strstr(other->seen, "\r\n0\r\n\r\n"));
+    hang_up(other);
+}
+END_TEST
+
+static const struct access *asked;
+
+static const struct access *access_asked(void *arg)
+{
+    (void)arg;
+    return asked;
+}
+
+/* A token that is taken away is heard no more from the next heartbeat on. */
+START_TEST(listening_needs_its_permission)
+{
+    struct access *access = start_guarded(), *others = NULL;
+    struct http_server_options options = {.slow_client_ms = 200, .stream_beat_ms = 30, .access = access_asked};
+    char error[256];
+    json_t *tokens = json_loads("[{\"name\": \"x\", \"secret\": \"OTHER\", \"permissions\": [\"sell\"]}]", 0, NULL);
+    ck_assert_int_eq(access_new(tokens, secret_of, NULL, NULL, &others, error, sizeof error), 0);
+    json_decref(tokens);
+    stop();
+    asked = access;
+    start(&options);
+    ck_assert_int_eq(status_for("GET", "/guarded/events", NULL, NULL), 401);
+    ck_assert_int_eq(status_for("GET", "/guarded/events", READER, NULL), 403);
+    struct client *client = follow("/guarded/events", TILL);
+    ck_assert(sees(client, ":\n\n"));
+    publish("news", 1);
+    ck_assert(sees(client, "event: news"));
+    asked = others;
+    ck_assert(sees(client, "\r\n0\r\n\r\n"));
+    hang_up(client);
+    stop();
+    access_free(access);
+    access_free(others);
+}
+END_TEST
+
 static const char *no_secret(const void *arg, const char *name)
 {
     return strcmp(name, "SHORT") == 0 ? "short" : "long-long-long-long";
@@ -1476,6 +1656,12 @@ int main(void)
     TCase *access = tcase_create("access");
     tcase_add_test(access, asks_for_permissions);
     tcase_add_test(access, refuses_faulty_tokens);
+    TCase *telling = tcase_create("streams");
+    tcase_add_test(telling, tells_events);
+    tcase_add_test(telling, beats_while_nothing_happens);
+    tcase_add_test(telling, misses_clients_that_leave);
+    tcase_add_test(telling, ends_streams_that_are_gone);
+    tcase_add_test(telling, listening_needs_its_permission);
     TCase *waiting = tcase_create("waiting");
     tcase_add_test(waiting, waits_for_the_core);
     tcase_add_test(waiting, does_not_wait_for_ever);
@@ -1490,7 +1676,7 @@ int main(void)
     tcase_add_test(attacks, lets_go_of_slow_clients);
     tcase_add_test(attacks, keeps_idle_connections);
     tcase_add_test(attacks, limits_connections_of_an_address);
-    TCase *cases[] = {routing, bodies, results, access, waiting, attacks};
+    TCase *cases[] = {routing, bodies, results, access, telling, waiting, attacks};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], setup, teardown);
         tcase_set_timeout(cases[i], 20);
