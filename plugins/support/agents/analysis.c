@@ -32,15 +32,6 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-static bool concerns(const json_t *aspect, const char *text)
-{
-    const json_t *words = json_object_get(aspect, "words");
-    for (size_t i = 0; i < json_array_size(words); i++)
-        if (json_is_string(json_array_get(words, i)) && has_word(text, json_string_value(json_array_get(words, i))))
-            return true;
-    return false;
-}
-
 /* At most `max` bytes of a text, no part of a character at its end. */
 static int clipped(const char *text, size_t max)
 {
@@ -71,36 +62,48 @@ static void add_of_setting(json_t *list, const json_t *aspect, const char *quest
 }
 
 /* The words of the trade, which say what it is about; the beginning of a text that has not two of them. */
-static void question_of(const char *text, const json_t *vocabulary, char ret[QUESTION_BYTES + 1])
+static void question_of(const char *text, const struct words *words, char ret[QUESTION_BYTES + 1])
 {
-    struct words words;
     size_t at = 0, known = 0;
     snprintf(ret, QUESTION_BYTES + 1, "%.*s", clipped(text, QUESTION_BYTES), text);
-    words_read(text, vocabulary, &words);
-    for (size_t i = 0; i < words.n; i++)
-        known += words.at[i].known;
-    if (known < 2)
-        return;
-    for (size_t i = 0, used = 0; i < words.n && used < WORDS_ASKED; i++)
-        if (words.at[i].known) {
-            at += (size_t)snprintf(ret + at, QUESTION_BYTES + 1 - at, "%s%s", at ? " " : "", words.at[i].text);
+    for (size_t i = 0; i < words->n; i++)
+        known += words->at[i].known;
+    for (size_t i = 0, used = 0; i < words->n && used < WORDS_ASKED && known >= 2; i++)
+        if (words->at[i].known) {
+            at += (size_t)snprintf(ret + at, QUESTION_BYTES + 1 - at, "%s%s", at ? " " : "", words->at[i].text);
             used++;
         }
+}
+
+/* Of an aspect that the text's words led to: those words, so that it is asked about that and not about all. */
+static void add_by_words(json_t *list, const json_t *aspect, const char *text)
+{
+    char question[QUESTION_BYTES + 1] = "";
+    const json_t *words = json_object_get(aspect, "words");
+    size_t at = 0;
+    for (size_t i = 0; i < json_array_size(words); i++) {
+        const char *word = json_string_value(json_array_get(words, i));
+        if (word && has_word(text, word) && at + strlen(word) + 2 < sizeof question)
+            at += (size_t)snprintf(question + at, sizeof question - at, "%s%s", at ? " " : "", word);
+    }
+    if (at)
+        add_of_setting(list, aspect, question);
 }
 
 json_t *analysis_aspects(const json_t *setting, const json_t *vocabulary, const char *text, size_t least)
 {
     json_t *list = json_array();
     char question[QUESTION_BYTES + 1];
+    struct words words;
     size_t n = json_array_size(setting);
-    question_of(text, vocabulary, question);
+    words_read(text, vocabulary, &words);
+    question_of(text, &words, question);
     for (size_t i = 0; i < n; i++)
         if (cvm_json_bool(json_array_get(setting, i), "always", false))
             add_of_setting(list, json_array_get(setting, i), question);
     add_aspect(list, SYMPTOM, "", question);
     for (size_t i = 0; i < n; i++)
-        if (concerns(json_array_get(setting, i), text))
-            add_of_setting(list, json_array_get(setting, i), question);
+        add_by_words(list, json_array_get(setting, i), text);
     for (size_t i = 0; i < n && json_array_size(list) < least; i++)
         add_of_setting(list, json_array_get(setting, i), question);
     return list;
@@ -132,6 +135,7 @@ static void take_in(json_t *list, const json_t *result, const char *aspect)
     if (!one && json_array_size(list) < DOCUMENTS_MAX) {
         one = json_copy((json_t *)(uintptr_t)result);
         json_object_set_new(one, "aspects", json_array());
+        json_object_set_new(one, "by", json_object());
         json_object_set_new(one, "symptom", json_real(0));
         json_array_append_new(list, one);
     } else if (one && relevance_of(result) > relevance_of(one)) {
@@ -142,6 +146,7 @@ static void take_in(json_t *list, const json_t *result, const char *aspect)
     if (strcmp(aspect, SYMPTOM) == 0)
         json_object_set_new(one, "symptom", json_real(relevance_of(result)));
     json_array_append_new(json_object_get(one, "aspects"), json_string(aspect));
+    json_object_set(json_object_get(one, "by"), aspect, json_object_get(result, "relevance"));
 }
 
 /* How much of the text's words a document has, 0 to 1; a word that few of the documents have counts more. */
@@ -278,16 +283,16 @@ static void add_steps(json_t *steps, const char *text, size_t most)
     }
 }
 
-/* The best document that fits and that this aspect led to; NULL: none. */
+/* Of the documents that fit the one that this aspect led to most surely; NULL: none. */
 static const json_t *best_of(const json_t *documents, const char *aspect)
 {
+    const json_t *best = NULL;
     for (size_t i = 0; i < json_array_size(documents); i++) {
-        const json_t *aspects = json_object_get(json_array_get(documents, i), "aspects");
-        for (size_t k = 0; k < json_array_size(aspects); k++)
-            if (strcmp(json_string_value(json_array_get(aspects, k)), aspect) == 0)
-                return json_array_get(documents, i);
+        const json_t *one = json_array_get(documents, i);
+        if (number(json_object_get(one, "by"), aspect) > number(json_object_get(best, "by"), aspect))
+            best = one;
     }
-    return NULL;
+    return best;
 }
 
 /* " As to connectivity: The sidecar cannot reach the application (kb-sup-001)." for each aspect. */

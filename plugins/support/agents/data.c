@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 #define RECORDS_MAX 32 /* of both kinds together */
-#define LOOKS_MAX 64 /* under way at a time: a look-up keeps no state, and is lost with the process as its request is  \
-                      */
+#define LOOKS_MAX                                                                                                      \
+    64 /* under way at a time: a look-up keeps no state, and is lost with the process as its request is                \
+        */
 
 static const char *const stores[] = {"customer-state", "system-state"};
 static const char *const kinds[] = {"customers", "systems"};

@@ -23,6 +23,8 @@ static struct letter letter_of(cvm_turn *t, const json_t *request)
     const json_t *ticket = json_object_get(request, "ticket"), *outputs = json_object_get(request, "outputs");
     const json_t *triage = json_object_get(outputs, "triage"), *customer = json_object_get(triage, "customer");
     const json_t *analysis = json_object_get(outputs, "analysis");
+    const json_t *approval = json_object_get(outputs, "approval");
+    bool changed = cvm_json_bool(approval, "changed", true); /* else the proposed one stands, which has its steps */
     return (struct letter){.name = cvm_json_str(customer, "contact_name", ""),
                            .ticket_id = cvm_json_str(ticket, "ticket_id", ""),
                            .description = cvm_json_str(ticket, "description", ""),
@@ -30,7 +32,7 @@ static struct letter letter_of(cvm_turn *t, const json_t *request)
                            .plan = cvm_json_str(customer, "plan", ""),
                            .root_cause = cvm_json_str(analysis, "root_cause", ""),
                            .steps = json_object_get(analysis, "resolution_steps"),
-                           .solution = cvm_json_str(json_object_get(outputs, "approval"), "final_solution", ""),
+                           .solution = changed ? cvm_json_str(approval, "final_solution", "") : "",
                            .sender = cvm_json_str(cvm_settings(t), "sender", "The support team"),
                            .entitled = cvm_json_bool(triage, "entitled", true),
                            .found = cvm_json_bool(analysis, "found", true)};

@@ -58,6 +58,8 @@ static bool alike(const char *a, const char *b)
         same++;
     if (la == same && lb == same)
         return true;
+    if (same >= 3 && (strcmp(a + same, "s") == 0 || strcmp(b + same, "s") == 0) && la + lb == 2 * same + 1)
+        return true;
     return same >= STEM_MIN && la - same <= ENDING_MAX && lb - same <= ENDING_MAX &&
            isalpha((unsigned char)a[same - 1]);
 }
