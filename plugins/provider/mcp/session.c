@@ -16,12 +16,13 @@
 
 static const char *const settings_used[] = {"url", "tool", "arguments"};
 
-/* What a session was opened for: with other settings it is another's. */
+/* What a session was opened for: with other settings it is another's. Copies, as it is kept longer than the settings.
+ */
 static json_t *wanted(cvm_turn *t)
 {
     json_t *now = json_object();
     for (size_t i = 0; i < sizeof settings_used / sizeof *settings_used; i++)
-        json_object_set(now, settings_used[i], json_object_get(cvm_settings(t), settings_used[i]));
+        json_object_set_new(now, settings_used[i], json_deep_copy(json_object_get(cvm_settings(t), settings_used[i])));
     return now;
 }
 
