@@ -563,6 +563,30 @@ START_TEST(takes_the_place_of_the_local_one_for_support)
 }
 END_TEST
 
+/* The one tool of the support desk's expert. */
+START_TEST(expert_asks_it)
+{
+    struct flow *f = home("{\"arguments\": {\"query\": \"{issue_description}\", \"system\": \"{system_info}\"}}");
+    flow_plugin(f, "knowledge");
+    flow_plugin(f, "stores");
+    flow_plugin(f, "support");
+    flow_plugin(f, "support_agents");
+    flow_config(f, "roles.kb", json_pack("[s]", "provider.kb.mcp"));
+    flow_start(f);
+    json_t *a =
+        flow_call(f, "support.expert", "query_knowledge_base",
+                  "{\"issue_description\": \"the sidecar finds no port\", \"system_info\": \"cluster 1.12\"}", NULL);
+    ck_assert_ptr_nonnull(a);
+    ck_assert_str_eq(str(result_at(a, 0), "document_id"), "doc-1");
+    ck_assert_str_eq(str(result_at(a, 0), "text"), "Set the port.");
+    ck_assert_str_eq(str(server.arguments, "query"), "the sidecar finds no port");
+    ck_assert_str_eq(str(server.arguments, "system"), "cluster 1.12");
+    ck_assert_int_eq(server.called, 1);
+    json_decref(a);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(another_answers_where_it_cannot)
 {
     server.call_status = 500;
@@ -654,6 +678,7 @@ int main(void)
     tcase_add_test(c, speaks_older_and_newer_versions);
     tcase_add_test(c, many_questions_share_a_session);
     tcase_add_test(c, takes_the_place_of_the_local_one_for_support);
+    tcase_add_test(c, expert_asks_it);
     tcase_add_test(c, another_answers_where_it_cannot);
     tcase_add_test(c, real_server_answers);
     return flow_main("mcp", (TCase *[]){c, NULL});

@@ -12,24 +12,9 @@
 #define RESULTS_KEPT 4
 #define TEXT_KEPT 900 /* bytes of a passage */
 #define NOTES_MAX 2000
+#define ISSUE_MAX 2000
 
 /* ---- asking the knowledge base ---- */
-
-static struct part query_part(cvm_turn *t, const char *aspect, const char *query)
-{
-    return (struct part){.to = "role:kb",
-                         .type = "query",
-                         .name = aspect,
-                         .data = json_pack("{s:s, s:i, s:s}", "query", query, "top_k", RESULTS_KEPT, "service_domain",
-                                           cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT")),
-                         .timeout_ms = KB_TIMEOUT_MS};
-}
-
-static const char *text_of(const json_t *result)
-{
-    const json_t *passage = json_array_get(json_object_get(result, "passages"), 0);
-    return cvm_json_str(passage, "text", cvm_json_str(result, "text", ""));
-}
 
 static size_t cut(const char *text, size_t max)
 {
@@ -38,6 +23,23 @@ static size_t cut(const char *text, size_t max)
         for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
             n--;
     return n;
+}
+
+/* The whole of the issue goes with each question: a knowledge base of another's may look at more than the words. */
+static struct part query_part(cvm_turn *t, const char *aspect, const char *query, const char *issue, const char *info)
+{
+    json_t *data = json_pack("{s:s, s:i, s:s, s:s#}", "query", query, "top_k", RESULTS_KEPT, "service_domain",
+                             cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT"), "issue_description", issue,
+                             (int)cut(issue, ISSUE_MAX));
+    if (*info && data)
+        json_object_set_new(data, "system_info", json_stringn(info, cut(info, ISSUE_MAX)));
+    return (struct part){.to = "role:kb", .type = "query", .name = aspect, .data = data, .timeout_ms = KB_TIMEOUT_MS};
+}
+
+static const char *text_of(const json_t *result)
+{
+    const json_t *passage = json_array_get(json_object_get(result, "passages"), 0);
+    return cvm_json_str(passage, "text", cvm_json_str(result, "text", ""));
 }
 
 /* What is kept of an answer, of any provider: the best results with a passage each. */
@@ -72,7 +74,7 @@ int expert_ask(cvm_turn *t, const cvm_msg *m)
     const char *issue = cvm_json_str(m->data, "issue_description", ""),
                *info = cvm_json_str(m->data, "system_info", "");
     snprintf(query, sizeof query, "%.*s %.*s", (int)cut(issue, 700), issue, (int)cut(info, 250), info);
-    struct part part = query_part(t, "all", query);
+    struct part part = query_part(t, "all", query, issue, info);
     int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, "query_knowledge_base"), &part, 1);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
@@ -99,13 +101,15 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
                          (size_t)(least < 3             ? 3
                                   : least > ASPECTS_MAX ? ASPECTS_MAX
                                                         : least));
-    size_t n = json_array_size(aspects);
-    for (size_t i = 0; i < n; i++)
-        parts[i] = query_part(t, cvm_json_str(json_array_get(aspects, i), "aspect", ""),
-                              cvm_json_str(json_array_get(aspects, i), "query", ""));
     const json_t *triage = json_object_get(json_object_get(m->data, "outputs"), "triage");
     const json_t *customer = json_object_get(triage, "customer"), *system = json_object_get(triage, "system");
     bool small = json_dumpb(system, NULL, 0, JSON_COMPACT) < 4000;
+    char *info = small && json_is_object(system) ? json_dumps(system, JSON_COMPACT) : NULL;
+    size_t n = json_array_size(aspects);
+    for (size_t i = 0; i < n; i++)
+        parts[i] = query_part(t, cvm_json_str(json_array_get(aspects, i), "aspect", ""),
+                              cvm_json_str(json_array_get(aspects, i), "query", ""), description, info ? info : "");
+    free(info);
     json_t *what =
         json_pack("{s:s, s:s, s:s#, s:s#, s:s, s:O, s:O*}", "ticket_id", ticket_id, "customer_id",
                   ticket_text(m, "customer_id"), "description", description, (int)cut(description, 4000), "notes",
