@@ -284,6 +284,114 @@ START_TEST(policies_are_compared)
 }
 END_TEST
 
+/* ---- experiments of the lifecycle agent ---- */
+
+#define ALL_BUT_REMINDERS                                                                                              \
+    "SELECT count(*) FROM lifecycle_history WHERE day BETWEEN %d AND %d AND action NOT IN ('SEND_REMINDER', "          \
+    "'NO_ACTION')"
+
+static int64_t others(struct flow *f, int from, int to)
+{
+    char sql[300];
+    snprintf(sql, sizeof sql, ALL_BUT_REMINDERS, from, to);
+    return flow_sql_int(f, sql);
+}
+
+static struct flow *living(void)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "insight");
+    flow_plugin(f, "lifecycle");
+    flow_plugin(f, "actions");
+    flow_config(f, "plugins.inline", json_pack("[s]", "*"));
+    flow_config(f, "agents", json_pack("{s:{s:{s:s}}}", "lifecycle.decision", "settings", "provider", "rules"));
+    flow_start(f);
+    return f;
+}
+
+START_TEST(strategies_are_compared_on_personas_and_days)
+{
+    struct flow *f = living();
+    json_decref(RUN(f, 0, "experiment", "create", "narrow", "--area", "lifecycle", "--variants", "all,narrow",
+                    "--settings", "{\"narrow\": {\"actions\": [\"SEND_SURVEY\"], \"explore_rate\": 0}}"));
+    json_decref(RUN(f, 0, "experiment", "create", "learner", "--area", "lifecycle", "--variants", "rule,thompson",
+                    "--metric", "score_after_3", "--settings",
+                    "{\"rule\": {\"policy\": \"source\"}, \"thompson\": {\"policy\": \"thompson\"}}"));
+    EXPECT(f, 5, "the metric of the area lifecycle is", "experiment", "create", "x", "--area", "lifecycle",
+           "--variants", "a,b", "--metric", "converted");
+    EXPECT(f, 5, "explore_rate must be", "experiment", "create", "x", "--area", "lifecycle", "--variants", "a,b",
+           "--settings", "{\"b\": {\"explore_rate\": 2}}");
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "2")); /* a draft changes nothing */
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_trial_days"), 0);
+    json_decref(RUN(f, 0, "experiment", "start", "narrow"));
+    json_decref(RUN(f, 0, "experiment", "start", "learner"));
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "40"));
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_trial_days"), 80);
+    json_t *r = RUN(f, 0, "experiment", "report", "narrow");
+    const json_t *variants = json_object_get(r, "variants"), *all = row(variants, "variant", "all", NULL, NULL),
+                 *narrow = row(variants, "variant", "narrow", NULL, NULL);
+    double n = real(all, "observed") + real(narrow, "observed");
+    double sum = real(all, "observed") * real(all, "mean") + real(narrow, "observed") * real(narrow, "mean");
+    json_t *history =
+        flow_sql(f, "SELECT count(*) AS n, sum(impact) AS impact FROM lifecycle_history WHERE day > 2 AND "
+                    "policy <> 'rule'");
+    const json_t *whole = json_array_get(history, 0);
+    ck_assert_msg(n == real(whole, "n") && fabs(sum - real(whole, "impact")) < 0.1, "%g of %g, %g of %g", n,
+                  real(whole, "n"), sum, real(whole, "impact"));
+    ck_assert_str_eq(str(json_array_get(json_object_get(r, "comparisons"), 0), "verdict"), "lower");
+    ck_assert(json_is_true(json_object_get(json_object_get(r, "sample_ratio"), "ok")));
+    ck_assert_str_eq(str(r, "unit"), "persona and day");
+    json_decref(history);
+    json_decref(r);
+    r = RUN(f, 0, "experiment", "report", "learner");
+    variants = json_object_get(r, "variants");
+    for (size_t i = 0; i < 2; i++) { /* the last three days have no score after three days yet */
+        const json_t *one = json_array_get(variants, i);
+        ck_assert(real(one, "observed") < real(one, "customers") && real(one, "observed") > 40);
+        ck_assert(real(one, "mean") > 50 && real(one, "mean") <= 100);
+    }
+    json_decref(r);
+    ck_assert_int_gt(flow_sql_int(f, "SELECT count(*) FROM lifecycle_history WHERE policy = 'thompson'"), 50);
+    ck_assert_int_gt(flow_sql_int(f, "SELECT count(*) FROM lifecycle_history WHERE day > 2 AND policy = 'source'"), 50);
+    json_decref(RUN(f, 0, "experiment", "stop", "narrow"));
+    json_decref(RUN(f, 0, "experiment", "stop", "learner"));
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "2"));
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_trial_days"), 80);
+    flow_end(f);
+}
+END_TEST
+
+/* The same persona and day is in the same variant again, after a kill and from the beginning too. */
+START_TEST(assignment_is_stable)
+{
+    struct flow *f = living();
+    json_decref(RUN(f, 0, "experiment", "create", "steady", "--area", "lifecycle", "--variants", "a=1,b=3"));
+    json_decref(RUN(f, 0, "experiment", "create", "only", "--area", "lifecycle", "--variants", "on=1,off=0",
+                    "--settings", "{\"on\": {\"actions\": [\"SEND_REMINDER\"]}}"));
+    json_decref(RUN(f, 0, "experiment", "start", "steady"));
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "12", "--seed", "5"));
+    flow_kill(f, 9);
+    flow_wait_serving(f);
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "12", "--seed", "5"));
+    json_decref(RUN(f, 0, "lifecycle", "reset"));
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "24", "--seed", "5"));
+    json_t *days = flow_sql(f, "SELECT variants FROM cvm_trial_days WHERE experiment_id = 'steady' ORDER BY day_id");
+    ck_assert_int_eq(json_array_size(days), 48);
+    for (size_t i = 0; i < 24; i++)
+        ck_assert_msg(json_equal(json_array_get(days, i), json_array_get(days, i + 24)), "day %zu", i + 1);
+    json_decref(days);
+    json_t *r = RUN(f, 0, "experiment", "report", "steady");
+    ck_assert(real(row(json_object_get(r, "variants"), "variant", "b", NULL, NULL), "customers") >
+              2 * real(row(json_object_get(r, "variants"), "variant", "a", NULL, NULL), "customers"));
+    json_decref(r);
+    ck_assert_int_gt(others(f, 1, 24), 20);
+    json_decref(RUN(f, 0, "experiment", "start", "only"));
+    json_decref(RUN(f, 0, "lifecycle", "run", "--days", "4"));
+    ck_assert_int_eq(others(f, 25, 28), 0);
+    flow_end(f);
+}
+END_TEST
+
 /* docs/howto/learn.md, each block of commands as it stands. */
 START_TEST(the_page_runs)
 {
@@ -329,6 +437,8 @@ int main(void)
     tcase_add_test(c, says_what_is_wrong_and_what_it_cannot_tell);
     tcase_add_test(c, customers_are_valued);
     tcase_add_test(c, policies_are_compared);
+    tcase_add_test(c, strategies_are_compared_on_personas_and_days);
+    tcase_add_test(c, assignment_is_stable);
     tcase_add_test(c, the_page_runs);
     return flow_main("learn", (TCase *[]){c, NULL});
 }

@@ -77,6 +77,8 @@ static json_t *read_variants(const json_t *request, const char **ret_text)
 
 static const char *kind_of(const json_t *request, const char *metric)
 {
+    if (experiment_is_daily(cvm_json_str(request, "area", "cvm")))
+        return strcmp(metric, "success") == 0 ? "rate" : "mean";
     if (experiment_is_outcome(metric))
         return strcmp(metric, "value") == 0 ? "mean" : "rate";
     return cvm_json_str(request, "kind", "mean");
@@ -99,7 +101,9 @@ static void set_given(json_t **experiment, const char *name, const json_t *reque
 
 int experiment_on_create(cvm_turn *t, const cvm_msg *m)
 {
-    const char *id = cvm_json_str(m->data, "id", ""), *metric = cvm_json_str(m->data, "metric", "converted"), *text;
+    const char *id = cvm_json_str(m->data, "id", ""), *area = cvm_json_str(m->data, "area", "cvm"), *text;
+    bool daily = experiment_is_daily(area);
+    const char *metric = cvm_json_str(m->data, "metric", daily ? "impact" : "converted");
     char key[CVM_STATE_KEY_MAX], at[INSIGHT_TIME_SIZE];
     const json_t *there;
     int64_t from, to;
@@ -114,12 +118,16 @@ int experiment_on_create(cvm_turn *t, const cvm_msg *m)
     json_t *variants = read_variants(m->data, &text);
     if (!variants)
         return text ? cvm_refuse(t, "INVALID", "variants", text) : CVM_ENOMEM;
+    text = daily ? experiment_wrong_daily(metric, variants) : NULL;
+    if (text) {
+        json_decref(variants);
+        return cvm_refuse(t, "INVALID", strstr(text, "the metric") == text ? "metric" : "settings", text);
+    }
     insight_time(cvm_now_ms(t), at);
-    json_t *experiment =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "id", id, "area",
-                  cvm_json_str(m->data, "area", "cvm"), "status", "draft", "metric", metric, "kind",
-                  kind_of(m->data, metric), "population", cvm_json_str(m->data, "population", "exposed"), "variants",
-                  variants, "created_at", at, "description", cvm_json_str(m->data, "description", ""));
+    json_t *experiment = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "id", id, "area", area, "status",
+                                   "draft", "metric", metric, "kind", kind_of(m->data, metric), "population",
+                                   daily ? "daily" : cvm_json_str(m->data, "population", "exposed"), "variants",
+                                   variants, "created_at", at, "description", cvm_json_str(m->data, "description", ""));
     set_given(&experiment, "starts", m->data);
     set_given(&experiment, "ends", m->data);
     set_given(&experiment, "treatment_id", m->data);

@@ -17,4 +17,16 @@ size_t experiment_weights(const json_t *experiment, double ret_weights[COMPARE_M
 /* The variant that the hash gives a customer. Pure. */
 size_t experiment_variant(const json_t *experiment, const char *customer_id);
 
+/* NULL: it takes customers now; else why not. */
+const char *experiment_closed(const json_t *experiment, int64_t now);
+
+/* ---- experiment_day.c: areas that assign by themselves and tell figures once a day ---- */
+
+bool experiment_is_daily(const char *area);
+/* What is wrong with the metric or a variant's settings of such an area; NULL: nothing. */
+const char *experiment_wrong_daily(const char *metric, const json_t *variants);
+/* Adds what was told of the days to the variants. Job thread. */
+CVM_MUST_USE int experiment_read_days(cvm_job *j, const json_t *experiment, struct compare_variant *variants, size_t n,
+                                      int64_t *ret_days);
+
 #endif

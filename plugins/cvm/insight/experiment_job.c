@@ -21,7 +21,7 @@ struct subject {
 struct trial {
     const json_t *experiment;
     const char *metric;
-    bool outcome, rate;
+    bool outcome, rate, daily;
     struct index_map customers;
     struct subject *at;
     size_t n, room;
@@ -158,8 +158,10 @@ static json_t *curve_of(const struct trial *r, const char *score, size_t variant
     return o;
 }
 
-static json_t *result_of(const struct trial *r, const json_t *input)
+/* *ret_e: the days of such an area cannot be read. */
+static json_t *result_of(cvm_job *j, const struct trial *r, const json_t *input, int *ret_e)
 {
+    int64_t days = 0, units = 0;
     struct compare_variant variants[COMPARE_MAX] = {0};
     double weights[COMPARE_MAX];
     const json_t *list = json_object_get(r->experiment, "variants");
@@ -179,6 +181,10 @@ static json_t *result_of(const struct trial *r, const json_t *input)
         stats_add(&v->value, r->at[i].value);
         v->events += r->rate && r->at[i].value == 1;
     }
+    if (r->daily)
+        *ret_e = experiment_read_days(j, r->experiment, variants, n, &days);
+    for (size_t i = 0; i < n; i++)
+        units += variants[i].customers;
     json_t *result =
         compare_json(variants, n, r->rate, json_number_value(json_object_get(r->experiment, "least_effect")));
     if (!result)
@@ -188,7 +194,11 @@ static json_t *result_of(const struct trial *r, const json_t *input)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (json_object_get(r->experiment, names[i]))
             insight_set(&result, names[i], cvm_json_share(json_object_get(r->experiment, names[i])));
-    insight_set(&result, "customers", json_integer((json_int_t)r->n));
+    insight_set(&result, "customers", json_integer((json_int_t)units));
+    if (r->daily) {
+        insight_set(&result, "unit", json_string("persona and day"));
+        insight_set(&result, "days", json_integer((json_int_t)days));
+    }
     insight_set(&result, "outside", json_integer(r->strangers));
     if (score)
         insight_set(&result, "qini",
@@ -202,12 +212,17 @@ int experiment_job(cvm_job *j, const json_t *input, json_t **ret_result)
     r.metric = cvm_json_str(r.experiment, "metric", "");
     r.outcome = experiment_is_outcome(r.metric);
     r.rate = strcmp(cvm_json_str(r.experiment, "kind", ""), "rate") == 0;
-    int e = read_all(j, &r, cvm_json_str(input, "score", NULL));
+    r.daily = experiment_is_daily(cvm_json_str(r.experiment, "area", ""));
+    int e = r.daily ? CVM_OK : read_all(j, &r, cvm_json_str(input, "score", NULL));
     if (e == CVM_ELIMIT)
         e = cvm_job_fail(j, "TOO_MANY", "more customers than one experiment may have");
     if (e == CVM_OK) {
-        *ret_result = result_of(&r, input);
-        e = *ret_result ? CVM_OK : CVM_ENOMEM;
+        json_t *result = result_of(j, &r, input, &e);
+        if (e == CVM_OK && result)
+            *ret_result = result;
+        else
+            json_decref(result);
+        e = e < 0 ? e : result ? CVM_OK : CVM_ENOMEM;
     }
     index_fini(&r.customers);
     free(r.at);

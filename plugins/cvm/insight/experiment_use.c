@@ -25,8 +25,7 @@ size_t experiment_variant(const json_t *experiment, const char *customer_id)
     return assign_variant(assign_place(cvm_json_str(experiment, "id", ""), customer_id), weights, n);
 }
 
-/* NULL: it takes customers now. */
-static const char *closed(const json_t *experiment, int64_t now)
+const char *experiment_closed(const json_t *experiment, int64_t now)
 {
     int64_t from, to;
     if (strcmp(cvm_json_str(experiment, "status", ""), "running") != 0)
@@ -64,7 +63,7 @@ int experiment_on_assign(cvm_turn *t, const cvm_msg *m)
     char key[INSIGHT_KEY_SIZE];
     CVM_TRY(experiment_find(t, m->data, &experiment));
     CVM_TRY(insight_need(t, m, "customer_id", ID_MAX));
-    const char *why = closed(experiment, cvm_now_ms(t));
+    const char *why = experiment_closed(experiment, cvm_now_ms(t));
     if (why)
         return cvm_reply(t, m,
                          json_pack("{s:s, s:s, s:n, s:s}", "experiment_id", cvm_json_str(experiment, "id", ""),

@@ -47,7 +47,7 @@ int evaluation_on_report(cvm_turn *t, const cvm_msg *m);
 int evaluation_job(cvm_job *j, const json_t *input, json_t **ret_result);
 int evaluation_applied_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
-/* ---- cvm.experiments: experiment.c, experiment_use.c, experiment_job.c, compare.c ---- */
+/* ---- cvm.experiments: experiment.c, experiment_use.c, experiment_day.c, experiment_job.c, compare.c ---- */
 int experiment_on_create(cvm_turn *t, const cvm_msg *m);
 int experiment_on_list(cvm_turn *t, const cvm_msg *m);
 int experiment_on_get(cvm_turn *t, const cvm_msg *m);
@@ -57,6 +57,8 @@ int experiment_on_assign(cvm_turn *t, const cvm_msg *m);
 int experiment_on_found(cvm_turn *t, const cvm_msg *m); /* query.reply */
 int experiment_on_observe(cvm_turn *t, const cvm_msg *m);
 int experiment_on_report(cvm_turn *t, const cvm_msg *m);
+int experiment_on_running(cvm_turn *t, const cvm_msg *m);
+int experiment_on_observe_day(cvm_turn *t, const cvm_msg *m);
 int experiment_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
 /* ---- shared: shared.c ---- */

@@ -32,6 +32,8 @@ static const cvm_route routes[] = {
     {EXPERIMENTS, "query.reply", experiment_on_found},
     {EXPERIMENTS, "observe", experiment_on_observe},
     {EXPERIMENTS, "report", experiment_on_report},
+    {EXPERIMENTS, "running", experiment_on_running},
+    {EXPERIMENTS, "observe_day", experiment_on_observe_day},
     {EXPERIMENTS, "compare.reply", insight_relay},
     {0},
 };

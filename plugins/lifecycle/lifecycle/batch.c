@@ -2,7 +2,7 @@
  * batch's conversation. What is known on the way stands in the conversation's context under "/b"; nothing of a persona
  * changes before the turn that evaluates. Draws are by seed, day and persona, so a turn that is run again, or another
  * one that needs the same, finds the same. Loop thread. */
-#include "lifecycle.h"
+#include "trial.h"
 
 #include <stdio.h>
 
@@ -156,6 +156,8 @@ static int decide(cvm_turn *t)
     people_fini(&people);
     if (!data)
         return e < 0 ? e : CVM_ENOMEM;
+    if (json_object_get(run, "experiments"))
+        json_object_set(data, "experiments", json_object_get(run, "experiments"));
     if (cvm_json_int(run, "done", 0) == 0 && json_object_get(run, "force"))
         json_object_set(data, "force", json_object_get(run, "force"));
     return ask(t, DECISION, "decide", data);
@@ -371,6 +373,19 @@ static void learn_of(struct evaluation *e, const struct life_persona *p, const s
     (void)before;
 }
 
+static void count_trials(struct evaluation *e, const struct life_persona *p, const json_t *decision,
+                         const char *outcome, double impact)
+{
+    const json_t *experiments = json_object_get(e->run, "experiments");
+    json_t *today = json_object_get(e->world, "today");
+    if (!json_array_size(experiments))
+        return;
+    if (!json_object_get(today, "trials"))
+        json_object_set_new(today, "trials", json_object());
+    trial_count(json_object_get(today, "trials"), json_object_get(e->world, "trials"), experiments, p, e->day, decision,
+                outcome, impact);
+}
+
 /* One persona's evaluation; changes it. */
 static int evaluate_persona(cvm_turn *t, struct evaluation *e, struct life_persona *p, int place)
 {
@@ -404,6 +419,7 @@ static int evaluate_persona(cvm_turn *t, struct evaluation *e, struct life_perso
     p->last_action = was_churned ? "" : action;
     s.clv = life_clv(p, e->discount);
     count(e, decision, outcome, s.impact, !was_churned);
+    count_trials(e, p, decision, outcome, s.impact);
     json_t *row = story_row(&s), *today = json_object_get(e->world, "today");
     if (!row)
         return CVM_ENOMEM;

@@ -1,5 +1,6 @@
 /* One persona's choice by rules: what may be chosen, what the policy takes, and why, in words. Loop thread. */
 #include "decide.h"
+#include "trial.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -48,6 +49,7 @@ int choosing_read(struct choosing *c)
             .yesterday = strcmp(action, last) == 0,
         };
     }
+    trial_apply(c);
     return c->n ? CVM_OK : CVM_EINVAL;
 }
 
@@ -182,10 +184,14 @@ static int by_policy(cvm_turn *t, struct choosing *c, json_t **ret_decision, boo
     if (!decision)
         return CVM_ENOMEM;
     json_object_set_new(decision, "adapted", json_boolean(choosing_adapted(c, choice.index)));
+    json_t *variants = trial_variants(c->experiments, key, c->day);
+    if (variants)
+        json_object_set_new(decision, "variants", variants);
     size_t open = 0;
     for (size_t i = 0; i < c->n; i++)
-        open += !c->option[i].forbidden && !c->option[i].nothing;
-    *ret_ask = !explore && open > 0;
+        open += !c->option[i].forbidden && !c->option[i].blocked && !c->option[i].nothing;
+    const char *provider = c->provider ? c->provider : cvm_json_str(cvm_settings(t), "provider", "auto");
+    *ret_ask = !explore && open > 0 && *provider && strcmp(provider, "rules") != 0;
     *ret_decision = decision;
     return CVM_OK;
 }

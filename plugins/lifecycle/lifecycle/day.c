@@ -1,7 +1,7 @@
 /* One day after the other. Owns the state key "run": the request that is served, its options, today's catalogue of
  * actions and the batch under way; while it is there no other run begins. The catalogue is asked anew each day of all
  * that hold the role lifecycle.action, so an action that was dropped in joins the next day. Loop thread. */
-#include "lifecycle.h"
+#include "trial.h"
 
 #include <stdio.h>
 
@@ -166,6 +166,13 @@ static int start_day(cvm_turn *t, json_t *run)
         e = cvm_request(t, cvm_json_str(c, "id", ""), "describe", NULL, &(cvm_request_opts){.timeout_ms = DESCRIBE_MS});
         waiting++;
     }
+    for (size_t i = 0; e == CVM_OK && i < json_array_size(components); i++)
+        if (strcmp(cvm_json_str(json_array_get(components, i), "id", ""), EXPERIMENTS) == 0) {
+            e = cvm_request(t, EXPERIMENTS, "running", json_pack("{s:s}", "area", "lifecycle"),
+                            &(cvm_request_opts){.timeout_ms = DESCRIBE_MS});
+            waiting++;
+        }
+    json_object_del(run, "experiments");
     if (e < 0) {
         json_decref(world);
         json_decref(run);
@@ -215,6 +222,54 @@ int day_on_described(cvm_turn *t, const cvm_msg *m)
     int64_t waiting = cvm_json_int(run, "waiting", 0) - 1;
     json_object_set_new(run, "waiting", json_integer(waiting));
     return waiting > 0 ? cvm_state_put(t, "run", run) : with_catalogue(t, run);
+}
+
+/* The first day of an experiment is kept: scores are counted from there on. Those that run no more are forgotten. */
+static int note_since(cvm_turn *t, const json_t *experiments, int64_t day)
+{
+    json_t *world = NULL, *since = json_object();
+    int e = people_world(t, &world);
+    for (size_t i = 0; e == CVM_OK && i < json_array_size(experiments); i++) {
+        const char *id = cvm_json_str(json_array_get(experiments, i), "id", "");
+        json_object_set_new(since, id, json_integer(cvm_json_int(json_object_get(world, "trials"), id, day)));
+    }
+    if (e < 0) {
+        json_decref(since);
+        return e;
+    }
+    bool changed = !json_equal(since, json_object_get(world, "trials"));
+    json_object_set_new(world, "trials", since);
+    if (changed)
+        return people_world_put(t, world);
+    json_decref(world);
+    return CVM_OK;
+}
+
+int day_on_experiments(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *run = NULL;
+    const json_t *experiments = json_object_get(m->data, "experiments");
+    if (read_run(t, &run) < 0)
+        return CVM_OK;
+    if (m->outcome == CVM_REPLIED && json_array_size(experiments))
+        json_object_set_new(run, "experiments", cvm_json_share(experiments));
+    else if (m->outcome != CVM_REPLIED)
+        cvm_log(t, CVM_LOG_WARNING, EXPERIMENTS " does not answer: today is no part of an experiment");
+    int e = note_since(t, experiments, cvm_json_int(run, "day", 0));
+    if (e < 0) {
+        json_decref(run);
+        return e;
+    }
+    int64_t waiting = cvm_json_int(run, "waiting", 0) - 1;
+    json_object_set_new(run, "waiting", json_integer(waiting));
+    return waiting > 0 ? cvm_state_put(t, "run", run) : with_catalogue(t, run);
+}
+
+int day_on_told(cvm_turn *t, const cvm_msg *m)
+{
+    if (m->outcome != CVM_REPLIED)
+        cvm_log(t, CVM_LOG_WARNING, EXPERIMENTS " did not take a day's figures: its reports are without them");
+    return CVM_OK;
 }
 
 /* "" or what is wrong with the actions that are to be forced. */
@@ -378,6 +433,16 @@ static int finish(cvm_turn *t, json_t *run)
     return cvm_state_put(t, "run", run);
 }
 
+static int tell_trials(cvm_turn *t, int64_t day)
+{
+    json_t *world = NULL;
+    CVM_TRY(people_world(t, &world));
+    int e =
+        trial_tell(t, json_object_get(json_object_get(world, "today"), "trials"), cvm_json_int(world, "epoch", 1), day);
+    json_decref(world);
+    return e;
+}
+
 /* Takes the run. */
 static int end_day(cvm_turn *t, json_t *run)
 {
@@ -403,6 +468,8 @@ static int end_day(cvm_turn *t, json_t *run)
         e = cvm_publish(t, "lifecycle.day", told);
     else
         json_decref(told);
+    if (e == CVM_OK)
+        e = tell_trials(t, day);
     if (e < 0) {
         json_decref(run);
         return e;

@@ -4,6 +4,7 @@
  * model that has a key the day's first answer says so, and the rest of the day is decided by rules. Loop thread. */
 #include "decide.h"
 #include "../../common/llm_ask.h"
+#include "trial.h"
 
 #include <stdio.h>
 
@@ -29,12 +30,14 @@ static void path_of(char path[64], cvm_id id)
 /* ---- whether to ask ---- */
 
 /* Whether a model may be asked: one is wanted, and today's first question was not answered "there is none". */
-static bool wanted(cvm_turn *t, int64_t day, bool *ret_known)
+static bool wanted(cvm_turn *t, const json_t *data, bool *ret_known)
 {
     const char *provider = cvm_json_str(cvm_settings(t), "provider", "auto");
     const json_t *known = NULL;
+    int64_t day = cvm_json_int(data, "day", 0);
+    bool rules = !*provider || strcmp(provider, "rules") == 0;
     *ret_known = true;
-    if (!*provider || strcmp(provider, "rules") == 0 || !llm_loaded(t))
+    if ((rules && !trial_wants(json_object_get(data, "experiments"), "provider", NULL)) || !llm_loaded(t))
         return false;
     if (cvm_state_get(t, "model", &known) < 0)
         known = NULL;
@@ -55,6 +58,7 @@ static void choosing_of(const json_t *data, size_t i, struct choosing *c)
         one ? json_object_get(data, "observation") : json_array_get(json_object_get(data, "observations"), i);
     c->memory = one ? json_object_get(data, "memory") : json_array_get(json_object_get(data, "memories"), i);
     c->options = json_object_get(data, "options");
+    c->experiments = json_object_get(data, "experiments");
     c->day = cvm_json_int(data, "day", 0);
     c->seed = (uint64_t)cvm_json_int(data, "seed", 1);
     c->force = cvm_json_str(json_object_get(data, "force"), cvm_json_str(c->customer, "persona_key", ""), NULL);
@@ -75,6 +79,11 @@ static int answer(cvm_turn *t, cvm_id request, bool one, json_t *decisions, cons
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
+static bool wants_bandit(const json_t *data)
+{
+    return trial_wants(json_object_get(data, "experiments"), "policy", "thompson");
+}
+
 /* ---- asking ---- */
 
 struct batch {
@@ -90,9 +99,10 @@ struct batch {
 
 static json_t *case_of(const struct choosing *c, cvm_id request, int n, const json_t *decision)
 {
-    return json_pack("{s:[I, I], s:i, s:O, s:O, s:O*, s:O, s:I, s:O}", "request", (json_int_t)request.hi,
+    return json_pack("{s:[I, I], s:i, s:O, s:O, s:O*, s:O, s:I, s:O, s:O*}", "request", (json_int_t)request.hi,
                      (json_int_t)request.lo, "n", n, "customer", c->customer, "observation", c->observation, "memory",
-                     c->memory, "options", c->options, "day", (json_int_t)c->day, "decision", decision);
+                     c->memory, "options", c->options, "day", (json_int_t)c->day, "decision", decision, "experiments",
+                     c->experiments);
 }
 
 static int ask(cvm_turn *t, struct batch *b, const struct choosing *c, int n, const json_t *decision)
@@ -129,9 +139,9 @@ int decide_on_decide(cvm_turn *t, const cvm_msg *m)
     char key[64];
     bool known;
     bool one = json_object_get(m->data, "customer") != NULL;
-    b.model = wanted(t, cvm_json_int(m->data, "day", 0), &known);
+    b.model = wanted(t, m->data, &known);
     b.probe = b.model && !known;
-    CVM_TRY(posterior_read(t, &b.policy, &b.bandit));
+    CVM_TRY(posterior_read(t, wants_bandit(b.m->data), &b.policy, &b.bandit));
     b.decisions = json_array();
     b.brief = how_many(m->data) >= BRIEF_FROM;
     int e =
@@ -211,7 +221,7 @@ static int go_on(cvm_turn *t, cvm_id request, json_t *waiting, bool there, int f
     json_t *decisions = json_object_get(waiting, "decisions");
     struct cvm_msg as = {.id = request, .data = data};
     struct batch b = {.m = &as, .model = there};
-    CVM_TRY(posterior_read(t, &b.policy, &b.bandit));
+    CVM_TRY(posterior_read(t, wants_bandit(b.m->data), &b.policy, &b.bandit));
     b.decisions = json_array();
     int e = CVM_OK;
     for (size_t i = 0; e == CVM_OK && i < json_array_size(decisions); i++) {

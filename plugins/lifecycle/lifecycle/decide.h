@@ -15,7 +15,10 @@ struct choosing {
     uint64_t seed;
     const char *force; /* an action, or NULL */
     struct policy_settings policy;
-    struct bandit *bandit; /* with the policy thompson */
+    struct bandit *bandit;     /* with the policy thompson */
+    const json_t *experiments; /* that run, or NULL; a variant of them may set what follows, else it is NULL */
+    const char *provider, *model, *prompt;
+    const json_t *temperature;
     size_t n;
     struct policy_option option[POLICY_OPTIONS_MAX];
     enum life_state state;
@@ -32,8 +35,10 @@ int choosing_allowed(const struct choosing *c, const char *action);
 /* Whether memory changed the choice of option `index`. */
 bool choosing_adapted(const struct choosing *c, int index);
 
-/* The policy that the settings name, and its bandit as it is stored (NULL with another policy); bandit_free it. */
-CVM_MUST_USE int posterior_read(cvm_turn *t, struct policy_settings *ret_policy, struct bandit **ret_bandit);
+/* The policy that the settings name, and the bandit as it is stored (NULL with another policy than thompson, unless it
+ * is `wanted` all the same); bandit_free it. */
+CVM_MUST_USE int posterior_read(cvm_turn *t, bool wanted, struct policy_settings *ret_policy,
+                                struct bandit **ret_bandit);
 CVM_MUST_USE int posterior_persona(cvm_turn *t, struct bandit *bandit, const char *key,
                                    struct bandit_persona *ret_persona);
 

@@ -63,7 +63,9 @@ int day_on_next(cvm_turn *t, const cvm_msg *m);
 int day_on_run(cvm_turn *t, const cvm_msg *m);
 /* Begins a kept request. */
 CVM_MUST_USE int day_begin(cvm_turn *t, cvm_id request, const char *type, const json_t *data);
-int day_on_described(cvm_turn *t, const cvm_msg *m); /* describe.reply of an action's treatment */
+int day_on_experiments(cvm_turn *t, const cvm_msg *m); /* running.reply of cvm.experiments */
+int day_on_told(cvm_turn *t, const cvm_msg *m);        /* observe_day.reply of the same */
+int day_on_described(cvm_turn *t, const cvm_msg *m);   /* describe.reply of an action's treatment */
 int day_on_batch_done(cvm_turn *t, const cvm_msg *m);
 int day_on_rows(cvm_turn *t, const cvm_msg *m); /* query.reply with {"cards": day} */
 

@@ -31,6 +31,8 @@ static const cvm_route routes[] = {
     {SIMULATION, "next_day", day_on_next},
     {SIMULATION, "run", day_on_run},
     {SIMULATION, "describe.reply", day_on_described},
+    {SIMULATION, "running.reply", day_on_experiments},
+    {SIMULATION, "observe_day.reply", day_on_told},
     {SIMULATION, "simulate_user_behavior", batch_on_simulate},
     {SIMULATION, "simulate_user_behavior.reply", day_on_batch_done},
     {SIMULATION, "analyze.reply", batch_on_observed},

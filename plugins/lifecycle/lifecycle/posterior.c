@@ -12,7 +12,7 @@ static double number(const json_t *object, const char *name, double otherwise)
     return json_is_number(value) ? json_number_value(value) : otherwise;
 }
 
-int posterior_read(cvm_turn *t, struct policy_settings *ret_policy, struct bandit **ret_bandit)
+int posterior_read(cvm_turn *t, bool wanted, struct policy_settings *ret_policy, struct bandit **ret_bandit)
 {
     const json_t *settings = cvm_settings(t), *stored = NULL;
     struct policy_settings policy = policy_settings_usual();
@@ -24,7 +24,7 @@ int posterior_read(cvm_turn *t, struct policy_settings *ret_policy, struct bandi
     }
     policy.explore_rate = number(settings, "explore_rate", policy.explore_rate);
     *ret_policy = policy;
-    if (policy.kind != POLICY_THOMPSON)
+    if (policy.kind != POLICY_THOMPSON && !wanted)
         return CVM_OK;
     struct bandit *b = bandit_new(&prior);
     if (!b)
@@ -82,7 +82,7 @@ int decide_on_learn(cvm_turn *t, const cvm_msg *m)
     struct policy_settings policy;
     struct bandit *b = NULL;
     const json_t *outcomes = json_object_get(m->data, "outcomes");
-    CVM_TRY(posterior_read(t, &policy, &b));
+    CVM_TRY(posterior_read(t, true, &policy, &b)); /* outcomes are sent of choices by thompson only */
     int e = CVM_OK;
     if (b) {
         bandit_day(b, cvm_json_int(m->data, "day", 0));
