@@ -65,8 +65,8 @@ struct harness *harness_new(int64_t now_ms)
     if (!h)
         harness__die("out of memory");
     h->now = now_ms ? now_ms : START_MS;
-    json_t **arrays[] = {&h->registry, &h->domains, &h->workflows, &h->stubs,  &h->sent,
-                         &h->timers,   &h->notes,   &h->logs,      &h->retired};
+    json_t **arrays[] = {&h->registry, &h->domains, &h->workflows, &h->pages, &h->stubs,
+                         &h->sent,     &h->timers,  &h->notes,     &h->logs,  &h->retired};
     json_t **objects[] = {&h->rows, &h->contexts, &h->results, &h->secrets, &h->models, &h->tables};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = json_array();
@@ -100,8 +100,8 @@ void harness_free(struct harness *h)
         for (size_t k = 0; k < sizeof values / sizeof *values; k++)
             json_decref(values[k]);
     }
-    json_t *values[] = {h->rows, h->contexts, h->results, h->registry, h->domains, h->workflows, h->secrets, h->stubs,
-                        h->sent, h->timers,   h->notes,   h->logs,     h->retired, h->models,    h->tables};
+    json_t *values[] = {h->rows,  h->contexts, h->results, h->registry, h->domains, h->workflows, h->pages,  h->secrets,
+                        h->stubs, h->sent,     h->timers,  h->notes,    h->logs,    h->retired,   h->models, h->tables};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         json_decref(values[i]);
     for (size_t i = 0; i < h->n_plugins; i++) {
@@ -236,11 +236,31 @@ static void list_workflows(struct harness *h)
     json_decref(added);
 }
 
+/* Those with a title; which files there are is the host's business. */
+static void list_pages(struct harness *h)
+{
+    size_t i;
+    json_t *page;
+    json_decref(h->pages);
+    h->pages = json_array();
+    for (size_t p = 0; p < h->n_plugins; p++)
+        json_array_foreach(json_object_get(h->plugins[p].manifest, "pages"), i, page)
+        {
+            const char *title = cvm_json_str(page, "title", NULL);
+            if (title)
+                json_array_append_new(h->pages,
+                                      json_pack("{s:s, s:s, s:b, s:s}", "path", cvm_json_str(page, "path", ""), "title",
+                                                title, "nav", cvm_json_bool(page, "nav", false), "plugin",
+                                                cvm_json_str(h->plugins[p].manifest, "name", "")));
+        }
+}
+
 static void take_manifest(struct harness *h, struct harness_plugin *p, const char *path)
 {
     const json_t *list = json_object_get(p->manifest, "components");
     add_domain(h, p->manifest, path);
     list_workflows(h);
+    list_pages(h);
     for (size_t i = 0; i < json_array_size(list); i++)
         take_component(h, p, json_array_get(list, i));
 }

@@ -67,8 +67,8 @@ struct harness {
     size_t n_components;
     struct harness_item items[HARNESS_ITEMS_MAX];
     size_t n_items;
-    json_t *rows, *contexts, *results, *registry, *domains, *workflows, *secrets, *stubs, *sent, *timers, *notes, *logs,
-        *retired;
+    json_t *rows, *contexts, *results, *registry, *domains, *workflows, *pages, *secrets, *stubs, *sent, *timers,
+        *notes, *logs, *retired;
     json_t *tables;  /* name -> {"key"}: of those whose plugin is not there */
     char home[4096]; /* "": none */
     json_t *models;  /* model -> text ("": any) -> labels */

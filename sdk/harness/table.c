@@ -439,6 +439,7 @@ static const json_t *registry(cvm_turn *pub, const char *what)
     return !strcmp(what, "components")  ? h->registry
            : !strcmp(what, "domains")   ? h->domains
            : !strcmp(what, "workflows") ? h->workflows
+           : !strcmp(what, "pages")     ? h->pages
                                         : NULL;
 }
 
