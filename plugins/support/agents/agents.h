@@ -29,13 +29,13 @@ struct part {
 };
 
 /* Sends `n` requests on behalf of the request `m`, and keeps `what` (taken) until all are answered. A recipient that is
- * not there is a part that has failed at once. Returns the number of those that are under way, or an error. */
+ * not there is a part that has failed at once. Returns the number of those that are under way, or an error; where none
+ * is, nothing is kept. */
 CVM_MUST_USE int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n);
 /* Takes the answer `m` in. *ret_run is the run with all its parts once the last has come (released by the caller; the
  * state is gone), else NULL. `keep` makes what is kept of the answer's data (gives); NULL: all of it. */
-CVM_MUST_USE int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(const cvm_msg *m), json_t **ret_run);
-/* The run of a request where nothing is under way. Same ownership. */
-CVM_MUST_USE int many_take(cvm_turn *t, cvm_id request, json_t **ret_run);
+CVM_MUST_USE int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(cvm_turn *t, const cvm_msg *m),
+                             json_t **ret_run);
 const json_t *many_part(const json_t *run, const char *name);
 bool many_replied(const json_t *part);
 
@@ -84,7 +84,7 @@ int notification_delivered(cvm_turn *t, const cvm_msg *m); /* "deliver.reply" */
 int data_load(cvm_turn *t, const cvm_msg *m); /* load_samples */
 int data_put(cvm_turn *t, const cvm_msg *m);  /* "put.reply" */
 int data_health(cvm_turn *t, const cvm_msg *m);
-int data_looked(cvm_turn *t, const cvm_msg *m); /* "get.reply" */
+int data_looked(cvm_turn *t, const cvm_msg *m); /* "list.reply" */
 
 /* What is kept of an operation's call of a tool by itself: no ticket, the answer is the tool's. */
 #define TOOL_ALONE "tool"

@@ -5,9 +5,7 @@
 #include <stdio.h>
 
 #define RECORDS_MAX 32 /* of both kinds together */
-#define LOOKS_MAX                                                                                                      \
-    64 /* under way at a time: a look-up keeps no state, and is lost with the process as its request is                \
-        */
+#define KEYS_MAX 200   /* of a store that are looked through for those of the samples */
 
 static const char *const stores[] = {"customer-state", "system-state"};
 static const char *const kinds[] = {"customers", "systems"};
@@ -34,15 +32,13 @@ int data_load(cvm_turn *t, const cvm_msg *m)
 {
     struct part parts[RECORDS_MAX];
     char text[400];
-    json_t *run = NULL, *keys = json_array();
+    json_t *keys = json_array();
     size_t n = add_parts(t, 1, parts, add_parts(t, 0, parts, 0));
     for (size_t i = 0; i < n; i++)
         json_array_append(keys, json_object_get(parts[i].data, "key"));
     int sent = many_send(t, m, json_pack("{s:o}", "keys", keys), parts, n);
     if (sent != 0)
         return sent < 0 ? sent : CVM_PENDING;
-    CVM_TRY(many_take(t, m->id, &run));
-    json_decref(run);
     store_trouble(stores[0], text, sizeof text);
     return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
 }
@@ -98,81 +94,97 @@ int data_put(cvm_turn *t, const cvm_msg *m)
 
 /* ---- looking ---- */
 
-struct look {
-    cvm_id request;
-    size_t n, open;
-    struct {
-        cvm_id id;
-        size_t kind;
-        char key[65];
-        bool there, silent;
-    } records[RECORDS_MAX];
-};
+/* What all ids of a kind begin with. */
+static void common_prefix(const json_t *records, char ret_prefix[65])
+{
+    snprintf(ret_prefix, 65, "%.64s", cvm_json_str(json_array_get(records, 0), "customer_id", ""));
+    for (size_t i = 1; i < json_array_size(records); i++) {
+        const char *id = cvm_json_str(json_array_get(records, i), "customer_id", "");
+        size_t n = 0;
+        while (ret_prefix[n] && ret_prefix[n] == id[n])
+            n++;
+        ret_prefix[n] = '\0';
+    }
+}
 
-static struct look looks[LOOKS_MAX];
-static size_t look_next;
+static bool has_key(const json_t *items, const char *key)
+{
+    for (size_t i = 0; i < json_array_size(items); i++)
+        if (strcmp(cvm_json_str(json_array_get(items, i), "key", ""), key) == 0)
+            return true;
+    return false;
+}
 
-static int look_done(cvm_turn *t, struct look *look)
+static const json_t *samples_of(cvm_turn *t, size_t kind)
+{
+    return json_object_get(json_object_get(cvm_settings(t), "samples"), kinds[kind]);
+}
+
+/* The answer of both stores; `run` NULL: there is none. */
+static int looked(cvm_turn *t, cvm_id request, const json_t *run)
 {
     json_t *all[] = {json_object(), json_object()};
-    const char *silent = NULL;
-    bool whole = look->n > 0;
     char text[400] = "Load the sample data: cvmhost support load-samples";
-    for (size_t i = 0; i < look->n; i++) {
-        json_object_set_new(all[look->records[i].kind], look->records[i].key, json_boolean(look->records[i].there));
-        whole = whole && look->records[i].there;
-        if (look->records[i].silent)
-            silent = stores[look->records[i].kind];
+    bool whole = run != NULL;
+    for (size_t kind = 0; kind < 2; kind++) {
+        const json_t *records = samples_of(t, kind), *part = many_part(run, kinds[kind]);
+        const json_t *items = json_object_get(json_object_get(part, "data"), "items");
+        for (size_t i = 0; i < json_array_size(records) && i < RECORDS_MAX; i++) {
+            const char *id = cvm_json_str(json_array_get(records, i), "customer_id", "");
+            bool there = has_key(items, id);
+            json_object_set_new(all[kind], id, json_boolean(there));
+            whole = whole && there;
+        }
+        if (!many_replied(part))
+            store_trouble(stores[kind], text, sizeof text);
     }
-    if (silent)
-        store_trouble(silent, text, sizeof text);
     json_t *body = json_pack("{s:s, s:o, s:o}", "status", whole ? "ok" : "missing", kinds[0], all[0], kinds[1], all[1]);
     if (!whole)
-        json_object_set_new(body, "hint", json_string(text));
-    cvm_id request = look->request;
-    look->request = (cvm_id){0, 0};
+        json_object_update_new(body,
+                               json_pack("{s:s, s:s, s:s}", "hint", text, "code", "SAMPLES_MISSING", "message", text));
     return settle(t, request, whole ? CVM_REPLIED : CVM_REFUSED, body);
 }
 
 int data_health(cvm_turn *t, const cvm_msg *m)
 {
-    struct look *look = &looks[look_next++ % LOOKS_MAX];
-    *look = (struct look){.request = m->id};
+    struct part parts[2];
     for (size_t kind = 0; kind < 2; kind++) {
-        const json_t *records = json_object_get(json_object_get(cvm_settings(t), "samples"), kinds[kind]);
-        for (size_t i = 0; i < json_array_size(records) && look->n < RECORDS_MAX; i++) {
-            const char *key = cvm_json_str(json_array_get(records, i), "customer_id", "");
-            size_t at = look->n++;
-            look->records[at].kind = kind;
-            snprintf(look->records[at].key, sizeof look->records[at].key, "%.64s", key);
-            int e =
-                cvm_request(t, "role:store", "get", json_pack("{s:s, s:s}", "store", stores[kind], "key", key),
-                            &(cvm_request_opts){
-                                .on_behalf = m->id, .timeout_ms = STORE_TIMEOUT_MS, .ret_id = &look->records[at].id});
-            look->records[at].silent = e == CVM_ENOENT;
-            if (e < 0 && e != CVM_ENOENT)
-                return e;
-            look->open += e >= 0;
+        char prefix[65];
+        common_prefix(samples_of(t, kind), prefix);
+        parts[kind] = (struct part){
+            .to = "role:store",
+            .type = "list",
+            .name = kinds[kind],
+            .data = json_pack("{s:s, s:s, s:i}", "store", stores[kind], "prefix", prefix, "limit", KEYS_MAX),
+            .timeout_ms = STORE_TIMEOUT_MS};
+    }
+    int sent = many_send(t, m, json_object(), parts, 2);
+    if (sent != 0)
+        return sent < 0 ? sent : CVM_PENDING;
+    return looked(t, m->id, NULL);
+}
+
+/* Of the keys those that the samples have. */
+static json_t *keep_keys(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *items = json_object_get(m->data, "items");
+    json_t *list = json_array();
+    for (size_t kind = 0; kind < 2; kind++) {
+        const json_t *records = samples_of(t, kind);
+        for (size_t i = 0; i < json_array_size(records) && i < RECORDS_MAX; i++) {
+            const char *id = cvm_json_str(json_array_get(records, i), "customer_id", "");
+            if (has_key(items, id) && !has_key(list, id))
+                json_array_append_new(list, json_pack("{s:s}", "key", id));
         }
     }
-    if (look->open)
-        return CVM_PENDING;
-    CVM_TRY(look_done(t, look));
-    return CVM_OK;
+    return json_pack("{s:o}", "items", list);
 }
 
 int data_looked(cvm_turn *t, const cvm_msg *m)
 {
-    struct look *look = NULL;
-    for (size_t i = 0; i < LOOKS_MAX && !look; i++)
-        if (cvm_id_eq(looks[i].request, m->on_behalf) && !cvm_id_is_none(m->on_behalf))
-            look = &looks[i];
-    for (size_t i = 0; look && i < look->n; i++)
-        if (cvm_id_eq(look->records[i].id, m->in_reply_to) && look->open) {
-            look->records[i].there = m->outcome == CVM_REPLIED;
-            look->records[i].silent = m->outcome != CVM_REPLIED && m->outcome != CVM_REFUSED;
-            look->open--;
-            return look->open ? CVM_OK : look_done(t, look);
-        }
-    return CVM_OK;
+    json_t *run = NULL;
+    CVM_TRY(many_answer(t, m, keep_keys, &run));
+    int e = run ? looked(t, m->on_behalf, run) : CVM_OK;
+    json_decref(run);
+    return e;
 }

@@ -43,7 +43,7 @@ static const char *text_of(const json_t *result)
 }
 
 /* What is kept of an answer, of any provider: the best results with a passage each. */
-static json_t *keep_results(const cvm_msg *m)
+static json_t *keep_results(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *results = json_object_get(m->data, "results");
     json_t *list = json_array();
@@ -78,9 +78,6 @@ int expert_ask(cvm_turn *t, const cvm_msg *m)
     int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, "query_knowledge_base"), &part, 1);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
-    json_t *run = NULL;
-    CVM_TRY(many_take(t, m->id, &run));
-    json_decref(run);
     return settle_failed(t, m->id, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
 }
 
@@ -120,9 +117,6 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     json_decref(aspects);
     if (sent != 0)
         return sent < 0 ? sent : CVM_PENDING;
-    json_t *run = NULL;
-    CVM_TRY(many_take(t, m->id, &run));
-    json_decref(run);
     cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: there is no knowledge base", ticket_id);
     return settle_failed(t, m->id, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
 }

@@ -43,35 +43,18 @@ int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, s
     }
     json_t *run = json_pack("{s:o, s:o}", "what", what, "parts", list);
     run_key(m->id, key);
-    if (e >= 0)
+    if (e >= 0 && under_way > 0)
         e = cvm_state_put(t, key, run);
     else
         json_decref(run);
     return e < 0 ? e : under_way;
 }
 
-int many_take(cvm_turn *t, cvm_id request, json_t **ret_run)
-{
-    char key[RUN_KEY_SIZE];
-    const json_t *run = NULL;
-    run_key(request, key);
-    CVM_TRY(cvm_state_get(t, key, &run));
-    json_t *copy = json_deep_copy(run);
-    if (!copy)
-        return CVM_ENOMEM;
-    int e = cvm_state_del(t, key);
-    if (e < 0) {
-        json_decref(copy);
-        return e;
-    }
-    *ret_run = copy;
-    return CVM_OK;
-}
-
 /* What is kept of an answer: what has no room is a part that has failed. */
-static void put_answer(json_t *part, size_t n, const cvm_msg *m, json_t *(*keep)(const cvm_msg *m))
+static void put_answer(cvm_turn *t, json_t *part, size_t n, const cvm_msg *m,
+                       json_t *(*keep)(cvm_turn *t, const cvm_msg *m))
 {
-    json_t *data = keep && m->outcome == CVM_REPLIED ? keep(m) : cvm_json_share(m->data);
+    json_t *data = keep && m->outcome == CVM_REPLIED ? keep(t, m) : cvm_json_share(m->data);
     int outcome = m->outcome;
     if (json_dumpb(data, NULL, 0, JSON_COMPACT) > RUN_BYTES_MAX / n) {
         json_decref(data);
@@ -82,7 +65,7 @@ static void put_answer(json_t *part, size_t n, const cvm_msg *m, json_t *(*keep)
     json_object_set_new(part, "outcome", json_integer(outcome));
 }
 
-int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(const cvm_msg *m), json_t **ret_run)
+int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(cvm_turn *t, const cvm_msg *m), json_t **ret_run)
 {
     char key[RUN_KEY_SIZE];
     const json_t *kept = NULL;
@@ -100,7 +83,7 @@ int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(const cvm_msg *m)
         cvm_id id = {(uint64_t)cvm_json_int(part, "hi", 0), (uint64_t)cvm_json_int(part, "lo", 0)};
         if (!json_object_get(part, "outcome") && cvm_id_eq(id, m->in_reply_to)) {
             json_object_set_new(part, "ended_ms", json_integer((json_int_t)cvm_now_ms(t)));
-            put_answer(part, json_array_size(parts), m, keep);
+            put_answer(t, part, json_array_size(parts), m, keep);
         }
         open = open || !json_object_get(part, "outcome");
     }

@@ -29,7 +29,7 @@ static const cvm_route routes[] = {
     { DATA, "load_samples", data_load },
     { DATA, "put.reply",    data_put },
     { DATA, "health",       data_health },
-    { DATA, "get.reply",    data_looked },
+    { DATA, "list.reply",   data_looked },
     { 0 }
 };
 /* clang-format on */

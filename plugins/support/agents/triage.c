@@ -34,9 +34,6 @@ static int use_alone(cvm_turn *t, const cvm_msg *m, const char *tool)
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
     char text[400];
-    json_t *run = NULL;
-    CVM_TRY(many_take(t, m->id, &run));
-    json_decref(run);
     store_trouble(store_of(tool), text, sizeof text);
     return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
 }
@@ -92,9 +89,6 @@ int triage_run(cvm_turn *t, const cvm_msg *m)
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
     char text[400];
-    json_t *run = NULL;
-    CVM_TRY(many_take(t, m->id, &run));
-    json_decref(run);
     store_trouble("customer-state", text, sizeof text);
     cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the stores are not loaded", ticket_text(m, "ticket_id"));
     return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
