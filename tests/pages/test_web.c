@@ -139,6 +139,18 @@ START_TEST(stream)
     printf("an event was on the page %lld ms after it was asked for\n", (long long)ms);
     ck_assert_int_le(ms, (int64_t)EVENT_MS * SLACK);
 
+    /* Nobody looks for a while. */
+    run(b, "s.close(); window.s = (await import('/ui/shared/ui.js')).events('/test/events',"
+           "  { 'test.told': d => got.push(d.tag), reset: () => got.push('reset'), state: name => states.push(name) },"
+           "  { indicator: s.indicator, unseen_ms: 50 });");
+    browser_wait(b, "states.at(-1) === 'live'");
+    run(b, "window.hide = hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+           "  document.dispatchEvent(new Event('visibilitychange')); }; hide(true);");
+    browser_expect(b, ".live", "paused");
+    run(b, "await tell(5); await tell(6); hide(false);");
+    browser_wait(b, "states.at(-1) === 'live' && got.join() === '1,5,6'"); /* what was said meanwhile */
+
+    run(b, "got.splice(1);");
     flow_kill(f, SIGKILL);
     browser_wait(b, "states.includes('reconnecting')");
     flow_wait_serving(f);

@@ -9,8 +9,9 @@
  *                                                 numbers, arrays of them; null and false are left out
  * replace(node, ...children)                      in place of what is in it; gives the node
  * events(path, handlers, {indicator})             a stream: handlers by topic (data, id); also reset() (events may be
- *                                                 missing: read anew), state(name). Resumes by itself. Gives {close(),
- *                                                 indicator}: a node that shows connecting, live, reconnecting, stopped
+ *                                                 missing: read anew), state(name). Resumes by itself; rests while
+ *                                                 nobody sees the page. Gives {close(), indicator}: a node that shows
+ *                                                 connecting, live, reconnecting, paused, stopped
  * header(title, ...end)                           puts the header with the navigation at the top of the page
  * card({title, note, tone, actions, level}, ...children), or card("Title", ...children)
  * stat(label, value)                              a figure with what it is; node.set(value)
@@ -141,7 +142,8 @@ export async function api(path, options = {}) {
 
 /* ---- streams ---- */
 
-const STATES = { connecting: "connecting", live: "live", reconnecting: "reconnecting", stopped: "stopped" };
+/* A browser opens six connections to a host, for all its tabs together: those that nobody looks at lend theirs. */
+const UNSEEN_MS = 30000;
 const SILENT_MS = 40000; /* the host says something at least every 15 s */
 
 /* Reads "field: value" lines; calls `take` with each event. */
@@ -175,11 +177,14 @@ export function events(path, handlers, options = {}) {
   let closed = false;
   let wait = 500;
   let aborter;
+  let unseen;
+  let paused = false;
+  let seen = () => {};
   const show = (state) => {
     if (indicator.dataset.state === state) return;
     indicator.classList.add("live");
     indicator.dataset.state = state;
-    replace(indicator, STATES[state]);
+    replace(indicator, state);
     if (handlers.state) handlers.state(state);
   };
   const take = (event) => {
@@ -214,8 +219,17 @@ export function events(path, handlers, options = {}) {
   const run = async () => {
     show("connecting");
     while (!closed) {
+      if (paused) {
+        show("paused");
+        await new Promise((resolve) => {
+          seen = resolve;
+        });
+        if (!closed) show("reconnecting");
+        continue;
+      }
       const error = await once().then(() => null, (e) => e);
       if (closed) break;
+      if (paused) continue;
       show("reconnecting");
       if (error && error.status === 401 && !(await askToken(error.message))) break;
       if (error && error.status === 403) {
@@ -227,12 +241,29 @@ export function events(path, handlers, options = {}) {
     }
     show("stopped");
   };
+  const look = () => {
+    clearTimeout(unseen);
+    if (document.hidden) {
+      unseen = setTimeout(() => {
+        paused = true;
+        if (aborter) aborter.abort();
+      }, options.unseen_ms ?? UNSEEN_MS);
+    } else if (paused) {
+      paused = false;
+      seen();
+    }
+  };
+  document.addEventListener("visibilitychange", look);
   run();
+  look();
   return {
     indicator,
     close() {
       closed = true;
+      document.removeEventListener("visibilitychange", look);
+      clearTimeout(unseen);
       if (aborter) aborter.abort();
+      seen();
     },
   };
 }
