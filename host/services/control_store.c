@@ -62,8 +62,8 @@ static bool goes_before(const json_t *order, const json_t *a, const json_t *b)
 /* Who a request for the store goes to; else who goes by that name. Borrowed; NULL: nobody. */
 static json_t *holder(struct exchange *x, json_t *components, const char *name)
 {
-    const json_t *order = x->config ? config_get(x->config, "roles.store") : NULL;
-    json_t *c, *found = NULL;
+    json_t *all = x->config ? config_show(x->config) : NULL, *c, *found = NULL;
+    const json_t *order = json_object_get(json_object_get(all, "roles"), ROLE);
     size_t i;
     json_array_foreach(components, i, c)
     {
@@ -75,6 +75,7 @@ static json_t *holder(struct exchange *x, json_t *components, const char *name)
         c = json_array_get(components, i);
         found = has(json_object_get(c, "roles"), ROLE) && goes_by(c, name) ? c : NULL;
     }
+    json_decref(all);
     return found;
 }
 
