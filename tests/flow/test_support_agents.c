@@ -198,6 +198,7 @@ START_TEST(shows_its_success_indicators)
     posted(f, "/support/ticket",
            "{\"ticket_id\": \"TICK0012\", \"customer_id\": \"CUST001\", \"description\": \"" DESCRIPTION "\"}");
     FLOW_UNTIL(is_at(f, "TICK0012", "WAITING_FOR_APPROVAL"));
+    EXPECT(f, 0, "cvmhost support ticket approve TICK0012", "support", "ticket", "status", "TICK0012");
     json_t *output = output_of(f, "TICK0012"), *triage = json_object_get(output, "triage");
     json_t *analysis = json_object_get(output, "analysis");
     ck_assert(json_is_true(json_object_get(triage, "entitled")));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STEM_MIN 4   /* bytes that two forms of a word share at least */
+#define STEM_MIN 5   /* bytes that two forms of a word share at least */
 #define ENDING_MAX 3 /* bytes that forms of a word end in */
 
 static const char *const common[] = {

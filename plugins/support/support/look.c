@@ -110,11 +110,27 @@ static int found_list(cvm_turn *t, const cvm_msg *m)
                   json_pack("{s:o, s:O?}", "tickets", all, "more", json_object_get(m->data, "more")));
 }
 
+/* What a person can do about a ticket that waits. */
+static void add_hint(const json_t *row, json_t *to)
+{
+    const char *status = cvm_json_str(row, "status", ""), *id = cvm_json_str(row, "ticket_id", "");
+    char text[400];
+    if (strcmp(status, "WAITING_FOR_APPROVAL") != 0)
+        return;
+    snprintf(
+        text, sizeof text,
+        "The workflow waits for a decision until %.40s. To go on: POST /support/approve/%.64s, or: cvmhost support "
+        "ticket approve %.64s",
+        cvm_json_str(row, "expires_at", ""), id, id);
+    json_object_set_new(to, "hint", json_string(text));
+}
+
 static int found_status(cvm_turn *t, const cvm_msg *m, const json_t *row)
 {
     json_t *status = listed(row, cvm_now_ms(t));
     json_object_set(status, "description", json_object_get(row, "description"));
     json_object_set_new(status, "output", member(row, "output"));
+    add_hint(row, status);
     return settle(t, m->on_behalf, CVM_REPLIED, status);
 }
 
