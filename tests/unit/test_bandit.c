@@ -510,6 +510,31 @@ START_TEST(worlds_are_read_or_refused)
 }
 END_TEST
 
+/* The world of `learn compare` is that of the agents: their personas, what their treatments expect. */
+START_TEST(world_is_the_agents)
+{
+    json_t *world_json = json_load_file(WORLD, 0, NULL), *personas = json_load_file(PERSONAS_FILE, 0, NULL),
+           *manifest = json_load_file(ACTIONS_FILE, 0, NULL), *component;
+    size_t i, n = 0;
+    ck_assert(world_json && personas && manifest);
+    ck_assert_msg(json_equal(json_object_get(world_json, "personas"), personas), "%s has other personas", WORLD);
+    json_array_foreach(json_object_get(manifest, "components"), i, component)
+    {
+        const json_t *settings = json_object_get(component, "settings"), *action = json_object_get(settings, "action");
+        if (!action || strcmp(json_string_value(action), LIFE_NO_ACTION) == 0)
+            continue;
+        const json_t *own = json_array_get(json_object_get(world_json, "actions"), n++);
+        ck_assert_msg(json_equal(json_object_get(own, "action"), action) &&
+                          json_equal(json_object_get(own, "expected"), json_object_get(settings, "expected")),
+                      "%s: %s is another one", WORLD, json_string_value(action));
+    }
+    ck_assert_uint_eq(n, json_array_size(json_object_get(world_json, "actions")));
+    json_decref(world_json);
+    json_decref(personas);
+    json_decref(manifest);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("bandit");
@@ -528,6 +553,7 @@ int main(void)
     tcase_add_test(c, learning_pays_in_other_worlds_too);
     tcase_add_test(c, forgetting_helps_where_people_change);
     tcase_add_test(c, worlds_are_read_or_refused);
+    tcase_add_test(c, world_is_the_agents);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
