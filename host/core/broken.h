@@ -12,6 +12,7 @@
     X(twice_answered) /* 1: a key of an earlier input is not looked up */                                              \
     X(early_effect)   /* 2: a call leaves when its turn is kept, not when it is durable */                             \
     X(early_answer)   /* 2: an edge is answered before that */                                                         \
+    X(early_event)    /* 2: a stream is told of a publication before that */                                           \
     X(new_key)        /* 3: a call that is sent again has another key */                                               \
     X(no_verify)      /* 3: what should be verified is sent again at once */                                           \
     X(stale_state)    /* 4: a turn reads what is stored, not what the turn before wrote */                             \

@@ -370,6 +370,8 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         else
             item_release(core, &t->dead.at[i].message->item);
     }
+    if (BROKEN(early_event) && rec && core->published && t->told_out.n)
+        core->published(core->published_arg, rec->seq, t->told_out.at, t->told_out.n);
     for (uint32_t i = 0; i < t->told_out.n; i++) {
         if (rec)
             rec->told_out[rec->n_told_out++] = t->told_out.at[i]; /* with its reference */

@@ -340,6 +340,21 @@ void auditor_opened(struct sim *s)
                  (long long)a->seq, last);
 }
 
+/* What streams are told stands in the journal by then. */
+static void told(void *arg, int64_t turn, const struct edge_publication *publications, size_t n)
+{
+    struct sim *s = arg;
+    auditor_read(s);
+    if (!s->failed && turn > s->audit->seq)
+        sim_fail(s, INV_DURABLE, "%s: what turn %lld published on %s was told before that was durable",
+                 publications[n - 1].component, (long long)turn, publications[n - 1].topic);
+}
+
+void auditor_listen(struct sim *s)
+{
+    edge_listen(s->core, told, s);
+}
+
 int auditor_calls(struct sim *s, const char *key)
 {
     return (int)json_integer_value(json_object_get(s->audit->calls, key));

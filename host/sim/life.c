@@ -99,8 +99,10 @@ static int try_open(struct sim *s, char *error, size_t size)
     options.config = s->config;
     if (!e)
         e = core_open(&options, &s->core, error, size);
-    if (!e)
+    if (!e) {
+        auditor_listen(s);
         e = core_load(s->core, error, size);
+    }
     if (!e)
         e = core_start(s->core, error, size);
     return e;

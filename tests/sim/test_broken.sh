@@ -23,6 +23,7 @@ finds lost_open once
 finds twice_answered once
 finds early_effect durable
 finds early_answer durable
+finds early_event durable
 finds new_key charged
 finds no_verify charged
 finds stale_state limit
