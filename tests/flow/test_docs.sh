@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds the documentation against the program: the commands of docs/howto/first-steps.md are run one after the other, the plugins
+# Holds the documentation against the program: the commands of docs/howto/first-steps.md and lifecycle.md are run one after the other, the plugins
 # of docs/howto/plugin.md and docs/howto/pages.md are built and used, and what the reference lists (commands, metrics, settings, errors, secrets)
 # must be what there is.
 # Needs CVMHOST_BUILD. Exit status 0 or 1; a sentence for each difference.
@@ -116,6 +116,7 @@ start_simulator
 start_host
 check_reference
 run_page docs/howto/first-steps.md 15
+run_page docs/howto/lifecycle.md 12
 run_page docs/howto/plugin.md 3
 run_page docs/howto/pages.md 5
 check_board

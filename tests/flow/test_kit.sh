@@ -96,13 +96,14 @@ use_samples()
     expect 0 'of the usual bill' cvmhost spike match --accounts '[{"id": "A", "now": 5200, "usual": "1800.00"}, {"id": "B", "now": 2100, "usual": 2000}]'
     expect 0 'GW-' cvmhost goodwill apply ada 'no service for a day'
     expect 5 'had a credit lately' cvmhost goodwill apply ada 'no service for a day'
+    expect 0 'SEND_VOUCHER' cvmhost voucher describe
     expect 0 'accepted' cvmhost webhook receive ada hello
     expect 5 'No rate' cvmhost rates show USD NGN
     expect 0 'FAMILY' cvmhost tv renew 7021334455 FAMILY
     for kind in agent trigger treatment channel provider; do
         expect 0 "my_$kind.$kind" cvmhost plugin list --kind $kind
     done
-    for name in callback spike goodwill webhook rates tv; do expect 0 "$name" cvmhost plugin list; done
+    for name in callback spike goodwill voucher webhook rates tv; do expect 0 "$name" cvmhost plugin list; done
 }
 
 route() { curl -s -o "$top/body" -w '%{http_code}' "$@" 2>"$top/curl.log"; }

@@ -114,6 +114,8 @@ static int read_figures(const json_t *record, char *error, size_t size)
         return bad(error, size, "monthly_revenue", "a whole number of minor units (cents) from 0");
     if (margin && !within(margin, 0, 1))
         return bad(error, size, "gross_margin", "a number from 0 to 1");
+    if (json_string_length(json_object_get(record, "contact")) > 200)
+        return bad(error, size, "contact", "a text of at most 200 bytes");
     if (strlen(currency) != 3)
         return bad(error, size, "currency", "three letters");
     return CVM_OK;
@@ -128,6 +130,7 @@ void life_persona_take(const json_t *record, struct life_persona *ret_persona)
         .name = cvm_json_str(record, "display_name", ""),
         .segment = cvm_json_str(record, "segment", ""),
         .currency = cvm_json_str(record, "currency", "USD"),
+        .contact = cvm_json_str(record, "contact", ""),
         .traits = json_object_get(record, "traits"),
         .sensitivities = json_object_get(record, "sensitivities"),
         .monthly_revenue = cvm_json_int(record, "monthly_revenue", 0),

@@ -27,6 +27,7 @@ struct life_persona {
     const char *name;    /* "Student Sam" */
     const char *segment; /* "Onboarding" */
     const char *currency;
+    const char *contact;         /* an address for a channel; "" */
     const json_t *traits;        /* array of texts */
     const json_t *sensitivities; /* object action -> number */
     int64_t monthly_revenue;

@@ -217,7 +217,7 @@ static int act(cvm_turn *t, const cvm_msg *m, const json_t *run, const char *act
 }
 
 /* {action: [customer, ..]} of those who are active. */
-static json_t *by_action(const json_t *decisions, const struct people *people)
+static json_t *by_action(const json_t *decisions, const struct people *people, bool sent)
 {
     json_t *groups = json_object();
     for (int i = 0; i < people->n; i++) {
@@ -229,7 +229,8 @@ static json_t *by_action(const json_t *decisions, const struct people *people)
             group = json_array();
             json_object_set_new(groups, action, group);
         }
-        json_array_append_new(group, json_pack("{s:s}", "customer_id", people->of[i].key));
+        json_array_append_new(group, json_pack("{s:s, s:s*}", "customer_id", people->of[i].key, "to",
+                                               sent && *people->of[i].contact ? people->of[i].contact : NULL));
     }
     return groups;
 }
@@ -258,7 +259,8 @@ int batch_on_decided(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(cvm_context_set(t, "/b/provider", json_string(cvm_json_str(m->data, "provider", "rules"))));
     CVM_TRY(cvm_context_set(t, "/b/memories", NULL));
     int e = people_read(t, (int)cvm_json_int(step(t), "batch", 0), &people);
-    json_t *groups = e < 0 ? NULL : by_action(decisions, &people);
+    json_t *groups =
+        e < 0 ? NULL : by_action(decisions, &people, *cvm_json_str(cvm_settings(t), "notify_channel", "") != 0);
     json_object_foreach(groups, action, group)
     {
         e = e < 0 ? e : act(t, m, run, action, json_incref(group));

@@ -97,12 +97,12 @@ struct batch {
     size_t at; /* the first that was not asked about, where it is a probe */
 };
 
-static json_t *case_of(const struct choosing *c, cvm_id request, int n, const json_t *decision)
+static json_t *case_of(const struct choosing *c, cvm_id request, int n, const json_t *decision, bool sure)
 {
-    return json_pack("{s:[I, I], s:i, s:O, s:O, s:O*, s:O, s:I, s:O, s:O*}", "request", (json_int_t)request.hi,
-                     (json_int_t)request.lo, "n", n, "customer", c->customer, "observation", c->observation, "memory",
-                     c->memory, "options", c->options, "day", (json_int_t)c->day, "decision", decision, "experiments",
-                     c->experiments);
+    return json_pack("{s:[I, I], s:b, s:i, s:O, s:O, s:O*, s:O, s:I, s:O, s:O*}", "request", (json_int_t)request.hi,
+                     (json_int_t)request.lo, "sure", sure, "n", n, "customer", c->customer, "observation",
+                     c->observation, "memory", c->memory, "options", c->options, "day", (json_int_t)c->day, "decision",
+                     decision, "experiments", c->experiments);
 }
 
 static int ask(cvm_turn *t, struct batch *b, const struct choosing *c, int n, const json_t *decision)
@@ -110,7 +110,7 @@ static int ask(cvm_turn *t, struct batch *b, const struct choosing *c, int n, co
     char key[64];
     cvm_id cookie = cookie_of(b->m->id, n);
     key_of(key, cookie);
-    CVM_TRY(cvm_state_put(t, key, case_of(c, b->m->id, n, decision)));
+    CVM_TRY(cvm_state_put(t, key, case_of(c, b->m->id, n, decision, !b->probe)));
     b->waiting++;
     return ask_model(t, c, cookie);
 }
@@ -175,10 +175,12 @@ static void add_cost(json_t *decision, const cvm_msg *m)
     json_object_set_new(decision, "duration_ms", json_integer((json_int_t)cvm_json_int(m->data, "duration_ms", 0)));
 }
 
-static bool has_none(const cvm_msg *m)
+/* Nobody can be asked. Of a case that is sure one could be asked a moment ago: then he is only held. */
+static bool has_none(const json_t *kept, const cvm_msg *m)
 {
     const char *reason = cvm_json_str(m->data, "reason", "");
-    return m->outcome == CVM_REPLIED && (strcmp(reason, "configuration") == 0 || strcmp(reason, "rules") == 0);
+    return !cvm_json_bool(kept, "sure", false) && m->outcome == CVM_REPLIED &&
+           (strcmp(reason, "configuration") == 0 || strcmp(reason, "rules") == 0);
 }
 
 /* The decision of a case by a model's answer. Gives. */
@@ -189,7 +191,7 @@ static json_t *decided(cvm_turn *t, const json_t *kept, const cvm_msg *m, struct
     json_t *decision = json_copy(json_object_get(kept, "decision"));
     *c = (struct choosing){.policy = policy_settings_usual()};
     choosing_of(kept, 0, c);
-    if (choosing_read(c) < 0 || has_none(m))
+    if (choosing_read(c) < 0 || has_none(kept, m))
         return decision;
     add_cost(decision, m);
     int index = choosing_allowed(c, action);
@@ -277,7 +279,7 @@ int decide_on_chat(cvm_turn *t, const cvm_msg *m)
         return cvm_state_del(t, case_key);
     json_t *waiting = json_deep_copy(stored), *decision = decided(t, kept, m, &c);
     int e = choosing_note(t, &c, decision, false);
-    bool answered = !has_none(m);
+    bool answered = !has_none(kept, m);
     if (e == CVM_OK && answered && cvm_json_int(decision, "duration_ms", 0) > 0)
         e = cvm_metric(t, "lifecycle_decision_seconds", NULL, (double)cvm_json_int(decision, "duration_ms", 0) / 1000);
     json_array_set_new(json_object_get(waiting, "decisions"), (size_t)n, decision);
