@@ -397,6 +397,41 @@ START_TEST(answers_of_every_form_are_mapped)
 }
 END_TEST
 
+/* `n` texts of so many bytes each, as a tool's answer. */
+static char *many_texts(int n, int bytes)
+{
+    json_t *content = json_array();
+    char *text = calloc(1, (size_t)bytes + 1);
+    memset(text, '"', (size_t)bytes); /* the longest as JSON */
+    for (int i = 0; i < n; i++)
+        json_array_append_new(content, json_pack("{s:s, s:s}", "type", "text", "text", text));
+    json_t *result = json_pack("{s:o}", "content", content);
+    free(text);
+    text = json_dumps(result, 0);
+    json_decref(result);
+    return text;
+}
+
+START_TEST(large_answers_are_cut)
+{
+    char *much = many_texts(60, 8000), *too_much = many_texts(60, 16000);
+    server.result = much;
+    struct flow *f = home("{}");
+    flow_start(f);
+    json_t *a = ask(f, "{\"query\": \"which port\", \"top_k\": 50}");
+    size_t n = json_array_size(json_object_get(a, "results"));
+    ck_assert_msg(n >= 15 && n < 50, "%zu results", n);
+    json_decref(a);
+    server.result = too_much;
+    ask_in_vain(f, "size exceeded");
+    server.result = NULL;
+    json_decref(ask(f, PORT));
+    flow_end(f);
+    free(much);
+    free(too_much);
+}
+END_TEST
+
 START_TEST(lost_session_is_opened_again_once)
 {
     static const int statuses[] = {404, 400};
@@ -672,6 +707,7 @@ int main(void)
     tcase_add_test(c, answers_as_the_local_one_does);
     tcase_add_test(c, streams_of_events_are_read);
     tcase_add_test(c, answers_of_every_form_are_mapped);
+    tcase_add_test(c, large_answers_are_cut);
     tcase_add_test(c, lost_session_is_opened_again_once);
     tcase_add_test(c, wrong_settings_are_named);
     tcase_add_test(c, failures_are_said);

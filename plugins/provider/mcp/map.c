@@ -131,7 +131,7 @@ bool map_fits(const json_t *schema, const json_t *template, char ret_fault[MAP_F
 struct mapping {
     const json_t *fields; /* document_id, source, relevance, text: the server's names of them */
     double relevance;     /* where the server says none */
-    size_t top_k;
+    size_t top_k, bytes;
     json_t *results;
 };
 
@@ -145,8 +145,9 @@ static void add(struct mapping *m, const char *id, const char *source, double re
 {
     char made[32];
     size_t position = json_array_size(m->results) + 1, len = cut(text, strlen(text), MAP_TEXT_MAX_BYTES);
-    if (!len || position > m->top_k)
+    if (!len || position > m->top_k || m->bytes + len > MAP_TEXTS_MAX_BYTES)
         return;
+    m->bytes += len;
     snprintf(made, sizeof made, "mcp-%zu", position);
     relevance = relevance < 0 ? 0 : relevance > 1 ? 1 : relevance;
     json_t *shown = json_stringn(text, len);

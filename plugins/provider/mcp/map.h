@@ -8,6 +8,7 @@
 
 #define MAP_RESULTS_MAX 50
 #define MAP_TEXT_MAX_BYTES 8192
+#define MAP_TEXTS_MAX_BYTES (160 * 1024) /* of all results; each text stands there twice */
 #define MAP_ARGUMENT_MAX_BYTES 8192
 #define MAP_FAULT_SIZE 512
 
