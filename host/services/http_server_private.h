@@ -150,7 +150,7 @@ bool http_answer_own(struct http_exchange *x);
 int http_permit(struct http_exchange *x, const char *component, const char *type, const char *permission,
                 struct problem *ret_problem);
 
-/* http_turn.c: false: its path is no turn of the journal. */
+/* http_turn.c: false: its path is not of the journal. */
 bool http_answer_turn(struct http_exchange *x);
 /* The exchange is over: its question is answered to nobody. */
 void http_turn_forget(struct http_exchange *x);

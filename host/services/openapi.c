@@ -396,6 +396,13 @@ static void add_own(struct openapi *o)
                                   "schema", "type", "integer", "minimum", 1));
     json_object_set_new(json_object_get(turn, "get"), "security", security(o, "read"));
     json_object_set_new(o->paths, "/api/v1/turns/{turn}", turn);
+    json_t *turns = own_route("list_turns", "The turns of a conversation", "application/json",
+                              json_pack("{s:s, s:[s]}", "type", "object", "required", "turns"));
+    json_object_set_new(json_object_get(turns, "get"), "parameters",
+                        json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "conversation", "in", "path", "required", true,
+                                  "schema", "type", "string"));
+    json_object_set_new(json_object_get(turns, "get"), "security", security(o, "read"));
+    json_object_set_new(o->paths, "/api/v1/conversations/{conversation}/turns", turns);
     json_object_set_new(
         o->paths, OPENAPI_PATH,
         own_route("openapi", "This document", "application/json", json_pack("{s:s}", "type", "object")));

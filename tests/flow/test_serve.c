@@ -80,7 +80,15 @@ START_TEST(shows_a_turn)
     ck_assert_str_eq(json_string_value(json_object_get(a.json, "component")), "test.faulty");
     ck_assert_str_eq(json_string_value(json_object_get(a.json, "outcome")), "OK");
     ck_assert(json_is_object(json_object_get(json_object_get(a.json, "record"), "in")));
+    snprintf(path, sizeof path, "/api/v1/conversations/%s/turns",
+             json_string_value(json_object_get(a.json, "conversation")));
     flow_answer_free(&a);
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, NULL, NULL), 401);
+    ck_assert_int_eq(flow_http(f, "GET", path, NULL, reader, &a), 200);
+    ck_assert_int_ge((int)json_array_size(json_object_get(a.json, "turns")), 1);
+    flow_answer_free(&a);
+    ck_assert_int_eq(flow_http(f, "GET", "/api/v1/conversations/nobody%20here/turns", NULL, reader, NULL), 404);
+    ck_assert_int_eq(flow_http(f, "GET", "/api/v1/conversations/turns", NULL, reader, NULL), 404);
     static const char *const none[] = {"999999999", "0", "", "x", "1x", "99999999999999999999", "1/2"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         snprintf(path, sizeof path, "/api/v1/turns/%s", none[i]);
