@@ -21,15 +21,17 @@ const token = name => getComputedStyle(document.documentElement).getPropertyValu
 const colours = () => ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"].map(token);
 
 function options(extra = {}) {
+  const values = { beginAtZero: true, suggestedMax: extra.max };
   const text = token("--muted"), grid = token("--line");
   const axis = more => ({ ticks: { color: text, maxRotation: 0, autoSkip: true }, grid: { color: grid }, ...more });
   return {
     responsive: true, maintainAspectRatio: false, animation: false, interaction: { mode: "index", intersect: false },
     plugins: { legend: { display: extra.legend !== false, position: "bottom", labels: { color: text, boxWidth: 12, boxHeight: 12, padding: 12 } },
       tooltip: { callbacks: extra.label ? { label: extra.label } : {} } },
-    scales: { x: axis({ stacked: !!extra.stacked, title: { display: !!extra.x, text: extra.x, color: text } }),
-      y: axis({ stacked: !!extra.stacked, beginAtZero: true, suggestedMax: extra.max,
-        ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }) },
+    indexAxis: extra.across ? "y" : "x",
+    scales: extra.across ? { x: axis({ ...values, ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }), y: axis({ ticks: { color: text, autoSkip: false } }) }
+      : { x: axis({ stacked: !!extra.stacked, title: { display: !!extra.x, text: extra.x, color: text } }),
+        y: axis({ ...values, stacked: !!extra.stacked, ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }) },
   };
 }
 
@@ -52,7 +54,7 @@ function charts(m) {
     ["score", "Engagement score", perPersona(days, m.score, m.names, v => v, { max: 100 })],
     ["success", "Success share by action and segment", { type: "bar", data: { labels: actions.map(words),
       datasets: segments.map((segment, i) => bars(segment, m.success[segment], palette[i % palette.length])) },
-    options: options({ max: 1, tick: percent, label: item => `${item.dataset.label}: ${percent(item.parsed.y)}` }) }],
+    options: options({ across: true, max: 1, tick: percent, label: item => `${item.dataset.label}: ${percent(item.parsed.x)}` }) }],
     ["status", "Active and churned", { type: "bar", data: { labels: days, datasets: [bars("Active", m.active, good), bars("Churned", m.churned, bad)] },
       options: options({ x: "Day", stacked: true }) }],
     ["adapted", "Decisions changed by memory", { type: "line", data: { labels: days, datasets: [line("Share", m.adapted, c1, { fill: true, backgroundColor: `${c1}33` })] },

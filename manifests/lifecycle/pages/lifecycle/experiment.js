@@ -5,10 +5,10 @@ const BASE = "/api/v1/cvm/experiments";
 
 function experimentRow(experiment, reload) {
   const on = experiment.status === "running";
-  const name = experiment.name ?? experiment.experiment_id;
+  const name = experiment.id;
   const turn = async () => {
     try {
-      await api(`${BASE}/${encodeURIComponent(experiment.experiment_id)}/${on ? "stop" : "start"}`, { method: "POST", body: {} });
+      await api(`${BASE}/${encodeURIComponent(experiment.id)}/${on ? "stop" : "start"}`, { method: "POST", body: {} });
       toast(`${name} is ${on ? "stopped" : "running"}.`, "good");
     } catch {
       // api has said so

@@ -15,6 +15,7 @@ const node = id => document.getElementById(id);
 const range = { from: null, to: null };
 let state = { day: 0, customers: [] }, memory = {}, recent = [];
 let running = false, seen = 0; // cards of the day that runs
+let finished = 0, asking = false; // the last day that was told to be over; whether this page waits for its own day
 let charting = false;
 
 const board = storyBoard(node("story"), () => showDays(board.oldest() - 1));
@@ -27,8 +28,9 @@ function drawState() {
   drawOverview(node("overview"), state);
   drawLedger(node("ledger"), state, memory, recent);
   const decider = node("decider");
-  decider.hidden = (state.provider ?? "rules") !== "rules";
-  decider.textContent = "No language model has a key here, so the rules provider decides.";
+  decider.hidden = state.provider !== "rules" && state.provider !== "auto";
+  decider.textContent = state.provider === "rules" ? "No language model has a key here, so the rules provider decides."
+    : "A language model decides where one has a key, else the rules provider does.";
 }
 
 function drawRunning() {
@@ -59,7 +61,7 @@ const guarded = work => work().catch(() => null);
 
 async function loadState() {
   [state, memory] = await Promise.all([api(BASE), api(`${BASE}/memory`)]);
-  running = Boolean(state.running);
+  running = asking || state.running && state.day !== finished; // a day is told to be over a moment before it is put away
   drawState();
   drawRunning();
 }
@@ -74,7 +76,7 @@ async function showDays(newest) {
   for (const answer of answers)
     for (const card of answer?.stories ?? [])
       board.add(card);
-  for (const card of answers.flatMap(answer => answer?.stories ?? []).reverse())
+  for (const card of answers.flatMap(answer => (answer?.stories ?? []).toReversed()))
     if (recent.length < RECENT_MAX && (card.outcome === "SUCCESS" || card.outcome === "FAILED"))
       recent.push(card);
   board.offer(last > Math.max(1, range.from ?? 1));
@@ -108,14 +110,14 @@ async function showCharts() {
 // ---- the one button ----
 
 async function nextDay() {
-  running = true;
+  running = asking = true;
   seen = 0;
   drawRunning();
   const answer = await guarded(() => api(`${BASE}/next-day`, { method: "POST", body: {} }));
   for (const card of answer?.stories ?? []) // those that the stream has not brought
     if (inRange(card.day))
       board.add(card);
-  running = false;
+  asking = running = false;
   await guarded(loadState);
   await showCharts();
 }
@@ -129,7 +131,8 @@ function onStory(card) {
   learnt(card);
   const customer = state.customers?.find(other => other.persona_key === card.persona_key);
   if (customer) {
-    customer.change = card.score_after - card.score_before;
+    customer.change = card.score_after - customer.engagement_score;
+    customer.clv = card.clv;
     customer.engagement_score = card.score_after;
     customer.status = card.status;
   }
@@ -140,11 +143,13 @@ function onStory(card) {
 }
 
 function onDay(day) {
-  running = day.state === "running";
-  if (running)
+  running = asking || day.state === "running";
+  if (day.state === "running")
     seen = 0;
+  else
+    finished = day.day;
   drawRunning();
-  if (!running)
+  if (day.state !== "running")
     guarded(loadState).then(showCharts);
 }
 

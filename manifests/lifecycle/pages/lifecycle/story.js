@@ -1,5 +1,6 @@
 // The story: days, newest first, with a card for each customer. Says only what a card holds, and links to what proves it.
 import { badge, el, empty as nothing } from "/ui/shared/ui.js";
+import { proofLink } from "./proof.js";
 import { signed, SOURCES, toneOf, round, words } from "./words.js";
 
 const CARDS_MAX = 60; // of one day; the rest stays one click away
@@ -23,14 +24,6 @@ function memoryLine(card) {
   return parts.length ? el("p", { class: "muted small" }, `Memory: ${parts.join("; ")}`) : null;
 }
 
-// What the card stands on: the turn of the journal that wrote it.
-function proof(card) {
-  if (!card.turn)
-    return null;
-  return el("a", { class: "proof small", href: `/api/v1/turns/${encodeURIComponent(card.turn)}`, target: "_blank", rel: "noopener" },
-    `Journal, turn ${card.turn}`);
-}
-
 export function storyCard(card) {
   const impact = card.impact ?? 0, churned = card.status === "churned";
   return el("article", { class: `story-card ${churned ? "churned" : ""}`, "data-persona": card.persona_key, "data-day": String(card.day) },
@@ -44,8 +37,8 @@ export function storyCard(card) {
       step("action", "Action", el("p", { class: "action-name" }, words(card.action)), el("p", { class: "muted small" }, SOURCES[card.source] ?? words(card.source))),
       step("impact", "Impact", el("p", { class: `impact-value text-${toneOf(impact)}` }, signed(impact)),
         el("p", { class: "muted small" }, `Score ${round(card.score_before ?? 0)} → ${round(card.score_after ?? 0)}`))),
-    el("footer", {}, card.observation ? el("span", { class: "muted small", dir: "auto" }, typeof card.observation === "string" ? card.observation : card.observation.summary ?? "") : el("span", {}),
-      proof(card)));
+    el("footer", {}, el("span", { class: "muted small", dir: "auto" }, card.thought?.includes(card.observation) ? "" : card.observation ?? ""),
+      proofLink(card)));
 }
 
 function daySection(day) {
