@@ -52,9 +52,6 @@ function charts(m) {
   const palette = [c1, c2, c3, c4, c5, token("--line-6")];
   return [
     ["score", "Engagement score", perPersona(days, m.score, m.names, v => v, { max: 100 })],
-    ["success", "Success share by action and segment", { type: "bar", data: { labels: actions.map(words),
-      datasets: segments.map((segment, i) => bars(segment, m.success[segment], palette[i % palette.length])) },
-    options: options({ across: true, max: 1, tick: percent, label: item => `${item.dataset.label}: ${percent(item.parsed.x)}` }) }],
     ["status", "Active and churned", { type: "bar", data: { labels: days, datasets: [bars("Active", m.active, good), bars("Churned", m.churned, bad)] },
       options: options({ x: "Day", stacked: true }) }],
     ["adapted", "Decisions changed by memory", { type: "line", data: { labels: days, datasets: [line("Share", m.adapted, c1, { fill: true, backgroundColor: `${c1}33` })] },
@@ -62,6 +59,9 @@ function charts(m) {
     ["clv", "Customer lifetime value", perPersona(days, m.clv, m.names, v => v, { tick: value => money(value, m.currency), label: item => `${item.dataset.label}: ${money(item.parsed.y, m.currency)}` })],
     ["cost", "Model cost a day", { type: "bar", data: { labels: days, datasets: [bars("Cost", m.cost, c3)] },
       options: options({ x: "Day", legend: false, tick: dollars, label: item => dollars(item.parsed.y) }) }],
+    ["success", "Success share by action and segment", { type: "bar", data: { labels: actions.map(words),
+      datasets: segments.map((segment, i) => bars(segment, m.success[segment], palette[i % palette.length])) },
+    options: options({ across: true, max: 1, tick: percent, label: item => `${item.dataset.label}: ${percent(item.parsed.x)}` }) }],
   ];
 }
 

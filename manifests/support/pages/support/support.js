@@ -105,9 +105,8 @@ function createForm() {
   const fault = el("p", { class: "notice tone-bad", role: "alert", hidden: "" });
   const send = el("button", { type: "submit", class: "primary", id: "new-send" }, "Create ticket");
   const form = el("form", { class: "stack", id: "new-ticket" },
-    el("label", { for: "new-customer" }, "Customer"), customer,
-    el("label", { for: "new-description" }, "What is wrong"), description,
-    el("label", { for: "new-id" }, "Ticket number, if it has one"), id, fault,
+    el("label", {}, "Customer", customer), el("label", {}, "What is wrong", description),
+    el("label", {}, "Ticket number, if it has one", id), fault,
     el("div", { class: "actions" }, el("button", { type: "button", onclick: () => shown.close() }, "Cancel"), send));
   const shown = el("dialog", { "aria-labelledby": "new-title", onclose: () => shown.remove() }, el("h2", { id: "new-title" }, "New ticket"), form);
   document.body.append(shown);

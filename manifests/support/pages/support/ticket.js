@@ -183,10 +183,22 @@ function moreForm(ticket, act) {
 
 // ---- what happened ----
 
+// A small object in words: "customer_id CUST001, store customer-state"; any other text as it is.
+function plain(text) {
+  if (!text.startsWith("{"))
+    return text;
+  try {
+    const members = Object.entries(JSON.parse(text));
+    return members.some(([, value]) => value !== null && typeof value === "object") ? text : members.map(([name, value]) => `${name} ${value}`).join(", ");
+  } catch {
+    return text; // clipped
+  }
+}
+
 function summary(value) {
   if (value === null || value === undefined || value === "")
     return "";
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 1);
+  const text = typeof value === "string" ? plain(value) : JSON.stringify(value, null, 1);
   return text.length > TEXT_MAX ? `${ text.slice(0, TEXT_MAX)}…` : text;
 }
 
