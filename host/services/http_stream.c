@@ -418,21 +418,22 @@ void http_streams_sweep(struct http_server *server)
 
 void http_streams_print(const struct http_server *server, struct text *text)
 {
-    text_printf(text,
-                "# HELP cvmhost_http_stream_clients Clients that listen to streams.\n"
-                "# TYPE cvmhost_http_stream_clients gauge\n"
-                "cvmhost_http_stream_clients %u\n"
-                "# HELP cvmhost_http_stream_events_total Events of streams, each counted once.\n"
-                "# TYPE cvmhost_http_stream_events_total counter\n"
-                "cvmhost_http_stream_events_total %llu\n"
-                "# HELP cvmhost_http_stream_dropped_total Clients let go because they read too slowly.\n"
-                "# TYPE cvmhost_http_stream_dropped_total counter\n"
-                "cvmhost_http_stream_dropped_total %llu\n"
-                "# HELP cvmhost_http_stream_resets_total Clients that came back too late to hear what they had missed.\n"
-                "# TYPE cvmhost_http_stream_resets_total counter\n"
-                "cvmhost_http_stream_resets_total %llu\n",
-                server->n_listeners, (unsigned long long)server->stream_counts.events,
-                (unsigned long long)server->stream_counts.dropped, (unsigned long long)server->stream_counts.resets);
+    text_printf(
+        text,
+        "# HELP cvmhost_http_stream_clients Clients that listen to streams.\n"
+        "# TYPE cvmhost_http_stream_clients gauge\n"
+        "cvmhost_http_stream_clients %u\n"
+        "# HELP cvmhost_http_stream_events_total Events of streams, each counted once.\n"
+        "# TYPE cvmhost_http_stream_events_total counter\n"
+        "cvmhost_http_stream_events_total %llu\n"
+        "# HELP cvmhost_http_stream_dropped_total Clients let go because they read too slowly.\n"
+        "# TYPE cvmhost_http_stream_dropped_total counter\n"
+        "cvmhost_http_stream_dropped_total %llu\n"
+        "# HELP cvmhost_http_stream_resets_total Clients that came back too late to hear what they had missed.\n"
+        "# TYPE cvmhost_http_stream_resets_total counter\n"
+        "cvmhost_http_stream_resets_total %llu\n",
+        server->n_listeners, (unsigned long long)server->stream_counts.events,
+        (unsigned long long)server->stream_counts.dropped, (unsigned long long)server->stream_counts.resets);
 }
 
 void http_streams_end(struct http_server *server)

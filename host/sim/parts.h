@@ -166,7 +166,7 @@ void auditor_free(struct sim *s);
 void auditor_close(struct sim *s);  /* its connection */
 void auditor_opened(struct sim *s); /* nothing that was durable is gone */
 void auditor_read(struct sim *s);
-void auditor_listen(struct sim *s); /* to what streams are told */
+void auditor_listen(struct sim *s);                     /* to what streams are told */
 int auditor_calls(struct sim *s, const char *key);      /* how many calls with this key stand in the journal */
 const json_t *auditor_answer(struct sim *s, cvm_id id); /* [outcome, data]; NULL: none */
 void auditor_replay(struct sim *s);                     /* audit_replay.c */

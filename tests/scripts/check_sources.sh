@@ -56,6 +56,15 @@ local_paths()
         xargs grep -nIE '(^|[^a-z.])/(wo[r]k|ro[o]t|ho[m]e/[a-z]+)/' /dev/null
 }
 
+# A page puts every text in as text, and what it does stands in files of its own: what the listener forbids is not tried.
+page_markup()
+{
+    find manifests -path '*/pages/*' -name '*.js' | sort |
+        xargs grep -nE 'innerHTML|outerHTML|insertAdjacentHTML|setHTML|document\.write|createContextualFragment|DOMParser|\beval\(|new Function' /dev/null
+    find manifests -path '*/pages/*' -name '*.html' | sort |
+        xargs grep -nEi '<style|<script([^>]*)>[^<]|[ "]style=| on[a-z]+="|javascript:|(src|href)="(https?:)?//' /dev/null
+}
+
 # docs/reference/sdk.md is made of the headers.
 sdk_reference()
 {
@@ -81,6 +90,7 @@ rule unsafe_calls 'Calls that have safer forms:' unsafe_calls
 rule core_is_general 'The core knows no line of business; these words belong into plugins:' core_is_general
 rule plugin_includes 'Plugins include <cvm/...>, libc, libm and jansson only:' plugin_includes
 rule unfinished_marks 'Unfinished marks:' unfinished_marks
+rule page_markup 'Pages with markup in strings, or with scripts and styles of their own in them:' page_markup
 rule local_paths 'Paths of one machine:' local_paths
 rule sdk_reference 'docs/reference/sdk.md is not what the headers say (sdk/doc.sh >docs/reference/sdk.md):' sdk_reference
 rule promises 'docs/guarantees.md and the tests:' tests/scripts/check_promises.sh
