@@ -42,6 +42,7 @@ int bench_decision(struct row *row);
 int bench_solve_one(struct row *row);
 int bench_solve_7k(struct row *row);
 int bench_solve_1m(struct row *row);
+int bench_support(struct row *row);
 int bench_job_load(struct row *row);
 int bench_job_read(struct row *row);
 

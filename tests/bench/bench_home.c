@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define START_WAIT_NS (30 * INT64_C(1000000000))
+
 int bench_copy(const char *from, const char *to)
 {
     char buffer[65536];
@@ -216,33 +218,35 @@ static int start_simulator(struct bench_home *home)
 
 int bench_home_serve(struct bench_home *home)
 {
-    char program[4096], line[1024], *at;
-    int out[2];
+    char program[4096], path[128], line[1024] = "", *at;
     if (!home->sim && start_simulator(home) < 0) {
         fprintf(stderr, "bench: the simulator does not start\n");
         return -1;
     }
     write_config(home);
     snprintf(program, sizeof program, "%s/host/cvmhost", bench_build());
-    if (pipe(out) < 0)
+    snprintf(path, sizeof path, "%s/serve.err", home->path); /* no pipe: a full one would hold the host up */
+    home->port = 0;
+    FILE *out = fopen(path, "we"), *f = fopen(path, "re");
+    if (!out || !f)
         return -1;
     home->host = fork();
     if (home->host == 0) {
-        dup2(out[1], STDERR_FILENO);
-        close(out[0]);
+        dup2(fileno(out), STDERR_FILENO);
         execl(program, "cvmhost", "serve", "--home", home->path, "--port", "0", "--log-level", "INFO", (char *)NULL);
         _exit(127);
     }
-    close(out[1]);
-    FILE *f = fdopen(out[0], "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if ((at = strstr(line, "http://127.0.0.1:"))) {
+    fclose(out);
+    for (int64_t until = bench_ns() + START_WAIT_NS; !home->port && bench_ns() < until;) {
+        if (!fgets(line, sizeof line, f)) {
+            clearerr(f);
+            usleep(100);
+        } else if (strchr(line, '\n') && (at = strstr(line, "http://127.0.0.1:"))) {
             home->port = (int)strtol(at + 17, NULL, 10);
             snprintf(home->url, sizeof home->url, "http://127.0.0.1:%d", home->port);
-            break;
         }
     }
-    /* The pipe stays open so that the host can go on writing. */
+    fclose(f);
     if (!home->port)
         fprintf(stderr, "bench: the host does not start: %s\n", line);
     return home->port ? 0 : -1;

@@ -118,6 +118,7 @@ check_reference
 run_page docs/howto/first-steps.md 15
 run_page docs/howto/lifecycle.md 12
 run_page docs/howto/plugin.md 3
+run_page docs/howto/support-desk.md 11
 run_page docs/howto/pages.md 5
 check_board
 [ $faults = 0 ] || { printf '%s\n' "$faults differences"; exit 1; }
