@@ -446,6 +446,132 @@ START_TEST(slacks_of_every_kind)
 }
 END_TEST
 
+/* ---- alerts
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void ticket(struct flow *f, const char *id, const char *description)
+{
+    char body[200];
+    snprintf(body, sizeof body, "{\"ticket_id\":\"%s\",\"customer_id\":\"CUST001\",\"description\":\"%s\"}", id,
+             description);
+    flow_http(f, "POST", "/support/ticket", body, NULL, NULL); /* a host that is killed answers nothing */
+}
+
+/* The support desk with its team's mail and Slack. */
+static struct flow *desk(double sla_hours, double wait_hours)
+{
+    static const char *const plugins[] = {"support", "stores", "crew", "support_alerts"};
+    char url[64];
+    int mails = flow_free_port(), posts;
+    struct flow *f = home(mails, NULL);
+    spawn(f, "mails", "tests/flow/mail_server.py", mails, "250", NULL);
+    posts = flow_free_port();
+    spawn(f, "posts", "tests/flow/slack_stub.py", posts, "200", NULL);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/services/T0/B0/sesame", posts);
+    flow_env(f, "SLACK_WEBHOOK_URL", url);
+    for (size_t i = 0; i < 4; i++)
+        flow_plugin(f, plugins[i]);
+    flow_config(f, "support",
+                json_pack("{s:[s, s], s:b, s:f, s:f}", "alert_to", "lead@example.com", "team@example.com",
+                          "alert_slack", 1, "sla_hours", sla_hours, "approval_timeout_hours", wait_hours));
+    return f;
+}
+
+static size_t told(struct flow *f, const char *name, const char *subject)
+{
+    json_t *all = came(f, name), *one;
+    size_t n = 0, i;
+    json_array_foreach(all, i, one) n +=
+        strstr(str(one, "subject"), subject) || strstr(str(json_object_get(one, "body"), "text"), subject);
+    json_decref(all);
+    return n;
+}
+
+START_TEST(the_team_is_told)
+{
+    static const char *const subjects[] = {"Ticket A: a solution waits for you", "Ticket A: nobody approved in time",
+                                           "Ticket A is over its time", "Ticket F has failed"};
+    if (!have_server())
+        return;
+    struct flow *f = desk(0.0008, 0.001);
+    flow_start(f);
+    ticket(f, "A", "The sidecar cannot reach our application");
+    ticket(f, "F", "fail_triage=9");
+    for (size_t i = 0; i < 4; i++) {
+        FLOW_UNTIL(told(f, "mails", subjects[i]) == 2 && told(f, "posts", subjects[i]) == 1); /* one for each address */
+    }
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from support_alerts where status <> 'sent'") == 0);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_uint_eq(told(f, "mails", subjects[i]), 2);
+        ck_assert_uint_eq(told(f, "posts", subjects[i]), 1);
+    }
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from support_alerts where channel = 'email'"),
+                     (int64_t)how_many(f, "mails"));
+    json_t *posts = came(f, "posts"), *post;
+    size_t i, links = 0;
+    json_array_foreach(posts, i, post)
+    {
+        char *text = json_dumps(post, 0);
+        links += strstr(text, "/ui/support#A") != NULL;
+        free(text);
+    }
+    ck_assert_uint_eq(links, 3);
+    json_decref(posts);
+    EXPECT(f, 0, "solution_ready", "support", "alerts", "--ticket-id", "A");
+    ck_assert_int_eq(flow_http(f, "GET", "/api/v1/support/alerts?status=failed", NULL, NULL, NULL), 200);
+    flow_end(f);
+}
+END_TEST
+
+/* Killed where the first alert was to leave: each is in the book once, and there once. */
+START_TEST(the_team_is_told_once)
+{
+    if (!have_server())
+        return;
+    struct flow *f = desk(0, 24);
+    char path[128];
+    snprintf(path, sizeof path, "@%s/crash", f->home);
+    flow_write(f, "crash", "effect_held");
+    flow_env(f, "CVMHOST_CRASH", path);
+    flow_start(f);
+    flow_remove(f, "crash");
+    ticket(f, "A", "x");
+    flow_wait_serving(f);
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from support_alerts where status = 'sent'") == 3);
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from support_alerts"), 3);
+    ck_assert_uint_eq(how_many(f, "mails"), 2);
+    ck_assert_uint_eq(how_many(f, "posts"), 1);
+    flow_end(f);
+}
+END_TEST
+
+/* ---- what customers are told
+ * ----------------------------------------------------------------------------------------- */
+
+/* The outbox alone, until the operator says which of its channels is a plugin's. */
+START_TEST(notifications_go_by_mail)
+{
+    if (!have_server())
+        return;
+    for (int on = 0; on < 2; on++) {
+        int port = flow_free_port();
+        struct flow *f = home(port, NULL);
+        spawn(f, "mails", "tests/flow/mail_server.py", port, "250", NULL);
+        flow_plugin(f, "operations");
+        if (on)
+            flow_config(f, "service", json_pack("{s:{s:s}}", "channels", "EMAIL", "email"));
+        flow_start(f);
+        json_decref(flow_call(f, "service.notification", "send_email",
+                              "{\"to\": \"ada@example.com\", \"subject\": \"Hello\", \"text\": \"It is done.\"}",
+                              NULL));
+        FLOW_UNTIL(flow_sql_int(f, on ? "select count(*) from outbox where status = 'sent' and reference like '%4Xy'"
+                                      : "select count(*) from outbox where status = 'written'") == 1);
+        ck_assert_uint_eq(how_many(f, "mails"), (size_t)on);
+        flow_end(f);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *mail = tcase_create("mail"), *slack = tcase_create("slack"), *tls = tcase_create("tls"),
@@ -464,5 +590,10 @@ int main(void)
     tcase_set_timeout(kill, 90);
     tcase_add_test(slack, slack_gets_its_own_form);
     tcase_add_loop_test(slack, slacks_of_every_kind, 0, sizeof slacks / sizeof *slacks);
-    return flow_main("channels", (TCase *[]){mail, tls, kill, slack, NULL});
+    TCase *alerts = tcase_create("alerts");
+    tcase_set_timeout(alerts, 90);
+    tcase_add_test(alerts, the_team_is_told);
+    tcase_add_test(alerts, the_team_is_told_once);
+    tcase_add_test(alerts, notifications_go_by_mail);
+    return flow_main("channels", (TCase *[]){mail, tls, kill, slack, alerts, NULL});
 }

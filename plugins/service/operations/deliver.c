@@ -37,6 +37,13 @@ static int ask_gateway(cvm_turn *t, const json_t *record)
                              cvm_json_str(record, "recipient", ""), "text", cvm_json_str(record, "text", ""), "subject",
                              cvm_json_str(record, "subject", ""), "key", cvm_json_str(record, "notification_id", ""));
     static const char *const code[] = {"sealed_code", "challenge_id", "number"}; /* the gateway opens it, or refuses */
+    const char *named =
+        cvm_json_str(json_object_get(cvm_settings(t), "channels"), cvm_json_str(record, "channel", ""), "");
+    if (data && *named) { /* in the words of a channel plugin */
+        json_object_set_new(data, "channel", json_string(named));
+        json_object_set(data, "to", json_object_get(record, "recipient"));
+        json_object_set(data, "reference", json_object_get(record, "notification_id"));
+    }
     for (size_t i = 0; data && i < sizeof code / sizeof *code; i++)
         if (json_object_get(record, code[i]))
             json_object_set(data, code[i], json_object_get(record, code[i]));
@@ -123,7 +130,8 @@ int deliver_answered(cvm_turn *t, const cvm_msg *m)
     if (m->outcome == CVM_REPLIED) {
         e = keep(t, record, false);
         if (e >= 0)
-            e = row_of(t, record, "sent", cvm_json_str(m->data, "message_id", ""), "");
+            e = row_of(t, record, "sent", cvm_json_str(m->data, "message_id", cvm_json_str(m->data, "provider_id", "")),
+                       "");
     } else {
         e = failed(t, m, record);
     }
