@@ -83,7 +83,10 @@ START_TEST(days_become_stories)
     flow_answer_free(&a);
     json_decref(link);
     browser_looks(b, "lifecycle-proof");
-    browser_keys(b, KEY_ESCAPE);
+    browser_click(b, "dialog td a");
+    browser_expect(b, "dialog .record", "simulate_user_behavior");
+    browser_legible(b);
+    browser_keys(b, KEY_ESCAPE KEY_ESCAPE);
     browser_wait(b, "!document.querySelector('dialog')");
     end(f, b);
 }

@@ -7,8 +7,11 @@ const TONES = { allocated: "good", refused: "bad" };
 
 function bar(id, limits) {
   const free = limits.max_per_day === null;
-  const meter = free ? null : progress(`${words(id)}: ${limits.used_today} of ${limits.max_per_day}`, { value: limits.used_today, max: limits.max_per_day });
-  return el("div", { class: "allocation", "data-treatment": id }, free ? el("div", { class: "spread small" }, el("span", {}, `${words(id)}: ${limits.used_today} used`), el("span", { class: "muted" }, "no limit")) : meter,
+  const meter = free ? null : progress(`${words(id)}: ${limits.used_today} of ${limits.max_per_day}`,
+    { value: limits.used_today, max: limits.max_per_day });
+  return el("div", { class: "allocation", "data-treatment": id },
+    free ? el("div", { class: "spread small" }, el("span", {}, `${words(id)}: ${limits.used_today} used`),
+    el("span", { class: "muted" }, "no limit")) : meter,
     el("p", { class: "muted small" }, `${pounds(limits.cost_per_contact_pounds)} each, ${limits.channel}${limits.enabled ? "" : ", off"}`));
 }
 
@@ -33,7 +36,8 @@ export function allocationsView() {
   }
 
   async function reset() {
-    const yes = await dialog({ title: "Set today's counts back?", content: el("p", {}, "All treatments can be given again up to their limits."),
+    const yes = await dialog({ title: "Set today's counts back?",
+      content: el("p", {}, "All treatments can be given again up to their limits."),
       actions: [{ label: "Cancel", value: null }, { label: "Set back", value: "yes" }] });
     if (yes !== "yes")
       return;

@@ -13,7 +13,9 @@ function profile(found) {
   const facts = found.journey.facts ?? {}, metrics = found.journey.metrics ?? {};
   const name = found.customer_data.demographics?.name ?? facts.name;
   const allowed = Object.entries(found.journey.permissions ?? {}).filter(([, value]) => value === true).map(([key]) => words(key));
-  return card({ title: name ? `${name} (${found.customer_id})` : found.customer_id, note: [facts.segment && words(facts.segment), facts.age && `${facts.age} years old`, facts.tenure_months && `customer for ${facts.tenure_months} months`].filter(Boolean).join(" · ") },
+  return card({ title: name ? `${name} (${found.customer_id})` : found.customer_id,
+    note: [facts.segment && words(facts.segment), facts.age && `${facts.age} years old`,
+    facts.tenure_months && `customer for ${facts.tenure_months} months`].filter(Boolean).join(" · ") },
     el("div", { class: "figures" },
       stat("a month", money(facts.monthly_spend, facts.currency ?? "GBP")),
       stat("churn score", typeof facts.churn_score === "number" ? percent(facts.churn_score) : "–"),
@@ -28,8 +30,10 @@ function profile(found) {
 function journey(found) {
   const events = [...(found.journey.events ?? [])].reverse();
   return card({ title: "Journey", note: `${events.length} events, the newest first` },
-    events.length ? el("ol", { class: "timeline", id: "journey" }, ...events.slice(0, EVENTS_MAX).map(event => el("li", { class: (event.sentiment ?? "").toLowerCase() },
-      el("div", { class: "row" }, el("strong", { dir: "auto" }, event.summary ?? words(event.kind)), event.sentiment && event.sentiment !== "NEUTRAL" ? badge(words(event.sentiment.toLowerCase()), TONES[event.sentiment]) : null),
+    events.length ? el("ol", { class: "timeline", id: "journey" },
+      ...events.slice(0, EVENTS_MAX).map(event => el("li", { class: (event.sentiment ?? "").toLowerCase() },
+      el("div", { class: "row" }, el("strong", { dir: "auto" }, event.summary ?? words(event.kind)),
+        event.sentiment && event.sentiment !== "NEUTRAL" ? badge(words(event.sentiment.toLowerCase()), TONES[event.sentiment]) : null),
       el("p", { class: "muted small" }, `${day(event.timestamp)} · ${words(event.source)}`)))) : empty("Nothing is known."));
 }
 
@@ -38,7 +42,8 @@ function considered(why) {
   return table([
     { key: "treatment_id", title: "Treatment", render: id => id === why.chosen ? el("strong", {}, words(id)) : words(id) },
     { key: "value_pounds", title: "Value", number: true, render: pounds },
-    { key: "bar", title: "", render: (_, row) => el("progress", { max: most, value: Math.max(0, row.value_pounds ?? 0), "aria-label": `Value of ${row.treatment_id}` }) },
+    { key: "bar", title: "", render: (_, row) => el("progress",
+      { max: most, value: Math.max(0, row.value_pounds ?? 0), "aria-label": `Value of ${row.treatment_id}` }) },
     { key: "propensity", title: "Propensity", number: true, render: value => percent(value, 1) },
     { key: "cost_pounds", title: "Cost", number: true, render: pounds },
     ...(rows.some(row => row.rule) ? [{ key: "rule", title: "Ruled out by", render: rule => rule ? words(rule) : "" }] : []),
@@ -62,13 +67,16 @@ function recommendation(why, decide) {
 export function customersView() {
   const list = el("ul", { class: "pick-list", id: "customers" });
   const more = el("button", { type: "button", hidden: true }, "More");
-  const find = el("input", { type: "search", id: "find", placeholder: "Customer id", "aria-label": "Customer id", maxlength: "64", autocomplete: "off" });
+  const find = el("input", { type: "search", id: "find", placeholder: "Customer id", "aria-label": "Customer id", maxlength: "64",
+    autocomplete: "off" });
   const detail = el("section", { class: "stack", "aria-label": "Customer" }, card({}, empty("Choose a customer.")));
   let next = null, opened = null;
 
   function row(customer) {
-    return el("li", {}, el("button", { type: "button", class: "pick", "data-customer": customer.customer_id, "aria-current": "false", onclick: () => { location.hash = encodeURIComponent(customer.customer_id); } },
-      el("span", { class: "spread" }, el("strong", {}, customer.customer_id), typeof customer.churn_score === "number" ? badge(`churn ${percent(customer.churn_score)}`, riskTone(customer.churn_score)) : null),
+    return el("li", {}, el("button", { type: "button", class: "pick", "data-customer": customer.customer_id, "aria-current": "false",
+      onclick: () => { location.hash = encodeURIComponent(customer.customer_id); } },
+      el("span", { class: "spread" }, el("strong", {}, customer.customer_id),
+        typeof customer.churn_score === "number" ? badge(`churn ${percent(customer.churn_score)}`, riskTone(customer.churn_score)) : null),
       el("span", { class: "muted small" }, `${words(customer.segment)} · ${money(customer.monthly_spend, customer.currency)} a month`)));
   }
 
@@ -89,7 +97,8 @@ export function customersView() {
 
   async function decide(id) {
     const answer = await api(`${BASE}/${encodeURIComponent(id)}/process`, { body: {} });
-    toast(answer.status === "success" ? `${id}: ${words(answer.selected_treatment)}` : answer.explanation ?? answer.status, answer.status === "success" ? "good" : "warn");
+    toast(answer.status === "success" ? `${id}: ${words(answer.selected_treatment)}` : answer.explanation ?? answer.status,
+      answer.status === "success" ? "good" : "warn");
     await open(id);
   }
 

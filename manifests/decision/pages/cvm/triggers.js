@@ -9,11 +9,14 @@ function matchList(matches, showCustomer) {
   if (!matches.length)
     return empty("Nobody matches.");
   const said = match => (match.evidence ?? []).filter(piece => piece.excerpt && piece.source !== "recommender").slice(0, 2);
-  return [el("p", { class: "muted small" }, matches.length > SHOWN_MAX ? `The first ${SHOWN_MAX} of ${matches.length} customers` : `${matches.length} customers`),
+  return [el("p", { class: "muted small" },
+    matches.length > SHOWN_MAX ? `The first ${SHOWN_MAX} of ${matches.length} customers` : `${matches.length} customers`),
     el("ul", { class: "match-list" }, ...matches.slice(0, SHOWN_MAX).map(match => el("li", {},
-      el("div", { class: "row" }, el("button", { type: "button", class: "quiet link", onclick: () => showCustomer(match.customer_id) }, match.customer_id),
+      el("div", { class: "row" }, el("button", { type: "button", class: "quiet link", onclick: () => showCustomer(match.customer_id) },
+        match.customer_id),
         badge(percent(match.confidence), match.confidence >= 0.8 ? "good" : "warn")),
-      el("div", {}, el("p", { dir: "auto" }, match.reasoning ?? ""), ...said(match).map(piece => el("p", { class: "muted small", dir: "auto" }, `“${piece.excerpt}”`))))))];
+      el("div", {}, el("p", { dir: "auto" }, match.reasoning ?? ""),
+        ...said(match).map(piece => el("p", { class: "muted small", dir: "auto" }, `“${piece.excerpt}”`))))))];
 }
 
 export function triggersView(showCustomer) {
@@ -32,16 +35,20 @@ export function triggersView(showCustomer) {
   }
 
   function show(trigger, body, matches) {
-    const select = el("select", { id: "apply-treatment", "aria-label": "Treatment" }, ...treatments.filter(treatment => treatment.enabled && treatment.id !== "ignore").map(treatment => el("option", { value: treatment.id }, treatment.display_name)));
+    const select = el("select", { id: "apply-treatment", "aria-label": "Treatment" },
+      ...treatments.filter(treatment => treatment.enabled && treatment.id !== "ignore").map(treatment => el("option",
+      { value: treatment.id }, treatment.display_name)));
     const button = el("button", { type: "button", class: "primary", id: "apply" }, "Apply to all");
     button.addEventListener("click", () => busy(button, apply(trigger, body, matches, select.value)).catch(() => {}));
-    replace(result, card({ title: `Who matches ${words(trigger.name).toLowerCase()}`, actions: matches.length ? [select, button] : null }, matchList(matches, showCustomer)));
+    replace(result, card({ title: `Who matches ${words(trigger.name).toLowerCase()}`, actions: matches.length ? [select, button] : null },
+      matchList(matches, showCustomer)));
     result.scrollIntoView({ block: "nearest" });
   }
 
   function triggerCard(trigger) {
     const custom = trigger.kind === "custom";
-    const what = custom ? el("input", { id: "custom", maxlength: "1000", dir: "auto", placeholder: "complains about slow data at night", "aria-label": "The situation in plain words" }) : null;
+    const what = custom ? el("input", { id: "custom", maxlength: "1000", dir: "auto", placeholder: "complains about slow data at night",
+      "aria-label": "The situation in plain words" }) : null;
     const button = el("button", { type: "button", "data-trigger": trigger.name }, "Run");
     const run = async () => {
       const body = { all_customers: true };
@@ -56,7 +63,8 @@ export function triggersView(showCustomer) {
       else
         busy(button, run()).catch(() => {});
     });
-    return card({ title: words(trigger.name), level: 3, actions: custom ? badge("custom", "lilac") : null }, el("p", {}, trigger.description ?? ""),
+    return card({ title: words(trigger.name), level: 3, actions: custom ? badge("custom", "lilac") : null },
+      el("p", {}, trigger.description ?? ""),
       el("p", { class: "muted small grow" }, trigger.rule ?? ""), what, el("div", {}, button));
   }
 

@@ -26,22 +26,26 @@ function options(extra = {}) {
   const axis = more => ({ ticks: { color: text, maxRotation: 0, autoSkip: true }, grid: { color: grid }, ...more });
   return {
     responsive: true, maintainAspectRatio: false, animation: false, interaction: { mode: "index", intersect: false },
-    plugins: { legend: { display: extra.legend !== false, position: "bottom", labels: { color: text, boxWidth: 12, boxHeight: 12, padding: 12 } },
+    plugins: { legend: { display: extra.legend !== false, position: "bottom",
+      labels: { color: text, boxWidth: 12, boxHeight: 12, padding: 12 } },
       tooltip: { callbacks: extra.label ? { label: extra.label } : {} } },
     indexAxis: extra.across ? "y" : "x",
-    scales: extra.across ? { x: axis({ ...values, ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }), y: axis({ ticks: { color: text, autoSkip: false } }) }
+    scales: extra.across ? { x: axis({ ...values, ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }),
+      y: axis({ ticks: { color: text, autoSkip: false } }) }
       : { x: axis({ stacked: !!extra.stacked, title: { display: !!extra.x, text: extra.x, color: text } }),
         y: axis({ ...values, stacked: !!extra.stacked, ticks: { color: text, callback: extra.tick, maxTicksLimit: 6 } }) },
   };
 }
 
-const line = (label, data, colour, more = {}) => ({ label, data, borderColor: colour, backgroundColor: colour, borderWidth: 2, pointRadius: data.length > 30 ? 0 : 2, tension: 0.25, ...more });
+const line = (label, data, colour, more = {}) => ({ label, data, borderColor: colour, backgroundColor: colour, borderWidth: 2,
+  pointRadius: data.length > 30 ? 0 : 2, tension: 0.25, ...more });
 const bars = (label, data, colour) => ({ label, data, backgroundColor: colour, borderRadius: 4, maxBarThickness: 36 });
 const percent = value => `${Math.round(value * 100)} %`;
 
 function perPersona(days, series, names, pick, extra) {
   const keys = Object.keys(series).slice(0, LINES_MAX), palette = colours();
-  return { type: "line", data: { labels: days, datasets: keys.map((key, i) => line(names[key] ?? key, series[key].map(pick), palette[i % palette.length],
+  return { type: "line", data: { labels: days,
+    datasets: keys.map((key, i) => line(names[key] ?? key, series[key].map(pick), palette[i % palette.length],
     i >= palette.length ? { borderDash: [5, 4] } : {})) }, options: options({ x: "Day", ...extra }) };
 }
 
@@ -52,11 +56,14 @@ function charts(m) {
   const palette = [c1, c2, c3, c4, c5, token("--line-6")];
   return [
     ["score", "Engagement score", perPersona(days, m.score, m.names, v => v, { max: 100 })],
-    ["status", "Active and churned", { type: "bar", data: { labels: days, datasets: [bars("Active", m.active, good), bars("Churned", m.churned, bad)] },
+    ["status", "Active and churned", { type: "bar",
+      data: { labels: days, datasets: [bars("Active", m.active, good), bars("Churned", m.churned, bad)] },
       options: options({ x: "Day", stacked: true }) }],
-    ["adapted", "Decisions changed by memory", { type: "line", data: { labels: days, datasets: [line("Share", m.adapted, c1, { fill: true, backgroundColor: `${c1}33` })] },
+    ["adapted", "Decisions changed by memory",
+      { type: "line", data: { labels: days, datasets: [line("Share", m.adapted, c1, { fill: true, backgroundColor: `${c1}33` })] },
       options: options({ x: "Day", legend: false, max: 1, tick: percent, label: item => percent(item.parsed.y) }) }],
-    ["clv", "Customer lifetime value", perPersona(days, m.clv, m.names, v => v, { tick: value => money(value, m.currency), label: item => `${item.dataset.label}: ${money(item.parsed.y, m.currency)}` })],
+    ["clv", "Customer lifetime value", perPersona(days, m.clv, m.names, v => v,
+      { tick: value => money(value, m.currency), label: item => `${item.dataset.label}: ${money(item.parsed.y, m.currency)}` })],
     ["cost", "Model cost a day", { type: "bar", data: { labels: days, datasets: [bars("Cost", m.cost, c3)] },
       options: options({ x: "Day", legend: false, tick: dollars, label: item => dollars(item.parsed.y) }) }],
     ["success", "Success share by action and segment", { type: "bar", data: { labels: actions.map(words),
@@ -79,7 +86,8 @@ export async function drawCharts(node, metrics) {
   const Chart = await load();
   Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   if (drawn.size === 0)
-    node.replaceChildren(el("div", { class: "chart-grid" }, ...charts(metrics).map(([id, title]) => el("figure", { class: "card chart", id: `chart-${ id}` },
+    node.replaceChildren(el("div", { class: "chart-grid" },
+      ...charts(metrics).map(([id, title]) => el("figure", { class: "card chart", id: `chart-${ id}` },
       el("figcaption", {}, title), el("div", { class: "chart-box" }, el("canvas", { role: "img", "aria-label": title }))))));
   for (const [id, title, config] of charts(metrics)) {
     const canvas = node.querySelector(`#chart-${ id} canvas`);

@@ -15,8 +15,10 @@ function experimentRow(experiment, reload) {
     }
     reload();
   };
-  return el("div", { class: "switch-row" }, el("span", { dir: "auto" }, name, el("span", { class: "muted small" }, ` ${experiment.status ?? ""}`)),
-    el("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(on), "aria-label": `Experiment ${name}`, onclick: turn },
+  return el("div", { class: "switch-row" },
+    el("span", { dir: "auto" }, name, el("span", { class: "muted small" }, ` ${experiment.status ?? ""}`)),
+    el("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(on), "aria-label": `Experiment ${name}`,
+      onclick: turn },
       el("span", { "aria-hidden": "true" })));
 }
 
@@ -34,10 +36,28 @@ export async function drawExperiments(node) {
   node.replaceChildren(title, ...rows);
 }
 
+// Where a token is needed a plain link would not send it: the file is asked for here, and given to the person.
+async function save(event) {
+  const link = event.currentTarget, token = sessionStorage.getItem("cvmhost.token");
+  if (!token)
+    return;
+  event.preventDefault();
+  const response = await fetch(link.href, { headers: { Authorization: `Bearer ${token}` } });
+  if (!response.ok) {
+    toast(`The host answered ${response.status}.`, "bad");
+    return;
+  }
+  const url = URL.createObjectURL(await response.blob());
+  el("a", { href: url, download: link.download }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
 // range() gives "&from=..&to=.." of the days that are shown, or "".
 export function drawDownloads(node, range) {
-  const link = (what, format) => el("a", { class: "button small", download: `lifecycle-${what}.${format}`, "data-what": what, "data-format": format,
+  const link = (what, format) => el("a", { class: "button small", onclick: save, download: `lifecycle-${what}.${format}`, "data-what": what,
+    "data-format": format,
     href: `/api/v1/lifecycle/export?what=${what}&format=${format}${range()}` }, format.toUpperCase());
-  const row = (what, text) => el("div", { class: "download-row" }, el("span", {}, text), el("span", { class: "buttons" }, link(what, "csv"), link(what, "json")));
+  const row = (what, text) => el("div", { class: "download-row" }, el("span", {}, text),
+    el("span", { class: "buttons" }, link(what, "csv"), link(what, "json")));
   node.replaceChildren(el("h3", {}, "Download"), row("history", "History"), row("memory", "Memory"), row("metrics", "Metrics"));
 }

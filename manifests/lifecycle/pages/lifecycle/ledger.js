@@ -20,9 +20,9 @@ function customerCard(c) {
 }
 
 export function drawOverview(node, state) {
-  const customers = state.customers ?? [];
+  const customers = state.customers ?? [], more = (state.personas ?? customers.length) - Math.min(customers.length, SHOWN_MAX);
   node.replaceChildren(...customers.slice(0, SHOWN_MAX).map(customerCard),
-    ...(customers.length > SHOWN_MAX ? [el("p", { class: "muted small" }, `and ${customers.length - SHOWN_MAX} more`)] : []));
+    ...(more > 0 ? [el("p", { class: "muted small" }, `and ${more} more`)] : []));
 }
 
 function figure(label, value, id) {
@@ -32,13 +32,16 @@ function figure(label, value, id) {
 }
 
 function memoryOf(key, outcomes) {
-  const chips = Object.entries(outcomes).map(([action, status]) => el("span", { class: `chip-static tone-${status === "SUCCESS" ? "good" : "bad"}` },
-    el("span", { "aria-hidden": "true" }, status === "SUCCESS" ? "✓ " : "✗ "), el("span", { class: "visually-hidden" }, status === "SUCCESS" ? "worked: " : "failed: "), words(action)));
+  const chips = Object.entries(outcomes).map(([action, status]) => el("span",
+    { class: `chip-static tone-${status === "SUCCESS" ? "good" : "bad"}` },
+    el("span", { "aria-hidden": "true" }, status === "SUCCESS" ? "✓ " : "✗ "),
+      el("span", { class: "visually-hidden" }, status === "SUCCESS" ? "worked: " : "failed: "), words(action)));
   return el("div", { class: "memory-row" }, el("h4", { dir: "auto" }, key.replace(/_/g, " · ")), el("div", { class: "chips" }, ...chips));
 }
 
 function update(u) {
-  return el("li", {}, el("span", { dir: "auto" }, `Day ${u.day}: ${String(u.persona_key ?? "").replace(/^[^_]*_/, "")}, ${words(u.action).toLowerCase()} `),
+  return el("li", {}, el("span", { dir: "auto" },
+    `Day ${u.day}: ${String(u.persona_key ?? "").replace(/^[^_]*_/, "")}, ${words(u.action).toLowerCase()} `),
     el("span", { class: `change text-${toneOf(u.impact)}` }, signed(u.impact)));
 }
 
@@ -51,10 +54,12 @@ export function drawLedger(node, state, memory, recent) {
       figure("Churned", String(state.churned ?? 0), "churned")),
     el("p", { class: "status-line" }, "Learning status ", el("span", { id: "learning-status" }, badge(status, STATUS[status]))),
     el("h3", {}, "Strategy memory"),
-    rows.length ? el("div", { id: "memory" }, ...rows.slice(0, SHOWN_MAX).map(([key, outcomes]) => memoryOf(key, outcomes)))
+    rows.length ? el("div", { id: "memory" }, ...rows.slice(0, SHOWN_MAX).map(([key, outcomes]) => memoryOf(key, outcomes)),
+      rows.length > SHOWN_MAX ? el("p", { class: "muted small" }, `and ${rows.length - SHOWN_MAX} more`) : null)
       : el("p", { class: "muted small", id: "memory" }, "Empty: nothing has been tried."),
     el("h3", {}, "Recent learning"),
-    recent.length ? el("ul", { class: "updates", id: "updates" }, ...recent.map(update)) : el("p", { class: "muted small" }, "Nothing learnt yet."),
+    recent.length ? el("ul", { class: "updates", id: "updates" }, ...recent.map(update)) : el("p", { class: "muted small" },
+      "Nothing learnt yet."),
     el("h3", {}, "Cost and value"),
     el("dl", { class: "facts" },
       el("dt", {}, "Lifetime value"), el("dd", { id: "clv" }, money(state.clv_total, state.currency)),

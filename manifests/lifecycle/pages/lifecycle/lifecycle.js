@@ -33,8 +33,19 @@ function drawState() {
     : "A language model decides where one has a key, else the rules provider does.";
 }
 
+let pending = 0;
+
+// A day of thousands of customers is drawn some sixty times a second, not once for each.
+function drawSoon() {
+  pending ||= setTimeout(() => {
+    pending = 0;
+    drawState();
+    drawRunning();
+  }, 16);
+}
+
 function drawRunning() {
-  const button = node("next-day"), count = state.customers?.length ?? 0;
+  const button = node("next-day"), count = state.personas ?? state.customers?.length ?? 0;
   button.disabled = running;
   button.setAttribute("aria-busy", String(running));
   button.textContent = running ? "Running…" : "Run Next Day Simulation";
@@ -137,9 +148,8 @@ function onStory(card) {
     customer.status = card.status;
   }
   if (card.outcome === "SUCCESS" || card.outcome === "FAILED")
-    memory = { ...memory, [card.persona_key]: { ...memory[card.persona_key], [card.action]: card.outcome } };
-  drawState();
-  drawRunning();
+    (memory[card.persona_key] ??= {})[card.action] = card.outcome;
+  drawSoon();
 }
 
 function onDay(day) {

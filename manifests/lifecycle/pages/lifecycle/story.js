@@ -34,16 +34,19 @@ export function storyCard(card) {
     card.headline ? el("p", { class: "headline", dir: "auto" }, card.headline) : null,
     el("div", { class: "beats" },
       step("thought", "Thought", el("p", { dir: "auto" }, card.thought ?? ""), memoryLine(card)),
-      step("action", "Action", el("p", { class: "action-name" }, words(card.action)), el("p", { class: "muted small" }, SOURCES[card.source] ?? words(card.source))),
+      step("action", "Action", el("p", { class: "action-name" }, words(card.action)),
+        el("p", { class: "muted small" }, SOURCES[card.source] ?? words(card.source))),
       step("impact", "Impact", el("p", { class: `impact-value text-${toneOf(impact)}` }, signed(impact)),
         el("p", { class: "muted small" }, `Score ${round(card.score_before ?? 0)} → ${round(card.score_after ?? 0)}`))),
-    el("footer", {}, el("span", { class: "muted small", dir: "auto" }, card.thought?.includes(card.observation) ? "" : card.observation ?? ""),
+    el("footer", {}, el("span", { class: "muted small", dir: "auto" },
+      card.thought?.includes(card.observation) ? "" : card.observation ?? ""),
       proofLink(card)));
 }
 
 function daySection(day) {
   const cards = el("div", { class: "cards" });
-  const section = el("section", { class: "day", "data-day": String(day), "aria-label": `Day ${day}` }, el("h3", { class: "day-title" }, `Day ${day}`), cards);
+  const section = el("section", { class: "day", "data-day": String(day), "aria-label": `Day ${day}` },
+    el("h3", { class: "day-title" }, `Day ${day}`), cards);
   section.cards = cards;
   return section;
 }

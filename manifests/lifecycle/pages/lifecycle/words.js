@@ -16,7 +16,8 @@ export const toneOf = value => value > 0 ? "good" : value < 0 ? "bad" : "";
 export function money(minor, currency = "NGN") {
   if (typeof minor !== "number")
     return "–";
-  return new Intl.NumberFormat("en", { style: "currency", currency, currencyDisplay: "narrowSymbol", maximumFractionDigits: 0 }).format(minor / 100);
+  return new Intl.NumberFormat("en", { style: "currency", currency, currencyDisplay: "narrowSymbol",
+    maximumFractionDigits: 0 }).format(minor / 100);
 }
 
 export function dollars(value) {

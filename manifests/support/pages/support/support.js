@@ -93,22 +93,27 @@ async function act(what, body) {
   return true;
 }
 
-const sure = async () => await dialog({ title: `End ${open}?`, content: el("p", {}, "It is not worked on any more, and the customer is told nothing."),
+const sure = async () => await dialog({ title: `End ${open}?`,
+  content: el("p", {}, "It is not worked on any more, and the customer is told nothing."),
   actions: [{ label: "Cancel", value: null }, { label: "End it", value: "yes" }] }) === "yes";
 
 // ---- a new ticket ----
 
 function createForm() {
-  const id = el("input", { id: "new-id", name: "ticket_id", maxlength: "64", pattern: "[A-Za-z0-9_\\-]+", placeholder: "given by itself", autocomplete: "off" });
-  const customer = el("input", { id: "new-customer", name: "customer_id", maxlength: "64", required: "", placeholder: "CUST001", autocomplete: "off" });
-  const description = el("textarea", { id: "new-description", name: "description", rows: "5", maxlength: "8192", required: "", dir: "auto" });
+  const id = el("input", { id: "new-id", name: "ticket_id", maxlength: "64", pattern: "[A-Za-z0-9_\\-]+", placeholder: "given by itself",
+    autocomplete: "off" });
+  const customer = el("input", { id: "new-customer", name: "customer_id", maxlength: "64", required: "", placeholder: "CUST001",
+    autocomplete: "off" });
+  const description = el("textarea", { id: "new-description", name: "description", rows: "5", maxlength: "8192", required: "",
+    dir: "auto" });
   const fault = el("p", { class: "notice tone-bad", role: "alert", hidden: "" });
   const send = el("button", { type: "submit", class: "primary", id: "new-send" }, "Create ticket");
   const form = el("form", { class: "stack", id: "new-ticket" },
     el("label", {}, "Customer", customer), el("label", {}, "What is wrong", description),
     el("label", {}, "Ticket number, if it has one", id), fault,
     el("div", { class: "actions" }, el("button", { type: "button", onclick: () => shown.close() }, "Cancel"), send));
-  const shown = el("dialog", { "aria-labelledby": "new-title", onclose: () => shown.remove() }, el("h2", { id: "new-title" }, "New ticket"), form);
+  const shown = el("dialog", { "aria-labelledby": "new-title", onclose: () => shown.remove() }, el("h2", { id: "new-title" }, "New ticket"),
+    form);
   document.body.append(shown);
   shown.showModal();
   form.addEventListener("submit", async event => {

@@ -3,7 +3,8 @@ import { badge, el } from "/ui/shared/ui.js";
 import { countdown, stateBadge } from "./list.js";
 import { clock, duration, stateOf, words } from "./words.js";
 
-const PHASES = [["triage", "Triage"], ["expert", "Expert analysis"], ["approval", "Your approval"], ["notification", "Customer told"], ["done", "Done"]];
+const PHASES = [["triage", "Triage"], ["expert", "Expert analysis"], ["approval", "Your approval"], ["notification", "Customer told"],
+  ["done", "Done"]];
 const TEXT_MAX = 4000; // of a value that the timeline shows
 const SHORT = 110;     // shown without a click
 
@@ -81,9 +82,11 @@ function analysisPart(analysis) {
     el("h3", {}, "Proposed solution", confidence ? badge(confidence) : null),
     analysis.root_cause ? el("p", { dir: "auto" }, el("strong", {}, "Cause: "), analysis.root_cause) : null,
     el("ol", { class: "solution", dir: "auto" }, ...stepsOf(analysis).map(step => el("li", { dir: "auto" }, step))),
-    analysis.analysis ? el("details", {}, el("summary", {}, "The whole analysis"), el("p", { class: "pre", dir: "auto" }, analysis.analysis)) : null,
+    analysis.analysis ? el("details", {}, el("summary", {}, "The whole analysis"),
+      el("p", { class: "pre", dir: "auto" }, analysis.analysis)) : null,
     analysis.fallback ? el("p", { class: "muted small" }, `Note: ${analysis.fallback}`) : null,
-    analysis.queries?.length ? el("p", { class: "muted small" }, `Asked the knowledge base about ${analysis.queries.map(query => query.aspect).join(", ")}`) : null,
+    analysis.queries?.length ? el("p", { class: "muted small" },
+      `Asked the knowledge base about ${analysis.queries.map(query => query.aspect).join(", ")}`) : null,
     sources.length ? el("p", { class: "muted small", dir: "auto" }, `Sources: ${[...new Set(sources)].join(", ")}`) : null);
 }
 
@@ -104,7 +107,8 @@ function approvalPart(approval) {
   return el("section", { class: "part", id: "decided" }, el("h3", {}, "Decision"), el("p", {}, decision),
     approval.final_solution ? el("p", { class: "pre letter", dir: "auto" }, approval.final_solution) : null,
     approval.diff?.length ? el("details", {}, el("summary", {}, "What was changed"), el("pre", { class: "diff", dir: "auto" },
-      ...approval.diff.map(line => el("span", { class: line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : null }, `${line}\n`)))) : null,
+      ...approval.diff.map(line => el("span", { class: line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : null },
+        `${line}\n`)))) : null,
     approval.support_notes ? el("p", { class: "muted", dir: "auto" }, `Notes: ${approval.support_notes}`) : null);
 }
 
@@ -113,7 +117,8 @@ function approvalPart(approval) {
 // act(what, body) sends it and resolves to whether it was taken.
 function decisionForm(ticket, act) {
   const proposed = proposedText(ticket.output?.analysis);
-  const solution = el("textarea", { id: "solution", rows: String(Math.min(14, Math.max(4, proposed.split("\n").length + 1))), maxlength: "20000", dir: "auto" });
+  const solution = el("textarea", { id: "solution", rows: String(Math.min(14, Math.max(4, proposed.split("\n").length + 1))),
+    maxlength: "20000", dir: "auto" });
   solution.value = proposed;
   const notes = el("textarea", { id: "notes", rows: "2", maxlength: "4000", dir: "auto" });
   const changed = el("p", { class: "muted small", id: "changed", "aria-live": "polite" }, "As proposed.");
@@ -149,8 +154,10 @@ function decisionForm(ticket, act) {
 function questionsPart(questions) {
   if (!questions?.length)
     return null;
-  return el("section", { class: "part", id: "questions" }, el("h3", {}, "Asked the customer"), ...questions.map(question => el("div", { class: "letter" },
-    el("p", { class: "pre", dir: "auto" }, question.question), el("p", { class: "pre muted", dir: "auto" }, question.answer ?? "No answer yet."))));
+  return el("section", { class: "part", id: "questions" }, el("h3", {}, "Asked the customer"),
+    ...questions.map(question => el("div", { class: "letter" },
+    el("p", { class: "pre", dir: "auto" }, question.question),
+      el("p", { class: "pre muted", dir: "auto" }, question.answer ?? "No answer yet."))));
 }
 
 // A field with a button: a question to the customer, or what the customer answered.
@@ -168,13 +175,15 @@ function askForm(id, label, button, send) {
 function moreForm(ticket, act) {
   const parts = [], state = stateOf(ticket.status);
   if (ticket.status === "WAITING_FOR_APPROVAL")
-    parts.push(askForm("ask", "Question to the customer; the clocks stand still until there is an answer", "Ask", question => act("ask", { question })));
+    parts.push(askForm("ask", "Question to the customer; the clocks stand still until there is an answer", "Ask",
+      question => act("ask", { question })));
   if (ticket.status === "WAITING_FOR_CUSTOMER")
     parts.push(askForm("answer", "What the customer answered", "Keep the answer", answer => act("answer", { answer })));
   if (ticket.status === "TIMED_OUT" || ticket.status === "FAILED")
     parts.push(el("div", {}, el("button", { type: "button", id: "reopen", onclick: () => act("reopen", {}) }, "Open again")));
   if (state.active)
-    parts.push(el("div", {}, el("button", { type: "button", class: "danger", id: "terminate", onclick: () => act("terminate", {}) }, "End this ticket")));
+    parts.push(el("div", {}, el("button", { type: "button", class: "danger", id: "terminate", onclick: () => act("terminate", {}) },
+      "End this ticket")));
   if (!parts.length)
     return null;
   const open = ticket.status !== "WAITING_FOR_APPROVAL";
@@ -189,7 +198,8 @@ function plain(text) {
     return text;
   try {
     const members = Object.entries(JSON.parse(text));
-    return members.some(([, value]) => value !== null && typeof value === "object") ? text : members.map(([name, value]) => `${name} ${value}`).join(", ");
+    return members.some(([, value]) => value !== null && typeof value === "object") ? text : members.map(([name,
+      value]) => `${name} ${value}`).join(", ");
   } catch {
     return text; // clipped
   }
@@ -205,11 +215,13 @@ function summary(value) {
 function timelineRow(entry) {
   const input = summary(entry.input), output = summary(entry.output);
   const both = [input, output].filter(Boolean);
-  const detail = both.every(text => text.length <= SHORT && !text.includes("\n")) ? both.map(text => el("p", { class: "small", dir: "auto" }, text))
+  const detail = both.every(text => text.length <= SHORT && !text.includes("\n")) ? both.map(text => el("p",
+    { class: "small", dir: "auto" }, text))
     : el("details", {}, el("summary", {}, "In and out"), ...both.map(text => el("pre", { dir: "auto" }, text)));
   return el("li", {}, el("div", { class: "event-head" }, el("strong", { dir: "auto" }, words(entry.what ?? "")),
     el("span", { class: "muted small" }, duration(entry.duration_ms))),
-    el("div", { class: "muted small" }, [clock(entry.time), entry.actor, entry.step && `step ${words(entry.step).toLowerCase()}`].filter(Boolean).join(" · ")), detail);
+    el("div", { class: "muted small" }, [clock(entry.time), entry.actor,
+      entry.step && `step ${words(entry.step).toLowerCase()}`].filter(Boolean).join(" · ")), detail);
 }
 
 export function timeline(entries) {
@@ -225,7 +237,8 @@ export function ticketView(ticket, entries, act) {
     el("div", { class: "ticket-head" }, el("h2", { id: "ticket-title" }, ticket.ticket_id), stateBadge(ticket.status)),
     el("p", { class: "description pre", dir: "auto" }, ticket.description ?? ""),
     stepper(ticket),
-    error ? el("p", { class: "notice tone-bad", role: "alert", dir: "auto" }, typeof error === "string" ? error : error.text ?? error.message ?? JSON.stringify(error)) : null,
+    error ? el("p", { class: "notice tone-bad", role: "alert", dir: "auto" },
+      typeof error === "string" ? error : error.text ?? error.message ?? JSON.stringify(error)) : null,
     facts(ticket),
     analysisPart(ticket.output?.analysis),
     questionsPart(ticket.output?.questions),
