@@ -228,12 +228,13 @@ char *core_metrics(const struct core *core)
           core->total.state_hits);
     total(&text, "state_cache_misses_total", "Reads of a component's state that the store answered.", "counter",
           core->total.state_misses);
-    text_printf(&text,
-                "# HELP cvmhost_figures_exported_total Pages of these figures given to telemetry, by what became of them.\n"
-                "# TYPE cvmhost_figures_exported_total counter\n"
-                "cvmhost_figures_exported_total{result=\"given\"} %llu\n"
-                "cvmhost_figures_exported_total{result=\"dropped\"} %llu\n",
-                (unsigned long long)core->total.figures_given, (unsigned long long)core->total.figures_dropped);
+    text_printf(
+        &text,
+        "# HELP cvmhost_figures_exported_total Pages of these figures given to telemetry, by what became of them.\n"
+        "# TYPE cvmhost_figures_exported_total counter\n"
+        "cvmhost_figures_exported_total{result=\"given\"} %llu\n"
+        "cvmhost_figures_exported_total{result=\"dropped\"} %llu\n",
+        (unsigned long long)core->total.figures_given, (unsigned long long)core->total.figures_dropped);
     total(&text, "host_restarts", "Restarts of the host by its supervisor.", "gauge", core->page->restarts);
     total(&text, "safe_mode", "Whether the host was started in safe mode, after too many crashes.", "gauge",
           core->page->safe ? 1 : 0);

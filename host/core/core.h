@@ -90,8 +90,9 @@ const char *core_quarantined(const struct core *core, const char *name);
 /* Text models, each {"name", "plugin", "ready", "training", "hash", "examples", "features", "bytes",
  * "training_seconds", "heads", "file", "note"}: all, or those of a plugin. Gives a new array. */
 json_t *core_models(const struct core *core, const char *plugin);
-/* Adds what the operator should look at although the host serves: "quarantined": [plugins], "safe_mode": true; and how many
- * plugins are loaded, and failed: "plugins". A "status" that is "healthy" becomes "degraded" where something is down. */
+/* Adds what the operator should look at although the host serves: "quarantined": [plugins], "safe_mode": true; and how
+ * many plugins are loaded, and failed: "plugins". A "status" that is "healthy" becomes "degraded" where something is
+ * down. */
 void core_health(const struct core *core, json_t *body);
 
 /* Folds and prunes the journal now, after a pass that is under way: turns of conversations that were over before

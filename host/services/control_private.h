@@ -1,6 +1,6 @@
 /* What the parts of the control server share: connections (control.c), open requests, and the answers to each "do"
- * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_store.c, control_upgrade.c,
- * control_why.c). Loop thread. */
+ * (control_call.c, control_ask.c, control_change.c, control_keep.c, control_state.c, control_store.c,
+ * control_upgrade.c, control_why.c). Loop thread. */
 #ifndef HOST_SERVICES_CONTROL_PRIVATE_H
 #define HOST_SERVICES_CONTROL_PRIVATE_H
 
