@@ -167,6 +167,39 @@ START_TEST(stream)
 }
 END_TEST
 
+/* Asked for once, by however many; a wrong one is asked for again. */
+START_TEST(token)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "web");
+    flow_plugin(f, "teller");
+    flow_env(f, "LISTENER", "listener-listener-listener");
+    flow_config(f, "access.tokens",
+                json_pack("[{s:s, s:s, s:[s]}]", "name", "ear", "secret", "LISTENER", "permissions", "listen"));
+    flow_start(f);
+    struct browser *b = browser_new(f);
+    browser_open(b, "/ui/");
+    browser_expect(b, "#health", "healthy");
+    run(b, "const ui = await import('/ui/shared/ui.js'); window.got = [];"
+           "for (let i = 0; i < 2; i++) document.querySelector('main').append("
+           "  ui.events('/test/secret', { 'test.told': d => got.push(d.tag) }).indicator);");
+    browser_expect(b, "dialog", "A token is needed");
+    ck_assert_int_eq(browser_int(b, "document.querySelectorAll('dialog').length"), 1);
+    browser_type(b, "dialog input", "something else");
+    browser_keys(b, KEY_ENTER);
+    browser_expect(b, "dialog", "The token is not known");
+    browser_type(b, "dialog input", "listener-listener-listener");
+    browser_keys(b, KEY_ENTER);
+    browser_wait(b, "document.querySelectorAll('.live[data-state=live]').length === 2");
+    ck_assert_int_eq(flow_http(f, "POST", "/test/tell", "{\"tag\": 3}",
+                               (const char *const[]){"Content-Type: application/json", NULL}, NULL),
+                     200);
+    browser_wait(b, "got.join() === '3,3'");
+    free(browser_errors(b)); /* each 401 */
+    end(f, b);
+}
+END_TEST
+
 int main(void)
 {
     TCase *c = tcase_create("web");
@@ -176,5 +209,6 @@ int main(void)
     tcase_add_test(c, overview);
     tcase_add_test(c, parts);
     tcase_add_test(c, stream);
+    tcase_add_test(c, token);
     return flow_main("pages_web", (TCase *[]){c, NULL});
 }

@@ -94,8 +94,9 @@ function authorization() {
 
 let asking = null;
 
-/* One dialog, however many requests were refused at the same time. */
-function askToken(sentence) {
+/* One dialog, however many requests were refused; none where the token has become another since the request. */
+function askToken(sentence, used) {
+  if (!asking && sessionStorage.getItem(TOKEN) !== used) return Promise.resolve(true);
   asking = asking || (async () => {
     const field = el("input", { name: "token", type: "password", autocomplete: "off", required: true });
     const answer = await dialog({
@@ -128,11 +129,12 @@ async function request(path, options) {
 }
 
 export async function api(path, options = {}) {
+  const used = sessionStorage.getItem(TOKEN);
   try {
     return await request(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error.status === 401 && (await askToken(error.message))) return api(path, options);
+    if (error.status === 401 && (await askToken(error.message, used))) return api(path, options);
     const problem = error instanceof Problem ? error
       : new Problem(0, { code: "NO_ANSWER", detail: "The host cannot be reached." });
     if (!options.quiet) toast(problem.field ? `${problem.field}: ${problem.message}` : problem.message, "bad");
@@ -196,6 +198,7 @@ export function events(path, handlers, options = {}) {
     const handler = handlers[event.topic];
     if (handler && event.data.length) handler(JSON.parse(event.data.join("\n")), event.id);
   };
+  let used = null;
   const once = async () => {
     let timer;
     const alive = () => {
@@ -205,6 +208,7 @@ export function events(path, handlers, options = {}) {
     aborter = new AbortController();
     alive();
     try {
+      used = sessionStorage.getItem(TOKEN);
       const headers = { Accept: "text/event-stream", ...authorization() };
       if (last !== undefined) headers["Last-Event-ID"] = last;
       const response = await fetch(path, { headers, signal: aborter.signal, cache: "no-store" });
@@ -231,7 +235,10 @@ export function events(path, handlers, options = {}) {
       if (closed) break;
       if (paused) continue;
       show("reconnecting");
-      if (error && error.status === 401 && !(await askToken(error.message))) break;
+      if (error && error.status === 401) {
+        if (await askToken(error.message, used)) continue;
+        break;
+      }
       if (error && error.status === 403) {
         toast(error.message, "bad");
         break;
