@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #define DESCRIBE_MS 10000
+#define ASKED_MAX 64                        /* components with actions */
+#define COOKIE UINT64_C(0x6465736372696265) /* of a describe, beside the component's place in "asked" */
 #define CARD_DAYS_MAX 20
 #define DAYS_SHOWN_MAX 400
 
@@ -156,16 +158,19 @@ static int with_catalogue(cvm_turn *t, json_t *run);
 static int start_day(cvm_turn *t, json_t *run)
 {
     const json_t *components = cvm_registry(t, "components");
-    json_t *world = NULL;
+    json_t *world = NULL, *asked = json_array();
     int64_t waiting = 0;
     int e = people_world(t, &world);
     for (size_t i = 0; e == CVM_OK && i < json_array_size(components); i++) {
         const json_t *c = json_array_get(components, i);
-        if (!has_role(c))
+        const char *id = cvm_json_str(c, "id", "");
+        if (!has_role(c) || waiting == ASKED_MAX)
             continue;
-        e = cvm_request(t, cvm_json_str(c, "id", ""), "describe", NULL, &(cvm_request_opts){.timeout_ms = DESCRIBE_MS});
-        waiting++;
+        e = cvm_request(t, id, "describe", NULL,
+                        &(cvm_request_opts){.timeout_ms = DESCRIBE_MS, .on_behalf = {COOKIE, (uint64_t)waiting++}});
+        json_array_append_new(asked, json_string(id));
     }
+    json_object_set_new(run, "asked", asked);
     for (size_t i = 0; e == CVM_OK && i < json_array_size(components); i++)
         if (strcmp(cvm_json_str(json_array_get(components, i), "id", ""), EXPERIMENTS) == 0) {
             e = cvm_request(t, EXPERIMENTS, "running", json_pack("{s:s}", "area", "lifecycle"),
@@ -198,13 +203,14 @@ static int start_day(cvm_turn *t, json_t *run)
 static void take_described(json_t *run, const cvm_msg *m)
 {
     const json_t *treatments = json_object_get(m->data, "treatments");
-    for (size_t i = 0; i < json_array_size(treatments); i++) {
+    const char *component = json_string_value(json_array_get(json_object_get(run, "asked"), (size_t)m->on_behalf.lo));
+    for (size_t i = 0; component && i < json_array_size(treatments); i++) {
         const json_t *one = json_array_get(treatments, i), *expected = json_object_get(one, "expected");
         const char *action = cvm_json_str(one, "action", "");
         if (strcmp(cvm_json_str(one, "area", ""), "lifecycle") == 0 && *action && strlen(action) <= LIFE_NAME_MAX)
             insert(json_object_get(run, "catalogue"),
                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "action", action, "id", cvm_json_str(one, "id", ""),
-                             "component", m->sender, "name", cvm_json_str(one, "name", action), "description",
+                             "component", component, "name", cvm_json_str(one, "name", action), "description",
                              cvm_json_str(one, "description", ""), "expected",
                              json_is_object(expected) ? cvm_json_share(expected) : json_object()));
     }

@@ -11,6 +11,7 @@
 #define FILE_MAX_BYTES (32 * 1024 * 1024)
 #define SWEEP_ROWS 400
 #define SCAN_MAX 1000
+#define CLEARED UINT64_C(0x636c656172) /* the cookie of what is cleared, beside who */
 
 /* ---- the job ---- */
 
@@ -307,9 +308,11 @@ int load_on_rows(cvm_turn *t, const cvm_msg *m)
 
 /* ---- reset ---- */
 
-static int clear(cvm_turn *t, const char *who)
+static int clear(cvm_turn *t, uint64_t who)
 {
-    return cvm_request(t, who, "clear", NULL, &(cvm_request_opts){.timeout_ms = 60000});
+    static const char *const all[] = {MEMORY, DECISION};
+    return cvm_request(t, all[who], "clear", NULL,
+                       &(cvm_request_opts){.timeout_ms = 60000, .on_behalf = {CLEARED, who}});
 }
 
 /* Takes the world. */
@@ -355,16 +358,16 @@ static int loaded(cvm_turn *t, json_t *world)
         return release(t);
     }
     CVM_TRY(people_world_put(t, world));
-    return clear(t, MEMORY);
+    return clear(t, 0);
 }
 
 int load_on_cleared(cvm_turn *t, const cvm_msg *m)
 {
     json_t *world = NULL;
     if (m->outcome == CVM_REPLIED && cvm_json_bool(m->data, "more", false))
-        return clear(t, m->sender);
-    if (strcmp(m->sender, MEMORY) == 0)
-        return clear(t, DECISION);
+        return clear(t, m->on_behalf.lo);
+    if (m->on_behalf.lo == 0)
+        return clear(t, 1);
     CVM_TRY(people_world(t, &world));
     if (!json_object_get(world, "resetting")) {
         json_decref(world);
