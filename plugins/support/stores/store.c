@@ -169,6 +169,8 @@ int store_put(cvm_turn *t, const cvm_msg *m)
     }
     CVM_TRY(check_version(t, m, key));
     CVM_TRY(store_keep(t, key, cvm_json_share(value), &version));
+    if (!m->requires_response)
+        return CVM_OK;
     return cvm_reply(t, m,
                      json_pack("{s:s, s:s, s:I}", "store", name_of(t, m), "key", key, "version", (json_int_t)version));
 }

@@ -5,11 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    REPLY_ACTIVITY = 1,
-    REPLY_STORE = 2,
-    REPLY_PROGRESS = 3
-}; /* second half of a request's cookie; the first is the record's "run" */
+enum { REPLY_ACTIVITY = 1, REPLY_STORE = 2 }; /* second half of a request's cookie; the first is the record's "run" */
 
 /* What comes behind the end of a ticket opened its conversation anew. */
 static int end_again(cvm_turn *t, const cvm_msg *m)
@@ -235,6 +231,7 @@ int ticket_proceed(struct ticket *k, struct workflow_todo *todo)
 {
     char why[400];
     int e = CVM_OK;
+    bool moved = false;
     json_t *told = todo->told;
     todo->told = NULL;
     if (was_told(told, "received", "approval"))
@@ -252,10 +249,14 @@ int ticket_proceed(struct ticket *k, struct workflow_todo *todo)
     }
     if (e >= 0)
         e = tell_all(k, told);
+    for (size_t i = 0; i < json_array_size(told); i++)
+        moved |= strcmp(json_string_value(json_array_get(json_array_get(told, i), 0)), "started") != 0;
     json_decref(told);
     CVM_TRY(e);
     CVM_TRY(ticket_clocks(k));
-    CVM_TRY(send_progress(k));
+    k->unseen = !moved && todo->kind == WORKFLOW_STORE; /* the activity is over, its step is not */
+    if (moved)
+        CVM_TRY(send_progress(k));
     return ticket_save(k);
 }
 

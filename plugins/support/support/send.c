@@ -114,7 +114,7 @@ int send_store(struct ticket *k, const json_t *step, char *ret_why, size_t size)
     return CVM_ENOENT;
 }
 
-/* For people who look: nothing depends on it, so the answer is not waited for. */
+/* For people who look; nothing depends on it. */
 int send_progress(struct ticket *k)
 {
     char at[TIME_SIZE], until[TIME_SIZE] = "";
@@ -130,8 +130,7 @@ int send_progress(struct ticket *k)
                   ticket_status(k), "step", cvm_json_str(k->record, "step", ""), "attempt",
                   (json_int_t)cvm_json_int(k->record, "attempt", 1), "outcome", cvm_json_str(k->record, "outcome", ""),
                   "expires_at", deadline ? time_text(deadline, until) : "", "updated_at", time_text(k->w.now_ms, at));
-    int e = cvm_request(k->t, "role:store", "put",
-                        json_pack("{s:s, s:s, s:o}", "store", "execution-state", "key", k->instance, "value", value),
-                        &(cvm_request_opts){.on_behalf = {0, 3}});
+    int e = cvm_send(k->t, "role:store", "put",
+                     json_pack("{s:s, s:s, s:o}", "store", "execution-state", "key", k->instance, "value", value));
     return e == CVM_ENOENT || e == CVM_EACCES ? CVM_OK : e;
 }

@@ -36,8 +36,8 @@ struct ticket {
     const char *id;                  /* of the ticket, in the record */
     json_t *record, *outputs, *kept; /* kept: outputs as they are stored */
     struct workflow w;
-    int64_t since_ms; /* when the step that it was in began */
-    bool over;
+    int64_t since_ms;  /* when the step that it was in began */
+    bool over, unseen; /* unseen: its row stays as it is */
 };
 
 /* ticket.c: reading and keeping */

@@ -219,7 +219,7 @@ static int keep_outputs(struct ticket *k)
 int ticket_save(struct ticket *k)
 {
     char key[CVM_STATE_KEY_MAX + 1];
-    CVM_TRY(put_row(k));
+    CVM_TRY(k->unseen ? CVM_OK : put_row(k));
     CVM_TRY(keep_outputs(k));
     key_of('i', k->instance, key);
     if (!k->over)
