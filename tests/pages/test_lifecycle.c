@@ -181,8 +181,8 @@ END_TEST
 
 START_TEST(churn_and_experiments)
 {
-    struct flow *f = host();
-    flow_stop(f);
+    struct flow *f = flow_new();
+    flow_product(f);
     flow_config(f, "lifecycle.churn_score", json_integer(66));
     flow_start(f);
     ck_assert_int_eq(flow_http(f, "POST", "/api/v1/cvm/experiments",
@@ -233,8 +233,8 @@ END_TEST
 /* A persona whose name is markup, and one whose name has no end. */
 START_TEST(hostile_names)
 {
-    struct flow *f = host();
-    flow_stop(f);
+    struct flow *f = flow_new();
+    flow_product(f);
     json_t *personas = json_load_file(flow_source("manifests/lifecycle/personas.json"), 0, NULL);
     json_t *list = json_is_array(personas) ? personas : json_object_get(personas, "personas");
     ck_assert_uint_ge(json_array_size(list), 5);
@@ -247,12 +247,41 @@ START_TEST(hostile_names)
     free(text);
     json_decref(personas);
     flow_start(f);
-    FLOW_UNTIL(flow_http(f, "POST", "/api/v1/lifecycle/reset", "{}", NULL, NULL) == 200); /* once they are read */
     struct browser *b = look(f);
     next_day(b, 1);
     browser_expect(b, ".story-card", "<img src=x onerror=alert(1)>");
     browser_looks(b, "lifecycle-hostile");
     ck_assert_int_eq(browser_int(b, "document.querySelectorAll('main img, main script').length"), 0);
+    end(f, b);
+}
+END_TEST
+
+/* Where the host asks for tokens, the page asks the person for one, once; links and downloads work with it. */
+START_TEST(with_a_token)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    flow_env(f, "OFFICE_TOKEN", "office-token-0123456789");
+    flow_config(
+        f, "access",
+        json_pack("{s:[{s:s, s:s, s:[s]}]}", "tokens", "name", "office", "secret", "OFFICE_TOKEN", "permissions", "*"));
+    flow_start(f);
+    struct browser *b = browser_new(f);
+    browser_open(b, "/ui/lifecycle");
+    browser_type(b, "dialog [name=token]", "office-token-0123456789");
+    browser_keys(b, KEY_ENTER);
+    browser_expect(b, ".live", "live");
+    browser_wait(b, "document.querySelectorAll('.customer').length === 5 && !document.querySelector('dialog')");
+    next_day(b, 1);
+    browser_click(b, ".story-card .proof");
+    browser_click(b, "dialog td a");
+    browser_expect(b, "dialog .record", "simulate_user_behavior");
+    browser_keys(b, KEY_ESCAPE KEY_ESCAPE);
+    browser_wait(b, "!document.querySelector('dialog')");
+    json_decref(browser_run(b, "window.saved = []; const make = URL.createObjectURL;"
+                               "URL.createObjectURL = blob => { saved.push(blob); return make(blob); };"));
+    browser_click(b, "#downloads [data-what=history][data-format=csv]");
+    browser_wait(b, "saved.length === 1 && saved[0].type.startsWith('text/csv') && saved[0].size > 100");
     end(f, b);
 }
 END_TEST
@@ -269,5 +298,6 @@ int main(void)
     tcase_add_test(c, churn_and_experiments);
     tcase_add_test(c, keyboard);
     tcase_add_test(c, hostile_names);
+    tcase_add_test(c, with_a_token);
     return flow_main("lifecycle", (TCase *[]){c, NULL});
 }
