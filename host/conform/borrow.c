@@ -21,6 +21,7 @@ struct root {
     json_t *value;
     uint64_t hash;
     size_t first, n; /* of the nodes; n 0: not counted */
+    uint64_t place;  /* of a state value: hash of its key */
 };
 
 static struct node nodes[NODES_MAX];
@@ -152,6 +153,28 @@ void borrow_given(json_t *value)
         }
     }
     json_decref(held);
+}
+
+static uint64_t place_of(const char *key)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (; *key; key++)
+        h = (h ^ (unsigned char)*key) * UINT64_C(1099511628211);
+    return h | 1;
+}
+
+/* The host drops the value that a turn has put before under the same key. */
+void borrow_replaced(const char *key)
+{
+    for (size_t i = 0; i < n_roots; i++)
+        if (roots[i].place == place_of(key))
+            roots[i].n = roots[i].place = 0;
+}
+
+void borrow_placed(const char *key, const json_t *value)
+{
+    if (value && n_roots && roots[n_roots - 1].value == value)
+        roots[n_roots - 1].place = place_of(key);
 }
 
 const char *borrow_end(char ret_text[200])

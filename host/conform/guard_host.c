@@ -254,7 +254,10 @@ static int g_state_put(cvm_turn *t, const char *key, json_t *value)
     ENTER();
     borrow_taken("a state value after it was put", value);
     int e = real->state_put(t, key, value);
+    if (e >= 0)
+        borrow_replaced(key);
     borrow_given(e < 0 ? NULL : value);
+    borrow_placed(key, e < 0 ? NULL : value);
     told(value ? "cvm_state_put" : "cvm_state_del", "(key or value)", e);
     LEAVE();
     return e;

@@ -192,9 +192,11 @@ int64_t guard_under_way(const char *conversation);            /* -1: not known *
 
 void borrow_begin(void);
 void borrow(const char *what, const json_t *value, bool counted);
-void borrow_taken(const char *what, json_t *value); /* before the call that takes it */
-void borrow_given(json_t *value);                   /* after it; NULL: nothing was taken */
-const char *borrow_end(char ret_text[200]);         /* what was wrong; NULL: nothing */
+void borrow_taken(const char *what, json_t *value);       /* before the call that takes it */
+void borrow_given(json_t *value);                         /* after it; NULL: nothing was taken */
+void borrow_replaced(const char *key);                    /* before a state value is put or deleted */
+void borrow_placed(const char *key, const json_t *value); /* after it was given */
+const char *borrow_end(char ret_text[200]);               /* what was wrong; NULL: nothing */
 
 void memory_begin(void);                /* from now on blocks are known */
 void memory_patch(const char *home);    /* the library's own malloc and free, too */
