@@ -92,7 +92,9 @@ int decide_reopen(cvm_turn *t, const cvm_msg *m)
 
 static int audit_person(struct ticket *k, const json_t *data, const char *what, const char *input)
 {
-    const char *who = cvm_json_str(data, "by", cvm_json_str(data, "decided_by", "support"));
+    char who[481]; /* 120 characters: what comes in through an edge has no more */
+    snprintf(who, sizeof who, "%s", cvm_json_str(data, "by", cvm_json_str(data, "decided_by", "support")));
+    text_clip(who, 120);
     return audit_row(k->t, k->m,
                      &(struct audit){.ticket = k->id,
                                      .actor = who,
