@@ -35,7 +35,7 @@
 #define ERROR_SIZE 1024
 #define PRIVATE_WAIT_MS 10000
 #define START_TURNS_MS 2000
-#define FIRST_MODELS_MS 45000 /* a command waits longer for its host */
+#define FIRST_MODELS_MS 20000 /* less than supervisor.ready_s: a command waits longer for its host */
 #define DRAIN_MS 3000         /* for what is under way when another program takes over */
 #define CONTROL_DRAIN_MS 1000
 #define CONTROL_FRESH_MS 100
@@ -445,8 +445,6 @@ static int start_handles(struct host *h)
         return CVM_EIO;
     h->has_timer = true;
     h->private_wait.data = h;
-    if (h->options->is_private)
-        uv_timer_start(&h->private_wait, on_private_wait, PRIVATE_WAIT_MS, 0);
     return CVM_OK;
 }
 
@@ -473,6 +471,8 @@ static void tell_ready(struct host *h, const char *url)
         log_info("host", "serving commands in %s (pid %ld)", h->options->home, (long)getpid());
     else
         log_info("host", "serving on %s (pid %ld)", url, (long)getpid());
+    if (h->options->is_private) /* from now on: until here nobody could come */
+        uv_timer_start(&h->private_wait, on_private_wait, PRIVATE_WAIT_MS, 0);
     if (write(h->options->fds.ready, &one, sizeof one) != sizeof one)
         log_warning("host", "the supervisor could not be told that the host serves");
     if (!h->options->supervised)
