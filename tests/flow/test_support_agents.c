@@ -208,7 +208,7 @@ START_TEST(shows_its_success_indicators)
     ck_assert_ptr_nonnull(strstr(text_of(analysis, "root_cause"), "The sidecar calls the application on the port"));
     ck_assert_uint_ge(json_array_size(json_object_get(analysis, "resolution_steps")), 3);
     ck_assert(json_real_value(json_object_get(analysis, "confidence")) > 0.5);
-    ck_assert_str_eq(text_of(json_array_get(json_object_get(analysis, "sources"), 0), "document_id"), "kb-sup-001");
+    ck_assert_str_eq(text_of(json_array_get(json_object_get(analysis, "sources"), 0), "document_id"), "kb-tec-001");
     json_decref(output);
     EXPECT(f, 0, "root_cause", "state", "get", "analysis-state", "analysis-TICK0012");
     EXPECT(f, 0, "support.expert/TICK0012", "state", "list", "memory-state");
@@ -287,24 +287,24 @@ END_TEST
 
 START_TEST(documents_are_found)
 {
-    static const char *const questions[][2] = {{"the sidecar does not connect to our application", "kb-sup-001"},
-                                               {"no sidecar is injected into the pod", "kb-sup-003"},
-                                               {"which ports must be open in the firewall", "kb-sup-005"},
-                                               {"bind address already in use", "kb-sup-006"},
-                                               {"x509 certificate has expired", "kb-sup-007"},
-                                               {"dns lookup fails inside the cluster", "kb-sup-008"},
-                                               {"context deadline exceeded", "kb-sup-009"},
-                                               {"redis NOAUTH authentication required", "kb-sup-011"},
-                                               {"subscriber does not receive messages", "kb-sup-014"},
-                                               {"kafka consumer lag keeps growing", "kb-sup-016"},
-                                               {"secret not found when loading the component", "kb-sup-017"},
-                                               {"which versions are compatible with each other", "kb-sup-020"},
-                                               {"how do I upgrade safely", "kb-sup-021"},
-                                               {"pod is in CrashLoopBackOff", "kb-sup-023"},
-                                               {"container exceeds the memory limit OOMKilled", "kb-sup-025"},
-                                               {"failed to assign an IP address to container on aws", "kb-sup-027"},
-                                               {"no traces in zipkin", "kb-sup-031"},
-                                               {"prometheus has no metrics of the sidecar", "kb-sup-032"}};
+    static const char *const questions[][2] = {{"the sidecar does not connect to our application", "kb-tec-001"},
+                                               {"no sidecar is injected into the pod", "kb-tec-003"},
+                                               {"which ports must be open in the firewall", "kb-tec-005"},
+                                               {"bind address already in use", "kb-tec-006"},
+                                               {"x509 certificate has expired", "kb-tec-007"},
+                                               {"dns lookup fails inside the cluster", "kb-tec-008"},
+                                               {"context deadline exceeded", "kb-tec-009"},
+                                               {"redis NOAUTH authentication required", "kb-tec-011"},
+                                               {"subscriber does not receive messages", "kb-tec-014"},
+                                               {"kafka consumer lag keeps growing", "kb-tec-016"},
+                                               {"secret not found when loading the component", "kb-tec-017"},
+                                               {"which versions are compatible with each other", "kb-tec-020"},
+                                               {"how do I upgrade safely", "kb-tec-021"},
+                                               {"pod is in CrashLoopBackOff", "kb-tec-023"},
+                                               {"container exceeds the memory limit OOMKilled", "kb-tec-025"},
+                                               {"failed to assign an IP address to container on aws", "kb-tec-027"},
+                                               {"no traces in zipkin", "kb-tec-031"},
+                                               {"prometheus has no metrics of the sidecar", "kb-tec-032"}};
     struct flow *f = desk(NULL);
     opened(f);
     for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
@@ -318,7 +318,7 @@ START_TEST(documents_are_found)
     json_t *r = called(f, "support.expert", "analyse", "T1", "CUST001",
                        "pods are OOMKilled every night since the last release, and our kafka consumer lags", "{}", 0);
     ck_assert_uint_gt(json_array_size(json_object_get(r, "queries")), 4); /* aspects of the description */
-    ck_assert_ptr_nonnull(strstr(text_of(r, "analysis"), "kb-sup-025"));
+    ck_assert_ptr_nonnull(strstr(text_of(r, "analysis"), "kb-tec-025"));
     json_decref(r);
     r = called(f, "support.expert", "analyse", "T2", "CUST001", "my football team lost the match yesterday", "{}", 0);
     ck_assert(json_is_false(json_object_get(r, "found")));
@@ -363,7 +363,7 @@ END_TEST
 
 #define ANALYSIS                                                                                                       \
     "{\"data\": {\"root_cause\": \"The sidecar was given another port than the application has.\", \"analysis\": "     \
-    "\"The application must listen on the port of the sidecar [kb-sup-001].\", \"resolution_steps\": [\"Compare both " \
+    "\"The application must listen on the port of the sidecar [kb-tec-001].\", \"resolution_steps\": [\"Compare both " \
     "ports.\", \"Restart the pod.\"], \"confidence\": 0.8}}"
 #define OUTPUTS                                                                                                        \
     "{\"triage\": {\"entitled\": true, \"customer\": {\"contact_name\": \"Amara Cole\", \"contact_email\": "           \
@@ -383,7 +383,7 @@ START_TEST(models_word_it_or_do_not)
     check_queries(r);
     json_decref(r);
     llm_script(
-        f, "{\"data\": {\"root_cause\": \"x\", \"analysis\": \"Use port 7777 [kb-sup-001].\", \"resolution_steps\": "
+        f, "{\"data\": {\"root_cause\": \"x\", \"analysis\": \"Use port 7777 [kb-tec-001].\", \"resolution_steps\": "
            "[\"y\"], \"confidence\": 1}}"); /* a port that no document has */
     r = called(f, "support.expert", "analyse", "T2", "CUST001", DESCRIPTION, "{}", 0);
     ck_assert_str_eq(text_of(r, "source"), "rules");

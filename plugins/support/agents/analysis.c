@@ -295,7 +295,7 @@ static const json_t *best_of(const json_t *documents, const char *aspect)
     return best;
 }
 
-/* " As to connectivity: The sidecar cannot reach the application (kb-sup-001)." for each aspect. */
+/* " As to connectivity: The sidecar cannot reach the application (kb-tec-001)." for each aspect. */
 static void told_by_aspect(const json_t *documents, const json_t *parts, char *ret, size_t size)
 {
     size_t at = strlen(ret);
