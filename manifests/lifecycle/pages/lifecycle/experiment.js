@@ -5,7 +5,6 @@ const BASE = "/api/v1/cvm/experiments";
 
 function experimentRow(experiment, reload) {
   const on = experiment.status === "running";
-  const name = experiment.id;
   const name = experiment.name ?? experiment.id;
   const turn = async () => {
     try {
