@@ -275,7 +275,7 @@ START_TEST(policies_are_compared)
     flow_write(f, "one.json", "[{\"persona_key\": \"A_b\"}]");
     EXPECT(f, 5, "personas[0]", "learn", "compare", "--personas", in_home(f, "one.json"));
     EXPECT(f, 5, "none of source", "learn", "compare", "--policies", "source,oracle");
-    EXPECT(f, 5, "more than 3,000,000", "learn", "compare", "--seeds", "10000", "--days", "1000");
+    EXPECT(f, 5, "more than 800,000", "learn", "compare", "--seeds", "10000", "--days", "1000");
     ck_assert_int_eq(flow_http(f, "POST", "/api/v1/learn/compare", "{\"seeds\": 10, \"days\": 20}", NULL, &a), 200);
     ck_assert_int_eq(json_array_size(json_object_get(a.json, "differences")), 12);
     flow_answer_free(&a);

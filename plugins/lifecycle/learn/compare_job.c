@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define POLICIES_MAX 3
-#define WORK_MAX INT64_C(3000000) /* lives of a day in all */
+#define WORK_MAX INT64_C(800000) /* lives of a day in all */
 
 enum { SCORE, DAYS_SCORE, IMPACT, SUCCESS, CHURNED, CLV, MEASURES };
 static const char *const measures[] = {"score", "score_over_days", "impact", "success_share", "churned", "clv_minor"};
@@ -90,7 +90,7 @@ static int prepare(struct comparison *c, const json_t *input)
     CVM_TRY(read_policies(c, json_object_get(input, "policies")));
     CVM_TRY(read_world(c, cvm_json_str(input, "personas", NULL)));
     if (c->seeds * c->options.days * (int64_t)(c->world.n_personas * c->n) > WORK_MAX)
-        return fail(c->j, "TOO_MANY", "more than 3,000,000 days of personas: fewer seeds, days or personas");
+        return fail(c->j, "TOO_MANY", "more than 800,000 days of personas: fewer seeds, days or personas");
     c->results = calloc((size_t)c->seeds * c->n * MEASURES, sizeof *c->results);
     return c->results ? CVM_OK : CVM_ENOMEM;
 }
