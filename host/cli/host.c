@@ -13,11 +13,11 @@
 #include "core/store.h"
 #include "services/access.h"
 #include "services/control.h"
+#include "services/figures.h"
 #include "services/home.h"
 #include "services/http_client.h"
 #include "services/http_server.h"
 #include "services/notify.h"
-#include "services/figures.h"
 #include "services/operation_counters.h"
 #include "services/supervisor.h"
 #include "services/watchdog.h"
@@ -430,8 +430,8 @@ static int start_edges(struct host *h)
     if (e < 0)
         log_error("host", "the HTTP listener cannot be served: %s", cvm_strerror(e));
     else if (!h->options->is_private)
-        h->figures = figures_new(&(struct figures_options){
-            .loop = &h->loop, .core = h->core, .counters = h->counters, .server = h->server});
+        h->figures = figures_new(
+            &(struct figures_options){.loop = &h->loop, .core = h->core, .counters = h->counters, .server = h->server});
     return e;
 }
 

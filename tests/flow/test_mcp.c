@@ -177,7 +177,7 @@ static void handle(int fd, const char *session, const json_t *m)
         answer(fd, 202, "", NULL, false);
     } else if (!strcmp(server.method, "tools/list")) {
         server.listed++;
-        answer(fd, 200, "", tools_page(id, cursor ? atoi(cursor + 5) : 0), server.stream);
+        answer(fd, 200, "", tools_page(id, cursor ? (int)strtol(cursor + 5, NULL, 10) : 0), server.stream);
     } else {
         called(fd, id, params);
     }
@@ -197,7 +197,7 @@ static void *serve_one(void *arg)
     char *text = calloc(1, BODY_MAX), session[64], length[16] = "";
     size_t len = 0;
     const char *body = NULL;
-    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < (size_t)atol(length));) {
+    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < strtoul(length, NULL, 10));) {
         n = recv(fd, text + len, BODY_MAX - 1 - len, 0);
         len += n > 0 ? (size_t)n : 0;
         body = strstr(text, "\r\n\r\n");

@@ -67,7 +67,7 @@ static void *serve_one(void *arg)
     char *text = calloc(1, BODY_MAX), length[16] = "", answer[256];
     size_t len = 0;
     const char *body = NULL;
-    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < (size_t)atol(length));) {
+    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < strtoul(length, NULL, 10));) {
         n = recv(fd, text + len, BODY_MAX - 1 - len, 0);
         len += n > 0 ? (size_t)n : 0;
         body = strstr(text, "\r\n\r\n");
@@ -197,7 +197,7 @@ START_TEST(collector_receives_figures)
     const json_t *h = first_point(json_object_get(collector.figures, "cvmhost_http_seconds"));
     ck_assert_uint_eq(json_array_size(json_object_get(h, "bucketCounts")),
                       json_array_size(json_object_get(h, "explicitBounds")) + 1);
-    ck_assert_int_ge(atoi(json_string_value(json_object_get(h, "count"))), 3);
+    ck_assert_int_ge(strtol(json_string_value(json_object_get(h, "count")), NULL, 10), 3);
     pthread_mutex_unlock(&collector.lock);
     ck_assert_int_ge(figure(f, GIVEN), 4);
     ck_assert_int_eq(figure(f, DROPPED), 0);

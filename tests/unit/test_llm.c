@@ -1,11 +1,11 @@
 /* The parts of the plugin `llm` that need no host: streams in any pieces, prices, masks, schemas, requests. */
 #include "../../plugins/common/llm_ask.h"
+#include "../../plugins/provider/common/retry_after.h"
 #include "../../plugins/provider/llm/answer.h"
 #include "../../plugins/provider/llm/check.h"
 #include "../../plugins/provider/llm/llm.h"
 #include "../../plugins/provider/llm/mask.h"
 #include "../../plugins/provider/llm/price.h"
-#include "../../plugins/provider/common/retry_after.h"
 
 #include <check.h>
 #include <stdio.h>

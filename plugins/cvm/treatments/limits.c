@@ -1,6 +1,6 @@
 /* AllocationAgent: what there is of each treatment. Owns the state keys prices -> of the last campaign,
- * limit/<treatment> -> what the catalogue says of it, used/<treatment>/<local day> -> units taken (until prune.c forgets them), reset/<treatment> ->
- * when its counts began anew. Loop thread. */
+ * limit/<treatment> -> what the catalogue says of it, used/<treatment>/<local day> -> units taken (until prune.c
+ * forgets them), reset/<treatment> -> when its counts began anew. Loop thread. */
 #include "treatments.h"
 
 #include <math.h>

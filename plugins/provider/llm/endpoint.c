@@ -1,11 +1,11 @@
 /* A provider that has a server: one completion, one HTTP call. What leaves is masked, what comes is read whole or from
  * its stream, unmasked, priced. Judges no health and keeps no budget: it says what happened, the front decides. The
  * host hands an answer over when it is complete; a stream is read from that. Loop thread. */
+#include "../common/retry_after.h"
 #include "answer.h"
 #include "llm.h"
 #include "mask.h"
 #include "price.h"
-#include "../common/retry_after.h"
 
 #include <inttypes.h>
 #include <stdio.h>
