@@ -123,6 +123,14 @@ void borrow(const char *what, const json_t *borrowed, bool counted)
         nodes[i].references = nodes[i].value->refcount;
 }
 
+/* Another value takes the place of a part of it: the host may drop what it held. */
+void borrow_forget(const char *what)
+{
+    for (size_t i = 0; i < n_roots; i++)
+        if (strcmp(roots[i].what, what) == 0)
+            roots[i].n = 0;
+}
+
 /* Where the handler hands over the only reference it has, it has none left to drop. */
 void borrow_taken(const char *what, json_t *value)
 {

@@ -220,6 +220,7 @@ static int g_context_set(cvm_turn *t, const char *path, json_t *value)
         return CVM_ENOMEM;
     }
     ENTER();
+    borrow_forget("a value after it was put into the context");
     borrow_taken("a value after it was put into the context", value);
     int e = real->context_set(t, path, value);
     borrow_given(e < 0 ? NULL : value);

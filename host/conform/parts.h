@@ -196,6 +196,7 @@ void borrow_taken(const char *what, json_t *value);       /* before the call tha
 void borrow_given(json_t *value);                         /* after it; NULL: nothing was taken */
 void borrow_replaced(const char *key);                    /* before a state value is put or deleted */
 void borrow_placed(const char *key, const json_t *value); /* after it was given */
+void borrow_forget(const char *what);                     /* before parts of what was taken so are replaced */
 const char *borrow_end(char ret_text[200]);               /* what was wrong; NULL: nothing */
 
 void memory_begin(void);                /* from now on blocks are known */

@@ -103,6 +103,8 @@ static const struct {
             {"enquiry.answer.1000", answer_1000},
             {"enquiry.purchase.64", purchase_64},
             {"support.ticket.64", bench_support},
+            {"lifecycle.90x5", bench_lifecycle_few},
+            {"lifecycle.90x10k", bench_lifecycle_many},
             {"classify", bench_classify},
             {"job.load", bench_job_load},
             {"job.read", bench_job_read},

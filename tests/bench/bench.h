@@ -43,6 +43,8 @@ int bench_solve_one(struct row *row);
 int bench_solve_7k(struct row *row);
 int bench_solve_1m(struct row *row);
 int bench_support(struct row *row);
+int bench_lifecycle_few(struct row *row);
+int bench_lifecycle_many(struct row *row);
 int bench_job_load(struct row *row);
 int bench_job_read(struct row *row);
 

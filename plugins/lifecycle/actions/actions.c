@@ -71,14 +71,14 @@ static int delivered(cvm_turn *t, const cvm_msg *m)
 
 /* clang-format off */
 #define ACTION(name) {.id = "treatment." name, .state_version = 1}
-#define ROUTES(id) {"treatment." id, "describe", describe}, {"treatment." id, "check", check}, \
-    {"treatment." id, "apply", apply}, {"treatment." id, "deliver.reply", delivered}
+#define ROUTES(id) {"treatment." id, "describe", describe}, {"treatment." id, "check", check}, {"treatment." id, "apply", apply}
+#define SENDS(id) ROUTES(id), {"treatment." id, "deliver.reply", delivered}
 static const cvm_component components[] = {
     ACTION("send_discount"), ACTION("send_tutorial"), ACTION("send_reminder"), ACTION("grant_loyalty_points"), ACTION("offer_upgrade"),
     ACTION("schedule_call"), ACTION("send_survey"), ACTION("send_feature_highlight"), ACTION("no_action"), {0}};
 static const cvm_route routes[] = {
-    ROUTES("send_discount"), ROUTES("send_tutorial"), ROUTES("send_reminder"), ROUTES("grant_loyalty_points"), ROUTES("offer_upgrade"),
-    ROUTES("schedule_call"), ROUTES("send_survey"), ROUTES("send_feature_highlight"), ROUTES("no_action"), {0}};
+    SENDS("send_discount"), SENDS("send_tutorial"), SENDS("send_reminder"), SENDS("grant_loyalty_points"), SENDS("offer_upgrade"),
+    SENDS("schedule_call"), SENDS("send_survey"), SENDS("send_feature_highlight"), ROUTES("no_action"), {0}};
 /* clang-format on */
 
 CVM_PLUGIN(.name = "actions", .version = "1.0.0", .components = components, .routes = routes);

@@ -197,7 +197,13 @@ static int release(cvm_turn *t)
         cvm_id id = {(uint64_t)json_integer_value(json_array_get(one, 0)),
                      (uint64_t)json_integer_value(json_array_get(one, 1))};
         const char *type = json_string_value(json_array_get(one, 2));
-        if (strcmp(type, "wait") == 0) {
+        if (strcmp(type, "reset") == 0) { /* they are just read: what follows would find the same */
+            json_t *state = NULL;
+            e = look_state(t, &state);
+            if (e == CVM_OK)
+                e = cvm_settle(t, id, CVM_REPLIED, state, NULL);
+            e = e == CVM_ENOENT ? CVM_OK : e;
+        } else if (strcmp(type, "wait") == 0) {
             e = cvm_settle(t, id, CVM_REPLIED, NULL, NULL);
             e = e == CVM_ENOENT ? CVM_OK : e;
         } else {
@@ -377,6 +383,18 @@ int load_on_cleared(cvm_turn *t, const cvm_msg *m)
     return release(t);
 }
 
+/* Nothing runs, and the personas are there. Takes the world. */
+static int begin_reset(cvm_turn *t, json_t *world, cvm_id request, const json_t *data)
+{
+    json_object_set_new(world, "loaded", json_false());
+    json_object_set(world, "personas_before", json_object_get(world, "personas"));
+    json_object_set_new(world, "resetting",
+                        json_pack("[I, I, b]", (json_int_t)request.hi, (json_int_t)request.lo,
+                                  cvm_json_bool(data, "keep_memory", false)));
+    CVM_TRY(people_world_put(t, world));
+    return start_job(t);
+}
+
 int load_on_reset(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *run;
@@ -384,18 +402,14 @@ int load_on_reset(cvm_turn *t, const cvm_msg *m)
     if (cvm_state_get(t, "run", &run) == CVM_OK)
         return cvm_refuse(t, "BUSY", NULL, "A day is running: wait for it.");
     CVM_TRY(people_world(t, &world));
-    if (json_object_get(world, "resetting") || !cvm_json_bool(world, "loaded", false)) {
-        json_decref(world);
-        return cvm_refuse(t, "BUSY", NULL, "The personas are being read; try again in a moment.");
+    bool loaded_now = cvm_json_bool(world, "loaded", false), resetting = json_object_get(world, "resetting") != NULL;
+    if (loaded_now && !resetting) {
+        CVM_TRY(begin_reset(t, world, m->id, m->data));
+        return CVM_PENDING;
     }
-    json_object_set_new(world, "loaded", json_false());
-    json_object_set(world, "personas_before", json_object_get(world, "personas"));
-    json_object_set_new(world, "resetting",
-                        json_pack("[I, I, b]", (json_int_t)m->id.hi, (json_int_t)m->id.lo,
-                                  cvm_json_bool(m->data, "keep_memory", false)));
-    CVM_TRY(people_world_put(t, world));
-    CVM_TRY(start_job(t));
-    return CVM_PENDING;
+    json_decref(world);
+    return resetting ? cvm_refuse(t, "BUSY", NULL, "The personas are being read; try again in a moment.")
+                     : load_keep(t, m);
 }
 
 /* Rows of an earlier time, some hundred a turn. */
@@ -406,7 +420,7 @@ int load_on_sweep(cvm_turn *t, const cvm_msg *m)
     int64_t at = cvm_json_int(m->data, "at", 0), all = days * people;
     char key[48];
     if (strcmp(m->sender, SIMULATION) != 0 || people <= 0)
-        return CVM_OK;
+        return cvm_refuse(t, "INVALID", NULL, "Only lifecycle.simulation sends this.");
     for (int i = 0; i < SWEEP_ROWS && at < all; i++, at++) {
         int64_t day = at / people + 1;
         story_key(key, epoch, day, (int)(at % people));
