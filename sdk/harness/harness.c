@@ -1,5 +1,5 @@
 /* Makes a harness, adds plugins to it, shows what is in it. See cvm/harness.h. */
-#include "core/workflows.h"
+#include "../../host/core/workflows.h"
 #include "private.h"
 
 #include <dlfcn.h>
