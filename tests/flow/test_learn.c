@@ -73,7 +73,7 @@ static double drawn(uint64_t *s) /* xorshift* (Vigna 2016) */
 static void write_log(struct flow *f)
 {
     static char text[100000];
-    size_t len = (size_t)sprintf(text, "action,reward,propensity,x,segment\n");
+    size_t len = (size_t)snprintf(text, sizeof text, "action,reward,propensity,x,segment\n");
     uint64_t s = 5;
     for (int i = 0; i < 1200; i++) {
         double u = drawn(&s), noise = drawn(&s) - 0.5;
@@ -128,7 +128,7 @@ START_TEST(probabilities_may_come_from_a_file)
     struct flow *f = started();
     static char csv[40000], json[80000], name[220];
     write_log(f);
-    size_t c = (size_t)sprintf(csv, "DISCOUNT,CALL\n"), n = (size_t)sprintf(json, "[");
+    size_t c = (size_t)snprintf(csv, sizeof csv, "DISCOUNT,CALL\n"), n = (size_t)snprintf(json, sizeof json, "[");
     for (int i = 0; i < 1200; i++) {
         c += (size_t)snprintf(csv + c, sizeof csv - c, "0.25,0.75\n");
         n += (size_t)snprintf(json + n, sizeof json - n, "%s{\"DISCOUNT\": 0.25, \"CALL\": 0.75}", i ? ",\n" : "");
@@ -196,7 +196,7 @@ START_TEST(customers_are_valued)
     struct flow *f = started();
     const char *folder = getenv("CVM_SHARED_DATA");
     static char text[60000], path[400];
-    size_t len = (size_t)sprintf(text, "who,frequency,recency,T,spend\n");
+    size_t len = (size_t)snprintf(text, sizeof text, "who,frequency,recency,T,spend\n");
     uint64_t chance = 3;
     for (int i = 0; i < 600; i++) {
         int age = 30 + i % 9, n = 0;
@@ -414,9 +414,11 @@ START_TEST(the_page_runs)
     fclose(page);
     ck_assert_int_ge(blocks, 5);
     flow_write(f, "page.sh", script);
-    snprintf(command, sizeof command, "cd %s && CVMHOST_HOME=%s PATH=%s:$PATH sh -e page.sh >page.txt 2>&1", f->home,
+    snprintf(command, sizeof command, "cd %s && CVMHOST_HOME=%s PATH=%s:$PATH exec sh -e page.sh 2>&1", f->home,
              f->home, flow_build("host"));
-    int status = system(command);
+    int status = -1;
+    pid_t shell = flow_spawn(f, "page", (const char *const[]){"/bin/sh", "-c", command, NULL});
+    ck_assert_int_eq(waitpid(shell, &status, 0), shell);
     char *output = flow_read(f, "page.txt");
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s", output);
     ck_assert_msg(strstr(output, "verdict: better") && strstr(output, "clv_minor"), "%s", output);
