@@ -1,6 +1,6 @@
 /* The workflows of a manifest: whole ones, and steps for those of others. Loop thread. */
 #include "core/manifest_parts.h"
-#include "core/workflows.h"
+#include "harness/workflows.h"
 
 #include <cvm/json.h>
 

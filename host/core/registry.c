@@ -3,7 +3,7 @@
  * remedy. */
 #include "core/internal.h"
 
-#include "core/workflows.h"
+#include "harness/workflows.h"
 #include <cvm/json.h>
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Workflows of manifests: what makes no sense is refused with a sentence that names the field; what plugins add to one
  * another's comes where they say. */
 #include "core/manifest.h"
-#include "core/workflows.h"
+#include "harness/workflows.h"
 
 #include <check.h>
 #include <cvm/json.h>

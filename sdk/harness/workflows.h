@@ -1,8 +1,8 @@
 /* Workflows as manifests write them: a list of steps, each an operation that is sent, an event that is waited for, or
  * an end. Here their sense is checked and what plugins add to one another's is put together; who runs them is a plugin.
  * Knows JSON only. Loop thread. */
-#ifndef HOST_CORE_WORKFLOWS_H
-#define HOST_CORE_WORKFLOWS_H
+#ifndef SDK_HARNESS_WORKFLOWS_H
+#define SDK_HARNESS_WORKFLOWS_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* The sense of workflows beyond their schema. See workflows.h. Loop thread. */
-#include "core/workflows.h"
+#include "workflows.h"
 
 #include <cvm/json.h>
 #include <stdarg.h>
