@@ -153,7 +153,7 @@ static bool ends_activity(const json_t *row)
 }
 
 /* What an activity says of itself comes after its answer, though it was done before: it goes before the end of that
- * activity which has the same time, and gets its step. */
+ * activity, which is not earlier, and gets its step. */
 static void put_in_order(json_t *entries)
 {
     for (size_t i = 1; i < json_array_size(entries); i++) {
@@ -161,12 +161,13 @@ static void put_in_order(json_t *entries)
         size_t k = i;
         if (*cvm_json_str(row, "step", "") || !strcmp(cvm_json_str(row, "what", ""), "created"))
             continue;
-        while (k > 0 && !end &&
-               !strcmp(cvm_json_str(json_array_get(entries, k - 1), "time", ""), cvm_json_str(row, "time", "?"))) {
+        while (k > 0 && !end) {
             json_t *one = json_array_get(entries, --k);
             if (ends_activity(one) && !strcmp(cvm_json_str(one, "actor", ""), cvm_json_str(row, "actor", "?")))
                 end = one;
         }
+        if (end && strcmp(cvm_json_str(end, "time", ""), cvm_json_str(row, "time", "")) < 0)
+            end = NULL; /* of a later run */
         if (!end)
             continue;
         json_incref(row);
