@@ -1,8 +1,4 @@
 /* Makes a harness, adds plugins to it, shows what is in it. See cvm/harness.h. */
-<<<<<<< HEAD
-#include "../../host/core/workflows.h"
-=======
->>>>>>> 70b4167 (sdk: the harness keeps what it shares with the host)
 #include "private.h"
 #include "workflows.h"
 
