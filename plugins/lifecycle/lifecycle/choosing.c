@@ -110,22 +110,21 @@ static void failures(const struct choosing *c, char *text, size_t size)
 static void thought(const struct choosing *c, int index, const struct policy_choice *choice, char *text, size_t size)
 {
     char name[LIFE_NAME_MAX + 1], failed[240];
-    const char *summary = cvm_json_str(c->observation, "summary", "");
     const struct policy_option *o = index >= 0 ? &c->option[index] : NULL;
     failures(c, failed, sizeof failed);
     if (o)
         words(o->action, name);
     if (!o || o->nothing)
-        snprintf(text, size, "%s Nothing that may be done promises anything, so nothing is done.%s", summary, failed);
+        snprintf(text, size, "Nothing that may be done promises anything, so nothing is done.%s", failed);
     else if (choice->why == POLICY_EXPLORE && o->tries == 0)
-        snprintf(text, size, "%s To learn what it does, \"%s\" is tried for the first time.%s", summary, name, failed);
+        snprintf(text, size, "To learn what it does, \"%s\" is tried for the first time.%s", name, failed);
     else if (choice->why == POLICY_EXPLORE)
-        snprintf(text, size, "%s To learn more of it, \"%s\" is used again.%s", summary, name, failed);
+        snprintf(text, size, "To learn more of it, \"%s\" is used again.%s", name, failed);
     else if (o->success)
-        snprintf(text, size, "%s \"%s\" worked before (%+.1f on average), so it is used again.%s", summary, name,
-                 o->impact, failed);
+        snprintf(text, size, "\"%s\" worked before (%+.1f on average), so it is used again.%s", name, o->impact,
+                 failed);
     else
-        snprintf(text, size, "%s \"%s\" promises most for a%s %s customer (%+g).%s", summary, name,
+        snprintf(text, size, "\"%s\" promises most for a%s %s customer (%+g).%s", name,
                  c->state == LIFE_AT_RISK ? "n" : "", says(c->state), o->expected, failed);
 }
 
