@@ -21,6 +21,8 @@ struct load {
     int fd;
     struct customer customers[LOAD_CUSTOMERS];
     int64_t each, answered;
+    int64_t paced_from_ms; /* when works were first due */
+    int per_second;        /* 0: as fast as they are answered */
     bool apart; /* a conversation for each work */
     char *in, *out;
     size_t n_in, n_out;
@@ -70,12 +72,33 @@ void load_apart(struct load *load)
     load->apart = true;
 }
 
+void load_pace(struct load *load, int per_second)
+{
+    load->per_second = per_second;
+    load->paced_from_ms = flow_now_ms();
+}
+
+int64_t load_behind_ms(const struct load *load)
+{
+    return flow_now_ms() - load->paced_from_ms - load->answered * 1000 / load->per_second;
+}
+
+/* How many works may be out by now. */
+static int64_t due(const struct load *load)
+{
+    return load->per_second ? (flow_now_ms() - load->paced_from_ms) * load->per_second / 1000 : INT64_MAX;
+}
+
 static void fill(struct load *load)
 {
+    int64_t sent = 0, most = due(load);
+    for (int c = 0; c < LOAD_CUSTOMERS; c++)
+        sent += load->customers[c].sent;
     for (int c = 0; c < LOAD_CUSTOMERS; c++) {
         struct customer *who = &load->customers[c];
-        while (who->sent < load->each && who->sent - who->answered < LOAD_WINDOW && BUFFER_BYTES - load->n_out > 512) {
+        while (sent < most && who->sent < load->each && who->sent - who->answered < LOAD_WINDOW && BUFFER_BYTES - load->n_out > 512) {
             long long k = (long long)++who->sent;
+            sent++;
             load->n_out += (size_t)snprintf(
                 load->out + load->n_out, BUFFER_BYTES - load->n_out,
                 "{\"id\":%lld,\"do\":\"call\",\"to\":\"test.changing\",\"type\":\"work\",\"key\":\"c%d-%lld\","
@@ -129,7 +152,7 @@ bool load_run(struct load *load, int ms)
             reconnect(load);
         fill(load);
         struct pollfd p = {.fd = load->fd, .events = (short)(POLLIN | (load->n_out ? POLLOUT : 0))};
-        poll(&p, 1, 20);
+        poll(&p, 1, load->per_second ? 2 : 20);
         ssize_t n = 1;
         if (load->n_out && (p.revents & POLLOUT)) {
             n = send(load->fd, load->out, load->n_out, MSG_NOSIGNAL);

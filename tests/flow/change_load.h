@@ -14,11 +14,13 @@ struct load;
 struct load *load_new(struct flow *f, int64_t works); /* in all, spread evenly */
 void load_apart(
     struct load *load); /* each work in a conversation of its own; one customer's at a time is up to the host */
+void load_pace(struct load *load, int per_second); /* no more are sent from now on than that */
 void load_free(struct load *load);
 
 /* Sends and takes answers for about `ms`; a broken connection is made again. False: all are answered. */
 bool load_run(struct load *load, int ms);
 int64_t load_answered(const struct load *load);
+int64_t load_behind_ms(const struct load *load); /* of a paced load: how long ago the next answer was due */
 int64_t load_each(const struct load *load); /* works of one customer in all */
 
 void load_check_books(struct flow *f, const struct load *load); /* what every customer's works must have come to */
