@@ -244,6 +244,13 @@ static int route(struct http_exchange *x, struct rest_match *match, struct probl
     return rest_find(x->server->rest, x->method, x->url, match, x->answer.allow, sizeof x->answer.allow, problem);
 }
 
+int http_refuse_foreign(const struct http_exchange *x, struct problem *problem)
+{
+    if (!http_head_foreign(&x->head))
+        return 0;
+    return problem_set(problem, 403, "FOREIGN_ORIGIN", NULL, "A page of another origin may not do this.");
+}
+
 int http_permit(struct http_exchange *x, const char *component, const char *type, const char *permission,
                 struct problem *problem)
 {
@@ -292,6 +299,8 @@ void http_exchange_handle(struct http_exchange *x)
     if (http_answer_own(x) || http_answer_turn(x) || http_answer_page(x) || http_answer_stream(x))
         return;
     int status = route(x, &match, &problem);
+    if (!status && strcmp(x->method, "GET") != 0 && strcmp(x->method, "HEAD") != 0)
+        status = http_refuse_foreign(x, &problem);
     if (!status)
         status = permit(x, &match, &problem);
     if (!status)

@@ -77,8 +77,10 @@ static const char *take(struct reading *r, const char *name, size_t name_len, co
         return take_length(r, value, len);
     if (is(name, name_len, "transfer-encoding"))
         return take_coding(r, value);
-    if (is(name, name_len, "host"))
+    if (is(name, name_len, "host")) {
+        r->head->host = value;
         return r->n_host++ ? "Host is given twice." : NULL;
+    }
     if (is(name, name_len, "idempotency-key")) {
         r->head->key = value;
         return r->n_key++ ? "Idempotency-Key is given twice." : NULL;
@@ -97,6 +99,10 @@ static const char *take(struct reading *r, const char *name, size_t name_len, co
         r->head->request_id = value;
     else if (is(name, name_len, "if-none-match"))
         r->head->if_none_match = value;
+    else if (is(name, name_len, "origin"))
+        r->head->origin = value;
+    else if (is(name, name_len, "sec-fetch-site"))
+        r->head->fetch_site = value;
     return NULL;
 }
 
@@ -140,4 +146,16 @@ int http_head_read(struct MHD_Connection *connection, const char *method, const 
     if (!fault && r.n_coding && (r.n_length || !is_1_1))
         fault = "Transfer-Encoding stands beside Content-Length, or in HTTP/1.0.";
     return fault ? problem_set(ret_problem, 400, "INVALID_HTTP", NULL, "%s", fault) : 0;
+}
+
+/* "Sec-Fetch-Site" (W3C Fetch Metadata) is what the browser itself knows; a proxy may have changed the Host that Origin
+ * is compared with, and browsers leave it out only where the page came over plain HTTP from another machine. */
+bool http_head_foreign(const struct http_head *head)
+{
+    if (head->fetch_site)
+        return strcmp(head->fetch_site, "same-origin") != 0 && strcmp(head->fetch_site, "none") != 0;
+    if (!head->origin)
+        return false;
+    const char *authority = strstr(head->origin, "://");
+    return !authority || !head->host || strcasecmp(authority + 3, head->host) != 0;
 }

@@ -15,6 +15,7 @@
 struct http_head {
     const char *content_type, *content_encoding, *key, *traceparent, *request_id, *if_none_match;
     const char *authorization; /* secret */
+    const char *host, *origin, *fetch_site;
     bool chunked;
     uint64_t length; /* as declared; 0 where nothing was */
 };
@@ -23,5 +24,8 @@ struct http_head {
  * the pointer the access handler was given. */
 int http_head_read(struct MHD_Connection *connection, const char *method, const char *version,
                    struct http_head *ret_head, struct problem *ret_problem);
+
+/* Whether a browser says that a page of another origin asks. Who is no browser says nothing of that. */
+bool http_head_foreign(const struct http_head *head);
 
 #endif

@@ -146,6 +146,8 @@ const struct access *http_server_access(const struct http_server *server);
 /* http_own.c: false: its path is not one of the listener's own. */
 bool http_answer_own(struct http_exchange *x);
 
+/* 0, or the status of *ret_problem: a browser asks for a page of another origin. */
+int http_refuse_foreign(const struct http_exchange *x, struct problem *ret_problem);
 /* Whether the caller may have done what asks for `permission`: 0 or the status of *ret_problem. */
 int http_permit(struct http_exchange *x, const char *component, const char *type, const char *permission,
                 struct problem *ret_problem);

@@ -674,6 +674,29 @@ START_TEST(wants_json)
 }
 END_TEST
 
+/* A browser sends what a page of another origin wants to post, without asking, where it looks like a form. */
+START_TEST(refuses_pages_of_other_origins)
+{
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {{"Origin: http://x\r\n", 201},
+                 {"Origin: https://X\r\n", 201},
+                 {"Origin: http://x.example\r\n", 403},
+                 {"Origin: http://x:81\r\n", 403},
+                 {"Origin: null\r\n", 403},
+                 {"Origin: https://x.example\r\nSec-Fetch-Site: same-origin\r\n", 201},
+                 {"Sec-Fetch-Site: none\r\n", 201},
+                 {"Sec-Fetch-Site: same-site\r\n", 403},
+                 {"Origin: http://x\r\nSec-Fetch-Site: cross-site\r\n", 403}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(status_for("POST", "/api/v1/things", cases[i].headers, "{}") == cases[i].status, "%s",
+                      cases[i].headers);
+    check_problem("POST", "/api/v1/things", "Origin: http://other\r\n", "{}", 403, "FOREIGN_ORIGIN");
+    ck_assert_int_eq(status_for("GET", "/health", "Origin: http://other\r\n", NULL), 200);
+}
+END_TEST
+
 START_TEST(limits_bodies)
 {
     static char body[100002];
@@ -1232,6 +1255,7 @@ START_TEST(tells_events)
     hang_up(client);
     ck_assert_int_eq(status_for("HEAD", "/events", NULL, NULL), 200);
     ck_assert_int_eq(status_for("POST", "/events", NULL, "{}"), 405);
+    check_problem("GET", "/events", "Origin: http://other\r\n", NULL, 403, "FOREIGN_ORIGIN");
     client = ask("GET", "/metrics", NULL, NULL);
     ck_assert_ptr_nonnull(strstr(client->seen, "\ncvmhost_http_stream_resets_total 1\n"));
     hang_up(client);
@@ -1639,6 +1663,7 @@ int main(void)
     TCase *bodies = tcase_create("bodies");
     tcase_add_test(bodies, refuses_bad_json);
     tcase_add_test(bodies, wants_json);
+    tcase_add_test(bodies, refuses_pages_of_other_origins);
     tcase_add_test(bodies, limits_bodies);
     tcase_add_test(bodies, takes_chunks);
     tcase_add_test(bodies, takes_keys);
