@@ -25,7 +25,8 @@ make_home()
     find "$build/plugins" -name '*.so' -exec cp {} "$home/plugins/" \;
     [ ! -d config ] || cp -R config/. "$home/config/"
     sim_key=demo-$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
-    (umask 077 && sed "s/^\([A-Z0-9_]*_\(KEY\|HASH\)\)=.*/\1=$sim_key/" .env.example >"$home/.env")
+    # Keys for the simulators alone: with one for a language model or for vectors the host would ask outside.
+    (umask 077 && sed -E "/^(OPENAI|HOSTED_LLM|EMBED)_/!s/^([A-Z0-9_]*_(KEY|HASH))=.*/\\1=$sim_key/" .env.example >"$home/.env")
 }
 
 # start_one PROGRAM NAME OPTION...: in the background, its address in $sim_at. Its books are data/NAME-ledger.jsonl.

@@ -264,10 +264,11 @@ static void dead_letter(struct exchange *x, const json_t *request)
                    answer_one, NULL, (void *)(uintptr_t) "there is no such dead letter; see: cvmhost dlq list");
 }
 
+static char nobody[] = "no component of this name keeps state here; see: cvmhost state stores";
+
 static void state_list(struct exchange *x, const json_t *request)
 {
     const char *store, *prefix, *after;
-    static char nobody[] = "no component of this name keeps state here; see: cvmhost state stores";
     bool known;
     size_t limit;
     if (!argument(x, request, "store", true, &store) || !argument(x, request, "prefix", false, &prefix) ||
@@ -285,10 +286,13 @@ static void state_get(struct exchange *x, const json_t *request)
 {
     const char *store, *key;
     bool known;
-    if (argument(x, request, "store", true, &store) && argument(x, request, "key", true, &key))
-        control__query(x, "SELECT component, key, version, turn, value FROM state WHERE component = ?1 AND key = ?2",
-                       json_pack("[o, s]", store_id(x->core, store, &known), key), 1, answer_one, NULL,
-                       (void *)(uintptr_t) "there is no such key in that store; see: cvmhost state list STORE");
+    if (!argument(x, request, "store", true, &store) || !argument(x, request, "key", true, &key))
+        return;
+    json_t *id = store_id(x->core, store, &known);
+    control__query(x, "SELECT component, key, version, turn, value FROM state WHERE component = ?1 AND key = ?2",
+                   json_pack("[o, s]", id, key), 1, answer_one, NULL,
+                   known ? (void *)(uintptr_t) "there is no such key in that store; see: cvmhost state list STORE"
+                         : nobody);
 }
 
 static void answer_stores(struct exchange *x, void *arg, json_t *rows, bool more)

@@ -261,6 +261,8 @@ START_TEST(stores_are_listed_read_and_written)
     EXPECT(f, 0, "edited by the operator, state own", "log", "tail", "--audit", "--output", "table");
 
     EXPECT(f, 4, "there is no such key", "state", "delete", "test.faulty", "none");
+    EXPECT(f, 4, "there is no such key", "state", "get", "test.faulty", "none");
+    EXPECT(f, 4, "keeps state here", "state", "get", "test.none", "k");
     EXPECT(f, 4, "keeps state here", "state", "put", "test.none", "k", "1");
     EXPECT(f, 4, "keeps state here", "state", "put", "host", "k", "1");
     EXPECT(f, 2, "expected JSON", "state", "put", "test.faulty", "k", "plain");

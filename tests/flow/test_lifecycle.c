@@ -513,6 +513,10 @@ START_TEST(http_tells_the_same)
     ck_assert_uint_eq(json_array_size(json_object_get(a.json, "stories")), 5);
     ck_assert(json_is_array(json_object_get(card(a.json, "Onboarding_Sam", 1), "forbidden")));
     flow_answer_free(&a);
+    ck_assert_int_eq(flow_http(f, "GET", BASE "/stories?persona=Onboarding_Sam", NULL, NULL, NULL), 200);
+    ck_assert_int_eq(flow_http(f, "GET", BASE "/stories?persona=Nobody", NULL, NULL, &a), 404);
+    ck_assert_str_eq(str(a.json, "field"), "persona");
+    flow_answer_free(&a);
     ck_assert_int_eq(flow_http(f, "GET", BASE "/memory", NULL, NULL, &a), 200);
     ck_assert_uint_eq(json_object_size(a.json), 5);
     flow_answer_free(&a);

@@ -163,6 +163,7 @@ START_TEST(is_told_step_by_step)
            "--description", "Zebra trouble");
     BECOMES(f, "T1", "WAITING_FOR_APPROVAL");
     EXPECT(f, 0, "WAITING_FOR_APPROVAL", "support", "ticket", "list", "--status", "WAITING_FOR_APPROVAL");
+    EXPECT(f, 2, "status: must be one of", "support", "ticket", "list", "--status", "WAITING");
     EXPECT(f, 0, "approval_sent", "support", "ticket", "approve", "T1", "--notes", "fine", "--by", "ada");
     BECOMES(f, "T1", "COMPLETED");
     EXPECT(f, 0, "outcome: resolved", "support", "ticket", "status", "T1");

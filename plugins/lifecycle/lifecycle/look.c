@@ -130,9 +130,18 @@ int look_on_waited(cvm_turn *t, const cvm_msg *m)
 int look_on_stories(cvm_turn *t, const cvm_msg *m)
 {
     json_t *world = NULL, *where;
+    const char *persona = cvm_json_str(m->data, "persona", NULL);
+    int place = 0;
     CVM_TRY(people_world(t, &world));
     int64_t day = cvm_json_int(m->data, "day", cvm_json_int(world, "day", 0));
-    const char *persona = cvm_json_str(m->data, "persona", NULL);
+    int e = persona && cvm_json_bool(world, "loaded", false) ? people_find(t, persona, &place) : CVM_OK;
+    if (e == CVM_OK && place < 0)
+        e = cvm_refuse(t, "NOT_FOUND", "persona",
+                       "There is no such persona; `cvmhost lifecycle status` shows their keys.");
+    if (e != CVM_OK) {
+        json_decref(world);
+        return e;
+    }
     where = json_pack("{s:I, s:s*}", "epoch", (json_int_t)cvm_json_int(world, "epoch", 1), "persona_key", persona);
     if (!persona || json_object_get(m->data, "day"))
         json_object_set_new(where, "day", json_integer(day));
