@@ -82,7 +82,23 @@ export function ticketList({ filterNode, countNode, listNode, choose }) {
       listNode.querySelector(`[data-ticket="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
+  let pending = 0;
+
+  // What a ticket's event says of it, until the list is read again; many at once are drawn once.
+  function take({ ticket_id, customer_id, status, step, at }) {
+    const known = tickets.find(ticket => ticket.ticket_id === ticket_id);
+    if (known)
+      Object.assign(known, { status, step });
+    else
+      tickets = [{ ticket_id, customer_id, status, step, created_at: at }, ...tickets];
+    pending ||= setTimeout(() => {
+      pending = 0;
+      draw();
+    }, 16);
+  }
+
   return {
+    take,
     show(all, more) { tickets = all; further = more; draw(); },
     choose(id) { chosen = id; draw(); },
     find: id => tickets.find(ticket => ticket.ticket_id === id),

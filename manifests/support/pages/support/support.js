@@ -142,6 +142,8 @@ function createForm() {
 node("create").addEventListener("click", createForm);
 addEventListener("hashchange", follow);
 const changed = event => {
+  if (event?.ticket_id && event.status)
+    list.take(event);
   loadList();
   if (open && (!event || event.ticket_id === open))
     loadTicket();
