@@ -231,7 +231,8 @@ START_TEST(shows_its_success_indicators)
     json_decref(output);
     EXPECT(f, 0, "lookup_customer", "support", "audit", "TICK0012");
     EXPECT(f, 0, "lookup_system_info", "support", "audit", "TICK0012");
-    EXPECT(f, 0, "query_knowledge_base", "support", "audit", "TICK0012");
+    EXPECT(f, 0, "\"step\":\"expert\",\"what\":\"query_knowledge_base\"", "support", "audit", "TICK0012", "--output",
+           "json");
     EXPECT(f, 0, "query_knowledge_base", "plugin", "info", "support.expert");
     char *log = flow_log(f);
     for (size_t i = 0; i < sizeof logged / sizeof *logged; i++)

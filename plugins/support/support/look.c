@@ -152,7 +152,20 @@ static bool ends_activity(const json_t *row)
     return !strcmp(what, "finished") || !strcmp(what, "failed") || !strcmp(what, "refused");
 }
 
-/* What an activity says of itself comes after its answer, though it was done before: it goes before the end of that
+/* Row `i`, said before the end of its activity, gets the step of that end. */
+static void take_step(json_t *entries, size_t i)
+{
+    json_t *row = json_array_get(entries, i);
+    for (size_t k = i + 1; k < json_array_size(entries); k++) {
+        const json_t *one = json_array_get(entries, k);
+        if (ends_activity(one) && !strcmp(cvm_json_str(one, "actor", ""), cvm_json_str(row, "actor", "?"))) {
+            json_object_set(row, "step", json_object_get(one, "step"));
+            return;
+        }
+    }
+}
+
+/* What an activity says of itself may come after its answer, though it was done before: it goes before the end of that
  * activity, which is not earlier, and gets its step. */
 static void put_in_order(json_t *entries)
 {
@@ -168,8 +181,10 @@ static void put_in_order(json_t *entries)
         }
         if (end && strcmp(cvm_json_str(end, "time", ""), cvm_json_str(row, "time", "")) < 0)
             end = NULL; /* of a later run */
-        if (!end)
+        if (!end) {
+            take_step(entries, i);
             continue;
+        }
         json_incref(row);
         json_object_set(row, "step", json_object_get(end, "step"));
         json_array_remove(entries, i);
