@@ -11,12 +11,20 @@ die() { printf '%s\n' "${red}$*${off}" >&2; exit 1; }
 chapter() { printf '\n%s\n' "${bold}$1${off}"; printf '%s\n' "$2" | fold -s -w 100; printf '\n'; }
 
 # Runs a command of the host as a reader would type it, and shows both, cut to a screen's width. Its output is in $out, its status in $status.
-run()
+run() { run_top 1000 "$@"; }
+
+# The same, but shows the first $1 lines only.
+run_top()
 {
-    printf '%s\n' "${dim}\$ cvmhost $*${off}"
+    top_lines=$1 shown=''
+    shift
+    for word in "$@"; do
+        case $word in *' '*) shown="$shown '$word'" ;; *) shown="$shown $word" ;; esac
+    done
+    printf '%s\n' "${dim}\$ cvmhost$shown${off}"
     out=$("$cvmhost" "$@" --home "$home" 2>&1)
     status=$?
-    [ -z "$out" ] || printf '%s\n' "$out" | sed -E 's/^/    /; s/^(.{129}).+/\1…/'
+    [ -z "$out" ] || printf '%s\n' "$out" | awk -v n="$top_lines" 'NR <= n' | sed -E 's/^/    /; s/^(.{129}).+/\1…/'
 }
 
 # The same, silently; JSON in $out.

@@ -17,7 +17,7 @@ says()
         die "  NOT TRUE: the desk answers this with status $4 and \"$5\". Log: $logs/host.log"
 }
 
-chapter '1. What runs' "One process with plugins. Each line is a component: agents that talk to customers, the channel \
+chapter '1. What runs' "One process with plugins. Each line is a plugin with its components: agents that talk to customers, the channel \
 they write to, providers that speak to mobile networks and electricity companies. Here those are simulators, processes with books of \
 their own."
 run plugin list
@@ -143,3 +143,29 @@ printf '%s\n' "${dim}\$ cvmhost why $killed${off}"
 grep -E '^    ([0-9:.]+Z|  *(chose|called|answered|wrote)) ' "$logs/demo-why.log" | cut -c 1-118
 printf '    (these are the turns, choices, calls and rows; the command shows all %s lines)\n' "$(wc -l <"$logs/demo-why.log")"
 claim 'the story has the decision to hold, the call and its verification' has "$(cat "$logs/demo-why.log")" 'chose SUCCESS'
+
+chapter '9. An agent that learns' "Five simulated customers, one decision a day for each. A tutorial is ordered for Clara, of which it is known that \
+she has no time for it; then ten days go on by themselves. The same in a browser: http://127.0.0.1:$port/ui/lifecycle"
+run_top 6 lifecycle run --days 1 --noise 0 --force Retention_Clara=SEND_TUTORIAL
+claim 'what a tutorial does to Clara is -3' test "$(printf '%s\n' "$out" | grep -c 'Corporate Clara.*SEND_TUTORIAL.* -3.0 .*FAILED')" = 1
+run_top 0 lifecycle run --days 10
+run lifecycle memory --persona Retention_Clara
+ask lifecycle stories --persona Retention_Clara
+claim 'in eleven days she got one tutorial, and no second one' is "$(printf '%s' "$out" | grep -o '"action":"SEND_TUTORIAL"' | wc -l)" 1
+ask lifecycle status
+claim 'no language model was asked' is "$(printf '%s' "$out" | member tokens)" 0
+
+chapter '10. A ticket that a person approves' "Three agents look at it: is the customer entitled, what is the cause, what is the customer told. Between the second and the \
+third a person decides; the ticket waits, over restarts too. The same in a browser: http://127.0.0.1:$port/ui/support"
+"$cvmhost" support load-samples --home "$home" >"$logs/demo-samples.log" 2>&1 || die "The samples cannot be loaded: $logs/demo-samples.log"
+ticket_is() { ask support ticket status TICK0012; [ "$(printf '%s' "$out" | member status)" = "$1" ]; }
+run support ticket create --id TICK0012 --customer CUST001 --description 'The sidecar cannot reach our application'
+wait_for 20 ticket_is WAITING_FOR_APPROVAL || die "  NOT TRUE: the ticket waits for a decision. Log: $logs/host.log"
+run support ticket list
+ask support ticket status TICK0012
+printf '    proposed, as to the cause: %s…\n' "$(printf '%s' "$out" | member root_cause | cut -c 1-90)"
+run support ticket approve TICK0012 --solution 'Set the application port to 8080' --notes 'checked with the customer'
+wait_for 20 ticket_is COMPLETED || die "  NOT TRUE: the ticket is completed. Log: $logs/host.log"
+claim 'the customer is told what was approved, not the draft' has "$(printf '%s' "$out" | member text)" 'Set the application port to 8080'
+run support audit TICK0012
+claim 'the audit has the decision' has "$out" 'approved'

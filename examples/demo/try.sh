@@ -9,6 +9,9 @@ cat <<TXT
     cvmhost transaction list
     cvmhost why ID                                     of an enquiry, transaction or message
     cvmhost bus tail                                   watch messages while something happens
+    cvmhost lifecycle next-day                         a day of the simulated customers
+    cvmhost support ticket create --customer CUST001 --description 'The sidecar cannot reach our application'
+    cvmhost learn compare --seeds 20                   which policy learns more
     $simulator --help      numbers that make trouble
     $disco_simulator --help          meters that do
     $vtpass_simulator --help, $payment_simulator --help
@@ -16,6 +19,9 @@ cat <<TXT
     cvmhost vtpass bundles MTN                         what the simulated aggregator VTpass sells
     sed -i '1s/.*/{ "roles": { "network": ["provider.network.vtpass"], "disco": ["provider.power.vtpass"] },/' $home/config/cvmhost.json
     cvmhost reload                                     ..and from now on all is sold through it
+
+Pages:
+    http://127.0.0.1:$port/ui/            overview; from there: Decisions, Lifecycle, Support desk
 
 Addresses:
     http://127.0.0.1:$port/health         http://127.0.0.1:$port/metrics
