@@ -23,7 +23,7 @@ struct load {
     int64_t each, answered;
     int64_t paced_from_ms; /* when works were first due */
     int per_second;        /* 0: as fast as they are answered */
-    bool apart; /* a conversation for each work */
+    bool apart;            /* a conversation for each work */
     char *in, *out;
     size_t n_in, n_out;
 };
@@ -96,7 +96,8 @@ static void fill(struct load *load)
         sent += load->customers[c].sent;
     for (int c = 0; c < LOAD_CUSTOMERS; c++) {
         struct customer *who = &load->customers[c];
-        while (sent < most && who->sent < load->each && who->sent - who->answered < LOAD_WINDOW && BUFFER_BYTES - load->n_out > 512) {
+        while (sent < most && who->sent < load->each && who->sent - who->answered < LOAD_WINDOW &&
+               BUFFER_BYTES - load->n_out > 512) {
             long long k = (long long)++who->sent;
             sent++;
             load->n_out += (size_t)snprintf(

@@ -21,7 +21,7 @@ void load_free(struct load *load);
 bool load_run(struct load *load, int ms);
 int64_t load_answered(const struct load *load);
 int64_t load_behind_ms(const struct load *load); /* of a paced load: how long ago the next answer was due */
-int64_t load_each(const struct load *load); /* works of one customer in all */
+int64_t load_each(const struct load *load);      /* works of one customer in all */
 
 void load_check_books(struct flow *f, const struct load *load); /* what every customer's works must have come to */
 

@@ -63,8 +63,8 @@ static pid_t process_of(struct flow *f)
 static void reload(struct flow *f, const char *build)
 {
     change_put(f, build);
-    json_t *report = load_ask(
-        f, json_pack("{s:i, s:s, s:s, s:s}", "id", 1, "do", "change", "what", "reload", "plugin", "changing"));
+    json_t *report =
+        load_ask(f, json_pack("{s:i, s:s, s:s, s:s}", "id", 1, "do", "change", "what", "reload", "plugin", "changing"));
     const char *result = json_string_value(json_object_get(report, "result"));
     ck_assert_msg(result && strcmp(result, "switched") == 0, "reload: %s", result ? result : "no report");
     json_decref(report);

@@ -7,7 +7,14 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#define CANDIDATES 40 /* of each kind */
+#define CANDIDATES 40 /* of each kind, for five documents and more */
+
+/* How many passages are looked at: who wants few documents is spared most of them, which are recorded with the turn. */
+static int64_t candidates(const json_t *with)
+{
+    int64_t top_k = cvm_json_int(with, "top_k", 5);
+    return top_k >= 5 ? CANDIDATES : 3 * (top_k < 1 ? 1 : top_k);
+}
 #define QUESTION_MAX_BYTES 2000
 
 /* The words of the question that mean something, and their classes. */
@@ -54,7 +61,7 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column,
     CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
                                     .table = "kb_chunks",
                                     .where = *domain ? json_pack("{s:s}", "domain", domain) : NULL,
-                                    .limit = *domain || !json_object_get(with, "without") ? CANDIDATES : 2 * CANDIDATES,
+                                    .limit = candidates(with) * (*domain || !json_object_get(with, "without") ? 1 : 2),
                                     .on_behalf = request,
                                     .match = match,
                                     .near_column = vector ? column : NULL,
