@@ -171,6 +171,15 @@ START_TEST(what_failed_is_not_done_again)
     json_t *hints = flow_call(f, "lifecycle.memory", "get_success_hints", "{\"customer\": \"Onboarding_Sam\"}", NULL);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(hints, "actions"), 0)), "SEND_DISCOUNT");
     json_decref(hints);
+    hints = flow_call(f, "lifecycle.memory", "get_forbidden_actions", "{\"customer\": \"Retention_Clara\"}", NULL);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(hints, "actions"), 0)), "SEND_TUTORIAL");
+    json_decref(hints);
+    json_decref(flow_call(f, "lifecycle.memory", "update",
+                          "{\"customer\": \"Growth_Femi\", \"action\": \"SEND_SURVEY\", \"status\": \"FAILED\"}",
+                          NULL));
+    hints = flow_call(f, "lifecycle.memory", "get_forbidden_actions", "{\"customer\": \"Growth_Femi\"}", NULL);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(hints, "actions"), 0)), "SEND_SURVEY");
+    json_decref(hints);
     json_t *days = RUN(f, 0, "lifecycle", "run", "--days", "20");
     const json_t *next = card(days, "Onboarding_Sam", 2);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(next, "hints"), 0)), "SEND_DISCOUNT");

@@ -619,12 +619,86 @@ START_TEST(rows_keep_the_rules)
 }
 END_TEST
 
+/* ---- keys ---- */
+
+#define MARKER "marker-7f3a91c2e5"
+
+/* Whether a file of the home has the text anywhere; not where there is no such file. */
+static bool holds(struct flow *f, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", f->home, name);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    ck_assert_int_eq(fseek(file, 0, SEEK_END), 0);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = malloc(size + 1);
+    ck_assert_uint_eq(fread(bytes, 1, size, file), size);
+    fclose(file);
+    bool found = memmem(bytes, size, text, strlen(text)) != NULL;
+    free(bytes);
+    return found;
+}
+
+/* Calls that are sent with a key, that the other side refuses for it, and that fail: the key stands in no log, no
+ * answer, no table. */
+START_TEST(keys_appear_nowhere)
+{
+    static const char *const keys[] = {"MTN_API_KEY",         "AIRTEL_API_KEY",    "IKEDC_API_KEY",
+                                       "PAYSTACK_SECRET_KEY", "VTPASS_SECRET_KEY", "OTP_KEY"};
+    static const char *const commands[][4] = {{"config", "show"},   {"config", "show", "secrets"},
+                                              {"config", "check"},  {"plugin", "info", "network"},
+                                              {"log", "tail"},      {"log", "tail", "--audit"},
+                                              {"audit", "log"},     {"transaction", "list"},
+                                              {"audit", "events"},  {"metrics"},
+                                              {"plugin", "list"},   {"dlq", "list"},
+                                              {"analytics", "kpi"}, {"openapi"}};
+    static const char *const files[] = {"logs/cvmhost.log",   "logs/service.log", "logs/review.log",
+                                        "logs/crash.log",     "data/cvmhost.db",  "data/cvmhost.db-wal",
+                                        "config/cvmhost.json"};
+    struct flow *f = desk_home();
+    struct flow_answer a;
+    for (size_t i = 0; i < COUNT(keys); i++)
+        flow_env(f, keys[i], MARKER); /* the simulators want another, so they refuse */
+    flow_env(f, "LOG_LEVEL", "DEBUG");
+    flow_start(f);
+    json_decref(desk_say(f, "08031234567", "SMS", "I want 500 naira MTN airtime for 08031234567"));
+    json_decref(desk_say(f, "08021234567", "SMS", "Abeg load 2000 light for my meter 45012345678, ikeja electric"));
+    ck_assert_int_ne(FLOW_RUN(f, &a, "buy", "airtime", "MTN", "08031234567", "100", "--trace"), 0);
+    ck_assert_ptr_null(strstr(a.text, MARKER));
+    ck_assert_ptr_null(strstr(a.errors, MARKER));
+    flow_answer_free(&a);
+    json_t *rows = flow_sql(f, "select transaction_id as id from transactions");
+    ck_assert_uint_gt(json_array_size(rows), 0);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        ck_assert_int_eq(FLOW_RUN(f, &a, "why", text_of(json_array_get(rows, i), "id")), 0);
+        ck_assert_ptr_null(strstr(a.text, MARKER));
+        flow_answer_free(&a);
+    }
+    json_decref(rows);
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        const char *const *w = commands[i];
+        ck_assert_int_eq(flow_run(f, &a, (const char *const[]){w[0], w[1], w[1] ? w[2] : NULL, NULL}), 0);
+        ck_assert_msg(!strstr(a.text, MARKER) && !strstr(a.errors, MARKER), "%s %s shows a key", w[0], w[1]);
+        flow_answer_free(&a);
+    }
+    for (size_t i = 0; i < COUNT(files); i++)
+        ck_assert_msg(!holds(f, files[i], MARKER), "%s has a key", files[i]);
+    ck_assert(holds(f, "logs/cvmhost.log", "provider.network.mtn") && holds(f, "data/cvmhost.db", "transactions"));
+    flow_end(f);
+}
+END_TEST
+
 int main(void)
 {
-    TCase *c = tcase_create("agents"), *routes = tcase_create("routes"), *edge = tcase_create("edge");
+    TCase *c = tcase_create("agents"), *routes = tcase_create("routes"), *edge = tcase_create("edge"),
+          *keys = tcase_create("keys");
     tcase_set_timeout(c, 90);
     tcase_set_timeout(routes, 120);
     tcase_set_timeout(edge, 90);
+    tcase_set_timeout(keys, 90);
     tcase_add_test(c, roster_is_the_capability_matrix);
     tcase_add_test(c, phone_numbers_are_accepted_and_refused);
     tcase_add_test(c, triage_takes_the_first_contact);
@@ -638,5 +712,6 @@ int main(void)
     tcase_add_test(edge, every_route_refuses_what_it_does_not_know);
     tcase_add_test(edge, enquiry_is_shown);
     tcase_add_test(edge, rows_keep_the_rules);
-    return flow_main("service_rows", (TCase *[]){c, routes, edge, NULL});
+    tcase_add_test(keys, keys_appear_nowhere);
+    return flow_main("service_rows", (TCase *[]){c, routes, edge, keys, NULL});
 }
