@@ -150,7 +150,7 @@ static void add_members(struct gen *g, json_t *object, const json_t *schema, int
     unsigned share = gen_chance(g, 20) ? 0 : gen_chance(g, 30) ? 100 : 50;
     json_object_foreach(json_object_get(schema, "properties"), name, member)
     {
-        bool must = false;
+        bool must = json_object_get(member, "x-check") != NULL;
         json_t *r;
         json_array_foreach(required, i, r) must = must || strcmp(json_string_value(r), name) == 0;
         if (must || (depth < DEPTH_MAX && gen_chance(g, share)))
@@ -180,9 +180,23 @@ static json_t *gen_list(struct gen *g, const json_t *schema, int depth)
     return list;
 }
 
+static json_t *by_schema(struct gen *g, const json_t *schema, const char *member, int depth);
+
 json_t *gen_value(struct gen *g, const json_t *schema, const char *member, int depth)
 {
     schema = schema_resolve(g->document, schema);
+    json_t *less = json_object_get(schema, "x-check");
+    if (!less)
+        return by_schema(g, schema, member, depth);
+    json_t *narrow = json_copy((json_t *)(uintptr_t)schema);
+    json_object_update(narrow, less);
+    json_t *value = by_schema(g, narrow, member, depth);
+    json_decref(narrow);
+    return value;
+}
+
+static json_t *by_schema(struct gen *g, const json_t *schema, const char *member, int depth)
+{
     json_t *fixed = json_object_get(schema, "const"), *list = json_object_get(schema, "enum"), *part;
     static const char *const choices[] = {"oneOf", "anyOf"};
     size_t i;

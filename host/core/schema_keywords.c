@@ -381,6 +381,7 @@ static const struct keyword {
     {"$comment", NULL},
     {"deprecated", NULL},
     {"format", NULL},
+    {"x-check", NULL},
 };
 
 int compiler_keyword(struct compiler *c, struct node *node, const char *name, const json_t *value)
