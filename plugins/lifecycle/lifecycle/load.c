@@ -11,6 +11,7 @@
 #define FILE_MAX_BYTES (32 * 1024 * 1024)
 #define SWEEP_ROWS 400
 #define SCAN_MAX 1000
+#define DAYS_MAX 1000000
 #define CLEARED UINT64_C(0x636c656172) /* the cookie of what is cleared, beside who */
 
 /* ---- the job ---- */
@@ -321,6 +322,14 @@ static int clear(cvm_turn *t, uint64_t who)
                        &(cvm_request_opts){.timeout_ms = 60000, .on_behalf = {CLEARED, who}});
 }
 
+static int sweep(cvm_turn *t, int64_t epoch, int64_t days, int64_t people, int64_t at)
+{
+    return cvm_timer(t, "sweep", 0,
+                     json_pack("{s:I, s:I, s:I, s:I}", "epoch", (json_int_t)epoch, "days", (json_int_t)days, "personas",
+                               (json_int_t)people, "at", (json_int_t)at),
+                     (cvm_id){0}, NULL);
+}
+
 /* Takes the world. */
 static int finish_reset(cvm_turn *t, json_t *world)
 {
@@ -339,9 +348,7 @@ static int finish_reset(cvm_turn *t, json_t *world)
         json_object_set_new(fresh, "outcomes", json_integer(outcomes));
     CVM_TRY(people_world_put(t, fresh));
     if (days > 1)
-        CVM_TRY(cvm_send(t, SIMULATION, "sweep",
-                         json_pack("{s:I, s:I, s:I, s:i}", "epoch", (json_int_t)epoch, "days", (json_int_t)days,
-                                   "personas", (json_int_t)people, "at", 0)));
+        CVM_TRY(sweep(t, epoch, days, people, 0));
     json_t *state = NULL;
     CVM_TRY(look_state(t, &state));
     int e = cvm_settle(t, request, CVM_REPLIED, state, NULL);
@@ -417,10 +424,11 @@ int load_on_sweep(cvm_turn *t, const cvm_msg *m)
 {
     int64_t epoch = cvm_json_int(m->data, "epoch", 0), days = cvm_json_int(m->data, "days", 0),
             people = cvm_json_int(m->data, "personas", 0);
-    int64_t at = cvm_json_int(m->data, "at", 0), all = days * people;
+    int64_t at = cvm_json_int(m->data, "at", 0), all;
     char key[48];
-    if (strcmp(m->sender, SIMULATION) != 0 || people <= 0)
-        return cvm_refuse(t, "INVALID", NULL, "Only lifecycle.simulation sends this.");
+    if (days <= 0 || days > DAYS_MAX || people <= 0 || people > LIFE_PERSONAS_MAX || at < 0)
+        return CVM_OK;
+    all = days * people;
     for (int i = 0; i < SWEEP_ROWS && at < all; i++, at++) {
         int64_t day = at / people + 1;
         story_key(key, epoch, day, (int)(at % people));
@@ -430,8 +438,5 @@ int load_on_sweep(cvm_turn *t, const cvm_msg *m)
             CVM_TRY(cvm_row_del(t, DAYS, key));
         }
     }
-    return at < all ? cvm_send(t, SIMULATION, "sweep",
-                               json_pack("{s:I, s:I, s:I, s:I}", "epoch", (json_int_t)epoch, "days", (json_int_t)days,
-                                         "personas", (json_int_t)people, "at", (json_int_t)at))
-                    : CVM_OK;
+    return at < all ? sweep(t, epoch, days, people, at) : CVM_OK;
 }

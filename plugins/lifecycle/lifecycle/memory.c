@@ -23,6 +23,8 @@ static const json_t *known_of(cvm_turn *t, const char *persona)
 {
     char key[CVM_STATE_KEY_MAX + 1];
     const json_t *known = NULL;
+    if (strlen(persona) > LIFE_KEY_MAX)
+        return NULL;
     state_key(key, persona);
     return cvm_state_get(t, key, &known) < 0 ? NULL : known;
 }
