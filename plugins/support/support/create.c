@@ -4,6 +4,10 @@
 
 #include <stdio.h>
 
+#define ID_MAX 64
+#define CUSTOMER_MAX 64
+#define DESCRIPTION_MAX 8192
+
 int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
 {
     int e = cvm_settle(t, request, outcome, data, NULL);
@@ -43,6 +47,25 @@ static bool blank(const char *text)
     return !text[strspn(text, " \t\r\n")];
 }
 
+static size_t characters(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* What the schemas say, for those who are not behind them: what came with the ticket goes into keys and columns. */
+static const char *wrong_field(const char *id, const char *customer, const char *description)
+{
+    static const char known[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    if (strlen(id) > ID_MAX || id[strspn(id, known)])
+        return "ticket_id";
+    if (blank(customer) || characters(customer) > CUSTOMER_MAX)
+        return "customer_id";
+    return blank(description) || characters(description) > DESCRIPTION_MAX ? "description" : NULL;
+}
+
 static void hex8(cvm_turn *t, char ret_hex[9])
 {
     snprintf(ret_hex, 9, "%08llx", (unsigned long long)(cvm_random(t) >> 32));
@@ -56,8 +79,9 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *id, const char *cust
         return cvm_refuse(t, "NOT_AVAILABLE", NULL,
                           "no plugin that is loaded declares the workflow " WORKFLOW_NAME
                           ": put the manifest support.json into place and run cvmhost reload");
-    if (blank(customer) || blank(description))
-        return cvm_refuse(t, "INVALID", blank(customer) ? "customer_id" : "description", "must not be empty");
+    const char *wrong = wrong_field(id, customer, description);
+    if (wrong)
+        return cvm_refuse(t, "INVALID", wrong, "is empty, too long, or no id");
     hex8(t, hex);
     snprintf(given, sizeof given, "TICK%s", hex);
     id = *id ? id : given;
