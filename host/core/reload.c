@@ -325,7 +325,12 @@ static void begin(struct reload *r)
         return;
     case CHANGE_ENABLE:
         if (!p || (p->phase != PLUGIN_DISABLED && !*p->quarantined.build)) {
-            snprintf(text, sizeof text, "%.100s is not disabled; see: cvmhost plugin list", c->plugin);
+            snprintf(
+                text, sizeof text,
+                p && p->phase == PLUGIN_REMOVING
+                    ? "%.100s is still leaving: open conversations finish on it; disable it with --now, then enable it"
+                    : "%.100s is not disabled; see: cvmhost plugin list",
+                c->plugin);
             reload__refuse_now(r, p ? CVM_ESTATE : CVM_ENOENT, "stage", c->plugin, text);
             return;
         }

@@ -831,6 +831,9 @@ START_TEST(nothing_begins_with_a_plugin_that_goes)
     submit("one", 1, &seen);
     core_step(run.v->core, core_now_ms(run.v->core));
     change(CHANGE_DISABLE, "changing", false, "removing");
+    change(CHANGE_ENABLE, "changing", false, "refused"); /* and says how to go on */
+    ck_assert_ptr_nonnull(
+        strstr(cvm_json_str(json_object_get(run.report, "error"), "text", ""), "disable it with --now"));
     virtual_submit(run.v, "test.second", "batch", json_pack("{s:s, s:i}", "customer", "all", "n", 3), &batch);
     core_step(run.v->core, core_now_ms(run.v->core));
     ck_assert_int_eq(batch.n, 1);
