@@ -435,6 +435,53 @@ START_TEST(delivers_by_a_channel)
 }
 END_TEST
 
+#define LONG_ID "LONG-0123456789-0123456789-0123456789-0123456789-0123456789"
+
+/* As much as the routes let in. */
+static char *long_text(size_t n, const char *with)
+{
+    size_t len = strlen(with);
+    char *text = malloc(n + 1);
+    for (size_t i = 0; i < n; i++)
+        text[i] = with[i % len];
+    text[n] = 0;
+    return text;
+}
+
+static void posted_json(struct flow *f, const char *path, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    posted(f, path, text);
+    free(text);
+    json_decref(body);
+}
+
+START_TEST(long_texts_come_through)
+{
+    struct flow *f = desk(NULL);
+    char *description = long_text(8192, "sidecar port "), *solution = long_text(16384, "Set it. Then look.\n");
+    opened(f);
+    posted_json(
+        f, "/support/ticket",
+        json_pack("{s:s, s:s, s:s}", "ticket_id", LONG_ID, "customer_id", "CUST001", "description", description));
+    for (int i = 0; i < 2; i++) {
+        FLOW_UNTIL(is_at(f, LONG_ID, "WAITING_FOR_APPROVAL"));
+        posted_json(f, "/support/approve/" LONG_ID,
+                    i ? json_pack("{s:b, s:s}", "approved", 1, "final_solution", solution)
+                      : json_pack("{s:b, s:b, s:s}", "approved", 0, "rework", 1, "support_notes", description));
+        if (!i)
+            FLOW_UNTIL(flow_sql_int(f, "select count(*) from support_audit where what = 'waiting'") == 2);
+    }
+    FLOW_UNTIL(is_at(f, LONG_ID, "COMPLETED"));
+    json_t *output = output_of(f, LONG_ID);
+    ck_assert_ptr_nonnull(strstr(text_of(json_object_get(output, "notification"), "text"), solution));
+    json_decref(output);
+    free(description);
+    free(solution);
+    flow_end(f);
+}
+END_TEST
+
 /* ---- another agent ---- */
 
 START_TEST(another_agent_joins)
@@ -479,6 +526,7 @@ int main(void)
     tcase_add_test(c, models_word_it_or_do_not);
     tcase_add_test(c, models_write_to_the_customer);
     tcase_add_test(c, delivers_by_a_channel);
+    tcase_add_test(c, long_texts_come_through);
     tcase_add_test(c, another_agent_joins);
     return flow_main("support_agents", (TCase *[]){c, NULL});
 }

@@ -189,6 +189,7 @@ START_TEST(rework_is_counted)
     ck_assert(!workflow_exhausted(&w, "approved", again));
     ck_assert_int_eq(happens(WORKFLOW_EVENT, "approved", "{'rework':true,'yes':false}"), 0);
     expect(WORKFLOW_SEND, "expert", "RUNNING");
+    ck_assert(workflow_exhausted(&w, "approved", again)); /* kept, it would be taken for a rejection */
     ck_assert_int_eq(happens(WORKFLOW_DONE, NULL, "{'n':2}"), 0);
     ck_assert_int_eq(happens(WORKFLOW_STORED, NULL, NULL), 0);
     ck_assert(workflow_exhausted(&w, "approved", again));

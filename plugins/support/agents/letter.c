@@ -16,7 +16,14 @@ __attribute__((format(printf, 3, 4))) static size_t add(char *text, size_t at, c
     va_start(args, format);
     int n = vsnprintf(text + at, LETTER_SIZE - at, format, args);
     va_end(args);
-    return n < 0 ? at : at + (size_t)n < LETTER_SIZE ? at + (size_t)n : LETTER_SIZE - 1;
+    if (n < 0 || at + (size_t)n < LETTER_SIZE)
+        return n < 0 ? at : at + (size_t)n;
+    size_t end = LETTER_SIZE - 1; /* cut: no part of a character at its end */
+    while (end > at && ((unsigned char)text[end - 1] & 0xc0) == 0x80)
+        end--;
+    end -= end > at && (unsigned char)text[end - 1] >= 0xc0;
+    memset(text + end, 0, LETTER_SIZE - end);
+    return LETTER_SIZE - 1;
 }
 
 /* The customer's words as one line, cut at a word. */

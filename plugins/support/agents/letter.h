@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LETTER_SIZE 12000
+#define LETTER_SIZE 24000
 #define SUBJECT_SIZE 160
 
 struct letter {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define DELIVERY_TIMEOUT_MS 60000
-#define SOLUTION_MAX 6000
+#define SOLUTION_MAX 16384
 
 static void note_key(const char *kind, cvm_id id, char ret_key[48])
 {
@@ -61,10 +61,12 @@ static int conclude(cvm_turn *t, cvm_id request, const char *ticket_id, json_t *
     return settle(t, request, CVM_REPLIED, output);
 }
 
-static int not_delivered(cvm_turn *t, cvm_id request, const char *ticket_id, json_t *output, const char *why)
+/* `why` is for who reads the ticket: what a mail server says may name whom it would not reach. */
+static int not_delivered(cvm_turn *t, cvm_id request, const char *ticket_id, json_t *output, const char *code,
+                         const char *why)
 {
     json_object_set_new(output, "delivery_error", json_string(why));
-    cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: the message was not delivered: %.200s", ticket_id, why);
+    cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: the message was not delivered: %.60s", ticket_id, code);
     return conclude(t, request, ticket_id, output);
 }
 
@@ -72,16 +74,17 @@ static int not_delivered(cvm_turn *t, cvm_id request, const char *ticket_id, jso
 static int deliver(cvm_turn *t, cvm_id request, const char *ticket_id, const char *instance_id, json_t *output)
 {
     const char *channel = cvm_json_str(cvm_settings(t), "notify_channel", ""), *to = cvm_json_str(output, "to", "");
-    char reference[180], key[48];
+    char reference[100], key[48];
     json_object_set_new(output, "channel", *channel ? json_string(channel) : json_null());
     json_object_set_new(output, "delivered", json_false());
     if (!*channel)
         return conclude(t, request, ticket_id, output);
     if (!*to)
         return not_delivered(
-            t, request, ticket_id, output,
+            t, request, ticket_id, output, "NO_ADDRESS",
             "the customer's record has no contact_email: cvmhost state put customer-state ID @record.json");
-    snprintf(reference, sizeof reference, "%.100s-%.64s", *instance_id ? instance_id : "support", ticket_id);
+    snprintf(reference, sizeof reference, "%s%s", *instance_id ? "" : "support-",
+             *instance_id ? instance_id : ticket_id);
     int e = cvm_request(t, "role:channel", "deliver",
                         json_pack("{s:s, s:s, s:O, s:O, s:s}", "channel", channel, "to", to, "subject",
                                   json_object_get(output, "subject"), "text", json_object_get(output, "text"),
@@ -92,7 +95,7 @@ static int deliver(cvm_turn *t, cvm_id request, const char *ticket_id, const cha
         snprintf(why, sizeof why,
                  "no loaded plugin serves the channel %.60s: load one, or set support.notify_channel to another",
                  channel);
-        return not_delivered(t, request, ticket_id, output, why);
+        return not_delivered(t, request, ticket_id, output, "NO_CHANNEL", why);
     }
     note_key("send", request, key);
     if (e < 0) {
@@ -118,7 +121,7 @@ int notification_delivered(cvm_turn *t, const cvm_msg *m)
         json_object_set_new(output, "delivered", json_true());
         e = conclude(t, m->on_behalf, json_string_value(id), output);
     } else {
-        e = not_delivered(t, m->on_behalf, json_string_value(id), output,
+        e = not_delivered(t, m->on_behalf, json_string_value(id), output, cvm_json_str(m->data, "code", "NO_ANSWER"),
                           cvm_json_str(m->data, "message", "the channel did not answer"));
     }
     json_decref(id);
@@ -187,10 +190,9 @@ static json_t *needed(const json_t *request)
 
 int notification_create(cvm_turn *t, const cvm_msg *m)
 {
-    const char *solution =
-        cvm_json_str(json_object_get(json_object_get(m->data, "outputs"), "approval"), "final_solution", "");
-    if (strlen(solution) > SOLUTION_MAX)
-        return cvm_refuse(t, "TOO_LARGE", "outputs.approval.final_solution", "A solution has at most 6000 bytes");
+    struct letter letter = letter_of(t, m->data);
+    if (strlen(letter.solution) > SOLUTION_MAX)
+        return cvm_refuse(t, "TOO_LARGE", "outputs.approval.final_solution", "A solution has at most 16384 bytes");
     cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the customer's message is being written", ticket_text(m, "ticket_id"));
     json_t *request = needed(m->data);
     if (!request)

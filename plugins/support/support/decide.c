@@ -42,6 +42,10 @@ static int approve(cvm_turn *t, const cvm_msg *m, bool approved, bool rework, co
     char at[TIME_SIZE];
     if (approved && rework)
         return cvm_refuse(t, "INVALID", "rework", "goes with approved false: a solution that is approved is final");
+    if (strlen(solution) > SOLUTION_BYTES_MAX) /* the schema counts characters */
+        return cvm_refuse(t, "TOO_LARGE", "final_solution", "a solution has at most 16384 bytes");
+    if (strlen(notes) > NOTES_BYTES_MAX)
+        return cvm_refuse(t, "TOO_LARGE", "support_notes", "notes have at most 8192 bytes");
     json_t *data = json_pack("{s:b, s:b, s:s, s:s, s:s, s:s}", "approved", approved, "rework", rework, "final_solution",
                              solution, "support_notes", notes, "decided_by", cvm_json_str(m->data, "by", "support"),
                              "decided_at", time_text(cvm_now_ms(t), at));
@@ -123,6 +127,18 @@ static int64_t end_question(struct ticket *k)
     return left;
 }
 
+/* Whether the record can take that in, and still be kept. */
+static bool has_room(const struct ticket *k, const json_t *data)
+{
+    return json_dumpb(k->record, NULL, 0, JSON_COMPACT) + json_dumpb(data, NULL, 0, JSON_COMPACT) <= RECORD_BYTES_MAX;
+}
+
+static int no_room(struct ticket *k, cvm_id request, const char *field)
+{
+    return refuse(k->t, request, "TOO_LARGE", field,
+                  "%s holds too much text already for one that is so long: write a shorter one", k->id);
+}
+
 static int not_waiting(struct ticket *k, cvm_id request)
 {
     const json_t *approval = json_object_get(k->outputs, "approval");
@@ -149,6 +165,8 @@ static int take_approval(struct ticket *k, cvm_id request, json_t *data)
     if (json_object_get(json_object_get(k->record, "early"), APPROVED))
         return refuse(k->t, request, "NOT_WAITING", "ticket_id",
                       "a decision about %s has come already; it is taken as soon as the analysis is ready", k->id);
+    if (!workflow_waits(&k->w, APPROVED) && !has_room(k, data))
+        return no_room(k, request, "final_solution");
     CVM_TRY(audit_person(k, data, what,
                          *cvm_json_str(data, "final_solution", "") ? cvm_json_str(data, "final_solution", "")
                                                                    : cvm_json_str(data, "support_notes", "")));
@@ -170,17 +188,20 @@ static int take_question(struct ticket *k, cvm_id request, const json_t *data)
 {
     char at[TIME_SIZE];
     json_t *questions = json_object_get(k->record, "questions");
-    int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0);
+    int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0), left = deadline ? deadline - k->w.now_ms : 0;
+    if (deadline && left < 1)
+        left = 1; /* its timer is about to fire: none at all would be a wait without an end */
     if (!workflow_waits(&k->w, APPROVED) || json_object_get(k->record, "asked"))
         return not_waiting(k, request);
     if (json_array_size(questions) >= QUESTIONS_MAX)
         return refuse(k->t, request, "TOO_MANY", "question", "a ticket has at most %d questions", QUESTIONS_MAX);
+    if (!has_room(k, data))
+        return no_room(k, request, "question");
     if (!questions && (questions = json_array()))
         json_object_set_new(k->record, "questions", questions);
     json_array_append_new(questions, json_pack("{s:s, s:s}", "question", cvm_json_str(data, "text", ""), "asked_at",
                                                time_text(k->w.now_ms, at)));
-    json_object_set_new(k->record, "asked",
-                        json_pack("{s:I}", "left_ms", (json_int_t)(deadline ? deadline - k->w.now_ms : 0)));
+    json_object_set_new(k->record, "asked", json_pack("{s:I}", "left_ms", (json_int_t)left));
     json_object_set_new(k->record, "deadline_ms", json_integer(0));
     json_object_set_new(k->record, "status", json_string("WAITING_FOR_CUSTOMER"));
     sla_pause(k->record, k->w.now_ms);
@@ -202,6 +223,8 @@ static int take_answer(struct ticket *k, cvm_id request, const json_t *data)
     if (!json_object_get(k->record, "asked"))
         return refuse(k->t, request, "NOT_WAITING", "ticket_id", "the customer of %s is not asked anything: it is %s",
                       k->id, ticket_status(k));
+    if (!has_room(k, data))
+        return no_room(k, request, "answer");
     json_object_set_new(last, "answer", json_string(cvm_json_str(data, "text", "")));
     json_object_set_new(last, "answered_at", json_string(time_text(k->w.now_ms, at)));
     int64_t left = end_question(k);
@@ -272,16 +295,21 @@ static json_t *parsed(const json_t *value)
     return json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_deep_copy(value);
 }
 
+/* The step that it goes on with; "": none, it ended there without a fault. */
+static const char *step_again(const json_t *record)
+{
+    return strcmp(cvm_json_str(record, "status", ""), "FAILED") == 0
+               ? cvm_json_str(json_object_get(record, "error"), "step", "")
+               : cvm_json_str(record, "timed_out_step", "");
+}
+
 /* Takes `record`, `outputs`. */
 static int open_again(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t *steps, json_t *outputs,
                       const char *by)
 {
     struct ticket k;
-    bool failed = strcmp(cvm_json_str(record, "status", ""), "FAILED") == 0;
     char step[128];
-    snprintf(step, sizeof step, "%s",
-             failed ? cvm_json_str(json_object_get(record, "error"), "step", "")
-                    : cvm_json_str(record, "timed_out_step", ""));
+    snprintf(step, sizeof step, "%s", step_again(record));
     static const char *const gone[] = {"timer", "sla_timer", "asked", "early", "error", "outcome"};
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
         json_object_del(record, gone[i]);
@@ -326,7 +354,7 @@ int reopen_found(cvm_turn *t, const cvm_msg *m)
     const json_t *steps = json_object_get(again, "steps");
     json_t *record = json_incref(json_object_get(again, "record"));
     int e;
-    if (record && steps && outputs) {
+    if (steps && outputs && *step_again(record)) {
         e = open_again(t, m, record, steps, outputs, cvm_json_str(data, "by", "support"));
     } else {
         json_decref(record);

@@ -185,6 +185,10 @@ static int complete_approval(struct ticket *k)
     json_object_set_new(approval, "final_solution", json_string(final));
     json_object_set_new(approval, "changed", json_boolean(changed));
     json_object_set_new(approval, "diff", changed ? diff_lines(proposed, final) : json_array());
+    if (json_dumpb(approval, NULL, 0, JSON_COMPACT) > OUTPUT_BYTES_MAX) /* what was proposed stands in the analysis */
+        json_object_set_new(approval, "diff", json_array());
+    if (json_dumpb(approval, NULL, 0, JSON_COMPACT) > OUTPUT_BYTES_MAX)
+        json_object_set_new(approval, "proposed_solution", json_string(""));
     free(proposed);
     return json_object_set_new(k->outputs, "approval", approval) < 0 ? CVM_ENOMEM : CVM_OK;
 }

@@ -24,6 +24,9 @@
 
 #define INSTANCE_SIZE 96       /* "support-<ticket id>-<8 hex>" */
 #define OUTPUT_BYTES_MAX 49152 /* of an activity, as JSON text */
+#define SOLUTION_BYTES_MAX 16384
+#define NOTES_BYTES_MAX 8192
+#define RECORD_BYTES_MAX 61440 /* of a record, as JSON text: a state value holds no more than 64 KiB */
 #define SUMMARY_MAX 300        /* characters of a summary in the audit */
 #define QUESTIONS_MAX 16       /* to the customer, of one ticket */
 #define TIME_SIZE 40

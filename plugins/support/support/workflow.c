@@ -138,10 +138,19 @@ bool workflow_may_wait(const struct workflow *w, const char *event)
     return may;
 }
 
+/* The wait that an event will come to: where the instance is, else the first there is. */
+static const json_t *wait_for(const struct workflow *w, const char *event)
+{
+    for (size_t i = 0; !workflow_waits(w, event) && i < json_array_size(w->steps); i++)
+        if (strcmp(cvm_json_str(json_array_get(w->steps, i), "wait", ""), event) == 0)
+            return json_array_get(w->steps, i);
+    return workflow_step(w);
+}
+
 bool workflow_exhausted(const struct workflow *w, const char *event, const json_t *data)
 {
-    const json_t *step = workflow_step(w), *when = json_object_get(step, "when");
-    json_t *outputs = workflow_waits(w, event) ? json_copy(w->outputs) : NULL;
+    const json_t *step = wait_for(w, event), *when = json_object_get(step, "when");
+    json_t *outputs = json_copy(w->outputs);
     bool exhausted = false;
     json_object_set(outputs, workflow_output(step), (json_t *)(uintptr_t)data);
     for (size_t i = 0; outputs && i < json_array_size(when); i++)

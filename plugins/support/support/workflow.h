@@ -70,7 +70,8 @@ const json_t *workflow_step(const struct workflow *w);
 /* Whether it waits for the event now, or will on some way from here. */
 bool workflow_waits(const struct workflow *w, const char *event);
 bool workflow_may_wait(const struct workflow *w, const char *event);
-/* Whether the event with that data would take a branch of the wait that has been taken as often as it may. */
+/* Whether the event with that data would take a branch of its wait, now or when it comes to that, which has been taken
+ * as often as it may. */
 bool workflow_exhausted(const struct workflow *w, const char *event, const json_t *data);
 
 /* The name its output has. */
