@@ -85,7 +85,7 @@ static int read_key(const json_t *record, char *error, size_t size)
     const char *segment = cvm_json_str(record, "segment", "");
     size_t len = strlen(segment);
     if (!is_name(key, LIFE_KEY_MAX))
-        return bad(error, size, "persona_key", "a text of 1 to 127 bytes");
+        return bad(error, size, "persona_key", "a text of 1 to 120 bytes");
     if (!is_name(json_object_get(record, "segment"), LIFE_NAME_MAX))
         return bad(error, size, "segment", "a text of 1 to 63 bytes");
     if (strncmp(json_string_value(key), segment, len) != 0 || json_string_value(key)[len] != '_' ||

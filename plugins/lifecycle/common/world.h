@@ -11,7 +11,7 @@
 
 #define LIFE_NO_ACTION "NO_ACTION"
 #define LIFE_NAME_MAX 63        /* bytes of a key's part, a name, an action, a trait */
-#define LIFE_KEY_MAX 127        /* bytes of a persona's key */
+#define LIFE_KEY_MAX 120        /* bytes of a persona's key, which is part of keys of states */
 #define LIFE_ACTIONS_MAX 32     /* actions that are offered */
 #define LIFE_TRAITS_MAX 16      /* of a persona */
 #define LIFE_PERSONAS_MAX 20000 /* of a population */

@@ -13,7 +13,6 @@
 #define FREQUENCY_MAX 1e6
 #define LEAST 10 /* customers, of whom some bought again, that four parameters take at the least */
 #define ID_SIZE 65
-#define SAVED_LINE_MAX 400
 
 struct customer {
     struct clv_customer c;
@@ -191,22 +190,26 @@ static json_t *customer_of(const struct customer *c, bool spend)
 /* All customers as CSV below output/. */
 static int save(struct file *f, const char *name, bool spend)
 {
-    char path[300], text[LEARN_TEXT_SIZE];
-    size_t room = (f->n + 1) * SAVED_LINE_MAX, len;
-    char *all = malloc(room);
-    if (!all)
+    char path[300], text[LEARN_TEXT_SIZE], *all = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&all, &len);
+    if (!out)
         return CVM_ENOMEM;
-    len = (size_t)snprintf(all, room, "customer_id,frequency,recency,T,p_alive,expected_purchases%s\n",
-                           spend ? ",expected_spend_minor,clv_minor" : "");
+    fprintf(out, "customer_id,frequency,recency,T,p_alive,expected_purchases%s\n",
+            spend ? ",expected_spend_minor,clv_minor" : "");
     for (size_t i = 0; i < f->n; i++) {
         const struct customer *c = &f->at[i];
-        len += (size_t)snprintf(all + len, room - len, "%s,%.15g,%.15g,%.15g,%.4f,%.4f", c->id, c->c.frequency,
-                                c->c.recency, c->c.age, c->alive, c->expected);
+        fprintf(out, "%s,%.15g,%.15g,%.15g,%.4f,%.4f", c->id, c->c.frequency, c->c.recency, c->c.age, c->alive,
+                c->expected);
         if (spend && isfinite(c->value))
-            len += (size_t)snprintf(all + len, room - len, ",%.0f,%.0f", c->mean_spend, c->value);
+            fprintf(out, ",%.0f,%.0f", c->mean_spend, c->value);
         else if (spend)
-            len += (size_t)snprintf(all + len, room - len, ",,");
-        all[len++] = '\n';
+            fputs(",,", out);
+        fputc('\n', out);
+    }
+    if (fclose(out) != 0 || !all) {
+        free(all);
+        return CVM_ENOMEM;
     }
     snprintf(path, sizeof path, "output/%.250s", name);
     int e = cvm_job_save(f->j, path, all, len);

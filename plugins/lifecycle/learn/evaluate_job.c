@@ -200,6 +200,8 @@ static void doubt(const struct log *l, const struct off_policy *policy, struct o
     else if ((double)l->faults.n > FAULTY_MOST * (double)l->rows)
         snprintf(text, sizeof text, "%lld of %lld rows are faulty: the rest may be no fair sample",
                  (long long)l->faults.n, (long long)l->rows);
+    else if (r->known && !(isfinite(r->dr.value) && isfinite(r->gain.value)))
+        snprintf(text, sizeof text, "rewards or features are too large to be reckoned with");
     if (!*text)
         return;
     r->known = false;

@@ -202,7 +202,7 @@ int choosing_decide(cvm_turn *t, struct choosing *c, json_t **ret_decision, bool
     if (c->state != LIFE_CHURNED && !c->force)
         return by_policy(t, c, ret_decision, ret_ask);
     if (c->state == LIFE_CHURNED)
-        snprintf(text, sizeof text, "%.60s has left: no model is asked and nothing is done.",
+        snprintf(text, sizeof text, "%.63s has left: no model is asked and nothing is done.",
                  cvm_json_str(c->customer, "display_name", "The customer"));
     else
         snprintf(text, sizeof text, "%s %.63s was ordered for this day.", cvm_json_str(c->observation, "summary", ""),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define DESCRIBE_MS 10000
+#define DESCRIBED_MAX_BYTES 1500            /* of a treatment, as JSON text */
 #define ASKED_MAX 64                        /* components with actions */
 #define COOKIE UINT64_C(0x6465736372696265) /* of a describe, beside the component's place in "asked" */
 #define CARD_DAYS_MAX 20
@@ -200,11 +201,23 @@ static int start_day(cvm_turn *t, json_t *run)
     return waiting ? cvm_state_put(t, "run", run) : with_catalogue(t, run);
 }
 
-static void take_described(json_t *run, const cvm_msg *m)
+/* The run holds up to 32 of them in one value; actions are names in the context. */
+static bool is_option(const json_t *treatment)
+{
+    return json_dumpb(treatment, NULL, 0, JSON_COMPACT) <= DESCRIBED_MAX_BYTES &&
+           !strpbrk(cvm_json_str(treatment, "action", ""), "/~");
+}
+
+static void take_described(cvm_turn *t, json_t *run, const cvm_msg *m)
 {
     const json_t *treatments = json_object_get(m->data, "treatments");
     const char *component = json_string_value(json_array_get(json_object_get(run, "asked"), (size_t)m->on_behalf.lo));
     for (size_t i = 0; component && i < json_array_size(treatments); i++) {
+        if (!is_option(json_array_get(treatments, i))) {
+            cvm_log(t, CVM_LOG_WARNING, "%s describes an action that is too long, or has / or ~ in its name",
+                    component);
+            continue;
+        }
         const json_t *one = json_array_get(treatments, i), *expected = json_object_get(one, "expected");
         const char *action = cvm_json_str(one, "action", "");
         if (strcmp(cvm_json_str(one, "area", ""), "lifecycle") == 0 && *action && strlen(action) <= LIFE_NAME_MAX)
@@ -222,7 +235,7 @@ int day_on_described(cvm_turn *t, const cvm_msg *m)
     if (read_run(t, &run) < 0)
         return CVM_OK;
     if (m->outcome == CVM_REPLIED)
-        take_described(run, m);
+        take_described(t, run, m);
     else
         cvm_log(t, CVM_LOG_WARNING, "%s does not describe its action and is left out today", m->sender);
     int64_t waiting = cvm_json_int(run, "waiting", 0) - 1;

@@ -42,7 +42,7 @@ static int take_outcome(cvm_turn *t, const json_t *update, int64_t *new_ones)
     const char *persona = key_of(json_object_get(update, "customer")), *action = cvm_json_str(update, "action", "");
     const char *status = cvm_json_str(update, "status", "");
     char key[CVM_STATE_KEY_MAX + 1];
-    if (!*persona || strlen(persona) > LIFE_KEY_MAX - 4)
+    if (!*persona || strlen(persona) > LIFE_KEY_MAX)
         return cvm_refuse(t, "INVALID", "customer", "customer: must be a persona or its key, segment_name");
     if (same_word(action, LIFE_NO_ACTION))
         return CVM_OK;
