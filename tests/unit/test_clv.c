@@ -159,6 +159,19 @@ START_TEST(predictions_are_what_happens)
     struct clv_customer c = {.frequency = 2, .recency = 20, .age = 30};
     ck_assert(fabs(bgnbd_expected(one, &c, 25) - bgnbd_expected(about, &c, 25)) < 1e-3);
     ck_assert(fabs(clv_hypergeometric(1, 1, 2, 0.5) - 2 * log(2)) < 1e-12);
+    /* Customers who are all alike leave each time with the same chance, a / (a + b), however large both are. */
+    const double alike[4] = {3, 48, 1e6, 5e6}, large[4] = {3, 48, 1e4, 5e4};
+    for (int times = 2; times <= 20002; times += 20000) {
+        struct clv_customer d = {.frequency = times, .recency = 29.99, .age = 30};
+        double z = 26.0 / (48 + 30 + 26), gone = pow((1 - z) / (1 - z * 5 / 6), 3 + times);
+        double limit = 6 * (1 - gone) * bgnbd_alive(alike, &d);
+        ck_assert_msg(fabs(bgnbd_expected(alike, &d, 26) - limit) < 0.02 * limit, "%d times: %g, limit %g", times,
+                      bgnbd_expected(alike, &d, 26), limit);
+        ck_assert(isfinite(bgnbd_expected(large, &d, 26)));
+    }
+    /* One way to reckon it goes over into the other. */
+    const double below[4] = {0.6, 4, 3.6 - 1e-9, 2.5}, above[4] = {0.6, 4, 3.6 + 1e-9, 2.5};
+    ck_assert(fabs(bgnbd_expected(below, &c, 25) - bgnbd_expected(above, &c, 25)) < 1e-6);
 }
 END_TEST
 

@@ -163,16 +163,41 @@ double clv_hypergeometric(double a, double b, double c, double z)
     return sum;
 }
 
-/* The published formula with Euler's transformation of its hypergeometric function: no power of r + x is left, which
- * nobody could hold who bought often. */
+/* The logarithm of the same for a, b, c and z above 0, whose terms may be beyond any double. */
+static double log_hypergeometric(double a, double b, double c, double z)
+{
+    double term = 1, sum = 1, taken_out = 0;
+    for (int i = 0; i < TERMS; i++) {
+        term *= (a + i) * (b + i) / (c + i) * z / (1 + i);
+        sum += term;
+        if (term <= 1e-15 * sum)
+            break;
+        if (sum > 1e200) {
+            taken_out += log(sum);
+            term /= sum;
+            sum = 1;
+        }
+    }
+    return log(sum) + taken_out;
+}
+
+/* The published formula, or the same after Euler's transformation of its hypergeometric function, whichever has the
+ * smaller power. In logarithms where its terms are above 0: for somebody who bought often, or where a is large, as it
+ * is for customers who are all alike, power and function leave what a double holds, one to each side. */
 double bgnbd_expected(const double parameters[4], const struct clv_customer *c, double horizon)
 {
     double r = parameters[0], a = parameters[2], b = parameters[3], x = c->frequency;
-    double z = horizon / (parameters[1] + c->age + horizon);
+    double z = horizon / (parameters[1] + c->age + horizon), gone;
     if (fabs(a - 1) < NEAR_ONE)
         a = 1 + NEAR_ONE;
-    double gone = pow(1 - z, a - 1) * clv_hypergeometric(a + b - 1 - r, a - 1, a + b + x - 1, z);
-    return (a + b + x - 1) / (a - 1) * (1 - gone) / (1 + gone_odds(parameters, c));
+    double k = a + b + x - 1;
+    if (a - 1 > r + x)
+        gone = exp((r + x) * log1p(-z) + log_hypergeometric(r + x, b + x, k, z));
+    else if (a > 2 && a + b - 1 > r)
+        gone = exp((a - 1) * log1p(-z) + log_hypergeometric(a + b - 1 - r, a - 1, k, z));
+    else
+        gone = pow(1 - z, a - 1) * clv_hypergeometric(a + b - 1 - r, a - 1, k, z);
+    return k / (a - 1) * (1 - gone) / (1 + gone_odds(parameters, c));
 }
 
 /* ---- Gamma-Gamma ------------------------------------------------------------------------------------------------- */
