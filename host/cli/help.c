@@ -144,11 +144,11 @@ static void add_bounds(const json_t *schema, const char *least, const char *most
     if (json_is_integer(low) && json_integer_value(low) < (number ? INT64_MIN : 2))
         low = NULL; /* a text or list of at least one is what anybody expects */
     if (low && high)
-        snprintf(text + at, size - at, ", %.15g to %.15g%s", json_number_value(low), json_number_value(high), unit);
+        snprintf(text + at, size - at, ", %.16g to %.16g%s", json_number_value(low), json_number_value(high), unit);
     else if (low)
-        snprintf(text + at, size - at, ", at least %.15g%s", json_number_value(low), unit);
+        snprintf(text + at, size - at, ", at least %.16g%s", json_number_value(low), unit);
     else if (high)
-        snprintf(text + at, size - at, ", at most %.15g%s", json_number_value(high), unit);
+        snprintf(text + at, size - at, ", at most %.16g%s", json_number_value(high), unit);
 }
 
 /* "integer, 1 to 100, default 5" */
