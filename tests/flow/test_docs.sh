@@ -116,7 +116,7 @@ start_simulator
 start_host
 check_reference
 run_page docs/howto/first-steps.md 15
-run_page docs/howto/lifecycle.md 12
+run_page docs/howto/lifecycle.md 17
 run_page docs/howto/plugin.md 3
 run_page docs/howto/support-desk.md 11
 run_page docs/howto/pages.md 5
