@@ -495,7 +495,7 @@ START_TEST(the_team_is_told)
         return;
     struct flow *f = desk(0.0008, 0.001);
     flow_start(f);
-    ticket(f, "A", "The sidecar cannot reach our application");
+    ticket(f, "A", "The sidecar cannot reach our application, wide=1"); /* a step that is cut within a character */
     ticket(f, "F", "fail_triage=9");
     for (size_t i = 0; i < 4; i++) {
         FLOW_UNTIL(told(f, "mails", subjects[i]) == 2 && told(f, "posts", subjects[i]) == 1); /* one for each address */
@@ -518,6 +518,8 @@ START_TEST(the_team_is_told)
     ck_assert_uint_eq(links, 3);
     json_decref(posts);
     EXPECT(f, 0, "solution_ready", "support", "alerts", "--ticket-id", "A");
+    EXPECT(f, 0, "reopened", "support", "ticket", "reopen", "A");
+    FLOW_UNTIL(told(f, "mails", subjects[1]) == 4); /* another wait that nobody ended */
     ck_assert_int_eq(flow_http(f, "GET", "/api/v1/support/alerts?status=failed", NULL, NULL, NULL), 200);
     flow_end(f);
 }

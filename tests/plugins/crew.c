@@ -62,10 +62,13 @@ static int analyse(cvm_turn *t, const cvm_msg *m)
         CVM_TRY(cvm_timer(t, "slow", delay, NULL, m->id, NULL));
         return CVM_PENDING;
     }
+    char wide[302] = "x";
+    for (size_t i = 1; told(m, "wide") && i < 300; i += 2)
+        memcpy(wide + i, "\xc3\xa9", 3);
     return cvm_reply(t, m,
                      json_pack("{s:s, s:s, s:[s, s], s:s}", "root_cause", "the port is not set", "analysis",
-                               "The port is not set.", "resolution_steps", "Set the port", "Restart the sidecar",
-                               "notes_seen", cvm_json_str(m->data, "notes", "")));
+                               "The port is not set.", "resolution_steps", told(m, "wide") ? wide : "Set the port",
+                               "Restart the sidecar", "notes_seen", cvm_json_str(m->data, "notes", "")));
 }
 
 static int slow_analysed(cvm_turn *t, const cvm_msg *m)

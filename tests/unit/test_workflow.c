@@ -275,6 +275,25 @@ START_TEST(lines_are_compared)
 }
 END_TEST
 
+START_TEST(cut_characters_go)
+{
+    static const char *const cases[][2] = {{"", ""},
+                                           {"abc", "abc"},
+                                           {"ab\xc3\xa9", "ab\xc3\xa9"},
+                                           {"ab\xc3", "ab"},
+                                           {"ab\xe2\x82", "ab"},
+                                           {"ab\xe2\x82\xac", "ab\xe2\x82\xac"},
+                                           {"\xf0\x9f\x98", ""},
+                                           {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%s", cases[i][0]);
+        text_whole(text);
+        ck_assert_str_eq(text, cases[i][1]);
+    }
+}
+END_TEST
+
 START_TEST(sla_stands_still_while_paused)
 {
     json_t *record = json_object();
@@ -313,6 +332,7 @@ int main(void)
     tcase_add_test(c, keys_are_filled_in);
     tcase_add_test(c, lines_are_compared);
     tcase_add_test(c, sla_stands_still_while_paused);
+    tcase_add_test(c, cut_characters_go);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -97,8 +97,11 @@ static void read_error(const json_t *error, struct rpc_answer *ret)
     const json_t *data = json_object_get(error, "data");
     ret->end = RPC_ERROR;
     ret->code = cvm_json_int(error, "code", 0);
-    snprintf(ret->text, sizeof ret->text, "%.300s (%lld)", cvm_json_str(error, "message", "without a message"),
-             (long long)ret->code);
+    const char *text = cvm_json_str(error, "message", "without a message");
+    size_t n = strnlen(text, 301);
+    while (n > 300 || (n && ((unsigned char)text[n] & 0xc0) == 0x80)) /* no part of a character at its end */
+        n--;
+    snprintf(ret->text, sizeof ret->text, "%.*s (%lld)", (int)n, text, (long long)ret->code);
     ret->data = cvm_json_share(data);
 }
 

@@ -47,6 +47,16 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t *at, co
         *at = *at + (size_t)n < TEXT_MAX ? *at + (size_t)n : TEXT_MAX - 1;
 }
 
+/* At most `max` bytes of a text, no part of a character at its end. */
+static int cut(const char *text, size_t max)
+{
+    size_t n = strnlen(text, max + 1);
+    if (n > max)
+        for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n--;
+    return (int)n;
+}
+
 static void link_of(cvm_turn *t, const char *ticket, char *ret_link, size_t size)
 {
     const char *base = cvm_json_str(cvm_settings(t), "page_url", "");
@@ -63,15 +73,16 @@ static void make_text(const json_t *data, const char *says, const char *link, ch
     add(text, &at, "%s\n\n", says);
     for (i = 0; i < sizeof lines / sizeof *lines; i++)
         if (*cvm_json_str(data, lines[i][1], ""))
-            add(text, &at, "%s: %.600s\n", lines[i][0], cvm_json_str(data, lines[i][1], ""));
+            add(text, &at, "%s: %.*s\n", lines[i][0], cut(cvm_json_str(data, lines[i][1], ""), 600),
+                cvm_json_str(data, lines[i][1], ""));
     if (*error)
-        add(text, &at, "Error: %.600s\n", error);
+        add(text, &at, "Error: %.*s\n", cut(error, 600), error);
     json_array_foreach((json_t *)(uintptr_t)steps, i, step)
     {
         if (i == STEPS_MAX)
             break;
-        add(text, &at, "%s%zu. %.200s\n", i ? "" : "\nSteps:\n", i + 1,
-            json_string_value(step) ? json_string_value(step) : "");
+        const char *line = json_string_value(step) ? json_string_value(step) : "";
+        add(text, &at, "%s%zu. %.*s\n", i ? "" : "\nSteps:\n", i + 1, cut(line, 200), line);
     }
     if (*link)
         add(text, &at, "\nReview and approve: %s\n", link);
@@ -127,7 +138,7 @@ static int try_alert(cvm_turn *t, const json_t *alert)
 /* ---- an event -------------------------------------------------------------------------------------------------------
  */
 
-/* FNV-1a: another wait of the same ticket has another deadline. */
+/* FNV-1a: another wait of the same ticket has another deadline; what has none comes at another time. */
 static uint32_t hash(const char *text)
 {
     uint32_t h = 2166136261u;
@@ -143,8 +154,9 @@ static int make(cvm_turn *t, const cvm_msg *m, size_t event, const char *channel
     const char *ticket = cvm_json_str(m->data, "ticket_id", "");
     const json_t *known = NULL;
     snprintf(id, sizeof id, "%.64s/%s/%08x/%s%zu", ticket, events[event].event,
-             hash(cvm_json_str(m->data, "expires_at", "")) ^ hash(cvm_json_str(m->data, "instance_id", "")), channel,
-             n);
+             hash(cvm_json_str(m->data, "expires_at", cvm_json_str(m->data, "at", ""))) ^
+                 hash(cvm_json_str(m->data, "instance_id", "")),
+             channel, n);
     alert_key(id, key);
     int e = cvm_state_get(t, key, &known);
     if (e != CVM_ENOENT)

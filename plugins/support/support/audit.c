@@ -23,6 +23,17 @@ void text_clip(char *text, size_t chars)
             *text = 0, text--;
 }
 
+void text_whole(char *text)
+{
+    size_t len = strlen(text), n = 0;
+    while (n < 3 && n < len && ((unsigned char)text[len - 1 - n] & 0xc0) == 0x80)
+        n++;
+    unsigned char first = n < len ? (unsigned char)text[len - 1 - n] : 0;
+    size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    if (first >= 0xc0 && n < wanted)
+        text[len - 1 - n] = 0;
+}
+
 void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
 {
     static const char *const said[] = {"summary", "root_cause", "analysis", "subject", "message"};

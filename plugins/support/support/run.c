@@ -99,6 +99,7 @@ static int audit_step(struct ticket *k, const char *what, const json_t *step)
     else if (strcmp(what, "ended") == 0)
         snprintf(output, sizeof output, "%s%s%s", ticket_status(k), json_object_get(k->record, "outcome") ? ": " : "",
                  cvm_json_str(k->record, "outcome", ""));
+    text_whole(output);
     return audit_row(k->t, k->m,
                      &(struct audit){.ticket = k->id,
                                      .actor = actor,

@@ -111,6 +111,7 @@ void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1]);
 /* At most SUMMARY_MAX characters of a text (NULL: none). Gives. */
 json_t *audit_clipped(const char *text);
 void text_clip(char *text, size_t chars); /* not within a character */
+void text_whole(char *text);              /* takes away a character at its end that was cut */
 const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE]);
 
 /* tell.c: topics */

@@ -118,7 +118,7 @@ function approvalPart(approval) {
 function decisionForm(ticket, act) {
   const proposed = proposedText(ticket.output?.analysis);
   const solution = el("textarea", { id: "solution", rows: String(Math.min(14, Math.max(4, proposed.split("\n").length + 1))),
-    maxlength: "20000", dir: "auto" });
+    maxlength: "16384", dir: "auto" });
   solution.value = proposed;
   const notes = el("textarea", { id: "notes", rows: "2", maxlength: "4000", dir: "auto" });
   const changed = el("p", { class: "muted small", id: "changed", "aria-live": "polite" }, "As proposed.");

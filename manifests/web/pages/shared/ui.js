@@ -164,7 +164,7 @@ async function readStream(body, alive, take) {
         take(event);
         event = { topic: "message", id: undefined, data: [] };
       } else if (!line.startsWith(":")) {
-        const [, name, text] = /^([^:]*):? ?(.*)$/.exec(line);
+        const [, name, text] = /^([^:]*):? ?(.*)$/s.exec(line);
         if (name === "event") event.topic = text;
         else if (name === "id") event.id = text;
         else if (name === "data") event.data.push(text);
