@@ -7,6 +7,8 @@
 #ifndef AGENTS_H
 #define AGENTS_H
 
+#include "../../common/text.h"
+
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 
@@ -41,8 +43,7 @@ bool many_replied(const json_t *part);
 
 /* ---- shared.c ---- */
 
-#define TIME_SIZE 40
-const char *agents_time(int64_t at_ms, char ret_text[TIME_SIZE]);
+#define TIME_SIZE TEXT_TIME_SIZE
 const char *ticket_text(const cvm_msg *m, const char *name); /* member of the request's ticket; "" */
 bool component_there(cvm_turn *t, const char *id);
 /* Ends a request; that it is over already is no error. Takes `data`. */

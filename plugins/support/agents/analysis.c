@@ -1,5 +1,7 @@
 /* See analysis.h. */
 #include "analysis.h"
+
+#include "../../common/text.h"
 #include "words.h"
 
 #include <ctype.h>
@@ -32,16 +34,6 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-/* At most `max` bytes of a text, no part of a character at its end. */
-static int clipped(const char *text, size_t max)
-{
-    size_t n = strnlen(text, max + 1);
-    if (n > max)
-        for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
-            n--;
-    return (int)n;
-}
-
 /* The question about an aspect: what of the text says something, then the aspect's terms. */
 static void add_aspect(json_t *list, const char *name, const char *terms, const char *question)
 {
@@ -51,7 +43,7 @@ static void add_aspect(json_t *list, const char *name, const char *terms, const 
             return;
     if (!*name || json_array_size(list) >= ASPECTS_MAX)
         return;
-    snprintf(query, sizeof query, "%s%s%.*s", question, *terms ? " " : "", clipped(terms, 200), terms);
+    snprintf(query, sizeof query, "%s%s%.*s", question, *terms ? " " : "", text_cut(terms, 200), terms);
     json_array_append_new(list, json_pack("{s:s, s:s}", "aspect", name, "query", query));
 }
 
@@ -65,7 +57,7 @@ static void add_of_setting(json_t *list, const json_t *aspect, const char *quest
 static void question_of(const char *text, const struct words *words, char ret[QUESTION_BYTES + 1])
 {
     size_t at = 0, known = 0;
-    snprintf(ret, QUESTION_BYTES + 1, "%.*s", clipped(text, QUESTION_BYTES), text);
+    snprintf(ret, QUESTION_BYTES + 1, "%.*s", text_cut(text, QUESTION_BYTES), text);
     for (size_t i = 0; i < words->n; i++)
         known += words->at[i].known;
     for (size_t i = 0, used = 0; i < words->n && used < WORDS_ASKED && known >= 2; i++)
@@ -304,7 +296,7 @@ static void told_by_aspect(const json_t *documents, const json_t *parts, char *r
         const json_t *best = best_of(documents, aspect);
         const char *title = cvm_json_str(best, "title", "");
         if (best)
-            at += (size_t)snprintf(ret + at, size - at, " As to %.60s: %.*s (%.64s).", aspect, clipped(title, 160),
+            at += (size_t)snprintf(ret + at, size - at, " As to %.60s: %.*s (%.64s).", aspect, text_cut(title, 160),
                                    title, cvm_json_str(best, "document_id", ""));
         else
             at += (size_t)snprintf(ret + at, size - at, " As to %.60s nothing that fits is documented.", aspect);
@@ -315,7 +307,7 @@ static json_t *not_found(const char *notes)
 {
     char text[TEXT_SIZE];
     snprintf(text, sizeof text, "Not found: the knowledge base has no document about this.%s%.*s",
-             *notes ? " Notes of the support team: " : "", clipped(notes, 600), notes);
+             *notes ? " Notes of the support team: " : "", text_cut(notes, 600), notes);
     return json_pack(
         "{s:b, s:s, s:s, s:[s, s, s], s:f}", "found", 0, "root_cause",
         "Not found: no document of the knowledge base fits the description.", "analysis", text, "resolution_steps",
@@ -350,20 +342,20 @@ json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const ch
             add_steps(steps, cvm_json_str(one, "text", ""), FURTHER_STEPS);
     }
     if (!cause_of(cvm_json_str(best, "text", ""), cause))
-        snprintf(cause, sizeof cause, "%.*s.", clipped(title, 200), title);
+        snprintf(cause, sizeof cause, "%.*s.", text_cut(title, 200), title);
     if (json_array_size(steps) == 0) { /* a document without numbered steps */
         char step[LINE_SIZE];
         snprintf(step, sizeof step, "Follow the document %.64s: %.*s", cvm_json_str(best, "document_id", ""),
-                 clipped(title, 200), title);
+                 text_cut(title, 200), title);
         json_array_append_new(steps, json_string(step));
     }
-    snprintf(text, sizeof text, "Most likely: %.*s (%.64s).", clipped(title, 200), title,
+    snprintf(text, sizeof text, "Most likely: %.*s (%.64s).", text_cut(title, 200), title,
              cvm_json_str(best, "document_id", ""));
     told_by_aspect(documents, parts, text, sizeof text);
     if (*notes) {
         size_t at = strlen(text);
         snprintf(text + at, sizeof text - at, " Looked at again with the support team's notes: %.*s",
-                 clipped(notes, 600), notes);
+                 text_cut(notes, 600), notes);
     }
     double sure =
         fmin(fmax(number(best, "symptom"), number(best, "fit")), 0.95) * (0.7 + 0.3 * covered(documents, parts));

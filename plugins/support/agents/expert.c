@@ -16,23 +16,14 @@
 
 /* ---- asking the knowledge base ---- */
 
-static size_t cut(const char *text, size_t max)
-{
-    size_t n = strnlen(text, max + 1);
-    if (n > max)
-        for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
-            n--;
-    return n;
-}
-
 /* The whole of the issue goes with each question: a knowledge base of another's may look at more than the words. */
 static struct part query_part(cvm_turn *t, const char *aspect, const char *query, const char *issue, const char *info)
 {
     json_t *data = json_pack("{s:s, s:i, s:s, s:s#}", "query", query, "top_k", RESULTS_KEPT, "service_domain",
                              cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT"), "issue_description", issue,
-                             (int)cut(issue, ISSUE_MAX));
+                             text_cut(issue, ISSUE_MAX));
     if (*info && data)
-        json_object_set_new(data, "system_info", json_stringn(info, cut(info, ISSUE_MAX)));
+        json_object_set_new(data, "system_info", json_stringn(info, (size_t)text_cut(info, ISSUE_MAX)));
     return (struct part){.to = "role:kb", .type = "query", .name = aspect, .data = data, .timeout_ms = KB_TIMEOUT_MS};
 }
 
@@ -54,9 +45,9 @@ static json_t *keep_results(cvm_turn *t, const cvm_msg *m)
         const char *source = cvm_json_str(one, "source", "");
         double relevance = json_number_value(json_object_get(one, "relevance"));
         json_array_append_new(list,
-                              json_pack("{s:s#, s:s#, s:s#, s:f, s:s#}", "document_id", id, (int)cut(id, 64), "title",
-                                        title, (int)cut(title, 200), "source", source, (int)cut(source, 200),
-                                        "relevance", relevance, "text", text, (int)cut(text, TEXT_KEPT)));
+                              json_pack("{s:s#, s:s#, s:s#, s:f, s:s#}", "document_id", id, text_cut(id, 64), "title",
+                                        title, text_cut(title, 200), "source", source, text_cut(source, 200),
+                                        "relevance", relevance, "text", text, text_cut(text, TEXT_KEPT)));
     }
     return json_pack("{s:o}", "results", list);
 }
@@ -73,7 +64,7 @@ int expert_ask(cvm_turn *t, const cvm_msg *m)
     char query[1000];
     const char *issue = cvm_json_str(m->data, "issue_description", ""),
                *info = cvm_json_str(m->data, "system_info", "");
-    snprintf(query, sizeof query, "%.*s %.*s", (int)cut(issue, 700), issue, (int)cut(info, 250), info);
+    snprintf(query, sizeof query, "%.*s %.*s", text_cut(issue, 700), issue, text_cut(info, 250), info);
     struct part part = query_part(t, "all", query, issue, info);
     int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, "query_knowledge_base"), &part, 1);
     if (n != 0)
@@ -91,8 +82,8 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     char text[1000];
     struct part parts[ASPECTS_MAX];
     int64_t least = cvm_json_int(settings, "kb_min_queries", 3);
-    snprintf(text, sizeof text, "%.*s%s%.*s", (int)cut(description, 600), description, *notes ? " " : "",
-             (int)cut(notes, 300), notes);
+    snprintf(text, sizeof text, "%.*s%s%.*s", text_cut(description, 600), description, *notes ? " " : "",
+             text_cut(notes, 300), notes);
     json_t *aspects =
         analysis_aspects(json_object_get(settings, "aspects"), json_object_get(settings, "vocabulary"), text,
                          (size_t)(least < 3             ? 3
@@ -109,8 +100,8 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     free(info);
     json_t *what =
         json_pack("{s:s, s:s, s:s#, s:s#, s:s, s:O, s:O*}", "ticket_id", ticket_id, "customer_id",
-                  ticket_text(m, "customer_id"), "description", description, (int)cut(description, 4000), "notes",
-                  notes, (int)cut(notes, NOTES_MAX), "name", cvm_json_str(customer, "contact_name", ""), "aspects",
+                  ticket_text(m, "customer_id"), "description", description, text_cut(description, 4000), "notes",
+                  notes, text_cut(notes, NOTES_MAX), "name", cvm_json_str(customer, "contact_name", ""), "aspects",
                   aspects, "system", small ? (json_t *)(uintptr_t)system : NULL);
     cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id, n);
     int sent = many_send(t, m, what, parts, n);
@@ -143,8 +134,8 @@ static json_t *queries_of(const json_t *run)
                               json_pack("{s:O, s:O, s:i, s:s, s:s, s:b}", "aspect", json_object_get(part, "name"),
                                         "query", json_object_get(json_array_get(aspects, i), "query"), "results_count",
                                         replied ? relevant_in(part) : 0, "started_at",
-                                        agents_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
-                                        agents_time(cvm_json_int(part, "ended_ms", 0), ended), "answered", replied));
+                                        text_of_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
+                                        text_of_time(cvm_json_int(part, "ended_ms", 0), ended), "answered", replied));
     }
     return list;
 }
@@ -169,7 +160,7 @@ static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *sou
     const char *ticket_id = cvm_json_str(result, "ticket_id", "");
     char at[TIME_SIZE];
     json_object_set_new(result, "source", json_string(source));
-    json_object_set_new(result, "created_at", json_string(agents_time(cvm_now_ms(t), at)));
+    json_object_set_new(result, "created_at", json_string(text_of_time(cvm_now_ms(t), at)));
     cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert is done: %s, confidence %.2f, worded by %s", ticket_id,
             cvm_json_bool(result, "found", false) ? "found" : "not found",
             json_number_value(json_object_get(result, "confidence")), source);

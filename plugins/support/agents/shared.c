@@ -2,17 +2,6 @@
 #include "agents.h"
 
 #include <stdio.h>
-#include <time.h>
-
-const char *agents_time(int64_t at_ms, char ret_text[TIME_SIZE])
-{
-    time_t seconds = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
-    return ret_text;
-}
 
 const char *ticket_text(const cvm_msg *m, const char *name)
 {
@@ -57,7 +46,7 @@ int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *conte
     char at[TIME_SIZE];
     return cvm_publish(t, "message-pubsub",
                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "agent_message", "agent", agent, "ticket_id",
-                                 ticket_id, "content", content, "at", agents_time(cvm_now_ms(t), at)));
+                                 ticket_id, "content", content, "at", text_of_time(cvm_now_ms(t), at)));
 }
 
 int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory)
@@ -66,7 +55,7 @@ int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memo
     snprintf(key, sizeof key, "%s/%.64s", agent, ticket_id);
     json_object_set_new(memory, "agent", json_string(agent));
     json_object_set_new(memory, "ticket_id", json_string(ticket_id));
-    json_object_set_new(memory, "at", json_string(agents_time(cvm_now_ms(t), at)));
+    json_object_set_new(memory, "at", json_string(text_of_time(cvm_now_ms(t), at)));
     json_t *data = json_pack("{s:s, s:s, s:o}", "store", "memory-state", "key", key, "value", memory);
     int e = cvm_request(t, "role:store", "put", data, &(cvm_request_opts){.timeout_ms = STORE_TIMEOUT_MS});
     if (e != CVM_ENOENT)

@@ -140,12 +140,12 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
              *has ? has : "nothing is known of it");
     json_array_foreach(parts, i, part) json_array_append_new(
         tools, json_pack("{s:O, s:s, s:s, s:b}", "tool", json_object_get(part, "name"), "started_at",
-                         agents_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
-                         agents_time(cvm_json_int(part, "ended_ms", 0), ended), "found", record_of(part) != NULL));
+                         text_of_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
+                         text_of_time(cvm_json_int(part, "ended_ms", 0), ended), "found", record_of(part) != NULL));
     return json_pack("{s:b, s:o, s:o, s:s, s:s, s:s, s:o, s:s}", "entitled", entitled, "customer",
                      cvm_json_share(customer), "system", system ? cvm_json_share(system) : json_object(), "plan", plan,
                      "support_level", level, "summary", text, "tools", tools, "created_at",
-                     agents_time(cvm_now_ms(t), at));
+                     text_of_time(cvm_now_ms(t), at));
 }
 
 static int audit_tools(cvm_turn *t, const json_t *run, const char *ticket_id)

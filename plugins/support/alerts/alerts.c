@@ -2,14 +2,15 @@
  * wait is over, it has failed, its time is exceeded. Each once for each recipient, whatever comes twice; the table
  * support_alerts is the book of it. Owns the state keys alert/<alert id> -> an alert that is not through yet. Loop
  * thread. */
+#include "../../common/text.h"
+
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 
 #include <stdio.h>
-#include <time.h>
 
 #define ID "support.alerts"
-#define TIME_SIZE 32
+#define TIME_SIZE TEXT_TIME_SIZE
 #define ALERT_ID_SIZE 101
 #define TEXT_MAX 6000
 #define STEPS_MAX 20
@@ -24,16 +25,6 @@ static const struct {
               {"failed", " has failed", "The work on this ticket has failed."},
               {"sla_breached", " is over its time", "The time that this ticket may take is over."}};
 
-static const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE])
-{
-    time_t seconds = (time_t)(at_ms / 1000);
-    struct tm tm = {0};
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
-    return ret_text;
-}
-
 /* ---- the text -------------------------------------------------------------------------------------------------------
  */
 
@@ -45,16 +36,6 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t *at, co
     va_end(args);
     if (n > 0)
         *at = *at + (size_t)n < TEXT_MAX ? *at + (size_t)n : TEXT_MAX - 1;
-}
-
-/* At most `max` bytes of a text, no part of a character at its end. */
-static int cut(const char *text, size_t max)
-{
-    size_t n = strnlen(text, max + 1);
-    if (n > max)
-        for (n = max; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
-            n--;
-    return (int)n;
 }
 
 static void link_of(cvm_turn *t, const char *ticket, char *ret_link, size_t size)
@@ -73,16 +54,16 @@ static void make_text(const json_t *data, const char *says, const char *link, ch
     add(text, &at, "%s\n\n", says);
     for (i = 0; i < sizeof lines / sizeof *lines; i++)
         if (*cvm_json_str(data, lines[i][1], ""))
-            add(text, &at, "%s: %.*s\n", lines[i][0], cut(cvm_json_str(data, lines[i][1], ""), 600),
+            add(text, &at, "%s: %.*s\n", lines[i][0], text_cut(cvm_json_str(data, lines[i][1], ""), 600),
                 cvm_json_str(data, lines[i][1], ""));
     if (*error)
-        add(text, &at, "Error: %.*s\n", cut(error, 600), error);
+        add(text, &at, "Error: %.*s\n", text_cut(error, 600), error);
     json_array_foreach((json_t *)(uintptr_t)steps, i, step)
     {
         if (i == STEPS_MAX)
             break;
         const char *line = json_string_value(step) ? json_string_value(step) : "";
-        add(text, &at, "%s%zu. %.*s\n", i ? "" : "\nSteps:\n", i + 1, cut(line, 200), line);
+        add(text, &at, "%s%zu. %.*s\n", i ? "" : "\nSteps:\n", i + 1, text_cut(line, 200), line);
     }
     if (*link)
         add(text, &at, "\nReview and approve: %s\n", link);
@@ -100,7 +81,7 @@ static int book(cvm_turn *t, const json_t *alert, const char *status, const char
     static const char *const copied[] = {"alert_id", "ticket_id", "event", "channel", "recipient", "created_at"};
     char at[TIME_SIZE];
     json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "status", status, "provider_id", provider_id, "error", error,
-                            "updated_at", time_text(cvm_now_ms(t), at));
+                            "updated_at", text_of_time(cvm_now_ms(t), at));
     for (size_t i = 0; row && i < sizeof copied / sizeof *copied; i++)
         json_object_set(row, copied[i], json_object_get(alert, copied[i]));
     return row ? cvm_row_put(t, "support_alerts", row) : CVM_ENOMEM;
@@ -169,10 +150,10 @@ static int make(cvm_turn *t, const cvm_msg *m, size_t event, const char *channel
     make_text(m->data, events[event].text, link, text);
     json_t *message = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*}", "channel", channel, "to", to, "subject", subject,
                                 "text", text, "reference", id, "link", *link ? link : NULL);
-    json_t *alert =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:i}", "alert_id", id, "ticket_id", ticket, "event",
-                  events[event].event, "channel", channel, "recipient", to, "created_at", time_text(cvm_now_ms(t), at),
-                  "message", message, "cookie_hi", (json_int_t)own.hi, "cookie_lo", (json_int_t)own.lo, "tries", 0);
+    json_t *alert = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:i}", "alert_id", id, "ticket_id", ticket,
+                              "event", events[event].event, "channel", channel, "recipient", to, "created_at",
+                              text_of_time(cvm_now_ms(t), at), "message", message, "cookie_hi", (json_int_t)own.hi,
+                              "cookie_lo", (json_int_t)own.lo, "tries", 0);
     if (!alert)
         return CVM_ENOMEM;
     e = cvm_state_put(t, key, json_incref(alert));

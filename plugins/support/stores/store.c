@@ -1,8 +1,9 @@
 /* The operations of a store: see stores.h. Knows nothing of what is stored. Loop thread. */
 #include "stores.h"
 
+#include "../../common/text.h"
+
 #include <stdio.h>
-#include <time.h>
 
 #define STATE_KEY_SIZE (CVM_STATE_KEY_MAX + 1)
 
@@ -27,13 +28,8 @@ static const char *name_of(cvm_turn *t, const cvm_msg *m)
 
 static json_t *time_json(int64_t at_ms)
 {
-    char text[40];
-    time_t seconds = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(at_ms % 1000));
-    return json_string(text);
+    char text[TEXT_TIME_SIZE];
+    return json_string(text_of_time(at_ms, text));
 }
 
 /* Refuses a request for another store, or with a key that no store has room for. */

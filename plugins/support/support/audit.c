@@ -4,34 +4,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE])
-{
-    time_t seconds = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
-    return ret_text;
-}
 
 void text_clip(char *text, size_t chars)
 {
     for (; *text; text++)
         if (((unsigned char)*text & 0xc0) != 0x80 && chars-- == 0)
             *text = 0, text--;
-}
-
-void text_whole(char *text)
-{
-    size_t len = strlen(text), n = 0;
-    while (n < 3 && n < len && ((unsigned char)text[len - 1 - n] & 0xc0) == 0x80)
-        n++;
-    unsigned char first = n < len ? (unsigned char)text[len - 1 - n] : 0;
-    size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
-    if (first >= 0xc0 && n < wanted)
-        text[len - 1 - n] = 0;
 }
 
 void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
@@ -67,7 +45,7 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
     snprintf(id, sizeof id, "%016lld", (long long)(n + 1));
     json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
-                            time_text(a->at_ms ? a->at_ms : cvm_now_ms(t), at), "actor", a->actor, "step",
+                            text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at), "actor", a->actor, "step",
                             a->step ? a->step : "", "what", a->what, "input", audit_clipped(a->input), "output",
                             audit_clipped(a->output), "conversation", m->conversation);
     if (row && a->duration_ms >= 0)

@@ -119,7 +119,7 @@ static json_t *new_record(cvm_turn *t, const json_t *with)
     json_t *record =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "ticket_id", id, "instance_id", instance, "customer_id",
                   cvm_json_str(data, "customer_id", ""), "description", cvm_json_str(data, "description", ""),
-                  "created_at", time_text(cvm_now_ms(t), at), "status", "PENDING", "run", 0);
+                  "created_at", text_of_time(cvm_now_ms(t), at), "status", "PENDING", "run", 0);
     const json_t *hours = json_object_get(cvm_settings(t), "sla_hours");
     if (record)
         sla_start(record, json_is_number(hours) ? json_number_value(hours) : 0, cvm_now_ms(t));

@@ -48,7 +48,7 @@ static int approve(cvm_turn *t, const cvm_msg *m, bool approved, bool rework, co
         return cvm_refuse(t, "TOO_LARGE", "support_notes", "notes have at most 8192 bytes");
     json_t *data = json_pack("{s:b, s:b, s:s, s:s, s:s, s:s}", "approved", approved, "rework", rework, "final_solution",
                              solution, "support_notes", notes, "decided_by", cvm_json_str(m->data, "by", "support"),
-                             "decided_at", time_text(cvm_now_ms(t), at));
+                             "decided_at", text_of_time(cvm_now_ms(t), at));
     return data ? hand_on(t, m, "approve", data) : CVM_ENOMEM;
 }
 
@@ -200,7 +200,7 @@ static int take_question(struct ticket *k, cvm_id request, const json_t *data)
     if (!questions && (questions = json_array()))
         json_object_set_new(k->record, "questions", questions);
     json_array_append_new(questions, json_pack("{s:s, s:s}", "question", cvm_json_str(data, "text", ""), "asked_at",
-                                               time_text(k->w.now_ms, at)));
+                                               text_of_time(k->w.now_ms, at)));
     json_object_set_new(k->record, "asked", json_pack("{s:I}", "left_ms", (json_int_t)left));
     json_object_set_new(k->record, "deadline_ms", json_integer(0));
     json_object_set_new(k->record, "status", json_string("WAITING_FOR_CUSTOMER"));
@@ -226,7 +226,7 @@ static int take_answer(struct ticket *k, cvm_id request, const json_t *data)
     if (!has_room(k, data))
         return no_room(k, request, "answer");
     json_object_set_new(last, "answer", json_string(cvm_json_str(data, "text", "")));
-    json_object_set_new(last, "answered_at", json_string(time_text(k->w.now_ms, at)));
+    json_object_set_new(last, "answered_at", json_string(text_of_time(k->w.now_ms, at)));
     int64_t left = end_question(k);
     CVM_TRY(left > 0 ? ticket_wait(k, left) : CVM_OK);
     CVM_TRY(ticket_clocks(k));

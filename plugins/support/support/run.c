@@ -90,7 +90,7 @@ static int audit_step(struct ticket *k, const char *what, const json_t *step)
                  (long long)cvm_json_int(k->record, "attempt", 1));
     else if (strcmp(what, "waiting") == 0)
         snprintf(input, sizeof input, "%.60s until %s", cvm_json_str(step, "wait", ""),
-                 deadline ? time_text(deadline, at) : "it comes");
+                 deadline ? text_of_time(deadline, at) : "it comes");
     if (finished)
         audit_summary(json_object_get(k->outputs, workflow_output(step)), output);
     else if (failed)

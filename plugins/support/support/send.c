@@ -125,11 +125,11 @@ int send_progress(struct ticket *k)
         there = is_named(json_array_get(components, i), "execution-state");
     if (!there)
         return CVM_OK;
-    json_t *value =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "ticket_id", k->id, "workflow", WORKFLOW_NAME, "status",
-                  ticket_status(k), "step", cvm_json_str(k->record, "step", ""), "attempt",
-                  (json_int_t)cvm_json_int(k->record, "attempt", 1), "outcome", cvm_json_str(k->record, "outcome", ""),
-                  "expires_at", deadline ? time_text(deadline, until) : "", "updated_at", time_text(k->w.now_ms, at));
+    json_t *value = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "ticket_id", k->id, "workflow", WORKFLOW_NAME, "status",
+        ticket_status(k), "step", cvm_json_str(k->record, "step", ""), "attempt",
+        (json_int_t)cvm_json_int(k->record, "attempt", 1), "outcome", cvm_json_str(k->record, "outcome", ""),
+        "expires_at", deadline ? text_of_time(deadline, until) : "", "updated_at", text_of_time(k->w.now_ms, at));
     int e = cvm_send(k->t, "role:store", "put",
                      json_pack("{s:s, s:s, s:o}", "store", "execution-state", "key", k->instance, "value", value));
     return e == CVM_ENOENT || e == CVM_EACCES ? CVM_OK : e;

@@ -11,6 +11,7 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
+#include "../../common/text.h"
 #include "workflow.h"
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -29,7 +30,7 @@
 #define RECORD_BYTES_MAX 61440 /* of a record, as JSON text: a state value holds no more than 64 KiB */
 #define SUMMARY_MAX 300        /* characters of a summary in the audit */
 #define QUESTIONS_MAX 16       /* to the customer, of one ticket */
-#define TIME_SIZE 40
+#define TIME_SIZE TEXT_TIME_SIZE
 
 /* An open ticket in a turn of its lane. */
 struct ticket {
@@ -111,8 +112,6 @@ void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1]);
 /* At most SUMMARY_MAX characters of a text (NULL: none). Gives. */
 json_t *audit_clipped(const char *text);
 void text_clip(char *text, size_t chars); /* not within a character */
-void text_whole(char *text);              /* takes away a character at its end that was cut */
-const char *time_text(int64_t at_ms, char ret_text[TIME_SIZE]);
 
 /* tell.c: topics */
 CVM_MUST_USE int tell_event(struct ticket *k, const char *event, const char *step);

@@ -14,7 +14,7 @@ static json_t *base(const struct ticket *k, const char *event, const char *step)
     char at[TIME_SIZE];
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "event", event, "ticket_id", k->id, "instance_id",
                      k->instance, "customer_id", text_of(k, "customer_id"), "step", step, "status", ticket_status(k),
-                     "at", time_text(k->w.now_ms, at));
+                     "at", text_of_time(k->w.now_ms, at));
 }
 
 int tell_event(struct ticket *k, const char *event, const char *step)
@@ -41,7 +41,7 @@ int tell_team(struct ticket *k, const char *event, const json_t *step, const cha
     if (json_object_get(analysis, "resolution_steps"))
         json_object_set(data, "resolution_steps", json_object_get(analysis, "resolution_steps"));
     if (deadline)
-        json_object_set_new(data, "expires_at", json_string(time_text(deadline, at)));
+        json_object_set_new(data, "expires_at", json_string(text_of_time(deadline, at)));
     if (error)
         json_object_set_new(data, "error", json_deep_copy(error));
     return cvm_publish(k->t, topic, data);

@@ -185,9 +185,9 @@ static int put_row(struct ticket *k)
         json_object_set_new(row, copied[i], json_string(cvm_json_str(k->record, copied[i], "")));
     json_object_set_new(row, "status", json_string(ticket_status(k)));
     json_object_set_new(row, "workflow", json_string(WORKFLOW_NAME));
-    json_object_set_new(row, "updated_at", json_string(time_text(k->w.now_ms, at)));
-    json_object_set_new(row, "expires_at", json_string(deadline ? time_text(deadline, at) : ""));
-    json_object_set_new(row, "sla_due_at", json_string(due && !k->over ? time_text(due, at) : ""));
+    json_object_set_new(row, "updated_at", json_string(text_of_time(k->w.now_ms, at)));
+    json_object_set_new(row, "expires_at", json_string(deadline ? text_of_time(deadline, at) : ""));
+    json_object_set_new(row, "sla_due_at", json_string(due && !k->over ? text_of_time(due, at) : ""));
     if (json_object_get(k->record, "sla")) {
         json_object_set_new(row, "sla_left_ms", json_integer(sla_left_ms(k->record, k->w.now_ms)));
         json_object_set_new(row, "sla_breached", json_integer(cvm_json_bool(k->record, "breached", false)));
