@@ -591,6 +591,30 @@ START_TEST(a_changed_section_takes_effect_at_a_reload)
 }
 END_TEST
 
+START_TEST(a_setting_out_of_bounds_is_named)
+{
+    static const char *const wrong[][2] = {
+        {"explore_rate", "7"}, {"noise", "\"x\""}, {"churn_score", "-5"}, {"seed", "-1"}, {"policy", "\"dance\""}};
+    struct flow *f = started();
+    json_decref(RUN(f, 0, "lifecycle", "next-day"));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[200], said[64];
+        snprintf(text, sizeof text, "{\"plugins\": {\"inline\": [\"*\"]}, \"lifecycle\": {\"%s\": %s}}", wrong[i][0],
+                 wrong[i][1]);
+        snprintf(said, sizeof said, "BAD_SETTING, field lifecycle.%s", wrong[i][0]);
+        flow_write(f, "config/cvmhost.json", text);
+        EXPECT(f, 0, "other settings", "reload");
+        EXPECT(f, 5, said, "lifecycle", "next-day");
+    }
+    flow_write(f, "config/cvmhost.json", "{\"plugins\": {\"inline\": [\"*\"]}}");
+    EXPECT(f, 0, "other settings", "reload");
+    json_t *day = RUN(f, 0, "lifecycle", "next-day");
+    ck_assert_double_eq(num(day, "day"), 2);
+    json_decref(day);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(other_policies_choose_too)
 {
     static const char *const policies[] = {"thompson", "random"};
@@ -631,6 +655,7 @@ int main(void)
     tcase_add_test(seen, http_tells_the_same);
     tcase_add_test(seen, parameters_come_from_the_configuration);
     tcase_add_test(seen, a_changed_section_takes_effect_at_a_reload);
+    tcase_add_test(seen, a_setting_out_of_bounds_is_named);
     tcase_add_loop_test(seen, other_policies_choose_too, 0, 2);
     return flow_main("lifecycle", all);
 }

@@ -77,8 +77,11 @@ int day_begin(cvm_turn *t, cvm_id request, const char *type, const json_t *data)
     static const char *const options[] = {"seed", "noise"};
     const json_t *running;
     json_t *world = NULL;
+    char field[64], text[200];
     if (cvm_state_get(t, "run", &running) == CVM_OK)
         return refuse(t, request, "BUSY", NULL, "A day is running: wait for it, or see `cvmhost lifecycle status`.");
+    if (settings_fault(cvm_settings(t), field, text))
+        return refuse(t, request, "BAD_SETTING", field, text);
     CVM_TRY(people_world(t, &world));
     int64_t personas = cvm_json_int(world, "personas", 0), day = cvm_json_int(world, "day", 0);
     json_decref(world);

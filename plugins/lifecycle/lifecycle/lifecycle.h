@@ -57,6 +57,12 @@ int load_on_sweep(cvm_turn *t, const cvm_msg *m);
 CVM_MUST_USE int load_keep(cvm_turn *t, const cvm_msg *m);
 int load_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
+/* ---- settings.c ---------------------------------------------------------------------------------------------------
+ */
+
+/* Whether a setting is nothing to run with; which one, and what it must be. */
+bool settings_fault(const json_t *settings, char ret_field[64], char ret_text[200]);
+
 /* ---- day.c: one day after the other ------------------------------------------------------------------------------ */
 
 int day_on_next(cvm_turn *t, const cvm_msg *m);
