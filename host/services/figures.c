@@ -200,8 +200,12 @@ static void on_tick(uv_timer_t *timer)
         t->pages = snapshot(f);
         t->page = 0;
         t->at_ms = wall_ms();
-        if (json_array_size(t->pages))
+        if (json_array_size(t->pages)) {
             send_page(t);
+        } else { /* nothing is on its way */
+            json_decref(t->pages);
+            t->pages = NULL;
+        }
     }
 }
 
