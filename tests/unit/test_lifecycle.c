@@ -113,6 +113,14 @@ START_TEST(memory_keeps_the_latest_outcome)
 }
 END_TEST
 
+START_TEST(names_do_not_break_lines)
+{
+    ask(MEMORY, "update", "{\"customer\": \"S_a,b\", \"action\": \"SAY \\\"HI\\\"\", \"status\": \"SUCCESS\"}");
+    ck_assert_str_eq(str(ask(MEMORY, "download", "{\"format\": \"csv\"}"), "body"),
+                     "persona_key,action,status\n\"S_a,b\",\"SAY \"\"HI\"\"\",SUCCESS\n");
+}
+END_TEST
+
 START_TEST(what_failed_expires)
 {
     json_object_set_new(harness_settings(h, MEMORY), "forbidden_ttl_days", json_integer(5));
@@ -285,6 +293,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, memory_keeps_the_latest_outcome);
+    tcase_add_test(t, names_do_not_break_lines);
     tcase_add_test(t, what_failed_expires);
     tcase_add_test(t, segments_are_counted);
     tcase_add_loop_test(t, rules_go_by_experience, 0, 6);

@@ -7,6 +7,8 @@
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 
+#include <stdio.h>
+
 #define OBSERVER "lifecycle.behavior_analysis"
 #define DECISION "lifecycle.decision"
 #define SIMULATION "lifecycle.simulation"
@@ -121,6 +123,7 @@ int look_on_report(cvm_turn *t, const cvm_msg *m);
 CVM_MUST_USE int look_state(cvm_turn *t, json_t **ret_state);
 /* A download: text as it stands. Gives. */
 json_t *look_text(const char *type, const char *text);
+void look_csv(FILE *out, const char *text); /* a field of a line, quoted where it must be */
 int report_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
 /* ---- the other components ------------------------------------------------------------------------------------------

@@ -271,7 +271,10 @@ int memory_on_download(cvm_turn *t, const cvm_msg *m)
         {
             json_object_foreach(outcomes, action, status)
             {
-                fprintf(out, "%s,%s,%s\n", persona, action, json_string_value(status));
+                look_csv(out, persona);
+                fputc(',', out);
+                look_csv(out, action);
+                fprintf(out, ",%s\n", json_string_value(status));
             }
         }
     } else if (out) {

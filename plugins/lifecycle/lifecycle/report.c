@@ -132,24 +132,26 @@ static int series_of(struct report *r, json_t **ret_series)
 
 /* ---- text ---- */
 
+void look_csv(FILE *out, const char *text)
+{
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+    fputs(quoted ? "\"" : "", out);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputs(quoted ? "\"" : "", out);
+}
+
 static void put_cell(FILE *out, const cvm_cell *cell)
 {
-    const char *text = cell->text;
     if (cell->kind == CVM_CELL_INT)
         fprintf(out, "%lld", (long long)cell->i);
     else if (cell->kind == CVM_CELL_REAL)
         fprintf(out, "%.10g", cell->r);
-    else if (!strpbrk(text, ",\"\r\n"))
-        fputs(text, out);
-    else {
-        fputc('"', out);
-        for (; *text; text++) {
-            if (*text == '"')
-                fputc('"', out);
-            fputc(*text, out);
-        }
-        fputc('"', out);
-    }
+    else
+        look_csv(out, cell->text ? cell->text : "");
 }
 
 static void put_json(FILE *out, const char *name, const cvm_cell *cell)
