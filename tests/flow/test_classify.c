@@ -215,6 +215,24 @@ START_TEST(reads_what_nobody_trained_on)
 }
 END_TEST
 
+/* Messages of one who had seen neither the examples nor what is got wrong; nothing was tuned to them. */
+START_TEST(reads_what_somebody_else_wrote)
+{
+    struct flow *f = trained();
+    struct measures m = {0};
+    measure_file(f, flow_source("tests/desk/enquiries-mixed.jsonl"), &m);
+    say("somebody else's", &m);
+    ck_assert_double_ge(share(m.domain, m.n), 0.92);
+    ck_assert_double_ge(share(m.both, m.n), 0.86);
+    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.88);
+    ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.90);
+    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.85);
+    ck_assert_double_ge(f1(m.entity), 0.96);
+    ck_assert_double_ge(share(m.all, m.n), 0.74);
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(reaches_the_targets_elsewhere)
 {
     const char *folder = getenv("CVM_DESK_DATA");
@@ -260,6 +278,7 @@ int main(void)
     TCase *c = tcase_create("classify");
     tcase_set_timeout(c, 300);
     tcase_add_test(c, reads_what_nobody_trained_on);
+    tcase_add_test(c, reads_what_somebody_else_wrote);
     tcase_add_test(c, reaches_the_targets_elsewhere);
     tcase_add_test(c, says_how_sure_it_is);
     return flow_main("classify", (TCase *[]){c, NULL});
