@@ -262,6 +262,14 @@ START_TEST(triage_tells_apart)
     harness_stub(h, "role:store", "get", CVM_REPLIED, json_pack("{s:{s:s}}", "value", "plan", "Gold"));
     ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REPLIED);
     ck_assert(!cvm_json_bool(r, "entitled", true)); /* nobody is who does not say so */
+    char wide[202] = "x";                           /* cut within a character wherever it is cut */
+    for (size_t i = 1; i < 200; i += 2)
+        memcpy(wide + i, "\xc3\xa9", 3);
+    harness_stub(
+        h, "role:store", "get", CVM_REPLIED,
+        json_pack("{s:{s:s, s:s, s:[s, s]}}", "value", "company_name", wide, "plan", wide, "applications", wide, wide));
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REPLIED);
+    ck_assert(*cvm_json_str(r, "summary", ""));
     ck_assert_uint_eq(json_object_size(harness_state(h, TRIAGE)), 0);
     harness_free(h);
 }

@@ -1,5 +1,6 @@
 /* Slack by incoming webhook: writes a message in Slack's form and reads its answers; common/deliver.c does what every
  * channel does. A webhook has its own place in Slack, so `to` is shown and chooses nothing. Loop thread. */
+#include "../../common/text.h"
 #include "../common/deliver.h"
 
 #include <stdio.h>
@@ -121,7 +122,7 @@ static int answered(cvm_turn *t, const cvm_msg *m)
     char why[300];
     int64_t status = cvm_json_int(m->data, "status", 0);
     const char *text = cvm_json_str(m->data, "text", "");
-    snprintf(why, sizeof why, "Slack answered %d %.200s", (int)status, text);
+    snprintf(why, sizeof why, "Slack answered %d %.*s", (int)status, text_cut(text, 200), text);
     if (status == 429)
         return channel_later(t, m, retry_after_ms(m->data), why);
     if (status >= 300 && status < 500)

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define REFERENCE_MAX 100
+
 static int describe(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *s = cvm_settings(t);
@@ -29,16 +31,29 @@ static int check(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, json_pack("{s:o}", "verdicts", verdicts));
 }
 
+/* What a channel takes: up to 100 visible characters, other ones by their hash (FNV-1a). */
+static void make_reference(const char *application, const char *customer, char *ret_reference, size_t size)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    bool plain = snprintf(ret_reference, size, "%s:%s", application, customer) <= REFERENCE_MAX;
+    for (const char *s = ret_reference; *s; s++) {
+        plain = plain && *s > ' ' && *s <= '~';
+        hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+    }
+    if (!plain)
+        snprintf(ret_reference, size, "lifecycle:%016llx", (unsigned long long)hash);
+}
+
 /* 1: it is on its way to one customer; 0: it is simulated. */
 static int deliver(cvm_turn *t, const cvm_msg *m, const json_t *customer)
 {
-    char reference[300];
+    char reference[400];
     const char *channel = cvm_json_str(m->data, "channel", ""), *to = cvm_json_str(customer, "to", ""),
                *text = cvm_json_str(m->data, "text", cvm_json_str(cvm_settings(t), "text", ""));
     if (!*channel || !*to || !*text)
         return 0;
-    snprintf(reference, sizeof reference, "%s:%s", cvm_json_str(m->data, "application_id", m->conversation),
-             cvm_json_str(customer, "customer_id", ""));
+    make_reference(cvm_json_str(m->data, "application_id", m->conversation), cvm_json_str(customer, "customer_id", ""),
+                   reference, sizeof reference);
     CVM_TRY(cvm_request(t, "role:channel", "deliver",
                         json_pack("{s:s, s:s, s:s, s:s, s:s}", "channel", channel, "to", to, "subject",
                                   cvm_json_str(cvm_settings(t), "name", ""), "text", text, "reference", reference),

@@ -111,14 +111,16 @@ static size_t describe(const json_t *system, char *ret, size_t size)
             if (*c == '_')
                 *c = ' ';
         if (json_is_string(value))
-            at += (size_t)snprintf(ret + at, size - at, "%.60s", json_string_value(value));
+            at += (size_t)snprintf(ret + at, size - at, "%.*s", text_cut(json_string_value(value), 60),
+                                   json_string_value(value));
         else if (json_is_integer(value))
             at += (size_t)snprintf(ret + at, size - at, "%lld", (long long)json_integer_value(value));
         else if (json_is_array(value)) {
-            for (size_t i = 0; i < json_array_size(value) && i < 8 && at + 60 < size; i++)
-                at += (size_t)snprintf(
-                    ret + at, size - at, "%s%.40s", i ? " and " : "",
-                    json_is_string(json_array_get(value, i)) ? json_string_value(json_array_get(value, i)) : "?");
+            for (size_t i = 0; i < json_array_size(value) && i < 8 && at + 60 < size; i++) {
+                const char *one = json_string_value(json_array_get(value, i));
+                at += (size_t)snprintf(ret + at, size - at, "%s%.*s", i ? " and " : "", one ? text_cut(one, 40) : 1,
+                                       one ? one : "?");
+            }
         } else
             ret[at = begin] = '\0';
     }
@@ -129,14 +131,15 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
 {
     char text[SUMMARY_SIZE], has[SUMMARY_SIZE / 2], at[TIME_SIZE], started[TIME_SIZE], ended[TIME_SIZE];
     const char *level = cvm_json_str(customer, "support_level", "none"),
-               *plan = cvm_json_str(customer, "plan", "unknown");
+               *plan = cvm_json_str(customer, "plan", "unknown"),
+               *company = cvm_json_str(customer, "company_name", "The customer");
     bool entitled = cvm_json_bool(customer, "support_entitled", false);
     json_t *tools = json_array(), *parts = json_object_get(run, "parts"), *part;
     size_t i;
     describe(system, has, sizeof has);
-    snprintf(text, sizeof text, "%.120s has the plan %.40s, which %s (support level: %.40s). System: %s.",
-             cvm_json_str(customer, "company_name", "The customer"), plan,
-             entitled ? "entitles to support" : "does not include support", level,
+    snprintf(text, sizeof text, "%.*s has the plan %.*s, which %s (support level: %.*s). System: %s.",
+             text_cut(company, 120), company, text_cut(plan, 40), plan,
+             entitled ? "entitles to support" : "does not include support", text_cut(level, 40), level,
              *has ? has : "nothing is known of it");
     json_array_foreach(parts, i, part) json_array_append_new(
         tools, json_pack("{s:O, s:s, s:s, s:b}", "tool", json_object_get(part, "name"), "started_at",

@@ -338,9 +338,10 @@ static int take_store_reply(cvm_turn *t, const cvm_msg *m, int64_t run)
     char why[500];
     if (m->outcome == CVM_REPLIED)
         return take(t, m, &(struct workflow_event){.what = WORKFLOW_STORED}, run);
+    const char *said = cvm_json_str(m->data, "message", "no answer");
     snprintf(why, sizeof why,
-             "the store did not take it: %.300s (cvmhost plugin list shows whether the plugin stores is well)",
-             cvm_json_str(m->data, "message", "no answer"));
+             "the store did not take it: %.*s (cvmhost plugin list shows whether the plugin stores is well)",
+             text_cut(said, 300), said);
     return take(
         t, m,
         &(struct workflow_event){.what = WORKFLOW_FAILED, .code = cvm_json_str(m->data, "code", "STORE"), .text = why},
