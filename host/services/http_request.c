@@ -93,6 +93,16 @@ static int read_query(struct http_exchange *x, struct query *query, struct probl
     return 0;
 }
 
+int http_request_no_query(struct http_exchange *x, struct problem *ret_problem)
+{
+    struct query query;
+    int status = read_query(x, &query, ret_problem);
+    if (!status && query.n)
+        status = problem_set(ret_problem, 400, "INVALID_REQUEST", query.pairs[0].name,
+                             "This path knows no parameters of the query.");
+    return status;
+}
+
 struct raw_headers {
     json_t *object;
     bool authorized; /* a token of ours is no business of the operation's, nor of the journal's */

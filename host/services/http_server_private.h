@@ -129,6 +129,8 @@ void http_exchange_give_up(struct http_exchange *x, int status, const char *code
 /* http_request.c: the operation's data. Returns 0 and gives *ret_data, or the status of *problem. */
 int http_request_data(struct http_exchange *x, const struct rest_match *match, json_t **ret_data,
                       struct problem *problem);
+/* For a path of the host that takes no query: 0, or the status of *problem. */
+int http_request_no_query(struct http_exchange *x, struct problem *ret_problem);
 
 /* http_answer.c: each makes the answer (phase ANSWERED) */
 void http_answer_problem(struct http_exchange *x, const struct problem *problem);

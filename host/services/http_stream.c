@@ -310,7 +310,9 @@ static int refuse(struct http_exchange *x, const struct http_stream *s, struct p
         return problem_set(problem, 503, "BUSY", NULL, "%d clients listen already, and more may not.", CLIENTS_MAX);
     x->answer.retry_after_s = 0;
     int status = http_refuse_foreign(x, problem);
-    return status ? status : http_permit(x, s->plugin, s->path, s->permission, problem);
+    if (!status)
+        status = http_permit(x, s->plugin, s->path, s->permission, problem);
+    return status ? status : http_request_no_query(x, problem);
 }
 
 bool http_answer_stream(struct http_exchange *x)

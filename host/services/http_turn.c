@@ -132,7 +132,8 @@ bool http_answer_turn(struct http_exchange *x)
         problem_set(&problem, 405, "METHOD_NOT_ALLOWED", NULL, "This path answers to GET, HEAD.");
         http_answer_problem(x, &problem);
         snprintf(x->answer.allow, sizeof x->answer.allow, "GET, HEAD");
-    } else if (http_permit(x, "host", turn ? "show_turn" : "list_turns", "read", &problem)) {
+    } else if (http_permit(x, "host", turn ? "show_turn" : "list_turns", "read", &problem) ||
+               http_request_no_query(x, &problem)) {
         http_answer_problem(x, &problem);
     } else if (turn) {
         ask_turn(x, x->url + strlen(TURNS));
