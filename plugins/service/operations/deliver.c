@@ -31,6 +31,12 @@ static const json_t *way(const json_t *record)
     return json_array_get(json_object_get(record, "ways"), (size_t)cvm_json_int(record, "way", 0));
 }
 
+static void take_way(json_t *record, const json_t *chosen)
+{
+    json_object_set(record, "channel", json_object_get(chosen, "channel"));
+    json_object_set(record, "recipient", json_object_get(chosen, "recipient"));
+}
+
 static int ask_gateway(cvm_turn *t, const json_t *record)
 {
     json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s}", "channel", cvm_json_str(record, "channel", ""), "recipient",
@@ -59,8 +65,7 @@ static int attempt(cvm_turn *t, json_t *record, const char *last_error)
 {
     bool gateways = ops_has_role(t, "channel");
     for (const json_t *w; gateways && (w = way(record));) {
-        json_object_set(record, "channel", json_object_get(w, "channel"));
-        json_object_set(record, "recipient", json_object_get(w, "recipient"));
+        take_way(record, w);
         int e = ask_gateway(t, record);
         if (e == CVM_OK) {
             json_object_set_new(record, "attempts", json_integer(cvm_json_int(record, "attempts", 0) + 1));
@@ -72,15 +77,16 @@ static int attempt(cvm_turn *t, json_t *record, const char *last_error)
         json_object_set_new(record, "way", json_integer(cvm_json_int(record, "way", 0) + 1));
         json_object_set_new(record, "tries", json_integer(0));
     }
+    bool tried = cvm_json_int(record, "attempts", 0) > 0;
+    if (!tried) /* no gateway serves any of them: people read it as it was meant to go */
+        take_way(record, json_array_get(json_object_get(record, "ways"), 0));
     CVM_TRY(keep(t, record, false));
-    return row_of(t, record, cvm_json_int(record, "attempts", 0) ? "failed" : "written", "", last_error);
+    return row_of(t, record, tried ? "failed" : "written", "", last_error);
 }
 
 int deliver_begin(cvm_turn *t, json_t *record)
 {
-    const json_t *first = way(record);
-    json_object_set(record, "channel", json_object_get(first, "channel"));
-    json_object_set(record, "recipient", json_object_get(first, "recipient"));
+    take_way(record, way(record));
     int e = attempt(t, record, "");
     json_decref(record);
     return e;
