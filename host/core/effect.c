@@ -144,7 +144,8 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
 
 static void answer_error(struct core *core, struct effect *e, int outcome, const char *code, const char *text)
 {
-    answer(core, e, outcome, json_pack("{s:s, s:s}", "code", code, "message", text));
+    answer(core, e, outcome,
+           json_pack("{s:s, s:s, s:O*}", "code", code, "message", text, "with", json_object_get(e->query, "with")));
 }
 
 void effect_answer(struct core *core, struct effect *e, int outcome, json_t *data)

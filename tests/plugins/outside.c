@@ -102,7 +102,8 @@ static int list(cvm_turn *t, const cvm_msg *m)
                                     .on_behalf = m->id,
                                     .match = cvm_json_str(m->data, "match", NULL),
                                     .near_column = cvm_json_str(m->data, "near", NULL) ? "vector" : NULL,
-                                    .near_vector = cvm_json_str(m->data, "near", NULL)});
+                                    .near_vector = cvm_json_str(m->data, "near", NULL),
+                                    .with = cvm_json_share(json_object_get(m->data, "with"))});
     if (e < 0)
         return cvm_reply(t, m, json_pack("{s:i}", "error", e));
     return CVM_PENDING;

@@ -747,6 +747,25 @@ START_TEST(tables_answer)
 }
 END_TEST
 
+/* Who asks goes by what comes back, also where nothing could be read. */
+START_TEST(failed_question_tells_what_it_was)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    begin();
+    list("list", json_pack("{s:{s:i}}", "with", "n", 7));
+    ck_assert_int_eq(json_integer_value(json_object_get(data("with"), "n")), 7);
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", world.v->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, "ALTER TABLE outside_notes RENAME TO gone", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    list("list", json_pack("{s:{s:i}}", "with", "n", 7));
+    ck_assert_str_eq(json_string_value(data("code")), "QUERY_FAILED");
+    ck_assert_int_eq(json_integer_value(json_object_get(data("with"), "n")), 7);
+    end();
+}
+END_TEST
+
 /* A message that was open when a backup was made, not handled yet; `mark` is what `cvmhost restore` puts before it. */
 static void open_in_backup(const char *call, const char *mark)
 {
@@ -945,6 +964,7 @@ int main(void)
     tcase_add_test(c, answer_nobody_takes);
     tcase_add_test(c, channel_keeps_order);
     tcase_add_test(c, tables_answer);
+    tcase_add_test(c, failed_question_tells_what_it_was);
     tcase_add_test(c, restored_calls_may_have_been_made);
     tcase_add_test(c, letters_by_answer);
     tcase_add_test(c, letters_until_the_deadline);

@@ -238,7 +238,7 @@ typedef struct cvm_query {
                           one that is spelled like it. The answer's "words" says {"n": rows, "terms": [[word, found as,
                           rows that have it], ..]}. NULL: not by words */
     const char *near_column, *near_vector; /* a vector column, and base64 of little-endian floats; NULL: not by it */
-    json_t *with; /* taken; comes back as "with" in the answer, of any question; NULL: nothing */
+    json_t *with; /* taken; comes back as "with" in the answer, of any question, also in an error; NULL: nothing */
 } cvm_query;
 
 /* What a query of a plugin built for 1.0 or 1.1 has. */
