@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 #define DESCRIBE_MS 10000
-#define DESCRIBED_MAX_BYTES 1500            /* of a treatment, as JSON text */
+#define EXPERIMENTS_MAX_BYTES 24000         /* of those that run, as JSON text */
+#define DESCRIBED_MAX_BYTES 1000            /* of a treatment, as JSON text */
 #define ASKED_MAX 64                        /* components with actions */
 #define COOKIE UINT64_C(0x6465736372696265) /* of a describe, beside the component's place in "asked" */
 #define CARD_DAYS_MAX 20
@@ -273,6 +274,10 @@ int day_on_experiments(cvm_turn *t, const cvm_msg *m)
     const json_t *experiments = json_object_get(m->data, "experiments");
     if (read_run(t, &run) < 0)
         return CVM_OK;
+    if (json_dumpb(experiments, NULL, 0, JSON_COMPACT) > EXPERIMENTS_MAX_BYTES) {
+        cvm_log(t, CVM_LOG_WARNING, "the experiments that run have too long settings: today is no part of them");
+        experiments = NULL;
+    }
     if (m->outcome == CVM_REPLIED && json_array_size(experiments))
         json_object_set_new(run, "experiments", cvm_json_share(experiments));
     else if (m->outcome != CVM_REPLIED)

@@ -11,6 +11,7 @@
 #define FILE_MAX_BYTES (32 * 1024 * 1024)
 #define SWEEP_ROWS 400
 #define SCAN_MAX 1000
+#define READ_TRIES 5 /* of a batch */
 #define DAYS_MAX 1000000
 #define CLEARED UINT64_C(0x636c656172) /* the cookie of what is cleared, beside who */
 
@@ -217,14 +218,15 @@ static int release(cvm_turn *t)
 
 /* ---- taking what the job read ---- */
 
-static int ask_chunk(cvm_turn *t, int64_t batch)
+static int ask_chunk(cvm_turn *t, int64_t batch, int64_t tries)
 {
-    return cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
-                                   .table = PERSONAS,
-                                   .where = json_pack("{s:I}", "chunk", (json_int_t)batch),
-                                   .order_by = "place",
-                                   .limit = BATCH,
-                                   .with = json_pack("{s:I}", "load", (json_int_t)batch)});
+    return cvm_ask(
+        t, &(cvm_query){.size = sizeof(cvm_query),
+                        .table = PERSONAS,
+                        .where = json_pack("{s:I}", "chunk", (json_int_t)batch),
+                        .order_by = "place",
+                        .limit = BATCH,
+                        .with = json_pack("{s:I, s:I}", "load", (json_int_t)batch, "tries", (json_int_t)tries)});
 }
 
 /* All keys of the state that begin so. */
@@ -286,13 +288,29 @@ int load_on_job(cvm_turn *t, const cvm_msg *m)
         return e;
     }
     CVM_TRY(people_world_put(t, world));
-    return ask_chunk(t, 0);
+    return ask_chunk(t, 0, 1);
+}
+
+/* A batch cannot be read: nobody is there, which is said, rather than a part of them. */
+static int not_read(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *world = NULL;
+    CVM_TRY(people_world(t, &world));
+    cvm_log(t, CVM_LOG_ERROR, "the personas that were loaded cannot be read: %s",
+            cvm_json_str(m->data, "message", "no answer"));
+    json_object_set_new(world, "problems", json_pack("[s]", "the personas that were loaded cannot be read"));
+    json_object_set_new(world, "personas", json_integer(0));
+    json_object_del(world, "loading");
+    return not_loaded(t, world);
 }
 
 int load_on_rows(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *rows = json_object_get(m->data, "rows");
-    int64_t batch = cvm_json_int(json_object_get(m->data, "with"), "load", 0);
+    const json_t *with = json_object_get(m->data, "with");
+    int64_t batch = cvm_json_int(with, "load", 0), tries = cvm_json_int(with, "tries", READ_TRIES);
+    if (m->outcome != CVM_REPLIED)
+        return tries < READ_TRIES ? ask_chunk(t, batch, tries + 1) : not_read(t, m);
     json_t *records = json_array(), *world = NULL;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *record = json_object_get(json_array_get(rows, i), "record");
@@ -306,7 +324,7 @@ int load_on_rows(cvm_turn *t, const cvm_msg *m)
     int64_t n = cvm_json_int(world, "loading", 0);
     if ((batch + 1) * BATCH < n) {
         json_decref(world);
-        return ask_chunk(t, batch + 1);
+        return ask_chunk(t, batch + 1, 1);
     }
     json_object_set_new(world, "personas", json_integer(n));
     json_object_del(world, "loading");

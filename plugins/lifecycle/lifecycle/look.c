@@ -156,9 +156,21 @@ int look_on_stories(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
+static int not_told(cvm_turn *t, const cvm_msg *m, const char *otherwise)
+{
+    const char *code = cvm_json_str(m->data, "code", "FAILED");
+    int e = cvm_settle(t, m->on_behalf, strcmp(code, "TOO_LARGE") == 0 ? CVM_REFUSED : CVM_ERROR,
+                       json_pack("{s:s, s:s}", "code", code, "message",
+                                 cvm_json_str(m->data, "text", cvm_json_str(m->data, "message", otherwise))),
+                       NULL);
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
 static int tell_stories(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *rows = json_object_get(m->data, "rows");
+    if (m->outcome != CVM_REPLIED)
+        return not_told(t, m, "the stories cannot be read");
     json_t *cards = json_array();
     for (size_t i = 0; i < json_array_size(rows); i++)
         json_array_append_new(cards, story_card(json_array_get(rows, i)));
@@ -210,14 +222,8 @@ int look_on_export(cvm_turn *t, const cvm_msg *m)
 
 int look_on_report(cvm_turn *t, const cvm_msg *m)
 {
-    int e;
-    if (m->outcome == CVM_REPLIED)
-        e = cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(m->data), NULL);
-    else
-        e = cvm_settle(
-            t, m->on_behalf, strcmp(cvm_json_str(m->data, "code", ""), "TOO_LARGE") == 0 ? CVM_REFUSED : CVM_ERROR,
-            json_pack("{s:s, s:s}", "code", cvm_json_str(m->data, "code", "FAILED"), "message",
-                      cvm_json_str(m->data, "text", cvm_json_str(m->data, "message", "the history cannot be read"))),
-            NULL);
+    if (m->outcome != CVM_REPLIED)
+        return not_told(t, m, "the history cannot be read");
+    int e = cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(m->data), NULL);
     return e == CVM_ENOENT ? CVM_OK : e;
 }
