@@ -115,7 +115,7 @@ static json_t *new_record(cvm_turn *t, const json_t *with)
     const char *id = cvm_json_str(with, "ticket_id", "");
     const json_t *data = json_object_get(with, "data");
     hex8(t, hex);
-    snprintf(instance, sizeof instance, "support-%s-%s", id, hex);
+    snprintf(instance, sizeof instance, INSTANCE_PREFIX "%s-%s", id, hex);
     json_t *record =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "ticket_id", id, "instance_id", instance, "customer_id",
                   cvm_json_str(data, "customer_id", ""), "description", cvm_json_str(data, "description", ""),

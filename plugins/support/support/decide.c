@@ -271,7 +271,7 @@ static const json_t *row_of(const cvm_msg *m)
     return json_array_get(json_object_get(m->data, "rows"), 0);
 }
 
-int decide_closed(cvm_turn *t, const cvm_msg *m)
+static int answer_closed(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *with = json_object_get(m->data, "with"), *row = row_of(m);
     const char *id = cvm_json_str(with, "ticket_id", ""), *status = cvm_json_str(row, "status", "");
@@ -288,6 +288,13 @@ int decide_closed(cvm_turn *t, const cvm_msg *m)
                       id, cvm_json_str(row, "updated_at", "?"), id);
     return refuse(t, m->on_behalf, "NOT_WAITING", "ticket_id", "%s has ended: it is %s since %s", id, status,
                   cvm_json_str(row, "updated_at", "?"));
+}
+
+int decide_closed(cvm_turn *t, const cvm_msg *m)
+{
+    int e = answer_closed(t, m);
+    bool lane = strncmp(m->conversation, INSTANCE_PREFIX, strlen(INSTANCE_PREFIX)) == 0;
+    return e >= 0 && lane ? end_again(t, m) : e;
 }
 
 static json_t *parsed(const json_t *value)

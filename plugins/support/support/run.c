@@ -7,8 +7,7 @@
 
 enum { REPLY_ACTIVITY = 1, REPLY_STORE = 2 }; /* second half of a request's cookie; the first is the record's "run" */
 
-/* What comes behind the end of a ticket opened its conversation anew. */
-static int end_again(cvm_turn *t, const cvm_msg *m)
+int end_again(cvm_turn *t, const cvm_msg *m)
 {
     char key[CVM_STATE_KEY_MAX + 1];
     const json_t *there;

@@ -23,6 +23,7 @@
 #define MESSAGE_TOPIC "message-pubsub"
 #define ACTIVITY_ROLE "support.activity"
 
+#define INSTANCE_PREFIX "support-"
 #define INSTANCE_SIZE 96       /* "support-<ticket id>-<8 hex>" */
 #define OUTPUT_BYTES_MAX 49152 /* of an activity, as JSON text */
 #define SOLUTION_BYTES_MAX 16384
@@ -61,6 +62,8 @@ CVM_MUST_USE int ticket_proceed(struct ticket *k, struct workflow_todo *todo); /
 CVM_MUST_USE int ticket_clocks(struct ticket *k); /* arms or cancels the timer of the SLA, as its clock runs */
 CVM_MUST_USE int ticket_hold(struct ticket *k);   /* the wait it is in has no end for now */
 CVM_MUST_USE int ticket_wait(struct ticket *k, int64_t left_ms); /* it has again */
+/* What comes behind the end of a ticket opened its conversation anew: ends that. */
+CVM_MUST_USE int end_again(cvm_turn *t, const cvm_msg *m);
 int run_begin(cvm_turn *t, const cvm_msg *m);
 int run_reply(cvm_turn *t, const cvm_msg *m);
 int run_again(cvm_turn *t, const cvm_msg *m);
