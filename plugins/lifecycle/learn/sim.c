@@ -8,6 +8,14 @@
 
 /* ---- the world --------------------------------------------------------------------------------------------------- */
 
+static bool has_action(const struct sim_world *w, const char *name)
+{
+    for (size_t i = 0; i < w->n_actions; i++)
+        if (strcmp(w->actions[i], name) == 0)
+            return true;
+    return false;
+}
+
 static int read_actions(const json_t *list, struct sim_world *w, char *error)
 {
     static const char *const states[] = {"healthy", "at_risk", "critical"};
@@ -24,7 +32,7 @@ static int read_actions(const json_t *list, struct sim_world *w, char *error)
             snprintf(error, SIM_ERROR_SIZE, "actions[%zu].action: must be a text of 1 to %d bytes", i, LIFE_NAME_MAX);
             return CVM_EINVAL;
         }
-        if (strcmp(name, LIFE_NO_ACTION) == 0)
+        if (strcmp(name, LIFE_NO_ACTION) == 0 || has_action(w, name))
             continue;
         for (size_t s = 0; s < 3; s++)
             w->expected[w->n_actions][s] =
@@ -41,10 +49,7 @@ static void find_actions(struct sim_world *w)
         json_t *value;
         json_object_foreach((json_t *)(uintptr_t)w->personas[p].sensitivities, name, value)
         {
-            size_t i = 0;
-            while (i < w->n_actions && strcmp(w->actions[i], name) != 0)
-                i++;
-            if (i == w->n_actions && w->n_actions < LIFE_ACTIONS_MAX - 1 && strcmp(name, LIFE_NO_ACTION) != 0)
+            if (!has_action(w, name) && w->n_actions < LIFE_ACTIONS_MAX - 1 && strcmp(name, LIFE_NO_ACTION) != 0)
                 w->actions[w->n_actions++] = name;
         }
     }
