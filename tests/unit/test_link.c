@@ -192,7 +192,7 @@ static const struct message_said script[] = {
     {A, "do", "seven", "[['emit',1,'test.other','do',{'n':20,'bytes':1,'content':'x*60000'}],['reply']]"},
     {A, "do", "seven", "[['note','big','x*500000'],['note','big','x*500000'],['emit',1,'test.other','do',{'content':'x*60000'}],['row','every_rows',{'row_id':'big'}],['reply','x*60000']]"},
     {A, "do", "seven", "[['emit',2,null,'test.word',{'n':300,'data':{'steps':[]}}],['reply']]"},
-    {A, "do", "eight", "[['emit',0,'test.every','do',{'on_behalf':'own','timeout_ms':40,'data':{'steps':[['return',1]]}}],['return',1]]"},
+    {A, "do", "eight", "[['emit',0,'test.every','do',{'on_behalf':'own','timeout_ms':400,'data':{'steps':[['return',1]]}}],['return',1]]"},
     {A, "do", "eight", "[['end'],['reply']]"},
     {A, "do", "eight", "[['context'],['count','after'],['reply']]"},
     {A, "do", "large", "[['timer','tick',1,{'fill':'x*3000000'}],['reply']]"},
