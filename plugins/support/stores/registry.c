@@ -36,7 +36,11 @@ static int fill_one(cvm_turn *t, const json_t *component)
         json_decref(is);
         return CVM_OK;
     }
-    return store_keep(t, id, is, &version);
+    e = store_keep(t, id, is, &version);
+    if (e != CVM_ELIMIT)
+        return e;
+    cvm_log(t, CVM_LOG_WARNING, "what %s declares is too long for registry-state and is left out", id);
+    return CVM_OK;
 }
 
 static bool is_loaded(const json_t *components, const char *id)
