@@ -142,14 +142,7 @@ static int start(cvm_turn *t, const cvm_msg *m, const json_t *with)
         e = ticket_save(&k);
     ticket_free(&k);
     CVM_TRY(e);
-    cvm_out out = {.size = sizeof out,
-                   .kind = CVM_OUT_MESSAGE,
-                   .to = SUPPORT,
-                   .type = "begin",
-                   .conversation = instance,
-                   .fresh = 1,
-                   .priority = -1};
-    CVM_TRY(t->host->emit(t, &out, NULL));
+    CVM_TRY(send_begin(t, instance, NULL));
     cvm_log(t, CVM_LOG_INFO, "%s: started as %s", id, instance);
     return settle(t, m->on_behalf, CVM_REPLIED,
                   json_pack("{s:s, s:s, s:s}", "instance_id", instance, "ticket_id", id, "status", "workflow_started"));

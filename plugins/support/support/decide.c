@@ -338,14 +338,7 @@ static int open_again(cvm_turn *t, const cvm_msg *m, json_t *record, const json_
                    json_pack("{s:s, s:s, s:s}", "status", "reopened", "ticket_id", k.id, "instance_id", instance));
     ticket_free(&k);
     CVM_TRY(e);
-    cvm_out out = {.size = sizeof out,
-                   .kind = CVM_OUT_MESSAGE,
-                   .to = SUPPORT,
-                   .type = "begin",
-                   .data = json_pack("{s:s}", "step", step),
-                   .conversation = instance,
-                   .priority = -1};
-    return t->host->emit(t, &out, NULL);
+    return send_begin(t, instance, step);
 }
 
 int reopen_found(cvm_turn *t, const cvm_msg *m)

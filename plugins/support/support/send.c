@@ -114,6 +114,19 @@ int send_store(struct ticket *k, const json_t *step, char *ret_why, size_t size)
     return CVM_ENOENT;
 }
 
+int send_begin(cvm_turn *t, const char *instance, const char *step)
+{
+    cvm_out out = {.size = sizeof out,
+                   .kind = CVM_OUT_MESSAGE,
+                   .to = SUPPORT,
+                   .type = "begin",
+                   .data = step ? json_pack("{s:s}", "step", step) : NULL,
+                   .conversation = instance,
+                   .fresh = step == NULL,
+                   .priority = -1};
+    return t->host->emit(t, &out, NULL);
+}
+
 /* For people who look; nothing depends on it. */
 int send_progress(struct ticket *k)
 {

@@ -73,6 +73,8 @@ int run_sla(cvm_turn *t, const cvm_msg *m);
 /* send.c: what goes to others */
 CVM_MUST_USE int send_activity(struct ticket *k, const json_t *step, char *ret_why, size_t size); /* CVM_ENOENT: why */
 CVM_MUST_USE int send_store(struct ticket *k, const json_t *step, char *ret_why, size_t size);
+/* Into the lane of an instance: it begins with that step; NULL: with the first, in a lane that is new. */
+CVM_MUST_USE int send_begin(cvm_turn *t, const char *instance, const char *step);
 CVM_MUST_USE int send_progress(struct ticket *k);
 
 /* create.c, decide.c, look.c: what people ask */
