@@ -103,6 +103,7 @@ START_TEST(without_key_rules_answer)
     ck_assert_ptr_null(json_object_get(answer, "content"));
     json_decref(answer);
     ck_assert_int_eq(flow_sql_int(f, "select count(*) from llm_calls"), 0);
+    EXPECT(f, 0, "not set up", "llm", "status");
     flow_end(f);
 }
 END_TEST

@@ -263,6 +263,9 @@ int front_completed(cvm_turn *t, const cvm_msg *m)
         e = calls_record(t, m, job, m->data, *failure ? failure : "ok");
     if (asked && e >= 0)
         e = health_tell(t, provider, failure, cvm_json_int(m->data, "retry_ms", 0));
+    if (e >= 0)
+        e = health_set_up(t, provider,
+                          strcmp(failure, FAIL_CONFIGURATION) ? NULL : cvm_json_str(m->data, "message", failure));
     if (e < 0) {
         json_decref(job);
         return e;

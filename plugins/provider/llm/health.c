@@ -74,10 +74,30 @@ int health_tell(cvm_turn *t, const char *provider, const char *failure, int64_t 
                                    (json_int_t)(cvm_now_ms(t) + hold), "probe_ms", (json_int_t)0, "reason", failure));
 }
 
+static void unset_key(const char *provider, char key[CVM_STATE_KEY_MAX + 1])
+{
+    snprintf(key, CVM_STATE_KEY_MAX + 1, "unset/%.100s", provider);
+}
+
+int health_set_up(cvm_turn *t, const char *provider, const char *missing)
+{
+    char key[CVM_STATE_KEY_MAX + 1];
+    const json_t *was = NULL;
+    unset_key(provider, key);
+    CVM_TRY(read(t, key, &was));
+    if ((was != NULL) == (missing != NULL))
+        return CVM_OK;
+    return missing ? cvm_state_put(t, key, json_string(missing)) : cvm_state_del(t, key);
+}
+
 json_t *health_status(cvm_turn *t, const char *provider)
 {
     char key[CVM_STATE_KEY_MAX + 1];
-    const json_t *h = NULL;
+    const json_t *h = NULL, *unset = NULL;
+    unset_key(provider, key);
+    if (read(t, key, &unset) == CVM_OK && unset)
+        return json_pack("{s:s, s:s, s:i, s:i, s:O}", "provider", provider, "state", "not set up", "failures", 0,
+                         "held_ms", 0, "reason", unset);
     health_key(provider, key);
     if (read(t, key, &h) < 0)
         h = NULL;

@@ -52,6 +52,8 @@ json_t *order_of(cvm_turn *t, const json_t *request, const char *agent);
 CVM_MUST_USE int health_admit(cvm_turn *t, const char *provider, bool *ret_may, int64_t *ret_wait_ms);
 /* What became of a completion. `retry_ms`: what the server asked for, 0: nothing. */
 CVM_MUST_USE int health_tell(cvm_turn *t, const char *provider, const char *failure, int64_t retry_ms);
+/* What a provider was found to lack when it was asked last; NULL: nothing. */
+CVM_MUST_USE int health_set_up(cvm_turn *t, const char *provider, const char *missing);
 json_t *health_status(cvm_turn *t, const char *provider); /* new object */
 
 /* ---- budget.c ---- */
