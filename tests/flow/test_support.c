@@ -377,6 +377,33 @@ END_TEST
 
 /* ---- failures ---- */
 
+/* What is asked and answered is kept with the ticket, as much as there is room for. */
+START_TEST(questions_have_an_end)
+{
+    struct flow *f = desk();
+    char body[4100], text[4001];
+    int i, status = 200;
+    flow_start(f);
+    create(f, "B", "CUST001", "x");
+    BECOMES(f, "B", "WAITING_FOR_APPROVAL");
+    memset(text, 'y', 4000);
+    text[4000] = 0;
+    for (i = 0; i < 40 && status == 200; i++) {
+        snprintf(body, sizeof body, "{\"%s\":\"%.*s\"}", i % 2 ? "answer" : "question", i % 2 ? 4000 : 2000, text);
+        struct flow_answer a;
+        status = flow_http(f, "POST", i % 2 ? "/support/answer/B" : "/support/ask/B", body, NULL, &a);
+        ck_assert_msg(status == 200 || (status == 409 && strstr(a.text, "TOO_LARGE")), "%d %s", status, a.text);
+        flow_answer_free(&a);
+    }
+    ck_assert(i > 10 && i < 40);
+    if (i % 2 == 0) /* an answer that was too long: a short one does */
+        post(f, "/support/answer/B", "{\"answer\":\"yes\"}", 200, "WAITING_FOR_APPROVAL");
+    decide(f, "B", "{\"approved\":true}", 200, "approval_sent");
+    BECOMES(f, "B", "COMPLETED");
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(failures_are_tried_again)
 {
     struct flow *f = desk();
@@ -463,6 +490,7 @@ int main(void)
     tcase_add_test(c, early_decision_is_kept);
     tcase_add_test(c, waits_over_a_restart);
     tcase_add_test(c, clocks_stand_while_the_customer_is_asked);
+    tcase_add_test(c, questions_have_an_end);
     tcase_add_test(c, failures_are_tried_again);
     tcase_add_test(c, missing_activity_names_the_remedy);
     tcase_add_test(c, definition_stays_with_a_ticket);
