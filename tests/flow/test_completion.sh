@@ -85,8 +85,10 @@ told=$(cvmhost complete -- --home /nonexistent agent call '' 2>&1 >/dev/null)
 cvmhost complete >/dev/null || fault 'an empty line fails'
 cvmhost complete -- >/dev/null || fault 'a line of no words fails'
 cvmhost complete -- '' --a=b '' -- x '=' >/dev/null || fault 'a strange line fails'
-least=1000 # milliseconds, of ten tries: others use this machine, too
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+least=1000 # milliseconds, of up to fifty tries: others use this machine, too
+tries=0
+while [ $least -ge 50 ] && [ $tries -lt 50 ]; do
+    tries=$((tries + 1))
     began=$(date +%s%N)
     cvmhost complete -- agent call '' >/dev/null
     took=$((($(date +%s%N) - began) / 1000000))
