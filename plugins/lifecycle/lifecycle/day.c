@@ -51,7 +51,7 @@ static int drop_run(cvm_turn *t, cvm_id request, const char *code, const char *f
 static int add_force(json_t *force, const char *text)
 {
     char key[LIFE_KEY_MAX + 1];
-    const char *equals = strchr(text, '=');
+    const char *equals = text ? strchr(text, '=') : NULL;
     if (!equals || equals == text || !equals[1] || (size_t)(equals - text) > LIFE_KEY_MAX)
         return CVM_EINVAL;
     snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
