@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define REQUESTS_MAX 20 /* that wait for one message */
@@ -230,6 +231,8 @@ int channel_deliver(cvm_turn *t, const cvm_msg *m, channel_send send)
     const char *reference = cvm_json_str(m->data, "reference", "");
     const json_t *kept = NULL;
     int64_t until = cvm_now_ms(t) + cvm_json_int(cvm_settings(t), "deadline_s", 300) * 1000;
+    if (!*reference || strlen(reference) > CHANNEL_REFERENCE_MAX) /* of a component, which no schema checks */
+        return cvm_refuse(t, "INVALID", "reference", "A reference has 1 to 100 bytes.");
     ref_key(reference, key);
     int e = cvm_state_get(t, key, &kept);
     if (e >= 0)
