@@ -103,6 +103,8 @@ static void take_out(struct column *c, const char *key)
 /* Removed places are used up by many changes of one key: then the table is made anew. */
 static void sweep(struct column *c)
 {
+    if (!c->mask) /* nothing has ever come in */
+        return;
     memset(c->table, 0, ((size_t)c->mask + 1) * sizeof *c->table);
     for (uint32_t i = 0; i < c->n; i++)
         if (c->keys[i])
