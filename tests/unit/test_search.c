@@ -173,6 +173,20 @@ START_TEST(follows_changes)
 }
 END_TEST
 
+/* The first rows that are read have lost their vectors: there is nothing yet that they could be taken out of. */
+START_TEST(no_row_has_a_vector)
+{
+    begin();
+    put("T1", "a", "Apples", "Apples", NULL);
+    put("T2", "a", "Trees", "Trees", NULL);
+    put("T3", "b", "Coffee", "Coffee", NULL);
+    ck_assert_str_eq(found(json_pack("{s:s}", "near", vector(1, 0, 0, 0))), "");
+    put("T3", "b", "Coffee", "Coffee", vector(0, 0, 2, 0));
+    ck_assert_str_eq(found(json_pack("{s:s}", "near", vector(1, 0, 0, 0))), "T3");
+    end();
+}
+END_TEST
+
 /* Many changes of few keys, and many keys: the memory of vectors stays what the table is. */
 START_TEST(many_changes)
 {
@@ -205,6 +219,7 @@ int main(void)
     tcase_add_test(c, forgives_spelling);
     tcase_add_test(c, finds_by_vector);
     tcase_add_test(c, follows_changes);
+    tcase_add_test(c, no_row_has_a_vector);
     tcase_add_test(c, many_changes);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
