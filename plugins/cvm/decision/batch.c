@@ -43,6 +43,8 @@ static int head_get(cvm_turn *t, const char *batch, json_t **ret_head)
 {
     char key[KEY_SIZE];
     const json_t *kept = NULL;
+    if (strlen(batch) >= ID_SIZE) /* no id of ours; cut, it might end in half a character */
+        return CVM_ENOENT;
     CVM_TRY(cvm_state_get(t, head_key(batch, key), &kept));
     *ret_head = json_deep_copy(kept);
     return *ret_head ? CVM_OK : CVM_ENOMEM;
