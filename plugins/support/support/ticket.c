@@ -92,17 +92,19 @@ static void finish_making(struct ticket *k, cvm_turn *t, const cvm_msg *m)
     k->w.now_ms = cvm_now_ms(t);
 }
 
+/* Those that the record says are kept: a key each, which the host has at hand, where a scan would ask the disk. */
 static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
 {
-    char prefix[CVM_STATE_KEY_MAX + 1];
-    json_t *pairs = NULL;
+    char key[CVM_STATE_KEY_MAX + 1];
+    const json_t *name, *value;
     size_t i;
-    json_t *pair;
-    snprintf(prefix, sizeof prefix, "o/%s/", instance);
-    CVM_TRY(cvm_state_scan(t, prefix, NULL, 1000, &pairs));
-    json_array_foreach(pairs, i, pair) json_object_set(
-        k->outputs, json_string_value(json_array_get(pair, 0)) + strlen(prefix), json_array_get(pair, 1));
-    json_decref(pairs);
+    json_array_foreach(json_object_get(k->record, "kept"), i, name)
+    {
+        snprintf(key, sizeof key, "o/%s/%s", instance, json_string_value(name));
+        CVM_TRY(cvm_state_get(t, key, &value) == CVM_OK ? CVM_OK : CVM_EDATA);
+        if (json_object_set(k->outputs, json_string_value(name), (json_t *)(uintptr_t)value) < 0)
+            return CVM_ENOMEM;
+    }
     return CVM_OK;
 }
 
@@ -205,9 +207,12 @@ static int keep_outputs(struct ticket *k)
 {
     char key[CVM_STATE_KEY_MAX + 1];
     const char *name;
-    json_t *value;
+    json_t *value, *names = json_array();
+    json_object_set_new(k->record, "kept", names);
     json_object_foreach(k->outputs, name, value)
     {
+        if (json_array_append_new(names, json_string(name)) < 0)
+            return CVM_ENOMEM;
         if (json_object_get(k->kept, name) == value && !k->over)
             continue;
         snprintf(key, sizeof key, "o/%s/%s", k->instance, name);
