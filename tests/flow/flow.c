@@ -375,9 +375,9 @@ static int exit_status(int wait_status)
     return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-int flow__wait(pid_t pid, const char *what)
+int flow__wait(pid_t pid, const char *what, int64_t wait_ms)
 {
-    int64_t until = flow_now_ms() + FLOW_WAIT_MS;
+    int64_t until = flow_now_ms() + (wait_ms ? wait_ms : FLOW_WAIT_MS);
     int status;
     pid_t ended;
     while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
@@ -489,7 +489,7 @@ void flow_kill(struct flow *f, int signal_number)
 int flow_wait_end(struct flow *f)
 {
     ck_assert_int_gt(f->pid, 0);
-    int status = flow__wait(f->pid, "the host");
+    int status = flow__wait(f->pid, "the host", 0);
     f->pid = f->host = 0;
     return status;
 }

@@ -47,6 +47,7 @@ struct flow {
     int n_env;
     pid_t spawned[16]; /* flow_spawn */
     int n_spawned;
+    int64_t command_ms; /* for a command to end; 0: FLOW_WAIT_MS */
 };
 
 /* ---- the home ---- */

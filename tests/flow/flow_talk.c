@@ -107,7 +107,7 @@ int flow_run(struct flow *f, struct flow_answer *ret, const char *const *words)
     snprintf(out_path, sizeof out_path, "%s/%s", f->home, out);
     snprintf(errors_path, sizeof errors_path, "%s/%s", f->home, errors);
     pid_t pid = flow__start(f, argv, out_path, errors_path);
-    struct flow_answer a = {.status = flow__wait(pid, "the command")};
+    struct flow_answer a = {.status = flow__wait(pid, "the command", f->command_ms)};
     a.text = flow_read(f, out);
     a.errors = flow_read(f, errors);
     a.json = json_loads(a.text, JSON_DECODE_ANY, NULL);

@@ -199,6 +199,7 @@ START_TEST(passes_what_we_bundle)
     char name[300], manifest[1000];
     snprintf(name, sizeof name, "manifests/%.*s.json", (int)strcspn(base, "."), base);
     snprintf(manifest, sizeof manifest, "%s", flow_source(name));
+    f->command_ms = 100000;
     int status = FLOW_RUN(f, &a, "plugin", "check", library, "--manifest", manifest, "--seed", SEED, "--messages",
                           messages_of(base), "--kills", "6", "--output", "json");
     all_well(&a, status);
