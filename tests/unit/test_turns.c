@@ -124,7 +124,7 @@ START_TEST(any_reply_is_taken)
     ck_assert_int_eq(json_array_size(log), 2);
     ck_assert_str_eq(json_string_value(json_array_get(log, 1)), "TIMEOUT");
     json_decref(c.data);
-    end(v, a, 1);
+    end(v, a, 2);
 }
 END_TEST
 
