@@ -197,6 +197,30 @@ json_t *load_ask(struct flow *f, json_t *request)
     return data;
 }
 
+pid_t change_process(struct flow *f)
+{
+    json_t *data = load_ask(f, json_pack("{s:i, s:s, s:s}", "id", 1, "do", "plugin", "name", "changing"));
+    const json_t *process = json_object_get(data, "process");
+    const char *state = json_string_value(json_object_get(process, "state"));
+    pid_t pid = state && strcmp(state, "up") == 0 ? (pid_t)json_integer_value(json_object_get(process, "pid")) : 0;
+    json_decref(data);
+    return pid;
+}
+
+int64_t change_resident_kib(pid_t pid)
+{
+    char path[64], line[256];
+    int64_t kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtoll(line + 6, NULL, 10);
+    if (status)
+        fclose(status);
+    return kib;
+}
+
 void change_copy(const char *from, const char *to)
 {
     char buffer[65536], temporary[300];

@@ -29,6 +29,9 @@ void load_check_books(struct flow *f, const struct load *load); /* what every cu
 void change_copy(const char *from, const char *to); /* a file */
 void change_put(struct flow *f, const char *build);
 
+pid_t change_process(struct flow *f); /* of the plugin, where it runs in one of its own and that is up; else 0 */
+int64_t change_resident_kib(pid_t pid);
+
 /* One request of another kind over a connection of its own; gives the answer's "data" (NULL: the host is gone). */
 json_t *load_ask(struct flow *f, json_t *request); /* takes */
 

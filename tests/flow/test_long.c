@@ -23,20 +23,6 @@ static int setting(const char *name, int otherwise)
     return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
-static int64_t resident_kib(pid_t pid)
-{
-    char path[64], line[256];
-    int64_t kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *status = fopen(path, "re");
-    while (status && fgets(line, sizeof line, status))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtoll(line + 6, NULL, 10);
-    if (status)
-        fclose(status);
-    return kib;
-}
-
 static int64_t open_files(pid_t pid)
 {
     char path[64];
@@ -48,16 +34,6 @@ static int64_t open_files(pid_t pid)
     if (dir)
         closedir(dir);
     return n;
-}
-
-static pid_t process_of(struct flow *f)
-{
-    json_t *data = load_ask(f, json_pack("{s:i, s:s, s:s}", "id", 1, "do", "plugin", "name", "changing"));
-    const json_t *process = json_object_get(data, "process");
-    const char *state = json_string_value(json_object_get(process, "state"));
-    pid_t pid = state && strcmp(state, "up") == 0 ? (pid_t)json_integer_value(json_object_get(process, "pid")) : 0;
-    json_decref(data);
-    return pid;
 }
 
 static void reload(struct flow *f, const char *build)
@@ -91,13 +67,13 @@ START_TEST(a_long_time)
         if (ms > reload_ms * (reloads + 1))
             reload(f, reloads++ % 2 ? "v1" : "v2");
         if (ms > kill_ms * (kills + 1)) {
-            pid_t pid = process_of(f);
+            pid_t pid = change_process(f);
             kills++;
             if (pid)
                 kill(pid, SIGKILL);
         }
         if (ms > sample_ms * (n + 1) && n < SAMPLES) {
-            samples[n++] = (struct sample){resident_kib(host), open_files(host), load_behind_ms(load)};
+            samples[n++] = (struct sample){change_resident_kib(host), open_files(host), load_behind_ms(load)};
             late += samples[n - 1].behind_ms > 1000;
         }
         ck_assert_msg(ms < seconds * 2000LL + 20000, "%lld of %lld works in twice the time",

@@ -84,16 +84,6 @@ START_TEST(moves_lose_nothing)
 }
 END_TEST
 
-static pid_t process_of(struct flow *f)
-{
-    json_t *data = load_ask(f, json_pack("{s:i, s:s, s:s}", "id", 1, "do", "plugin", "name", "changing"));
-    const json_t *process = json_object_get(data, "process");
-    const char *state = json_string_value(json_object_get(process, "state"));
-    pid_t pid = state && strcmp(state, "up") == 0 ? (pid_t)json_integer_value(json_object_get(process, "pid")) : 0;
-    json_decref(data);
-    return pid;
-}
-
 static double now_ms(void)
 {
     struct timespec t;
@@ -106,7 +96,7 @@ static double ms_to_the_next_answer(struct flow *f, struct load *load, pid_t pid
 {
     double begun = now_ms();
     kill(pid, SIGKILL);
-    while (process_of(f) == pid)
+    while (change_process(f) == pid)
         continue;
     int64_t answered = load_answered(load);
     while (load_answered(load) == answered && load_run(load, 1))
@@ -125,7 +115,7 @@ START_TEST(ends_of_its_process_lose_nothing)
     while (load_run(load, 3)) {
         if (killed >= kills || load_answered(load) * kills < all * killed)
             continue;
-        pid_t pid = process_of(f);
+        pid_t pid = change_process(f);
         if (pid)
             times[killed++] = ms_to_the_next_answer(f, load, pid);
         if (killed % 8 == 7) {

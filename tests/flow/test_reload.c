@@ -38,20 +38,6 @@ static const char *result(const json_t *report)
     return text ? text : "";
 }
 
-static int64_t resident_kib(struct flow *f)
-{
-    char path[64], line[256];
-    long long kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", f->host);
-    FILE *status = fopen(path, "re");
-    while (status && fgets(line, sizeof line, status))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtoll(line + 6, NULL, 10);
-    if (status)
-        fclose(status);
-    return kib;
-}
-
 /* ---- reloads under load ------------------------------------------------------------------------------------------ */
 
 START_TEST(nothing_is_lost_or_done_twice)
@@ -69,10 +55,10 @@ START_TEST(nothing_is_lost_or_done_twice)
         ck_assert_str_eq(result(report), "switched");
         json_decref(report);
         if (++switched == reloads / 5)
-            settled_kib = resident_kib(f);
+            settled_kib = change_resident_kib(f->host);
     }
     ck_assert_int_ge(switched, reloads - 1);
-    int64_t grown = resident_kib(f) - settled_kib;
+    int64_t grown = change_resident_kib(f->host) - settled_kib;
     printf("%lld works, %d reloads; resident memory grew by %lld KiB after the first fifth\n", (long long)all, switched,
            (long long)grown);
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
