@@ -1,8 +1,8 @@
 /* A knowledge base behind a server of the Model Context Protocol, on the real host: against a server in this process
  * that is as odd as real ones are, and against one from npm, where that can be had. */
 #include "flow.h"
+#include "stub.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 /* ---- the server ---- */
-
-#define BODY_MAX (2 * 1024 * 1024)
 
 /* How it is, set by a test before the first question; and what came, under `lock`. */
 static struct {
@@ -35,7 +33,7 @@ static struct {
 
     pthread_mutex_t lock;
     pthread_cond_t came;
-    int listener, port;
+    int port;
     int initialized, told, listed, called, waiting;
     char session[32];
     json_t *arguments;
@@ -183,69 +181,21 @@ static void handle(int fd, const char *session, const json_t *m)
     }
 }
 
-static void header(const char *text, const char *name, char *ret, size_t size)
+static void answer_one(int fd, const char *text, const char *body)
 {
-    const char *at = strcasestr(text, name);
-    ret[0] = 0;
-    if (at)
-        snprintf(ret, size, "%.*s", (int)strcspn(at + strlen(name), "\r"), at + strlen(name));
-}
-
-static void *serve_one(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    char *text = calloc(1, BODY_MAX), session[64], length[16] = "";
-    size_t len = 0;
-    const char *body = NULL;
-    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < strtoul(length, NULL, 10));) {
-        n = recv(fd, text + len, BODY_MAX - 1 - len, 0);
-        len += n > 0 ? (size_t)n : 0;
-        body = strstr(text, "\r\n\r\n");
-        body = body ? body + 4 : NULL;
-        if (body)
-            header(text, "\r\ncontent-length: ", length, sizeof length);
-    }
-    json_t *m = body ? json_loads(body, 0, NULL) : NULL;
+    char session[64];
+    json_t *m = json_loads(body, 0, NULL);
     pthread_mutex_lock(&server.lock);
-    header(text, "\r\nmcp-session-id: ", session, sizeof session);
-    header(text, "\r\nauthorization: ", server.authorization, sizeof server.authorization);
-    header(text, "\r\nmcp-protocol-version: ", server.protocol, sizeof server.protocol);
-    header(text, "\r\nmcp-name: ", server.name, sizeof server.name);
+    stub_header(text, "\r\nmcp-session-id: ", session, sizeof session);
+    stub_header(text, "\r\nauthorization: ", server.authorization, sizeof server.authorization);
+    stub_header(text, "\r\nmcp-protocol-version: ", server.protocol, sizeof server.protocol);
+    stub_header(text, "\r\nmcp-name: ", server.name, sizeof server.name);
     if (m && strcasestr(text, "accept: application/json, text/event-stream"))
         handle(fd, session, m);
     else
         answer(fd, 406, "", NULL, false);
     pthread_mutex_unlock(&server.lock);
     json_decref(m);
-    free(text);
-    close(fd);
-    return NULL;
-}
-
-static void *serve(void *arg)
-{
-    for (int fd; (fd = accept(server.listener, NULL, NULL)) >= 0;) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd))
-            close(fd);
-        else
-            pthread_detach(thread);
-    }
-    return arg;
-}
-
-static void start_server(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    pthread_t thread;
-    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(server.listener, (struct sockaddr *)&at, sizeof at), 0);
-    ck_assert_int_eq(listen(server.listener, 64), 0);
-    ck_assert_int_eq(getsockname(server.listener, (struct sockaddr *)&at, &len), 0);
-    server.port = ntohs(at.sin_port);
-    ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
-    pthread_detach(thread);
 }
 
 /* ---- the host ---- */
@@ -255,7 +205,7 @@ static struct flow *home(const char *settings)
 {
     struct flow *f = flow_new();
     char url[64];
-    start_server();
+    server.port = stub_start(answer_one);
     flow_plugin(f, "mcp");
     flow_env(f, "MCP_TOKEN", "token-of-the-test");
     snprintf(url, sizeof url, "http://127.0.0.1:%d/mcp", server.port);

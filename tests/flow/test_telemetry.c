@@ -1,8 +1,8 @@
 /* The host's figures on their way to a collector of OpenTelemetry, which this process plays: what comes, how often, and
  * that nothing suffers where the collector is slow, busy or not there. */
 #include "flow.h"
+#include "stub.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BODY_MAX (2 * 1024 * 1024)
-
 static struct {
     pthread_mutex_t lock;
-    int listener, port;
+    int port;
     int status, delay_ms;     /* how it answers; 0 is 200 */
     int requests, good;       /* that came; that were metrics by POST to /v1/metrics, as JSON */
     int64_t came_ms[64];      /* when */
@@ -53,34 +51,15 @@ static bool take(const json_t *body)
     return json_array_size(all) > 0;
 }
 
-static void header(const char *text, const char *name, char *ret, size_t size)
+static void answer_one(int fd, const char *text, const char *body)
 {
-    const char *at = strcasestr(text, name);
-    ret[0] = 0;
-    if (at)
-        snprintf(ret, size, "%.*s", (int)strcspn(at + strlen(name), "\r"), at + strlen(name));
-}
-
-static void *serve_one(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    char *text = calloc(1, BODY_MAX), length[16] = "", answer[256];
-    size_t len = 0;
-    const char *body = NULL;
-    for (ssize_t n = 1; n > 0 && (!body || strlen(body) < strtoul(length, NULL, 10));) {
-        n = recv(fd, text + len, BODY_MAX - 1 - len, 0);
-        len += n > 0 ? (size_t)n : 0;
-        body = strstr(text, "\r\n\r\n");
-        body = body ? body + 4 : NULL;
-        if (body)
-            header(text, "\r\ncontent-length: ", length, sizeof length);
-    }
-    json_t *m = body ? json_loads(body, 0, NULL) : NULL;
+    char answer[256];
+    json_t *m = json_loads(body, 0, NULL);
     pthread_mutex_lock(&collector.lock);
     if (collector.requests < 64)
         collector.came_ms[collector.requests] = flow_now_ms();
     collector.requests++;
-    header(text, "\r\nauthorization: ", collector.authorization, sizeof collector.authorization);
+    stub_header(text, "\r\nauthorization: ", collector.authorization, sizeof collector.authorization);
     bool good = !strncmp(text, "POST /v1/metrics HTTP/1.1\r\n", 27) &&
                 strcasestr(text, "content-type: application/json") && take(m);
     collector.good += good;
@@ -93,37 +72,13 @@ static void *serve_one(void *arg)
              status, status == 503 ? "Retry-After: 4\r\n" : "");
     send(fd, answer, strlen(answer), MSG_NOSIGNAL);
     json_decref(m);
-    free(text);
-    close(fd);
-    return NULL;
-}
-
-static void *serve(void *arg)
-{
-    for (int fd; (fd = accept(collector.listener, NULL, NULL)) >= 0;) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd))
-            close(fd);
-        else
-            pthread_detach(thread);
-    }
-    return arg;
 }
 
 static void start_collector(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    pthread_t thread;
     collector.figures = json_object();
     collector.before = json_object();
-    collector.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(collector.listener, (struct sockaddr *)&at, sizeof at), 0);
-    ck_assert_int_eq(listen(collector.listener, 64), 0);
-    ck_assert_int_eq(getsockname(collector.listener, (struct sockaddr *)&at, &len), 0);
-    collector.port = ntohs(at.sin_port);
-    ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
-    pthread_detach(thread);
+    collector.port = stub_start(answer_one);
 }
 
 /* A host whose figures go to a port each second; 0: to nobody. */
