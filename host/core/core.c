@@ -401,6 +401,11 @@ int core_start(struct core *core, char *error, size_t size)
     return 0;
 }
 
+uint64_t core_facts(const struct core *core)
+{
+    return core->facts;
+}
+
 bool core_is_starting(const struct core *core)
 {
     bool busy = core->starting > 0;

@@ -83,6 +83,7 @@ json_t *core_ps(const struct core *core);                       /* {"components"
 json_t *core_plugins(const struct core *core);                  /* array */
 json_t *core_plugin(const struct core *core, const char *name); /* by plugin name, component id or alias; NULL */
 json_t *core_components(const struct core *core);               /* array */
+uint64_t core_facts(const struct core *core); /* another number whenever settings or what is loaded may have changed */
 int core_revive(struct core *core, const char *component);
 /* The quarantined plugin of this name, or with a component of this id or alias; NULL: there is none. Borrowed. It comes
  * back by CHANGE_ENABLE. */

@@ -1,5 +1,5 @@
-/* See figures.h. Owns the timer, and for each component that is given figures when it is next and what is on its way.
- * Loop thread. */
+/* See figures.h. Owns the timer, which runs only where somebody is given figures, and for each of those components when
+ * it is next and what is on its way. Loop thread. */
 #include "services/figures.h"
 
 #include "core/core.h"
@@ -15,8 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-#define TICK_MS 1000
-#define LOOK_MS 5000 /* how often settings are looked at */
 #define TEXT_MAX_BYTES (16 * 1024 * 1024)
 #define INTERVAL_MOST_S 86400
 #define EXPORT "export"
@@ -34,10 +32,13 @@ struct target {
 
 struct figures {
     struct figures_options options;
-    uv_timer_t timer;
+    uv_timer_t timer;     /* to the next that is due */
+    uv_prepare_t prepare; /* sees that settings or plugins are others now */
+    int closing;          /* handles that are not closed yet */
     struct target targets[FIGURES_TARGETS_MAX];
     size_t n;
-    int64_t start_ms, look_ms;
+    int64_t start_ms;
+    uint64_t facts; /* those that were looked at */
 };
 
 static int64_t wall_ms(void)
@@ -107,7 +108,6 @@ static void look(struct figures *f, int64_t now)
         if (!f->targets[i].seen)
             f->targets[i].interval_ms = 0;
     json_decref(components);
-    f->look_ms = now + LOOK_MS;
 }
 
 /* ---- giving them ---- */
@@ -182,31 +182,62 @@ static void send_page(struct target *t)
     }
 }
 
-static void on_tick(uv_timer_t *timer)
+static void give(struct target *t)
+{
+    struct figures *f = t->figures;
+    if (t->pages) { /* those of before are still on their way: these are not taken at all */
+        core_count_figures(f->options.core, 0, 1);
+        return;
+    }
+    t->pages = snapshot(f);
+    t->page = 0;
+    t->at_ms = wall_ms();
+    if (json_array_size(t->pages)) {
+        send_page(t);
+    } else { /* nothing is on its way */
+        json_decref(t->pages);
+        t->pages = NULL;
+    }
+}
+
+static void on_due(uv_timer_t *timer);
+
+/* An idle host is not woken for nothing. */
+static void arm(struct figures *f, int64_t now)
+{
+    int64_t due = INT64_MAX;
+    for (size_t i = 0; i < f->n; i++)
+        if (f->targets[i].interval_ms && f->targets[i].due_ms < due)
+            due = f->targets[i].due_ms;
+    if (due == INT64_MAX)
+        uv_timer_stop(&f->timer);
+    else
+        uv_timer_start(&f->timer, on_due, due > now ? (uint64_t)(due - now) : 0, 0);
+}
+
+static void on_due(uv_timer_t *timer)
 {
     struct figures *f = timer->data;
     int64_t now = (int64_t)uv_now(f->options.loop);
-    if (now >= f->look_ms)
-        look(f, now);
     for (size_t i = 0; i < f->n; i++) {
         struct target *t = &f->targets[i];
-        if (!t->interval_ms || now < t->due_ms)
-            continue;
-        t->due_ms = now + t->interval_ms;
-        if (t->pages) { /* those of before are still on their way: these are not taken at all */
-            core_count_figures(f->options.core, 0, 1);
-            continue;
-        }
-        t->pages = snapshot(f);
-        t->page = 0;
-        t->at_ms = wall_ms();
-        if (json_array_size(t->pages)) {
-            send_page(t);
-        } else { /* nothing is on its way */
-            json_decref(t->pages);
-            t->pages = NULL;
+        if (t->interval_ms && now >= t->due_ms) {
+            t->due_ms = now + t->interval_ms;
+            give(t);
         }
     }
+    arm(f, now);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct figures *f = prepare->data;
+    uint64_t facts = core_facts(f->options.core);
+    if (facts == f->facts)
+        return;
+    f->facts = facts;
+    look(f, (int64_t)uv_now(f->options.loop));
+    arm(f, (int64_t)uv_now(f->options.loop));
 }
 
 struct figures *figures_new(const struct figures_options *options)
@@ -216,18 +247,19 @@ struct figures *figures_new(const struct figures_options *options)
         return NULL;
     f->options = *options;
     f->start_ms = wall_ms();
-    f->timer.data = f;
-    if (uv_timer_init(options->loop, &f->timer) < 0) {
-        free(f);
-        return NULL;
-    }
-    uv_timer_start(&f->timer, on_tick, TICK_MS, TICK_MS);
+    f->timer.data = f->prepare.data = f;
+    uv_timer_init(options->loop, &f->timer); /* neither can fail */
+    uv_prepare_init(options->loop, &f->prepare);
+    uv_prepare_start(&f->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&f->prepare);
     return f;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct figures *f = handle->data;
+    if (--f->closing == 0)
+        free(f);
 }
 
 void figures_stop(struct figures *f)
@@ -241,5 +273,7 @@ void figures_stop(struct figures *f)
         json_decref(t->pages);
         t->pages = NULL;
     }
+    f->closing = 2;
     uv_close((uv_handle_t *)&f->timer, on_closed);
+    uv_close((uv_handle_t *)&f->prepare, on_closed);
 }
