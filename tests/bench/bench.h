@@ -70,6 +70,7 @@ int bench_home_make_all(struct bench_home *home);    /* with every plugin that t
 int bench_home_child(const struct bench_home *home); /* the host itself, not its supervisor */
 int bench_copy(const char *from, const char *to);
 int bench_home_serve(struct bench_home *home);
+int bench_home_ready(const struct bench_home *home); /* waits until its text models answer: a second start has them */
 void bench_home_stop(struct bench_home *home, int signal);
 void bench_home_remove(struct bench_home *home);
 
@@ -80,6 +81,9 @@ struct load_result {
 };
 int bench_load(int port, const char *path, int connections, int64_t total,
                void (*body)(int64_t i, char *out, size_t size), struct load_result *ret_result);
+
+/* The JSON answered to a GET. The caller releases it. NULL: nothing came. */
+json_t *bench_get(int port, const char *path);
 
 void bench_echo_body(int64_t i, char *out, size_t size); /* about 200 bytes */
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define START_WAIT_NS (30 * INT64_C(1000000000))
+#define READY_WAIT_NS (60 * INT64_C(1000000000))
 
 int bench_copy(const char *from, const char *to)
 {
@@ -250,6 +251,29 @@ int bench_home_serve(struct bench_home *home)
     if (!home->port)
         fprintf(stderr, "bench: the host does not start: %s\n", line);
     return home->port ? 0 : -1;
+}
+
+static int models_ready(int port)
+{
+    const char *name;
+    json_t *model, *health = bench_get(port, "/health");
+    int ready = json_is_object(health);
+    json_object_foreach(json_object_get(health, "models"), name, model) ready =
+        ready && json_is_true(json_object_get(model, "ready"));
+    json_decref(health);
+    return ready;
+}
+
+int bench_home_ready(const struct bench_home *home)
+{
+    for (int64_t until = bench_ns() + READY_WAIT_NS; bench_ns() < until; usleep(100000)) {
+        if (models_ready(home->port)) {
+            sleep(1); /* what else a first start does is over too: samples, documents */
+            return 0;
+        }
+    }
+    fprintf(stderr, "bench: the text models are not trained after a minute\n");
+    return -1;
 }
 
 int bench_home_child(const struct bench_home *home)

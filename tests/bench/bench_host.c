@@ -14,17 +14,23 @@
 
 static const char *const RELAY[] = {"relay", NULL};
 
+static int64_t asked; /* so far, in all runs of a row: each request differs from those before it */
+
 static void inquiry_body(int64_t i, char *out, size_t size)
 {
-    snprintf(
-        out, size,
-        "{\"customer_phone\": \"08031234567\", \"message\": \"What is the minimum airtime I can buy on MTN? (%lld)\","
-        " \"channel\": \"WEB\"}",
-        (long long)i);
+    static const char *const asks[] = {
+        "What is the minimum airtime I can buy on MTN?", "How long does a recharge take to arrive?",
+        "abeg how I fit buy airtime for my mama line", "Which networks do you sell airtime for, and how do I pay?"};
+    (void)i;
+    i = asked++;
+    snprintf(out, size, "{\"customer_phone\": \"0803123%04d\", \"message\": \"%s (%lld)\", \"channel\": \"WEB\"}",
+             (int)(i % BENCH_CUSTOMERS), asks[i % 4], (long long)i);
 }
 
 static void purchase_body(int64_t i, char *out, size_t size)
 {
+    (void)i;
+    i = asked++;
     snprintf(out, size,
              "{\"network\": \"MTN\", \"phone\": \"0803%07lld\", \"amount\": 100, \"payer_phone\": \"0803123%04d\"}",
              (long long)(1000100 + i % 8000000 * 10), (int)(i % BENCH_CUSTOMERS));
@@ -42,17 +48,18 @@ int bench_enquiry(struct row *row, int connections, int purchase)
     struct load_result warm, trivial, load;
     double values[BENCH_RUNS], p50[BENCH_RUNS], p99[BENCH_RUNS], floors[BENCH_RUNS];
     int result = -1;
-    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
     const char *path = purchase ? "/api/v1/transactions/airtime" : "/api/v1/enquiries";
     void (*body)(int64_t, char *, size_t) = purchase ? purchase_body : inquiry_body;
-    sleep(1); /* the first starts seed the sample customer */
+    int64_t n = requests(purchase ? 5000 : 10000, connections);
+    asked = 0;
     if (bench_load(home.port, path, connections, requests(500, connections), body, &warm) < 0)
         goto out;
     for (int i = 0; i < bench_runs(); i++) {
         if (bench_load(home.port, "/bench/echo", connections, requests(40000, connections), bench_echo_body, &trivial) <
                 0 ||
-            bench_load(home.port, path, connections, requests(purchase ? 5000 : 10000, connections), body, &load) < 0)
+            bench_load(home.port, path, connections, n, body, &load) < 0)
             goto out;
         values[i] = load.per_second;
         p50[i] = load.p50_us;

@@ -53,9 +53,8 @@ int bench_start(struct row *row)
     struct bench_home home;
     double values[STARTS], floors[STARTS];
     int result = -1, n = bench_runs() == 1 ? 3 : STARTS;
-    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
-    sleep(1);
     for (int i = 0; i < n; i++) {
         int bare = 0;
         bench_home_stop(&home, SIGTERM);
@@ -84,9 +83,8 @@ int bench_memory(struct row *row)
     struct bench_home home;
     double values[BENCH_RUNS], floors[BENCH_RUNS], unused;
     int result = -1;
-    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
-    sleep(1);
     for (int i = 0; i < bench_runs(); i++) {
         int bare = 0;
         bench_home_stop(&home, SIGTERM);
@@ -125,9 +123,8 @@ int bench_growth(struct row *row)
     const char *text = getenv("BENCH_GROWTH");
     int64_t n = text ? strtoll(text, NULL, 10) : bench_amount(GROWTH_ENQUIRIES);
     int result = -1;
-    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
-    sleep(1);
     if (bench_load(home.port, "/api/v1/enquiries", 64, 5000, many_customers, &load) < 0)
         goto out;
     sleep(2); /* what was answered is still being written */
@@ -151,9 +148,9 @@ int bench_wakeups(struct row *row)
     struct bench_home home;
     unsigned seconds = bench_runs() == 1 ? 5 : 30;
     int result = -1;
-    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0)
+    if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
-    sleep(3);
+    sleep(2);
     int child = bench_home_child(&home);
     int64_t host = bench_switches(child), supervisor = bench_switches(home.host);
     sleep(seconds);

@@ -136,3 +136,22 @@ out:
     free(took);
     return result;
 }
+
+json_t *bench_get(int port, const char *path)
+{
+    char text[RESPONSE_MAX], request[256];
+    size_t have = 0;
+    ssize_t got;
+    int fd = open_connection(port);
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n", path);
+    if (fd < 0 || send(fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
+        close(fd);
+        return NULL;
+    }
+    while (have < sizeof text - 1 && (got = recv(fd, text + have, sizeof text - 1 - have, 0)) > 0)
+        have += (size_t)got;
+    close(fd);
+    text[have] = 0;
+    const char *body = strstr(text, "\r\n\r\n");
+    return body ? json_loads(body + 4, 0, NULL) : NULL;
+}
