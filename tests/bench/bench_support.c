@@ -20,6 +20,45 @@
 
 static const char *const PLUGINS[] = {"relay", "support", "support_agents", "stores", "knowledge", "llm", NULL};
 
+/* What customers write: one of WHAT, then one of WHEN. Neither length divides the other, so that all pairs come. */
+static const char *const WHAT[] = {
+    "The sidecar cannot reach our application; its log says connection refused.",
+    "Our order-api cannot call its sidecar on port 3500, every call ends with EOF.",
+    "No sidecar is injected into the new pods although the annotation is there.",
+    "Service invocation fails with ERR_DIRECT_INVOKE between web-shop and notifier.",
+    "The pod does not start: bind: address already in use on port 50001.",
+    "mTLS between our services is broken, it says x509: certificate has expired.",
+    "Names inside the cluster no longer resolve, we get NXDOMAIN for the payments service.",
+    "Requests from the checkout to the inventory time out after 60 seconds: deadline exceeded.",
+    "ERR_STATE_STORE_NOT_CONFIGURED comes back whenever we save a basket.",
+    "Redis refuses the connection, first WRONGPASS and then NOAUTH.",
+    "Saving fails with an etag mismatch when two workers write the same key.",
+    "After a restart of the pods all saved state is gone.",
+    "The subscriber receives no messages although the publisher says that they were sent.",
+    "Orders are processed twice, the same message is delivered again and again.",
+    "The Kafka consumer group rebalances all the time and the lag grows.",
+    "A secret is not found: secretKeyRef points to our vault and the component fails.",
+    "The control plane and our sidecars have different versions and the SDK complains.",
+    "Pods are in CrashLoopBackOff, the liveness probe on healthz fails.",
+    "The payment-worker is OOMKilled every few hours, its memory only grows.",
+    "The ingress answers 502 Bad Gateway for one of our applications.",
+    "Traces of the blog are missing in Zipkin, only every tenth request is there.",
+};
+static const char *const WHEN[] = {
+    "It began after the upgrade of this morning.",
+    "Nothing was changed as far as we know.",
+    "We run it on EKS with three nodes.",
+    "In the test environment the same thing works.",
+    "It happens only under load, in the evening.",
+    "We moved to AKS last week and it has been so since.",
+    "A restart helps for about ten minutes.",
+    "Customers are complaining, please look at it quickly.",
+    "The network policy was made stricter yesterday.",
+    "Our configuration is the one of your handbook.",
+};
+#define N_WHAT (sizeof WHAT / sizeof *WHAT)
+#define N_WHEN (sizeof WHEN / sizeof *WHEN)
+
 static int64_t sent_ns[TICKETS_MAX], waits_ns[TICKETS_MAX];
 static atomic_int waiting, stopping;
 static int begun; /* tickets of the rounds before */
@@ -27,10 +66,8 @@ static int begun; /* tickets of the rounds before */
 static void ticket_body(int64_t i, char *out, size_t size)
 {
     int n = begun + (int)i;
-    snprintf(out, size,
-             "{\"ticket_id\": \"B%d\", \"customer_id\": \"CUST001\", \"description\": \"The sidecar cannot reach our "
-             "application since the upgrade of this morning; its log says connection refused.\"}",
-             n);
+    snprintf(out, size, "{\"ticket_id\": \"B%d\", \"customer_id\": \"CUST00%d\", \"description\": \"%s %s\"}", n,
+             1 + n % 2, WHAT[(size_t)n % N_WHAT], WHEN[(size_t)n % N_WHEN]);
     if (n < TICKETS_MAX)
         sent_ns[n] = bench_ns();
 }
