@@ -11,9 +11,10 @@
 #include <string.h>
 
 #define STATE_BUCKETS CORE_HASH_BUCKETS
-#define STATE_TRIM_BUCKETS 8192  /* looked at in a tick */
-#define REMOTE_DROPPED_MAX 20000 /* operations of a turn in a process of its own */
-#define STATE_LOWER_KEYS 50      /* of the largest size they fit a turn */
+#define STATE_TRIM_BUCKETS 8192      /* looked at in a tick */
+#define REMOTE_DROPPED_MAX 20000     /* operations of a turn in a process of its own */
+#define STATE_LOWER_KEYS 50          /* of the largest size they fit a turn */
+#define STATE_UNREAD (INT64_MIN / 2) /* when an entry was read whose value is not known */
 
 static uint64_t hash_key(const struct component *c, const char *key)
 {
@@ -167,6 +168,22 @@ static int load(struct core *core, struct component *c, const char *key, struct 
     return 0;
 }
 
+/* For one that writes without having read: what is stored is looked at only by who reads, should the turn come to
+ * nothing. */
+static int place(struct core *core, struct component *c, const char *key, struct state_entry **ret_entry)
+{
+    uint64_t hash = hash_key(c, key);
+    struct state_entry *e = lookup(core, c, key, hash);
+    if (!e) {
+        if (!(e = insert(core, c, key, hash)))
+            return CVM_ENOMEM;
+        e->read_ms = STATE_UNREAD;
+    }
+    e->used = true;
+    *ret_entry = e;
+    return 0;
+}
+
 static struct state_change *own_change(struct turn *t, const char *key)
 {
     for (uint32_t i = t->states.n; i-- > 0;)
@@ -230,7 +247,8 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
 bool state_is_of(const struct core *core, const struct component *c, const char *key, int64_t turn)
 {
     const struct state_entry *e = lookup((struct core *)(uintptr_t)core, c, key, hash_key(c, key));
-    return !e || e->turn == turn; /* an entry that has left memory was durable, and is read with the same turn */
+    return !e || e->read_ms == STATE_UNREAD ||
+           e->turn == turn; /* an entry that has left memory was durable, and is read with the same turn */
 }
 
 int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
@@ -251,7 +269,7 @@ int turn_state_put(cvm_turn *pub, const char *key, json_t *value)
             own->value = value;
             return CVM_OK;
         }
-        r = may_read(t, key) ? load(t->core, t->component, key, &e) : CVM_EIO;
+        r = may_read(t, key) ? place(t->core, t->component, key, &e) : CVM_EIO;
         if (r < 0)
             r = unread(t, key, r);
     }
