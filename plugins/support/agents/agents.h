@@ -3,7 +3,10 @@
  * An agent works on a ticket in an activity: an operation that the workflow calls with {"ticket", "outputs", "notes",
  * "attempt"} and whose reply it keeps. Each asks others for what it needs, all at once (many.c), and answers when the
  * last has answered. Kept as state of the agent meanwhile
- *     run/<request>  {"what": .., "parts": [{"hi", "lo", "name", "started_ms", "ended_ms", "outcome", "data"}]} */
+ *     run/<request>       {"what": .., "parts": [{"hi", "lo", "name", "started_ms"}]}
+ *     run/<request>/<n>   the answer to a part: {"ended_ms", "outcome", "data"}
+ *     run/<request>/left  the parts that have none yet, a bit each
+ *     no_model            until when no model is asked, since none was set up */
 #ifndef AGENTS_H
 #define AGENTS_H
 
@@ -34,10 +37,12 @@ struct part {
  * not there is a part that has failed at once. Returns the number of those that are under way, or an error; where none
  * is, nothing is kept. */
 CVM_MUST_USE int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n);
-/* Takes the answer `m` in. *ret_run is the run with all its parts once the last has come (released by the caller; the
- * state is gone), else NULL. `keep` makes what is kept of the answer's data (gives); NULL: all of it. */
-CVM_MUST_USE int many_answer(cvm_turn *t, const cvm_msg *m, json_t *(*keep)(cvm_turn *t, const cvm_msg *m),
-                             json_t **ret_run);
+/* What is kept of an answer that came: something small. `before`: what is kept of those parts that stand before this one
+ * and have been answered, so that nothing is kept twice. Gives. */
+typedef json_t *many_keep(cvm_turn *t, const cvm_msg *m, const json_t *before);
+/* Takes the answer `m` in. *ret_run is the run with all its parts, each with its answer, once the last has come
+ * (released by the caller; the state is gone), else NULL. `keep` NULL: all of an answer is kept. */
+CVM_MUST_USE int many_answer(cvm_turn *t, const cvm_msg *m, many_keep *keep, json_t **ret_run);
 const json_t *many_part(const json_t *run, const char *name);
 bool many_replied(const json_t *part);
 
@@ -51,15 +56,21 @@ CVM_MUST_USE int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data);
 /* The same with {"code", "field", "message"}. */
 CVM_MUST_USE int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, const char *field,
                                const char *message);
-/* Tells the ticket's audit trail what an agent or a tool of it did; nobody is told where no workflow is loaded. Takes
- * `input` and `output`. */
-CVM_MUST_USE int audit(cvm_turn *t, const char *ticket_id, const char *actor, const char *what, json_t *input,
-                       json_t *output, int64_t duration_ms);
+/* What an agent or a tool of it did, for the audit. Takes `input` and `output`; gives. */
+json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms);
+/* Tells the ticket's audit trail all of that in one message; nobody is told where no workflow is loaded. Takes
+ * `entries`. */
+CVM_MUST_USE int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries);
 /* Tells message-pubsub what an agent has to say of a ticket. `content` has no personal data. */
 CVM_MUST_USE int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content);
 /* Keeps what the agent is to remember of a ticket in memory-state. Takes `memory`, an object. */
 CVM_MUST_USE int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory);
 int remembered(cvm_turn *t, const cvm_msg *m); /* "put.reply" */
+/* What a ticket says where nobody is asked, NULL: a model is asked. One that lately was not set up is not asked again at
+ * each ticket. */
+CVM_MUST_USE int model_wanted(cvm_turn *t, bool *ret_wanted, const char **ret_why);
+/* Takes note of it where a "chat.reply" says that no model is set up. */
+CVM_MUST_USE int model_answered(cvm_turn *t, const cvm_msg *m);
 /* Of a "chat.reply" that is of no use: what to do about it, for people. Logs it where something is wrong; that no model
  * is set up is no trouble. `faulty`: it answered, and what is wrong with that; NULL. */
 const char *model_trouble(cvm_turn *t, const cvm_msg *m, const char *ticket_id, const char *faulty);

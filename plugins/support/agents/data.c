@@ -165,8 +165,9 @@ int data_health(cvm_turn *t, const cvm_msg *m)
 }
 
 /* Of the keys those that the samples have. */
-static json_t *keep_keys(cvm_turn *t, const cvm_msg *m)
+static json_t *keep_keys(cvm_turn *t, const cvm_msg *m, const json_t *before)
 {
+    (void)before;
     const json_t *items = json_object_get(m->data, "items");
     json_t *list = json_array();
     for (size_t kind = 0; kind < 2; kind++) {

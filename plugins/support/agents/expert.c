@@ -33,21 +33,35 @@ static const char *text_of(const json_t *result)
     return cvm_json_str(passage, "text", cvm_json_str(result, "text", ""));
 }
 
-/* What is kept of an answer, of any provider: the best results with a passage each. */
-static json_t *keep_results(cvm_turn *t, const cvm_msg *m)
+static bool is_in(const json_t *before, const char *id)
+{
+    size_t i, k;
+    json_t *data, *one;
+    json_array_foreach((json_t *)(uintptr_t)before, i, data)
+        json_array_foreach(json_object_get(data, "results"), k,
+                           one) if (strcmp(cvm_json_str(one, "document_id", ""), id) == 0) return true;
+    return false;
+}
+
+/* What is kept of an answer, of any provider: the best results with a passage each; of a document that an earlier
+ * aspect led to already only how well it fits this one. */
+static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
 {
     const json_t *results = json_object_get(m->data, "results");
     json_t *list = json_array();
+    (void)t;
     for (size_t i = 0; i < json_array_size(results) && i < RESULTS_KEPT; i++) {
         const json_t *one = json_array_get(results, i);
         const char *text = text_of(one), *id = cvm_json_str(one, "document_id", ""),
-                   *title = cvm_json_str(one, "title", id);
-        const char *source = cvm_json_str(one, "source", "");
+                   *title = cvm_json_str(one, "title", id), *source = cvm_json_str(one, "source", "");
         double relevance = json_number_value(json_object_get(one, "relevance"));
-        json_array_append_new(list,
-                              json_pack("{s:s#, s:s#, s:s#, s:f, s:s#}", "document_id", id, text_cut(id, 64), "title",
-                                        title, text_cut(title, 200), "source", source, text_cut(source, 200),
-                                        "relevance", relevance, "text", text, text_cut(text, TEXT_KEPT)));
+        json_t *kept = json_pack("{s:s#, s:f}", "document_id", id, text_cut(id, 64), "relevance", relevance);
+        if (kept && !is_in(before, id)) {
+            json_object_set_new(kept, "title", json_stringn(title, (size_t)text_cut(title, 200)));
+            json_object_set_new(kept, "source", json_stringn(source, (size_t)text_cut(source, 200)));
+            json_object_set_new(kept, "text", json_stringn(text, (size_t)text_cut(text, TEXT_KEPT)));
+        }
+        json_array_append_new(list, kept);
     }
     return json_pack("{s:o}", "results", list);
 }
@@ -234,22 +248,58 @@ static int ask_model(cvm_turn *t, cvm_id request, json_t *kept)
     return e;
 }
 
+static int audit_queries(cvm_turn *t, const json_t *run, size_t *ret_answered)
+{
+    const json_t *what = json_object_get(run, "what"), *parts = json_object_get(run, "parts");
+    const json_t *aspects = json_object_get(what, "aspects");
+    json_t *entries = json_array();
+    size_t answered = 0;
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        answered += many_replied(part);
+        json_array_append_new(
+            entries, audit_entry("query_knowledge_base",
+                                 json_pack("{s:O, s:O}", "aspect", json_object_get(part, "name"), "query",
+                                           json_object_get(json_array_get(aspects, i), "query")),
+                                 json_pack("{s:b, s:i}", "answered", many_replied(part), "results", relevant_in(part)),
+                                 cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
+    }
+    *ret_answered = answered;
+    return audit(t, cvm_json_str(what, "ticket_id", ""), EXPERT, entries);
+}
+
+/* The analysis by rules is there: has a model word it, or ends with it. Takes both. */
+static int finish_with(cvm_turn *t, cvm_id request, const json_t *what, json_t *documents, json_t *result)
+{
+    bool found = cvm_json_bool(result, "found", false), wanted = false;
+    const char *why = NULL;
+    int e = found ? cvm_context_set(t, "/llm_asked", json_integer(0)) : CVM_OK; /* each activity has its own question */
+    if (e >= 0 && found)
+        e = model_wanted(t, &wanted, &why);
+    if (e >= 0 && wanted) {
+        while (json_array_size(documents) > 6)
+            json_array_remove(documents, json_array_size(documents) - 1);
+        return ask_model(t, request,
+                         json_pack("{s:O, s:o, s:o}", "what", what, "documents", documents, "result", result));
+    }
+    json_decref(documents);
+    if (e < 0) {
+        json_decref(result);
+        return e;
+    }
+    if (why)
+        json_object_set_new(result, "fallback", json_string(why));
+    return conclude(t, request, result, "rules");
+}
+
 static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
 {
     const json_t *what = json_object_get(run, "what"), *parts = json_object_get(run, "parts");
-    const char *ticket_id = cvm_json_str(what, "ticket_id", "");
-    size_t answered = 0, n = json_array_size(parts);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *part = json_array_get(parts, i);
-        answered += many_replied(part);
-        CVM_TRY(audit(t, ticket_id, EXPERT, "query_knowledge_base",
-                      json_pack("{s:O, s:O}", "aspect", json_object_get(part, "name"), "query",
-                                json_object_get(json_array_get(json_object_get(what, "aspects"), i), "query")),
-                      json_pack("{s:b, s:i}", "answered", many_replied(part), "results", relevant_in(part)),
-                      cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
-    }
+    size_t answered = 0;
+    CVM_TRY(audit_queries(t, run, &answered));
     if (answered == 0) {
-        cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the knowledge base did not answer", ticket_id);
+        cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the knowledge base did not answer",
+                cvm_json_str(what, "ticket_id", ""));
         return settle_failed(t, m->on_behalf, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
     }
     char text[8000];
@@ -260,20 +310,7 @@ static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
     json_object_set(result, "customer_id", json_object_get(what, "customer_id"));
     json_object_set_new(result, "queries", queries_of(run));
     json_object_set_new(result, "sources", sources_of(documents));
-    bool found = cvm_json_bool(result, "found", false);
-    int e = found ? cvm_context_set(t, "/llm_asked", json_integer(0)) : CVM_OK; /* each activity has its own question */
-    if (e >= 0 && found && llm_wanted(t)) {
-        while (json_array_size(documents) > 6)
-            json_array_remove(documents, json_array_size(documents) - 1);
-        e = ask_model(t, m->on_behalf,
-                      json_pack("{s:O, s:O, s:O}", "what", what, "documents", documents, "result", result));
-        json_decref(result);
-    } else if (e >= 0) {
-        e = conclude(t, m->on_behalf, result, "rules");
-    } else {
-        json_decref(result);
-    }
-    json_decref(documents);
+    int e = finish_with(t, m->on_behalf, what, documents, result);
     return e < 0 ? e : CVM_OK;
 }
 
@@ -363,7 +400,9 @@ int expert_worded(cvm_turn *t, const cvm_msg *m)
                                              "rules in its place"
                                            : NULL)));
     }
-    e = cvm_state_del(t, key);
+    e = model_answered(t, m);
+    if (e >= 0)
+        e = cvm_state_del(t, key);
     if (e < 0) {
         json_decref(result);
         return e;

@@ -198,9 +198,12 @@ int notification_create(cvm_turn *t, const cvm_msg *m)
     if (!request)
         return CVM_ENOMEM;
     int e = cvm_context_set(t, "/llm_asked", json_integer(0));
-    bool small = json_dumpb(request, NULL, 0, JSON_COMPACT) <= CVM_STATE_VALUE_MAX_BYTES;
+    bool small = json_dumpb(request, NULL, 0, JSON_COMPACT) <= CVM_STATE_VALUE_MAX_BYTES, wanted = false;
+    const char *why = NULL;
     if (!e)
-        e = small && llm_wanted(t) ? ask_model(t, m->id, request) : written(t, m->id, request, NULL, NULL);
+        e = model_wanted(t, &wanted, &why);
+    if (!e)
+        e = small && wanted ? ask_model(t, m->id, request) : written(t, m->id, request, NULL, why);
     json_decref(request);
     return e < 0 ? e : CVM_PENDING;
 }
@@ -220,7 +223,9 @@ int notification_worded(cvm_turn *t, const cvm_msg *m)
         why = model_trouble(
             t, m, l.ticket_id,
             text ? "the language model left out something that the message must say; the template stands" : NULL);
-    e = cvm_state_del(t, key);
+    e = model_answered(t, m);
+    if (e >= 0)
+        e = cvm_state_del(t, key);
     if (e >= 0)
         e = written(t, m->on_behalf, request, why ? NULL : text, why);
     json_decref(request);

@@ -1,7 +1,14 @@
 /* What all agents of the desk do the same way: see agents.h. Loop thread. */
 #include "agents.h"
 
+#include "../../common/llm_ask.h"
+
 #include <stdio.h>
+
+#define NO_MODEL_MS 10000 /* so long nobody asks again for a model that is not set up */
+
+static const char no_model[] =
+    "no language model is set up (OPENAI_API_KEY in .env, or a server of your own): written by rules";
 
 const char *ticket_text(const cvm_msg *m, const char *name)
 {
@@ -29,15 +36,26 @@ int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, co
     return data ? settle(t, request, outcome, data) : CVM_EINVAL;
 }
 
-int audit(cvm_turn *t, const char *ticket_id, const char *actor, const char *what, json_t *input, json_t *output,
-          int64_t duration_ms)
+json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms)
 {
-    json_t *data = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "ticket_id", ticket_id, "actor", actor, "what", what,
-                             "input", input, "output", output, "duration_ms", (json_int_t)duration_ms);
-    if (!*ticket_id || !component_there(t, WORKFLOW)) {
+    return json_pack("{s:s, s:o, s:o, s:I}", "what", what, "input", input, "output", output, "duration_ms",
+                     (json_int_t)duration_ms);
+}
+
+int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries)
+{
+    json_t *data = json_copy(json_array_get(entries, 0));
+    if (!data || !*ticket_id || !component_there(t, WORKFLOW)) {
         json_decref(data);
+        json_decref(entries);
         return CVM_OK;
     }
+    json_array_remove(entries, 0);
+    json_object_set_new(data, "ticket_id", json_string(ticket_id));
+    json_object_set_new(data, "actor", json_string(actor));
+    if (json_array_size(entries) > 0)
+        json_object_set(data, "more", entries);
+    json_decref(entries);
     return cvm_send(t, WORKFLOW, "audit", data);
 }
 
@@ -82,13 +100,34 @@ void store_trouble(const char *store, char *ret_text, size_t size)
              store);
 }
 
+static bool is_unset(const cvm_msg *m)
+{
+    return strcmp(cvm_json_str(m->data, "reason", ""), "configuration") == 0;
+}
+
+int model_wanted(cvm_turn *t, bool *ret_wanted, const char **ret_why)
+{
+    int64_t until = 0;
+    bool wanted = llm_wanted(t);
+    if (wanted)
+        CVM_TRY(cvm_state_int(t, "no_model", &until));
+    *ret_wanted = wanted && until <= cvm_now_ms(t);
+    *ret_why = wanted && !*ret_wanted ? no_model : NULL;
+    return CVM_OK;
+}
+
+int model_answered(cvm_turn *t, const cvm_msg *m)
+{
+    return is_unset(m) ? cvm_state_put_int(t, "no_model", cvm_now_ms(t) + NO_MODEL_MS) : CVM_OK;
+}
+
 const char *model_trouble(cvm_turn *t, const cvm_msg *m, const char *ticket_id, const char *faulty)
 {
     static const char silent[] =
         "the language model did not answer: see that the key is set (OPENAI_API_KEY in .env) and "
         "that the account has credit (cvmhost llm status); written by rules meanwhile";
-    if (!faulty && strcmp(cvm_json_str(m->data, "reason", ""), "configuration") == 0)
-        return "no language model is set up (OPENAI_API_KEY in .env, or a server of your own): written by rules";
+    if (!faulty && is_unset(m))
+        return no_model;
     cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: %s", ticket_id, faulty ? faulty : silent);
     return faulty ? faulty : silent;
 }

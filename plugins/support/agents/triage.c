@@ -154,16 +154,18 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
 static int audit_tools(cvm_turn *t, const json_t *run, const char *ticket_id)
 {
     const json_t *parts = json_object_get(run, "parts"), *what = json_object_get(run, "what");
+    json_t *entries = json_array();
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *part = json_array_get(parts, i);
         const char *tool = cvm_json_str(part, "name", "");
-        CVM_TRY(
-            audit(t, ticket_id, TRIAGE, tool,
-                  json_pack("{s:O, s:s}", "customer_id", json_object_get(what, "customer_id"), "store", store_of(tool)),
-                  json_pack("{s:b}", "found", record_of(part) != NULL),
-                  cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
+        json_array_append_new(entries,
+                              audit_entry(tool,
+                                          json_pack("{s:O, s:s}", "customer_id", json_object_get(what, "customer_id"),
+                                                    "store", store_of(tool)),
+                                          json_pack("{s:b}", "found", record_of(part) != NULL),
+                                          cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
-    return CVM_OK;
+    return audit(t, ticket_id, TRIAGE, entries);
 }
 
 static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)

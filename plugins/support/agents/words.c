@@ -53,6 +53,8 @@ static bool next_word(const char **at, char ret_word[WORD_SIZE])
 /* Whether two words are forms of one: they begin alike and differ in an ending. */
 static bool alike(const char *a, const char *b)
 {
+    if (*a != *b) /* most are not */
+        return false;
     size_t la = strlen(a), lb = strlen(b), same = 0;
     while (a[same] && a[same] == b[same])
         same++;

@@ -53,18 +53,18 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
 }
 
-/* What an activity says it did: its calls to tools, mostly. */
-int audit_message(cvm_turn *t, const cvm_msg *m)
+/* One thing that an activity says it did. */
+static int entry_row(cvm_turn *t, const cvm_msg *m, const json_t *entry)
 {
-    const json_t *duration = json_object_get(m->data, "duration_ms");
+    const json_t *duration = json_object_get(entry, "duration_ms");
     struct audit a = {.ticket = cvm_json_str(m->data, "ticket_id", ""),
                       .actor = cvm_json_str(m->data, "actor", *m->sender ? m->sender : "outside"),
                       .step = cvm_json_str(m->data, "step", ""),
-                      .what = cvm_json_str(m->data, "what", ""),
+                      .what = cvm_json_str(entry, "what", ""),
                       .at_ms = m->timestamp_ms,
                       .duration_ms = json_is_number(duration) ? (int64_t)json_number_value(duration) : -1};
     char input[SUMMARY_MAX * 4 + 1], output[SUMMARY_MAX * 4 + 1];
-    const json_t *in = json_object_get(m->data, "input"), *out = json_object_get(m->data, "output");
+    const json_t *in = json_object_get(entry, "input"), *out = json_object_get(entry, "output");
     if (json_is_string(in))
         a.input = json_string_value(in);
     else if (in)
@@ -73,6 +73,15 @@ int audit_message(cvm_turn *t, const cvm_msg *m)
         a.output = json_string_value(out);
     else if (out)
         audit_summary(out, output), a.output = output;
-    CVM_TRY(audit_row(t, m, &a));
+    return audit_row(t, m, &a);
+}
+
+/* What an activity says it did: its calls to tools, mostly, all of them in one message. */
+int audit_message(cvm_turn *t, const cvm_msg *m)
+{
+    size_t i;
+    json_t *one;
+    CVM_TRY(entry_row(t, m, m->data));
+    json_array_foreach(json_object_get(m->data, "more"), i, one) CVM_TRY(entry_row(t, m, one));
     return m->requires_response ? cvm_reply(t, m, NULL) : CVM_OK;
 }
