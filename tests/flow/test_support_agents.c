@@ -205,6 +205,7 @@ START_TEST(shows_its_success_indicators)
     ck_assert_str_eq(text_of(json_object_get(triage, "customer"), "company_name"), "Acme Corporation");
     ck_assert_str_eq(text_of(json_object_get(triage, "system"), "cloud_provider"), "AWS");
     check_queries(analysis);
+    int64_t n_queries = (int64_t)json_array_size(json_object_get(analysis, "queries"));
     ck_assert_ptr_nonnull(strstr(text_of(analysis, "root_cause"), "The sidecar calls the application on the port"));
     ck_assert_uint_ge(json_array_size(json_object_get(analysis, "resolution_steps")), 3);
     ck_assert(json_real_value(json_object_get(analysis, "confidence")) > 0.5);
@@ -233,6 +234,8 @@ START_TEST(shows_its_success_indicators)
     EXPECT(f, 0, "lookup_system_info", "support", "audit", "TICK0012");
     EXPECT(f, 0, "\"step\":\"expert\",\"what\":\"query_knowledge_base\"", "support", "audit", "TICK0012", "--output",
            "json");
+    ck_assert_int_eq(flow_sql_int(f, "select count(*) from support_audit where what = 'query_knowledge_base'"),
+                     n_queries); /* each by itself */
     EXPECT(f, 0, "query_knowledge_base", "plugin", "info", "support.expert");
     char *log = flow_log(f);
     for (size_t i = 0; i < sizeof logged / sizeof *logged; i++)

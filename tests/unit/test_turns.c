@@ -919,6 +919,24 @@ START_TEST(cached_state_has_a_time_to_live)
 }
 END_TEST
 
+/* A key that is written without having been read, by a turn that comes to nothing: it is as it was stored. */
+START_TEST(written_and_not_kept)
+{
+    struct virtual *v = begin(NULL);
+    struct answer_seen a[3] = {{0}};
+    run(v, A, "[{'do':'put','key':'k','value':1},{'do':'reply'}]", &a[0]);
+    restart(v);
+    int64_t misses = metric(v, MISSES);
+    run(v, A, "[{'do':'put','key':'k','value':2},{'do':'put','key':'new','value':3},{'do':'return','code':-1}]", &a[1]);
+    ck_assert_int_eq(a[1].outcome, CVM_ERROR);
+    ck_assert_int_eq(metric(v, MISSES), misses); /* nobody asked what was there */
+    run(v, A, "[{'do':'get','key':'k'},{'do':'get','key':'new'},{'do':'reply'}]", &a[2]);
+    ck_assert_int_eq(json_integer_value(found(&a[2], 0)), 1);
+    ck_assert(!json_is_integer(found(&a[2], 1)) || json_integer_value(found(&a[2], 1)) != 3);
+    end(v, a, 3);
+}
+END_TEST
+
 /* More keys than the cache holds, also in one turn: what a turn has read stays where it is until the turn is over. */
 START_TEST(more_keys_than_the_cache)
 {
@@ -1158,6 +1176,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, scan_sees_everything);
     tcase_add_test(c, older_values_are_upgraded);
     tcase_add_test(c, cached_state_has_a_time_to_live);
+    tcase_add_test(c, written_and_not_kept);
     tcase_add_test(c, more_keys_than_the_cache);
     tcase_add_test(c, patterns_beyond_the_cache);
     tcase_add_test(c, ids_go_on_after_a_restart);
