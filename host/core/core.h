@@ -131,6 +131,10 @@ const char *core_unhealthy(const struct core *core);
  * and owns `rows` (NULL on error). */
 typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
+/* A search (search.h), on the same worker. `question` is taken; `done` owns `rows` and `words`, NULL where there are
+ * none. */
+typedef void (*core_found)(void *arg, int error, json_t *rows, json_t *words);
+int core_search(struct core *core, json_t *question, core_found done, void *arg);
 
 /* clang-format off */
 /* The journal, as `core_query` sees it (docs/reference/journal.md says it at length):

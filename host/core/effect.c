@@ -440,31 +440,26 @@ void effect_verified(struct core *core, struct effect *e, int outcome, const jso
     }
 }
 
-/* What a search says of the question's words stands in each of its rows; it is said once. Gives an object or NULL. */
-static json_t *words_of(json_t *found)
-{
-    json_t *row, *words = NULL;
-    size_t i;
-    json_array_foreach(found, i, row)
-    {
-        const char *text = json_string_value(json_object_get(row, "_words"));
-        if (!words && text)
-            words = json_loads(text, 0, NULL);
-        json_object_del(row, "_words");
-    }
-    json_object_del(words, "match");
-    return words;
-}
-
 static void rows(void *arg, int error, json_t *found, bool more)
 {
     struct effect *e = arg;
-    json_t *words = error ? NULL : words_of(found);
+    if (error)
+        answer_error(e->core, e, CVM_ERROR, "QUERY_FAILED", cvm_strerror(error));
+    else
+        answer(
+            e->core, e, CVM_REPLIED,
+            json_pack("{s:o, s:b, s:O*}", "rows", found, "more", (int)more, "with", json_object_get(e->query, "with")));
+    item_release(e->core, &e->item);
+}
+
+static void searched(void *arg, int error, json_t *found, json_t *words)
+{
+    struct effect *e = arg;
     if (error)
         answer_error(e->core, e, CVM_ERROR, "QUERY_FAILED", cvm_strerror(error));
     else
         answer(e->core, e, CVM_REPLIED,
-               json_pack("{s:o, s:b, s:o*, s:O*}", "rows", found, "more", (int)more, "words", words, "with",
+               json_pack("{s:o, s:b, s:o*, s:O*}", "rows", found, "more", 0, "words", words, "with",
                          json_object_get(e->query, "with")));
     item_release(e->core, &e->item);
 }
@@ -498,9 +493,11 @@ void effect_begin(struct core *core, struct effect *e)
     }
     e->state = EFFECT_SENT;
     e->item.refs++;
-    int error = core_query(core, json_string_value(json_object_get(e->query, "sql")),
-                           json_incref(json_object_get(e->query, "binds")),
-                           (size_t)json_integer_value(json_object_get(e->query, "limit")), rows, e);
+    json_t *search = json_object_get(e->query, "search");
+    int error = search ? core_search(core, json_incref(search), searched, e)
+                       : core_query(core, json_string_value(json_object_get(e->query, "sql")),
+                                    json_incref(json_object_get(e->query, "binds")),
+                                    (size_t)json_integer_value(json_object_get(e->query, "limit")), rows, e);
     if (error)
         rows(e, error, NULL, false);
 }

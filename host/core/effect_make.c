@@ -181,8 +181,7 @@ static bool has_column(const struct manifest_table *table, const char *name)
 
 /* " AND" for each member of `where`, over declared columns; values are bound after those that are there. False: no such
  * column. */
-static bool add_where(struct text *sql, const struct manifest_table *table, const char *of, const json_t *where,
-                      json_t *binds)
+static bool add_where(struct text *sql, const struct manifest_table *table, const json_t *where, json_t *binds)
 {
     const char *column;
     json_t *value;
@@ -191,7 +190,7 @@ static bool add_where(struct text *sql, const struct manifest_table *table, cons
         if (!has_column(table, column))
             return false;
         json_array_append(binds, value);
-        text_printf(sql, " AND %s\"%s\" = ?%zu", of, column, json_array_size(binds));
+        text_printf(sql, " AND \"%s\" = ?%zu", column, json_array_size(binds));
     }
     return true;
 }
@@ -201,7 +200,7 @@ static bool add_listing(struct text *sql, const struct manifest_table *table, co
     const char *order = query->order_by ? query->order_by : table->key;
     bool descending = *order == '-';
     text_printf(sql, "SELECT * FROM \"%s\" WHERE 1", table->name);
-    if (!add_where(sql, table, "", query->where, binds) || !has_column(table, order + descending))
+    if (!add_where(sql, table, query->where, binds) || !has_column(table, order + descending))
         return false;
     text_printf(sql, " ORDER BY \"%s\"%s", order + descending, descending ? " DESC" : "");
     return true;
@@ -228,37 +227,39 @@ static bool may_search(const struct manifest_table *table, const cvm_query *quer
     return dimension && query->near_vector && search_is_good_vector(query->near_vector, dimension);
 }
 
-static bool add_search(struct text *sql, const struct manifest_table *table, const cvm_query *query, int64_t limit,
-                       json_t *binds)
+/* Gives {"search": see search.h}, or NULL. */
+static json_t *make_search(const struct manifest_table *table, const cvm_query *query)
 {
-    struct text where;
-    text_init(&where, 16384);
-    json_array_append_new(binds, query->match ? json_string(query->match) : json_null());
-    json_array_append_new(binds, query->near_vector ? json_string(query->near_vector) : json_null());
-    bool good = may_search(table, query) && add_where(&where, table, "t.", query->where, binds);
-    text_add(&where, "", 0);
-    if (good && !where.failed)
-        search_ask_sql(sql, table, query->near_column, query->match != NULL, where.at, limit);
-    good = good && !where.failed;
-    text_free(&where);
-    return good;
+    const char *column;
+    json_t *value;
+    bool good = may_search(table, query);
+    json_object_foreach(query->where, column, value) good = good && has_column(table, column);
+    if (!good)
+        return NULL;
+    json_t *near = query->near_column ? json_pack("[s, s]", query->near_column, query->near_vector) : NULL;
+    return json_pack("{s:{s:s, s:s*, s:o*, s:O*, s:I, s:o*}}", "search", "table", table->name, "match", query->match,
+                     "near", near, "where", query->where, "limit", (json_int_t)(query->limit ? query->limit : 100),
+                     "keys", query->keys_only ? json_true() : NULL);
 }
 
-/* The question as SQL over declared columns only; values are bound. Gives {"sql", "binds", "limit"}. */
+/* The question as SQL over declared columns only; values are bound. Gives {"sql", "binds", "limit"}, or NULL. */
 static json_t *make_sql(const struct manifest_table *table, const cvm_query *query)
 {
     struct text sql;
     json_t *binds = json_array(), *made = NULL;
-    int64_t limit = query->limit ? query->limit : 100;
-    bool search = query->match || query->near_column || query->near_vector;
     text_init(&sql, 65536);
-    bool good = search ? add_search(&sql, table, query, limit, binds) : add_listing(&sql, table, query, binds);
-    if (good && !sql.failed)
+    if (add_listing(&sql, table, query, binds) && !sql.failed)
         made = json_pack("{s:s#, s:O, s:I}", "sql", sql.at, (int)sql.len, "binds", binds, "limit",
-                         (json_int_t)(query->match && query->near_column ? 2 * limit : limit));
+                         (json_int_t)(query->limit ? query->limit : 100));
     json_decref(binds);
     text_free(&sql);
     return made;
+}
+
+static json_t *make_query(const struct manifest_table *table, const cvm_query *query)
+{
+    bool search = query->match || query->near_column || query->near_vector;
+    return search ? make_search(table, query) : query->keys_only ? NULL : make_sql(table, query);
 }
 
 int turn_query(cvm_turn *pub, const cvm_query *given)
@@ -275,7 +276,7 @@ int turn_query(cvm_turn *pub, const cvm_query *given)
                 : turn_outputs(t) >= CVM_TURN_OUTPUTS_MAX                                   ? CVM_ELIMIT
                 : (query->where && !json_is_object(query->where))                           ? CVM_EINVAL
                 : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0       ? CVM_ELIMIT
-                : !(sql = make_sql(table->decl, query))                                     ? CVM_EINVAL
+                : !(sql = make_query(table->decl, query))                                   ? CVM_EINVAL
                 : !(e = effect_new(t, core->name_query))                                    ? CVM_ENOMEM
                                                                                             : 0;
     json_decref(query->where);

@@ -272,6 +272,8 @@ typedef bool (*store_wanted_fn)(void *arg, int64_t no, const char *doc); /* fals
 int store_each_open(struct store *store, store_wanted_fn wanted /* NULL: all */, store_open_fn fn, void *arg);
 int store_query(struct store *store, const char *sql, const json_t *binds, size_t limit, json_t **ret_rows,
                 bool *ret_more);
+/* See search.h. */
+int store_search(struct store *store, const json_t *question, json_t **ret_rows, json_t **ret_words);
 void store_close_open_item(struct store *store, int64_t no);
 
 /* item_doc.c: open things as JSON, and back (recovery) */

@@ -209,8 +209,10 @@ static bool is_effect(const json_t *doc)
     return has_id(doc, "id") && has_text(doc, "component") && has_text(doc, "type") && has_text(doc, "conversation") &&
            (cvm_json_int(doc, "job", 0) ? json_is_object(json_object_get(doc, "body"))
             : has_text(doc, "call")     ? has_text(doc, "url") && has_headers(doc)
-                                        : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
-                                          json_is_integer(json_object_get(query, "limit")));
+            : json_object_get(query, "search")
+                ? has_text(json_object_get(query, "search"), "table")
+                : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
+                      json_is_integer(json_object_get(query, "limit")));
 }
 
 bool item_doc_good(const char *kind, const json_t *doc)

@@ -8,12 +8,13 @@
 
 struct query {
     struct query *next;
-    char *sql;
-    json_t *binds, *rows;
+    char *sql;                    /* NULL: it is a search */
+    json_t *binds, *rows, *words; /* binds: of a search, the question */
     size_t limit;
     bool more;
     int error;
     core_rows done;
+    core_found found;
     void *arg;
 };
 
@@ -52,17 +53,25 @@ static void finish(struct core *core)
         s->tail = NULL;
     s->n--;
     core_set_now(core);
-    q->done(q->arg, q->error, q->rows, q->more);
+    if (q->sql)
+        q->done(q->arg, q->error, q->rows, q->more);
+    else
+        q->found(q->arg, q->error, q->rows, q->words);
     json_decref(q->binds);
     free(q->sql);
     free(q);
 }
 
+static void run(struct query_service *s, struct query *q)
+{
+    q->error = q->sql ? store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more)
+                      : store_search(s->store, q->binds, &q->rows, &q->words);
+}
+
 static void work(uv_work_t *req)
 {
     struct query_service *s = ((struct core *)req->data)->queries;
-    struct query *q = s->head;
-    q->error = store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more);
+    run(s, s->head);
 }
 
 static void after(uv_work_t *req, int status)
@@ -86,19 +95,23 @@ static void start(struct core *core)
     uv_queue_work(core->options.loop, &s->work, work, after);
 }
 
-int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg)
+static struct query *query_new(struct core *core, const char *sql, json_t *binds, int *ret_error)
 {
-    struct query_service *s = core->queries;
-    struct query *q = s->n < QUERY_WAITING_MAX ? calloc(1, sizeof *q) : NULL;
-    if (!q || !(q->sql = strdup(sql))) {
+    bool room = core->queries->n < QUERY_WAITING_MAX;
+    struct query *q = room ? calloc(1, sizeof *q) : NULL;
+    if (!q || (sql && !(q->sql = strdup(sql)))) {
         json_decref(binds);
         free(q);
-        return s->n < QUERY_WAITING_MAX ? CVM_ENOMEM : CVM_EBUSY;
+        *ret_error = room ? CVM_ENOMEM : CVM_EBUSY;
+        return NULL;
     }
     q->binds = binds;
-    q->limit = limit;
-    q->done = done;
-    q->arg = arg;
+    return q;
+}
+
+static void add(struct core *core, struct query *q)
+{
+    struct query_service *s = core->queries;
     if (s->tail)
         s->tail->next = q;
     else
@@ -108,9 +121,33 @@ int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, 
     if (core->options.loop) {
         start(core);
     } else {
-        q->error = store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more);
+        run(s, q);
         finish(core);
     }
+}
+
+int core_search(struct core *core, json_t *question, core_found done, void *arg)
+{
+    int e = 0;
+    struct query *q = query_new(core, NULL, question, &e);
+    if (!q)
+        return e;
+    q->found = done;
+    q->arg = arg;
+    add(core, q);
+    return 0;
+}
+
+int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg)
+{
+    int e = 0;
+    struct query *q = query_new(core, sql, binds, &e);
+    if (!q)
+        return e;
+    q->limit = limit;
+    q->done = done;
+    q->arg = arg;
+    add(core, q);
     return 0;
 }
 

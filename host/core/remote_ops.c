@@ -141,7 +141,8 @@ static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
                              .match = text_of(op, "match"),
                              .near_column = text_of(op, "near_column"),
                              .near_vector = text_of(op, "near_vector"),
-                             .with = taken(op, "with")};
+                             .with = taken(op, "with"),
+                             .keys_only = json_is_true(json_object_get(op, "keys_only"))};
     return t->host->query(t, &query);
 }
 

@@ -1,23 +1,103 @@
-/* See search.h: a reader's side. Owns the functions that the SQL of a search calls and the SQL itself. A question's
- * words reach FTS5 in quotes, so nothing in them is syntax. Thread of the reader. */
-#include "core/search.h"
+/* See search.h: a question to a table in memory: its words, how they are spelt, the rows that have them (BM25, as FTS5
+ * counts it), the rows whose vectors are near, and both together. Thread of the reader. */
+#include "core/search_memory.h"
 
-#include "core/json_text.h"
+#include "core/store.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_MAX_BYTES 63
 #define SPELL_LEAST 4          /* letters of a word that is worth a guess */
-#define SPELL_TERMS_MAX 20000  /* of the vocabulary, looked at for one word */
 #define COMMON_SHARE 4         /* a word in more than a quarter of the rows finds nothing */
 #define COMMON_LEAST_ROWS 2000 /* where there are fewer, looking costs nothing */
+#define HITS_MAX 1000          /* of each kind */
+#define WHERE_MAX 16
+#define BM25_K1 1.2
+#define BM25_B 0.75
+#define BM25_LEAST 1e-6 /* of a word that most rows have */
+
+typedef float lanes __attribute__((vector_size(SEARCH_LANES * sizeof(float)), aligned(sizeof(float))));
 
 struct word {
-    char text[WORD_MAX_BYTES + 1], as[WORD_MAX_BYTES + 1];
-    int64_t rows;
+    char text[SEARCH_TERM_MAX_BYTES + 1], as[SEARCH_TERM_MAX_BYTES + 1];
+    uint32_t terms[SEARCH_TOKENS_MAX], rows;
+    size_t n_terms;
 };
+
+struct hit {
+    const char *key;
+    double score;
+    uint32_t row;
+};
+
+struct asking {
+    struct search_memory *memory;
+    struct search_table *table;
+    struct word words[SEARCH_WORDS_MAX];
+    size_t n_words;
+    struct {
+        size_t column;
+        uint64_t value;
+    } where[WHERE_MAX];
+    size_t n_where;
+    bool never; /* no row can be equal to what is asked for */
+    size_t limit, n_texts, n_nears;
+    struct hit texts[HITS_MAX], nears[HITS_MAX];
+};
+
+static bool wanted(const struct asking *a, uint32_t row)
+{
+    const uint64_t *values = a->table->values + row * a->table->n_columns;
+    for (size_t i = 0; i < a->n_where; i++)
+        if (values[a->where[i].column] != a->where[i].value)
+            return false;
+    return !a->never;
+}
+
+/* ---- the best ---------------------------------------------------------------------------------------------------- */
+
+/* Equal ones in the order of their keys, so that the answer says nothing of the order in which they came. */
+static bool better(const struct hit *a, const struct hit *b)
+{
+    return a->score > b->score || (a->score == b->score && strcmp(a->key, b->key) < 0);
+}
+
+static void sift(struct hit *heap, size_t n, size_t at)
+{
+    for (;;) {
+        size_t worst = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < n; child++)
+            if (better(&heap[worst], &heap[child]))
+                worst = child;
+        if (worst == at)
+            return;
+        struct hit swap = heap[at];
+        heap[at] = heap[worst];
+        heap[worst] = swap;
+        at = worst;
+    }
+}
+
+/* Among the best `limit`, the worst of them on top. */
+static void keep_hit(struct hit *heap, size_t *n, size_t limit, struct hit hit)
+{
+    if (*n < limit) {
+        heap[(*n)++] = hit;
+        if (*n == limit)
+            for (size_t k = limit / 2 + 1; k-- > 0;)
+                sift(heap, limit, k);
+    } else if (better(&hit, &heap[0])) {
+        heap[0] = hit;
+        sift(heap, limit, 0);
+    }
+}
+
+static int by_score(const void *a, const void *b)
+{
+    return better(a, b) ? -1 : 1;
+}
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
@@ -36,10 +116,10 @@ static size_t read_words(const char *text, struct word *words)
         while (*text && !in_word((unsigned char)*text))
             text++;
         for (; in_word((unsigned char)*text); text++)
-            if (len < WORD_MAX_BYTES)
+            if (len < SEARCH_TERM_MAX_BYTES)
                 w->text[len++] = (char)((unsigned char)*text < 0x80 ? tolower((unsigned char)*text) : *text);
         w->text[len] = 0;
-        if (!len || (len == WORD_MAX_BYTES && !text_is_utf8(w->text, len)))
+        if (!len || (len == SEARCH_TERM_MAX_BYTES && !text_is_utf8(w->text, len)))
             continue;
         bool seen = false;
         for (size_t i = 0; i < n && !seen; i++)
@@ -47,27 +127,6 @@ static size_t read_words(const char *text, struct word *words)
         n += !seen;
     }
     return n;
-}
-
-/* Rows that have the word; -1: the index cannot be read. */
-static int64_t count_rows(sqlite3_stmt *st, const char *word)
-{
-    char quoted[WORD_MAX_BYTES + 3];
-    snprintf(quoted, sizeof quoted, "\"%s\"", word);
-    sqlite3_bind_text(st, 1, quoted, -1, SQLITE_STATIC);
-    int64_t n = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : -1;
-    sqlite3_reset(st);
-    return n;
-}
-
-static sqlite3_stmt *prepare(sqlite3 *db, const char *form, const char *table)
-{
-    sqlite3_stmt *st = NULL;
-    char *sql = sqlite3_mprintf(form, table, table);
-    if (sql)
-        sqlite3_prepare_v2(db, sql, -1, &st, NULL);
-    sqlite3_free(sql);
-    return st;
 }
 
 /* ---- spelling ---------------------------------------------------------------------------------------------------- */
@@ -80,7 +139,7 @@ static int least(int a, int b)
 /* Letters to change, leave out, add, or exchange with their neighbours; `most` + 1 where there are more. */
 static int distance(const char *a, size_t n, const char *b, size_t m, int most)
 {
-    int rows[3][WORD_MAX_BYTES + 2], *before = rows[0], *last = rows[1], *now = rows[2];
+    int rows[3][SEARCH_TERM_MAX_BYTES + 2], *before = rows[0], *last = rows[1], *now = rows[2];
     if (abs((int)n - (int)m) > most)
         return most + 1;
     for (size_t k = 0; k <= m; k++)
@@ -119,206 +178,285 @@ static int distance_to_stem(const char *word, const char *term, int most)
     return best;
 }
 
-/* The term of the vocabulary that the word may have been meant to be, of those with its first letter. */
-static void spell(sqlite3_stmt *terms, struct word *w)
+/* The term that the word may have been meant to be, of those with its first letter. */
+static void spell(const struct search_table *t, struct word *w)
 {
     size_t n = strlen(w->text);
-    int most = n >= 8 ? 2 : 1, best = most + 1, looked = 0;
-    char first[2] = {w->text[0], 0}, next[2] = {(char)(w->text[0] + 1), 0};
+    int most = n >= 8 ? 2 : 1, best = most + 1;
     if (n < SPELL_LEAST || !islower((unsigned char)w->text[0]) || strpbrk(w->text, "0123456789"))
         return;
-    sqlite3_bind_text(terms, 1, first, -1, SQLITE_STATIC);
-    sqlite3_bind_text(terms, 2, next, -1, SQLITE_STATIC);
-    while (looked++ < SPELL_TERMS_MAX && sqlite3_step(terms) == SQLITE_ROW) {
-        const char *term = (const char *)sqlite3_column_text(terms, 0);
-        int64_t rows = sqlite3_column_int64(terms, 1);
-        if (!term || strlen(term) < SPELL_LEAST || strlen(term) > WORD_MAX_BYTES)
+    for (uint32_t i = 0; i < t->n_terms; i++) {
+        const struct search_term *term = &t->terms[i];
+        if (*term->text != *w->text || !term->n || strlen(term->text) < SPELL_LEAST)
             continue;
-        int d = distance_to_stem(w->text, term, most);
-        if (d <= most && (d < best || (d == best && rows > w->rows))) {
+        int d = distance_to_stem(w->text, term->text, most);
+        if (d <= most &&
+            (d < best || (d == best && (term->n > w->rows || (term->n == w->rows && strcmp(term->text, w->as) < 0))))) {
             best = d;
-            w->rows = rows;
-            snprintf(w->as, sizeof w->as, "%s", term);
+            w->rows = term->n;
+            snprintf(w->as, sizeof w->as, "%s", term->text);
         }
     }
-    sqlite3_reset(terms);
 }
 
-/* ---- cvm_words --------------------------------------------------------------------------------------------------- */
+/* ---- rows that have the words ------------------------------------------------------------------------------------ */
 
-static void words_json(struct text *out, const struct word *words, size_t n, int64_t rows)
+static bool row_has(const struct search_row *row, const uint32_t *terms, size_t n)
 {
-    struct text match;
-    int used = 0;
-    text_init(&match, SEARCH_MATCH_MAX_BYTES);
-    for (int common = 0; common < 2 && !used; common++) /* where all are common, those are looked for */
-        for (size_t i = 0; i < n; i++) {
-            if (!words[i].rows || (!common && rows > COMMON_LEAST_ROWS && words[i].rows > rows / COMMON_SHARE))
-                continue;
-            text_printf(&match, "%s\"%s\"", used++ ? " OR " : "", *words[i].as ? words[i].as : words[i].text);
-        }
-    text_add(&match, "", 0);
-    text_puts(out, "{\"match\":");
-    text_string(out, used ? match.at : "\"\"");
-    text_puts(out, ",\"n\":");
-    text_int(out, rows);
-    text_puts(out, ",\"terms\":[");
-    for (size_t i = 0; i < n; i++) {
-        text_puts(out, i ? ",[" : "[");
-        text_string(out, words[i].text);
-        text_char(out, ',');
-        text_string(out, *words[i].as ? words[i].as : words[i].text);
-        text_char(out, ',');
-        text_int(out, words[i].rows);
-        text_char(out, ']');
+    size_t found = 0;
+    for (size_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < row->n_terms; i++)
+            if (row->terms[i] == terms[k]) {
+                found++;
+                break;
+            }
+    return found == n;
+}
+
+/* A word that falls into several stands where all of them do. */
+static bool has_rest(const struct search_table *t, const struct word *w, uint32_t row)
+{
+    return w->n_terms == 1 || row_has(&t->rows[row], w->terms + 1, w->n_terms - 1);
+}
+
+static void find_word(struct asking *a, struct word *w)
+{
+    const struct search_table *t = a->table;
+    w->n_terms = search_memory_terms(a->memory, t, w->text, w->terms);
+    for (uint32_t i = 0; w->n_terms && i < t->terms[w->terms[0]].n; i++)
+        w->rows += has_rest(t, w, t->terms[w->terms[0]].at[i].row);
+    if (!w->rows) {
+        spell(t, w);
+        w->n_terms = *w->as ? search_memory_terms(a->memory, t, w->as, w->terms) : 0;
     }
-    text_puts(out, "]}");
-    out->failed = out->failed || match.failed;
-    text_free(&match);
 }
 
-static void words_function(sqlite3_context *c, int n_args, sqlite3_value **args)
+static void add_scores(struct asking *a, const struct word *w)
 {
-    (void)n_args;
-    sqlite3 *db = sqlite3_context_db_handle(c);
-    const char *table = (const char *)sqlite3_value_text(args[0]), *text = (const char *)sqlite3_value_text(args[1]);
-    struct word words[SEARCH_WORDS_MAX] = {0};
-    struct text out;
-    int64_t rows = 0;
-    size_t n = text ? read_words(text, words) : 0;
-    sqlite3_stmt *count = prepare(db, "SELECT count(*) FROM \"%w__text\" WHERE \"%w__text\" MATCH ?1", table);
-    sqlite3_stmt *all = prepare(db, "SELECT count(*) FROM \"%w__text_docsize\"", table);
-    sqlite3_stmt *terms = prepare(db, "SELECT term, doc FROM \"%w__words\" WHERE term >= ?1 AND term < ?2", table);
-    if (!count || !all || !terms) {
-        sqlite3_result_error(c, "the table has no text to search", -1);
-        goto out;
+    const struct search_table *t = a->table;
+    const struct search_term *term = &t->terms[w->terms[0]];
+    double rows = 0, mean = (double)t->n_tokens / t->n_alive;
+    for (uint32_t i = 0; i < term->n; i++)
+        rows += has_rest(t, w, term->at[i].row);
+    double rarity = log((t->n_alive - rows + 0.5) / (rows + 0.5));
+    if (rarity <= 0)
+        rarity = BM25_LEAST;
+    for (uint32_t i = 0; i < term->n; i++) {
+        uint32_t row = term->at[i].row;
+        double times = (double)term->at[i].times;
+        if (wanted(a, row) && has_rest(t, w, row))
+            t->scores[row] += rarity * (times * (BM25_K1 + 1)) /
+                              (times + BM25_K1 * (1 - BM25_B + BM25_B * t->rows[row].tokens / mean));
     }
-    if (sqlite3_step(all) == SQLITE_ROW)
-        rows = sqlite3_column_int64(all, 0);
-    for (size_t i = 0; i < n; i++) {
-        words[i].rows = count_rows(count, words[i].text);
-        if (words[i].rows < 0) {
-            sqlite3_result_error(c, "the text index cannot be read", -1);
-            goto out;
-        }
-        if (!words[i].rows)
-            spell(terms, &words[i]);
+}
+
+/* The rows of a word are taken once: its score goes with it. */
+static void take_scores(struct asking *a, const struct word *w)
+{
+    const struct search_table *t = a->table;
+    const struct search_term *term = &t->terms[w->terms[0]];
+    for (uint32_t i = 0; i < term->n; i++) {
+        uint32_t row = term->at[i].row;
+        if (t->scores[row] > 0)
+            keep_hit(a->texts, &a->n_texts, a->limit, (struct hit){t->rows[row].key, t->scores[row], row});
+        t->scores[row] = 0;
     }
-    text_init(&out, 65536);
-    words_json(&out, words, n, rows);
-    if (out.failed)
-        sqlite3_result_error_nomem(c);
-    else
-        sqlite3_result_text(c, out.at, (int)out.len, SQLITE_TRANSIENT);
-    text_free(&out);
-out:
-    sqlite3_finalize(count);
-    sqlite3_finalize(all);
-    sqlite3_finalize(terms);
 }
 
-/* ---- cvm_near ---------------------------------------------------------------------------------------------------- */
-
-static void hits_json(struct text *out, const struct search_hit *hits, size_t n)
+static void find_texts(struct asking *a, const char *match)
 {
-    text_char(out, '[');
-    for (size_t i = 0; i < n; i++) {
-        text_puts(out, i ? ",[" : "[");
-        text_string(out, hits[i].key);
-        text_char(out, ',');
-        text_real(out, (double)hits[i].cosine);
-        text_char(out, ']');
+    const struct search_table *t = a->table;
+    size_t used[SEARCH_WORDS_MAX], n = 0;
+    a->n_words = read_words(match, a->words);
+    for (size_t i = 0; i < a->n_words; i++)
+        find_word(a, &a->words[i]);
+    for (int common = 0; common < 2 && !n; common++) /* where all are common, those are looked for */
+        for (size_t i = 0; i < a->n_words; i++)
+            if (a->words[i].n_terms &&
+                (common || t->n_alive <= COMMON_LEAST_ROWS || a->words[i].rows <= t->n_alive / COMMON_SHARE))
+                used[n++] = i;
+    for (size_t i = 0; i < n; i++)
+        add_scores(a, &a->words[used[i]]);
+    for (size_t i = 0; i < n; i++)
+        take_scores(a, &a->words[used[i]]);
+    qsort(a->texts, a->n_texts, sizeof *a->texts, by_score);
+}
+
+/* ---- rows that are near ------------------------------------------------------------------------------------------ */
+
+/* Lanes in which the question has nothing add nothing. */
+static float product(const float *a, const float *b, const int *used, int n)
+{
+    lanes sum = {0};
+    for (int i = 0; i < n; i++)
+        sum += *(const lanes *)(const void *)(a + used[i]) * *(const lanes *)(const void *)(b + used[i]);
+    float all = 0;
+    for (int i = 0; i < SEARCH_LANES; i++)
+        all += sum[i];
+    return all;
+}
+
+static int find_near(struct asking *a, const char *column, const char *vector)
+{
+    float asked[MANIFEST_SEARCH_DIMENSION_MAX + SEARCH_LANES] = {0};
+    int used[MANIFEST_SEARCH_DIMENSION_MAX / SEARCH_LANES + 1], n = 0, dimension = 0;
+    const struct search_table *t = a->table;
+    const json_t *vectors = json_object_get(t->form, "vectors");
+    size_t at = 0;
+    while (at < t->n_vectors && strcmp(json_string_value(json_array_get(json_array_get(vectors, at), 0)), column) != 0)
+        at++;
+    if (at == t->n_vectors ||
+        search_vector(vector, strlen(vector), asked, MANIFEST_SEARCH_DIMENSION_MAX, &dimension) < 0 ||
+        dimension != t->vectors[at].dimension)
+        return CVM_EINVAL;
+    const struct search_vectors *v = &t->vectors[at];
+    for (int i = 0; i < v->stride; i += SEARCH_LANES) {
+        bool some = false;
+        for (int k = 0; k < SEARCH_LANES; k++)
+            some = some || asked[i + k] < 0 || asked[i + k] > 0;
+        if (some)
+            used[n++] = i;
     }
-    text_char(out, ']');
+    for (uint32_t i = 0; v->at && i < t->n; i++)
+        if (v->has[i] && wanted(a, i))
+            keep_hit(a->nears, &a->n_nears, a->limit,
+                     (struct hit){t->rows[i].key,
+                                  (double)product(asked, v->at + (size_t)i * (size_t)v->stride, used, n), i});
+    qsort(a->nears, a->n_nears, sizeof *a->nears, by_score);
+    return 0;
 }
 
-static void near_function(sqlite3_context *c, int n_args, sqlite3_value **args)
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
+
+static json_t *words_json(const struct asking *a)
 {
-    (void)n_args;
-    float vector[MANIFEST_SEARCH_DIMENSION_MAX];
-    const char *text = (const char *)sqlite3_value_text(args[2]);
-    int64_t wanted = sqlite3_value_int64(args[3]);
-    size_t most = wanted < 1 ? 1 : wanted > SEARCH_NEAR_MAX ? SEARCH_NEAR_MAX : (size_t)wanted, n = 0;
-    int dimension = 0;
-    struct search_hit *hits = calloc(most, sizeof *hits);
-    struct text out;
-    if (!text || search_vector(text, (size_t)sqlite3_value_bytes(args[2]), vector, MANIFEST_SEARCH_DIMENSION_MAX,
-                               &dimension) < 0) {
-        sqlite3_result_error(c, "no vector", -1);
-        free(hits);
-        return;
+    json_t *terms = json_array();
+    for (size_t i = 0; i < a->n_words; i++) {
+        const struct word *w = &a->words[i];
+        json_array_append_new(terms, json_pack("[s, s, I]", w->text, *w->as ? w->as : w->text, (json_int_t)w->rows));
     }
-    int e = hits ? search_near_find(sqlite3_user_data(c), sqlite3_context_db_handle(c),
-                                    (const char *)sqlite3_value_text(args[0]),
-                                    (const char *)sqlite3_value_text(args[1]), vector, dimension, most, hits, &n)
-                 : CVM_ENOMEM;
-    text_init(&out, 16 * 1024 * 1024);
-    hits_json(&out, hits, n);
-    if (e == CVM_ENOMEM || (!e && out.failed))
-        sqlite3_result_error_nomem(c);
-    else if (e)
-        sqlite3_result_error(c, "the vectors cannot be read", -1);
-    else
-        sqlite3_result_text(c, out.at, (int)out.len, SQLITE_TRANSIENT);
-    text_free(&out);
-    free(hits);
+    return json_pack("{s:I, s:o}", "n", (json_int_t)a->table->n_alive, "terms", terms);
 }
 
-int search_ask_functions(sqlite3 *db, struct search_near **near)
+static const struct hit *of_row(const struct hit *hits, size_t n, uint32_t row)
 {
-    return sqlite3_create_function_v2(db, "cvm_words", 2, SQLITE_UTF8, NULL, words_function, NULL, NULL, NULL) ||
-                   sqlite3_create_function_v2(db, "cvm_near", 4, SQLITE_UTF8, near, near_function, NULL, NULL, NULL)
-               ? CVM_ENOMEM
-               : 0;
+    for (size_t i = 0; i < n; i++)
+        if (hits[i].row == row)
+            return &hits[i];
+    return NULL;
 }
 
-/* ---- the question ------------------------------------------------------------------------------------------------ */
-
-static void text_ranks(struct text *sql, const struct manifest_table *d, const char *where, int64_t limit)
+/* The row as it is read, or its key alone. */
+static int row_json(const struct asking *a, const char *key, bool only_key, json_t **ret_row)
 {
-    text_printf(sql,
-                "q AS MATERIALIZED (SELECT cvm_words('%s', ?1) AS words), "
-                "a AS MATERIALIZED (SELECT f.key AS key, -bm25(\"%s__text\", 0",
-                d->name, d->name);
-    for (size_t i = 0; i < d->search.n_texts; i++)
-        text_printf(sql, ", %g", d->search.texts[i].weight);
-    text_printf(sql, ") AS score FROM \"%s__text\" f", d->name);
-    if (*where)
-        text_printf(sql, " CROSS JOIN \"%s\" t ON t.\"%s\" = f.key", d->name, d->key);
-    text_printf(sql,
-                " WHERE \"%s__text\" MATCH (SELECT words ->> '$.match' FROM q)%s ORDER BY score DESC, f.key"
-                " LIMIT %lld)",
-                d->name, where, (long long)limit);
+    const struct search_table *t = a->table;
+    json_t *row = json_object();
+    int e = row ? 0 : CVM_ENOMEM;
+    if (!e && only_key) {
+        e = json_object_set_new(row, json_string_value(json_object_get(t->form, "key")), json_string(key)) ? CVM_ENOMEM
+                                                                                                           : 0;
+    } else if (!e) {
+        sqlite3_bind_text(t->row, 1, key, -1, SQLITE_STATIC);
+        int step = sqlite3_step(t->row);
+        if (step == SQLITE_ROW)
+            store_row_json(t->row, row);
+        sqlite3_reset(t->row);
+        e = step == SQLITE_ROW ? 0 : step == SQLITE_INTERRUPT ? CVM_ETIMEOUT : CVM_EIO;
+    }
+    if (e) {
+        json_decref(row);
+        return e;
+    }
+    *ret_row = row;
+    return 0;
 }
 
-void search_ask_sql(struct text *sql, const struct manifest_table *d, const char *vector, bool match, const char *where,
-                    int64_t limit)
+static int rows_json(const struct asking *a, bool match, bool only_keys, json_t *rows)
 {
-    text_puts(sql, "WITH ");
+    struct hit *both = calloc(a->n_texts + a->n_nears + 1, sizeof *both);
+    double most = a->n_texts ? a->texts[0].score : 0;
+    size_t n = 0;
+    int e = both ? 0 : CVM_ENOMEM;
+    for (size_t i = 0; !e && i < a->n_texts; i++) {
+        const struct hit *near = of_row(a->nears, a->n_nears, a->texts[i].row);
+        both[n] = a->texts[i];
+        both[n++].score = a->texts[i].score / most + (near ? near->score : 0);
+    }
+    for (size_t i = 0; !e && i < a->n_nears; i++)
+        if (!of_row(a->texts, a->n_texts, a->nears[i].row))
+            both[n++] = a->nears[i];
+    if (!e && match && a->n_nears) /* else they are in order */
+        qsort(both, n, sizeof *both, by_score);
+    for (size_t i = 0; !e && i < n; i++) {
+        const struct hit *text = of_row(a->texts, a->n_texts, both[i].row),
+                         *near = of_row(a->nears, a->n_nears, both[i].row);
+        json_t *row = NULL;
+        if ((e = row_json(a, both[i].key, only_keys, &row)))
+            break;
+        json_object_set_new_nocheck(row, "text_score", text ? json_real(text->score) : json_null());
+        json_object_set_new_nocheck(row, "vector_score", near ? json_real(near->score) : json_null());
+        e = json_array_append_new(rows, row) ? CVM_ENOMEM : 0;
+    }
+    free(both);
+    return e;
+}
+
+static void read_where(struct asking *a, const json_t *where)
+{
+    const json_t *columns = json_object_get(a->table->form, "columns");
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)where, name, value)
+    {
+        size_t at = 0;
+        while (at < a->table->n_columns && strcmp(json_string_value(json_array_get(columns, at)), name) != 0)
+            at++;
+        uint64_t is = search_value(value);
+        a->never = a->never || !is || at == a->table->n_columns || a->n_where == WHERE_MAX;
+        if (a->never)
+            return;
+        a->where[a->n_where].column = at;
+        a->where[a->n_where++].value = is;
+    }
+}
+
+static int answer(struct store *s, struct asking *a, const json_t *question, json_t *rows, json_t **ret_words)
+{
+    const char *table = json_string_value(json_object_get(question, "table")),
+               *match = json_string_value(json_object_get(question, "match")),
+               *column = json_string_value(json_array_get(json_object_get(question, "near"), 0)),
+               *vector = json_string_value(json_array_get(json_object_get(question, "near"), 1));
+    int64_t limit = json_integer_value(json_object_get(question, "limit"));
+    a->limit = limit < 1 ? 1 : limit > HITS_MAX ? HITS_MAX : (size_t)limit;
+    CVM_TRY(table ? search_memory_read(&s->search, s->db, table, &a->table) : CVM_EINVAL);
+    a->memory = s->search;
+    read_where(a, json_object_get(question, "where"));
     if (match)
-        text_ranks(sql, d, where, limit);
-    if (vector)
-        text_printf(sql,
-                    "%sb AS MATERIALIZED (SELECT n.value ->> 0 AS key, n.value ->> 1 AS score"
-                    " FROM json_each(cvm_near('%s', '%s', ?2, %lld)) n CROSS JOIN \"%s\" t ON t.\"%s\" = n.value ->> 0"
-                    " WHERE 1%s LIMIT %lld)",
-                    match ? ", " : "", d->name, vector, (long long)(*where ? SEARCH_NEAR_MAX : limit), d->name, d->key,
-                    where, (long long)limit);
-    text_printf(sql, " SELECT ");
-    for (size_t i = 0; i < d->n_columns; i++)
-        if (!search_is_vector(d, d->columns[i].name))
-            text_printf(sql, "t.\"%s\", ", d->columns[i].name);
-    text_printf(sql, "%s AS text_score, %s AS vector_score%s FROM (%s%s%s) u CROSS JOIN \"%s\" t ON t.\"%s\" = u.key",
-                match ? "a.score" : "NULL", vector ? "b.score" : "NULL",
-                match ? ", (SELECT words FROM q) AS _words" : "", match ? "SELECT key FROM a" : "",
-                match && vector ? " UNION " : "", vector ? "SELECT key FROM b" : "", d->name, d->key);
-    if (match)
-        text_puts(sql, " LEFT JOIN a ON a.key = u.key");
-    if (vector)
-        text_puts(sql, " LEFT JOIN b ON b.key = u.key");
-    text_puts(sql, " ORDER BY ");
-    if (match && vector)
-        text_puts(sql, "coalesce(a.score / (SELECT max(score) FROM a), 0) + coalesce(b.score, 0) DESC, u.key");
-    else
-        text_printf(sql, "%s.score DESC, u.key", match ? "a" : "b");
+        find_texts(a, match);
+    if (column && vector)
+        CVM_TRY(find_near(a, column, vector));
+    CVM_TRY(rows_json(a, match != NULL, json_is_true(json_object_get(question, "keys")), rows));
+    *ret_words = match ? words_json(a) : NULL;
+    return match && !*ret_words ? CVM_ENOMEM : 0;
+}
+
+int search_ask(struct store *s, const json_t *question, json_t **ret_rows, json_t **ret_words)
+{
+    struct asking *a = calloc(1, sizeof *a);
+    json_t *rows = json_array(), *words = NULL;
+    int e = a && rows ? 0 : CVM_ENOMEM;
+    if (!e && sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL)) /* words, vectors and rows of one moment */
+        e = CVM_EIO;
+    if (!e) {
+        e = answer(s, a, question, rows, &words);
+        sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+    }
+    free(a);
+    if (e) {
+        json_decref(rows);
+        return e;
+    }
+    *ret_rows = rows;
+    *ret_words = words;
+    return 0;
 }

@@ -2,7 +2,6 @@
  * with a row. Runs on the writer's thread. */
 #include "core/search.h"
 
-#include "core/id.h"
 #include "core/json_text.h"
 #include "core/store.h"
 
@@ -11,7 +10,7 @@
 #include <string.h>
 
 struct search_index {
-    sqlite3_stmt *text_put, *text_del;
+    sqlite3_stmt *changed;
     sqlite3_stmt *near_put[MANIFEST_SEARCH_VECTORS_MAX], *near_del[MANIFEST_SEARCH_VECTORS_MAX];
 };
 
@@ -79,25 +78,39 @@ bool search_is_vector(const struct manifest_table *table, const char *column)
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
 
-static void key_hash(sqlite3_context *c, int n, sqlite3_value **values)
-{
-    (void)n;
-    const char *key = (const char *)sqlite3_value_text(values[0]);
-    sqlite3_result_int64(c, key ? (int64_t)(id_hash(key, strlen(key), 0x746578) >> 1) : 0);
-}
-
 static int run(sqlite3 *db, const struct text *sql)
 {
     return sql->failed || sqlite3_exec(db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
 }
 
-/* What the texts are, as it is noted beside them: the weights are the question's affair. */
-static void declared(struct text *text, const struct manifest_table *d)
+static bool is_text(const struct manifest_table *d, const char *column)
 {
-    text_puts(text, "1"); /* of this form of the index */
     for (size_t i = 0; i < d->search.n_texts; i++)
-        text_printf(text, " %s", d->search.texts[i].column);
-    text_add(text, "", 0);
+        if (strcmp(d->search.texts[i].column, column) == 0)
+            return true;
+    return false;
+}
+
+/* What is declared, as it is noted for readers: {"form": 2, "key", "columns": texts first, without vectors, "texts":
+ * [[column, weight], ..], "vectors": [[column, dimension], ..]}. Text for free(), or NULL. */
+static char *declared(const struct manifest_table *d)
+{
+    json_t *columns = json_array(), *texts = json_array(), *vectors = json_array();
+    for (size_t i = 0; i < d->search.n_texts; i++) {
+        json_array_append_new(columns, json_string(d->search.texts[i].column));
+        json_array_append_new(texts, json_pack("[s, f]", d->search.texts[i].column, d->search.texts[i].weight));
+    }
+    for (size_t i = 0; i < d->n_columns; i++)
+        if (!is_text(d, d->columns[i].name) && !search_is_vector(d, d->columns[i].name))
+            json_array_append_new(columns, json_string(d->columns[i].name));
+    for (size_t i = 0; i < d->search.n_vectors; i++)
+        json_array_append_new(vectors,
+                              json_pack("[s, i]", d->search.vectors[i].column, d->search.vectors[i].dimension));
+    json_t *form = json_pack("{s:i, s:s, s:o, s:o, s:o}", "form", 2, "key", d->key, "columns", columns, "texts", texts,
+                             "vectors", vectors);
+    char *text = form ? json_text(form, NULL) : NULL;
+    json_decref(form);
+    return text;
 }
 
 static bool is_declared_so(sqlite3 *db, const char *table, const char *so)
@@ -113,54 +126,39 @@ static bool is_declared_so(sqlite3 *db, const char *table, const char *so)
     return same;
 }
 
-static void text_columns(struct text *sql, const struct manifest_table *d, const char *prefix)
-{
-    for (size_t i = 0; i < d->search.n_texts; i++)
-        text_printf(sql, ", \"%s%s\"", prefix, d->search.texts[i].column);
-}
-
-/* Anew, from the rows that stand. */
-static int make_texts(sqlite3 *db, const struct manifest_table *d, const char *so)
+/* The rows that stand are noted as changed; an index of words that an earlier version kept goes. The declaration is
+ * noted last. */
+static int make_rows(sqlite3 *db, const struct manifest_table *d, const char *so)
 {
     struct text sql;
     text_init(&sql, 65536);
     text_printf(&sql,
                 "SAVEPOINT search; DROP TABLE IF EXISTS \"%s__words\"; DROP TABLE IF EXISTS \"%s__text\";"
-                "CREATE VIRTUAL TABLE \"%s__text\" USING fts5(key UNINDEXED",
-                d->name, d->name, d->name);
-    text_columns(&sql, d, "t_");
-    text_printf(&sql,
-                ", tokenize = 'porter unicode61 remove_diacritics 2');"
-                "CREATE VIRTUAL TABLE \"%s__words\" USING fts5vocab(\"%s__text\", 'row');"
-                "INSERT INTO \"%s__text\"(rowid, key",
-                d->name, d->name, d->name);
-    text_columns(&sql, d, "t_");
-    text_printf(&sql, ") SELECT cvm_key_hash(\"%s\"), \"%s\"", d->key, d->key);
-    text_columns(&sql, d, "");
-    text_printf(&sql, " FROM \"%s\"; INSERT OR REPLACE INTO meta(key, value) VALUES('search %s', '%s'); RELEASE search",
-                d->name, d->name, so);
+                "CREATE TABLE IF NOT EXISTS \"%s__rows\"(seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+                "INSERT OR IGNORE INTO \"%s__rows\"(key) SELECT \"%s\" FROM \"%s\"",
+                d->name, d->name, d->name, d->name, d->key, d->name);
+    sqlite3_stmt *st = NULL;
     int e = run(db, &sql);
-    if (e)
-        sqlite3_exec(db, "ROLLBACK TO search; RELEASE search", NULL, NULL, NULL);
+    if (!e &&
+        sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO meta(key, value) VALUES('search ' || ?1, ?2)", -1, &st, NULL))
+        e = CVM_EDATA;
+    if (!e) {
+        sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
+        sqlite3_bind_text(st, 2, so, -1, SQLITE_STATIC);
+        e = sqlite3_step(st) == SQLITE_DONE ? 0 : CVM_EDATA;
+    }
+    sqlite3_finalize(st);
+    sqlite3_exec(db, e ? "ROLLBACK TO search; RELEASE search" : "RELEASE search", NULL, NULL, NULL);
     text_free(&sql);
     return e;
 }
 
-static int prepare_texts(struct store *s, const struct manifest_table *d, struct search_index *index)
+static int prepare_rows(struct store *s, const struct manifest_table *d, struct search_index *index)
 {
     struct text sql;
-    text_init(&sql, 65536);
-    text_printf(&sql, "INSERT OR REPLACE INTO \"%s__text\"(rowid, key", d->name);
-    text_columns(&sql, d, "t_");
-    text_puts(&sql, ") VALUES(cvm_key_hash(?1), ?1");
-    for (size_t i = 0; i < d->search.n_texts; i++)
-        text_printf(&sql, ", ?%zu", i + 2);
-    text_puts(&sql, ")");
-    int e = store_keep(s, &sql, &index->text_put);
-    text_reset(&sql);
-    text_printf(&sql, "DELETE FROM \"%s__text\" WHERE rowid = cvm_key_hash(?1)", d->name);
-    if (!e)
-        e = store_keep(s, &sql, &index->text_del);
+    text_init(&sql, 4096);
+    text_printf(&sql, "INSERT OR REPLACE INTO \"%s__rows\"(key) VALUES(?1)", d->name);
+    int e = store_keep(s, &sql, &index->changed);
     text_free(&sql);
     return e;
 }
@@ -195,20 +193,13 @@ static int make_vectors(struct store *s, const struct manifest_table *d, struct 
 int search_index_make(struct store *s, const struct manifest_table *d, struct search_index **ret_index)
 {
     struct search_index *index = calloc(1, sizeof *index);
-    struct text so;
-    int e = index ? 0 : CVM_EDATA;
-    text_init(&so, 4096);
-    declared(&so, d);
-    if (!e && sqlite3_create_function_v2(s->db, "cvm_key_hash", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, key_hash,
-                                         NULL, NULL, NULL))
-        e = CVM_EDATA;
-    if (!e && d->search.n_texts && !is_declared_so(s->db, d->name, so.failed ? "" : so.at))
-        e = so.failed ? CVM_EDATA : make_texts(s->db, d, so.at);
-    if (!e && d->search.n_texts)
-        e = prepare_texts(s, d, index);
+    char *so = declared(d);
+    int e = index && so ? make_vectors(s, d, index) : CVM_EDATA;
+    if (!e && !is_declared_so(s->db, d->name, so))
+        e = make_rows(s->db, d, so);
     if (!e)
-        e = make_vectors(s, d, index);
-    text_free(&so);
+        e = prepare_rows(s, d, index);
+    free(so);
     if (e) {
         free(index); /* its statements end with the store */
         return e;
@@ -224,20 +215,6 @@ static int step(sqlite3_stmt *st)
     int e = sqlite3_step(st);
     sqlite3_reset(st);
     return e == SQLITE_DONE || e == SQLITE_ROW ? SQLITE_OK : e;
-}
-
-static int put_texts(struct search_index *index, const struct manifest_table *d, const char *key, const json_t *row)
-{
-    sqlite3_bind_text(index->text_put, 1, key, -1, SQLITE_STATIC);
-    for (size_t i = 0; i < d->search.n_texts; i++) {
-        const json_t *value = json_object_get(row, d->search.texts[i].column);
-        if (json_is_string(value))
-            sqlite3_bind_text(index->text_put, (int)i + 2, json_string_value(value), (int)json_string_length(value),
-                              SQLITE_STATIC);
-        else
-            sqlite3_bind_null(index->text_put, (int)i + 2);
-    }
-    return step(index->text_put);
 }
 
 static int put_vector(struct search_index *index, const struct manifest_table *d, size_t i, const char *key,
@@ -257,13 +234,8 @@ static int put_vector(struct search_index *index, const struct manifest_table *d
 
 int search_index_put(struct search_index *index, const struct manifest_table *d, const char *key, const json_t *row)
 {
-    int e = SQLITE_OK;
-    if (d->search.n_texts && row) {
-        e = put_texts(index, d, key, row);
-    } else if (d->search.n_texts) {
-        sqlite3_bind_text(index->text_del, 1, key, -1, SQLITE_STATIC);
-        e = step(index->text_del);
-    }
+    sqlite3_bind_text(index->changed, 1, key, -1, SQLITE_STATIC);
+    int e = step(index->changed);
     for (size_t i = 0; !e && i < d->search.n_vectors; i++)
         e = put_vector(index, d, i, key, row);
     return e;

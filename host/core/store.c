@@ -89,7 +89,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
     }
     if (writer)
         sqlite3_wal_hook(s->db, on_wal, s);
-    else if ((e = store_prepare(s, ret_error, size)) || (e = search_ask_functions(s->db, &s->near)))
+    else if ((e = store_prepare(s, ret_error, size)))
         goto fail;
     sqlite3_busy_timeout(s->db, writer ? STORE_WRITE_WAIT_MS : 0);
     *ret_store = s;
@@ -109,8 +109,8 @@ void store_close(struct store *s)
         sqlite3_finalize(s->kept[i]);
     free(s->kept);
     store_backup_end(s);
+    search_memory_free(s->search);
     sqlite3_close(s->db);
-    search_near_free(s->near);
     text_free(&s->text);
     text_free(&s->scratch);
     audit_chain_free(&s->chain);
@@ -350,6 +350,21 @@ static json_t *column_value(sqlite3_stmt *st, int i)
     }
 }
 
+void store_row_json(sqlite3_stmt *st, json_t *row)
+{
+    for (int c = 0; c < sqlite3_column_count(st); c++)
+        json_object_set_new_nocheck(row, sqlite3_column_name(st, c), column_value(st, c));
+}
+
+int store_search(struct store *s, const json_t *question, json_t **ret_rows, json_t **ret_words)
+{
+    s->busy_until_ns = clock_ns() + STORE_QUERY_MAX_NS;
+    sqlite3_progress_handler(s->db, 10000, too_long, s);
+    int e = search_ask(s, question, ret_rows, ret_words);
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
+    return e;
+}
+
 int store_query(struct store *s, const char *sql, const json_t *binds, size_t limit, json_t **ret_rows, bool *ret_more)
 {
     sqlite3_stmt *st = NULL;
@@ -365,8 +380,7 @@ int store_query(struct store *s, const char *sql, const json_t *binds, size_t li
     json_array_foreach(binds, i, value) bind_value(st, (int)i + 1, value);
     while ((step = sqlite3_step(st)) == SQLITE_ROW && json_array_size(rows) < limit) {
         json_t *row = json_object();
-        for (int c = 0; c < sqlite3_column_count(st); c++)
-            json_object_set_new_nocheck(row, sqlite3_column_name(st, c), column_value(st, c));
+        store_row_json(st, row);
         json_array_append_new(rows, row);
     }
     e = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : step == SQLITE_INTERRUPT ? CVM_ETIMEOUT : CVM_EIO;

@@ -51,8 +51,8 @@ struct store {
     int64_t busy_until_ns;
     sqlite3_stmt **kept; /* of tables, until it is closed; others are those of the indexes themselves */
     size_t n_kept;
-    struct search_near *near; /* vectors of this reader's searches */
-    sqlite3_backup *backup;   /* under way; NULL: none */
+    struct search_memory *search; /* what this reader's searches keep */
+    sqlite3_backup *backup;       /* under way; NULL: none */
     sqlite3 *backup_db;
     char error[256];
 };
@@ -60,6 +60,8 @@ struct store {
 /* Prepares a statement that lives as long as the store. CVM_EDATA: it cannot be; *ret_statement is NULL then. */
 int store_keep(struct store *store, const struct text *sql, sqlite3_stmt **ret_statement);
 int store_prepare(struct store *store, char *ret_error, size_t error_size);
+/* Puts the columns of the row that stands at into an object. */
+void store_row_json(sqlite3_stmt *statement, json_t *row);
 
 int64_t store_format(void); /* of the stores that this program writes; it reads older ones. Any thread */
 

@@ -186,10 +186,11 @@ static int query(cvm_turn *pub, const cvm_query *given)
     if (too_large(of(pub), 1, q->where, q->with))
         return CVM_ELIMIT;
     return runner_ask_id(of(pub),
-                         json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*, s:s*, s:s*, s:s*, s:o*}", "op", "query", "table",
-                                   q->table, "where", q->where, "order_by", q->order_by, "limit", (json_int_t)q->limit,
-                                   "on_behalf", id_json(q->on_behalf), "match", q->match, "near_column", q->near_column,
-                                   "near_vector", q->near_vector, "with", q->with),
+                         json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*, s:s*, s:s*, s:s*, s:o*, s:o*}", "op", "query",
+                                   "table", q->table, "where", q->where, "order_by", q->order_by, "limit",
+                                   (json_int_t)q->limit, "on_behalf", id_json(q->on_behalf), "match", q->match,
+                                   "near_column", q->near_column, "near_vector", q->near_vector, "with", q->with,
+                                   "keys_only", q->keys_only ? json_true() : NULL),
                          NULL);
 }
 

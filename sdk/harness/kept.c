@@ -86,7 +86,8 @@ static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const jso
         while (at < json_array_size(chosen) &&
                json_real_value(json_object_get(json_array_get(chosen, at), "text_score")) >= score)
             at++;
-        json_t *copy = json_copy(row);
+        const char *key_column = cvm_json_str(table, "key", "");
+        json_t *copy = q->keys_only ? json_pack("{s:O}", key_column, json_object_get(row, key_column)) : json_copy(row);
         json_object_set_new(copy, "text_score", json_real(score));
         json_object_set_new(copy, "vector_score", json_null());
         json_array_insert_new(chosen, at, copy);

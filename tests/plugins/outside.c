@@ -91,7 +91,7 @@ static int note(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, NULL);
 }
 
-/* {"table"?, "where"?, "order_by"?, "limit"?, "match"?, "near"?} */
+/* {"table"?, "where"?, "order_by"?, "limit"?, "match"?, "near"?, "keys_only"?} */
 static int list(cvm_turn *t, const cvm_msg *m)
 {
     int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
@@ -103,7 +103,8 @@ static int list(cvm_turn *t, const cvm_msg *m)
                                     .match = cvm_json_str(m->data, "match", NULL),
                                     .near_column = cvm_json_str(m->data, "near", NULL) ? "vector" : NULL,
                                     .near_vector = cvm_json_str(m->data, "near", NULL),
-                                    .with = cvm_json_share(json_object_get(m->data, "with"))});
+                                    .with = cvm_json_share(json_object_get(m->data, "with")),
+                                    .keys_only = cvm_json_bool(m->data, "keys_only", false)});
     if (e < 0)
         return cvm_reply(t, m, json_pack("{s:i}", "error", e));
     return CVM_PENDING;

@@ -2,6 +2,7 @@
  * makes of it, and what a question cannot do. */
 #include "virtual.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,102 @@ START_TEST(follows_changes)
 }
 END_TEST
 
+/* Rows that are equal to what is asked for are all looked at, however many others are nearer; and as they are now. */
+START_TEST(filters_before_it_takes)
+{
+    char id[16];
+    begin();
+    for (int i = 0; i < 60; i++) {
+        snprintf(id, sizeof id, "M%02d", i);
+        put(id, i == 17 || i == 41 ? "few" : "many", i == 17 ? "apple once" : "apple apple", "",
+            vector(1, (float)i, 0, 0));
+    }
+    json_t *rows = search(json_pack("{s:s, s:s, s:{s:s}, s:i}", "match", "apple", "near", vector(1, 0, 0, 0), "where",
+                                    "kind", "few", "limit", 5));
+    ck_assert_uint_eq(json_array_size(rows), 2);
+    ck_assert_str_eq(
+        found(json_pack("{s:s, s:{s:s}, s:i}", "near", vector(1, 0, 0, 0), "where", "kind", "few", "limit", 1)), "M17");
+    ck_assert_str_eq(
+        found(json_pack("{s:s, s:{s:s, s:s}}", "match", "apple", "where", "kind", "few", "title", "apple apple")),
+        "M41");
+    ck_assert_str_eq(found(json_pack("{s:s, s:{s:n}}", "match", "apple", "where", "kind")), ""); /* as SQL has it */
+    put("M17", "many", "apple once", "", vector(1, 17, 0, 0));
+    put("M05", "few", "apple apple", "", vector(1, 5, 0, 0));
+    ck_assert_str_eq(found(json_pack("{s:s, s:{s:s}}", "near", vector(1, 0, 0, 0), "where", "kind", "few")), "M05 M41");
+    end();
+}
+END_TEST
+
+START_TEST(gives_only_keys)
+{
+    begin();
+    json_t *rows = search(json_pack("{s:s, s:s, s:b}", "match", "apple", "near", vector(1, 0, 0, 0), "keys_only", 1)),
+           *row = json_array_get(rows, 0);
+    ck_assert_uint_eq(json_array_size(rows), 3);
+    ck_assert_uint_eq(json_object_size(row), 3);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "text_id")), "T1");
+    ck_assert(json_is_real(json_object_get(row, "text_score")) && json_is_real(json_object_get(row, "vector_score")));
+    ask("list", json_pack("{s:b}", "keys_only", 1)); /* of a search alone */
+    ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);
+    end();
+}
+END_TEST
+
+/* The score of each row by SQLite's own index of words, of the same texts. */
+static double by_fts5(const char *match, const char *id)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    double score = 0;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", v->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_exec(db,
+                 "CREATE VIRTUAL TABLE temp.f USING fts5(id UNINDEXED, title, body, tokenize = 'porter unicode61"
+                 " remove_diacritics 2'); INSERT INTO temp.f SELECT text_id, title, body FROM outside_texts",
+                 NULL, NULL, NULL);
+    ck_assert_int_eq(
+        sqlite3_prepare_v2(db, "SELECT -bm25(f, 0, 3, 1) FROM temp.f WHERE f MATCH ?1 AND id = ?2", -1, &st, NULL),
+        SQLITE_OK);
+    sqlite3_bind_text(st, 1, match, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, id, -1, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW)
+        score = sqlite3_column_double(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return score;
+}
+
+/* Also when rows have changed and gone meanwhile. */
+START_TEST(scores_as_fts5)
+{
+    static const char *const words[] = {"apple", "tree", "costs", "shade", "running", "caf\xc3\xa9", "extra", "grown"};
+    char id[16], body[128];
+    begin();
+    for (int i = 0; i < 120; i++) {
+        snprintf(id, sizeof id, "R%d", i % 70);
+        snprintf(body, sizeof body, "%s %s %s %d", words[i % 8], words[i / 3 % 8], words[i * i % 8], i);
+        if (i % 9 == 8)
+            ask("note", json_pack("{s:s, s:s}", "text_id", id, "gone", id));
+        else
+            put(id, "r", words[i % 5], body, NULL);
+        if (i % 25 == 0)
+            search(json_pack("{s:s}", "match", "apple"));
+    }
+    json_t *rows = json_incref(search(json_pack("{s:s, s:i}", "match", "apples shade", "limit", 1000))), *row;
+    size_t i;
+    ck_assert_uint_ge(json_array_size(rows), 20);
+    json_array_foreach(rows, i, row)
+    {
+        double score = json_real_value(json_object_get(row, "text_score"));
+        double is = by_fts5("\"apples\" OR \"shade\"", json_string_value(json_object_get(row, "text_id")));
+        ck_assert_msg(score > 0 && score < is * 1.000001 && score > is * 0.999999, "%g, not %g", score, is);
+    }
+    json_decref(rows);
+    end();
+}
+END_TEST
+
 /* The first rows that are read have lost their vectors: there is nothing yet that they could be taken out of. */
 START_TEST(no_row_has_a_vector)
 {
@@ -219,6 +316,9 @@ int main(void)
     tcase_add_test(c, forgives_spelling);
     tcase_add_test(c, finds_by_vector);
     tcase_add_test(c, follows_changes);
+    tcase_add_test(c, filters_before_it_takes);
+    tcase_add_test(c, gives_only_keys);
+    tcase_add_test(c, scores_as_fts5);
     tcase_add_test(c, no_row_has_a_vector);
     tcase_add_test(c, many_changes);
     suite_add_tcase(s, c);
