@@ -277,6 +277,35 @@ START_TEST(it_learns_from_histories)
 }
 END_TEST
 
+START_TEST(a_field_speaks_for_words_never_seen)
+{
+    static const char *const beasts[] = {"cat", "dog", "goat", "sheep", "horse", "cow"};
+    static const char *const tools[] = {"spoon", "knife", "saw", "brush", "comb", "nail"};
+    char why[200], text[80];
+    struct verdict v[TRIGGERS];
+    struct judge *j, *rules = judge;
+    json_t *lexicon = json_pack("{s:{}, s:{s:[s]}, s:{s:[s,s,s,s,s,s,s]}}", "classes", "labels", "ask", "please",
+                                "fields", "beasts", "cat", "dog", "goat", "sheep", "horse", "cow", "ferret");
+    ck_assert_msg(judge_new(lexicon, &j, why, sizeof why) == 0, "%s", why);
+    json_decref(lexicon);
+    for (int i = 0; i < 60; i++) {
+        snprintf(text, sizeof text, "customer: there it was, a %s", (i % 2 ? beasts : tools)[i / 2 % 6]);
+        json_t *h = json_pack("{s:{s:s}, s:s, s:o}", "billing", "currency", "NGN", "text", text, "labels",
+                              i % 2 ? json_pack("[s]", "churn_risk") : json_array());
+        ck_assert_int_eq(judge_example(j, h, why, sizeof why), 0);
+        json_decref(h);
+    }
+    ck_assert_int_eq(judge_learn(j), 0);
+    judge = j;
+    read_text("customer: there it was, a ferret", NULL, v);
+    ck_assert(v[CHURN_RISK].matches);
+    read_text("customer: there it was, a hammer", NULL, v);
+    ck_assert(!v[CHURN_RISK].matches);
+    judge = rules;
+    judge_free(j);
+}
+END_TEST
+
 START_TEST(logistic_regression_finds_the_weights)
 {
     enum { N = 4000 };
@@ -375,6 +404,7 @@ int main(void)
     tcase_add_test(c, descriptions_are_understood);
     tcase_add_test(c, keywords_are_words);
     tcase_add_test(c, it_learns_from_histories);
+    tcase_add_test(c, a_field_speaks_for_words_never_seen);
     tcase_add_test(c, logistic_regression_finds_the_weights);
     tcase_add_test(c, churn_is_learnt_and_explained);
     tcase_add_test(c, spend_breaks_where_the_base_does);

@@ -10,7 +10,8 @@
 
 #define FOLDS 5
 #define EXAMPLES_MAX 4000
-#define L2 3.0
+#define FOLD_ROWS 10 /* written together, and so judged by a model that has seen none of them */
+#define L2 1.0
 
 const char *const trigger_names[TRIGGERS] = {"network_issues", "billing_disputes", "churn_risk", "high_value",
                                              "roaming_issues"};
@@ -279,7 +280,7 @@ int judge_example(struct judge *j, const json_t *history, char *ret_error, size_
     json_array_foreach(labels, i, label) for (size_t t = 0; t < TOPICS; t++) x0->text.label[t] |=
         !strcmp(json_string_value(label) ? json_string_value(label) : "", trigger_names[trigger_of[t]]);
     x0->whole = json_object_get(history, "billing") != NULL;
-    x0->text.fold = (uint8_t)(j->n % FOLDS);
+    x0->text.fold = (uint8_t)(j->n / FOLD_ROWS % FOLDS);
     j->n++;
     return 0;
 }

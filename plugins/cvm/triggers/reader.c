@@ -1,6 +1,7 @@
 /* See reader.h. Labels of the lexicon: of topics (net, net_weak, bill, ..), and what is said around them. */
 #include "reader.h"
 #include <cvm/cvm.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -49,12 +50,31 @@ struct reader {
     uint8_t label[1024]; /* of the list -> enum label; LABELS: not one of these */
 };
 
+/* The phrases, and a label for each field of meaning. Gives; NULL: out of memory. */
+static json_t *lists_of(const json_t *lexicon)
+{
+    json_t *classes = json_copy(json_object_get(lexicon, "classes"));
+    json_t *labels = json_copy(json_object_get(lexicon, "labels"));
+    json_t *field;
+    const char *name;
+    char label[80];
+    if (!classes)
+        classes = json_object();
+    json_object_foreach(json_object_get(lexicon, "fields"), name, field)
+    {
+        snprintf(label, sizeof label, READER_FIELD "%s", name);
+        json_object_set(classes, label, field);
+        json_object_set_new(labels, label, json_pack("[o]", json_sprintf("@%s", label)));
+    }
+    return json_pack("{s:o*, s:o*}", "classes", classes, "labels", labels);
+}
+
 int reader_new(const json_t *lexicon, struct reader **ret_reader, char *ret_error, size_t error_size)
 {
     struct reader *r = calloc(1, sizeof *r);
-    if (!r)
-        return CVM_ENOMEM;
-    int e = phrases_compile(lexicon, &r->phrases, ret_error, error_size);
+    json_t *lists = lists_of(lexicon);
+    int e = r && lists ? phrases_compile(lists, &r->phrases, ret_error, error_size) : CVM_ENOMEM;
+    json_decref(lists);
     if (e < 0) {
         free(r);
         return e;

@@ -59,6 +59,8 @@ struct reading {
 
 struct reader;
 
+#define READER_FIELD "field:" /* labels of words of a field of meaning, for a text model, begin so */
+
 /* Gives *ret_reader. `lexicon`: manifests/triggers/lexicon.json. Borrows. */
 int reader_new(const json_t *lexicon, struct reader **ret_reader, char *ret_error, size_t error_size);
 void reader_free(struct reader *r);

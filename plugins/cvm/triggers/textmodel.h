@@ -1,11 +1,13 @@
-/* What a text is about, by its words: one linear function per topic over hashed words, pairs, pieces and cues, trained
- * by dual coordinate descent (L2-regularised squared hinge; Hsieh et al. 2008). Pure; any thread. */
+/* What a text is about, by its words: one linear function per topic over hashed words, pairs, pieces, cues and fields
+ * of meaning (a word never seen before is known by its field), trained by dual coordinate descent (L2-regularised
+ * squared hinge; Hsieh et al. 2008). Pure; any thread. */
 #ifndef TRIGGERS_TEXTMODEL_H
 #define TRIGGERS_TEXTMODEL_H
 
 #include "reader.h"
 
 #define TEXTMODEL_BITS 18
+#define TEXTMODEL_BLOCKS 5          /* kinds of features, each brought to a length of its own */
 #define TEXTMODEL_FEATURES_MAX 8192 /* of a text */
 
 struct feature {
@@ -16,10 +18,10 @@ struct feature {
 struct features { /* collected by textmodel_note as a text is read */
     const struct phrases *phrases;
     size_t n;
-    size_t block[4]; /* where each block ends, set by textmodel_close */
-    uint32_t ids[4][TEXTMODEL_FEATURES_MAX];
-    size_t count[4];
-    struct feature feature[4 * TEXTMODEL_FEATURES_MAX];
+    size_t block[TEXTMODEL_BLOCKS]; /* where each block ends, set by textmodel_close */
+    uint32_t ids[TEXTMODEL_BLOCKS][TEXTMODEL_FEATURES_MAX];
+    size_t count[TEXTMODEL_BLOCKS];
+    struct feature feature[TEXTMODEL_BLOCKS * TEXTMODEL_FEATURES_MAX];
 };
 
 struct textmodel;
