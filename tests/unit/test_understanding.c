@@ -482,6 +482,10 @@ START_TEST(several_wishes_have_parts)
     ck_assert_str_eq(str(r, "service_domain"), "MULTI");
     ck_assert_uint_eq(json_array_size(json_object_get(r, "parts")), 2);
     json_decref(r);
+    r = judged("data 500 n light 1k", "{\"domain\": [[\"MULTI\", 0.9], [\"DATA\", 0.06], [\"UNKNOWN\", 0.02]]}");
+    ck_assert_str_eq(str(r, "service_domain"), "MULTI");
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "parts")), 2);
+    json_decref(r);
     r = judged("data 1gb mtn and token 2k for 45012345678", SURE("DATA", "DATA/PURCHASE", CALM));
     ck_assert_str_eq(str(r, "service_domain"), "DATA");
     ck_assert_ptr_null(json_object_get(r, "parts"));

@@ -137,20 +137,33 @@ static void whole_part(struct reading *r, int domain)
         r->clauses[n].domain = r->clauses[n].owner = domain;
 }
 
-/* The parts of a message in which the rules saw one domain or none: the domains that are likeliest, each with the whole
- * message. */
-static void several_parts(struct reading *r, const json_t *answer)
+static void add_part(struct reading *r, int domain)
 {
     struct understanding *u = r->u;
+    if (domain >= 0 && u->n_parts < 2 && (!u->n_parts || u->parts[0].domain != domain))
+        u->parts[u->n_parts++] =
+            (struct understanding_part){.domain = (uint8_t)domain, .leaf = -1, .end = (uint32_t)r->text->bytes};
+}
+
+/* The domain beside the first part's that the rules have most words of; -1: none. */
+static int weightiest(const struct reading *r)
+{
+    const struct understanding *u = r->u;
+    int best = -1;
+    for (int d = 0; d < (int)r->v->n_domains; d++)
+        if (u->weights[d] > (best < 0 ? 0 : u->weights[best]) && (!u->n_parts || u->parts[0].domain != d))
+            best = d;
+    return best;
+}
+
+/* The parts of a message in which the rules saw one domain or none: the domains that are likeliest, each with the whole
+ * message. Where UNKNOWN is among the three labels of the answer they name one domain, and the rules have the second. */
+static void several_parts(struct reading *r, const json_t *answer)
+{
     double probability;
-    if (u->n_parts >= 2)
-        return;
-    for (size_t i = 0; i < 3 && u->n_parts < 2; i++) {
-        int domain = domain_of(r->v, label_at(answer, "domain", i, &probability));
-        if (domain >= 0 && (!u->n_parts || u->parts[0].domain != domain))
-            u->parts[u->n_parts++] =
-                (struct understanding_part){.domain = (uint8_t)domain, .leaf = -1, .end = (uint32_t)r->text->bytes};
-    }
+    for (size_t i = 0; i < 3; i++)
+        add_part(r, domain_of(r->v, label_at(answer, "domain", i, &probability)));
+    add_part(r, weightiest(r));
 }
 
 /* Whether the rules saw a domain that no model can know: it is not loaded, or nobody gave examples of it. */
