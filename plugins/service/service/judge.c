@@ -157,7 +157,7 @@ static int weightiest(const struct reading *r)
 }
 
 /* The parts of a message in which the rules saw one domain or none: the domains that are likeliest, each with the whole
- * message. Where UNKNOWN is among the three labels of the answer they name one domain, and the rules have the second. */
+ * message. Where UNKNOWN is among the three labels of the answer, the rules have the second. */
 static void several_parts(struct reading *r, const json_t *answer)
 {
     double probability;
