@@ -228,6 +228,128 @@ START_TEST(service_makes_vectors)
 }
 END_TEST
 
+/* ---- what a question is compared with ---------------------------------------------------------------------------- */
+
+START_TEST(lines_say_what_texts_do)
+{
+    static struct text_words words;
+    static char line[TRACE_MAX_BYTES + 1];
+    struct trace_word w;
+    size_t n = 0;
+    json_t *setting = json_pack("[s, s]", "boat, ship, water craft", "rice, boat");
+    const struct lexicon *lexicon = lexicon_of(setting);
+    char tag[17];
+    snprintf(tag, sizeof tag, "%s", lexicon_tag(lexicon));
+    text_read(lexicon, "The boats and the rice; a water-craft, boats", &words);
+    trace_write(&words, false, line);
+    ck_assert_str_eq(line, "the~ boat:0,1 and~ the~ ric:1 a~ water:0 craft boat:0,1");
+    trace_write(&words, true, line);
+    ck_assert_str_eq(line, "the~ boat:0,1 and~ ric:1 a~ water:0 craft");
+    for (const char *at = line; trace_next(&at, &w); n++) {
+        ck_assert_int_eq(w.common, n == 0 || n == 2 || n == 4);
+        ck_assert_uint_eq(w.n_classes, n == 1 ? 2 : n == 3 || n == 5 ? 1 : 0);
+    }
+    ck_assert_uint_eq(n, 7);
+    ck_assert(n == 7 && w.len == 5 && strncmp(w.stem, "craft", 5) == 0);
+    json_array_append_new(setting, json_string("kite")); /* other classes, another name */
+    json_t *other = json_deep_copy(setting);
+    ck_assert_str_ne(lexicon_tag(lexicon_of(other)), tag);
+    lexicon_drop();
+    json_decref(setting);
+    json_decref(other);
+}
+END_TEST
+
+static json_t *kept_by(struct harness *h, const char *key)
+{
+    return json_object_get(harness_state(h, KB), key);
+}
+
+static char *answer_to(struct harness *h, const char *question)
+{
+    const json_t *answer;
+    cvm_id asked =
+        harness_request(h, "", KB, "query", "enquiry", json_pack("{s:s, s:i}", "query", question, "top_k", 3));
+    harness_run(h, 1);
+    ck_assert_int_eq(harness_result(h, asked, &answer), CVM_REPLIED);
+    return json_dumps(answer, JSON_SORT_KEYS);
+}
+
+/* What a question that met a document without lines asks for, as the harness has it: a look-up there has no lane. */
+static void anew(struct harness *h, const char *id)
+{
+    harness_send(h, KB, "retrieved", KB_LANE, json_pack("{s:[], s:[s]}", "found", "anew", id));
+    harness_run(h, 1);
+}
+
+static const char boats[] = "# Boats\n\nBoats are mended in the yard, by the water.\n\n## Questions people ask\n\n"
+                            "- Who mends my boat?\n- Where is the yard for ships?\n";
+
+/* The same whether it comes from lines or, of a document without them, from texts; which then gets its lines. */
+START_TEST(answers_without_lines)
+{
+    struct harness *h = make();
+    add(h, "boats", boats);
+    add(h, "kites", "Kites need wind, and a yard to begin in");
+    char *by_lines = answer_to(h, "who mends boats in a yard");
+    ck_assert_ptr_nonnull(strstr(by_lines, "by the water"));
+    json_t *state = (json_t *)(uintptr_t)harness_state(h, KB);
+    json_t *kept = json_deep_copy(kept_by(h, "find/boats/0"));
+    ck_assert_ptr_nonnull(kept);
+    json_object_del(state, "find/boats/0");
+    json_object_del(state, "text/boats#000");
+    char *by_texts = answer_to(h, "who mends boats in a yard");
+    ck_assert_str_eq(by_texts, by_lines);
+    anew(h, "boats");
+    ck_assert(json_equal(kept_by(h, "find/boats/0"), kept));
+    free(by_texts);
+    by_texts = answer_to(h, "who mends boats in a yard");
+    ck_assert_str_eq(by_texts, by_lines);
+    /* other classes of words: lines of the old ones are not believed */
+    json_object_set_new(harness_settings(h, KB), "synonyms", json_pack("[s]", "boat, ship"));
+    anew(h, "boats");
+    ck_assert(!json_equal(kept_by(h, "find/boats/0"), kept));
+    json_decref(kept);
+    free(by_texts);
+    free(by_lines);
+    harness_free(h);
+}
+END_TEST
+
+/* Lines and texts follow the document: nothing of a version before, nothing of one that went. */
+START_TEST(lines_follow_documents)
+{
+    struct harness *h = make();
+    char text[6000];
+    size_t n = 0;
+    const char *key;
+    json_t *value;
+    for (int i = 0; n < 3000; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "Boat number %d is mended here.%s", i,
+                              i % 9 == 8 ? "\n\n" : " ");
+    n += (size_t)snprintf(text + n, sizeof text - n, "\n\n## Questions people ask\n\n");
+    for (int i = 0; i < 30; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "- Who mends boat %d?\n", i);
+    add(h, "boats", text);
+    ck_assert_ptr_nonnull(kept_by(h, "find/boats/2"));
+    ck_assert_ptr_nonnull(kept_by(h, "text/boats#003"));
+    add(h, "boats", "Drums are loud in the yard");
+    ck_assert_ptr_nonnull(kept_by(h, "find/boats/0"));
+    ck_assert_ptr_null(kept_by(h, "find/boats/1"));
+    ck_assert_ptr_null(kept_by(h, "find/boats/2"));
+    ck_assert_ptr_null(kept_by(h, "text/boats#003"));
+    char *answer = answer_to(h, "which drums are loud");
+    ck_assert_ptr_nonnull(strstr(answer, "Drums are loud"));
+    ck_assert_ptr_null(strstr(answer, "mended"));
+    free(answer);
+    const json_t *gone;
+    ck_assert_int_eq(harness_ask(h, KB, "remove", json_pack("{s:s}", "document_id", "boats"), &gone), CVM_REPLIED);
+    json_object_foreach((json_t *)(uintptr_t)harness_state(h, KB), key, value)
+        ck_assert_msg(strncmp(key, "find/", 5) != 0 && strncmp(key, "text/", 5) != 0, "%s is left", key);
+    harness_free(h);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("knowledge");
@@ -238,6 +360,9 @@ int main(void)
     tcase_add_test(c, near_texts_are_near);
     tcase_add_test(c, prunes_each_month);
     tcase_add_test(c, service_makes_vectors);
+    tcase_add_test(c, lines_say_what_texts_do);
+    tcase_add_test(c, answers_without_lines);
+    tcase_add_test(c, lines_follow_documents);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -2,17 +2,19 @@
  * Loop thread.
  *
  * provider.kb.local keeps as state
- *     doc/<id>        {version, status, hash, origin, file, rows, domain, created_ms}: what is in force
- *     from/<origin>/<file>  {id, hash}: which text of which plugin became which document
- *     seen/<id>       {day: best relevance}: retrievals of the last 30 days
- *     count           {documents, passages, questions, domains: {name: documents}}
- * and writes the tables kb_documents, kb_versions, kb_chunks and kb_retrievals. */
+ *     find/<id>/<n>   {lexicon, title, topic, domain, source, head, rows}: lines of trace.h of 16 rows; see
+ * shelf_trace.c text/<id>#<n>   the text of a passage doc/<id>        {version, status, hash, origin, file, rows,
+ * domain, created_ms}: what is in force from/<origin>/<file>  {id, hash}: which text of which plugin became which
+ * document seen/<id>       {day: best relevance}: retrievals of the last 30 days count           {documents, passages,
+ * questions, domains: {name: documents}} and writes the tables kb_documents, kb_versions, kb_chunks and kb_retrievals.
+ */
 #ifndef KNOWLEDGE_H
 #define KNOWLEDGE_H
 
 #include "document.h"
 #include "embed.h"
-#include "text.h"
+#include "rank.h"
+#include "trace.h"
 #include <cvm/json.h>
 
 #define KB "provider.kb.local"
@@ -45,6 +47,17 @@ const struct lexicon *kb_lexicon(cvm_turn *t);
 bool kb_uses_model(cvm_turn *t);                   /* vectors of a service are wanted */
 int shelf_embedded(cvm_turn *t, const cvm_msg *m); /* "embed.reply": vectors of a service for passages, or a question */
 
+/* shelf_trace.c: what a question is compared with, and the texts of answers */
+#define TRACE_ROWS 16 /* in one value */
+CVM_MUST_USE int shelf_trace(cvm_turn *t, const char *id, const json_t *rows, int64_t rows_before);
+/* The value with the row's line. CVM_ENOENT: it was never made, or with other classes of words. */
+int shelf_traced(cvm_turn *t, const char *id, int at, const json_t **ret_value);
+/* The lines of a row as kb_chunks has it. False: no memory. */
+bool shelf_lines(const struct lexicon *lexicon, const json_t *row, char ret_head[TRACE_MAX_BYTES + 1],
+                 char ret_body[TRACE_MAX_BYTES + 1]);
+CVM_MUST_USE int shelf_trace_anew(cvm_turn *t, const char *id);
+int shelf_trace_rows(cvm_turn *t, const cvm_msg *m); /* "query.reply": rows of a document of an earlier version of us */
+
 /* manage.c: operations of operators */
 int manage_add(cvm_turn *t, const cvm_msg *m);
 int manage_update(cvm_turn *t, const cvm_msg *m);
@@ -67,16 +80,14 @@ int prune_monthly(cvm_turn *t, const cvm_msg *m);
 int prune_retrieved(cvm_turn *t, const cvm_msg *m); /* "retrieved": notes what was found, and how relevant */
 CVM_MUST_USE int prune_arm(cvm_turn *t);
 
+bool prune_is_news(cvm_turn *t, const char *id, double relevance); /* false: it is noted already */
+
 /* query.c */
 int query_ask(cvm_turn *t, const cvm_msg *m);
 int query_found(cvm_turn *t, const cvm_msg *m); /* "found": has what was retrieved kept */
 void query_drop(void);
 int query_reply(cvm_turn *t, const cvm_msg *m); /* "query.reply" of every question of this component */
 CVM_MUST_USE int query_embedded(cvm_turn *t, const cvm_msg *m);
-
-/* rank.c: pure. Orders what was found. `found` is the data of a query.reply; gives {"results": [..], "topics": [..],
- * "coverage"}; borrows. */
-json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *found, size_t top_k);
 
 /* embedders.c */
 int embed_hash(cvm_turn *t, const cvm_msg *m);

@@ -49,10 +49,24 @@ static int note(cvm_turn *t, const char *id, double relevance)
         json_pack("{s:s, s:s, s:s, s:f}", "retrieval_id", row, "document_id", id, "day", day, "relevance", relevance));
 }
 
+bool prune_is_news(cvm_turn *t, const char *id, double relevance)
+{
+    char key[DOCUMENT_ID_MAX + 8], day[32];
+    const json_t *seen = NULL, *best;
+    snprintf(key, sizeof key, "seen/%.64s", id);
+    day_text(cvm_now_ms(t), day);
+    if (cvm_state_get(t, key, &seen) < 0)
+        return true;
+    best = json_object_get(seen, day);
+    return !best || relevance > json_number_value(best);
+}
+
 int prune_retrieved(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *found = json_object_get(m->data, "found"), *one;
+    const json_t *found = json_object_get(m->data, "found"), *anew = json_object_get(m->data, "anew"), *one;
     size_t i;
+    for (i = 0; i < json_array_size(anew); i++)
+        CVM_TRY(shelf_trace_anew(t, json_string_value(json_array_get(anew, i))));
     json_array_foreach((json_t *)(uintptr_t)found, i, one)
         CVM_TRY(note(t, cvm_json_str(one, "document_id", ""), json_number_value(json_object_get(one, "relevance"))));
     return CVM_OK;

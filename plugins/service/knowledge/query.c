@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define CANDIDATES 40 /* of each kind, for five documents and more */
 
@@ -38,8 +39,8 @@ static void match_of(const struct text_words *words, char *ret_match, size_t siz
         }
 }
 
-/* Takes `with`. `vector` NULL: none, or it is the host's own that is to be made. */
-static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column, const char *vector)
+/* Takes `with`. `vector` NULL: none, or it is the host's own that is to be made. `whole`: the rows with their texts. */
+static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column, const char *vector, bool whole)
 {
     static struct text_words words; /* of this call */
     char match[4096], own[EMBED_TEXT_SIZE], domain[48];
@@ -66,7 +67,8 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column,
                                     .match = match,
                                     .near_column = vector ? column : NULL,
                                     .near_vector = vector,
-                                    .with = with}));
+                                    .with = with,
+                                    .keys_only = !whole}));
     return CVM_PENDING;
 }
 
@@ -118,15 +120,20 @@ int query_ask(cvm_turn *t, const cvm_msg *m)
     const char *question = cvm_json_str(m->data, "query", "");
     if (strlen(question) > QUESTION_MAX_BYTES)
         return cvm_refuse(t, "TOO_LARGE", "query", "A question has at most 2000 bytes.");
-    json_t *with = json_copy((json_t *)(uintptr_t)m->data);
-    json_object_set_new(with, "as", json_string("query"));
+    json_t *with =
+        json_pack("{s:s, s:O, s:O*, s:O*, s:O*, s:O*, s:O*}", "as", "query", "query", json_object_get(m->data, "query"),
+                  "top_k", json_object_get(m->data, "top_k"), "service_domain",
+                  json_object_get(m->data, "service_domain"), "domain_hint", json_object_get(m->data, "domain_hint"),
+                  "without", json_object_get(m->data, "without"), "with", json_object_get(m->data, "with"));
+    if (!with)
+        return CVM_ENOMEM;
     if (!kb_uses_model(t))
-        return search(t, m->id, with, NULL, NULL);
+        return search(t, m->id, with, NULL, NULL, false);
     int e =
         cvm_request(t, cvm_json_str(cvm_settings(t), "embedder", ""), "embed", json_pack("{s:[s]}", "texts", question),
                     &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 3000});
     if (e == CVM_ENOENT || e == CVM_EACCES)
-        return search(t, m->id, with, NULL, NULL);
+        return search(t, m->id, with, NULL, NULL, false);
     if (!e)
         e = wait_for(t, m, with);
     else
@@ -142,78 +149,201 @@ int query_embedded(cvm_turn *t, const cvm_msg *m)
     json_t *with = waited_for(t, m);
     if (!with)
         return CVM_OK;
-    int e = search(t, m->on_behalf, with, vector ? "vector_model" : NULL, vector);
+    if (vector) /* should the rows be asked for once more */
+        json_object_set_new(with, "vector", json_string(vector));
+    int e = search(t, m->on_behalf, with, vector ? "vector_model" : NULL, vector, false);
     return e == CVM_PENDING ? CVM_OK : e;
 }
 
-/* What was found, for prune.c. A look-up keeps nothing, and its answer waits for no one: it tells another look-up,
- * which has it kept. */
-static int tell_retrieved(cvm_turn *t, const json_t *results)
-{
-    json_t *list = json_array(), *one;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)results, i, one) if (json_number_value(json_object_get(one, "relevance")) >
-                                                                 0) /* else it was only looked at */
-        json_array_append_new(list, json_pack("{s:O, s:O}", "document_id", json_object_get(one, "document_id"),
-                                              "relevance", json_object_get(one, "relevance")));
-    if (!json_array_size(list)) {
-        json_decref(list);
-        return CVM_OK;
-    }
-    return cvm_send(t, KB, "found", json_pack("{s:o}", "found", list));
-}
+/* ---- what was found ---------------------------------------------------------------------------------------------- */
 
-int query_found(cvm_turn *t, const cvm_msg *m)
+static int pass_on(cvm_turn *t, json_t *data)
 {
     cvm_out out = {.size = sizeof out,
                    .kind = CVM_OUT_MESSAGE,
                    .to = KB,
                    .type = "retrieved",
-                   .data = cvm_json_share(m->data),
+                   .data = data,
                    .conversation = KB_LANE,
                    .priority = CVM_LOW};
     return t->host->emit(t, &out, NULL);
 }
 
-/* What was found without the domains that are not wanted; `ret_own` is to be released where it is not NULL. */
-static const json_t *wanted(const json_t *found, const json_t *with, json_t **ret_own)
+/* For prune.c, what is news to it; and documents whose lines are to be made anew. A look-up keeps nothing, and its
+ * answer waits for no one: it tells another look-up, which has it kept. */
+static int tell(cvm_turn *t, const cvm_msg *m, const json_t *results, const json_t *anew)
 {
-    const json_t *without = json_object_get(with, "without"), *rows = json_object_get(found, "rows");
-    *ret_own = NULL;
-    if (!json_array_size(without))
-        return found;
-    json_t *kept = json_array();
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        json_t *row = json_array_get(rows, i);
-        bool out = false;
-        for (size_t k = 0; k < json_array_size(without); k++)
-            out = out || json_equal(json_object_get(row, "domain"), json_array_get(without, k));
-        if (!out)
-            json_array_append(kept, row);
+    json_t *list = json_array(), *one;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)results, i, one)
+    {
+        double relevance = json_number_value(json_object_get(one, "relevance"));
+        if (relevance > 0 && /* else it was only looked at */
+            prune_is_news(t, cvm_json_str(one, "document_id", ""), relevance))
+            json_array_append_new(list, json_pack("{s:O, s:O}", "document_id", json_object_get(one, "document_id"),
+                                                  "relevance", json_object_get(one, "relevance")));
     }
-    *ret_own = json_copy((json_t *)(uintptr_t)found);
-    json_object_set_new(*ret_own, "rows", kept);
-    return *ret_own;
+    if (!json_array_size(list) && !json_array_size(anew)) {
+        json_decref(list);
+        return CVM_OK;
+    }
+    json_t *data = json_pack("{s:o, s:O*}", "found", list, "anew", (json_t *)(uintptr_t)anew);
+    return !data ? CVM_ENOMEM : *m->conversation ? pass_on(t, data) : cvm_send(t, KB, "found", data);
 }
 
-static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
+int query_found(cvm_turn *t, const cvm_msg *m)
+{
+    return pass_on(t, cvm_json_share(m->data));
+}
+
+struct place {
+    char id[DOCUMENT_ID_MAX + 1];
+    int at;           /* of the row in the document */
+    const json_t *in; /* value with its line */
+};
+
+struct finding {
+    cvm_turn *t;
+    struct place *places;
+    struct rank_row *rows;
+    char *lines; /* of rows that came with their texts: head and body of each */
+    size_t n;
+    json_t *anew; /* ids of documents without lines */
+    bool whole;
+};
+
+static bool unwanted(const json_t *without, const json_t *about)
+{
+    for (size_t i = 0; i < json_array_size(without); i++)
+        if (json_equal(json_object_get(about, "domain"), json_array_get(without, i)))
+            return true;
+    return false;
+}
+
+static bool read_place(const json_t *row, struct place *p)
+{
+    const char *key = cvm_json_str(row, "chunk_id", ""), *mark = strrchr(key, '#');
+    if (!mark || mark - key > DOCUMENT_ID_MAX)
+        return false;
+    memcpy(p->id, key, (size_t)(mark - key));
+    p->id[mark - key] = '\0';
+    p->at = (int)strtol(mark + 1, NULL, 10);
+    return p->at >= 0;
+}
+
+/* The value with the line, of another row of this answer where it is the same. */
+static int read_value(struct finding *f, struct place *p)
+{
+    for (struct place *o = f->places; o < p; o++)
+        if (o->in && o->at / TRACE_ROWS == p->at / TRACE_ROWS && strcmp(o->id, p->id) == 0) {
+            p->in = o->in;
+            return CVM_OK;
+        }
+    return shelf_traced(f->t, p->id, p->at, &p->in);
+}
+
+/* The row's line in `line`: "p<its place> words", "q<place of its answer> words". */
+static void read_line(struct rank_row *row, const char *line)
+{
+    char *end;
+    row->question = *line == 'q';
+    row->at = (int)strtol(line + (*line != '\0'), &end, 10);
+    row->body = end;
+}
+
+/* Rows as their documents' lines have them; one that is of no row now is left out: its document has changed. */
+static int add_row(struct finding *f, const json_t *found, const json_t *without)
+{
+    struct place *p = &f->places[f->n];
+    struct rank_row *row = &f->rows[f->n];
+    if (!read_place(found, p))
+        return CVM_OK;
+    int e = read_value(f, p);
+    if (e == CVM_ENOENT) {
+        bool seen = false;
+        for (size_t i = 0; i < json_array_size(f->anew); i++)
+            seen = seen || strcmp(json_string_value(json_array_get(f->anew, i)), p->id) == 0;
+        if (!seen)
+            json_array_append_new(f->anew, json_string(p->id));
+        return CVM_OK;
+    }
+    const char *line = json_string_value(json_array_get(json_object_get(p->in, "rows"), (size_t)p->at % TRACE_ROWS));
+    if (e < 0 || !line || unwanted(without, p->in))
+        return e;
+    *row = (struct rank_row){.document_id = p->id,
+                             .about = p->in,
+                             .head = cvm_json_str(p->in, "head", ""),
+                             .text_score = json_number_value(json_object_get(found, "text_score")),
+                             .cosine = json_number_value(json_object_get(found, "vector_score"))};
+    read_line(row, line);
+    f->n++;
+    return CVM_OK;
+}
+
+static int add_whole_row(struct finding *f, const json_t *found, const json_t *without)
+{
+    char *head = f->lines + f->n * 2 * (TRACE_MAX_BYTES + 1), *body = head + TRACE_MAX_BYTES + 1;
+    if (unwanted(without, found))
+        return CVM_OK;
+    if (!shelf_lines(kb_lexicon(f->t), found, head, body))
+        return CVM_ENOMEM;
+    f->places[f->n].in = found;
+    f->rows[f->n] = (struct rank_row){.document_id = cvm_json_str(found, "document_id", ""),
+                                      .about = found,
+                                      .head = head,
+                                      .body = body,
+                                      .question = strcmp(cvm_json_str(found, "kind", ""), "question") == 0,
+                                      .text_score = json_number_value(json_object_get(found, "text_score")),
+                                      .cosine = json_number_value(json_object_get(found, "vector_score"))};
+    f->n++;
+    return CVM_OK;
+}
+
+static const json_t *text_of(void *arg, const struct rank_row *row)
+{
+    struct finding *f = arg;
+    char key[DOCUMENT_ID_MAX + 24];
+    const json_t *text = NULL;
+    if (f->whole)
+        return json_object_get(row->about, row->question ? "answer" : "body");
+    snprintf(key, sizeof key, "text/%.64s#%03d", row->document_id, row->at);
+    return row->at < 0 || cvm_state_get(f->t, key, &text) < 0 ? NULL : text;
+}
+
+static void finding_free(struct finding *f)
+{
+    free(f->places);
+    free(f->rows);
+    free(f->lines);
+    json_decref(f->anew);
+}
+
+static int find_rows(struct finding *f, const json_t *rows, const json_t *without)
+{
+    size_t n = json_array_size(rows) + 1;
+    f->places = calloc(n, sizeof *f->places);
+    f->rows = calloc(n, sizeof *f->rows);
+    f->lines = f->whole ? malloc(n * 2 * (TRACE_MAX_BYTES + 1)) : NULL;
+    f->anew = json_array();
+    int e = f->places && f->rows && f->anew && (f->lines || !f->whole) ? CVM_OK : CVM_ENOMEM;
+    for (size_t i = 0; !e && i < json_array_size(rows); i++)
+        e = f->whole ? add_whole_row(f, json_array_get(rows, i), without)
+                     : add_row(f, json_array_get(rows, i), without);
+    return e;
+}
+
+static int settle_ranked(cvm_turn *t, const cvm_msg *m, const json_t *with, struct finding *f)
 {
     int64_t top_k = cvm_json_int(with, "top_k", 5);
-    if (m->outcome != CVM_REPLIED)
-        return cvm_settle(t, m->on_behalf, CVM_ERROR,
-                          json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",
-                                    "The knowledge base cannot be searched at the moment."),
-                          NULL);
-    json_t *own;
-    const json_t *rows = wanted(m->data, with, &own);
-    json_t *ranked = rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""), rows,
+    struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f};
+    json_t *ranked = rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""),
+                          json_object_get(m->data, "words"), &source,
                           (size_t)(top_k < 1              ? 1
                                    : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
                                                           : top_k));
-    json_decref(own);
     if (!ranked)
         return CVM_ENOMEM;
-    int e = tell_retrieved(t, json_object_get(ranked, "results"));
+    int e = tell(t, m, json_object_get(ranked, "results"), json_object_get(with, "anew"));
     json_object_set(ranked, "query", json_object_get(with, "query"));
     if (json_object_get(with, "with"))
         json_object_set(ranked, "with", json_object_get(with, "with"));
@@ -224,10 +354,40 @@ static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
     return cvm_settle(t, m->on_behalf, CVM_REPLIED, ranked, NULL);
 }
 
+/* Once more, with the texts: some document has no lines yet. They are made when this is over. */
+static int ask_whole(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *anew)
+{
+    json_t *again = json_copy((json_t *)(uintptr_t)with);
+    const char *vector = cvm_json_str(with, "vector", NULL);
+    if (!again || json_object_set(again, "anew", (json_t *)(uintptr_t)anew) < 0) {
+        json_decref(again);
+        return CVM_ENOMEM;
+    }
+    int e = search(t, m->on_behalf, again, vector ? "vector_model" : NULL, vector, true);
+    return e == CVM_PENDING ? CVM_OK : e;
+}
+
+static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
+{
+    struct finding f = {.t = t, .whole = json_object_get(with, "anew") != NULL};
+    if (m->outcome != CVM_REPLIED)
+        return cvm_settle(t, m->on_behalf, CVM_ERROR,
+                          json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",
+                                    "The knowledge base cannot be searched at the moment."),
+                          NULL);
+    int e = find_rows(&f, json_object_get(m->data, "rows"), json_object_get(with, "without"));
+    if (!e)
+        e = json_array_size(f.anew) ? ask_whole(t, m, with, f.anew) : settle_ranked(t, m, with, &f);
+    finding_free(&f);
+    return e;
+}
+
 int query_reply(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *with = json_object_get(m->data, "with");
     const char *as = cvm_json_str(with, "as", "");
+    if (strcmp(as, "trace") == 0)
+        return shelf_trace_rows(t, m);
     int e = strcmp(as, "query") == 0 || m->outcome != CVM_REPLIED ? found(t, m, with) : manage_listed(t, m, as);
     return e == CVM_ENOENT ? CVM_OK : e;
 }

@@ -1,8 +1,11 @@
-/* See knowledge.h: what the host's search has found, put into order. Each row is compared with the question word by
+/* See rank.h: what the host's search has found, put into order. Each row is compared with the question word by
  * word (the word itself, one of its class, one that begins alike), words counting by how rare they are; a question that
  * people ask also by how much of it was asked. Documents take the best of their rows, topics of their documents.
  * Relevance is calibrated so that 0.30 divides what answers from what does not (docs/reference/knowledge.md). Pure. */
-#include "knowledge.h"
+#include "rank.h"
+
+#include "trace.h"
+#include <cvm/json.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -26,19 +29,22 @@
 struct term {
     const struct text_word *word;
     char as[TEXT_WORD_SIZE]; /* stem of what it was taken for; "": of itself */
+    size_t stem_len, as_len;
     double weight;
     bool known; /* some row has it or one of its class */
 };
 
 struct scored {
-    const json_t *row;
+    const struct rank_row *row;
     double score, coverage;
     double sense; /* the part of the coverage by words of the lexicon: they say what the question is about */
 };
 
 struct document {
     const char *id;
-    const json_t *best; /* row */
+    const struct rank_row *best;
+    const char *head; /* what `in_head` was made of */
+    double in_head[TERMS_MAX];
     double score, second, coverage, sense;
     double order; /* score, and what speaks for it beside */
     struct scored passages[PASSAGES_OF_A_RESULT];
@@ -50,8 +56,10 @@ struct topic {
 };
 
 struct ranking {
-    const struct lexicon *lexicon;
+    const struct rank_source *source;
     struct term terms[TERMS_MAX];
+    uint64_t of_class[TEXT_CLASSES_MAX]; /* terms of each class, as bits */
+    uint64_t by_letter[256];             /* terms that are compared letter by letter, by the first one */
     size_t n_terms, n_documents;
     double weight; /* of all terms */
     double doubt;  /* of those that stand nowhere, beyond their weight */
@@ -119,99 +127,112 @@ static void add_term(struct ranking *r, const struct text_word *w, const json_t 
     r->n_terms++;
 }
 
-/* ---- a row ------------------------------------------------------------------------------------------------------- */
-
-static bool same_class(const struct text_word *a, const struct text_word *b)
+/* So that a word of a row is held against those terms alone that it can be like. */
+static void sort_terms(struct ranking *r)
 {
-    for (size_t i = 0; i < TEXT_OF_WORD_MAX && a->classes[i] >= 0; i++)
-        for (size_t k = 0; k < TEXT_OF_WORD_MAX && b->classes[k] >= 0; k++)
-            if (a->classes[i] == b->classes[k])
-                return true;
-    return false;
+    for (size_t i = 0; i < r->n_terms; i++) {
+        struct term *term = &r->terms[i];
+        term->stem_len = strlen(term->word->stem);
+        term->as_len = strlen(term->as);
+        for (size_t k = 0; k < TEXT_OF_WORD_MAX && term->word->classes[k] >= 0; k++)
+            r->of_class[term->word->classes[k]] |= UINT64_C(1) << i;
+        if (term->word->common)
+            continue;
+        r->by_letter[(unsigned char)*term->word->stem] |= UINT64_C(1) << i;
+        if (*term->as)
+            r->by_letter[(unsigned char)*term->as] |= UINT64_C(1) << i;
+    }
 }
 
-static bool begins_alike(const char *a, const char *b)
+/* ---- a row ------------------------------------------------------------------------------------------------------- */
+
+static bool is_word(const char *a, size_t len, const struct trace_word *w)
 {
-    size_t n = 0, la = strlen(a), lb = strlen(b), longer = la > lb ? la : lb;
-    while (a[n] && a[n] == b[n])
+    return len == w->len && memcmp(a, w->stem, len) == 0;
+}
+
+static bool begins_alike(const char *a, size_t len, const struct trace_word *w)
+{
+    size_t n = 0, longer = len > w->len ? len : w->len;
+    while (n < len && n < w->len && a[n] == w->stem[n])
         n++;
     return n >= 5 && n * 10 >= longer * 7;
 }
 
-static double alike(const struct term *term, const struct text_word *w)
+/* Of a term that is not common. */
+static double spelt_alike(const struct term *term, const struct trace_word *w)
 {
-    if (!term->word->common &&
-        (strcmp(term->word->stem, w->stem) == 0 || (*term->as && strcmp(term->as, w->stem) == 0)))
+    if (is_word(term->word->stem, term->stem_len, w) || (term->as_len && is_word(term->as, term->as_len, w)))
         return 1;
-    if (same_class(term->word, w))
-        return 0.75;
-    if (!term->word->common && begins_alike(*term->as ? term->as : term->word->stem, w->stem))
-        return 0.6;
-    return 0;
+    return begins_alike(term->as_len ? term->as : term->word->stem, term->as_len ? term->as_len : term->stem_len, w)
+               ? 0.6
+               : 0;
 }
 
-static double best_in(const struct term *term, const struct text_words *words)
+/* Raises what is in `best` of the terms that the word is like. Gives the best of them. */
+static double compare(const struct ranking *r, const struct trace_word *w, double *best)
 {
-    double best = 0;
-    for (size_t i = 0; i < words->n && best < 1; i++) {
-        double it = alike(term, &words->at[i]);
-        best = it > best ? it : best;
+    uint64_t classed = 0, spelt = r->by_letter[(unsigned char)*w->stem];
+    double most = 0;
+    for (size_t i = 0; i < w->n_classes; i++)
+        classed |= r->of_class[w->classes[i]];
+    for (uint64_t left = classed | spelt; left; left &= left - 1) {
+        size_t i = (size_t)__builtin_ctzll(left);
+        double it = spelt >> i & 1 ? spelt_alike(&r->terms[i], w) : 0;
+        if (classed >> i & 1 && it < 0.75)
+            it = 0.75;
+        best[i] = it > best[i] ? it : best[i];
+        most = it > most ? it : most;
     }
-    return best;
+    return most;
 }
 
-/* How much of a question that people ask was asked. */
-static double asked_of(const struct ranking *r, const struct text_words *words)
+/* How much of the line was asked, of a question that people ask; and for each term the best in it. */
+static double compare_line(const struct ranking *r, const char *line, double *best)
 {
     double sum = 0, found = 0;
-    for (size_t i = 0; i < words->n; i++) {
-        double best = 0;
-        const struct text_word *w = &words->at[i];
-        if (w->common && w->classes[0] < 0)
+    struct trace_word w;
+    while (trace_next(&line, &w)) {
+        double it = compare(r, &w, best);
+        if (w.common && !w.n_classes)
             continue;
-        for (size_t k = 0; k < r->n_terms; k++) {
-            double it = alike(&r->terms[k], w);
-            best = it > best ? it : best;
-        }
-        double weight = w->common ? 0.5 : 1;
+        double weight = w.common ? 0.5 : 1;
         sum += weight;
-        found += best * weight;
+        found += it * weight;
     }
     return sum > 0 ? found / sum : 0;
 }
 
-static struct scored score_row(const struct ranking *r, const json_t *row)
+static struct scored score_row(const struct ranking *r, struct document *d, const struct rank_row *row)
 {
-    static struct text_words body, about; /* of this call */
-    double sum = 0, sense = 0;
-    char head[800];
-    const char *title = cvm_json_str(row, "title", ""), *keywords = cvm_json_str(row, "keywords", "");
-    text_read(r->lexicon, cvm_json_str(row, "body", ""), &body);
-    snprintf(head, sizeof head, "%.300s . %.480s", title, keywords);
-    text_read(r->lexicon, head, &about);
+    double in_body[TERMS_MAX] = {0}, sum = 0, sense = 0;
+    if (d->head != row->head) {
+        memset(d->in_head, 0, sizeof d->in_head);
+        compare_line(r, row->head, d->in_head);
+        d->head = row->head;
+    }
+    double asked = compare_line(r, row->body, in_body);
     for (size_t i = 0; i < r->n_terms; i++) {
-        double in_body = best_in(&r->terms[i], &body), in_head = 0.7 * best_in(&r->terms[i], &about);
-        double both = in_body > 0 && in_head > 0 ? in_body + 0.1 : in_body > in_head ? in_body : in_head;
+        double head = 0.7 * d->in_head[i], body = in_body[i];
+        double both = body > 0 && head > 0 ? body + 0.1 : body > head ? body : head;
         sum += r->terms[i].weight * (both > 1 ? 1 : both);
         sense += r->terms[i].word->classes[0] < 0 ? 0 : r->terms[i].weight * (both > 1 ? 1 : both);
     }
     double coverage = r->weight > 0 ? sum / r->weight : 0, score = 0.88 * coverage;
-    if (strcmp(cvm_json_str(row, "kind", ""), "question") == 0) {
-        double asked = asked_of(r, &body);
+    if (row->question) {
         double both = coverage + asked > 0 ? 2 * coverage * asked / (coverage + asked) : 0;
         score = 0.5 * coverage + 0.5 * both;
     }
-    double cosine = json_number_value(json_object_get(row, "vector_score"));
-    double text = json_number_value(json_object_get(row, "text_score"));
-    score = 0.72 * score + 0.20 * (cosine > 0 ? cosine : 0) + 0.08 * (r->best_text > 0 ? text / r->best_text : 0);
+    score = 0.72 * score + 0.20 * (row->cosine > 0 ? row->cosine : 0) +
+            0.08 * (r->best_text > 0 ? row->text_score / r->best_text : 0);
     return (struct scored){row, score, coverage, r->weight > 0 ? sense / r->weight : 0};
 }
 
 /* ---- documents and topics ---------------------------------------------------------------------------------------- */
 
-static struct document *document_of(struct ranking *r, const json_t *row)
+static struct document *document_of(struct ranking *r, const struct rank_row *row)
 {
-    const char *id = cvm_json_str(row, "document_id", "");
+    const char *id = row->document_id;
     for (size_t i = 0; i < r->n_documents; i++)
         if (strcmp(r->documents[i].id, id) == 0)
             return &r->documents[i];
@@ -241,9 +262,9 @@ static int by_topic(const void *a, const void *b)
 
 /* Puts a row among the best ones of its topic: several that fit somewhat say more than one that fits a little better.
  */
-static void add_to_topic(struct ranking *r, const json_t *row, double score)
+static void add_to_topic(struct ranking *r, const struct rank_row *row, double score)
 {
-    const char *name = cvm_json_str(row, "topic", "");
+    const char *name = cvm_json_str(row->about, "topic", "");
     size_t k = 0;
     while (k < r->n_topics && strcmp(r->topics[k].name, name) != 0)
         k++;
@@ -260,12 +281,12 @@ static void add_to_topic(struct ranking *r, const json_t *row, double score)
         }
 }
 
-static void add_row(struct ranking *r, const json_t *row)
+static void add_row(struct ranking *r, const struct rank_row *row)
 {
     struct document *d = document_of(r, row);
     if (!d)
         return;
-    struct scored s = score_row(r, row);
+    struct scored s = score_row(r, d, row);
     if (s.score > d->score || !d->best) {
         d->second = d->score;
         d->score = s.score;
@@ -276,7 +297,7 @@ static void add_row(struct ranking *r, const json_t *row)
     }
     add_to_topic(r, row, s.score);
     d->coverage = s.coverage > d->coverage ? s.coverage : d->coverage;
-    if (strcmp(cvm_json_str(row, "kind", ""), "passage") == 0)
+    if (!row->question)
         add_passage(d, s);
 }
 
@@ -330,14 +351,15 @@ static double relevance(const struct ranking *r, double score, double sense)
 static json_t *passages_of(const struct ranking *r, const struct document *d)
 {
     json_t *list = json_array();
-    const json_t *answer = json_object_get(d->best, "answer");
+    const struct rank_source *from = r->source;
+    const json_t *answer = d->best->question ? from->text(from->arg, d->best) : NULL;
     if (json_is_string(answer))
         json_array_append_new(list,
                               json_pack("{s:O, s:f}", "text", answer, "relevance", relevance(r, d->score, d->sense)));
     for (size_t i = 0; i < PASSAGES_OF_A_RESULT && json_array_size(list) < PASSAGES_OF_A_RESULT; i++) {
-        const json_t *row = d->passages[i].row;
-        const json_t *text = json_object_get(row, "body");
-        if (row && !(json_is_string(answer) && json_equal((json_t *)(uintptr_t)text, (json_t *)(uintptr_t)answer)))
+        const struct rank_row *row = d->passages[i].row;
+        const json_t *text = row ? from->text(from->arg, row) : NULL;
+        if (text && !(json_is_string(answer) && json_equal((json_t *)(uintptr_t)text, (json_t *)(uintptr_t)answer)))
             json_array_append_new(list, json_pack("{s:O, s:f}", "text", text, "relevance",
                                                   relevance(r, d->passages[i].score, d->passages[i].sense)));
     }
@@ -346,44 +368,49 @@ static json_t *passages_of(const struct ranking *r, const struct document *d)
 
 static json_t *result_of(const struct ranking *r, const struct document *d, size_t position)
 {
+    const json_t *about = d->best->about;
     return json_pack("{s:s, s:i, s:O?, s:O?, s:O?, s:O?, s:f, s:f, s:o}", "document_id", d->id, "position",
-                     (int)position, "title", json_object_get(d->best, "title"), "topic",
-                     json_object_get(d->best, "topic"), "domain", json_object_get(d->best, "domain"), "source",
-                     json_object_get(d->best, "source"), "relevance", relevance(r, d->score, d->sense), "coverage",
-                     two_decimals(d->coverage), "passages", passages_of(r, d));
+                     (int)position, "title", json_object_get(about, "title"), "topic", json_object_get(about, "topic"),
+                     "domain", json_object_get(about, "domain"), "source", json_object_get(about, "source"),
+                     "relevance", relevance(r, d->score, d->sense), "coverage", two_decimals(d->coverage), "passages",
+                     passages_of(r, d));
 }
 
-json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *found, size_t top_k)
+static void read_question(struct ranking *r, const struct lexicon *lexicon, const char *question, const json_t *terms)
 {
     static struct text_words words; /* of this call */
+    text_read(lexicon, question, &words);
+    for (size_t i = 0; i < words.n && r->n_terms < TERMS_MAX; i++)
+        add_term(r, &words.at[i], terms, cvm_json_int(terms, "n", 0));
+    sort_terms(r);
+}
+
+json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *words,
+             const struct rank_source *source, size_t top_k)
+{
     struct ranking *r = calloc(1, sizeof *r);
-    json_t *rows = json_object_get((json_t *)(uintptr_t)found, "rows"), *row, *results = json_array();
-    size_t i;
+    json_t *results = json_array();
     if (!r || !lexicon || !results) {
         free(r);
         json_decref(results);
         return NULL;
     }
-    r->lexicon = lexicon;
-    text_read(lexicon, question, &words);
-    const json_t *terms = json_object_get(found, "words");
-    for (i = 0; i < words.n && r->n_terms < TERMS_MAX; i++)
-        add_term(r, &words.at[i], terms, cvm_json_int(terms, "n", 0));
-    json_array_foreach(rows, i, row)
-    {
-        double text = json_number_value(json_object_get(row, "text_score"));
-        r->best_text = text > r->best_text ? text : r->best_text;
-    }
-    json_array_foreach(rows, i, row) add_row(r, row);
+    r->source = source;
+    read_question(r, lexicon, question, words);
+    for (size_t i = 0; i < source->n; i++)
+        r->best_text = source->rows[i].text_score > r->best_text ? source->rows[i].text_score : r->best_text;
+    for (size_t i = 0; i < source->n; i++)
+        add_row(r, &source->rows[i]);
     json_t *topics = order_topics(r);
-    for (i = 0; i < r->n_documents; i++) {
+    for (size_t i = 0; i < r->n_documents; i++) {
         struct document *d = &r->documents[i];
-        d->order = d->score + 0.06 * d->second + TOPIC_SHARE * topic_score(r, cvm_json_str(d->best, "topic", ""));
-        if (*hint && strcmp(hint, cvm_json_str(d->best, "domain", "")) == 0)
+        d->order =
+            d->score + 0.06 * d->second + TOPIC_SHARE * topic_score(r, cvm_json_str(d->best->about, "topic", ""));
+        if (*hint && strcmp(hint, cvm_json_str(d->best->about, "domain", "")) == 0)
             d->order += 0.03; /* a guess only: it decides between equals */
     }
     qsort(r->documents, r->n_documents, sizeof *r->documents, by_score);
-    for (i = 0; i < r->n_documents && i < top_k; i++)
+    for (size_t i = 0; i < r->n_documents && i < top_k; i++)
         json_array_append_new(results, result_of(r, &r->documents[i], i + 1));
     json_t *ranked = json_pack("{s:o, s:o}", "results", results, "topics", topics);
     free(r);

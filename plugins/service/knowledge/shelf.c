@@ -114,7 +114,7 @@ static int row_vector(const struct lexicon *lexicon, const char *kind, const cha
     return CVM_OK;
 }
 
-/* `rows`: those of which a service is to make vectors, without the host's own; NULL: none. */
+/* `rows` gets it without the host's own vector. */
 static int put_row(cvm_turn *t, const struct kb_document *d, size_t i, const json_t *piece, json_t *rows)
 {
     static struct text_words words; /* of this call */
@@ -130,7 +130,7 @@ static int put_row(cvm_turn *t, const struct kb_document *d, size_t i, const jso
                             d->source, "title", d->title, "keywords", about, "body", text, "concepts", classes);
     if (row && json_object_get(piece, "answer"))
         json_object_set(row, "answer", json_object_get(piece, "answer"));
-    if (row && rows)
+    if (row)
         json_array_append_new(rows, json_copy(row));
     if (row && *vector)
         json_object_set_new(row, "vector", json_string(vector));
@@ -324,7 +324,7 @@ int shelf_put(cvm_turn *t, const struct kb_document *d, int64_t *ret_version)
     int64_t created = cvm_json_int(was, "created_ms", cvm_now_ms(t)), questions = 0;
     json_t *pieces = document_cut(d->text);
     answer_questions(kb_lexicon(t), pieces);
-    json_t *rows = kb_uses_model(t) ? json_array() : NULL, *piece;
+    json_t *rows = json_array(), *piece;
     size_t i, n = json_array_size(pieces);
     e = pieces ? CVM_OK : CVM_ENOMEM;
     json_array_foreach(pieces, i, piece)
@@ -336,6 +336,8 @@ int shelf_put(cvm_turn *t, const struct kb_document *d, int64_t *ret_version)
     json_decref(pieces);
     if (!e && active)
         e = drop_rows(t, d->id, (int64_t)n, cvm_json_int(was, "rows", 0));
+    if (!e)
+        e = shelf_trace(t, d->id, rows, active ? cvm_json_int(was, "rows", 0) : 0);
     if (!e)
         e = count(t,
                   (struct change){active ? cvm_json_str(was, "domain", "") : NULL,
@@ -353,7 +355,7 @@ int shelf_put(cvm_turn *t, const struct kb_document *d, int64_t *ret_version)
                                     "status", "active", "hash", d->hash, "origin", d->origin, "file", d->file, "rows",
                                     (json_int_t)n, "questions", (json_int_t)questions, "domain", d->domain,
                                     "created_ms", (json_int_t)created));
-    if (!e && rows)
+    if (!e && kb_uses_model(t))
         e = ask_vectors(t, d->id, version, rows);
     json_decref(rows);
     if (!e)
@@ -371,6 +373,7 @@ int shelf_take(cvm_turn *t, const char *id, const char *status)
         return CVM_ENOENT;
     int64_t rows = cvm_json_int(was, "rows", 0), questions = cvm_json_int(was, "questions", 0);
     CVM_TRY(drop_rows(t, id, 0, rows));
+    CVM_TRY(shelf_trace(t, id, NULL, rows));
     CVM_TRY(count(t, (struct change){cvm_json_str(was, "domain", ""), rows, questions}, (struct change){0}));
     kb_time(cvm_now_ms(t), at);
     CVM_TRY(cvm_row_put(t, "kb_documents",

@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,12 +12,14 @@
 
 struct entry {
     char key[TEXT_WORD_SIZE * 2]; /* stems with a blank between them */
+    uint32_t hash;
     int16_t class;
     uint8_t words;
 };
 
 struct lexicon {
     json_t *setting;
+    char tag[17];
     size_t n_classes, n;
     struct entry entries[ENTRIES_MAX];
     uint16_t slots[SLOTS]; /* entry + 1; several of one key follow one another */
@@ -163,11 +166,18 @@ static void stem(char *w)
 
 /* ---- lexicon ----------------------------------------------------------------------------------------------------- */
 
+#define HASH_START 2166136261U
+
+static uint32_t hash_on(uint32_t h, char c)
+{
+    return (h ^ (unsigned char)c) * 16777619U;
+}
+
 static uint32_t hash(const char *key)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = HASH_START;
     for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * 16777619U;
+        h = hash_on(h, *key);
     return h;
 }
 
@@ -185,7 +195,8 @@ static void add_phrase(struct lexicon *l, const char *phrase, int class)
     }
     if (!e.words || l->n == ENTRIES_MAX)
         return;
-    uint32_t slot = hash(e.key) % SLOTS;
+    e.hash = hash(e.key);
+    uint32_t slot = e.hash % SLOTS;
     while (l->slots[slot])
         slot = (slot + 1) % SLOTS;
     l->entries[l->n++] = e;
@@ -223,9 +234,20 @@ const struct lexicon *lexicon_of(const json_t *setting)
     if (!kept)
         return NULL;
     kept->setting = json_incref((json_t *)(uintptr_t)setting);
+    uint64_t tag = UINT64_C(14695981039346656037);
     json_array_foreach(setting, i, class) if (json_is_string(class) && kept->n_classes < TEXT_CLASSES_MAX)
+    {
         add_class(kept, json_string_value(class));
+        for (const char *c = json_string_value(class); c == json_string_value(class) || c[-1]; c++) /* with its end */
+            tag = (tag ^ (unsigned char)*c) * UINT64_C(1099511628211);
+    }
+    snprintf(kept->tag, sizeof kept->tag, "%016" PRIx64, tag);
     return kept;
+}
+
+const char *lexicon_tag(const struct lexicon *l)
+{
+    return l->tag;
 }
 
 size_t lexicon_classes(const struct lexicon *l)
@@ -248,17 +270,21 @@ static void put_class(struct text_word *w, int class)
 /* The classes of the phrases that begin with the word, the longest phrases first. */
 static void find_classes(const struct lexicon *l, struct text_words *t, size_t at)
 {
-    char keys[PHRASE_WORDS_MAX][TEXT_WORD_SIZE * PHRASE_WORDS_MAX];
-    size_t n = 0, len = 0;
+    char key[TEXT_WORD_SIZE * PHRASE_WORDS_MAX];
+    uint32_t hashes[PHRASE_WORDS_MAX], h = HASH_START;
+    size_t ends[PHRASE_WORDS_MAX], n = 0, len = 0;
     for (; n < PHRASE_WORDS_MAX && at + n < t->n; n++) {
         if (n)
-            memcpy(keys[n], keys[n - 1], len);
-        len += (size_t)snprintf(keys[n] + len, sizeof keys[n] - len, "%s%s", n ? " " : "", t->at[at + n].stem);
+            h = hash_on(h, key[len++] = ' ');
+        for (const char *c = t->at[at + n].stem; *c; c++)
+            h = hash_on(h, key[len++] = *c);
+        hashes[n] = h;
+        ends[n] = len;
     }
     while (n-- > 0)
-        for (uint32_t slot = hash(keys[n]) % SLOTS; l->slots[slot]; slot = (slot + 1) % SLOTS) {
+        for (uint32_t slot = hashes[n] % SLOTS; l->slots[slot]; slot = (slot + 1) % SLOTS) {
             const struct entry *e = &l->entries[l->slots[slot] - 1];
-            if (strcmp(e->key, keys[n]) == 0)
+            if (e->hash == hashes[n] && strlen(e->key) == ends[n] && memcmp(e->key, key, ends[n]) == 0)
                 put_class(&t->at[at], e->class);
         }
 }

@@ -30,6 +30,7 @@ struct text_words {
 const struct lexicon *lexicon_of(const json_t *setting);
 void lexicon_drop(void);
 size_t lexicon_classes(const struct lexicon *lexicon);
+const char *lexicon_tag(const struct lexicon *lexicon); /* another one for other classes */
 
 /* `text` NULL has no words. */
 void text_read(const struct lexicon *lexicon, const char *text, struct text_words *ret_words);

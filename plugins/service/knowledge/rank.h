@@ -1,0 +1,28 @@
+/* Rows that the host's search has found, in the order of what they answer. Pure. */
+#ifndef KNOWLEDGE_RANK_H
+#define KNOWLEDGE_RANK_H
+
+#include "text.h"
+
+struct rank_row {
+    const char *document_id;
+    const json_t *about;     /* object with "title", "topic", "domain", "source" */
+    const char *head, *body; /* lines of trace.h: of title and keywords, of the row itself */
+    bool question;           /* that people ask; else a passage */
+    int at;                  /* of the one who made the row */
+    double text_score, cosine;
+};
+
+struct rank_source {
+    const struct rank_row *rows;
+    size_t n;
+    /* The text of a passage, or that which answers the question; NULL: there is none. Borrowed. */
+    const json_t *(*text)(void *arg, const struct rank_row *row);
+    void *arg;
+};
+
+/* `words` is what the host says of the question's words. Gives {"results": [..], "topics": [..]}; NULL: no memory. */
+json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *words,
+             const struct rank_source *source, size_t top_k);
+
+#endif

@@ -1,0 +1,24 @@
+/* What of a text is compared with a question, as a line: each word's stem, "~" behind a common one, its classes.
+ *     "recharg:12,40 the~ prepaid"
+ * Made when a document comes, so that a question reads no texts. Pure. */
+#ifndef KNOWLEDGE_TRACE_H
+#define KNOWLEDGE_TRACE_H
+
+#include "text.h"
+
+#define TRACE_MAX_BYTES 3400 /* of a line; the words behind are not compared */
+
+struct trace_word {
+    const char *stem; /* not ended */
+    size_t len;
+    bool common;
+    size_t n_classes;
+    int16_t classes[TEXT_OF_WORD_MAX];
+};
+
+/* With `once` a word stands once, wherever it first stood. */
+void trace_write(const struct text_words *words, bool once, char ret_line[TRACE_MAX_BYTES + 1]);
+/* The next word of a line; false: there is none. */
+bool trace_next(const char **line, struct trace_word *ret_word);
+
+#endif
