@@ -9,9 +9,22 @@
 #define BENCH_RUNS 5       /* at most; see bench_runs() */
 #define BENCH_CUSTOMERS 50 /* phones 08031230000 and following */
 
+enum better { LOOSE, HIGHER, LOWER }; /* LOOSE: its ratio says too little to fail by */
+
 struct row {
-    const char *name, *unit, *floor;
+    const char *name, *unit, *floor, *budget;
+    enum better better;
     double value, p50_us, p99_us, floor_value;
+};
+
+/* How a figure changes with something; `beside` is another that goes with it. */
+#define CURVE_POINTS 8
+struct curve {
+    const char *name, *x, *unit, *beside;
+    int n;
+    struct {
+        double x, value, p50_us, p99_us, beside;
+    } points[CURVE_POINTS];
 };
 
 int64_t bench_ns(void);
@@ -47,6 +60,10 @@ int bench_lifecycle_few(struct row *row);
 int bench_lifecycle_many(struct row *row);
 int bench_job_load(struct row *row);
 int bench_job_read(struct row *row);
+int curve_load(struct curve *curve);
+int curve_conversations(struct curve *curve);
+int curve_plugins(struct curve *curve);
+int curve_journal(struct curve *curve);
 
 /* Floors in processes of their own. bench_floor_serve() answers any POST with the same text, by epoll and nothing else;
  * gives its port and process. bench_bare() is what `bench --bare` does: the libraries of the host, opened, and no more.
@@ -66,13 +83,18 @@ struct bench_home {
     int host, sim; /* process ids */
 };
 int bench_home_make(struct bench_home *home, const char *const *plugins);
-int bench_home_make_all(struct bench_home *home);    /* with every plugin that the source has a manifest of */
-int bench_home_child(const struct bench_home *home); /* the host itself, not its supervisor */
+int bench_home_make_all(struct bench_home *home); /* with every plugin that the source has a manifest of */
+int bench_home_make_some(struct bench_home *home, int most, int *ret_n); /* with so many of them, and the relay */
+int bench_home_child(const struct bench_home *home);                     /* the host itself, not its supervisor */
 int bench_copy(const char *from, const char *to);
 int bench_home_serve(struct bench_home *home);
 int bench_home_ready(const struct bench_home *home); /* waits until its text models answer: a second start has them */
 void bench_home_stop(struct bench_home *home, int signal);
 void bench_home_remove(struct bench_home *home);
+
+/* Opens n requests that nobody answers, over the control socket, and waits until they are on disk. */
+#define BENCH_HOLD_CONNECTIONS 50
+int bench_hold(const struct bench_home *home, int64_t n, int *ret_fds);
 
 /* `connections` keep-alive connections, each with one POST at a time, `total` requests; `body(i)` gives the i-th. */
 struct load_result {

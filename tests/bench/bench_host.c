@@ -117,8 +117,6 @@ out:
 
 /* ---- recover.host: 100,000 requests taken and not settled, kill -9, time to the first durable answer ------------- */
 
-#define RECOVER_CONNECTIONS 50
-
 /* The floor: reading the same rows with SQLite alone. */
 static double read_rows_s(const struct bench_home *home, int64_t *ret_n)
 {
@@ -152,44 +150,42 @@ static int write_whole(int fd, const char *at, size_t len)
     return 0;
 }
 
-/* By the control socket, which takes thousands of open calls a connection. */
-static int open_calls(const struct bench_home *home, int *fds)
+/* The control socket takes thousands of open calls a connection. */
+int bench_hold(const struct bench_home *home, int64_t n, int *ret_fds)
 {
+    int64_t open = 0;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s/data/cvmhost.sock", home->path);
-    for (int c = 0; c < RECOVER_CONNECTIONS; c++) {
-        fds[c] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connect(fds[c], (struct sockaddr *)&to, sizeof to) < 0)
+    for (int c = 0; c < BENCH_HOLD_CONNECTIONS; c++) {
+        ret_fds[c] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(ret_fds[c], (struct sockaddr *)&to, sizeof to) < 0)
             return -1;
-        for (int i = 0; i < RECOVER_OPEN / RECOVER_CONNECTIONS; i++) {
+        for (int i = 0; i < n / BENCH_HOLD_CONNECTIONS; i++) {
             char line[256];
-            int n =
+            int len =
                 snprintf(line, sizeof line,
                          "{\"id\":%d,\"do\":\"call\",\"to\":\"bench.keeper\",\"type\":\"wait\",\"data\":{\"n\":%d}}\n",
-                         i, c * RECOVER_OPEN + i);
-            if (write_whole(fds[c], line, (size_t)n) < 0)
+                         i, c * (int)n + i);
+            if (write_whole(ret_fds[c], line, (size_t)len) < 0)
                 return -1;
         }
     }
-    return 0;
+    for (int i = 0; i < 600 && open < n; i++, usleep(100000))
+        read_rows_s(home, &open);
+    if (open < n)
+        fprintf(stderr, "bench: only %lld of %lld requests are open\n", (long long)open, (long long)n);
+    return open < n ? -1 : 0;
 }
 
 static int recover_once(double *ret_ms, double *ret_floor_ms)
 {
     struct bench_home home;
     struct load_result first;
-    int fds[RECOVER_CONNECTIONS] = {0}, result = -1;
+    int fds[BENCH_HOLD_CONNECTIONS] = {0}, result = -1;
     int64_t n = 0;
-    if (bench_home_make(&home, RELAY) < 0 || bench_home_serve(&home) < 0 || open_calls(&home, fds) < 0)
+    if (bench_home_make(&home, RELAY) < 0 || bench_home_serve(&home) < 0 || bench_hold(&home, RECOVER_OPEN, fds) < 0)
         goto out;
-    for (int i = 0; i < 600 && n < RECOVER_OPEN; i++) {
-        usleep(100000);
-        *ret_floor_ms = 1e3 * read_rows_s(&home, &n);
-    }
-    if (n < RECOVER_OPEN) {
-        fprintf(stderr, "bench: only %lld of %d requests are open\n", (long long)n, RECOVER_OPEN);
-        goto out;
-    }
+    *ret_floor_ms = 1e3 * read_rows_s(&home, &n);
     int64_t begun = bench_ns();
     kill(bench_home_child(&home), SIGKILL);
     usleep(2000); /* the dead host's connections are gone; the listening socket is the supervisor's */
@@ -198,7 +194,7 @@ static int recover_once(double *ret_ms, double *ret_floor_ms)
     *ret_ms = (double)(bench_ns() - begun) / 1e6;
     result = 0;
 out:
-    for (int c = 0; c < RECOVER_CONNECTIONS; c++)
+    for (int c = 0; c < BENCH_HOLD_CONNECTIONS; c++)
         if (fds[c] > 0)
             close(fds[c]);
     bench_home_remove(&home);
