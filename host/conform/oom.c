@@ -10,7 +10,7 @@
 #define DENIALS 1500 /* over all operations */
 #define DENIALS_LEAST 24
 #define TRIES 3
-#define TRIES_AFTER 12
+#define TRIES_AFTER 40 /* peers answer by chance, and most of it may be of no use */
 #define PASS_MS 600000
 
 struct oom {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define PAGE 500
+#define CUSTOMER_ID_MAX_BYTES 256 /* 64 letters */
 #define KEY_SIZE 96
 #define ID_SIZE 40
 #define RESULTS_MAX_BYTES 900000 /* of an answer */
@@ -343,6 +344,16 @@ static bool wants_all(const json_t *data)
             strcmp(json_string_value(json_array_get(ids, 0)), "*") == 0);
 }
 
+/* Ids alone: what is none could be neither worked on nor reported by. */
+static bool names_customers(const json_t *ids)
+{
+    const json_t *id;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)ids, i,
+                       id) if (!json_string_length(id) || json_string_length(id) > CUSTOMER_ID_MAX_BYTES) return false;
+    return json_is_array(ids);
+}
+
 /* The customers, or first the question who they are. */
 static int begin_with(cvm_turn *t, const cvm_msg *m, enum batch_as as)
 {
@@ -350,6 +361,8 @@ static int begin_with(cvm_turn *t, const cvm_msg *m, enum batch_as as)
     const json_t *ids = json_object_get(m->data, "customer_ids");
     if (!wants_all(m->data) && json_array_size(ids) == 0)
         return cvm_refuse(t, "INVALID", "customer_ids", "Name customers, or say --all-customers.");
+    if (!wants_all(m->data) && !names_customers(ids))
+        return cvm_refuse(t, "INVALID", "customer_ids", "Each customer is named by his id, a text of 1 to 64 letters.");
     if (!wants_all(m->data))
         return batch_begin(t, m->id, as, cvm_json_share(ids), treatment);
     CVM_TRY(pending_put(t, m->id, json_pack("{s:i, s:s*}", "as", (int)as, "treatment", treatment)));
@@ -365,8 +378,8 @@ int batch_customers(cvm_turn *t, const cvm_msg *m)
     int e = pending_take(t, m->on_behalf, &what);
     if (e < 0)
         return e == CVM_ENOENT ? CVM_OK : e;
-    if (m->outcome != CVM_REPLIED || !json_is_array(ids))
-        e = cvm_settle(t, m->on_behalf, CVM_ERROR,
+    if (m->outcome != CVM_REPLIED || !names_customers(ids))
+        e = cvm_settle(t, m->on_behalf, m->outcome == CVM_REFUSED ? CVM_REFUSED : CVM_ERROR,
                        json_pack("{s:s, s:s}", "code", "DATA", "message",
                                  cvm_json_str(m->data, "message", "The customers could not be listed.")),
                        NULL);

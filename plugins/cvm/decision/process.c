@@ -3,6 +3,7 @@
  * the request. `given` in it: the treatment was named by who asks, so that nothing is recommended. Loop thread. */
 #include "process.h"
 #include "value.h"
+#include "words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,11 +205,12 @@ static int use_given(cvm_turn *t, cvm_id request, json_t *work, const json_t *li
     json_t *only = json_array();
     const json_t *record = record_of(list, id);
     struct problem *p = NULL;
-    char why[256], rule[DECIDE_RULE_SIZE];
+    char why[256], name[121], rule[DECIDE_RULE_SIZE];
     const char *said = NULL;
     if (!record) {
         json_decref(only);
-        snprintf(why, sizeof why, "There is no treatment %.80s.", id);
+        words_cut(id, name, sizeof name);
+        snprintf(why, sizeof why, "There is no treatment %s.", name);
         return process_fail(t, request, work, "NOT_FOUND", why);
     }
     json_array_append(only, (json_t *)(uintptr_t)record);
@@ -230,8 +232,8 @@ static int use_given(cvm_turn *t, cvm_id request, json_t *work, const json_t *li
     problem_free(p);
     if (!may)
         return process_fail(t, request, work, strcmp(rule, "disabled") == 0 ? "DISABLED" : "NOT_PERMITTED", why);
-    snprintf(why, sizeof why, "%.120s was named by who asked; it is enabled and the customer permits it.",
-             cvm_json_str(record, "display_name", id));
+    words_cut(cvm_json_str(record, "display_name", id), name, sizeof name);
+    snprintf(why, sizeof why, "%s was named by who asked; it is enabled and the customer permits it.", name);
     json_object_set_new(work, "answer",
                         json_pack("{s:s, s:s, s:O, s:s}", "selected_treatment", id, "explanation", why, "treatment",
                                   record, "method", "given"));

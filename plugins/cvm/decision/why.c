@@ -1,6 +1,7 @@
 /* Why a customer got what he got: the newest choice as it was stored. What is asked after may be one treatment. Reads
  * the table cvm_choices. Loop thread. */
 #include "decision.h"
+#include "words.h"
 
 #include <stdio.h>
 
@@ -38,25 +39,31 @@ static const json_t *about(const json_t *considered, const char *treatment)
     return NULL;
 }
 
-/* One sentence on one treatment. */
-static void say_of(const json_t *choice, const json_t *one, const char *treatment, char *text, size_t size)
+#define NAME_SIZE 100
+
+/* One sentence on one treatment. What is quoted is cut between letters, or the sentence would be no text. */
+static void say_of(const json_t *choice, const json_t *one, const char *asked, char *text, size_t size)
 {
+    char treatment[NAME_SIZE], best_name[NAME_SIZE], rule_name[NAME_SIZE], reason[220];
     const char *rule = cvm_json_str(one, "rule", NULL), *winner = cvm_json_str(choice, "treatment_id", "");
-    const char *tried = cvm_json_str(json_object_get(choice, "unavailable"), treatment, NULL);
+    const char *tried = cvm_json_str(json_object_get(choice, "unavailable"), asked, NULL);
     double value = json_number_value(json_object_get(one, "value_pounds"));
     double best = json_number_value(json_object_get(choice, "value_pounds"));
+    words_cut(asked, treatment, sizeof treatment);
+    words_cut(winner, best_name, sizeof best_name);
+    words_cut(rule ? rule : "", rule_name, sizeof rule_name);
+    words_cut(tried ? tried : cvm_json_str(one, "why", "it does not hold."), reason, sizeof reason);
     if (!one)
-        snprintf(text, size, "%.80s was not among the treatments when this was decided.", treatment);
-    else if (strcmp(treatment, winner) == 0)
-        snprintf(text, size, "%.80s was chosen.", treatment);
+        snprintf(text, size, "%s was not among the treatments when this was decided.", treatment);
+    else if (strcmp(asked, winner) == 0)
+        snprintf(text, size, "%s was chosen.", treatment);
     else if (tried)
-        snprintf(text, size, "%.80s was chosen first, but could not be given: %.200s", treatment, tried);
+        snprintf(text, size, "%s was chosen first, but could not be given: %s", treatment, reason);
     else if (rule)
-        snprintf(text, size, "%.80s was rejected by the rule %.90s: %.200s", treatment, rule,
-                 cvm_json_str(one, "why", "it does not hold."));
+        snprintf(text, size, "%s was rejected by the rule %s: %s", treatment, rule_name, reason);
     else
-        snprintf(text, size, "%.80s was allowed; its value of %.2f pounds is not above the %.2f of %.80s.", treatment,
-                 value, best, winner);
+        snprintf(text, size, "%s was allowed; its value of %.2f pounds is not above the %.2f of %s.", treatment, value,
+                 best, best_name);
 }
 
 /* Newest first among those that were turned down, candidates by value before them: as a reader wants it. */
@@ -91,7 +98,7 @@ static json_t *ranked(const json_t *considered, const char *winner)
 
 static int explain(cvm_turn *t, cvm_id request, const json_t *choice, const char *treatment)
 {
-    char text[400];
+    char text[500];
     const json_t *considered = json_object_get(choice, "considered"), *change = json_object_get(choice, "change");
     const char *winner = cvm_json_str(choice, "treatment_id", ""), *sentence = NULL;
     json_t *list;
@@ -123,7 +130,7 @@ static int explain(cvm_turn *t, cvm_id request, const json_t *choice, const char
 
 int why_asked(cvm_turn *t, const cvm_msg *m)
 {
-    char none[160];
+    char none[400], customer[300];
     const json_t *row = json_array_get(json_object_get(m->data, "rows"), 0), *asked = json_object_get(m->data, "with");
     int e;
     if (m->outcome == CVM_REPLIED && row) {
@@ -131,7 +138,8 @@ int why_asked(cvm_turn *t, const cvm_msg *m)
         e = choice ? explain(t, m->on_behalf, choice, cvm_json_str(asked, "treatment_id", NULL)) : CVM_ENOMEM;
         json_decref(choice);
     } else {
-        snprintf(none, sizeof none, "No decision about %.64s is stored.", cvm_json_str(asked, "customer_id", ""));
+        words_cut(cvm_json_str(asked, "customer_id", ""), customer, sizeof customer);
+        snprintf(none, sizeof none, "No decision about %s is stored.", customer);
         e = cvm_settle(t, m->on_behalf, CVM_REFUSED, json_pack("{s:s, s:s}", "code", "NOT_FOUND", "message", none),
                        NULL);
     }
