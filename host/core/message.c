@@ -78,7 +78,7 @@ struct message *message_new(struct core *core, const struct name *type)
     struct message *m = core->free_messages;
     if (m) {
         core->free_messages = m->queue_next;
-        memset(m, 0, sizeof *m);
+        clear_bytes(m, sizeof *m);
     } else if (!(m = calloc(1, sizeof *m))) {
         return NULL;
     }

@@ -700,10 +700,18 @@ struct registry {
     VECTOR(struct alias) aliases;
 };
 
-/* Appends to a VECTOR; false: out of memory. */
+/* Room for one more in a VECTOR, and appending to it; false: out of memory. */
 bool vector_grow(void *at, uint32_t *cap, size_t size);
-#define VECTOR_PUSH(v, value)                                                                                          \
-    (((v).n < (v).cap || vector_grow(&(v).at, &(v).cap, sizeof *(v).at)) ? ((v).at[(v).n++] = (value), true) : false)
+#define VECTOR_ROOM(v) ((v).n < (v).cap || vector_grow(&(v).at, &(v).cap, sizeof *(v).at))
+#define VECTOR_PUSH(v, value) (VECTOR_ROOM(v) ? ((v).at[(v).n++] = (value), true) : false)
+
+/* All zero, by the library: of a size that it knows the compiler makes a loop of words, which costs several times as
+ * much for what a message and a request need. */
+static inline void clear_bytes(void *at, size_t size)
+{
+    __asm__("" : "+r"(size));
+    memset(at, 0, size);
+}
 
 /* Of a message that answers: no operation, topic or timer is called so. */
 static inline bool name_is_reply(const struct name *name)

@@ -1,5 +1,6 @@
 /* Owns the table of interned names: a chained hash table of a size that never changes, because the number of names
- * is bounded by the manifests. */
+ * is bounded by the manifests. Before it stands a small one by the address of the text: plugins name recipients and
+ * types by constants, so the same text comes from the same address again; it is compared all the same. */
 #include "core/names.h"
 
 #include <cvm/cvm.h>
@@ -8,9 +9,14 @@
 #include <string.h>
 
 #define NAMES_BUCKETS 4096
+#define NAMES_SEEN 256 /* texts by their addresses */
 
 struct names {
     struct name *bucket[NAMES_BUCKETS];
+    struct {
+        const char *text; /* where it was found last: may be anything by now */
+        struct name *name;
+    } seen[NAMES_SEEN];
 };
 
 static uint32_t hash_text(const char *text, uint32_t *ret_len)
@@ -55,8 +61,16 @@ static struct name *find(struct names *names, const char *text, uint32_t hash, u
 
 struct name *names_find(struct names *names, const char *text)
 {
-    uint32_t len, hash = hash_text(text, &len);
-    return find(names, text, hash, len);
+    uint32_t place = (uint32_t)((uintptr_t)text ^ (uintptr_t)text >> 8) % NAMES_SEEN, len;
+    struct name *n = names->seen[place].name;
+    if (names->seen[place].text == text && strcmp(n->text, text) == 0)
+        return n;
+    uint32_t hash = hash_text(text, &len);
+    if ((n = find(names, text, hash, len))) {
+        names->seen[place].text = text;
+        names->seen[place].name = n;
+    }
+    return n;
 }
 
 struct name *names_intern(struct names *names, const char *text)

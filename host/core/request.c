@@ -13,7 +13,7 @@ struct request *request_alloc(struct core *core)
     if (!r)
         return calloc(1, sizeof *r);
     core->free_requests = (struct request *)r->item.hash_next;
-    memset(r, 0, sizeof *r);
+    clear_bytes(r, sizeof *r);
     return r;
 }
 
