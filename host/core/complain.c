@@ -88,7 +88,7 @@ int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward"};
     struct turn *t = of(pub);
     uint32_t sent = t->outs.n;
-    int e = turn_emit(pub, out, ret_id); /* data and tags are dropped last: the names may lie in them */
+    int e = turn_emit(pub, out, ret_id);
     if (__builtin_expect(e < 0, 0)) {
         char subject[200];
         snprintf(subject, sizeof subject, "%.90s%s%.90s", out->type ? out->type : "(no type)",
@@ -97,11 +97,11 @@ int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
                  : out->to                    ? out->to
                                               : "(nobody)");
         complain(t, e, names[out->kind <= CVM_OUT_FORWARD ? out->kind : 0], subject, why_not_sent(t, out, e));
+        json_decref(out->data); /* last: the names may lie in it */
+        json_decref(out->tags);
     } else if (out->kind == CVM_OUT_REQUEST && t->outs.n > sent) {
         check_reply_route(t);
     }
-    json_decref(out->data);
-    json_decref(out->tags);
     return e;
 }
 

@@ -25,10 +25,11 @@ void dead_letter_publish(struct turn *t, const struct message *m, const char *re
     json_t *data = told(m, reason);
     cvm_out out = {.size = sizeof out, .kind = CVM_OUT_PUBLISH, .type = TOPIC, .data = data, .priority = -1};
     t->component = core->host;
-    if (turn_emit(&t->pub, &out, NULL) < 0)
+    if (turn_emit(&t->pub, &out, NULL) < 0) {
         log_warning(m->to->id->text, "nobody could be told of a dead letter");
+        json_decref(data);
+    }
     t->component = c;
-    json_decref(data);
 }
 
 /* As it becomes durable, also where nobody subscribes. */

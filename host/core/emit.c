@@ -15,21 +15,23 @@ static void area_of(const struct component *c, char ret_area[CVM_NAME_MAX + 1])
     ret_area[n] = 0;
 }
 
+static struct component *find_alias(const struct turn *t, const char *alias)
+{
+    char area[CVM_NAME_MAX + 1];
+    area_of(t->component, area);
+    return registry_find(t->core, alias, area);
+}
+
 static int resolve(struct turn *t, const cvm_out *out, struct component **ret_to)
 {
     struct component *to = NULL;
     if (!out->to || !*out->to)
         return CVM_EINVAL;
-    if (strncmp(out->to, "role:", 5) == 0) {
+    if (*out->to == 'r' && strncmp(out->to, "role:", 5) == 0) {
         to = registry_role(t->core, out->to + 5, out->data);
     } else {
-        struct name *name = names_find(t->core->names, out->to);
-        to = name ? name->component : NULL;
-        if (!to) {
-            char area[CVM_NAME_MAX + 1];
-            area_of(t->component, area);
-            to = registry_find(t->core, out->to, area);
-        }
+        const struct name *name = names_find(t->core->names, out->to);
+        to = name && name->component ? name->component : find_alias(t, out->to);
     }
     if (!to || to->absent)
         return CVM_ENOENT;
@@ -57,6 +59,15 @@ static bool all_strings(const json_t *array)
     return true;
 }
 
+static int check_texts(const cvm_out *out, size_t *bytes)
+{
+    CVM_TRY(check_text(out->content, CVM_CONTENT_MAX_BYTES, bytes));
+    CVM_TRY(check_text(out->conversation, CVM_NAME_MAX, bytes));
+    CVM_TRY(check_text(out->enquiry_id, CVM_NAME_MAX, bytes));
+    CVM_TRY(check_text(out->customer_id, CVM_NAME_MAX, bytes));
+    return check_text(out->session_id, CVM_NAME_MAX, bytes);
+}
+
 /* Shape and size of an emission. *ret_bytes: what one copy of it adds to the turn. */
 static int check(const struct turn *t, const cvm_out *out, size_t *ret_bytes)
 {
@@ -66,11 +77,8 @@ static int check(const struct turn *t, const cvm_out *out, size_t *ret_bytes)
     if ((out->data && !json_is_object(out->data)) ||
         (out->tags && !(json_is_array(out->tags) && all_strings(out->tags))))
         return CVM_EINVAL;
-    CVM_TRY(check_text(out->content, CVM_CONTENT_MAX_BYTES, &bytes));
-    CVM_TRY(check_text(out->conversation, CVM_NAME_MAX, &bytes));
-    CVM_TRY(check_text(out->enquiry_id, CVM_NAME_MAX, &bytes));
-    CVM_TRY(check_text(out->customer_id, CVM_NAME_MAX, &bytes));
-    CVM_TRY(check_text(out->session_id, CVM_NAME_MAX, &bytes));
+    if (out->content || out->conversation || out->enquiry_id || out->customer_id || out->session_id)
+        CVM_TRY(check_texts(out, &bytes));
     if (t->message && out->data == t->message->data && t->message->weight)
         bytes += t->message->weight;
     else if (out->data)
@@ -149,12 +157,26 @@ static struct message *build(struct turn *t, const cvm_out *out, struct componen
                       : t->message                                        ? t->message->pub.priority
                                                                           : (uint8_t)CVM_MEDIUM;
     m->pub.confidence = out->confidence == 0 ? 1.0 : out->confidence < 0 ? 0.0 : out->confidence;
-    m->pub.data = m->data = out->data ? json_incref(out->data) : json_object();
-    m->pub.tags = m->tags = json_incref(out->tags);
     message_set_content(m, out->content);
     message_set_subject(
         m, subject_derive(t->message ? t->message->subject : NULL, out->enquiry_id, out->customer_id, out->session_id));
     return m;
+}
+
+/* The payload is the message's from here on; where that must be undone, the sender's again. */
+static void take_payload(struct message *m, const cvm_out *out)
+{
+    m->pub.data = m->data = out->data ? out->data : json_object();
+    m->pub.tags = m->tags = out->tags;
+}
+
+static int give_back(struct core *core, struct message *m, const cvm_out *out)
+{
+    if (out->data)
+        m->data = NULL;
+    m->tags = NULL;
+    item_release(core, &m->item);
+    return CVM_ENOMEM;
 }
 
 /* A recipient that is full or down answers at once; the sender sees an ordinary reply. Gives what the record is to say
@@ -198,9 +220,7 @@ static int keep_forward(struct turn *t, const cvm_out *out, struct message *m, s
     if (!r)
         return CVM_ENOMEM;
     subject_release(r->subject); /* the request's, not that of the turn which hands it on */
-    r->subject = old->subject;
-    if (r->subject)
-        r->subject->refs++;
+    r->subject = subject_hold(old->subject);
     r->asked = old->asked;
     r->asker = old->asker;
     r->type = old->type;
@@ -240,7 +260,7 @@ static int find_forwarded(struct turn *t, const cvm_out *out, struct request **r
 }
 
 /* BUSY for a request is a reply message; for a message nobody waits for it is a dead letter. */
-static int refuse_full(struct turn *t, struct message *m, const char *why)
+static int refuse_full(struct turn *t, const cvm_out *out, struct message *m, const char *why)
 {
     struct core *core = t->core;
     turn_met_id(t, why, m->pub.id);
@@ -260,10 +280,8 @@ static int refuse_full(struct turn *t, struct message *m, const char *why)
         return 0;
     }
     struct dead_letter letter = {.message = m, .reason = "the mailbox was full"};
-    if (!VECTOR_PUSH(t->dead, letter)) {
-        item_release(core, &m->item);
-        return CVM_ENOMEM;
-    }
+    if (!VECTOR_PUSH(t->dead, letter))
+        return give_back(core, m, out);
     dead_letter_publish(t, m, letter.reason);
     return 0;
 }
@@ -275,6 +293,7 @@ static bool addressable(const struct turn *t, const cvm_out *out, const struct c
     return slot && (slot->operation || out->kind == CVM_OUT_PUBLISH || to == t->component || !t->component->plugin);
 }
 
+/* Takes data and tags where it succeeds. */
 static int emit_to(struct turn *t, const cvm_out *out, struct component *to, const struct name *type,
                    struct conversation *lane, size_t bytes, cvm_id *ret_id)
 {
@@ -288,7 +307,7 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
         e = turn_count(t, bytes);
     if (!e && out->kind == CVM_OUT_FORWARD)
         e = find_forwarded(t, out, &forwarded);
-    if (!e && !(m = build(t, out, to, type, lane)))
+    if (!e && (!VECTOR_ROOM(t->outs) || !(m = build(t, out, to, type, lane))))
         e = CVM_ENOMEM;
     if (e) {
         if (lane)
@@ -308,13 +327,11 @@ static int emit_to(struct turn *t, const cvm_out *out, struct component *to, con
     }
     if (ret_id)
         *ret_id = m->pub.id;
+    take_payload(m, out);
     const char *busy = answers_busy(t->core, m);
     if (__builtin_expect(busy != NULL, 0))
-        return refuse_full(t, m, busy);
-    if (!VECTOR_PUSH(t->outs, m)) {
-        item_release(t->core, &m->item);
-        return CVM_ENOMEM;
-    }
+        return refuse_full(t, out, m, busy);
+    t->outs.at[t->outs.n++] = m;
     return 0;
 }
 
@@ -349,7 +366,13 @@ static int publish(struct turn *t, const cvm_out *out, const struct name *type, 
                 return CVM_ENOMEM;
             cvm_out copy = *out;
             copy.kind = CVM_OUT_PUBLISH;
+            json_incref(copy.data);
+            json_incref(copy.tags);
             int e = emit_to(t, &copy, to, type, lane, bytes, ret_id);
+            if (e) {
+                json_decref(copy.data);
+                json_decref(copy.tags);
+            }
             if (e && e != CVM_ENOENT)
                 return e;
         }
@@ -388,31 +411,43 @@ static bool may_publish(const struct component *c, const char *topic)
     return false;
 }
 
-/* Borrows data and tags; the caller, which is the table's entry, drops them. */
+static bool is_broadcast(const cvm_out *out)
+{
+    return out->kind == CVM_OUT_PUBLISH || (out->to && *out->to == 'B' && strcmp(out->to, "BROADCAST") == 0);
+}
+
+/* `type` NULL: nobody has heard of the topic. */
+static int broadcast(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes, cvm_id *ret_id)
+{
+    if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD)
+        return CVM_EINVAL; /* one answer is expected, many would come */
+    if (!out->type || !may_publish(t->component, out->type))
+        return CVM_EACCES;
+    if (type) {
+        CVM_TRY(publish(t, out, type, bytes, ret_id));
+        CVM_TRY(keep_for_streams(t, out, type, bytes));
+    }
+    json_decref(out->data); /* each copy has its own reference */
+    json_decref(out->tags);
+    return 0;
+}
+
+/* Takes data and tags where it succeeds; where it fails they are still the caller's, and the names may lie in them. */
 int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
 {
     struct turn *t = (struct turn *)pub;
     struct component *to = NULL;
     struct conversation *lane = NULL;
-    const struct name *type = out->size >= sizeof *out && out->type ? names_find(t->core->names, out->type) : NULL;
-    bool broadcast = out->kind == CVM_OUT_PUBLISH || (out->to && strcmp(out->to, "BROADCAST") == 0);
     size_t bytes = 0;
-    int e = out->size < sizeof *out ? CVM_EINVAL : check(t, out, &bytes);
-    if (!e && broadcast) {
-        if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD)
-            e = CVM_EINVAL; /* one answer is expected, many would come */
-        else if (!out->type || !may_publish(t->component, out->type))
-            e = CVM_EACCES;
-        else if (type)
-            e = publish(t, out, type, bytes, ret_id);
-        if (!e && type)
-            e = keep_for_streams(t, out, type, bytes);
-    } else if (!e) {
-        e = type ? resolve(t, out, &to) : CVM_ENOENT;
-        if (!e)
-            e = choose_lane(t, out, &lane);
-        if (!e)
-            e = emit_to(t, out, to, type, lane, bytes, ret_id);
-    }
-    return e;
+    if (out->size < sizeof *out)
+        return CVM_EINVAL;
+    CVM_TRY(check(t, out, &bytes));
+    const struct name *type = out->type ? names_find(t->core->names, out->type) : NULL;
+    if (is_broadcast(out))
+        return broadcast(t, out, type, bytes, ret_id);
+    if (!type)
+        return CVM_ENOENT;
+    CVM_TRY(resolve(t, out, &to));
+    CVM_TRY(choose_lane(t, out, &lane));
+    return emit_to(t, out, to, type, lane, bytes, ret_id);
 }

@@ -21,6 +21,7 @@ struct subject *subject_new(cvm_id root, const char *enquiry_id, const char *cus
                             const char *traceparent);
 struct subject *subject_derive(struct subject *from, const char *enquiry_id, const char *customer_id,
                                const char *session_id); /* gives a reference; `from` itself where nothing differs */
+struct subject *subject_hold(struct subject *subject); /* accepts NULL; gives it */
 void subject_release(struct subject *subject);
 struct message *message_new(struct core *core, const struct name *type); /* one reference, data NULL */
 void message_set_subject(struct message *m, struct subject *subject);    /* takes the reference */
@@ -128,7 +129,7 @@ json_t *remote_json(const struct remote *remote); /* {"pid", "state", "restarts"
 void core_handle_closed(struct core *core);       /* core.c: one of core->handles */
 
 /* emit.c: messages out */
-int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* borrows data and tags */
+int turn_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id); /* takes data and tags where it succeeds */
 
 /* request.c */
 struct request *request_alloc(struct core *core);

@@ -67,6 +67,13 @@ struct subject *subject_derive(struct subject *from, const char *enquiry_id, con
     return s;
 }
 
+struct subject *subject_hold(struct subject *subject)
+{
+    if (subject)
+        subject->refs++;
+    return subject;
+}
+
 void subject_release(struct subject *subject)
 {
     if (subject && --subject->refs == 0)

@@ -113,9 +113,14 @@ static int send_again(cvm_turn *pub, const cvm_msg *m, const struct letter *l, b
                        (int8_t)word_number(priority_words, PRIORITIES, cvm_json_str(e, "priority", ""), CVM_MEDIUM)};
     if (out.confidence == 0)
         out.confidence = -1;
+    json_incref(out.data);
+    json_incref(out.tags);
     int error = turn_emit(pub, &out, ret_id);
-    if (error < 0)
+    if (error < 0) {
+        json_decref(out.data);
+        json_decref(out.tags);
         return error;
+    }
     struct message *sent = t->outs.at[t->outs.n - 1];
     sent->cause = l->id;
     struct subject *subject =

@@ -31,9 +31,7 @@ struct request *request_new(struct core *core, struct message *carrier, int64_t 
     r->deadline_ms = deadline_ms;
     r->priority = carrier->pub.priority;
     r->on_behalf = carrier->pub.on_behalf;
-    r->subject = carrier->subject;
-    if (r->subject)
-        r->subject->refs++;
+    r->subject = subject_hold(carrier->subject);
     carrier->request = r;
     carrier->pub.requires_response = 1;
     carrier->pub.deadline_ms = deadline_ms;
@@ -87,9 +85,7 @@ static void deadline(struct core *core, struct alarm *alarm)
     m->pub.data = m->data = where_it_stands(r);
     m->input = true;
     m->route = component_route(core->host, core->name_timeout)->route;
-    if (r->subject)
-        r->subject->refs++;
-    message_set_subject(m, r->subject);
+    message_set_subject(m, subject_hold(r->subject));
     /* of a durable request with an ephemeral asker the end is journalled too */
     m->conversation = r->conversation ? r->conversation : request_durable(r) ? core->host->lane : NULL;
     if (m->conversation) {
@@ -168,6 +164,45 @@ void request_end(struct core *core, struct request *r)
     }
 }
 
+/* The message by which the asker hears of it. Takes data where it gives one; NULL: nobody takes it. */
+static struct message *reply_new(struct core *core, struct turn *t, struct request *r, int outcome, json_t *data,
+                                 const char *content)
+{
+    const struct name *type = names_reply(core->names, (struct name *)(uintptr_t)r->type);
+    const struct route_slot *slot = component_route(r->asker, type);
+    bool parked = r->asker->absent && r->conversation; /* the reply waits in the store for it */
+    struct message *m = slot || parked ? message_new(core, r->type) : NULL;
+    if (!m) {
+        r->asker->counts.unrouted++;
+        return NULL;
+    }
+    m->reply = true;
+    m->pub.type = type->text;
+    m->to = r->asker;
+    m->from = r->holder;
+    m->route = slot ? slot->route : 0;
+    m->epoch = slot ? r->asker->now->epoch : 0;
+    m->cause = t->message ? t->message->pub.id : r->item.id;
+    m->pub.id = m->item.id =
+        id_derive(m->cause, t->component->salt, ++t->ordinal, r->conversation ? (uint64_t)r->conversation->key : 0);
+    m->pub.in_reply_to = r->asked;
+    m->pub.on_behalf = r->on_behalf;
+    m->pub.sender = r->holder->id->text;
+    m->pub.recipient = r->asker->id->text;
+    m->pub.message_type = CVM_RESPONSE;
+    m->pub.outcome = (uint8_t)outcome;
+    m->pub.priority = r->priority;
+    m->pub.data = m->data = data;
+    message_set_content(m, content);
+    message_set_subject(m, subject_hold(r->subject));
+    if (r->conversation) {
+        m->conversation = r->conversation;
+        m->pub.conversation = r->conversation->name;
+        conversation_hold(r->conversation);
+    }
+    return m;
+}
+
 /* Adds to the turn: the request ends, and its asker, if a component, gets a reply message. */
 void request_answer(struct core *core, struct turn *t, struct request *r, int outcome, json_t *data,
                     const char *content)
@@ -176,41 +211,11 @@ void request_answer(struct core *core, struct turn *t, struct request *r, int ou
     r->settling = true;
     if (content && *content)
         a.content = strdup(content);
-    if (r->asker) {
-        struct name *type = names_reply(core->names, (struct name *)(uintptr_t)r->type);
-        const struct route_slot *slot = component_route(r->asker, type);
-        bool parked = r->asker->absent && r->conversation; /* the reply waits in the store for it */
-        struct message *m = slot || parked ? message_new(core, r->type) : NULL;
-        if (m) {
-            m->reply = true;
-            m->pub.type = type->text;
-            m->to = r->asker;
-            m->from = r->holder;
-            m->route = slot ? slot->route : 0;
-            m->epoch = slot ? r->asker->now->epoch : 0;
-            m->cause = t->message ? t->message->pub.id : r->item.id;
-            m->pub.id = m->item.id = id_derive(m->cause, t->component->salt, ++t->ordinal,
-                                               r->conversation ? (uint64_t)r->conversation->key : 0);
-            m->pub.in_reply_to = r->asked;
-            m->pub.on_behalf = r->on_behalf;
-            m->pub.sender = r->holder->id->text;
-            m->pub.recipient = r->asker->id->text;
-            m->pub.message_type = CVM_RESPONSE;
-            m->pub.outcome = (uint8_t)outcome;
-            m->pub.priority = r->priority;
-            m->pub.data = m->data = json_incref(a.data);
-            message_set_content(m, content);
-            r->subject ? r->subject->refs++ : 0;
-            message_set_subject(m, r->subject);
-            if (r->conversation) {
-                m->conversation = r->conversation;
-                m->pub.conversation = r->conversation->name;
-                conversation_hold(r->conversation);
-            }
-            a.reply = m;
-        } else {
-            r->asker->counts.unrouted++;
-        }
+    if (r->asker && (a.reply = reply_new(core, t, r, outcome, a.data, content))) {
+        if (r->inbox || r->effect)
+            json_incref(a.data);
+        else
+            a.data = NULL;
     }
     r->item.refs++; /* the turn's, until it is committed or undone */
     if (!VECTOR_PUSH(t->answers, a))
