@@ -126,7 +126,8 @@ void message_free(struct core *core, struct message *m)
     assert(!m->item.hashed);
     json_decref(m->data);
     json_decref(m->tags);
-    free(m->content);
+    if (m->content)
+        free(m->content);
     subject_release(m->subject);
     if (m->request)
         item_release(core, &m->request->item);

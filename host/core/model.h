@@ -479,8 +479,8 @@ struct answer { /* a request that this turn ends */
     struct request *request;
     struct message *reply; /* NULL: an edge or an effect asked */
     int outcome;           /* ANSWER_FORWARDED: handed on, nothing to tell */
-    json_t *data;  /* NULL: the reply has it */
-    char *content; /* owned */
+    json_t *data;          /* NULL: the reply has it */
+    char *content;         /* owned */
 };
 
 #define ANSWER_FORWARDED (-1)

@@ -28,6 +28,8 @@ static void page_leave(struct core *core)
 /* What a failed turn was told stays for its record. */
 static void drop_inputs(struct turn *t)
 {
+    if (!t->reads && !t->ids && !t->met)
+        return;
     json_decref(t->reads);
     json_decref(t->ids);
     json_decref(t->met);
@@ -48,7 +50,14 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     drop_inputs(t);
 }
 
-static void clear(struct turn *t)
+/* Messages and answers are all that it puts out, as of most turns that leave no record. */
+static bool is_plain(const struct turn *t)
+{
+    return !(t->opens.n | t->closes.n | t->states.n | t->rows.n | t->dead.n | t->told_out.n) && !t->context &&
+           !t->changes && !t->notes && !t->error && !t->metrics && !t->denied;
+}
+
+static void clear_others(struct turn *t)
 {
     json_decref(t->context);
     json_decref(t->changes);
@@ -56,9 +65,14 @@ static void clear(struct turn *t)
     json_decref(t->error);
     json_decref(t->metrics);
     t->context = t->changes = t->notes = t->error = t->metrics = NULL;
-    t->outs.n = t->answers.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = 0;
-    t->told_out.n = 0;
+    t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = t->told_out.n = 0;
+}
+
+static void clear(struct turn *t)
+{
+    t->outs.n = t->answers.n = 0;
     t->message = NULL;
+    clear_others(t);
 }
 
 void turn_undo(struct core *core)
@@ -212,7 +226,8 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
             answer_edge(core, r->inbox, a);
     }
     json_decref(a->data);
-    free(a->content);
+    if (a->content)
+        free(a->content);
     item_release(core, &r->item);
 }
 
@@ -301,60 +316,58 @@ static void commit_open(struct core *core, struct record *rec, struct item *item
     item_release(core, item);
 }
 
-void turn_commit(struct core *core, const char *outcome, int64_t us)
+/* What the writer is to keep of the turn. */
+static struct record *commit_record(struct core *core, struct component *c, const char *outcome, int64_t us)
 {
     struct turn *t = &core->turn;
     struct message *m = t->message;
-    struct component *c = m ? m->to : t->component;
-    struct record *rec = NULL;
-    if (t->conversation) {
-        rec = record_new(t);
-        rec->seq = ++core->seq;
-        rec->at_ms = core->now_ms;
-        rec->conversation = t->conversation;
-        conversation_hold(t->conversation);
-        rec->component = c;
-        rec->outcome = outcome;
-        rec->us = us;
-        rec->build = c->now->generation ? c->now->generation->short_build->text : "";
-        rec->state_version = c->now->decl->state_version;
-        rec->configuration = configuration_now(core);
-        if (m) {
-            rec->message = m;
-            m->item.refs++;
-            record_close(rec, &m->item);
-            if (m->origin)
-                record_close(rec, m->origin);
-            if (m->input && m->request && m->request->inbox) {
-                m->request->inbox->refs++;
-                rec->inboxes[rec->n_inboxes++] = (struct inbox_change){.inbox = m->request->inbox, .outcome = -1};
-            }
+    struct record *rec = record_new(t);
+    rec->seq = ++core->seq;
+    rec->at_ms = core->now_ms;
+    rec->conversation = t->conversation;
+    conversation_hold(t->conversation);
+    rec->component = c;
+    rec->outcome = outcome;
+    rec->us = us;
+    rec->build = c->now->generation ? c->now->generation->short_build->text : "";
+    rec->state_version = c->now->decl->state_version;
+    rec->configuration = configuration_now(core);
+    if (m) {
+        rec->message = m;
+        m->item.refs++;
+        record_close(rec, &m->item);
+        if (m->origin)
+            record_close(rec, m->origin);
+        if (m->input && m->request && m->request->inbox) {
+            m->request->inbox->refs++;
+            rec->inboxes[rec->n_inboxes++] = (struct inbox_change){.inbox = m->request->inbox, .outcome = -1};
         }
-        commit_changes(core, rec);
     }
-    if (t->lend && !m->request->ended) {
-        request_lend(core, m->request);
-        if (rec)
-            record_open(core, rec, &m->request->item);
+    commit_changes(core, rec);
+    return rec;
+}
+
+static void commit_out(struct core *core, struct record *rec, struct message *out)
+{
+    if (rec && out->conversation) {
+        out->sent_by = rec->seq;
+        out->item.refs++;
+        rec->outs[rec->n_outs++] = out;
+        record_open(core, rec, &out->item);
+    } else if (out->conversation) {
+        out->input = true;
     }
-    for (uint32_t i = 0; i < t->answers.n; i++)
-        commit_answer(core, rec, &t->answers.at[i]);
-    for (uint32_t i = 0; i < t->outs.n; i++) {
-        struct message *out = t->outs.at[i];
-        if (rec && out->conversation) {
-            out->sent_by = rec->seq;
-            out->item.refs++;
-            rec->outs[rec->n_outs++] = out;
-            record_open(core, rec, &out->item);
-        } else if (out->conversation) {
-            out->input = true;
-        }
-        if (out->request && !core->replay)
-            request_resume(core, out->request);
-        if (!out->conversation && core->taps)
-            tap_message(core, out);
-        post(core, out);
-    }
+    if (out->request && !core->replay)
+        request_resume(core, out->request);
+    if (!out->conversation && core->taps)
+        tap_message(core, out);
+    post(core, out);
+}
+
+/* What else it puts out than messages and answers. */
+static void commit_others(struct core *core, struct record *rec)
+{
+    struct turn *t = &core->turn;
     for (uint32_t i = 0; i < t->closes.n; i++) {
         if (rec)
             record_close(rec, t->closes.at[i]);
@@ -378,9 +391,30 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         else
             json_decref((json_t *)(uintptr_t)t->told_out.at[i].data);
     }
-    clear(t);
+    clear_others(t);
     json_decref(t->denied);
     t->denied = NULL;
+}
+
+void turn_commit(struct core *core, const char *outcome, int64_t us)
+{
+    struct turn *t = &core->turn;
+    struct message *m = t->message;
+    bool plain = is_plain(t);
+    struct record *rec = t->conversation ? commit_record(core, m ? m->to : t->component, outcome, us) : NULL;
+    if (t->lend && !m->request->ended) {
+        request_lend(core, m->request);
+        if (rec)
+            record_open(core, rec, &m->request->item);
+    }
+    for (uint32_t i = 0; i < t->answers.n; i++)
+        commit_answer(core, rec, &t->answers.at[i]);
+    for (uint32_t i = 0; i < t->outs.n; i++)
+        commit_out(core, rec, t->outs.at[i]);
+    if (!plain)
+        commit_others(core, rec);
+    t->outs.n = t->answers.n = 0;
+    t->message = NULL;
     drop_inputs(t);
     if (rec)
         journal_add(core, rec);
@@ -581,54 +615,78 @@ static void end_well(struct core *core, struct message *m, int result, int64_t u
 static void conclude(struct core *core, struct message *m, int result, bool edit, int64_t begun_ns,
                      int64_t elsewhere_us);
 
-void turn_run(struct core *core, struct message *m)
+static bool is_late(const struct core *core, const struct message *m)
+{
+    return m->request && m->request->deadline_ms && core->now_ms >= m->request->deadline_ms;
+}
+
+static void run_late(struct core *core, struct message *m)
+{
+    core->total.timeouts += m->request->alarm.index || m->request->young; /* else its alarm has counted it */
+    turn_fail(core, m, CVM_TIMEOUT, "TIMEOUT", "no answer came before the deadline", NULL);
+}
+
+/* By the build before, though a new one is on probation: the conversation is not among those that it gets. */
+static void run_elsewhere(struct core *core, struct message *m)
+{
+    struct component *c = m->to;
+    int64_t begun = m->conversation && core->options.loop ? clock_ns() : 0;
+    binding_swap(c);
+    const struct binding *fresh = c->before;
+    int result = run(core, m, false); /* what the fresh one wrote is read through its downgrade */
+    if (result == CVM_EFAULT && core->turn.unreadable)
+        result = CVM_EDATA;
+    c->before = NULL; /* its faults are its own */
+    conclude(core, m, result, false, begun, 0);
+    c->before = fresh;
+    binding_swap(c);
+}
+
+/* What stands in the way of an ordinary turn, or might. */
+static bool is_special(const struct core *core, const struct message *m, const struct component *c)
+{
+    return m->expired || c->absent || c->down || c->before || c->now->remote || core->page->next_suspect;
+}
+
+/* Whether it has ended the message, or another will: it is not to be handled as usual. */
+static bool run_specially(struct core *core, struct message *m, bool edit)
 {
     struct component *c = m->to;
     if (m->expired) {
         finish(core, m, false);
-        return;
-    }
-    if (core->page->next_suspect && page_crashes(core->page, m->pub.id) >= PAGE_CRASHES_TO_DEAD) {
+    } else if (core->page->next_suspect && page_crashes(core->page, m->pub.id) >= PAGE_CRASHES_TO_DEAD) {
         log_error(c->id->text, "a %s message was being handled in %d crashes; it is now a dead letter", m->pub.type,
                   PAGE_CRASHES_TO_DEAD);
         turn_fail(core, m, CVM_ERROR, "DEAD_LETTER", "handling this message crashed the host",
                   "crashed the host twice");
-        return;
-    }
-    if (m->request && m->request->deadline_ms && core->now_ms >= m->request->deadline_ms) {
-        core->total.timeouts += m->request->alarm.index || m->request->young; /* else its alarm has counted it */
-        turn_fail(core, m, CVM_TIMEOUT, "TIMEOUT", "no answer came before the deadline", NULL);
-        return;
-    }
-    bool edit = m->route == ROUTE_STATE_EDIT;
-    if (c->absent && !edit) {
+    } else if (is_late(core, m)) {
+        run_late(core, m);
+    } else if (c->absent && !edit) {
         turn_fail(core, m, CVM_BUSY, "NOT_AVAILABLE", "the component is not in service any more",
                   m->request || m->reply ? NULL : "not available");
-        return;
-    }
-    if (c->down && !edit && fault_down(core, c)) {
+    } else if (c->down && !edit && fault_down(core, c)) {
         turn_fail(core, m, CVM_BUSY, "DOWN", "the component is out of service", m->request || m->reply ? NULL : "down");
-        return;
-    }
-    if (__builtin_expect(c->now->remote != NULL, 0) && !edit && core->options.loop) {
+    } else if (c->now->remote && !edit && core->options.loop) {
         remote_run(core, m);
+    } else if (c->before && !edit && !core->replay && m->type != core->name_start &&
+               canary_elsewhere(c, m->conversation)) {
+        run_elsewhere(core, m);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void turn_run(struct core *core, struct message *m)
+{
+    bool edit = m->route == ROUTE_STATE_EDIT;
+    if (__builtin_expect(is_special(core, m, m->to), 0) && run_specially(core, m, edit))
+        return;
+    if (__builtin_expect(is_late(core, m), 0)) {
+        run_late(core, m);
         return;
     }
     int64_t begun = m->conversation && core->options.loop ? clock_ns() : 0; /* a virtual turn takes no time */
-    bool elsewhere = __builtin_expect(c->before != NULL, 0) && !edit && !core->replay && m->type != core->name_start &&
-                     canary_elsewhere(c, m->conversation);
-    if (elsewhere) {
-        binding_swap(c);
-        const struct binding *fresh = c->before;
-        int result = run(core, m, false); /* what the fresh one wrote is read through its downgrade */
-        if (result == CVM_EFAULT && core->turn.unreadable)
-            result = CVM_EDATA;
-        c->before = NULL; /* its faults are its own */
-        conclude(core, m, result, false, begun, 0);
-        c->before = fresh;
-        binding_swap(c);
-        return;
-    }
     int result = run(core, m, edit);
     conclude(core, m, result, edit, begun, 0);
 }
