@@ -927,10 +927,15 @@ START_TEST(written_and_not_kept)
     run(v, A, "[{'do':'put','key':'k','value':1},{'do':'reply'}]", &a[0]);
     restart(v);
     int64_t misses = metric(v, MISSES);
-    run(v, A, "[{'do':'put','key':'k','value':2},{'do':'put','key':'new','value':3},{'do':'return','code':-1}]", &a[1]);
-    ck_assert_int_eq(a[1].outcome, CVM_ERROR);
+    virtual_submit(
+        v, A, "run",
+        steps("[{'do':'put','key':'k','value':2},{'do':'put','key':'new','value':3},{'do':'return','code':-1}]"),
+        &a[1]);
+    core_step(v->core, core_now_ms(v->core) + 10);
+    ck_assert(a[1].n == 1 && a[1].outcome == CVM_ERROR);
     ck_assert_int_eq(metric(v, MISSES), misses); /* nobody asked what was there */
-    run(v, A, "[{'do':'get','key':'k'},{'do':'get','key':'new'},{'do':'reply'}]", &a[2]);
+    virtual_submit(v, A, "run", steps("[{'do':'get','key':'k'},{'do':'get','key':'new'},{'do':'reply'}]"), &a[2]);
+    core_step(v->core, core_now_ms(v->core) + 10);
     ck_assert_int_eq(json_integer_value(found(&a[2], 0)), 1);
     ck_assert(!json_is_integer(found(&a[2], 1)) || json_integer_value(found(&a[2], 1)) != 3);
     end(v, a, 3);
