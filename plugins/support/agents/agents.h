@@ -58,14 +58,20 @@ CVM_MUST_USE int settle_failed(cvm_turn *t, cvm_id request, int outcome, const c
                                const char *message);
 /* What an agent or a tool of it did, for the audit. Takes `input` and `output`; gives. */
 json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms);
-/* Tells the ticket's audit trail all of that in one message; nobody is told where no workflow is loaded. Takes
- * `entries`. */
+/* Tells the ticket's audit trail all of that before the activity ends; nobody is told where no workflow is loaded.
+ * Takes `entries`. */
 CVM_MUST_USE int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries);
+/* Ends an activity; what it did goes with its answer, by itself where nobody waits for that any more. Takes `data` and
+ * `entries`, NULL: none. */
+CVM_MUST_USE int settle_activity(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *ticket_id,
+                                 const char *actor, json_t *entries);
+/* {"code", "field", "message"} for it. Gives. */
+json_t *failure_data(const char *code, const char *field, const char *message);
 /* Tells message-pubsub what an agent has to say of a ticket. `content` has no personal data. */
 CVM_MUST_USE int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content);
 /* Keeps what the agent is to remember of a ticket in memory-state. Takes `memory`, an object. */
 CVM_MUST_USE int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory);
-int remembered(cvm_turn *t, const cvm_msg *m); /* "put.reply" */
+int remembered(cvm_turn *t, const cvm_msg *m); /* "put.reply", of what was sent before this build */
 /* What a ticket says where nobody is asked, NULL: a model is asked. One that lately was not set up is not asked again at
  * each ticket. */
 CVM_MUST_USE int model_wanted(cvm_turn *t, bool *ret_wanted, const char **ret_why);

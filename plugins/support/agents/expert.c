@@ -168,8 +168,9 @@ static json_t *sources_of(const json_t *documents)
     return list;
 }
 
-/* Answers the activity with the result, `source` being who worded it. Takes `result`. */
-static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *source)
+/* Answers the activity with the result, `source` being who worded it, `asked` what is still to be told to the audit.
+ * Takes `result` and `asked`. */
+static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *source, json_t *asked)
 {
     const char *ticket_id = cvm_json_str(result, "ticket_id", "");
     char at[TIME_SIZE];
@@ -194,9 +195,10 @@ static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *sou
                                "did", "asked the knowledge base and analysed"));
     if (e < 0) {
         json_decref(result);
+        json_decref(asked);
         return e;
     }
-    return settle(t, request, CVM_REPLIED, result);
+    return settle_activity(t, request, CVM_REPLIED, result, ticket_id, EXPERT, asked);
 }
 
 static const char system_text[] =
@@ -248,7 +250,8 @@ static int ask_model(cvm_turn *t, cvm_id request, json_t *kept)
     return e;
 }
 
-static int audit_queries(cvm_turn *t, const json_t *run, size_t *ret_answered)
+/* What was asked, for the audit. Gives. */
+static json_t *asked_of(const json_t *run, size_t *ret_answered)
 {
     const json_t *what = json_object_get(run, "what"), *parts = json_object_get(run, "parts");
     const json_t *aspects = json_object_get(what, "aspects");
@@ -265,17 +268,22 @@ static int audit_queries(cvm_turn *t, const json_t *run, size_t *ret_answered)
                                  cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
     *ret_answered = answered;
-    return audit(t, cvm_json_str(what, "ticket_id", ""), EXPERT, entries);
+    return entries;
 }
 
-/* The analysis by rules is there: has a model word it, or ends with it. Takes both. */
-static int finish_with(cvm_turn *t, cvm_id request, const json_t *what, json_t *documents, json_t *result)
+/* The analysis by rules is there: has a model word it, or ends with it. Takes the three. */
+static int finish_with(cvm_turn *t, cvm_id request, const json_t *what, json_t *documents, json_t *result,
+                       json_t *asked)
 {
     bool found = cvm_json_bool(result, "found", false), wanted = false;
     const char *why = NULL;
     int e = found ? cvm_context_set(t, "/llm_asked", json_integer(0)) : CVM_OK; /* each activity has its own question */
     if (e >= 0 && found)
         e = model_wanted(t, &wanted, &why);
+    if (e >= 0 && wanted) { /* which takes its time */
+        e = audit(t, cvm_json_str(what, "ticket_id", ""), EXPERT, asked);
+        asked = NULL;
+    }
     if (e >= 0 && wanted) {
         while (json_array_size(documents) > 6)
             json_array_remove(documents, json_array_size(documents) - 1);
@@ -285,22 +293,24 @@ static int finish_with(cvm_turn *t, cvm_id request, const json_t *what, json_t *
     json_decref(documents);
     if (e < 0) {
         json_decref(result);
+        json_decref(asked);
         return e;
     }
     if (why)
         json_object_set_new(result, "fallback", json_string(why));
-    return conclude(t, request, result, "rules");
+    return conclude(t, request, result, "rules", asked);
 }
 
 static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
 {
     const json_t *what = json_object_get(run, "what"), *parts = json_object_get(run, "parts");
     size_t answered = 0;
-    CVM_TRY(audit_queries(t, run, &answered));
+    json_t *asked = asked_of(run, &answered);
     if (answered == 0) {
         cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the knowledge base did not answer",
                 cvm_json_str(what, "ticket_id", ""));
-        return settle_failed(t, m->on_behalf, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
+        return settle_activity(t, m->on_behalf, CVM_ERROR, failure_data("KB_UNAVAILABLE", "", kb_gone),
+                               cvm_json_str(what, "ticket_id", ""), EXPERT, asked);
     }
     char text[8000];
     snprintf(text, sizeof text, "%s %s", cvm_json_str(what, "description", ""), cvm_json_str(what, "notes", ""));
@@ -310,7 +320,7 @@ static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
     json_object_set(result, "customer_id", json_object_get(what, "customer_id"));
     json_object_set_new(result, "queries", queries_of(run));
     json_object_set_new(result, "sources", sources_of(documents));
-    int e = finish_with(t, m->on_behalf, what, documents, result);
+    int e = finish_with(t, m->on_behalf, what, documents, result, asked);
     return e < 0 ? e : CVM_OK;
 }
 
@@ -407,5 +417,5 @@ int expert_worded(cvm_turn *t, const cvm_msg *m)
         json_decref(result);
         return e;
     }
-    return conclude(t, m->on_behalf, result, good ? "llm" : "rules");
+    return conclude(t, m->on_behalf, result, good ? "llm" : "rules", NULL);
 }

@@ -30,9 +30,14 @@ int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data)
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
+json_t *failure_data(const char *code, const char *field, const char *message)
+{
+    return json_pack("{s:s, s:s, s:s}", "code", code, "field", field, "message", message);
+}
+
 int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, const char *field, const char *message)
 {
-    json_t *data = json_pack("{s:s, s:s, s:s}", "code", code, "field", field, "message", message);
+    json_t *data = failure_data(code, field, message);
     return data ? settle(t, request, outcome, data) : CVM_EINVAL;
 }
 
@@ -59,6 +64,22 @@ int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries
     return cvm_send(t, WORKFLOW, "audit", data);
 }
 
+int settle_activity(cvm_turn *t, cvm_id request, int outcome, json_t *data, const char *ticket_id, const char *actor,
+                    json_t *entries)
+{
+    if (!data) {
+        json_decref(entries);
+        return CVM_EINVAL;
+    }
+    if (json_array_size(entries))
+        json_object_set(data, "audit", entries);
+    int e = cvm_settle(t, request, outcome, data, NULL);
+    if (e == CVM_ENOENT)
+        return audit(t, ticket_id, actor, entries);
+    json_decref(entries);
+    return e;
+}
+
 int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content)
 {
     char at[TIME_SIZE];
@@ -75,7 +96,7 @@ int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memo
     json_object_set_new(memory, "ticket_id", json_string(ticket_id));
     json_object_set_new(memory, "at", json_string(text_of_time(cvm_now_ms(t), at)));
     json_t *data = json_pack("{s:s, s:s, s:o}", "store", "memory-state", "key", key, "value", memory);
-    int e = cvm_request(t, "role:store", "put", data, &(cvm_request_opts){.timeout_ms = STORE_TIMEOUT_MS});
+    int e = cvm_send(t, "role:store", "put", data);
     if (e != CVM_ENOENT)
         return e;
     cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: there is no store memory-state: what the agent learnt of it is not kept",

@@ -151,7 +151,7 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
                      text_of_time(cvm_now_ms(t), at));
 }
 
-static int audit_tools(cvm_turn *t, const json_t *run, const char *ticket_id)
+static json_t *used_tools(const json_t *run)
 {
     const json_t *parts = json_object_get(run, "parts"), *what = json_object_get(run, "what");
     json_t *entries = json_array();
@@ -165,7 +165,7 @@ static int audit_tools(cvm_turn *t, const json_t *run, const char *ticket_id)
                                           json_pack("{s:b}", "found", record_of(part) != NULL),
                                           cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
-    return audit(t, ticket_id, TRIAGE, entries);
+    return entries;
 }
 
 static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
@@ -174,16 +174,19 @@ static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
     const json_t *customer = record_of(asked), *system = record_of(also), *what = json_object_get(run, "what");
     const char *ticket_id = cvm_json_str(what, "ticket_id", "");
     char text[400];
-    CVM_TRY(audit_tools(t, run, ticket_id));
+    json_t *used = used_tools(run);
     if (!customer && is_missing(asked)) {
         cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: customer not found", ticket_id);
-        return settle_failed(t, m->on_behalf, CVM_REFUSED, "CUSTOMER_NOT_FOUND", "customer_id", unknown_customer);
+        return settle_activity(t, m->on_behalf, CVM_REFUSED,
+                               failure_data("CUSTOMER_NOT_FOUND", "customer_id", unknown_customer), ticket_id, TRIAGE,
+                               used);
     }
     if (!customer || (!system && !is_missing(also))) {
         const char *store = customer ? "system-state" : "customer-state";
         store_trouble(store, text, sizeof text);
         cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the store %s did not answer", ticket_id, store);
-        return settle_failed(t, m->on_behalf, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+        return settle_activity(t, m->on_behalf, CVM_ERROR, failure_data("STORE_UNAVAILABLE", "", text), ticket_id,
+                               TRIAGE, used);
     }
     json_t *output = output_of(t, run, customer, system);
     bool entitled = cvm_json_bool(output, "entitled", false);
@@ -202,9 +205,10 @@ static int finish(cvm_turn *t, const cvm_msg *m, const json_t *run)
                                "looked up the customer and the system"));
     if (e < 0) {
         json_decref(output);
+        json_decref(used);
         return e;
     }
-    return settle(t, m->on_behalf, CVM_REPLIED, output);
+    return settle_activity(t, m->on_behalf, CVM_REPLIED, output, ticket_id, TRIAGE, used);
 }
 
 int triage_found(cvm_turn *t, const cvm_msg *m)

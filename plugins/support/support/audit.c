@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define ANSWER_ENTRIES_MAX 64
+
 void text_clip(char *text, size_t chars)
 {
     for (; *text; text++)
@@ -53,35 +55,50 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
 }
 
-/* One thing that an activity says it did. */
-static int entry_row(cvm_turn *t, const cvm_msg *m, const json_t *entry)
+/* One thing that an activity says it did; `about` has what the message itself says. */
+static int entry_row(cvm_turn *t, const cvm_msg *m, struct audit about, const json_t *entry)
 {
-    const json_t *duration = json_object_get(entry, "duration_ms");
-    struct audit a = {.ticket = cvm_json_str(m->data, "ticket_id", ""),
-                      .actor = cvm_json_str(m->data, "actor", *m->sender ? m->sender : "outside"),
-                      .step = cvm_json_str(m->data, "step", ""),
-                      .what = cvm_json_str(entry, "what", ""),
-                      .at_ms = m->timestamp_ms,
-                      .duration_ms = json_is_number(duration) ? (int64_t)json_number_value(duration) : -1};
     char input[SUMMARY_MAX * 4 + 1], output[SUMMARY_MAX * 4 + 1];
     const json_t *in = json_object_get(entry, "input"), *out = json_object_get(entry, "output");
+    const json_t *duration = json_object_get(entry, "duration_ms");
+    about.what = cvm_json_str(entry, "what", "");
+    about.at_ms = m->timestamp_ms;
+    about.duration_ms = json_is_number(duration) ? (int64_t)json_number_value(duration) : -1;
     if (json_is_string(in))
-        a.input = json_string_value(in);
+        about.input = json_string_value(in);
     else if (in)
-        audit_summary(in, input), a.input = input;
+        audit_summary(in, input), about.input = input;
     if (json_is_string(out))
-        a.output = json_string_value(out);
+        about.output = json_string_value(out);
     else if (out)
-        audit_summary(out, output), a.output = output;
-    return audit_row(t, m, &a);
+        audit_summary(out, output), about.output = output;
+    return audit_row(t, m, &about);
 }
 
-/* What an activity says it did: its calls to tools, mostly, all of them in one message. */
+/* What an activity says it did before it has ended, or for a ticket that has ended: its calls to tools, mostly. */
 int audit_message(cvm_turn *t, const cvm_msg *m)
 {
     size_t i;
     json_t *one;
-    CVM_TRY(entry_row(t, m, m->data));
-    json_array_foreach(json_object_get(m->data, "more"), i, one) CVM_TRY(entry_row(t, m, one));
+    struct audit about = {.ticket = cvm_json_str(m->data, "ticket_id", ""),
+                          .actor = cvm_json_str(m->data, "actor", *m->sender ? m->sender : "outside"),
+                          .step = cvm_json_str(m->data, "step", "")};
+    CVM_TRY(entry_row(t, m, about, m->data));
+    json_array_foreach(json_object_get(m->data, "more"), i, one) CVM_TRY(entry_row(t, m, about, one));
     return m->requires_response ? cvm_reply(t, m, NULL) : CVM_OK;
+}
+
+/* What came with an activity's answer, whether the ticket is open still or not: its lane says which it is. */
+int audit_answer(cvm_turn *t, const cvm_msg *m)
+{
+    char ticket[INSTANCE_SIZE];
+    size_t i, prefix = strlen(INSTANCE_PREFIX), behind = sizeof "-00000000" - 1, n = strlen(m->conversation);
+    json_t *one;
+    if (n <= prefix + behind || strncmp(m->conversation, INSTANCE_PREFIX, prefix) != 0)
+        return CVM_OK;
+    snprintf(ticket, sizeof ticket, "%.*s", (int)(n - prefix - behind), m->conversation + prefix);
+    struct audit about = {.ticket = ticket, .actor = m->sender};
+    json_array_foreach(json_object_get(m->data, "audit"), i, one) if (i < ANSWER_ENTRIES_MAX)
+        CVM_TRY(entry_row(t, m, about, one));
+    return CVM_OK;
 }

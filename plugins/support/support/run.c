@@ -359,13 +359,18 @@ int run_reply(cvm_turn *t, const cvm_msg *m)
         return take_store_reply(t, m, run);
     if (m->on_behalf.lo != REPLY_ACTIVITY)
         return end_again(t, m);
-    struct workflow_event e = {.what = WORKFLOW_DONE, .data = (json_t *)(uintptr_t)m->data};
+    CVM_TRY(audit_answer(t, m));
+    json_t *output = json_copy((json_t *)(uintptr_t)m->data);
+    json_object_del(output, "audit");
+    struct workflow_event e = {.what = WORKFLOW_DONE, .data = output};
     if (m->outcome != CVM_REPLIED)
         e = failure(m, cvm_json_str(m->data, "code", m->outcome <= CVM_UNKNOWN ? codes[m->outcome] : "FAILED"));
-    else if (too_large(m->data))
+    else if (too_large(output))
         e = (struct workflow_event){
             .what = WORKFLOW_REFUSED, .code = "TOO_LARGE", .text = "what the activity gave is larger than 48 KiB"};
-    return take(t, m, &e, run);
+    int error = take(t, m, &e, run);
+    json_decref(output);
+    return error;
 }
 
 /* A timer that fired is not there any more to be cancelled. */

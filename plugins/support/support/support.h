@@ -112,6 +112,7 @@ struct audit {
 };
 CVM_MUST_USE int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a);
 int audit_message(cvm_turn *t, const cvm_msg *m);
+CVM_MUST_USE int audit_answer(cvm_turn *t, const cvm_msg *m); /* the member "audit" of an activity's answer */
 /* What an output says, in at most SUMMARY_MAX characters. */
 void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1]);
 /* At most SUMMARY_MAX characters of a text (NULL: none). Gives. */
