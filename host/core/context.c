@@ -2,6 +2,7 @@
  */
 #include "core/internal.h"
 
+#include "core/crash.h"
 #include <string.h>
 
 #define CONTEXT_PATH_DEPTH_MAX 16
@@ -115,10 +116,98 @@ static int grow(struct turn *t, const struct path *where, const json_t *value)
     return 0;
 }
 
-/* The turn's own copy. One that the handler has given away, in a message or a state, is frozen: copied again. */
-static int own_copy(struct turn *t)
+/* The document that nobody else holds is not copied: it is changed in place, and what it was is kept until the turn has
+ * ended. A record that was not submitted yet does without it, because the next one is written in the same group. */
+static bool take_in_place(struct turn *t)
 {
-    if (t->context && t->context->refcount == 1)
+    struct conversation *c = t->conversation;
+    struct record *unsent = c->unsent && c->unsent->context == c->context ? c->unsent : NULL;
+    if (t->context || t->trial || c->context->refcount != (unsent ? 2 : 1))
+        return false;
+    if (unsent) {
+        unsent->context = NULL;
+        json_decref(c->context);
+    }
+    t->took = unsent;
+    t->in_place = true;
+    t->context_bytes = c->context_bytes;
+    t->context = c->context;
+    c->context = NULL;
+    return true;
+}
+
+/* What the member was before this turn, once. */
+static int keep_before(struct turn *t, const char *name)
+{
+    for (uint32_t i = 0; i < t->before.n; i++)
+        if (strcmp(t->before.at[i].name, name) == 0)
+            return 0;
+    struct overwritten o = {.value = json_object_get(t->context, name)};
+    memcpy(o.name, name, strlen(name) + 1);
+    if (!VECTOR_PUSH(t->before, o))
+        return CVM_ENOMEM;
+    json_incref(o.value);
+    return 0;
+}
+
+static void forget_before(struct turn *t)
+{
+    for (uint32_t i = 0; i < t->before.n; i++)
+        json_decref(t->before.at[i].value);
+    t->before.n = 0;
+    t->in_place = false;
+    t->took = NULL;
+}
+
+void context_keep(struct turn *t, struct record *rec)
+{
+    if (t->took) {
+        t->took->taken = true;
+        rec->takes = true;
+    }
+    forget_before(t);
+}
+
+void context_restore(struct turn *t)
+{
+    json_t *context = t->context;
+    if (!t->in_place)
+        return;
+    t->context = NULL;
+    if (context->refcount > 1) { /* given away: frozen as it is */
+        json_t *copy = json_copy(context);
+        if (!copy)
+            crash_promised("the context of a turn that is undone");
+        json_decref(context);
+        context = copy;
+    }
+    for (uint32_t i = t->before.n; i-- > 0;) {
+        struct overwritten *o = &t->before.at[i];
+        if (o->value)
+            json_object_set(context, o->name, o->value);
+        else
+            json_object_del(context, o->name);
+    }
+    if (t->took)
+        t->took->context = json_incref(context);
+    t->conversation->context = context;
+    forget_before(t);
+}
+
+int context_detach(struct turn *t)
+{
+    json_t *copy = t->in_place ? json_copy(t->context) : NULL;
+    if (!copy)
+        return t->in_place ? CVM_ENOMEM : 0;
+    context_restore(t);
+    t->context = copy;
+    return 0;
+}
+
+/* The turn's own. One that the handler has given away, in a message or a state, is frozen: copied again. */
+static int own(struct turn *t)
+{
+    if ((t->context && t->context->refcount == 1) || take_in_place(t))
         return 0;
     json_t *copy = json_copy(t->context ? t->context : t->conversation->context);
     if (!copy)
@@ -136,7 +225,9 @@ int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
     struct path where;
     int e = !t->conversation                                                     ? CVM_ESTATE
             : !path || !text_is_utf8(path, strlen(path)) || !parse(path, &where) ? CVM_EINVAL
-                                                                                 : own_copy(t);
+                                                                                 : own(t);
+    if (!e && t->in_place)
+        e = value ? keep_before(t, where.name[0]) : context_detach(t); /* the order of members comes back as well */
     if (!e)
         e = grow(t, &where, value);
     if (!e)

@@ -194,6 +194,11 @@ int turn_row_del(cvm_turn *t, const char *table, const char *key);
 /* context.c */
 int turn_context_set(cvm_turn *t, const char *path, json_t *value);
 const json_t *turn_context(cvm_turn *t);
+/* A context that is changed in place: the turn is kept, with its record; it is undone; or the turn goes on with a copy
+ * of its own, because others run before it has ended. */
+void context_keep(struct turn *t, struct record *record);
+void context_restore(struct turn *t);
+CVM_MUST_USE int context_detach(struct turn *t);
 json_t *context_with(json_t *doc, const char *path, json_t *value); /* borrows; gives; value NULL: without it */
 
 /* journal.c: from the loop to the writer and back */

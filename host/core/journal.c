@@ -57,6 +57,8 @@ void journal_add(struct core *core, struct record *record)
         replay_record(core, record);
         return;
     }
+    if (record->context)
+        record->conversation->unsent = record;
     if (core->batch_tail)
         core->batch_tail->next = record;
     else
@@ -141,11 +143,12 @@ static bool write_group(struct journal *j, struct record *first, struct record *
     return true;
 }
 
-/* The first records of the queue, at most group_max, taken out of it. */
+/* The first records of the queue, about group_max, taken out of it. Not between two of which only the second has the
+ * context of both. */
 static struct record *take_group(struct journal *j, struct record **ret_last)
 {
     struct record *first = j->queue, *last = first;
-    for (uint32_t n = 1; n < j->group_max && last->next; n++)
+    for (uint32_t n = 1; (n < j->group_max || !last->divisible) && last->next; n++)
         last = last->next;
     j->queue = last->next;
     if (!j->queue)
@@ -415,8 +418,15 @@ void journal_flush(struct core *core)
     if (!first)
         return;
     core->batch = core->batch_tail = NULL;
-    for (struct record *r = first; r; r = r->next)
+    uint32_t undivided = 0;
+    for (struct record *r = first; r; r = r->next) {
         j->in_flight++;
+        undivided += r->taken;
+        undivided -= r->takes;
+        r->divisible = !undivided;
+        r->conversation->unsent = NULL;
+    }
+    assert(!undivided);
     if (j->threaded) {
         pthread_mutex_lock(&j->mutex);
         bool idle = !j->queue;

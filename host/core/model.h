@@ -238,11 +238,12 @@ struct conversation {
     uint32_t open;     /* messages, requests, timers, effects that belong to it, and records in flight */
     uint32_t messages; /* in its life, as far as this process knows */
     uint32_t limit;
-    uint8_t class;       /* highest priority waiting */
-    bool scheduled;      /* the head stands in a run queue, waits for a place, or runs */
-    bool pinned;         /* component:<id>: never leaves memory */
-    bool dirty;          /* its row (name, parent, end) is not journalled yet */
-    struct record *last; /* writer's: the last record of the group that changes it */
+    uint8_t class;         /* highest priority waiting */
+    bool scheduled;        /* the head stands in a run queue, waits for a place, or runs */
+    bool pinned;           /* component:<id>: never leaves memory */
+    bool dirty;            /* its row (name, parent, end) is not journalled yet */
+    struct record *last;   /* writer's: the last record of the group that changes it */
+    struct record *unsent; /* the last that holds the context and is not submitted yet; NULL: none */
     char name[];
 };
 
@@ -454,6 +455,8 @@ struct record {
     int64_t context_version, ended_ms, parent; /* copies: the conversation goes on meanwhile */
     int64_t context_before;                    /* the version that the handler saw */
     bool contexts_row;                         /* write the conversation's row */
+    bool takes, taken;                         /* the context, of the record before; by the one after: one group */
+    bool divisible;                            /* a group may end here */
     bool ended;                                /* this turn ended it */
     json_t *extra;                             /* object: context, reads, notes, error, met, ..; NULL: none */
     struct message **outs;
@@ -485,13 +488,21 @@ struct answer { /* a request that this turn ends */
 
 #define ANSWER_FORWARDED (-1)
 
+struct overwritten { /* a member of a context that is changed in place */
+    json_t *value;   /* NULL: there was none */
+    char name[CVM_NAME_MAX + 1];
+};
+
 struct turn {
     cvm_turn pub; /* first: the handler holds a pointer to it */
     struct core *core;
     struct component *component;
     struct conversation *conversation;
     struct message *message;
-    json_t *context;                               /* changed copy; NULL: unchanged */
+    json_t *context;                               /* changed; NULL: unchanged */
+    bool in_place;                                 /* it is the conversation's own, that has none meanwhile */
+    struct record *took;                           /* the record that held it as well; NULL: none did */
+    VECTOR(struct overwritten) before;             /* in place: what it was */
     size_t context_bytes;                          /* of the changed copy */
     json_t *changes, *reads, *notes, *error, *ids; /* arrays and object for the record; NULL: none */
     VECTOR(struct message *) outs;

@@ -6,6 +6,7 @@
 #include "core/broken.h"
 #include "core/crash.h"
 #include "core/envelope_words.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -297,6 +298,7 @@ static int write_context(struct store *s, const struct record *rec)
     const struct conversation *c = rec->conversation;
     sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT];
     text_reset(&s->text);
+    assert(rec->context); /* else the next record has it, which is of the same group */
     text_json(&s->text, rec->context);
     if (s->text.failed)
         return SQLITE_NOMEM;

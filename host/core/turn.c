@@ -104,6 +104,7 @@ void turn_undo(struct core *core)
         json_decref(t->rows.at[i].row);
         free(t->rows.at[i].key);
     }
+    context_restore(t);
     clear(t);
 }
 
@@ -255,7 +256,9 @@ static void commit_changes(struct core *core, struct record *rec)
         rec->context = json_incref(c->context);
         rec->context_version = ++c->version;
         rec->contexts_row = true;
+        context_keep(t, rec);
     }
+    context_restore(t);
     if (t->ended && !c->ended_ms) {
         c->ended_ms = core->now_ms;
         c->dirty = true;
@@ -773,6 +776,7 @@ static void turn_reset(struct core *core)
 static void free_vectors(struct turn *t)
 {
     drop_inputs(t);
+    free(t->before.at);
     free(t->outs.at);
     free(t->told_out.at);
     free(t->answers.at);
@@ -791,6 +795,8 @@ void turn_free(struct core *core)
 int turn_try(struct core *core, struct message *m, struct turn *ret_turn)
 {
     int result = run(core, m, false);
+    if (result >= 0 && context_detach(&core->turn) < 0)
+        result = CVM_ENOMEM;
     if (result < 0) {
         turn_undo(core);
         json_decref(core->turn.refusal);

@@ -578,6 +578,49 @@ START_TEST(context_is_limited)
 }
 END_TEST
 
+/* Several turns of one lane in one tick, with groups of one turn: what is undone leaves the document as it was, members
+ * in their order, and each group has what it needs. */
+START_TEST(undone_context_is_as_before)
+{
+    static const char *const scripts[] = {
+        "[{'do':'set','path':'/a/x','value':1},{'do':'set','path':'/b','value':2},{'do':'set','path':'/l/-',"
+        "'value':1},{'do':'reply'}]",
+        "[{'do':'set','path':'/a/x','value':9},{'do':'set','path':'/n','value':5},{'do':'set','path':'/b','value':7},"
+        "{'do':'set','path':'/l/-','value':2},{'do':'refuse'}]",
+        "[{'do':'set','path':'/a/y','value':9},{'do':'set','path':'/a'},{'do':'set','path':'/b','value':8},"
+        "{'do':'return','code':-1}]",
+        "[{'do':'set','path':'/b','value':9},{'do':'context'},{'do':'set','path':'/b','value':10},{'do':'refuse'}]",
+        "[{'do':'context'},{'do':'set','path':'/b'},{'do':'set','path':'/b','value':3},{'do':'reply'}]",
+        "[{'do':'set','path':'/l/-','value':3},{'do':'reply'}]"};
+    enum { N = sizeof scripts / sizeof *scripts };
+    struct virtual *v = begin("{\"journal\": {\"group_max\": 1}}");
+    struct answer_seen a[N] = {{0}};
+    for (int round = 0; round < 2; round++) { /* the second with what was stored */
+        for (int i = 0; i < N; i++) {
+            struct edge_in in = {.source = "test", .to = A, .type = "run", .priority = -1, .conversation = "c"};
+            struct edge_error error;
+            in.data = steps(scripts[i]);
+            json_decref(a[i].data);
+            a[i] = (struct answer_seen){0};
+            ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a[i], NULL, &error), 0);
+        }
+        core_step(v->core, core_now_ms(v->core));
+        char *seen = json_dumps(found(&a[4], 0), JSON_COMPACT);
+        ck_assert_str_eq(seen,
+                         round ? "{\"a\":{\"x\":1},\"l\":[1,3,1],\"b\":2}" : "{\"a\":{\"x\":1},\"b\":2,\"l\":[1]}");
+        free(seen);
+        restart(v);
+    }
+    ck_assert_int_eq(a[1].outcome, CVM_REFUSED);
+    ck_assert_int_eq(a[2].outcome, CVM_ERROR);
+    ck_assert_int_eq(a[3].outcome, CVM_REFUSED);
+    ck_assert_int_eq(virtual_count(v, "SELECT doc = '{\"a\":{\"x\":1},\"l\":[1,3,1,3],\"b\":3}' AS n FROM contexts "
+                                      "WHERE name = 'c'"),
+                     1);
+    end(v, a, N);
+}
+END_TEST
+
 /* `conversation_messages` of the component that opened it: 50 for these. */
 START_TEST(messages_of_a_conversation_are_limited)
 {
@@ -1169,6 +1212,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, odd_text_survives_a_restart);
     tcase_add_test(c, state_of_a_turn_is_limited);
     tcase_add_test(c, context_is_limited);
+    tcase_add_test(c, undone_context_is_as_before);
     tcase_add_test(c, messages_of_a_conversation_are_limited);
     tcase_add_test(c, ended_conversation_stays_ended);
     tcase_add_test(c, lane_of_a_topic_keeps_its_context);
