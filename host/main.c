@@ -14,6 +14,11 @@ static void put_first(char **argv, int at)
     argv[1] = word;
 }
 
+/* Read by jemalloc, where it is linked. What is free goes back within a second of work; three threads ask for memory
+ * often. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 /* Where the command word stands: the first argument that is neither an option nor its value. 0: there is none. */
 static int find_word(int argc, char **argv)
 {

@@ -3,12 +3,12 @@
 #include "conform/parts.h"
 
 #include "core/file.h"
+#include "core/heap.h"
 #include "core/vet.h"
 #include "core/vet_program.h"
 #include <cvm/json.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,14 +278,14 @@ static void come_and_go(struct conform *c, const char *path)
     for (int i = 0; i < ROUNDS; i++) {
         c->shared->done = i;
         if (i == ROUNDS_WARM) {
-            before = mallinfo2().uordblks;
+            before = heap_used();
             open_before = descriptors();
         }
         snprintf(c->shared->where, sizeof c->shared->where, "create and destroy, round %d", i + 1);
         if (once(c, path, i % 2 + 1) < 0)
             return;
     }
-    size_t after = mallinfo2().uordblks, rounds = ROUNDS - ROUNDS_WARM;
+    size_t after = heap_used(), rounds = ROUNDS - ROUNDS_WARM;
     if (after > before + rounds * GROWTH_PER_ROUND)
         find(c, "lifecycle", "memory", "", "",
              "create and destroy leave %zu bytes each time: free in destroy() what "

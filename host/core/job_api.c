@@ -2,10 +2,10 @@
  * own thread; under the virtual clock the loop's. */
 #include "core/job.h"
 
+#include "core/heap.h"
 #include "core/regex.h"
 #include "core/store.h"
 #include "models/model.h"
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +202,6 @@ void job_execute(struct job_run *run)
     if (stack) {
         (void)sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
         free(stack);
-        malloc_trim(0); /* what a scan over a large table took */
+        heap_give_back(); /* what a scan over a large table took */
     }
 }

@@ -3,9 +3,9 @@
 #include "core/models.h"
 
 #include "core/file.h"
+#include "core/heap.h"
 #include <cvm/json.h>
 #include <dirent.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +145,7 @@ void model_job_run(struct model_job *job)
         note_last(job);
         tidy(job);
     }
-    malloc_trim(0); /* what a training takes is many times what its model takes */
+    heap_give_back(); /* what a training takes is many times what its model takes */
     atomic_store(&job->done, true);
 }
 
