@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define QUERY_WAITING_MAX 4096
+#define SEARCHES_AT_ONCE 8 /* they are short: waking a thread costs as much as one */
 
 struct query {
     struct query *next;
@@ -21,8 +22,7 @@ struct query {
 struct query_service {
     struct store *store;
     struct query *head, *tail;
-    uint32_t n;
-    bool running;
+    uint32_t n, running; /* the first of them are with the worker */
     uv_work_t work;
 };
 
@@ -71,15 +71,19 @@ static void run(struct query_service *s, struct query *q)
 static void work(uv_work_t *req)
 {
     struct query_service *s = ((struct core *)req->data)->queries;
-    run(s, s->head);
+    struct query *q = s->head;
+    run(s, q);
+    for (uint32_t i = 1; i < s->running; i++) /* what is behind the last is the loop's to change */
+        run(s, q = q->next);
 }
 
 static void after(uv_work_t *req, int status)
 {
     struct core *core = req->data;
     (void)status;
-    core->queries->running = false;
-    finish(core);
+    for (uint32_t n = core->queries->running; n > 0; n--)
+        finish(core);
+    core->queries->running = 0;
     start(core);
     if (core->stopping) /* who waits for this to be idle looks when turns run */
         kick(core);
@@ -90,7 +94,9 @@ static void start(struct core *core)
     struct query_service *s = core->queries;
     if (s->running || !s->head)
         return;
-    s->running = true;
+    s->running = 1;
+    for (struct query *q = s->head; !q->sql && q->next && !q->next->sql && s->running < SEARCHES_AT_ONCE; q = q->next)
+        s->running++;
     s->work.data = core;
     uv_queue_work(core->options.loop, &s->work, work, after);
 }

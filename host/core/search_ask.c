@@ -284,44 +284,66 @@ static void find_texts(struct asking *a, const char *match)
 
 /* ---- rows that are near ------------------------------------------------------------------------------------------ */
 
-/* Lanes in which the question has nothing add nothing. */
-static float product(const float *a, const float *b, const int *used, int n)
+/* What the question has that is not 0. */
+struct asked {
+    float values[MANIFEST_SEARCH_DIMENSION_MAX];
+    int at[MANIFEST_SEARCH_DIMENSION_MAX], n;
+};
+
+static int read_asked(const char *vector, int dimension, struct asked *ret)
+{
+    float all[MANIFEST_SEARCH_DIMENSION_MAX];
+    int got = 0;
+    if (search_vector(vector, strlen(vector), all, MANIFEST_SEARCH_DIMENSION_MAX, &got) < 0 || got != dimension)
+        return CVM_EINVAL;
+    ret->n = 0;
+    for (int i = 0; i < dimension; i++)
+        if (all[i] < 0 || all[i] > 0) {
+            ret->values[ret->n] = all[i];
+            ret->at[ret->n++] = i * SEARCH_LANES;
+        }
+    return 0;
+}
+
+/* Of the vectors of 16 rows. */
+static void products(const float *block, const struct asked *q, float ret[SEARCH_LANES])
 {
     lanes sum = {0};
-    for (int i = 0; i < n; i++)
-        sum += *(const lanes *)(const void *)(a + used[i]) * *(const lanes *)(const void *)(b + used[i]);
-    float all = 0;
-    for (int i = 0; i < SEARCH_LANES; i++)
-        all += sum[i];
-    return all;
+    for (int i = 0; i < q->n; i++)
+        sum += q->values[i] * *(const lanes *)(const void *)(block + q->at[i]);
+    memcpy(ret, &sum, sizeof sum);
+}
+
+static void find_in_block(struct asking *a, const struct search_vectors *v, const struct asked *q, uint32_t from)
+{
+    const struct search_table *t = a->table;
+    uint32_t n = t->n - from < SEARCH_LANES ? t->n - from : SEARCH_LANES, rows = 0;
+    float cosines[SEARCH_LANES];
+    for (uint32_t i = 0; i < n; i++)
+        rows |= (uint32_t)(v->has[from + i] && wanted(a, from + i)) << i;
+    if (!rows)
+        return;
+    products(search_block(v, from), q, cosines);
+    for (uint32_t i = 0; i < n; i++)
+        if (rows >> i & 1)
+            keep_hit(a->nears, &a->n_nears, a->limit,
+                     (struct hit){t->rows[from + i].key, (double)cosines[i], from + i});
 }
 
 static int find_near(struct asking *a, const char *column, const char *vector)
 {
-    float asked[MANIFEST_SEARCH_DIMENSION_MAX + SEARCH_LANES] = {0};
-    int used[MANIFEST_SEARCH_DIMENSION_MAX / SEARCH_LANES + 1], n = 0, dimension = 0;
+    struct asked asked;
     const struct search_table *t = a->table;
     const json_t *vectors = json_object_get(t->form, "vectors");
     size_t at = 0;
     while (at < t->n_vectors && strcmp(json_string_value(json_array_get(json_array_get(vectors, at), 0)), column) != 0)
         at++;
-    if (at == t->n_vectors ||
-        search_vector(vector, strlen(vector), asked, MANIFEST_SEARCH_DIMENSION_MAX, &dimension) < 0 ||
-        dimension != t->vectors[at].dimension)
+    if (at == t->n_vectors)
         return CVM_EINVAL;
     const struct search_vectors *v = &t->vectors[at];
-    for (int i = 0; i < v->stride; i += SEARCH_LANES) {
-        bool some = false;
-        for (int k = 0; k < SEARCH_LANES; k++)
-            some = some || asked[i + k] < 0 || asked[i + k] > 0;
-        if (some)
-            used[n++] = i;
-    }
-    for (uint32_t i = 0; v->at && i < t->n; i++)
-        if (v->has[i] && wanted(a, i))
-            keep_hit(a->nears, &a->n_nears, a->limit,
-                     (struct hit){t->rows[i].key,
-                                  (double)product(asked, v->at + (size_t)i * (size_t)v->stride, used, n), i});
+    CVM_TRY(read_asked(vector, v->dimension, &asked));
+    for (uint32_t i = 0; v->at && i < t->n; i += SEARCH_LANES)
+        find_in_block(a, v, &asked, i);
     qsort(a->nears, a->n_nears, sizeof *a->nears, by_score);
     return 0;
 }

@@ -85,7 +85,7 @@ static int grow(struct search_table *t)
     bool good = rows && values && scores;
     for (size_t i = 0; i < t->n_vectors; i++) {
         struct search_vectors *v = &t->vectors[i];
-        float *at = v->at ? realloc(v->at, (size_t)cap * (size_t)v->stride * sizeof *at) : NULL;
+        float *at = v->at ? realloc(v->at, (size_t)cap * (size_t)v->dimension * sizeof *at) : NULL;
         uint8_t *has = realloc(v->has, cap);
         good = good && has && (at || !v->at);
         v->at = at ? at : v->at;
@@ -277,11 +277,11 @@ static uint64_t column_value(sqlite3_stmt *st, int i)
 
 static int put_vector(struct search_vectors *v, const struct search_table *t, uint32_t row, const void *vector)
 {
-    if (!v->at && !(v->at = malloc((size_t)t->cap * (size_t)v->stride * sizeof *v->at)))
+    if (!v->at && !(v->at = calloc((size_t)t->cap * (size_t)v->dimension, sizeof *v->at)))
         return CVM_ENOMEM;
-    float *to = v->at + (size_t)row * (size_t)v->stride;
-    memset(to, 0, (size_t)v->stride * sizeof *to);
-    memcpy(to, vector, (size_t)v->dimension * sizeof *to);
+    float *to = search_block(v, row) + row % SEARCH_LANES;
+    for (int i = 0; i < v->dimension; i++)
+        memcpy(&to[i * SEARCH_LANES], (const char *)vector + (size_t)i * sizeof *to, sizeof *to);
     v->has[row] = 1;
     return 0;
 }
@@ -454,7 +454,6 @@ static int table_make(sqlite3 *db, const char *name, char *form_text, struct sea
     for (size_t i = 0; i < t->n_vectors; i++) {
         int dimension = (int)json_integer_value(json_array_get(json_array_get(vectors, i), 1));
         t->vectors[i].dimension = dimension;
-        t->vectors[i].stride = (dimension + SEARCH_LANES - 1) / SEARCH_LANES * SEARCH_LANES;
     }
     int e = !t->name ? CVM_ENOMEM : !t->form || !t->n_columns ? CVM_ENOENT : prepare_table(t, db);
     if (e) {

@@ -6,7 +6,7 @@
 
 #include "core/search.h"
 
-#define SEARCH_LANES 8           /* of floats that the compiler multiplies at once; vectors are padded to that */
+#define SEARCH_LANES 16          /* rows whose vectors are multiplied at once */
 #define SEARCH_TERM_MAX_BYTES 63 /* of a word's stem; what is longer is cut */
 #define SEARCH_TOKENS_MAX 8      /* that one word of a question may fall into */
 
@@ -28,9 +28,11 @@ struct search_row {
     bool alive;
 };
 
+/* The numbers of 16 rows lie side by side, those of one dimension after the other: a question has few that are not 0,
+ * and the others are not read. */
 struct search_vectors {
-    int dimension, stride;
-    float *at;    /* by row; NULL: no row has had one */
+    int dimension;
+    float *at;    /* NULL: no row has had one */
     uint8_t *has; /* by row */
 };
 
@@ -55,6 +57,11 @@ struct search_table {
     int64_t n_tokens;
     double *scores; /* by row, of the search under way; 0 between searches */
 };
+
+static inline float *search_block(const struct search_vectors *v, uint32_t row)
+{
+    return v->at + (size_t)(row / SEARCH_LANES) * (size_t)v->dimension * SEARCH_LANES;
+}
 
 /* The table as it is at the reader's snapshot. CVM_ENOENT: no such table is searched. */
 int search_memory_read(struct search_memory **memory, sqlite3 *db, const char *table, struct search_table **ret_table);
