@@ -37,8 +37,8 @@ struct part {
  * not there is a part that has failed at once. Returns the number of those that are under way, or an error; where none
  * is, nothing is kept. */
 CVM_MUST_USE int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n);
-/* What is kept of an answer that came: something small. `before`: what is kept of those parts that stand before this one
- * and have been answered, so that nothing is kept twice. Gives. */
+/* What is kept of an answer that came: something small. `before`: what is kept of those parts that stand before this
+ * one and have been answered, so that nothing is kept twice. Gives. */
 typedef json_t *many_keep(cvm_turn *t, const cvm_msg *m, const json_t *before);
 /* Takes the answer `m` in. *ret_run is the run with all its parts, each with its answer, once the last has come
  * (released by the caller; the state is gone), else NULL. `keep` NULL: all of an answer is kept. */
@@ -72,8 +72,8 @@ CVM_MUST_USE int say(cvm_turn *t, const char *agent, const char *ticket_id, cons
 /* Keeps what the agent is to remember of a ticket in memory-state. Takes `memory`, an object. */
 CVM_MUST_USE int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory);
 int remembered(cvm_turn *t, const cvm_msg *m); /* "put.reply", of what was sent before this build */
-/* What a ticket says where nobody is asked, NULL: a model is asked. One that lately was not set up is not asked again at
- * each ticket. */
+/* What a ticket says where nobody is asked, NULL: a model is asked. One that lately was not set up is not asked again
+ * at each ticket. */
 CVM_MUST_USE int model_wanted(cvm_turn *t, bool *ret_wanted, const char **ret_why);
 /* Takes note of it where a "chat.reply" says that no model is set up. */
 CVM_MUST_USE int model_answered(cvm_turn *t, const cvm_msg *m);

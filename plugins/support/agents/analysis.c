@@ -193,14 +193,21 @@ json_t *analysis_documents(const json_t *parts, const json_t *vocabulary, const 
     }
     words_read(text, vocabulary, &words);
     weigh(list, &words);
-    while (json_array_size(list)) {
+    double weights[DOCUMENTS_MAX];
+    size_t n = json_array_size(list);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *one = json_array_get(list, i);
+        weights[i] = cvm_json_bool(one, "fits", false) ? weight_of(one) : -1;
+    }
+    for (size_t k = 0; k < n; k++) {
         size_t best = 0;
-        for (size_t i = 1; i < json_array_size(list); i++)
-            if (weight_of(json_array_get(list, i)) > weight_of(json_array_get(list, best)))
+        for (size_t i = 1; i < n; i++)
+            if (weights[i] > weights[best])
                 best = i;
-        if (cvm_json_bool(json_array_get(list, best), "fits", false))
-            json_array_append(sorted, json_array_get(list, best));
-        json_array_remove(list, best);
+        if (weights[best] < 0)
+            break;
+        json_array_append(sorted, json_array_get(list, best));
+        weights[best] = -1;
     }
     json_decref(list);
     return sorted;

@@ -2,11 +2,13 @@
 #include "words.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #define STEM_MIN 5   /* bytes that two forms of a word share at least */
 #define ENDING_MAX 3 /* bytes that forms of a word end in */
+#define VOCABULARY_MAX 2000
 
 static const char *const common[] = {
     "about",  "after",  "again", "all",    "also",    "and",    "any",       "are",    "because", "been",
@@ -23,14 +25,19 @@ static const char *const common[] = {
 static bool is_common(const char *word)
 {
     for (size_t i = 0; i < sizeof common / sizeof *common; i++)
-        if (strcmp(common[i], word) == 0)
+        if (*common[i] == *word && strcmp(common[i], word) == 0)
             return true;
     return false;
 }
 
+static bool is_mark(char c)
+{
+    return c == '_' || c == '-' || c == '.' || c == '/';
+}
+
 static bool in_word(char c)
 {
-    return isalnum((unsigned char)c) || ((unsigned char)c & 0x80) || strchr("_-./", c);
+    return isalnum((unsigned char)c) || ((unsigned char)c & 0x80) || is_mark(c);
 }
 
 /* The next word at or behind *at: letters and digits, with marks inside. false: there is none. */
@@ -38,12 +45,12 @@ static bool next_word(const char **at, char ret_word[WORD_SIZE])
 {
     const char *c = *at;
     size_t n = 0;
-    while (*c && (!in_word(*c) || strchr("_-./", *c)))
+    while (*c && (!in_word(*c) || is_mark(*c)))
         c++;
     for (; *c && in_word(*c); c++)
         if (n + 1 < WORD_SIZE)
             ret_word[n++] = (char)tolower((unsigned char)*c);
-    while (n && strchr("_-./", ret_word[n - 1]))
+    while (n && is_mark(ret_word[n - 1]))
         n--;
     ret_word[n] = '\0';
     *at = c;
@@ -66,27 +73,45 @@ static bool alike(const char *a, const char *b)
            isalpha((unsigned char)a[same - 1]);
 }
 
-static bool is_known(const char *word, const json_t *vocabulary)
+/* A vocabulary by the bytes that its words begin with: of hundreds of words a few are compared. */
+struct vocabulary {
+    const char *words[VOCABULARY_MAX];
+    uint16_t next[VOCABULARY_MAX], first[256]; /* one more than the place; 0: none */
+};
+
+static void vocabulary_read(const json_t *list, struct vocabulary *ret_vocabulary)
 {
-    size_t n = strlen(word);
-    bool digit = false, letter = false;
-    for (size_t i = 0; i < n; i++) {
-        digit = digit || isdigit((unsigned char)word[i]);
-        letter = letter || isalpha((unsigned char)word[i]);
+    memset(ret_vocabulary->first, 0, sizeof ret_vocabulary->first);
+    for (size_t i = 0; i < json_array_size(list) && i < VOCABULARY_MAX; i++) {
+        const char *word = json_string_value(json_array_get(list, i));
+        uint16_t *first = &ret_vocabulary->first[(unsigned char)(word ? *word : 0)];
+        ret_vocabulary->words[i] = word ? word : "";
+        ret_vocabulary->next[i] = *first;
+        *first = (uint16_t)(i + 1);
     }
-    if (letter && (digit || strpbrk(word, "_-./")))
+}
+
+static bool is_known(const char *word, const struct vocabulary *vocabulary)
+{
+    bool digit = false, letter = false, mark = false;
+    for (const char *c = word; *c; c++) {
+        digit = digit || isdigit((unsigned char)*c);
+        letter = letter || isalpha((unsigned char)*c);
+        mark = mark || is_mark(*c);
+    }
+    if (letter && (digit || mark))
         return true;
-    for (size_t i = 0; i < json_array_size(vocabulary); i++) {
-        const char *one = json_string_value(json_array_get(vocabulary, i));
-        if (one && alike(word, one))
+    for (size_t i = vocabulary->first[(unsigned char)*word]; i; i = vocabulary->next[i - 1])
+        if (alike(word, vocabulary->words[i - 1]))
             return true;
-    }
     return false;
 }
 
 void words_read(const char *text, const json_t *vocabulary, struct words *ret_words)
 {
     char word[WORD_SIZE];
+    struct vocabulary known;
+    vocabulary_read(vocabulary, &known);
     ret_words->n = 0;
     while (ret_words->n < WORDS_MAX && next_word(&text, word)) {
         bool there = strlen(word) < 3 || is_common(word);
@@ -95,7 +120,7 @@ void words_read(const char *text, const json_t *vocabulary, struct words *ret_wo
         if (there)
             continue;
         snprintf(ret_words->at[ret_words->n].text, WORD_SIZE, "%s", word);
-        ret_words->at[ret_words->n++].known = is_known(word, vocabulary);
+        ret_words->at[ret_words->n++].known = is_known(word, &known);
     }
 }
 
@@ -103,9 +128,12 @@ size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_M
 {
     char word[WORD_SIZE];
     size_t found = 0;
+    bool begins[256] = {false};
     memset(ret_in, 0, WORDS_MAX * sizeof *ret_in);
+    for (size_t i = 0; i < words->n; i++)
+        begins[(unsigned char)*words->at[i].text] = true;
     while (found < words->n && next_word(&text, word))
-        for (size_t i = 0; i < words->n; i++)
+        for (size_t i = 0; i < words->n && begins[(unsigned char)*word]; i++)
             if (!ret_in[i] && alike(words->at[i].text, word)) {
                 ret_in[i] = true;
                 found++;

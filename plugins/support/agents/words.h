@@ -17,7 +17,8 @@ struct words {
     } at[WORDS_MAX];
 };
 
-/* Each word once, without those that say nothing. `vocabulary` is an array of words; NULL: none is known. */
+/* Each word once, without those that say nothing. `vocabulary` is an array of words, of which
+ * the first 2000 count; NULL: none is known. */
 void words_read(const char *text, const json_t *vocabulary, struct words *ret_words);
 /* Which words stand in a text, also in another form ("pods", "pod"): ret_in[i]. Gives how many. */
 size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_MAX]);

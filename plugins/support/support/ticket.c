@@ -227,8 +227,8 @@ int ticket_save(struct ticket *k)
     CVM_TRY(k->unseen ? CVM_OK : put_row(k));
     CVM_TRY(keep_outputs(k));
     key_of('i', k->instance, key);
-    if (!k->over)
-        return cvm_state_put(k->t, key, json_deep_copy(k->record));
+    if (!k->over) /* from here on nobody changes it */
+        return cvm_state_put(k->t, key, json_incref(k->record));
     CVM_TRY(cvm_state_del(k->t, key));
     key_of('t', k->id, key);
     CVM_TRY(cvm_state_del(k->t, key));

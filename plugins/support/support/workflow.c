@@ -417,12 +417,27 @@ static void restore(json_t *object, json_t *copy)
     json_object_update(object, copy);
 }
 
+/* What `take` changes stands in the instance itself, or directly in these two members of it. Gives. */
+static json_t *copy_of(const json_t *instance)
+{
+    static const char *const nested[] = {"counts", "early"};
+    json_t *copy = json_copy((json_t *)(uintptr_t)instance);
+    for (size_t i = 0; copy && i < sizeof nested / sizeof *nested; i++) {
+        json_t *member = json_object_get(copy, nested[i]);
+        if (member && json_object_set_new(copy, nested[i], json_copy(member)) < 0) {
+            json_decref(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
 int workflow_take(struct workflow *w, const struct workflow_event *e, struct workflow_todo *ret_todo)
 {
     if (!fits(w, e->what))
         return CVM_ESTATE;
     struct workflow_todo todo = {.told = json_array()};
-    json_t *instance = json_deep_copy(w->instance), *outputs = json_copy(w->outputs);
+    json_t *instance = copy_of(w->instance), *outputs = json_copy(w->outputs);
     int error = todo.told && instance && outputs ? take(w, e, &todo) : CVM_ENOMEM;
     if (error < 0) {
         if (instance && outputs) {
