@@ -1,6 +1,7 @@
 /* What of triggers needs no host: words and phrases, readings, verdicts, custom rules, the churn model, spend. */
 #include "../../plugins/cvm/triggers/base.h"
 #include "../../plugins/cvm/triggers/churn.h"
+#include "../../plugins/cvm/triggers/figures.h"
 #include "../../plugins/cvm/triggers/logit.h"
 
 #include <check.h>
@@ -226,6 +227,65 @@ START_TEST(descriptions_are_understood)
 }
 END_TEST
 
+static const struct {
+    const char *description, *field;
+    double within, outside; /* values of the field */
+} figures[] = {
+    {"Customers of more than seven years who are about to leave", "tenure_months", 85, 84},
+    {"customers with us for less than 6 months", "tenure_months", 5, 6},
+    {"People over 60 years old", "age", 61, 60},
+    {"who spend at least 2,500 a month", "monthly_spend", 250000, 249999},
+    {"Customers who spent ten days or more out of the country", "roaming_days_60", 10, 9},
+    {"who have paid late at least three times within a year", "late_payments_12m", 3, 2},
+    {"Usage has fallen by more than 40 percent in three months", "usage_change_pct", -41, -40},
+    {"usage grew by at least 20%", "usage_change_pct", 20, 19},
+    {"who use no more than 2.5 GB", "data_gb", 2.5, 2.6},
+    {"customers who pay late", "late_payments_12m", 1, 0},
+};
+
+START_TEST(figures_of_a_description)
+{
+    struct figure x[FIGURES_MAX];
+    struct words w;
+    bool used[64] = {false};
+    const char *text = figures[_i].description;
+    words_init(&w);
+    ck_assert_int_eq(words_read(&w, text, strlen(text)), 0);
+    ck_assert_msg(figures_read(&w, used, x) == 1, "%s", text);
+    ck_assert_str_eq(x[0].field, figures[_i].field);
+    ck_assert_msg(figures[_i].within >= x[0].from && figures[_i].within <= x[0].to, "%s: %g..%g", text, x[0].from,
+                  x[0].to);
+    ck_assert(figures[_i].outside < x[0].from || figures[_i].outside > x[0].to);
+    words_fini(&w);
+}
+END_TEST
+
+START_TEST(figures_narrow_what_is_said)
+{
+    struct custom_rule *r;
+    struct cvm_facts f;
+    struct verdict v;
+    char why[200];
+    struct conversation c = {.text = "customer: my terrier barks", .len = 26};
+    json_t *t = json_pack("{s:s}", "description", "Customers of more than seven years who mention dogs");
+    ck_assert_int_eq(custom_compile(terms, t, &r, why, sizeof why), 0);
+    facts_clear(&f);
+    f.customer_id = "U1";
+    struct case_file file = {
+        .facts = &f, .conversations = &c, .n_conversations = 1, .high_spend = NAN, .churn_chance = NAN};
+    for (int64_t months = 84; months <= 85; months++) {
+        f.tenure_months = months;
+        ck_assert_int_eq(custom_match(r, &file, NULL, &v), 0);
+        ck_assert_int_eq(v.matches, months == 85);
+    }
+    f.tenure_months = FACTS_NONE; /* not known is not more than seven */
+    ck_assert_int_eq(custom_match(r, &file, NULL, &v), 0);
+    ck_assert(!v.matches);
+    custom_rule_free(r);
+    json_decref(t);
+}
+END_TEST
+
 START_TEST(keywords_are_words)
 {
     json_t *t = json_pack("{s:s}", "keywords", "signal, poor coverage");
@@ -402,6 +462,8 @@ int main(void)
     tcase_add_test(c, figures_speak_for_themselves);
     tcase_add_test(c, evidence_is_short_and_dated);
     tcase_add_test(c, descriptions_are_understood);
+    tcase_add_loop_test(c, figures_of_a_description, 0, sizeof figures / sizeof *figures);
+    tcase_add_test(c, figures_narrow_what_is_said);
     tcase_add_test(c, keywords_are_words);
     tcase_add_test(c, it_learns_from_histories);
     tcase_add_test(c, a_field_speaks_for_words_never_seen);

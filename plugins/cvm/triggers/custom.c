@@ -3,6 +3,7 @@
  * of three and more, one may be missing. */
 #include "custom.h"
 #include "explain.h"
+#include "figures.h"
 #include <ctype.h>
 #include <cvm/cvm.h>
 #include <cvm/json.h>
@@ -15,6 +16,7 @@
 #define IDEAS_MAX 8
 #define GROUPS_OF 8
 #define WORDS_MAX 24
+#define HINT_MIN .12 /* chance of a trigger that is named beside an idea, below which that idea is something else */
 
 struct group {
     const char *name; /* of `json` */
@@ -51,8 +53,9 @@ struct custom_rule {
     char keyword[CUSTOM_KEYWORDS_MAX][64];
     bool calls, chats, all; /* all: description and keywords both */
     int times;              /* sentences that must speak of it */
-    char fact[24];
-    double fact_from, fact_to;
+    size_t n_figures;
+    struct figure figure[FIGURES_MAX];
+    unsigned hints; /* built-in triggers that the description names beside an idea that says all: not ruled out */
 };
 
 /* ---- terms ---- */
@@ -192,14 +195,17 @@ static enum link link_of(const struct custom_terms *t, const struct words *w, co
 
 /* The longest reading of each place; groups that read the same words are alternatives. */
 static void find_ideas(struct custom_rule *r, const struct words *w, const struct words_match *m, size_t n,
-                       bool *covered)
+                       const bool *figures, bool *covered)
 {
     for (size_t i = 0; i < n; i++) {
         bool inside = false;
         for (size_t k = 0; k < n; k++)
             inside |=
                 k != i && m[k].from <= m[i].from && m[k].to >= m[i].to && m[k].to - m[k].from > m[i].to - m[i].from;
-        if (inside)
+        bool figure = true; /* all that it says is said of a figure */
+        for (size_t k = m[i].from; k <= m[i].to; k++)
+            figure = figure && figures[k];
+        if (inside || figure)
             continue;
         struct idea *x = NULL;
         for (size_t k = 0; k < r->n_ideas; k++)
@@ -234,6 +240,14 @@ static bool idea_has(const struct custom_rule *r, const struct idea *x, bool alo
     return false;
 }
 
+static bool is_weak(const struct custom_rule *r, const struct idea *x)
+{
+    for (size_t g = 0; g < x->n; g++)
+        if (!r->terms->group[x->groups[g]].weak)
+            return false;
+    return true;
+}
+
 /* Whether idea `i` is an alternative to the one before it: "A or B", "A, B or C"; "A and B" too where neither narrows,
  * for who lists two subjects wants the customers of both. */
 static bool is_alternative(const struct custom_rule *r, const struct words *w, size_t i)
@@ -263,7 +277,8 @@ static void join_ideas(struct custom_rule *r, const struct words *w)
             i++;
             continue;
         }
-        for (size_t g = 0; g < b->n && a->n < GROUPS_OF; g++) {
+        bool narrower = is_weak(r, b) && !is_weak(r, a); /* "an elderly parent or relative": elderly all the same */
+        for (size_t g = 0; g < b->n && a->n < GROUPS_OF && !narrower; g++) {
             bool known = false;
             for (size_t k = 0; k < a->n; k++)
                 known |= a->groups[k] == b->groups[g];
@@ -298,13 +313,26 @@ static void stem_of(const char *word, char *ret_stem, size_t size)
     snprintf(ret_stem, size, n >= 4 ? "%.*s*" : "%.*s", (int)n, word);
 }
 
+/* Words of time that stand around a figure: "within a year", "in the last three months". */
+static bool is_span(const char *word)
+{
+    static const char *const words[] = {"within",  "last",   "past",    "least", "recent", "two",     "three",
+                                        "six",     "twelve", "thirty",  "sixty", "ninety", "week",    "weeks",
+                                        "percent", "per",    "monthly", "times", "amount", "average", "total",
+                                        "spent",   "spend",  "paid",    "pay",   "pays",   "have"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(word, words[i]))
+            return true;
+    return false;
+}
+
 static void word_ideas(struct custom_rule *r, const struct words *w, const bool *covered, json_t *labels)
 {
     if (r->n_ideas)
         return; /* what the thesaurus knows says enough; words around it are its dress */
     for (size_t i = 0; i < w->n && r->n_ideas < IDEAS_MAX; i++) {
         char stem[WORDS_BYTES_MAX + 2], label[16];
-        if (covered[i] || is_stop(r->terms, w->word[i].folded))
+        if (covered[i] || (r->n_figures && is_span(w->word[i].folded)) || is_stop(r->terms, w->word[i].folded))
             continue;
         struct idea *x = &r->idea[r->n_ideas];
         *x = (struct idea){.word = true, .at = (uint16_t)i, .to = (uint16_t)i};
@@ -315,45 +343,20 @@ static void word_ideas(struct custom_rule *r, const struct words *w, const bool 
     }
 }
 
-/* "more than once", "over 60 years old", "for more than 5 years": figures that it names. */
-static void read_figures(struct custom_rule *r, const struct words *w, const bool *covered)
+/* "more than once", "repeatedly". */
+static void read_times(struct custom_rule *r, const struct words *w, const bool *covered)
 {
     static const struct {
         const char *word;
         int times;
     } often[] = {{"twice", 2}, {"repeatedly", 2}, {"several", 2}, {"multiple", 2}, {"thrice", 3}, {"repeated", 2}};
-    r->fact_from = -INFINITY;
-    r->fact_to = INFINITY;
     for (size_t i = 0; i < w->n; i++) {
         const char *word = w->word[i].folded;
         for (size_t k = 0; k < sizeof often / sizeof *often; k++)
             if (!covered[i] && !strcmp(word, often[k].word))
                 r->times = often[k].times;
-        if (!strcmp(word, "once") && i >= 2 && !strcmp(w->word[i - 1].folded, "than"))
+        if (!covered[i] && !strcmp(word, "once") && i >= 2 && !strcmp(w->word[i - 1].folded, "than"))
             r->times = 2;
-        if (strcmp(word, "#") && strcmp(word, "#money"))
-            continue;
-        char digits[32];
-        size_t n = 0;
-        for (size_t b = w->word[i].start; b < w->word[i].end && n + 1 < sizeof digits; b++)
-            if (isdigit((unsigned char)w->text[b]))
-                digits[n++] = w->text[b];
-        digits[n] = 0;
-        double v = strtod(digits, NULL);
-        bool below = false, spend = false, age = false, years = false, over = false;
-        for (size_t k = i >= 4 ? i - 4 : 0; k < w->n && k <= i + 4; k++) {
-            const char *s = w->word[k].folded;
-            below |= k < i && (!strcmp(s, "under") || !strcmp(s, "below") || !strcmp(s, "less"));
-            over |= k < i && (!strcmp(s, "over") || !strcmp(s, "above") || !strcmp(s, "more") || !strcmp(s, "least"));
-            spend |= !strncmp(s, "spend", 5);
-            age |= !strncmp(s, "age", 3) || !strcmp(s, "old");
-            years |= k > i && !strncmp(s, "year", 4);
-        }
-        if (!(below || over) || !(spend || age || years))
-            continue;
-        snprintf(r->fact, sizeof r->fact, "%s", spend ? "monthly_spend" : age ? "age" : "tenure_months");
-        v *= spend ? 100 : age ? 1 : 12;
-        *(below ? &r->fact_to : &r->fact_from) = v;
     }
 }
 
@@ -432,14 +435,6 @@ static bool is_trigger(const struct custom_rule *r, const struct idea *x)
     return false;
 }
 
-static bool is_weak(const struct custom_rule *r, const struct idea *x)
-{
-    for (size_t g = 0; g < x->n; g++)
-        if (!r->terms->group[x->groups[g]].weak)
-            return false;
-    return true;
-}
-
 /* Built-in triggers, the first idea beside them, and what narrows it count; more words of a description are its dress.
  * An idea that says all stands alone. */
 static void keep_heads(struct custom_rule *r)
@@ -456,27 +451,33 @@ static void keep_heads(struct custom_rule *r)
         keep[i] = counts || head;
         headed |= head && !is_trigger(r, &r->idea[i]);
     }
-    for (size_t i = r->n_ideas; i-- > 0;)
+    for (size_t i = r->n_ideas; i-- > 0;) {
+        for (size_t g = 0; !keep[i] && g < r->idea[i].n; g++)
+            if (r->terms->group[r->idea[i].groups[g]].trigger >= 0)
+                r->hints |= 1u << r->terms->group[r->idea[i].groups[g]].trigger;
         if (!keep[i])
             drop_idea(r, i);
+    }
 }
 
 static int read_description(struct custom_rule *r, json_t *labels)
 {
     struct words w;
     struct words_match *m = calloc(WORDS_MATCHES_MAX, sizeof *m);
-    bool covered[WORDS_TOKENS_MAX] = {false};
+    bool covered[WORDS_TOKENS_MAX] = {false}, figures[WORDS_TOKENS_MAX] = {false};
     words_init(&w);
     int e = m ? words_read(&w, r->description, strlen(r->description)) : CVM_ENOMEM;
     if (e == 0) {
         for (size_t i = 0; i < w.n; i++)
             w.word[i].sentence = 0; /* a description is one statement */
         size_t n = phrases_match(r->terms->asks, &w, m, WORDS_MATCHES_MAX);
-        find_ideas(r, &w, m, n, covered);
+        r->n_figures = figures_read(&w, figures, r->figure);
+        memcpy(covered, figures, sizeof covered);
+        find_ideas(r, &w, m, n, figures, covered);
+        read_times(r, &w, covered);
         join_ideas(r, &w);
         keep_heads(r);
         word_ideas(r, &w, covered, labels);
-        read_figures(r, &w, covered);
         r->need = r->n_ideas > 2 ? r->n_ideas - 1 : r->n_ideas;
         if (r->n_ideas && r->idea[0].word)
             r->need = (r->n_ideas + 1) / 2;
@@ -496,8 +497,6 @@ int custom_compile(const struct custom_terms *t, const json_t *trigger, struct c
         goto out;
     r->terms = t;
     r->times = 1;
-    r->fact_from = -INFINITY;
-    r->fact_to = INFINITY;
     r->all = !strcmp(cvm_json_str(trigger, "match", "any"), "all");
     snprintf(r->description, sizeof r->description, "%s", cvm_json_str(trigger, "description", ""));
     read_types(r, json_object_get(trigger, "data_types"));
@@ -507,7 +506,7 @@ int custom_compile(const struct custom_terms *t, const json_t *trigger, struct c
     e = CVM_EINVAL;
     if (!*r->description && !r->n_keywords)
         snprintf(ret_error, error_size, "a custom trigger needs a description, keywords or both");
-    else if (!r->n_ideas && !r->n_keywords && !*r->fact)
+    else if (!r->n_ideas && !r->n_keywords && !r->n_figures)
         snprintf(ret_error, error_size,
                  "nothing in the description can be looked for; say what customers talk about, or give keywords");
     else if (!r->calls && !r->chats)
@@ -536,7 +535,7 @@ void custom_rule_free(struct custom_rule *r)
 
 unsigned custom_needs(const struct custom_rule *r)
 {
-    unsigned bits = 0;
+    unsigned bits = r->hints;
     for (size_t i = 0; i < r->n_ideas; i++)
         for (size_t g = 0; g < r->idea[i].n; g++)
             if (r->terms->group[r->idea[i].groups[g]].trigger >= 0)
@@ -568,13 +567,17 @@ json_t *custom_rule_json(const struct custom_rule *r)
                              (json_int_t)r->need, "keywords", keywords, "match", r->all ? "all" : "any", "times",
                              r->times, "call_transcripts", r->calls, "web_transcripts", r->chats, "matched_by",
                              "a thesaurus of everyday words: no language model");
-    if (rule && *r->fact) {
-        json_object_set_new(rule, "fact", json_string(r->fact));
-        if (isfinite(r->fact_from))
-            json_object_set_new(rule, "at_least", json_real(r->fact_from));
-        if (isfinite(r->fact_to))
-            json_object_set_new(rule, "below", json_real(r->fact_to));
+    json_t *figures = json_array();
+    for (size_t i = 0; i < r->n_figures; i++) {
+        const struct figure *x = &r->figure[i];
+        json_t *one = json_pack("{s:s}", "field", x->field);
+        if (isfinite(x->from))
+            json_object_set_new(one, "at_least", json_real(x->from));
+        if (isfinite(x->to))
+            json_object_set_new(one, "at_most", json_real(x->to));
+        json_array_append_new(figures, one);
     }
+    json_object_set_new(rule, "figures", figures);
     return rule;
 }
 
@@ -645,21 +648,14 @@ static int bits_of(uint64_t v)
     return __builtin_popcountll(v);
 }
 
-static bool fact_fits(const struct custom_rule *r, const struct cvm_facts *f)
-{
-    struct facts_value value;
-    if (!*r->fact)
-        return true;
-    if (!facts_get(f, r->fact, &value))
-        return false;
-    double n = facts_number(&value.cell);
-    return n >= r->fact_from && n < r->fact_to;
-}
-
 /* Words of the rule that were heard, for the reasoning. */
 static void say_why(const struct custom_rule *r, const struct hits *best, bool by_idea, bool by_word, struct verdict *v)
 {
     size_t at = 0, size = sizeof v->reasoning;
+    if (!by_idea && !by_word) {
+        snprintf(v->reasoning, size, "the figures are as described");
+        return;
+    }
     at += (size_t)snprintf(v->reasoning, size, "speaks of ");
     for (size_t i = 0; by_idea && i < r->n_ideas && at < size; i++)
         if (best->ideas & 1u << i)
@@ -707,10 +703,12 @@ int custom_match(const struct custom_rule *r, const struct case_file *c, const s
     best.ideas |= verdicts;
     bool idea =
         r->n_ideas && (size_t)bits_of(best.ideas) >= r->need && (whole.times >= r->times || !(best.ideas & ~verdicts));
+    for (int t = 0; t < TRIGGERS && builtin; t++)
+        idea = idea && (!(r->hints & 1u << t) || builtin[t].confidence >= HINT_MIN);
     bool word = r->n_keywords && whole.seen;
     bool both = r->n_ideas && r->n_keywords && r->all;
-    ret_verdict->matches =
-        (both ? idea && word : idea || word || (*r->fact && !r->n_ideas && !r->n_keywords)) && fact_fits(r, c->facts);
+    ret_verdict->matches = (both ? idea && word : idea || word || (r->n_figures && !r->n_ideas && !r->n_keywords)) &&
+                           figures_fit(r->figure, r->n_figures, c->facts);
     ret_verdict->rules = ret_verdict->matches;
     ret_verdict->confidence = !ret_verdict->matches                       ? 0
                               : word                                      ? .9
