@@ -417,7 +417,7 @@ int remote_take(struct remote *r, const struct frame *f)
         done_said(r, e, result, us);
         return 0;
     }
-    json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL);
+    json_t *body = json_read(f->body, f->size);
     int error = json_is_object(body) ? 0 : CVM_EDATA;
     if (!error && f->kind == FRAME_ASK) {
         error = ask(r, e, body);

@@ -94,7 +94,7 @@ static int hear_ready(const struct manifest *m, struct link *link, json_t **ret_
     int e = link_receive(link, &f);
     if (e == 0)
         return 0;
-    json_t *body = e == 1 ? json_loadb(f.body, f.size, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *body = e == 1 ? json_read(f.body, f.size) : NULL;
     if (e == 1 && f.kind == FRAME_READY && json_is_object(body)) {
         *ret_ready = body;
         return 1;
@@ -608,7 +608,7 @@ static int expect(struct remote *r, int64_t until_ns, struct frame *ret_frame)
 
 static int turn_frame(struct remote *r, cvm_turn *t, const struct frame *f, int *error)
 {
-    json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL), *answer = NULL;
+    json_t *body = json_read(f->body, f->size), *answer = NULL;
     int result = GOES_ON;
     if (f->kind == FRAME_DONE) {
         const json_t *said = json_object_get(body, "result");
@@ -733,7 +733,7 @@ int remote_convert(struct remote *r, const char *component, bool down, uint32_t 
         hold(r, &f);
     if (e == CVM_ETIMEOUT)
         remote_end(r, "it does not convert a stored value in time");
-    json_t *answer = e ? NULL : json_loadb(f.body, f.size, JSON_ALLOW_NUL, NULL);
+    json_t *answer = e ? NULL : json_read(f.body, f.size);
     json_t *made = json_object_get(answer, "value");
     if (!e)
         e = made ? 0 : CVM_EDATA;

@@ -5,6 +5,7 @@
 #define HOST_CORE_REMOTE_PARTS_H
 
 #include "core/internal.h"
+#include "core/json_read.h"
 #include "link/link.h"
 
 #include <limits.h>

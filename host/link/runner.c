@@ -4,6 +4,7 @@
 #include "link/runner.h"
 
 #include "core/id.h"
+#include "core/json_read.h"
 #include "link/confine.h"
 #include "link/runner_parts.h"
 
@@ -78,7 +79,7 @@ static void receive(struct runner *r)
 /* What an older build wrote, or what an older one shall read. */
 static void convert(struct runner *r, const struct frame *f)
 {
-    json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL), *made = NULL;
+    json_t *body = json_read(f->body, f->size), *made = NULL;
     const char *id = json_string_value(json_object_get(body, "component"));
     const char *key = json_string_value(json_object_get(body, "key"));
     uint32_t version = (uint32_t)json_integer_value(json_object_get(body, "version"));
@@ -151,7 +152,7 @@ json_t *runner_ask(struct runner_turn *t, json_t *op)
     for (;;) {
         next_frame(t->runner, &f);
         if (f.kind == FRAME_ANSWER && f.turn == t->number)
-            return json_loadb(f.body, f.size, JSON_ALLOW_NUL, NULL);
+            return json_read(f.body, f.size);
         if (frame_queue_add(&t->runner->held, &f) < 0) /* turns that were sent ahead */
             abort();
     }
@@ -248,7 +249,7 @@ static void turn_clear(struct runner_turn *t)
 
 static void run_turn(struct runner *r, const struct frame *f)
 {
-    json_t *body = json_loadb(f->body, f->size, JSON_ALLOW_NUL, NULL), *none = json_object(), *no_tags = json_array();
+    json_t *body = json_read(f->body, f->size), *none = json_object(), *no_tags = json_array();
     struct runner_turn *t = &r->turn;
     cvm_msg m;
     uint32_t route = (uint32_t)int_of(body, "route"), n_routes = 0;
@@ -342,7 +343,7 @@ static void take_hello(struct runner *r)
     size_t i;
     json_t *component;
     next_frame(r, &f);
-    json_t *body = f.kind == FRAME_HELLO ? json_loadb(f.body, f.size, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *body = f.kind == FRAME_HELLO ? json_read(f.body, f.size) : NULL;
     if (int_of(body, "link") != LINK_VERSION)
         _exit(EXIT_PROTOCOL);
     const json_t *components = json_object_get(body, "components");
