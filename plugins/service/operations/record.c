@@ -42,7 +42,7 @@ int record_window(cvm_turn *t, json_t **ret_window)
         CVM_TRY(close_window(t, NULL, kept, "component:" ANALYTICS));
         kept = NULL;
     }
-    *ret_window = kept ? json_deep_copy(kept) : json_pack("{s:I}", "start", (json_int_t)start);
+    *ret_window = kept ? json_copy((json_t *)(uintptr_t)kept) : json_pack("{s:I}", "start", (json_int_t)start);
     return *ret_window ? CVM_OK : CVM_ENOMEM;
 }
 

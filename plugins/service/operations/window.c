@@ -30,8 +30,9 @@ void window_count(json_t *window, const char *name, int64_t n)
 void window_count_in(json_t *window, const char *group, const char *name, int64_t n)
 {
     json_t *names = json_object_get(window, group);
-    if (!json_is_object(names))
-        json_object_set_new(window, group, names = json_object());
+    /* the window is a copy, its groups are still those of what is kept */
+    names = json_is_object(names) ? json_copy(names) : json_object();
+    json_object_set_new(window, group, names);
     window_count(names, json_object_get(names, name) || json_object_size(names) < NAMES_MAX ? name : "other", n);
 }
 

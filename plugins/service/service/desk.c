@@ -227,7 +227,7 @@ static int tell_closed(cvm_turn *t, const char *status, const char *reason, int6
                   (json_int_t)qa_workers(t), "duration_ms", (json_int_t)(now - cvm_json_int(c, "created_ms", now)),
                   "sla_deadline_ms", (json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", "")));
     int e = data ? CVM_OK : CVM_ENOMEM;
-    const json_t *all = cvm_registry(t, "components"), *one;
+    const json_t *all = service_after(cvm_registry(t, "components")), *one;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)all, i, one)
     {

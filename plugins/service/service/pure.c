@@ -5,7 +5,7 @@
 
 static struct {
     const json_t *components; /* held, so that its address cannot be another list's */
-    json_t *by_name;
+    json_t *by_name, *after;
     size_t n; /* of them, when it was made */
 } known;
 
@@ -41,8 +41,21 @@ void service_forget_components(void)
 {
     json_decref(known.by_name);
     json_decref((json_t *)(uintptr_t)known.components);
-    known.by_name = NULL;
+    json_decref(known.after);
+    known.by_name = known.after = NULL;
     known.components = NULL;
+}
+
+/* Whether a component does something about enquiries that are over: has the role desk.after or one of the narrower. */
+static bool comes_after(const json_t *component)
+{
+    const json_t *roles = json_object_get(component, "roles");
+    for (size_t i = 0; i < json_array_size(roles); i++) {
+        const char *name = json_string_value(json_array_get(roles, i));
+        if (name && !strncmp(name, "desk.after", 10))
+            return true;
+    }
+    return false;
 }
 
 /* Of several with a name the first is known by it. */
@@ -50,24 +63,36 @@ static void learn(const json_t *components)
 {
     service_forget_components();
     known.by_name = json_object();
+    known.after = json_array();
     known.components = cvm_json_share(components);
     known.n = json_array_size(components);
     for (size_t i = 0; i < json_array_size(components); i++) {
         json_t *c = json_array_get(components, i);
         const char *const names[] = {cvm_json_str(c, "id", ""), of_desk(c) ? cvm_json_str(c, "alias", "") : ""};
+        if (comes_after(c))
+            json_array_append(known.after, c);
         for (size_t n = 0; n < 2; n++)
             if (*names[n] && !json_object_get(known.by_name, names[n]))
                 json_object_set(known.by_name, names[n], c);
     }
 }
 
+/* False: there are none. */
+static bool know(const json_t *components)
+{
+    if (components && (known.components != components || known.n != json_array_size(components)))
+        learn(components);
+    return components != NULL;
+}
+
 const json_t *service_component(const json_t *components, const char *id_or_alias)
 {
-    if (!components)
-        return NULL;
-    if (known.components != components || known.n != json_array_size(components))
-        learn(components);
-    return json_object_get(known.by_name, id_or_alias);
+    return know(components) ? json_object_get(known.by_name, id_or_alias) : NULL;
+}
+
+const json_t *service_after(const json_t *components)
+{
+    return know(components) ? known.after : NULL;
 }
 
 bool service_has_role(const json_t *component, const char *role)

@@ -74,6 +74,8 @@ const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE]); /* UT
 int64_t service_time_ms(const char *text);                                 /* the other way; 0: it is none */
 /* In the registry's array of components, by id or alias; NULL: not loaded. */
 const json_t *service_component(const json_t *components, const char *id_or_alias);
+/* Those of them that do something about enquiries that are over, in their order; NULL: there is no registry. */
+const json_t *service_after(const json_t *components);
 void service_forget_components(void);
 bool service_has_role(const json_t *component, const char *role);
 bool triage_email_form(const char *text);
