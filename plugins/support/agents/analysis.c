@@ -24,8 +24,11 @@
 static bool has_word(const char *text, const char *word)
 {
     size_t n = strlen(word);
+    int first = tolower((unsigned char)*word);
     for (const char *c = text; n && *c; c++) {
         size_t i = 0;
+        if (tolower((unsigned char)*c) != first) /* most are not */
+            continue;
         while (i < n && tolower((unsigned char)c[i]) == tolower((unsigned char)word[i]))
             i++;
         if (i == n && !isalnum((unsigned char)c[n]) && (c == text || !isalnum((unsigned char)c[-1])))

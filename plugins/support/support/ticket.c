@@ -26,18 +26,35 @@ const json_t *ticket_steps(cvm_turn *t)
 
 /* ---- definitions: kept once, for as long as an open instance began with them ------------------------------------- */
 
-/* FNV-1a of the text. */
-static int hash_of(const json_t *steps, char ret_hash[17])
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n) /* FNV-1a */
 {
-    char *text = json_dumps(steps, JSON_COMPACT | JSON_SORT_KEYS);
-    uint64_t hash = UINT64_C(14695981039346656037);
-    if (!text)
-        return CVM_ENOMEM;
-    for (const char *s = text; *s; s++)
-        hash = (hash ^ (unsigned char)*s) * UINT64_C(1099511628211);
-    free(text);
-    snprintf(ret_hash, 17, "%016llx", (unsigned long long)hash);
-    return CVM_OK;
+    for (const unsigned char *b = bytes; n--; b++)
+        hash = (hash ^ *b) * UINT64_C(1099511628211);
+    return hash;
+}
+
+/* The members of an object in any order. */
+static uint64_t hash_json(const json_t *value)
+{
+    const uint64_t begin = UINT64_C(14695981039346656037) + (uint64_t)json_typeof(value);
+    uint64_t hash = begin;
+    const char *name;
+    json_t *one;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)value, name, one)
+    {
+        uint64_t of = hash_json(one);
+        hash += hash_bytes(hash_bytes(begin, name, strlen(name)), &of, sizeof of);
+    }
+    json_array_foreach(value, i, one)
+    {
+        uint64_t of = hash_json(one);
+        hash = hash_bytes(hash, &of, sizeof of);
+    }
+    double number = json_number_value(value);
+    if (json_is_string(value))
+        return hash_bytes(hash, json_string_value(value), json_string_length(value));
+    return json_is_number(value) ? hash_bytes(hash, &number, sizeof number) : hash;
 }
 
 static int count_use(cvm_turn *t, const char *hash, int by)
@@ -57,7 +74,7 @@ static int keep_definition(struct ticket *k, const json_t *steps)
 {
     char hash[17], key[CVM_STATE_KEY_MAX + 1];
     const json_t *there;
-    CVM_TRY(hash_of(steps, hash));
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_json(steps));
     key_of('d', hash, key);
     int e = cvm_state_get(k->t, key, &there);
     if (e == CVM_ENOENT)
