@@ -155,16 +155,16 @@ int store_put(cvm_turn *t, const cvm_msg *m)
     const json_t *value = json_object_get(m->data, "value");
     int64_t version = 0;
     CVM_TRY(check(t, m, key));
-    size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (size > CVM_STATE_VALUE_MAX_BYTES) {
+    CVM_TRY(check_version(t, m, key));
+    int e = store_keep(t, key, cvm_json_share(value), &version);
+    if (e == CVM_ELIMIT) {
         char text[160];
         snprintf(text, sizeof text,
                  "a value has at most %d bytes as JSON, this one has %zu; keep parts under keys of their own",
-                 CVM_STATE_VALUE_MAX_BYTES, size);
+                 CVM_STATE_VALUE_MAX_BYTES, json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY));
         return cvm_refuse(t, "TOO_LARGE", "value", text);
     }
-    CVM_TRY(check_version(t, m, key));
-    CVM_TRY(store_keep(t, key, cvm_json_share(value), &version));
+    CVM_TRY(e);
     if (!m->requires_response)
         return CVM_OK;
     return cvm_reply(t, m,
