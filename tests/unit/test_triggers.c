@@ -216,6 +216,7 @@ static bool described(const char *description, const char *text)
 START_TEST(descriptions_are_understood)
 {
     ck_assert(described("Customers who mention dogs or other pets", "customer: My terrier barks when you ring."));
+    ck_assert(described("Customers who mention dogs or other pets", "customer: It is my terrier's birthday."));
     ck_assert(!described("Customers who mention dogs or other pets", "customer: My bill is late."));
     ck_assert(!described("Customers who mention dogs or other pets",
                          "agent: Do you have a dog?\ncustomer: I said my bill is late."));

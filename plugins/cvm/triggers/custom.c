@@ -16,7 +16,8 @@
 #define IDEAS_MAX 8
 #define GROUPS_OF 8
 #define WORDS_MAX 24
-#define HINT_MIN .12 /* chance of a trigger that is named beside an idea, below which that idea is something else */
+#define FORM_LETTERS 4 /* of a word that may be heard with an s behind */
+#define HINT_MIN .12   /* chance of a trigger that is named beside an idea, below which that idea is something else */
 
 struct group {
     const char *name; /* of `json` */
@@ -78,6 +79,44 @@ static json_t *with_numbers(const json_t *asks)
     return all;
 }
 
+/* A word and its form with an s, for "my daughter" is also "my daughter's" and "my daughters"; others as they are. */
+static bool has_forms(const char *word, size_t n)
+{
+    return n >= FORM_LETTERS && strspn(word, "abcdefghijklmnopqrstuvwxyz") >= n && word[n - 1] != 's';
+}
+
+static json_t *with_forms(const json_t *says)
+{
+    json_t *all = json_array();
+    const json_t *one;
+    size_t i;
+    json_array_foreach(says, i, one)
+    {
+        char text[2048];
+        const char *s = json_string_value(one);
+        size_t at = 0;
+        if (!s || strlen(s) * 3 + 8 > sizeof text) {
+            json_array_append(all, (json_t *)(uintptr_t)one);
+            continue;
+        }
+        for (bool group = false; *s; s++) {
+            size_t n = strcspn(s, " |()?");
+            if (has_forms(s, n))
+                at += (size_t)snprintf(text + at, sizeof text - at, group ? "%.*s|%.*ss" : "(%.*s|%.*ss)", (int)n, s,
+                                       (int)n, s);
+            else
+                at += (size_t)snprintf(text + at, sizeof text - at, "%.*s", (int)n, s);
+            s += n;
+            if (!*s)
+                break;
+            group = *s == '(' ? true : *s == ')' ? false : group;
+            text[at++] = *s;
+        }
+        json_array_append_new(all, json_stringn(text, at));
+    }
+    return all;
+}
+
 static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char *ret_error, size_t error_size)
 {
     const json_t *groups = json_object_get(t->json, "groups"), *g;
@@ -97,7 +136,7 @@ static int load_groups(struct custom_terms *t, json_t *asks, json_t *says, char 
                 x->trigger = k;
         json_object_set_new(asks, name, with_numbers(json_object_get(g, "asks")));
         if (json_object_get(g, "says"))
-            json_object_set(says, name, json_object_get(g, "says"));
+            json_object_set_new(says, name, with_forms(json_object_get(g, "says")));
     }
     return 0;
 }
