@@ -3,6 +3,7 @@
 #include "cli/check.h"
 
 #include "core/file.h"
+#include "core/stage.h"
 #include "core/vet.h"
 #include "core/vet_program.h"
 #include "services/access.h"
@@ -169,6 +170,13 @@ static void check_agents(struct check *c)
     }
 }
 
+static void check_settings(struct check *c, const struct manifest *m)
+{
+    char error[512];
+    if (stage_check_settings(c->config, m, error, sizeof error) < 0)
+        check_find(c->errors, "%s", error);
+}
+
 static void check_url(struct check *c, const struct manifest_component *component, const char *setting, bool mail)
 {
     json_t *settings = config_component_settings(c->config, component->id, component->settings);
@@ -323,6 +331,7 @@ void check_home(struct check *c)
     for (size_t i = 0; i < c->n; i++) {
         check_plugin(c, &c->plugins[i]);
         check_urls(c, c->plugins[i].manifest);
+        check_settings(c, c->plugins[i].manifest);
     }
     check_named(c, "plugins.inline");
     check_named(c, "plugins.process");

@@ -175,6 +175,19 @@ static int read_operation(struct reading *r, const json_t *json, const char *fie
     return expose ? read_expose(r, expose, manifest_field(&inner, "%s.expose", field), op) : 0;
 }
 
+/* The defaults too must be what the settings may be. */
+static int read_settings(struct reading *r, const json_t *schema, const char *field, struct manifest_component *c)
+{
+    struct field inner;
+    struct schema_error fault;
+    if (!schema)
+        return 0;
+    CVM_TRY(manifest_compile(r, schema, manifest_field(&inner, "%s.settings_schema", field), &c->settings_check));
+    if (schema_check_quoting(c->settings_check, c->settings, &fault) < 0)
+        return manifest_wrong(r, manifest_field(&inner, "%s.settings.%s", field, fault.field), "%s", fault.text);
+    return 0;
+}
+
 static int read_component(struct reading *r, json_t *json, const char *field, struct manifest_component *c)
 {
     struct field inner;
@@ -192,6 +205,7 @@ static int read_component(struct reading *r, json_t *json, const char *field, st
     c->alias = text_of(json, "alias", c->id);
     c->serves = json_object_get(json, "serves");
     c->settings = json_object_get(json, "settings");
+    CVM_TRY(read_settings(r, json_object_get(json, "settings_schema"), field, c));
     c->tools = json_object_get(json, "tools");
     c->metrics = json_object_get(json, "metrics");
     c->state_version = (uint32_t)number_of(json, "state_version", 1);
@@ -487,6 +501,7 @@ int manifest_save(const struct manifest *m, const char *path)
 
 static void component_free(struct manifest_component *c)
 {
+    schema_free(c->settings_check);
     for (size_t i = 0; i < c->n_operations; i++) {
         struct manifest_operation *op = &c->operations[i];
         schema_free(op->request);

@@ -53,11 +53,12 @@ struct manifest_component {
     const char *id, *alias; /* without an alias of its own: the id */
     enum manifest_kind kind;
     struct manifest_strings roles, next, may_send_to, publishes, subscribes;
-    const json_t *serves;   /* {"region": ["north"]}: which requests a role holder takes; NULL: all */
-    const json_t *settings; /* object, never NULL */
-    const json_t *tools;    /* array of strings or NULL */
-    const json_t *metrics;  /* array of {name, kind, help, label, buckets} or NULL */
-    uint32_t state_version; /* default 1 */
+    const json_t *serves;          /* {"region": ["north"]}: which requests a role holder takes; NULL: all */
+    const json_t *settings;        /* object, never NULL */
+    struct schema *settings_check; /* what they may be; NULL: anything */
+    const json_t *tools;           /* array of strings or NULL */
+    const json_t *metrics;         /* array of {name, kind, help, label, buckets} or NULL */
+    uint32_t state_version;        /* default 1 */
     struct manifest_operation *operations;
     size_t n_operations;
 };

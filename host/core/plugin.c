@@ -423,6 +423,8 @@ static int load_all(struct core *core, const struct stage_list *list, char *erro
             name = candidate.manifest->name;
             e = 0;
         }
+        if (!e) /* not a fault of the build: the one before would not be served better */
+            e = stage_check_settings(core->options.config, candidate.manifest, error, size);
         if (e == CVM_EEXIST) {
             log_info(name, "disabled in the configuration");
             e = 0;

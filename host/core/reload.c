@@ -262,7 +262,7 @@ static void roll_back(struct reload *r, struct plugin *p)
 void reload__staged(struct reload *r)
 {
     const struct change *c = r->running;
-    if (!r->error && (r->error = reload__plan(r)))
+    if (!r->error && ((r->error = reload__plan(r)) || (r->error = reload__check_settings(r))))
         r->failed = "stage";
     if (r->error) {
         char plugin[CVM_NAME_MAX + 1];

@@ -79,8 +79,9 @@ int reload__by_writer(struct reload *r, void (*done)(struct core *core, void *ar
 void reload__end(struct reload *r); /* writes the rows, then answers with r->report */
 
 /* reload_stage.c */
-void reload__stage(struct reload *r); /* beside the loop; then reload__staged */
-int reload__plan(struct reload *r);   /* candidates to entries; a sentence in r->text on failure */
+void reload__stage(struct reload *r);         /* beside the loop; then reload__staged */
+int reload__check_settings(struct reload *r); /* of all plugins; the same */
+int reload__plan(struct reload *r);           /* candidates to entries; a sentence in r->text on failure */
 void reload__add_entry(struct reload *r, struct plugin *p, struct candidate *c);
 bool reload__anything_to_do(const struct reload *r);
 void reload__try_config(struct reload *r);      /* the core sees what was read anew */

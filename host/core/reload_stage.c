@@ -310,6 +310,23 @@ int reload__plan(struct reload *r)
     return 0;
 }
 
+/* The configuration is for all, also for those that are not exchanged. */
+int reload__check_settings(struct reload *r)
+{
+    const struct config *config = r->config ? r->config : r->core->options.config;
+    for (struct plugin *p = r->core->plugins; p; p = p->next) {
+        const struct manifest *m = p->now ? p->now->manifest : NULL;
+        for (size_t i = 0; i < r->n_entries; i++)
+            if (r->entries[i].plugin == p)
+                m = r->entries[i].candidate->manifest;
+        if (m && stage_check_settings(config, m, r->text, sizeof r->text) < 0) {
+            snprintf(r->failed_plugin, sizeof r->failed_plugin, "%s", m->name);
+            return CVM_EINVAL;
+        }
+    }
+    return 0;
+}
+
 bool reload__anything_to_do(const struct reload *r)
 {
     for (size_t i = 0; i < r->n_entries; i++)

@@ -74,4 +74,8 @@ void stage_sweep(const struct stage_place *place, bool (*needed)(const void *arg
 
 void stage_clear(struct candidate *candidate);
 
+/* The operator's settings of a plugin's components, against what it says they may be. CVM_EINVAL with a sentence that
+ * names the setting as the file has it. */
+int stage_check_settings(const struct config *config, const struct manifest *m, char *ret_error, size_t error_size);
+
 #endif

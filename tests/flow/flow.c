@@ -275,6 +275,13 @@ void flow_config(struct flow *f, const char *path, json_t *value)
     free(parts);
 }
 
+void flow_write_config(struct flow *f)
+{
+    char *text = json_dumps(f->config, 0);
+    flow_write(f, "config/cvmhost.json", text);
+    free(text);
+}
+
 void flow_config_text(struct flow *f, const char *text)
 {
     json_decref(f->config);

@@ -63,6 +63,7 @@ void flow_product(struct flow *f);
 
 /* Sets a setting by dotted path ("http.public"). `value` is taken. Before flow_start. */
 void flow_config(struct flow *f, const char *path, json_t *value);
+void flow_write_config(struct flow *f); /* as it is now, for a reload */
 /* Writes config/cvmhost.json as it is, for faulty ones; flow_config is over then. */
 void flow_config_text(struct flow *f, const char *text);
 void flow_env(struct flow *f, const char *name, const char *value);

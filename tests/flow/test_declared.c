@@ -243,14 +243,6 @@ START_TEST(completes_what_the_host_holds)
 }
 END_TEST
 
-/* Writes the configuration as it is now, for a reload. */
-static void write_config(struct flow *f)
-{
-    char *text = json_dumps(f->config, 0);
-    flow_write(f, "config/cvmhost.json", text);
-    free(text);
-}
-
 START_TEST(follows_changed_tokens)
 {
     struct flow *f = started();
@@ -259,18 +251,18 @@ START_TEST(follows_changed_tokens)
     http(f, 200, "/test/shout", "{}", bearer, "");
     json_t *tokens = json_object_get(json_object_get(f->config, "access"), "tokens");
     json_array_clear(json_object_get(json_array_get(tokens, 0), "permissions"));
-    write_config(f);
+    flow_write_config(f);
     http(f, 200, "/test/shout", "{}", bearer, ""); /* nobody has asked for it yet */
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     http(f, 403, "/test/shout", "{}", bearer, "FORBIDDEN");
     json_array_append_new(json_object_get(json_array_get(tokens, 0), "permissions"), json_string("shout"));
     json_object_set_new(json_array_get(tokens, 1), "name", json_string("caller")); /* twice */
-    write_config(f);
+    flow_write_config(f);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     http(f, 403, "/test/shout", "{}", bearer, "FORBIDDEN");
     flow_wait_log(f, "the tokens of before stay in force");
     json_object_del(f->config, "access");
-    write_config(f);
+    flow_write_config(f);
     ck_assert_int_eq(FLOW_RUN(f, NULL, "reload"), 0);
     http(f, 200, "/test/shout", "{}", NULL, ""); /* nobody is asked */
     flow_end(f);

@@ -51,6 +51,33 @@ START_TEST(faulty_configuration_names_the_setting)
 }
 END_TEST
 
+static void sla_hours(struct flow *f, int hours)
+{
+    flow_config(f, "agents", json_pack("{s:{s:{s:i}}}", "support.workflow", "settings", "sla_hours", hours));
+    flow_write_config(f);
+}
+
+/* What a plugin says of its settings holds at every door, and a reload that is refused changes nothing. */
+START_TEST(a_setting_out_of_its_range_is_refused)
+{
+    static const char says[] = "agents.support.workflow.settings.sla_hours: must be at most 8760, got number 9000";
+    static const char shown[] = "agents.support.workflow.settings.sla_hours";
+    struct flow *f = flow_new();
+    flow_plugin(f, "support");
+    sla_hours(f, 9000);
+    EXPECT(f, 3, says, "config", "check");
+    int status = flow_start_status(f, NULL);
+    ck_assert_msg(status == 3 && strstr(f->start_errors, says), "%d %s", status, f->start_errors);
+    sla_hours(f, 9);
+    flow_start(f);
+    sla_hours(f, 9000);
+    EXPECT(f, 3, says, "reload");
+    EXPECT(f, 3, says, "reload", "support");
+    EXPECT(f, 0, "9\n", "config", "show", shown, "--output", "json");
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(sections_of_every_area_are_shown)
 {
     struct flow *f = flow_new();
@@ -249,6 +276,7 @@ int main(void)
     TCase *c = tcase_create("settings");
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, faulty_configuration_names_the_setting, 0, (int)(sizeof faults / sizeof *faults));
+    tcase_add_test(c, a_setting_out_of_its_range_is_refused);
     tcase_add_test(c, sections_of_every_area_are_shown);
     tcase_add_test(c, sections_of_no_component_are_warned_of);
     tcase_add_test(c, env_example_lists_every_variable);
