@@ -102,11 +102,13 @@ START_TEST(sections_of_no_component_are_warned_of)
 {
     struct flow *f = flow_new();
     flow_product(f);
-    flow_config_text(f, "{\"nowhere\": {\"x\": 1}, \"cvm\": {\"none\": 1, \"batch_concurrency\": \"all\"}}");
+    flow_config_text(f, "{\"nowhere\": {\"x\": 1}, \"cvm\": {\"none\": 1, \"data_dir\": 7}}");
     EXPECT(f, 0, "nowhere.x: there is no component of the area nowhere", "config", "check");
     EXPECT(f, 0, "cvm.none: no component of the area cvm has such a setting", "config", "check");
-    EXPECT(f, 0, "cvm.batch_concurrency: cvm.", "config", "check");
-    EXPECT(f, 0, "all", "config", "show", "cvm.batch_concurrency", "--output", "json");
+    EXPECT(f, 0, "cvm.data_dir: cvm.data expects a text as its default is, got a number", "config", "check");
+    EXPECT(f, 0, "7", "config", "show", "cvm.data_dir", "--output", "json");
+    flow_config_text(f, "{\"cvm\": {\"batch_concurrency\": \"all\"}}");
+    EXPECT(f, 3, "cvm.batch_concurrency: must be", "config", "check");
     flow_free(f);
 }
 END_TEST
