@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #define FOLDS 3
+#define MANY_EXAMPLES 4000 /* from so many on one fold is enough to fit a temperature on */
 #define COST 1.0
 #define STOP_AT 0.1    /* the solver's tolerance */
 #define RARE_POWER 0.5 /* how far rare labels are lifted: 0 not at all, 1 until all weigh the same */
 #define RARE_MOST 4.0
+#define RATIO_LEAST 0.3 /* of a feature that tells nothing of a label */
 #define FEW_EXAMPLES 60 /* up to so many every feature is kept, else those of two texts or more */
 #define VOCABULARY_MAX (UINT32_C(1) << 25)
 
@@ -39,6 +41,7 @@ struct trainer {
     size_t image_bytes;
     struct model m; /* a view of it */
     struct feature_node **x;
+    size_t n_nodes; /* of all x, ends included */
     double steps, done;
     char *ret_error;
     size_t error_size;
@@ -284,6 +287,7 @@ static int vector(struct trainer *t, const struct features *f, struct feature_no
     qsort(nodes, n, sizeof *nodes, by_index);
     nodes[n++] = (struct feature_node){(int)t->m.header->n_rows + 1, 1};
     nodes[n++] = (struct feature_node){-1, 0};
+    t->n_nodes += n;
     free(hits);
     struct feature_node *fitting = realloc(nodes, n * sizeof *nodes);
     *ret_nodes = fitting ? fitting : nodes;
@@ -316,9 +320,11 @@ struct task {
     int32_t *label;
     uint8_t *fold;
     size_t counts[EXAMPLES_LABELS];
-    double *scores; /* [text][label], by functions that did not see the text */
-    struct feature_node **some_x;
-    double *some_y;
+    bool ratios;                               /* features are weighed by what they tell of a label */
+    double *scores;                            /* [text][label], by functions that did not see the text */
+    struct feature_node **some_x, *some_nodes; /* what one function is trained on, and room for its values */
+    double *some_y, *ratio;
+    double *texts_with; /* each feature, of those outside the fold that is trained for */
 };
 
 static void task_fini(struct task *k)
@@ -328,7 +334,10 @@ static void task_fini(struct task *k)
     free(k->fold);
     free(k->scores);
     free(k->some_x);
+    free(k->some_nodes);
     free(k->some_y);
+    free(k->ratio);
+    free(k->texts_with);
 }
 
 static int task_init(struct trainer *t, size_t head, struct task *k)
@@ -340,7 +349,10 @@ static int task_init(struct trainer *t, size_t head, struct task *k)
     k->fold = calloc(n, 1);
     k->some_x = calloc(n, sizeof *k->some_x);
     k->some_y = calloc(n, sizeof *k->some_y);
-    if (!k->x || !k->label || !k->fold || !k->some_x || !k->some_y)
+    k->some_nodes = malloc(t->n_nodes * sizeof *k->some_nodes);
+    k->ratio = malloc((t->m.header->n_rows + 1) * sizeof *k->ratio);
+    k->texts_with = malloc((t->m.header->n_rows + 1) * sizeof *k->texts_with);
+    if (!k->x || !k->label || !k->fold || !k->some_x || !k->some_y || !k->some_nodes || !k->ratio || !k->texts_with)
         return CVM_ENOMEM;
     for (size_t i = 0; i < n; i++) {
         int32_t label = t->e->labels[i * t->e->n_heads + head];
@@ -365,6 +377,40 @@ static double weight_of(const struct task *k, int32_t label)
     return weight < 1 ? 1 : weight > RARE_MOST ? RARE_MOST : weight;
 }
 
+static void count_texts(const struct task *k, int fold, int32_t label, double *counts)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (k->fold[i] != fold && (label < 0 || k->label[i] == label))
+            for (const struct feature_node *x = k->x[i]; x->index > 0; x++)
+                counts[x->index - 1]++;
+}
+
+/* How much each feature tells of a label: the logarithm of how much likelier it is there than elsewhere. The functions
+ * are trained on features times this: what speaks clearly, by however few texts, is learnt before what is merely
+ * there. (Wang and Manning 2012.) `n` texts, `own` of them with the label. */
+static void find_ratios(const struct trainer *t, struct task *k, int32_t label, int fold, size_t n, size_t own)
+{
+    size_t n_features = t->m.header->n_rows;
+    double even = log((double)(n - own + 2) / (double)(own + 2));
+    memset(k->ratio, 0, (n_features + 1) * sizeof *k->ratio);
+    count_texts(k, fold, label, k->ratio);
+    for (size_t j = 0; j < n_features; j++)
+        k->ratio[j] = fabs(log((k->ratio[j] + 1) / (k->texts_with[j] - k->ratio[j] + 1)) + even) + RATIO_LEAST;
+    k->ratio[n_features] = 1;
+}
+
+static void scale(struct task *k, size_t n)
+{
+    struct feature_node *to = k->some_nodes;
+    for (size_t i = 0; i < n; i++) {
+        const struct feature_node *x = k->some_x[i];
+        k->some_x[i] = to;
+        for (; x->index > 0; x++)
+            *to++ = (struct feature_node){x->index, x->value * k->ratio[x->index - 1]};
+        *to++ = *x;
+    }
+}
+
 /* The function that tells `label` from the others, from texts outside `fold` (FOLDS: from all). NULL where there is no
  * text on one side. Gives *ret_function. */
 static int train_one(struct trainer *t, struct task *k, int32_t label, int fold, struct linear_model **ret_function)
@@ -380,6 +426,10 @@ static int train_one(struct trainer *t, struct task *k, int32_t label, int fold,
     *ret_function = NULL;
     if (!own || own == n)
         return 0;
+    if (k->ratios) {
+        find_ratios(t, k, label, fold, n, own);
+        scale(k, n);
+    }
     int sides[2] = {1, -1};
     double weights[2] = {weight_of(k, label), k->n_labels == 2 ? weight_of(k, !label) : 1};
     struct problem problem = {
@@ -395,7 +445,11 @@ static int train_one(struct trainer *t, struct task *k, int32_t label, int fold,
         return wrong(t, CVM_EINVAL, "liblinear refuses the problem");
     srand(1);
     *ret_function = t->linear->train(&problem, &parameter);
-    return *ret_function ? 0 : CVM_ENOMEM;
+    if (!*ret_function)
+        return CVM_ENOMEM;
+    for (int j = 0; j < problem.n && k->ratios; j++)
+        (*ret_function)->w[j] *= k->ratio[j];
+    return 0;
 }
 
 static double dot(const struct feature_node *x, const double *w)
@@ -406,11 +460,18 @@ static double dot(const struct feature_node *x, const double *w)
     return sum;
 }
 
+static void count_outside(const struct trainer *t, struct task *k, int fold)
+{
+    memset(k->texts_with, 0, (t->m.header->n_rows + 1) * sizeof *k->texts_with);
+    count_texts(k, fold, -1, k->texts_with);
+}
+
 /* Scores of what lies in `fold`, by functions trained on the rest. */
 static int score_fold(struct trainer *t, struct task *k, int fold)
 {
     /* Of two labels one is what the other is not. */
     size_t functions = k->n_labels == 2 ? 1 : k->n_labels;
+    count_outside(t, k, fold);
     for (size_t label = 0; label < functions; label++) {
         struct linear_model *function;
         CVM_TRY(train_one(t, k, (int32_t)label, fold, &function));
@@ -448,6 +509,7 @@ static void put_nothing(struct trainer *t, size_t output, double bias)
 static int train_all(struct trainer *t, struct task *k)
 {
     size_t functions = k->n_labels == 2 ? 1 : k->n_labels, first = t->m.heads[k->head].first;
+    count_outside(t, k, FOLDS);
     for (size_t label = 0; label < functions; label++) {
         struct linear_model *function;
         CVM_TRY(train_one(t, k, (int32_t)label, FOLDS, &function));
@@ -468,11 +530,19 @@ static int train_all(struct trainer *t, struct task *k)
 
 /* ---- probabilities ---- */
 
+static int scored_folds(size_t n)
+{
+    return n < MANY_EXAMPLES ? FOLDS : 1;
+}
+
 /* The mean of -log of what a temperature gives the right label. */
 static double loss(const struct task *k, double temperature)
 {
     double sum = 0;
+    size_t n = 0;
     for (size_t i = 0; i < k->n; i++) {
+        if (k->fold[i] >= scored_folds(k->n))
+            continue;
         const double *score = k->scores + i * k->n_labels;
         double most = score[0], all = 0;
         for (size_t j = 1; j < k->n_labels; j++)
@@ -480,8 +550,9 @@ static double loss(const struct task *k, double temperature)
         for (size_t j = 0; j < k->n_labels; j++)
             all += exp((score[j] - most) * temperature);
         sum += log(all) - (score[k->label[i]] - most) * temperature;
+        n++;
     }
-    return sum / (double)k->n;
+    return sum / (double)n;
 }
 
 /* Golden section over the logarithm: the loss has one minimum in it. (Guo et al. 2017, temperature scaling.) */
@@ -508,15 +579,46 @@ static double fit_temperature(const struct task *k)
     return exp((low + high) / 2);
 }
 
+static size_t count_right(const struct task *k)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < k->n; i++) {
+        const double *score = k->scores + i * k->n_labels;
+        size_t best = 0;
+        if (k->fold[i] >= scored_folds(k->n))
+            continue;
+        for (size_t j = 1; j < k->n_labels; j++)
+            best = score[j] > score[best] ? j : best;
+        right += best == (size_t)k->label[i];
+    }
+    return right;
+}
+
+/* Answers to texts by functions that had not seen them: how many are right, and the temperature that suits them. */
+static int try_head(struct trainer *t, struct task *k, bool ratios, size_t *ret_right, double *ret_temperature)
+{
+    k->ratios = ratios;
+    for (int fold = 0; fold < scored_folds(k->n); fold++)
+        CVM_TRY(score_fold(t, k, fold));
+    *ret_right = count_right(k);
+    *ret_temperature = fit_temperature(k);
+    return 0;
+}
+
+/* Ratios suit heads of few labels with many examples each, and harm those of many labels with few: what is right more
+ * often about texts not seen is taken. */
 static int train_head(struct trainer *t, size_t head)
 {
     struct task k;
+    size_t right[2];
+    double temperature[2];
     int error = task_init(t, head, &k);
-    for (int fold = 0; fold < FOLDS && !error; fold++)
-        error = score_fold(t, &k, fold);
+    for (int ratios = 0; ratios < 2 && !error; ratios++)
+        error = try_head(t, &k, ratios, &right[ratios], &temperature[ratios]);
     if (!error) {
         struct model_head_entry *entry = (void *)(uintptr_t)&t->m.heads[head];
-        entry->temperature = (float)fit_temperature(&k);
+        k.ratios = right[1] > right[0];
+        entry->temperature = (float)temperature[k.ratios];
         error = train_all(t, &k);
     }
     task_fini(&k);
@@ -608,7 +710,7 @@ static int check(struct trainer *t)
             return CVM_EINVAL;
         }
         size_t functions = e->heads[h].n_labels == 2 ? 1 : e->heads[h].n_labels;
-        t->steps += (double)(n * functions) * (FOLDS + (double)FOLDS / (FOLDS - 1));
+        t->steps += (double)(n * functions) * (2 * scored_folds(n) + (double)FOLDS / (FOLDS - 1));
     }
     return 0;
 }
