@@ -2,6 +2,7 @@
  * well (its notes), so where it knows a label it is believed; the parts, signals and entities stay the rules'. Pure.
  * Any thread. */
 #include "reading.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #define NOTE_SIZE 96
 #define CLOSE_BEST 0.55   /* two domains are close when the better one is no surer than this */
 #define CLOSE_SECOND 0.25 /* and the other at least so likely */
+#define GUESSES 8
+#define HEARD_LEAST 0.01  /* of a domain that a head does not name among its best */
 #define ESCALATE_SURE 0.5 /* that a human is needed, by the model alone */
 #define ESCALATE_BOTH 0.2 /* where a rule says so too */
 
@@ -137,6 +140,52 @@ static void whole_part(struct reading *r, int domain)
         r->clauses[n].domain = r->clauses[n].owner = domain;
 }
 
+struct guess {
+    int domain; /* as domain_of() */
+    double by_domain, by_intent, probability;
+};
+
+static struct guess *guess_of(struct guess guesses[GUESSES], size_t *n, int domain)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (guesses[i].domain == domain)
+            return &guesses[i];
+    guesses[*n] = (struct guess){.domain = domain};
+    return &guesses[(*n)++];
+}
+
+/* Two heads were taught what domains are: one by name, one by their intents. They err in different places, so both are
+ * heard: the mean of the logarithms, the first one twice. Best first. Returns how many. */
+static size_t guess_domains(const struct vocabulary *v, const json_t *answer, struct guess ret_guesses[GUESSES])
+{
+    size_t n = 0;
+    double probability, sum = 0;
+    for (size_t i = 0; i < 3; i++) {
+        char name[64];
+        const char *label = label_at(answer, "domain", i, &probability);
+        if (*label)
+            guess_of(ret_guesses, &n, domain_of(v, label))->by_domain += probability;
+        label = label_at(answer, "intent", i, &probability);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(label, "/"), label);
+        if (*label)
+            guess_of(ret_guesses, &n, domain_of(v, name))->by_intent += probability;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double named = ret_guesses[i].by_domain + HEARD_LEAST;
+        ret_guesses[i].probability = cbrt(named * named * (ret_guesses[i].by_intent + HEARD_LEAST));
+        sum += ret_guesses[i].probability;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct guess one = ret_guesses[i];
+        size_t at = i;
+        one.probability /= sum;
+        for (; at && ret_guesses[at - 1].probability < one.probability; at--)
+            ret_guesses[at] = ret_guesses[at - 1];
+        ret_guesses[at] = one;
+    }
+    return n;
+}
+
 static void add_part(struct reading *r, int domain)
 {
     struct understanding *u = r->u;
@@ -179,17 +228,21 @@ static bool saw_untaught(const struct reading *r)
 static void judge_domain(struct reading *r, const json_t *answer)
 {
     struct understanding *u = r->u;
-    double best, second, intent = 0;
-    if (saw_untaught(r))
+    double intent = 0;
+    struct guess guesses[GUESSES];
+    size_t n = saw_untaught(r) ? 0 : guess_domains(r->v, answer, guesses);
+    if (!n || guesses[0].domain == -3)
         return;
-    int domain = domain_of(r->v, label_at(answer, "domain", 0, &best));
-    int other = domain_of(r->v, label_at(answer, "domain", 1, &second));
-    if (domain == -3)
-        return;
-    u->confidence = best;
+    int domain = guesses[0].domain, other = n > 1 ? guesses[1].domain : -1;
+    u->confidence = guesses[0].probability;
     u->by_model = true;
-    u->close = domain >= 0 && other >= 0 && best <= CLOSE_BEST && second >= CLOSE_SECOND ? other : -1;
-    reading_reason(r, "; the model: %s (%.2f)", label_at(answer, "domain", 0, &best), best);
+    u->close =
+        domain >= 0 && other >= 0 && u->confidence <= CLOSE_BEST && guesses[1].probability >= CLOSE_SECOND ? other : -1;
+    reading_reason(r, "; the model: %s (%.2f)",
+                   domain == DOMAIN_MULTI     ? "MULTI"
+                   : domain == DOMAIN_UNKNOWN ? "UNKNOWN"
+                                              : r->v->domains[domain],
+                   u->confidence);
     if (domain == DOMAIN_UNKNOWN) {
         u->n_parts = 0;
     } else if (domain == DOMAIN_MULTI) {
