@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ struct asking {
     size_t n_where;
     bool never; /* no row can be equal to what is asked for */
     size_t limit, n_texts, n_nears;
-    struct hit texts[HITS_MAX], nears[HITS_MAX];
+    struct hit texts[HITS_MAX], nears[HITS_MAX]; /* the last */
 };
 
 static bool wanted(const struct asking *a, uint32_t row)
@@ -368,26 +369,41 @@ static const struct hit *of_row(const struct hit *hits, size_t n, uint32_t row)
     return NULL;
 }
 
-/* The row as it is read, or its key alone. */
-static int row_json(const struct asking *a, const char *key, bool only_key, json_t **ret_row)
+/* Enough to rank by, and short where it is recorded. */
+static json_t *score_json(const struct hit *hit)
+{
+    return hit ? json_real(round(hit->score * 1e6) / 1e6) : json_null();
+}
+
+static int row_json(const struct asking *a, const char *key, const struct hit *text, const struct hit *near,
+                    json_t **ret_row)
 {
     const struct search_table *t = a->table;
     json_t *row = json_object();
-    int e = row ? 0 : CVM_ENOMEM;
-    if (!e && only_key) {
-        e = json_object_set_new(row, json_string_value(json_object_get(t->form, "key")), json_string(key)) ? CVM_ENOMEM
-                                                                                                           : 0;
-    } else if (!e) {
-        sqlite3_bind_text(t->row, 1, key, -1, SQLITE_STATIC);
-        int step = sqlite3_step(t->row);
-        if (step == SQLITE_ROW)
-            store_row_json(t->row, row);
-        sqlite3_reset(t->row);
-        e = step == SQLITE_ROW ? 0 : step == SQLITE_INTERRUPT ? CVM_ETIMEOUT : CVM_EIO;
-    }
-    if (e) {
+    if (!row)
+        return CVM_ENOMEM;
+    sqlite3_bind_text(t->row, 1, key, -1, SQLITE_STATIC);
+    int step = sqlite3_step(t->row);
+    if (step == SQLITE_ROW)
+        store_row_json(t->row, row);
+    sqlite3_reset(t->row);
+    json_object_set_new_nocheck(row, "text_score", score_json(text));
+    json_object_set_new_nocheck(row, "vector_score", score_json(near));
+    if (step != SQLITE_ROW) {
         json_decref(row);
-        return e;
+        return step == SQLITE_INTERRUPT ? CVM_ETIMEOUT : CVM_EIO;
+    }
+    *ret_row = row;
+    return 0;
+}
+
+static int key_json(const char *key, const struct hit *text, const struct hit *near, json_t **ret_row)
+{
+    json_t *row = json_array();
+    if (json_array_append_new(row, json_string(key)) || json_array_append_new(row, score_json(text)) ||
+        json_array_append_new(row, score_json(near))) {
+        json_decref(row);
+        return CVM_ENOMEM;
     }
     *ret_row = row;
     return 0;
@@ -413,10 +429,9 @@ static int rows_json(const struct asking *a, bool match, bool only_keys, json_t 
         const struct hit *text = of_row(a->texts, a->n_texts, both[i].row),
                          *near = of_row(a->nears, a->n_nears, both[i].row);
         json_t *row = NULL;
-        if ((e = row_json(a, both[i].key, only_keys, &row)))
+        e = only_keys ? key_json(both[i].key, text, near, &row) : row_json(a, both[i].key, text, near, &row);
+        if (e)
             break;
-        json_object_set_new_nocheck(row, "text_score", text ? json_real(text->score) : json_null());
-        json_object_set_new_nocheck(row, "vector_score", near ? json_real(near->score) : json_null());
         e = json_array_append_new(rows, row) ? CVM_ENOMEM : 0;
     }
     free(both);
@@ -464,16 +479,16 @@ static int answer(struct store *s, struct asking *a, const json_t *question, jso
 
 int search_ask(struct store *s, const json_t *question, json_t **ret_rows, json_t **ret_words)
 {
-    struct asking *a = calloc(1, sizeof *a);
+    struct asking *a = s->asking ? s->asking : (s->asking = malloc(sizeof *a)); /* large, and used again */
     json_t *rows = json_array(), *words = NULL;
     int e = a && rows ? 0 : CVM_ENOMEM;
     if (!e && sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL)) /* words, vectors and rows of one moment */
         e = CVM_EIO;
     if (!e) {
+        memset(a, 0, offsetof(struct asking, texts));
         e = answer(s, a, question, rows, &words);
         sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     }
-    free(a);
     if (e) {
         json_decref(rows);
         return e;

@@ -110,6 +110,7 @@ void store_close(struct store *s)
     free(s->kept);
     store_backup_end(s);
     search_memory_free(s->search);
+    free(s->asking);
     sqlite3_close(s->db);
     text_free(&s->text);
     text_free(&s->scratch);

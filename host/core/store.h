@@ -52,6 +52,7 @@ struct store {
     sqlite3_stmt **kept; /* of tables, until it is closed; others are those of the indexes themselves */
     size_t n_kept;
     struct search_memory *search; /* what this reader's searches keep */
+    struct asking *asking;        /* room for one of them */
     sqlite3_backup *backup;       /* under way; NULL: none */
     sqlite3 *backup_db;
     char error[256];

@@ -69,6 +69,11 @@ static double words_in(const json_t *row, const json_t *texts, const char *match
     return score;
 }
 
+static double score_of(const json_t *row)
+{
+    return json_real_value(json_is_array(row) ? json_array_get(row, 1) : json_object_get(row, "text_score"));
+}
+
 static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const json_t *table)
 {
     json_t *rows = json_object_get(t->h->rows, q->table), *row, *value, *chosen = json_array();
@@ -83,13 +88,15 @@ static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const jso
         if (!fits || score <= 0)
             continue;
         size_t at = 0;
-        while (at < json_array_size(chosen) &&
-               json_real_value(json_object_get(json_array_get(chosen, at), "text_score")) >= score)
+        while (at < json_array_size(chosen) && score_of(json_array_get(chosen, at)) >= score)
             at++;
-        const char *key_column = cvm_json_str(table, "key", "");
-        json_t *copy = q->keys_only ? json_pack("{s:O}", key_column, json_object_get(row, key_column)) : json_copy(row);
-        json_object_set_new(copy, "text_score", json_real(score));
-        json_object_set_new(copy, "vector_score", json_null());
+        json_t *copy = q->keys_only
+                           ? json_pack("[O, f, n]", json_object_get(row, cvm_json_str(table, "key", "")), score)
+                           : json_copy(row);
+        if (!q->keys_only) {
+            json_object_set_new(copy, "text_score", json_real(score));
+            json_object_set_new(copy, "vector_score", json_null());
+        }
         json_array_insert_new(chosen, at, copy);
         if (json_array_size(chosen) > limit)
             json_array_remove(chosen, limit);

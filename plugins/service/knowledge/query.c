@@ -222,7 +222,7 @@ static bool unwanted(const json_t *without, const json_t *about)
 
 static bool read_place(const json_t *row, struct place *p)
 {
-    const char *key = cvm_json_str(row, "chunk_id", ""), *mark = strrchr(key, '#');
+    const char *key = json_string_value(json_array_get(row, 0)), *mark = key ? strrchr(key, '#') : NULL;
     if (!mark || mark - key > DOCUMENT_ID_MAX)
         return false;
     memcpy(p->id, key, (size_t)(mark - key));
@@ -273,8 +273,8 @@ static int add_row(struct finding *f, const json_t *found, const json_t *without
     *row = (struct rank_row){.document_id = p->id,
                              .about = p->in,
                              .head = cvm_json_str(p->in, "head", ""),
-                             .text_score = json_number_value(json_object_get(found, "text_score")),
-                             .cosine = json_number_value(json_object_get(found, "vector_score"))};
+                             .text_score = json_number_value(json_array_get(found, 1)),
+                             .cosine = json_number_value(json_array_get(found, 2))};
     read_line(row, line);
     f->n++;
     return CVM_OK;
@@ -293,6 +293,7 @@ static int add_whole_row(struct finding *f, const json_t *found, const json_t *w
                                       .head = head,
                                       .body = body,
                                       .question = strcmp(cvm_json_str(found, "kind", ""), "question") == 0,
+                                      .at = -1,
                                       .text_score = json_number_value(json_object_get(found, "text_score")),
                                       .cosine = json_number_value(json_object_get(found, "vector_score"))};
     f->n++;

@@ -8,6 +8,7 @@
 #include <cvm/json.h>
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,8 +65,8 @@ struct ranking {
     double weight; /* of all terms */
     double doubt;  /* of those that stand nowhere, beyond their weight */
     double best_text;
-    struct document documents[DOCUMENTS_MAX];
     size_t n_topics;
+    struct document documents[DOCUMENTS_MAX]; /* from here on as many as there are */
     struct topic topics[DOCUMENTS_MAX];
 };
 
@@ -238,8 +239,9 @@ static struct document *document_of(struct ranking *r, const struct rank_row *ro
             return &r->documents[i];
     if (r->n_documents == DOCUMENTS_MAX)
         return NULL;
-    r->documents[r->n_documents].id = id;
-    return &r->documents[r->n_documents++];
+    struct document *d = &r->documents[r->n_documents++];
+    *d = (struct document){.id = id};
+    return d;
 }
 
 static void add_passage(struct document *d, struct scored s)
@@ -272,7 +274,7 @@ static void add_to_topic(struct ranking *r, const struct rank_row *row, double s
         return;
     struct topic *t = &r->topics[k];
     if (k == r->n_topics)
-        r->topics[r->n_topics++].name = name;
+        r->topics[r->n_topics++] = (struct topic){.name = name};
     for (size_t i = 0; i < TOPIC_ROWS; i++)
         if (score > t->rows[i]) {
             double swap = t->rows[i];
@@ -358,7 +360,8 @@ static json_t *passages_of(const struct ranking *r, const struct document *d)
                               json_pack("{s:O, s:f}", "text", answer, "relevance", relevance(r, d->score, d->sense)));
     for (size_t i = 0; i < PASSAGES_OF_A_RESULT && json_array_size(list) < PASSAGES_OF_A_RESULT; i++) {
         const struct rank_row *row = d->passages[i].row;
-        const json_t *text = row ? from->text(from->arg, row) : NULL;
+        bool same = row && answer && row->at >= 0 && row->at == d->best->at;
+        const json_t *text = row && !same ? from->text(from->arg, row) : NULL;
         if (text && !(json_is_string(answer) && json_equal((json_t *)(uintptr_t)text, (json_t *)(uintptr_t)answer)))
             json_array_append_new(list, json_pack("{s:O, s:f}", "text", text, "relevance",
                                                   relevance(r, d->passages[i].score, d->passages[i].sense)));
@@ -388,13 +391,14 @@ static void read_question(struct ranking *r, const struct lexicon *lexicon, cons
 json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *words,
              const struct rank_source *source, size_t top_k)
 {
-    struct ranking *r = calloc(1, sizeof *r);
+    static struct ranking room; /* of this call: large */
+    struct ranking *r = &room;
     json_t *results = json_array();
-    if (!r || !lexicon || !results) {
-        free(r);
+    if (!lexicon || !results) {
         json_decref(results);
         return NULL;
     }
+    memset(r, 0, offsetof(struct ranking, documents));
     r->source = source;
     read_question(r, lexicon, question, words);
     for (size_t i = 0; i < source->n; i++)
@@ -412,7 +416,5 @@ json_t *rank(const struct lexicon *lexicon, const char *question, const char *hi
     qsort(r->documents, r->n_documents, sizeof *r->documents, by_score);
     for (size_t i = 0; i < r->n_documents && i < top_k; i++)
         json_array_append_new(results, result_of(r, &r->documents[i], i + 1));
-    json_t *ranked = json_pack("{s:o, s:o}", "results", results, "topics", topics);
-    free(r);
-    return ranked;
+    return json_pack("{s:o, s:o}", "results", results, "topics", topics);
 }

@@ -9,7 +9,7 @@ struct rank_row {
     const json_t *about;     /* object with "title", "topic", "domain", "source" */
     const char *head, *body; /* lines of trace.h: of title and keywords, of the row itself */
     bool question;           /* that people ask; else a passage */
-    int at;                  /* of the one who made the row */
+    int at;                  /* which text of the document it gives; -1: not known */
     double text_score, cosine;
 };
 

@@ -240,7 +240,7 @@ typedef struct cvm_query {
     const char *near_column, *near_vector; /* a vector column, and base64 of little-endian floats; NULL: not by it */
     json_t *with; /* taken; comes back as "with" in the answer, of any question, also in an error; NULL: nothing */
     /* Since 1.5. */
-    bool keys_only; /* of a search: rows have their key and their scores alone */
+    bool keys_only; /* of a search: a row is [key, text score, vector score] */
 } cvm_query;
 
 /* What a query of a plugin built for 1.0 or 1.1 has. */
