@@ -1,5 +1,5 @@
 #!/bin/sh
-# The packages on a clean Debian 12: they install, the service runs, a drop-in plugin built with cvmhost-sdk works, an
+# The packages on a clean Debian 12: two builds of one commit are the same bytes, they install, the service runs, a drop-in plugin built with cvmhost-sdk works, an
 # upgrade under load loses nothing, removal leaves the data. Needs root, debootstrap and dpkg-dev; else it is skipped.
 # CVM_DEBIAN_ROOT: a tar file of a minimal Debian 12, in place of debootstrap.
 set -eu
@@ -31,6 +31,12 @@ echo "packages"
 "$source/packaging/build.sh" "$work/one" >"$work/build.log" 2>&1 || { tail -20 "$work/build.log"; fail "the packages do not build"; }
 next=$(dpkg-parsechangelog -l "$source/debian/changelog" -S Version).1
 "$source/packaging/build.sh" "$work/two" "$next" >"$work/build2.log" 2>&1 || fail "the next packages do not build"
+
+echo "the same once more"
+"$source/packaging/build.sh" "$work/another/place" >"$work/build3.log" 2>&1 || fail "the packages do not build twice"
+for package in "$work"/one/*.deb; do
+    cmp "$package" "$work/another/place/$(basename "$package")" || fail "two builds of one commit differ"
+done
 
 echo "a clean system"
 mkdir "$root"
