@@ -344,6 +344,9 @@ START_TEST(accuracy_is_measured_with_labels)
     ck_assert_msg(number_of(kpi(json_object_get(k.json, "kpis"), "classification_accuracy"), "value") == 0.5, "%s",
                   k.text);
     ck_assert_int_eq(int_of(kpi(json_object_get(k.json, "kpis"), "classification_accuracy"), "of"), 4);
+    ck_assert(number_of(kpi(json_object_get(k.json, "kpis"), "domain_accuracy"), "value") == 0.75);
+    ck_assert_str_eq(text_of(kpi(json_object_get(k.json, "kpis"), "domain_accuracy"), "period"),
+                     "measured, without the model");
     flow_answer_free(&k);
     ck_assert(metric(f, "cvmhost_classification_accuracy_ratio") == 0.5);
     flow_write(f, "labels.jsonl", "{}\nno line\n");
