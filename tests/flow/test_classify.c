@@ -204,13 +204,13 @@ START_TEST(reads_what_nobody_trained_on)
         measure_file(f, flow_source(files[i]), &m);
     say("held out", &m);
     /* What it was when it was last measured, less two hundredths. */
-    ck_assert_double_ge(share(m.domain, m.n), 0.90);
-    ck_assert_double_ge(share(m.both, m.n), 0.80);
+    ck_assert_double_ge(share(m.domain, m.n), 0.93);
+    ck_assert_double_ge(share(m.both, m.n), 0.84);
     ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.88);
     ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.87);
-    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.84);
+    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.89);
     ck_assert_double_ge(f1(m.entity), 0.96);
-    ck_assert_double_ge(share(m.all, m.n), 0.64);
+    ck_assert_double_ge(share(m.all, m.n), 0.70);
     flow_free(f);
 }
 END_TEST
