@@ -197,7 +197,7 @@ static bool custom(const json_t *trigger, const char *text, bool web)
     f.customer_id = "U1";
     read_text(text, NULL, builtin);
     struct case_file file = {
-        .facts = &f, .conversations = &c, .n_conversations = 1, .high_spend = NAN, .churn_chance = NAN};
+        .facts = &f, .conversations = &c, .n_conversations = *text != 0, .high_spend = NAN, .churn_chance = NAN};
     ck_assert_int_eq(custom_match(r, &file, builtin, &v), 0);
     custom_rule_free(r);
     if (v.matches)
@@ -243,6 +243,21 @@ static const struct {
     {"who use no more than 2.5 GB", "data_gb", 2.5, 2.6},
     {"customers who pay late", "late_payments_12m", 1, 0},
 };
+
+START_TEST(a_description_may_deny)
+{
+    static const char *const never = "Customers who have never mentioned a pet";
+    ck_assert(described(never, "customer: My bill is late."));
+    ck_assert(!described(never, "customer: My terrier barks when you ring."));
+    ck_assert(described("Pet owners who have not complained about the weather", "customer: My terrier barks."));
+    ck_assert(
+        !described("Pet owners who have not complained about the weather", "customer: My terrier hates the rain."));
+    ck_assert(!described("Customers who have not contacted us", "customer: Hello."));
+    ck_assert(described("Customers who have not contacted us", ""));
+    /* What was not asked for, or does not work, is what they say. */
+    ck_assert(described("Customers whose terrier does not bark, or any pet", "customer: My terrier is mute."));
+}
+END_TEST
 
 START_TEST(figures_of_a_description)
 {
@@ -463,6 +478,7 @@ int main(void)
     tcase_add_test(c, figures_speak_for_themselves);
     tcase_add_test(c, evidence_is_short_and_dated);
     tcase_add_test(c, descriptions_are_understood);
+    tcase_add_test(c, a_description_may_deny);
     tcase_add_loop_test(c, figures_of_a_description, 0, sizeof figures / sizeof *figures);
     tcase_add_test(c, figures_narrow_what_is_said);
     tcase_add_test(c, keywords_are_words);

@@ -41,6 +41,7 @@ struct idea {
     uint16_t groups[GROUPS_OF];
     bool word; /* one that no group knows: looked for as it is */
     bool in_brackets;
+    bool without; /* "who never mention ..": who speaks of it does not match */
     uint16_t at, to;
 };
 
@@ -53,6 +54,7 @@ struct custom_rule {
     size_t n_keywords;
     char keyword[CUSTOM_KEYWORDS_MAX][64];
     bool calls, chats, all; /* all: description and keywords both */
+    bool silent;            /* who has not been in touch at all */
     int times;              /* sentences that must speak of it */
     size_t n_figures;
     struct figure figure[FIGURES_MAX];
@@ -480,11 +482,14 @@ static void keep_heads(struct custom_rule *r)
 {
     bool keep[IDEAS_MAX] = {false}, headed = false;
     for (size_t i = 0; i < r->n_ideas && !headed; i++)
-        headed = keep[i] = idea_has(r, &r->idea[i], true);
+        headed = keep[i] = !r->idea[i].without && idea_has(r, &r->idea[i], true);
     bool alone = headed, strong = false;
     for (size_t i = 0; i < r->n_ideas; i++)
-        strong |= !idea_has(r, &r->idea[i], false) && !is_weak(r, &r->idea[i]);
-    for (size_t i = 0; i < r->n_ideas && !alone; i++) {
+        strong |= !r->idea[i].without && !idea_has(r, &r->idea[i], false) && !is_weak(r, &r->idea[i]);
+    for (size_t i = 0; i < r->n_ideas; i++) {
+        keep[i] |= r->idea[i].without;
+        if (alone || r->idea[i].without)
+            continue;
         bool counts = idea_has(r, &r->idea[i], false);
         bool head = !headed && (!strong || !(counts || is_weak(r, &r->idea[i])));
         keep[i] = counts || head;
@@ -497,6 +502,32 @@ static void keep_heads(struct custom_rule *r)
         if (!keep[i])
             drop_idea(r, i);
     }
+}
+
+static bool begins_with(const char *word, const char *const list[])
+{
+    for (size_t i = 0; list[i]; i++)
+        if (!strncmp(word, list[i], strlen(list[i])))
+            return true;
+    return false;
+}
+
+/* "have never complained about", "without mentioning": a denied word of speech before an idea turns it round. That
+ * something does not work, or was not asked for, is what customers say and stays as it is. */
+static void turn_round(struct custom_rule *r, const struct words *w)
+{
+    static const char *const no[] = {"not", "never", "without", "dont", "didnt", "havent", "hasnt", "doesnt", NULL};
+    static const char *const speech[] = {"mention", "complain", "speak", "spoke", "talk",  "raise", "contact",
+                                         "call",    "ring",     "rung",  "rang",  "touch", "chat",  NULL};
+    size_t from = 0;
+    for (size_t i = 0; i < r->n_ideas; from = r->idea[i].to + 1u, i++) {
+        for (size_t k = from; k < r->idea[i].at; k++)
+            for (size_t v = k + 1; begins_with(w->word[k].folded, no) && v <= k + 3 && v < r->idea[i].at; v++)
+                r->idea[i].without |= begins_with(w->word[v].folded, speech);
+    }
+    for (size_t k = 0; !r->n_ideas && k + 1 < w->n; k++)
+        for (size_t v = k + 1; begins_with(w->word[k].folded, no) && v <= k + 3 && v < w->n; v++)
+            r->silent |= begins_with(w->word[v].folded, speech);
 }
 
 static int read_description(struct custom_rule *r, json_t *labels)
@@ -514,10 +545,15 @@ static int read_description(struct custom_rule *r, json_t *labels)
         memcpy(covered, figures, sizeof covered);
         find_ideas(r, &w, m, n, figures, covered);
         read_times(r, &w, covered);
+        turn_round(r, &w);
         join_ideas(r, &w);
         keep_heads(r);
-        word_ideas(r, &w, covered, labels);
-        r->need = r->n_ideas > 2 ? r->n_ideas - 1 : r->n_ideas;
+        if (!r->silent)
+            word_ideas(r, &w, covered, labels);
+        size_t said = r->n_ideas;
+        for (size_t i = 0; i < r->n_ideas; i++)
+            said -= r->idea[i].without;
+        r->need = said > 2 ? said - 1 : said;
         if (r->n_ideas && r->idea[0].word)
             r->need = (r->n_ideas + 1) / 2;
     }
@@ -545,7 +581,7 @@ int custom_compile(const struct custom_terms *t, const json_t *trigger, struct c
     e = CVM_EINVAL;
     if (!*r->description && !r->n_keywords)
         snprintf(ret_error, error_size, "a custom trigger needs a description, keywords or both");
-    else if (!r->n_ideas && !r->n_keywords && !r->n_figures)
+    else if (!r->n_ideas && !r->n_keywords && !r->n_figures && !r->silent)
         snprintf(ret_error, error_size,
                  "nothing in the description can be looked for; say what customers talk about, or give keywords");
     else if (!r->calls && !r->chats)
@@ -597,7 +633,10 @@ json_t *custom_rule_json(const struct custom_rule *r)
                                               : json_pack("{s:s, s:O}", "group", cvm_json_str(group, "name", ""),
                                                           "says", json_object_get(group, "says")));
         }
-        json_array_append_new(ideas, json_pack("{s:s, s:s, s:o}", "from", x->from, "kind", x->word ? "word" : "concept",
+        json_array_append_new(ideas, json_pack("{s:s, s:s, s:o}", "from", x->from, "kind",
+                                               x->without ? "without"
+                                               : x->word  ? "word"
+                                                          : "concept",
                                                "any_of", groups));
     }
     for (size_t i = 0; i < r->n_keywords; i++)
@@ -691,8 +730,8 @@ static int bits_of(uint64_t v)
 static void say_why(const struct custom_rule *r, const struct hits *best, bool by_idea, bool by_word, struct verdict *v)
 {
     size_t at = 0, size = sizeof v->reasoning;
-    if (!by_idea && !by_word) {
-        snprintf(v->reasoning, size, "the figures are as described");
+    if (!by_word && (!by_idea || !best->ideas)) {
+        snprintf(v->reasoning, size, by_idea ? "has said nothing of the kind" : "the figures are as described");
         return;
     }
     at += (size_t)snprintf(v->reasoning, size, "speaks of ");
@@ -714,6 +753,7 @@ int custom_match(const struct custom_rule *r, const struct case_file *c, const s
     struct words_match *m = malloc(WORDS_MATCHES_MAX * sizeof *m);
     struct hits best = {0}, whole = {0};
     unsigned verdicts = 0;
+    size_t n_heard = 0;
     int e = m ? 0 : CVM_ENOMEM;
     words_init(&w);
     memset(ret_verdict, 0, sizeof *ret_verdict);
@@ -729,6 +769,7 @@ int custom_match(const struct custom_rule *r, const struct case_file *c, const s
         size_t from, end;
         if (x->web ? !r->chats : !r->calls)
             continue;
+        n_heard++;
         for (size_t at = 0; e == 0 && (end = reader_turn(x->text, x->len, at, &agent, &from)); at = end)
             if (!agent && (e = words_read(&w, x->text + from, end - from)) == 0)
                 hear(r, x, from, &w, m, &h, ret_verdict);
@@ -740,14 +781,21 @@ int custom_match(const struct custom_rule *r, const struct case_file *c, const s
     }
     best.seen = whole.seen;
     best.ideas |= verdicts;
-    bool idea =
-        r->n_ideas && (size_t)bits_of(best.ideas) >= r->need && (whole.times >= r->times || !(best.ideas & ~verdicts));
+    unsigned without = 0; /* ideas that must not have been heard at all */
+    for (size_t i = 0; i < r->n_ideas; i++)
+        without |= r->idea[i].without ? 1u << i : 0;
+    size_t said = r->n_ideas - (size_t)bits_of(without);
+    bool idea = r->n_ideas && !((whole.ideas | verdicts) & without) &&
+                (size_t)bits_of(best.ideas & ~without) >= r->need &&
+                (!said || whole.times >= r->times || !(best.ideas & ~verdicts));
+    idea = idea || (r->silent && !n_heard);
     for (int t = 0; t < TRIGGERS && builtin; t++)
         idea = idea && (!(r->hints & 1u << t) || builtin[t].confidence >= HINT_MIN);
     bool word = r->n_keywords && whole.seen;
     bool both = r->n_ideas && r->n_keywords && r->all;
-    ret_verdict->matches = (both ? idea && word : idea || word || (r->n_figures && !r->n_ideas && !r->n_keywords)) &&
-                           figures_fit(r->figure, r->n_figures, c->facts);
+    ret_verdict->matches =
+        (both ? idea && word : idea || word || (r->n_figures && !r->n_ideas && !r->n_keywords && !r->silent)) &&
+        figures_fit(r->figure, r->n_figures, c->facts);
     ret_verdict->rules = ret_verdict->matches;
     ret_verdict->confidence = !ret_verdict->matches                       ? 0
                               : word                                      ? .9
