@@ -86,6 +86,37 @@ void text_printf(struct text *text, const char *format, ...)
         text_add(text, line, (size_t)n);
 }
 
+/* A number with at most 15 digits of which some stand behind the point, as amounts, rates and confidences are; false:
+ * it is none. The quotient of two integers that a double holds exactly is the double nearest to that decimal (IEEE 754
+ * rounds a division correctly), which is what reading it gives; so it is the shortest, too. */
+static bool add_decimal(struct text *text, double value)
+{
+    static const double powers[] = {1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    const double size = fabs(value);
+    if (size < 1e-4 || size >= 1e14) /* a smaller one has an exponent */
+        return false;
+    for (int places = 1; places <= 9; places++) {
+        const double power = powers[places - 1], scaled = rint(size * power);
+        if (scaled >= 1e15)
+            return false;
+        if (scaled / power != size)
+            continue;
+        char digits[24];
+        size_t at = sizeof digits;
+        uint64_t v = (uint64_t)scaled;
+        for (int n = 0; v || n <= places; n++, v /= 10) {
+            if (n == places)
+                digits[--at] = '.';
+            digits[--at] = (char)('0' + v % 10);
+        }
+        if (value < 0)
+            digits[--at] = '-';
+        text_add(text, digits + at, sizeof digits - at);
+        return true;
+    }
+    return false;
+}
+
 /* Shortest form: most amounts have few digits, so 15 significant ones are tried first. */
 void text_real(struct text *text, double value)
 {
@@ -101,6 +132,8 @@ void text_real(struct text *text, double value)
         text_add(text, ".0", 2);
         return;
     }
+    if (add_decimal(text, value))
+        return;
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         if (precision == 17 || strtod(digits, NULL) == value)

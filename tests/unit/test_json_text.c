@@ -143,6 +143,55 @@ START_TEST(shortest_numbers)
 }
 END_TEST
 
+/* What printf finds by trying. */
+static void shortest_by_trying(double value, char ret_text[40])
+{
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(ret_text, 40, "%.*g", precision, value);
+        if (strtod(ret_text, NULL) == value)
+            break;
+    }
+    if (!strpbrk(ret_text, ".e"))
+        strcat(ret_text, ".0");
+}
+
+/* Decimals take a way of their own: it gives the same texts, at its edges and among them. */
+START_TEST(decimals)
+{
+    static const double edges[] = {1e-4,
+                                   9.9999e-5,
+                                   0.00010001,
+                                   1e14,
+                                   99999999999999.5,
+                                   1e14 - 0.5,
+                                   999999999999.999,
+                                   1.0 / 3,
+                                   0.000123456789,
+                                   123456.123456789,
+                                   4503599627370495.5,
+                                   1e-9,
+                                   0.1234567891};
+    char wanted[40];
+    for (size_t i = 0; i < 600000; i++) {
+        const double powers[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e9, 1e11};
+        double value =
+            i < sizeof edges / sizeof *edges ? edges[i] : (double)(next() >> next() % 40) / powers[next() % 9];
+        if (next() % 4 == 0)
+            value = nextafter(value, next() % 2 ? 1e300 : -1e300);
+        if (next() % 2)
+            value = -value;
+        if (value == rint(value))
+            continue;
+        struct text text;
+        text_init(&text, 100);
+        text_real(&text, value);
+        shortest_by_trying(value, wanted);
+        ck_assert_str_eq(text.at, wanted);
+        text_free(&text);
+    }
+}
+END_TEST
+
 /* Bytes that are no UTF-8 are told as jansson tells them, and never make text that cannot be read. */
 START_TEST(bad_bytes)
 {
@@ -204,6 +253,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, round_trip);
     tcase_add_test(c, shortest_numbers);
+    tcase_add_test(c, decimals);
     tcase_add_test(c, bad_bytes);
     tcase_add_test(c, limits);
     suite_add_tcase(s, c);
