@@ -319,7 +319,10 @@ int journal_start(struct core *core)
     if (!core->options.loop)
         return 0;
     j->threaded = true;
-    return pthread_create(&j->thread, NULL, writer, j) ? CVM_ENOMEM : 0;
+    if (pthread_create(&j->thread, NULL, writer, j))
+        return CVM_ENOMEM;
+    pthread_setname_np(j->thread, "journal");
+    return 0;
 }
 
 struct store *journal_store(struct core *core)
