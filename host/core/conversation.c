@@ -16,8 +16,8 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     int64_t key = core->replay ? replay_key(core, name) : conversation_key(name);
     struct conversation **at = bucket(core, key);
     for (struct conversation *c = *at; c; c = c->hash_next)
-        if (c->key == key)
-            return c;
+        if (c->key == key) /* nobody gets at another's document by a name that was made for it */
+            return core->replay || strcmp(c->name, name) == 0 ? c : NULL;
     size_t len = strlen(name);
     struct conversation *c = calloc(1, sizeof *c + len + 1);
     if (!c)
@@ -26,7 +26,7 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     c->key = key;
     c->opened_ms = core->now_ms;
     int e = fresh || core->replay ? CVM_ENOENT
-                                  : store_context_get(core->reader, key, &c->context, &c->version, &c->parent,
+                                  : store_context_get(core->reader, key, name, &c->context, &c->version, &c->parent,
                                                       &c->opened_ms, &c->ended_ms);
     if (e == CVM_ENOENT && (c->context = json_object()))
         e = 0;

@@ -139,12 +139,15 @@ static cvm_id id_with(const struct edge_in *in, uint64_t lo)
 
 static cvm_id input_id(struct core *core, const struct edge_in *in, bool durable)
 {
-    uint64_t lo;
     if (in->key && durable)
-        lo = id_hash(in->key, strlen(in->key), id_hash(in->source, strlen(in->source), 0x6b6579));
-    else
-        lo = id_mix(core->seed += 0x9e3779b97f4a7c15ULL, 0x696e707574ULL);
-    return durable ? id_with(in, lo) : (cvm_id){0, lo | 1};
+        return id_with(in, id_hash(in->key, strlen(in->key), id_hash(in->source, strlen(in->source), 0x6b6579)));
+    uint64_t lo = id_mix(core->seed += 0x9e3779b97f4a7c15ULL, 0x696e707574ULL);
+    if (!durable)
+        return (cvm_id){0, lo | 1};
+    if (in->conversation)
+        return id_with(in, lo);
+    core->input_key = input_key(core->input_key, core->now_ms, id_mix(core->seed, 0x6b6579));
+    return (cvm_id){core->input_key, lo | 1};
 }
 
 /* Waits with those who asked first. */
@@ -228,7 +231,10 @@ static int take(struct core *core, struct edge_in *in, struct component *to, con
     message_set_subject(m, subject_new(id, in->enquiry_id, in->customer_id, in->session_id, in->traceparent));
     bool whole = m->subject && (m->content || !in->content || !*in->content);
     if (!slot->operation->ephemeral) {
-        snprintf(name, sizeof name, "IN-%016llx", (unsigned long long)id.lo);
+        if (in->key)
+            snprintf(name, sizeof name, "IN-%016llx", (unsigned long long)id.lo);
+        else
+            input_name(id.hi, name);
         m->conversation = conversation_open(core, in->conversation ? in->conversation : name, !in->conversation);
         if (m->conversation) {
             conversation_hold(m->conversation);

@@ -1,6 +1,7 @@
 /* Message ids and conversation keys as text, and the permutation behind short ids. */
 #include "core/id.h"
 
+#include <stdio.h>
 #include <string.h>
 
 uint64_t id_hash(const void *data, size_t len, uint64_t seed)
@@ -17,8 +18,39 @@ uint64_t id_hash(const void *data, size_t len, uint64_t seed)
     return id_mix(h ^ v, 0x589965cc75374cc3ULL);
 }
 
+/* "IN-" and 60 bits. Names with 64 bits have a key like any other: that of an input with an idempotency key, and what
+ * earlier versions made. */
+#define INPUT_NAME_DIGITS 15
+#define INPUT_KEY_MAX ((UINT64_C(1) << (4 * INPUT_NAME_DIGITS)) - 1)
+
+uint64_t input_key(uint64_t last, int64_t now_ms, uint64_t random)
+{
+    uint64_t first = (uint64_t)now_ms << INPUT_KEY_MS_SHIFT & INPUT_KEY_MAX;
+    return first > last ? first + 1 + (random & 0xffff) : last + 1 + (random & 7);
+}
+
+void input_name(uint64_t key, char ret_name[40])
+{
+    snprintf(ret_name, 40, "IN-%0*llx", INPUT_NAME_DIGITS, (unsigned long long)key);
+}
+
+/* The key that such a name holds; 0: it is another's. */
+static uint64_t key_of_input(const char *name)
+{
+    uint64_t key = 0;
+    if (strncmp(name, "IN-", 3) != 0 || strspn(name + 3, "0123456789abcdef") != INPUT_NAME_DIGITS ||
+        name[3 + INPUT_NAME_DIGITS])
+        return 0;
+    for (const char *at = name + 3; *at; at++)
+        key = key << 4 | (uint64_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    return key;
+}
+
 int64_t conversation_key(const char *name)
 {
+    uint64_t input = key_of_input(name);
+    if (input)
+        return (int64_t)input;
     uint64_t h = id_hash(name, strlen(name), 0x636f6e76ULL) & INT64_MAX; /* SQLite integers are signed */
     return h ? (int64_t)h : 1;
 }

@@ -37,6 +37,11 @@ static inline uint64_t id_random(uint64_t *state)
 
 uint64_t id_hash(const void *data, size_t len, uint64_t seed);
 int64_t conversation_key(const char *name); /* positive, as SQLite integers are signed */
+/* The key of a conversation that an input begins, larger than `last`, and its name. Keys of neighbours are neighbours,
+ * so that their rows and index entries share pages: most of what a small commit writes are such pages. */
+#define INPUT_KEY_MS_SHIFT 18
+uint64_t input_key(uint64_t last, int64_t now_ms, uint64_t random);
+void input_name(uint64_t key, char ret_name[40]);
 void id_text(cvm_id id, char ret_text[40]);
 int id_parse(const char *text, cvm_id *ret_id);
 void id_bytes(cvm_id id, uint8_t ret_bytes[16]); /* as the store has them: the high byte first */

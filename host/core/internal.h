@@ -269,8 +269,8 @@ int store_state_get(struct store *store, const char *component, const char *key,
                     int64_t *ret_version, int64_t *ret_turn);
 int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,
                      json_t *pairs); /* appends [key, value, version, turn] */
-int store_context_get(struct store *store, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
-                      int64_t *ret_opened, int64_t *ret_ended);
+int store_context_get(struct store *store, int64_t key, const char *name, json_t **ret_doc, int64_t *ret_version,
+                      int64_t *ret_parent, int64_t *ret_opened, int64_t *ret_ended);
 int store_inbox_get(struct store *store, const char *source, const char *key, uint8_t ret_hash[32], int *ret_outcome,
                     json_t **ret_result, cvm_id *ret_id); /* CVM_ENOENT; *ret_outcome -1: running */
 typedef int (*store_open_fn)(void *arg, int64_t no, const char *kind, json_t *doc);

@@ -586,6 +586,7 @@ struct core {
     struct core_options options;
     char *home;
     uint64_t seed;
+    uint64_t input_key;      /* of the newest conversation that an input began */
     int64_t now_ms;          /* of this tick */
     int64_t tick_cpu_us;     /* the thread's processor time when it began; 0 under the virtual clock */
     int64_t clock_offset_ms; /* from the steady clock to the wall's */

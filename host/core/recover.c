@@ -321,17 +321,25 @@ static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
 /* The rows that came last may be pruned. */
 #define SEQ_SQL "SELECT max(coalesce((SELECT max(seq) FROM turns), 0), coalesce((SELECT max(seq) FROM audit_head), 0))"
 
-/* Where the journal ends. The generator goes on from there: a seed that is given does not give the same ids again. */
+#define AT_SQL                                                                                                         \
+    "SELECT max(coalesce((SELECT at_ms FROM turns ORDER BY seq DESC LIMIT 1), 0),"                                     \
+    " coalesce((SELECT at_ms FROM audit_head), 0))"
+
+/* Where the journal ends. The generators go on from there: a seed that is given, or a clock that was put back, does not
+ * give the same ids again. */
 int recover_position(struct core *core, char *ret_error, size_t error_size)
 {
-    int64_t seq = 0;
-    if (store_meta_int(journal_store(core), SEQ_SQL, &seq) < 0) {
+    int64_t seq = 0, at_ms = 0;
+    if (store_meta_int(journal_store(core), SEQ_SQL, &seq) < 0 ||
+        store_meta_int(journal_store(core), AT_SQL, &at_ms) < 0) {
         snprintf(ret_error, error_size, "the journal cannot be read back; restore a backup");
         return CVM_EDATA;
     }
     core->seq = core->durable = seq;
-    if (seq)
+    if (seq) {
         core->seed = id_mix(core->seed, (uint64_t)seq);
+        core->input_key = input_key(0, at_ms + 1, 0);
+    }
     return 0;
 }
 

@@ -225,13 +225,16 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
     return e == CVM_ENOENT ? 0 : e;
 }
 
-int store_context_get(struct store *s, int64_t key, json_t **ret_doc, int64_t *ret_version, int64_t *ret_parent,
-                      int64_t *ret_opened, int64_t *ret_ended)
+int store_context_get(struct store *s, int64_t key, const char *name, json_t **ret_doc, int64_t *ret_version,
+                      int64_t *ret_parent, int64_t *ret_opened, int64_t *ret_ended)
 {
     sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT_GET];
     sqlite3_bind_int64(st, 1, key);
     int e = row_of(st);
     json_t *doc = NULL;
+    const char *owner = e ? NULL : (const char *)sqlite3_column_text(st, 5);
+    if (owner && strcmp(owner, name) != 0)
+        e = CVM_EEXIST;
     if (!e)
         e = column_json(st, 0, &doc);
     if (!e) {

@@ -29,7 +29,7 @@
     X(STATE_SCAN,                                                                                                      \
       "SELECT key, value, version, turn FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"           \
       " ORDER BY key LIMIT ?")                                                                                         \
-    X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms FROM contexts WHERE conversation = ?")            \
+    X(CONTEXT_GET, "SELECT doc, version, parent, opened_ms, ended_ms, name FROM contexts WHERE conversation = ?")      \
     X(INBOX_GET, "SELECT hash, outcome, result, message FROM inbox WHERE source = ? AND key = ?")
 
 enum store_statement {

@@ -72,6 +72,30 @@ START_TEST(conversation_keys_are_unique)
 }
 END_TEST
 
+/* Keys of inputs grow, also within a millisecond and when the clock is put back; their names lead to them. */
+START_TEST(inputs_have_keys_in_order)
+{
+    uint64_t key = 0, random = 5;
+    for (int i = 0; i < 200000; i++) {
+        char name[40];
+        int64_t ms = INT64_C(1790000000000) + (i < 100000 ? i / 50 : i - 150000);
+        uint64_t next = input_key(key, ms, id_random(&random));
+        ck_assert_uint_gt(next, key);
+        ck_assert_uint_lt(next >> INPUT_KEY_MS_SHIFT, 1790000000000ULL + 60000);
+        input_name(next, name);
+        ck_assert_uint_eq(strlen(name), 18);
+        ck_assert_int_eq(conversation_key(name), (int64_t)next);
+        key = next;
+    }
+    /* names of other shapes keep the keys that they had */
+    ck_assert_int_eq(conversation_key("IN-00000000000000a"), 10);
+    ck_assert_int_ne(conversation_key("IN-000000000000000a"), 10);
+    ck_assert_int_ne(conversation_key("IN-00000000000000A"), 10);
+    ck_assert_int_gt(conversation_key("IN-000000000000000"), 0);
+    ck_assert_int_eq(conversation_key("IN-0123456789abcdef"), INT64_C(1401970672274978105));
+}
+END_TEST
+
 START_TEST(text_and_back)
 {
     static const char *const bad[] = {"",
@@ -103,6 +127,7 @@ int main(void)
     tcase_add_test(c, short_ids_are_unique);
     tcase_add_test(c, derived_ids_are_unique);
     tcase_add_test(c, conversation_keys_are_unique);
+    tcase_add_test(c, inputs_have_keys_in_order);
     tcase_add_test(c, text_and_back);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
