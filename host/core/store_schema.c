@@ -1,6 +1,7 @@
 /* The tables of the store and their migrations; also the tables that manifests declare. */
 #include "core/search.h"
 #include "core/store.h"
+#include "core/wal_gather.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -137,6 +138,7 @@ int store_migrate(struct store *s, char *ret_error, size_t size)
             return e;
         }
     }
+    wal_gather_open(s->db);
     return store_prepare(s, ret_error, size);
 }
 

@@ -6,6 +6,7 @@
 #include "core/broken.h"
 #include "core/crash.h"
 #include "core/envelope_words.h"
+#include "core/wal_gather.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -494,6 +495,7 @@ int store_write(struct store *s, struct record *first, struct record *end)
 {
     mark(first, end);
     audit_group(&s->chain);
+    wal_gather(s->db, true);
     int e = run(s->statement[STATEMENT_BEGIN]);
     if (!e)
         crash_here(CRASH_GROUP_BEGUN);
@@ -505,6 +507,7 @@ int store_write(struct store *s, struct record *first, struct record *end)
         crash_here(CRASH_ROWS_WRITTEN);
         e = run(s->statement[STATEMENT_COMMIT]);
     }
+    wal_gather(s->db, false);
     if (e)
         return judge(s, e);
     crash_here(CRASH_COMMITTED);
