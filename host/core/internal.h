@@ -4,11 +4,20 @@
 
 #include "model.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 /* item.c: open things by id */
 void item_insert(struct core *core, struct item *item);
 void item_remove(struct core *core, struct item *item);
 struct item *item_find(struct core *core, cvm_id id, enum item_kind kind);
-void item_release(struct core *core, struct item *item); /* frees at the last reference */
+void item_free(struct core *core, struct item *item);
+static inline void item_release(struct core *core, struct item *item) /* frees at the last reference */
+{
+    assert(item->refs > 0);
+    if (--item->refs == 0)
+        item_free(core, item);
+}
 
 /* alarm.c: deadlines */
 int alarm_set(struct core *core, struct alarm *alarm, int64_t at_ms, void (*fire)(struct core *, struct alarm *));
@@ -21,8 +30,17 @@ struct subject *subject_new(cvm_id root, const char *enquiry_id, const char *cus
                             const char *traceparent);
 struct subject *subject_derive(struct subject *from, const char *enquiry_id, const char *customer_id,
                                const char *session_id); /* gives a reference; `from` itself where nothing differs */
-struct subject *subject_hold(struct subject *subject); /* accepts NULL; gives it */
-void subject_release(struct subject *subject);
+static inline struct subject *subject_hold(struct subject *subject) /* accepts NULL; gives it */
+{
+    if (subject)
+        subject->refs++;
+    return subject;
+}
+static inline void subject_release(struct subject *subject) /* accepts NULL */
+{
+    if (subject && --subject->refs == 0)
+        free(subject);
+}
 struct message *message_new(struct core *core, const struct name *type); /* one reference, data NULL */
 void message_set_subject(struct message *m, struct subject *subject);    /* takes the reference */
 void message_set_content(struct message *m, const char *content);        /* copies */

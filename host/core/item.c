@@ -39,11 +39,8 @@ struct item *item_find(struct core *core, cvm_id id, enum item_kind kind)
     return NULL;
 }
 
-void item_release(struct core *core, struct item *item)
+void item_free(struct core *core, struct item *item)
 {
-    assert(item->refs > 0);
-    if (--item->refs)
-        return;
     switch ((enum item_kind)item->kind) {
     case ITEM_MESSAGE:
         message_free(core, (struct message *)item);

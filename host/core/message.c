@@ -67,19 +67,6 @@ struct subject *subject_derive(struct subject *from, const char *enquiry_id, con
     return s;
 }
 
-struct subject *subject_hold(struct subject *subject)
-{
-    if (subject)
-        subject->refs++;
-    return subject;
-}
-
-void subject_release(struct subject *subject)
-{
-    if (subject && --subject->refs == 0)
-        free(subject);
-}
-
 struct message *message_new(struct core *core, const struct name *type)
 {
     struct message *m = core->free_messages;

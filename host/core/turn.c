@@ -28,8 +28,6 @@ static void page_leave(struct core *core)
 /* What a failed turn was told stays for its record. */
 static void drop_inputs(struct turn *t)
 {
-    if (!t->reads && !t->ids && !t->met)
-        return;
     json_decref(t->reads);
     json_decref(t->ids);
     json_decref(t->met);
@@ -47,7 +45,8 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->told = false;
     t->ended = t->lend = t->random_seeded = t->unreadable = false;
     t->unhandled = NULL;
-    drop_inputs(t);
+    if (t->reads || t->ids || t->met)
+        drop_inputs(t);
 }
 
 /* Messages and answers are all that it puts out, as of most turns that leave no record. */
@@ -418,7 +417,8 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         commit_others(core, rec);
     t->outs.n = t->answers.n = 0;
     t->message = NULL;
-    drop_inputs(t);
+    if (t->reads || t->ids || t->met)
+        drop_inputs(t);
     if (rec)
         journal_add(core, rec);
     core->total.turns++;
