@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,7 @@ int journal_open(struct core *core, char *ret_error, size_t error_size)
     j->checkpoint_bytes = config_int(core->options.config, "journal.wal_checkpoint_mib", 4) * 1024 * 1024;
     j->wal_max_bytes = config_int(core->options.config, "journal.wal_max_mib", 512) * 1024 * 1024;
     snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* else all threads share a lock and a count for each allocation */
     int e = store_open(path, true, &j->store, ret_error, error_size);
     return e ? e : store_migrate(j->store, ret_error, error_size);
 }
