@@ -22,10 +22,15 @@
 #define FATAL 3
 
 /* Where the core may give up: see crash_promised(). */
-static const char *const promises[] = {
-    "an answer", "the record of a turn",          "an answer to the outside", "a call",
-    "a job",     "a registry without the plugin", "the record of a change",   "the answer of a call",
-    "the context of a turn that is undone"};
+static const char *const promises[] = {"an answer",
+                                       "the record of a turn",
+                                       "an answer to the outside",
+                                       "a call",
+                                       "a job",
+                                       "a registry without the plugin",
+                                       "the record of a change",
+                                       "the answer of a call",
+                                       "the context of a turn that is undone"};
 
 static const struct torture *torture;
 static struct torture_seen *seen;

@@ -152,7 +152,7 @@ static void shortest_by_trying(double value, char ret_text[40])
             break;
     }
     if (!strpbrk(ret_text, ".e"))
-        strcat(ret_text, ".0");
+        memcpy(ret_text + strlen(ret_text), ".0", 3);
 }
 
 /* Decimals take a way of their own: it gives the same texts, at its edges and among them. */
