@@ -124,6 +124,12 @@ START_TEST(the_present_counts)
                 NETWORK_ISSUES, false);
     check_rules("customer: No network at home.||customer: It has been fixed, thanks.", NETWORK_ISSUES, false);
     check_rules("customer: It has been fixed, thanks.||customer: No network at home again.", NETWORK_ISSUES, true);
+    /* What is asked for has not come. */
+    check_rules("customer: You charged me 17,500 for nothing.||customer: I want it reversed.", BILLING_DISPUTES, true);
+    check_rules("customer: You charged me twice. When will the money be returned?", BILLING_DISPUTES, true);
+    check_rules("customer: You charged me twice. The money should be refunded.", BILLING_DISPUTES, true);
+    check_rules("customer: I wanted it back.||customer: You charged me twice, and the money has been returned.",
+                BILLING_DISPUTES, false);
 }
 END_TEST
 

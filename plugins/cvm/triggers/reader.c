@@ -36,14 +36,15 @@ enum label {
     L_AGENT_CHURN,
     L_OK_END,
     L_NOT_TROUBLE,
+    L_WISH,
     LABELS
 };
 
 static const char *const label_names[LABELS] = {
-    "net",        "net_weak",   "bill",        "bill_weak", "churn",      "churn_weak",  "roam_bad",   "stay",
-    "abroad",     "abroad_uk",  "abroad_ng",   "intl_call", "ask",        "clear",       "resolved",   "unresolved",
-    "hypo",       "past",       "other",       "praise",    "sarcasm",    "agent_fixed", "agent_open", "agent_net",
-    "agent_bill", "agent_roam", "agent_churn", "ok_end",    "not_trouble"};
+    "net",        "net_weak",   "bill",        "bill_weak", "churn",       "churn_weak",  "roam_bad",   "stay",
+    "abroad",     "abroad_uk",  "abroad_ng",   "intl_call", "ask",         "clear",       "resolved",   "unresolved",
+    "hypo",       "past",       "other",       "praise",    "sarcasm",     "agent_fixed", "agent_open", "agent_net",
+    "agent_bill", "agent_roam", "agent_churn", "ok_end",    "not_trouble", "wish"};
 
 struct reader {
     struct phrases *phrases;
@@ -279,12 +280,24 @@ static bool only_called(const struct state *s, const struct words_match *m, size
     return false;
 }
 
+/* A settlement that is asked for is none yet: "I want it reversed", "when will my money be refunded". */
+static bool only_wished(const struct state *s, const struct words *w, const struct words_match *m, size_t n, size_t i)
+{
+    if (s->r->label[m[i].label] != L_RESOLVED)
+        return false;
+    for (size_t k = 0; k < n; k++)
+        if (s->r->label[m[k].label] == L_WISH && m[k].from < m[i].to && m[k].to <= m[i].to &&
+            w->word[m[k].to].clause == w->word[m[i].to].clause)
+            return true;
+    return false;
+}
+
 static void customer_says(struct state *s, struct words *w, const struct words_match *m, size_t n)
 {
     struct reading *x = s->x;
     memset(s->sentence, 0, sizeof s->sentence);
     for (size_t i = 0; i < n; i++)
-        if (s->r->label[m[i].label] < LABELS && !only_called(s, m, n, i))
+        if (s->r->label[m[i].label] < LABELS && !only_called(s, m, n, i) && !only_wished(s, w, m, n, i))
             around(s, w, &m[i]);
     for (size_t i = 0; i < n; i++) {
         enum label l = s->r->label[m[i].label];
