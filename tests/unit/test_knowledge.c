@@ -316,6 +316,40 @@ START_TEST(answers_without_lines)
 }
 END_TEST
 
+/* Each question of one request gets what it gets by itself; of a document the text once, with the best place of it. */
+START_TEST(answers_several)
+{
+    struct harness *h = make();
+    const json_t *answer, *alone, *one;
+    add(h, "boats", boats);
+    add(h, "kites", "Kites need wind, and a yard to begin in");
+    cvm_id asked = harness_request(h, "", KB, "query", "enquiry",
+                                   json_pack("{s:s, s:[s, s], s:i, s:{s:i}}", "query", "who mends boats", "more",
+                                             "kites and wind", "a yard for boats", "text_bytes", 12, "with", "n", 7));
+    harness_run(h, 1);
+    ck_assert_int_eq(harness_result(h, asked, &answer), CVM_REPLIED);
+    const json_t *more = json_object_get(answer, "more");
+    ck_assert_uint_eq(json_array_size(more), 2);
+    ck_assert_int_eq(cvm_json_int(json_object_get(answer, "with"), "n", 0), 7);
+    ck_assert_int_gt(cvm_json_int(answer, "ended_ms", 0), 0);
+    one = json_array_get(json_object_get(answer, "results"), 0);
+    ck_assert_str_eq(cvm_json_str(one, "document_id", ""), "boats");
+    ck_assert_str_eq(cvm_json_str(one, "title", ""), "Boats");
+    ck_assert_str_eq(cvm_json_str(one, "text", ""), "# Boats\n\nBoa");
+    one = json_array_get(json_object_get(json_array_get(more, 0), "results"), 0);
+    ck_assert_str_eq(cvm_json_str(one, "document_id", ""), "kites");
+    one = json_array_get(json_object_get(json_array_get(more, 1), "results"), 0);
+    ck_assert_str_eq(cvm_json_str(one, "document_id", ""), "boats");
+    ck_assert_ptr_null(json_object_get(one, "text"));
+    asked = harness_request(h, "", KB, "query", "enquiry", json_pack("{s:s}", "query", "a yard for boats"));
+    harness_run(h, 1);
+    ck_assert_int_eq(harness_result(h, asked, &alone), CVM_REPLIED);
+    alone = json_array_get(json_object_get(alone, "results"), 0);
+    ck_assert(json_equal(json_object_get(one, "relevance"), json_object_get(alone, "relevance")));
+    harness_free(h);
+}
+END_TEST
+
 /* Lines and texts follow the document: nothing of a version before, nothing of one that went. */
 START_TEST(lines_follow_documents)
 {
@@ -362,6 +396,7 @@ int main(void)
     tcase_add_test(c, service_makes_vectors);
     tcase_add_test(c, lines_say_what_texts_do);
     tcase_add_test(c, answers_without_lines);
+    tcase_add_test(c, answers_several);
     tcase_add_test(c, lines_follow_documents);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

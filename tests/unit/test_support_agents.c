@@ -298,6 +298,45 @@ START_TEST(expert_needs_one_answer)
 }
 END_TEST
 
+static size_t queries_sent(struct harness *h)
+{
+    const json_t *sent = harness_sent(h);
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(sent); i++)
+        n += strcmp(cvm_json_str(json_array_get(sent, i), "type", ""), "query") == 0;
+    return n;
+}
+
+/* All aspects in one request; each by itself of a knowledge base that does not take that. */
+START_TEST(expert_asks_together)
+{
+    struct harness *h = started();
+    const json_t *r, *queries;
+    harness_stub(h, "role:store", "put", CVM_REPLIED, NULL);
+    json_t *found = json_pack("{s:s, s:f, s:s}", "document_id", "D", "relevance", 0.9, "text", "Redis wants it.");
+    json_t *again = json_pack("{s:s, s:f}", "document_id", "D", "relevance", 0.4);
+    harness_stub(h, "role:kb", "query", CVM_REPLIED,
+                 json_pack("{s:[o], s:I, s:[{s:[o]}, {s:b}, {s:[]}]}", "results", found, "ended_ms", (json_int_t)7,
+                           "more", "results", again, "failed", 1, "results"));
+    ck_assert_int_eq(harness_ask(h, EXPERT, "analyse", ticket(), &r), CVM_REPLIED);
+    ck_assert_uint_eq(queries_sent(h), 1);
+    queries = json_object_get(r, "queries");
+    ck_assert_uint_ge(json_array_size(queries), 4);
+    ck_assert_int_eq(cvm_json_int(json_array_get(queries, 0), "results_count", -1), 1);
+    ck_assert_str_eq(cvm_json_str(json_array_get(queries, 0), "ended_at", ""), "1970-01-01T00:00:00.007Z");
+    ck_assert_int_eq(cvm_json_int(json_array_get(queries, 1), "results_count", -1), 1);
+    ck_assert(!cvm_json_bool(json_array_get(queries, 2), "answered", true));
+    ck_assert(cvm_json_bool(json_array_get(queries, 3), "answered", false));
+    size_t before = queries_sent(h);
+    harness_stub(h, "role:kb", "query", CVM_REFUSED, json_pack("{s:s}", "code", "ONE_QUESTION"));
+    ck_assert_int_eq(harness_ask(h, EXPERT, "analyse", ticket(), &r), CVM_ERROR);
+    ck_assert_str_eq(code_of(r), "KB_UNAVAILABLE");
+    ck_assert_uint_ge(queries_sent(h) - before, 5);
+    ck_assert_uint_eq(json_object_size(harness_state(h, EXPERT)), 0);
+    harness_free(h);
+}
+END_TEST
+
 START_TEST(messages_are_delivered_or_kept)
 {
     struct harness *h = started();
@@ -348,6 +387,7 @@ int main(void)
     tcase_add_test(c, letters_are_bounded);
     tcase_add_test(c, triage_tells_apart);
     tcase_add_test(c, expert_needs_one_answer);
+    tcase_add_test(c, expert_asks_together);
     tcase_add_test(c, messages_are_delivered_or_kept);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

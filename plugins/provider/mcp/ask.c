@@ -165,6 +165,8 @@ int ask_query(cvm_turn *t, const cvm_msg *m)
     const char *missing = !*cvm_json_str(settings, "url", "")    ? "url"
                           : !*cvm_json_str(settings, "tool", "") ? "tool"
                                                                  : NULL;
+    if (json_object_get(m->data, "more"))
+        return cvm_refuse(t, "ONE_QUESTION", "more", "A server's tool takes one question: ask each by itself.");
     if (!*m->conversation)
         return in_conversation(t, m);
     bool own = !strncmp(m->conversation, "mcp/", 4);

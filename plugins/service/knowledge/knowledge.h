@@ -88,6 +88,16 @@ int query_found(cvm_turn *t, const cvm_msg *m); /* "found": has what was retriev
 void query_drop(void);
 int query_reply(cvm_turn *t, const cvm_msg *m); /* "query.reply" of every question of this component */
 CVM_MUST_USE int query_embedded(cvm_turn *t, const cvm_msg *m);
+/* Keeps what a question waits with: as state, in memory where it is a look-up's, which keeps none. Takes `what`. */
+CVM_MUST_USE int query_wait(cvm_turn *t, const cvm_msg *m, cvm_id question, json_t *what);
+/* Gives it and forgets it. CVM_ENOENT: nothing waits. */
+CVM_MUST_USE int query_waited(cvm_turn *t, const cvm_msg *m, json_t **ret_what);
+
+/* several.c: questions that were asked together */
+#define SEVERAL_MAX 16
+/* The answer to question `with.part` of `with.of` has come; with the last one all are answered. `ranked` NULL: it could
+ * not be searched for. */
+CVM_MUST_USE int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *ranked);
 
 /* embedders.c */
 int embed_hash(cvm_turn *t, const cvm_msg *m);

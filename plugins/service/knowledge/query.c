@@ -83,28 +83,28 @@ static struct {
 } waiting[WAITING_MAX];
 static size_t waiting_next;
 
-static int wait_for(cvm_turn *t, const cvm_msg *m, json_t *with)
+int query_wait(cvm_turn *t, const cvm_msg *m, cvm_id question, json_t *what)
 {
-    if (*m->conversation)
-        return pending_put(t, m->id, with);
+    if (*m->conversation || !what)
+        return pending_put(t, question, what);
     size_t at = waiting_next++ % WAITING_MAX;
     json_decref(waiting[at].with);
-    waiting[at].id = m->id;
-    waiting[at].with = with;
+    waiting[at].id = question;
+    waiting[at].with = what;
     return CVM_OK;
 }
 
-static json_t *waited_for(cvm_turn *t, const cvm_msg *m)
+int query_waited(cvm_turn *t, const cvm_msg *m, json_t **ret_what)
 {
-    json_t *with = NULL;
     if (*m->conversation)
-        return pending_take(t, m->on_behalf, &with) < 0 ? NULL : with;
-    for (size_t i = 0; i < WAITING_MAX && !with; i++)
+        return pending_take(t, m->on_behalf, ret_what);
+    for (size_t i = 0; i < WAITING_MAX; i++)
         if (waiting[i].with && cvm_id_eq(waiting[i].id, m->on_behalf)) {
-            with = waiting[i].with;
+            *ret_what = waiting[i].with;
             waiting[i].with = NULL;
+            return CVM_OK;
         }
-    return with;
+    return CVM_ENOENT;
 }
 
 void query_drop(void)
@@ -115,43 +115,77 @@ void query_drop(void)
     }
 }
 
+/* Searches for all questions of `with` (taken) at the same time. `vectors` of a service, NULL: the host's own. */
+static int search_all(cvm_turn *t, cvm_id request, json_t *with, const char *column, const json_t *vectors)
+{
+    const json_t *more = json_object_get(with, "more");
+    size_t n = json_array_size(more) + 1;
+    int e = CVM_OK;
+    for (size_t i = 0; i < n && e >= 0; i++) {
+        const char *vector = json_string_value(json_array_get(vectors, i));
+        json_t *one = more ? json_copy(with) : json_incref(with);
+        if (vector) /* should the rows be asked for once more */
+            json_object_set_new(one, "vector", json_string(vector));
+        if (more) {
+            json_object_del(one, "more");
+            json_object_set_new(one, "part", json_integer((json_int_t)i));
+            json_object_set_new(one, "of", json_integer((json_int_t)n));
+        }
+        if (i > 0)
+            json_object_set(one, "query", json_array_get(more, i - 1));
+        if ((e = search(t, request, one, vector ? column : NULL, vector, false)) == CVM_PENDING)
+            e = CVM_OK;
+    }
+    json_decref(with);
+    return e < 0 ? e : CVM_PENDING;
+}
+
+static bool too_large(const json_t *question)
+{
+    return json_string_length(question) > QUESTION_MAX_BYTES;
+}
+
 int query_ask(cvm_turn *t, const cvm_msg *m)
 {
-    const char *question = cvm_json_str(m->data, "query", "");
-    if (strlen(question) > QUESTION_MAX_BYTES)
-        return cvm_refuse(t, "TOO_LARGE", "query", "A question has at most 2000 bytes.");
-    json_t *with =
-        json_pack("{s:s, s:O, s:O*, s:O*, s:O*, s:O*, s:O*}", "as", "query", "query", json_object_get(m->data, "query"),
-                  "top_k", json_object_get(m->data, "top_k"), "service_domain",
-                  json_object_get(m->data, "service_domain"), "domain_hint", json_object_get(m->data, "domain_hint"),
-                  "without", json_object_get(m->data, "without"), "with", json_object_get(m->data, "with"));
+    static const char *const kept[] = {"query",   "top_k", "service_domain", "domain_hint",
+                                       "without", "with",  "more",           "text_bytes"};
+    const json_t *question = json_object_get(m->data, "query"), *more = json_object_get(m->data, "more");
+    bool large = too_large(question);
+    for (size_t i = 0; i < json_array_size(more); i++)
+        large = large || !json_is_string(json_array_get(more, i)) || too_large(json_array_get(more, i));
+    if (large || json_array_size(more) >= SEVERAL_MAX)
+        return cvm_refuse(t, "TOO_LARGE", large ? "query" : "more",
+                          "A question has at most 2000 bytes, and with it come at most 15 others.");
+    json_t *with = json_pack("{s:s}", "as", "query");
+    for (size_t i = 0; with && i < sizeof kept / sizeof *kept; i++)
+        if (json_object_get(m->data, kept[i]))
+            json_object_set(with, kept[i], json_object_get(m->data, kept[i]));
     if (!with)
         return CVM_ENOMEM;
     if (!kb_uses_model(t))
-        return search(t, m->id, with, NULL, NULL, false);
-    int e =
-        cvm_request(t, cvm_json_str(cvm_settings(t), "embedder", ""), "embed", json_pack("{s:[s]}", "texts", question),
-                    &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 3000});
+        return search_all(t, m->id, with, NULL, NULL);
+    json_t *texts = json_pack("[O]", question);
+    json_array_extend(texts, (json_t *)(uintptr_t)more);
+    int e = cvm_request(t, cvm_json_str(cvm_settings(t), "embedder", ""), "embed", json_pack("{s:o}", "texts", texts),
+                        &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 3000});
     if (e == CVM_ENOENT || e == CVM_EACCES)
-        return search(t, m->id, with, NULL, NULL, false);
+        return search_all(t, m->id, with, NULL, NULL);
     if (!e)
-        e = wait_for(t, m, with);
+        e = query_wait(t, m, m->id, with);
     else
         json_decref(with);
     return e < 0 ? e : CVM_PENDING;
 }
 
-/* The vector of a service, or none: then the question is searched for by the host's own. */
+/* The vectors of a service, or none: then the questions are searched for by the host's own. */
 int query_embedded(cvm_turn *t, const cvm_msg *m)
 {
-    const char *vector =
-        m->outcome == CVM_REPLIED ? json_string_value(json_array_get(json_object_get(m->data, "vectors"), 0)) : NULL;
-    json_t *with = waited_for(t, m);
-    if (!with)
-        return CVM_OK;
-    if (vector) /* should the rows be asked for once more */
-        json_object_set_new(with, "vector", json_string(vector));
-    int e = search(t, m->on_behalf, with, vector ? "vector_model" : NULL, vector, false);
+    json_t *with = NULL;
+    int e = query_waited(t, m, &with);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    e = search_all(t, m->on_behalf, with, "vector_model",
+                   m->outcome == CVM_REPLIED ? json_object_get(m->data, "vectors") : NULL);
     return e == CVM_PENDING ? CVM_OK : e;
 }
 
@@ -336,7 +370,8 @@ static int find_rows(struct finding *f, const json_t *rows, const json_t *withou
 static int settle_ranked(cvm_turn *t, const cvm_msg *m, const json_t *with, struct finding *f)
 {
     int64_t top_k = cvm_json_int(with, "top_k", 5);
-    struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f};
+    bool several = json_object_get(with, "part") != NULL;
+    struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f, .brief = several};
     json_t *ranked = rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""),
                           json_object_get(m->data, "words"), &source,
                           (size_t)(top_k < 1              ? 1
@@ -345,6 +380,11 @@ static int settle_ranked(cvm_turn *t, const cvm_msg *m, const json_t *with, stru
     if (!ranked)
         return CVM_ENOMEM;
     int e = tell(t, m, json_object_get(ranked, "results"), json_object_get(with, "anew"));
+    if (several) {
+        e = e < 0 ? e : several_answer(t, m, with, ranked);
+        json_decref(ranked);
+        return e;
+    }
     json_object_set(ranked, "query", json_object_get(with, "query"));
     if (json_object_get(with, "with"))
         json_object_set(ranked, "with", json_object_get(with, "with"));
@@ -371,6 +411,8 @@ static int ask_whole(cvm_turn *t, const cvm_msg *m, const json_t *with, const js
 static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
 {
     struct finding f = {.t = t, .whole = json_object_get(with, "anew") != NULL};
+    if (m->outcome != CVM_REPLIED && json_object_get(with, "part"))
+        return several_answer(t, m, with, NULL);
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, CVM_ERROR,
                           json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",

@@ -369,9 +369,18 @@ static json_t *passages_of(const struct ranking *r, const struct document *d)
     return list;
 }
 
+static const struct rank_row *first_text(const struct document *d)
+{
+    return d->best->question && d->best->at >= 0 ? d->best : d->passages[0].row ? d->passages[0].row : d->best;
+}
+
 static json_t *result_of(const struct ranking *r, const struct document *d, size_t position)
 {
     const json_t *about = d->best->about;
+    int at = first_text(d)->at;
+    if (r->source->brief && at >= 0)
+        return json_pack("{s:s, s:f, s:i}", "document_id", d->id, "relevance", relevance(r, d->score, d->sense), "at",
+                         at);
     return json_pack("{s:s, s:i, s:O?, s:O?, s:O?, s:O?, s:f, s:f, s:o}", "document_id", d->id, "position",
                      (int)position, "title", json_object_get(about, "title"), "topic", json_object_get(about, "topic"),
                      "domain", json_object_get(about, "domain"), "source", json_object_get(about, "source"),

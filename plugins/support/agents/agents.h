@@ -33,10 +33,10 @@ struct part {
     int64_t timeout_ms;
 };
 
-/* Sends `n` requests on behalf of the request `m`, and keeps `what` (taken) until all are answered. A recipient that is
+/* Sends `n` requests on behalf of `request`, and keeps `what` (taken) until all are answered. A recipient that is
  * not there is a part that has failed at once. Returns the number of those that are under way, or an error; where none
  * is, nothing is kept. */
-CVM_MUST_USE int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n);
+CVM_MUST_USE int many_send(cvm_turn *t, cvm_id request, json_t *what, struct part *parts, size_t n);
 /* What is kept of an answer that came: something small. `before`: what is kept of those parts that stand before this
  * one and have been answered, so that nothing is kept twice. Gives. */
 typedef json_t *many_keep(cvm_turn *t, const cvm_msg *m, const json_t *before);

@@ -36,7 +36,7 @@ int data_load(cvm_turn *t, const cvm_msg *m)
     size_t n = add_parts(t, 1, parts, add_parts(t, 0, parts, 0));
     for (size_t i = 0; i < n; i++)
         json_array_append(keys, json_object_get(parts[i].data, "key"));
-    int sent = many_send(t, m, json_pack("{s:o}", "keys", keys), parts, n);
+    int sent = many_send(t, m->id, json_pack("{s:o}", "keys", keys), parts, n);
     if (sent != 0)
         return sent < 0 ? sent : CVM_PENDING;
     store_trouble(stores[0], text, sizeof text);
@@ -158,7 +158,7 @@ int data_health(cvm_turn *t, const cvm_msg *m)
             .data = json_pack("{s:s, s:s, s:i}", "store", stores[kind], "prefix", prefix, "limit", KEYS_MAX),
             .timeout_ms = STORE_TIMEOUT_MS};
     }
-    int sent = many_send(t, m, json_object(), parts, 2);
+    int sent = many_send(t, m->id, json_object(), parts, 2);
     if (sent != 0)
         return sent < 0 ? sent : CVM_PENDING;
     return looked(t, m->id, NULL);

@@ -27,6 +27,29 @@ static struct part query_part(cvm_turn *t, const char *aspect, const char *query
     return (struct part){.to = "role:kb", .type = "query", .name = aspect, .data = data, .timeout_ms = KB_TIMEOUT_MS};
 }
 
+/* Asks about all aspects of `what` (taken) at once: `together` in one request, which not every knowledge base takes,
+ * else in a request for each. Gives the number of requests, or an error. */
+static int ask_about(cvm_turn *t, cvm_id request, json_t *what, bool together)
+{
+    struct part parts[ASPECTS_MAX];
+    const json_t *aspects = json_object_get(what, "aspects"), *system = json_object_get(what, "system");
+    const char *issue = cvm_json_str(what, "description", "");
+    char *info = json_is_object(system) ? json_dumps(system, JSON_COMPACT) : NULL;
+    size_t n = together ? 1 : json_array_size(aspects);
+    for (size_t i = 0; i < n && i < ASPECTS_MAX; i++)
+        parts[i] = query_part(t, cvm_json_str(json_array_get(aspects, i), "aspect", ""),
+                              cvm_json_str(json_array_get(aspects, i), "query", ""), issue, info ? info : "");
+    free(info);
+    json_t *more = together ? json_array() : NULL;
+    for (size_t i = 1; more && i < json_array_size(aspects); i++)
+        json_array_append(more, json_object_get(json_array_get(aspects, i), "query"));
+    if (more) {
+        json_object_set_new(parts[0].data, "more", more);
+        json_object_set_new(parts[0].data, "text_bytes", json_integer(TEXT_KEPT));
+    }
+    return many_send(t, request, what, parts, n < ASPECTS_MAX ? n : ASPECTS_MAX);
+}
+
 static const char *text_of(const json_t *result)
 {
     const json_t *passage = json_array_get(json_object_get(result, "passages"), 0);
@@ -43,13 +66,11 @@ static bool is_in(const json_t *before, const char *id)
     return false;
 }
 
-/* What is kept of an answer, of any provider: the best results with a passage each; of a document that an earlier
- * aspect led to already only how well it fits this one. */
-static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
+/* What is kept of the results of any provider: the best ones with a passage each; of a document that an earlier aspect
+ * led to already only how well it fits this one. */
+static json_t *kept_of(const json_t *results, const json_t *before)
 {
-    const json_t *results = json_object_get(m->data, "results");
     json_t *list = json_array();
-    (void)t;
     for (size_t i = 0; i < json_array_size(results) && i < RESULTS_KEPT; i++) {
         const json_t *one = json_array_get(results, i);
         const char *text = text_of(one), *id = cvm_json_str(one, "document_id", ""),
@@ -66,6 +87,26 @@ static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
     return json_pack("{s:o}", "results", list);
 }
 
+/* With {"all": [..]}, an answer for each aspect, where they were asked about together. */
+static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
+{
+    const json_t *more = json_object_get(m->data, "more");
+    (void)t;
+    if (!json_is_array(more))
+        return kept_of(json_object_get(m->data, "results"), before);
+    json_t *all = json_array();
+    for (size_t i = 0; i <= json_array_size(more) && i < ASPECTS_MAX; i++) {
+        const json_t *answer = i ? json_array_get(more, i - 1) : m->data;
+        json_t *one = kept_of(json_object_get(answer, "results"), all);
+        if (json_object_get(answer, "failed"))
+            json_object_set_new(one, "failed", json_true());
+        if (json_is_integer(json_object_get(answer, "ended_ms")))
+            json_object_set(one, "ended_ms", json_object_get(answer, "ended_ms"));
+        json_array_append_new(all, one);
+    }
+    return json_pack("{s:o}", "all", all);
+}
+
 static const char kb_gone[] =
     "The knowledge base does not answer. By default it is the plugin knowledge (plugins/knowledge.so, "
     "manifests/knowledge.json), else what the configuration names under roles.kb: see that it is loaded and up "
@@ -80,7 +121,7 @@ int expert_ask(cvm_turn *t, const cvm_msg *m)
                *info = cvm_json_str(m->data, "system_info", "");
     snprintf(query, sizeof query, "%.*s %.*s", text_cut(issue, 700), issue, text_cut(info, 250), info);
     struct part part = query_part(t, "all", query, issue, info);
-    int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, "query_knowledge_base"), &part, 1);
+    int n = many_send(t, m->id, json_pack("{s:s}", TOOL_ALONE, "query_knowledge_base"), &part, 1);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
     return settle_failed(t, m->id, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
@@ -94,7 +135,6 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     const char *ticket_id = ticket_text(m, "ticket_id"), *description = ticket_text(m, "description");
     const char *notes = cvm_json_str(m->data, "notes", "");
     char text[1000];
-    struct part parts[ASPECTS_MAX];
     int64_t least = cvm_json_int(settings, "kb_min_queries", 3);
     snprintf(text, sizeof text, "%.*s%s%.*s", text_cut(description, 600), description, *notes ? " " : "",
              text_cut(notes, 300), notes);
@@ -106,20 +146,14 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     const json_t *triage = json_object_get(json_object_get(m->data, "outputs"), "triage");
     const json_t *customer = json_object_get(triage, "customer"), *system = json_object_get(triage, "system");
     bool small = json_dumpb(system, NULL, 0, JSON_COMPACT) < 4000;
-    char *info = small && json_is_object(system) ? json_dumps(system, JSON_COMPACT) : NULL;
-    size_t n = json_array_size(aspects);
-    for (size_t i = 0; i < n; i++)
-        parts[i] = query_part(t, cvm_json_str(json_array_get(aspects, i), "aspect", ""),
-                              cvm_json_str(json_array_get(aspects, i), "query", ""), description, info ? info : "");
-    free(info);
     json_t *what =
-        json_pack("{s:s, s:s, s:s#, s:s#, s:s, s:O, s:O*}", "ticket_id", ticket_id, "customer_id",
+        json_pack("{s:s, s:s, s:s#, s:s#, s:s, s:o, s:O*}", "ticket_id", ticket_id, "customer_id",
                   ticket_text(m, "customer_id"), "description", description, text_cut(description, 4000), "notes",
                   notes, text_cut(notes, NOTES_MAX), "name", cvm_json_str(customer, "contact_name", ""), "aspects",
                   aspects, "system", small ? (json_t *)(uintptr_t)system : NULL);
-    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id, n);
-    int sent = many_send(t, m, what, parts, n);
-    json_decref(aspects);
+    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id,
+            json_array_size(json_object_get(what, "aspects")));
+    int sent = ask_about(t, m->id, what, true);
     if (sent != 0)
         return sent < 0 ? sent : CVM_PENDING;
     cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: there is no knowledge base", ticket_id);
@@ -333,13 +367,60 @@ static int answer_alone(cvm_turn *t, const cvm_msg *m, const json_t *run)
     return settle_failed(t, m->on_behalf, CVM_ERROR, "KB_UNAVAILABLE", "", kb_gone);
 }
 
+/* What was asked together as if each aspect had been asked about by itself. Gives. */
+static json_t *apart(const json_t *run)
+{
+    const json_t *part = json_array_get(json_object_get(run, "parts"), 0), *what = json_object_get(run, "what");
+    const json_t *aspects = json_object_get(what, "aspects"), *all;
+    json_t *parts = json_array();
+    all = json_object_get(json_object_get(part, "data"), "all");
+    for (size_t i = 0; i < json_array_size(aspects); i++) {
+        const json_t *answer = json_array_get(all, i), *at = json_object_get(answer, "ended_ms");
+        json_t *one = json_copy((json_t *)(uintptr_t)part);
+        json_object_set(one, "name", json_object_get(json_array_get(aspects, i), "aspect"));
+        if (all && (!answer || json_object_get(answer, "failed")))
+            json_object_set_new(one, "outcome", json_integer(CVM_ERROR));
+        if (at)
+            json_object_set(one, "ended_ms", (json_t *)(uintptr_t)at);
+        if (answer)
+            json_object_set(one, "data", (json_t *)(uintptr_t)answer);
+        json_array_append_new(parts, one);
+    }
+    return json_pack("{s:O, s:o}", "what", what, "parts", parts);
+}
+
+/* Whether the aspects were asked about together, of one who does not take that. */
+static bool takes_one(const json_t *run)
+{
+    const json_t *part = json_array_get(json_object_get(run, "parts"), 0);
+    return many_replied(part) ? !json_object_get(json_object_get(part, "data"), "all")
+                              : cvm_json_int(part, "outcome", CVM_ERROR) == CVM_REFUSED;
+}
+
+static int found_together(cvm_turn *t, const cvm_msg *m, const json_t *run)
+{
+    if (takes_one(run)) {
+        int sent = ask_about(t, m->on_behalf, cvm_json_share(json_object_get(run, "what")), false);
+        if (sent != 0)
+            return sent < 0 ? sent : CVM_OK;
+    }
+    json_t *each = apart(run);
+    int e = each ? finish(t, m, each) : CVM_ENOMEM;
+    json_decref(each);
+    return e;
+}
+
 int expert_found(cvm_turn *t, const cvm_msg *m)
 {
     json_t *run = NULL;
     CVM_TRY(many_answer(t, m, keep_results, &run));
     if (!run)
         return CVM_OK;
-    int e = *cvm_json_str(json_object_get(run, "what"), TOOL_ALONE, "") ? answer_alone(t, m, run) : finish(t, m, run);
+    const json_t *what = json_object_get(run, "what");
+    bool together = json_array_size(json_object_get(run, "parts")) < json_array_size(json_object_get(what, "aspects"));
+    int e = *cvm_json_str(what, TOOL_ALONE, "") ? answer_alone(t, m, run)
+            : together                          ? found_together(t, m, run)
+                                                : finish(t, m, run);
     json_decref(run);
     return e;
 }

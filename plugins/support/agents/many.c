@@ -28,7 +28,7 @@ static json_t *failed_part(cvm_turn *t, const char *name, const char *code)
                      (json_int_t)cvm_now_ms(t), "outcome", (int)CVM_BUSY, "data", "code", code);
 }
 
-int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, size_t n)
+int many_send(cvm_turn *t, cvm_id request, json_t *what, struct part *parts, size_t n)
 {
     char key[RUN_KEY_SIZE];
     json_t *list = json_array();
@@ -37,8 +37,9 @@ int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, s
     for (size_t i = 0; i < n; i++) {
         cvm_id id = {0, 0};
         if (e >= 0)
-            e = cvm_request(t, parts[i].to, parts[i].type, parts[i].data,
-                            &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = parts[i].timeout_ms, .ret_id = &id});
+            e = cvm_request(
+                t, parts[i].to, parts[i].type, parts[i].data,
+                &(cvm_request_opts){.on_behalf = request, .timeout_ms = parts[i].timeout_ms, .ret_id = &id});
         else
             json_decref(parts[i].data);
         if (e == CVM_ENOENT) {
@@ -53,10 +54,10 @@ int many_send(cvm_turn *t, const cvm_msg *m, json_t *what, struct part *parts, s
         }
     }
     json_t *run = json_pack("{s:o, s:o}", "what", what, "parts", list);
-    run_key(m->id, "left", key);
+    run_key(request, "left", key);
     if (e >= 0 && under_way > 1)
         e = cvm_state_put_int(t, key, (int64_t)left);
-    run_key(m->id, "", key);
+    run_key(request, "", key);
     if (e >= 0 && under_way > 0)
         e = cvm_state_put(t, key, run);
     else

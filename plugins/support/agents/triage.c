@@ -30,7 +30,7 @@ static const char *store_of(const char *tool)
 static int use_alone(cvm_turn *t, const cvm_msg *m, const char *tool)
 {
     struct part part = get_part(tool, store_of(tool), cvm_json_str(m->data, "customer_id", ""));
-    int n = many_send(t, m, json_pack("{s:s}", TOOL_ALONE, tool), &part, 1);
+    int n = many_send(t, m->id, json_pack("{s:s}", TOOL_ALONE, tool), &part, 1);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
     char text[400];
@@ -85,7 +85,7 @@ int triage_run(cvm_turn *t, const cvm_msg *m)
                            get_part("lookup_system_info", "system-state", customer_id)};
     json_t *what = json_pack("{s:s, s:s}", "ticket_id", ticket_text(m, "ticket_id"), "customer_id", customer_id);
     cvm_log(t, CVM_LOG_INFO, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
-    int n = many_send(t, m, what, parts, 2);
+    int n = many_send(t, m->id, what, parts, 2);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
     char text[400];
