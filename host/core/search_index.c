@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VECTOR_RUN_MAX 100000 /* digits */
+
 struct search_index {
     sqlite3_stmt *changed;
     sqlite3_stmt *near_put[MANIFEST_SEARCH_VECTORS_MAX], *near_del[MANIFEST_SEARCH_VECTORS_MAX];
@@ -26,13 +28,49 @@ static int digit(char c)
                                   : -1;
 }
 
+struct digits {
+    const char *at, *end;
+    size_t run; /* of zeros */
+};
+
+#define DIGITS_END (-2)
+
+/* The next one; -1: there is none. "*12;" is twelve times A. */
+static int next_digit(struct digits *d)
+{
+    size_t n = 0;
+    if (d->run > 0) {
+        d->run--;
+        return 0;
+    }
+    if (d->at == d->end || *d->at == '=')
+        return DIGITS_END;
+    if (*d->at != '*')
+        return digit(*d->at++);
+    for (d->at++; d->at < d->end && *d->at >= '0' && *d->at <= '9' && n < VECTOR_RUN_MAX; d->at++)
+        n = n * 10 + (size_t)(*d->at - '0');
+    if (d->at == d->end || *d->at != ';' || n == 0 || n > VECTOR_RUN_MAX)
+        return -1;
+    d->at++;
+    d->run = n - 1;
+    return 0;
+}
+
 int search_vector(const char *text, size_t len, float *ret_vector, int max, int *ret_dimension)
 {
     uint32_t bits = 0, word = 0;
-    int n_bits = 0, n_bytes = 0, n = 0;
+    int n_bits = 0, n_bytes = 0, n = 0, d;
     double sum = 0;
-    for (size_t i = 0; i < len && text[i] != '='; i++) {
-        int d = digit(text[i]);
+    struct digits digits = {.at = text, .end = text + len};
+    while ((d = next_digit(&digits)) != DIGITS_END) {
+        while (!n_bits && !n_bytes && !d && digits.run >= 15 && n + 3 <= max) { /* three numbers that are 0 */
+            memset(&ret_vector[n], 0, 3 * sizeof *ret_vector);
+            n += 3;
+            digits.run -= 15;
+            d = next_digit(&digits);
+        }
+        if (d == DIGITS_END)
+            break;
         if (d < 0)
             return CVM_EINVAL;
         bits = bits << 6 | (uint32_t)d;

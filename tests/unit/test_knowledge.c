@@ -118,6 +118,9 @@ START_TEST(near_texts_are_near)
     ck_assert(cosine(vectors[0], vectors[1]) > 0.35);                                  /* a synonym and a stem */
     ck_assert(cosine(vectors[0], vectors[3]) > cosine(vectors[0], vectors[2]) + 0.05); /* misspelt */
     ck_assert(fabs(cosine(vectors[0], vectors[2])) < 0.25);
+    embed_brief(vectors[0]);
+    ck_assert_uint_lt(strlen(vectors[0]), 800);
+    ck_assert_ptr_nonnull(strchr(vectors[0], '*'));
     text_read(lexicon, "is the of", &words); /* says nothing */
     ck_assert(!embed_words(&words, vectors[0]));
     text_read(lexicon, "W\xc3\xa1ter-craft's \xe1\xba\xb9k\xe1\xbb\x8d", &words); /* folded; a phrase of the lexicon */

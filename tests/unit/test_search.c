@@ -143,6 +143,14 @@ START_TEST(finds_by_vector)
     /* both: found either way, each with its scores */
     ck_assert_str_eq(found(json_pack("{s:s, s:s, s:i}", "match", "coffee", "near", vector(1, 0, 0, 0), "limit", 1)),
                      "T1 T3");
+    /* zeros in brief: the number of them */
+    ck_assert_str_eq(vector(0, 1, 0, 0), "AAAAAAAAgD8AAAAAAAAAAA==");
+    ck_assert_str_eq(found(json_pack("{s:s, s:i}", "near", "*8;gD8*11;==", "limit", 1)), "T2");
+    static const char *const wrong[] = {"*8;gD8*10;==", "*8;gD8*12;==", "*8gD8*11;==", "*0;", "*99999999;", "*"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ask("list", json_pack("{s:s, s:s}", "table", "outside_texts", "near", wrong[i]));
+        ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);
+    }
     /* no vector of the declared dimension */
     ask("list", json_pack("{s:s, s:s}", "table", "outside_texts", "near", "AAAA"));
     ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);

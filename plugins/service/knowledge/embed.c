@@ -79,3 +79,21 @@ void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
     }
     ret_text[at] = '\0';
 }
+
+void embed_brief(char text[EMBED_TEXT_SIZE])
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        size_t run = strspn(from, "A");
+        if (run > 6) { /* longer than what stands for it */
+            char mark[16];
+            size_t n = (size_t)snprintf(mark, sizeof mark, "*%zu;", run);
+            memcpy(to, mark, n);
+            to += n;
+            from += run;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = '\0';
+}

@@ -53,6 +53,7 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column,
     text_read(lexicon, cvm_json_str(with, "query", ""), &words);
     match_of(&words, match, sizeof match);
     if (!vector && embed_words(&words, own)) {
+        embed_brief(own);
         vector = own;
         column = "vector";
     }
