@@ -19,9 +19,12 @@ struct store;
 
 /* search_index.c: the writer's side, on its thread. */
 
-/* Makes the indexes where they are missing or were declared otherwise. Returns CVM_EDATA on failure. Gives *ret_index,
- * for free(); its statements end with the store. */
+/* Makes the indexes where they are missing or were declared otherwise; for a table that is not searched now, what notes
+ * its changes for a build that searches it. Returns CVM_EDATA on failure. Gives *ret_index, for free(); its statements
+ * end with the store. */
 int search_index_make(struct store *store, const struct manifest_table *table, struct search_index **ret_index);
+/* Whether a build has searched the table: another one that does not must note its changes all the same. */
+bool search_index_stands(struct store *store, const struct manifest_table *table);
 /* Puts a row's vectors, or takes them out (`row` NULL), and notes that it changed. Returns a code of SQLite. */
 int search_index_put(struct search_index *index, const struct manifest_table *table, const char *key,
                      const json_t *row);

@@ -228,12 +228,23 @@ static int make_vectors(struct store *s, const struct manifest_table *d, struct 
     return e;
 }
 
+bool search_index_stands(struct store *s, const struct manifest_table *d)
+{
+    struct text sql;
+    text_init(&sql, 4096);
+    text_printf(&sql, "SELECT seq FROM \"%s__rows\" LIMIT 0", d->name);
+    bool stands = run(s->db, &sql) == 0;
+    text_free(&sql);
+    return stands;
+}
+
 int search_index_make(struct store *s, const struct manifest_table *d, struct search_index **ret_index)
 {
     struct search_index *index = calloc(1, sizeof *index);
+    bool searched = d->search.n_texts || d->search.n_vectors;
     char *so = declared(d);
     int e = index && so ? make_vectors(s, d, index) : CVM_EDATA;
-    if (!e && !is_declared_so(s->db, d->name, so))
+    if (!e && searched && !is_declared_so(s->db, d->name, so))
         e = make_rows(s->db, d, so);
     if (!e)
         e = prepare_rows(s, d, index);

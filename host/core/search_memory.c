@@ -10,13 +10,12 @@
 #include <string.h>
 
 #define TABLES_MAX 16
-#define DEAD_LEAST 4096 /* rows that are not alive; where they are more than the others too, the table is read anew */
+#define DEAD_LEAST 4096 /* rows that are gone, or words; where they are more than the others too, all is read anew */
 
 struct search_memory {
     struct search_table *tables[TABLES_MAX];
     size_t n;
-    sqlite3_stmt *schema; /* PRAGMA schema_version */
-    int64_t schema_version;
+    sqlite3_stmt *declared; /* what is declared of a table */
     fts5_tokenizer cutter;
     Fts5Tokenizer *cut;
 };
@@ -129,6 +128,7 @@ static void take_out(struct search_table *t, uint32_t i)
         while (term->at[at].row != i)
             at++;
         term->at[at] = term->at[--term->n];
+        t->n_used -= !term->n;
     }
     for (size_t k = 0; k < t->n_vectors; k++)
         t->vectors[k].has[i] = 0;
@@ -193,6 +193,7 @@ static int add_posting(struct cutting *c, uint32_t i)
         c->terms = terms;
         c->cap = cap;
     }
+    c->table->n_used += !term->n;
     term->at[term->n++] = (struct search_posting){c->row, c->weight};
     c->terms[c->n++] = i;
     return 0;
@@ -377,24 +378,31 @@ void search_memory_free(struct search_memory *m)
         return;
     for (size_t i = 0; i < m->n; i++)
         table_free(m->tables[i]);
-    sqlite3_finalize(m->schema);
+    sqlite3_finalize(m->declared);
     if (m->cut)
         m->cutter.xDelete(m->cut);
     free(m);
 }
 
-/* What is declared, as text for free(). */
-static char *form_of(sqlite3 *db, const char *table)
+/* What is declared, as text for free(); NULL: it is not searched. */
+static char *form_of(struct search_memory *m, const char *table)
 {
-    sqlite3_stmt *st = NULL;
     char *form = NULL;
-    if (!sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE key = 'search ' || ?", -1, &st, NULL)) {
-        sqlite3_bind_text(st, 1, table, -1, SQLITE_STATIC);
-        if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
-            form = strdup((const char *)sqlite3_column_text(st, 0));
-    }
-    sqlite3_finalize(st);
+    sqlite3_bind_text(m->declared, 1, table, -1, SQLITE_STATIC);
+    if (sqlite3_step(m->declared) == SQLITE_ROW && sqlite3_column_text(m->declared, 0))
+        form = strdup((const char *)sqlite3_column_text(m->declared, 0));
+    sqlite3_reset(m->declared);
     return form;
+}
+
+static bool is_declared_so(struct search_memory *m, const struct search_table *t)
+{
+    sqlite3_bind_text(m->declared, 1, t->name, -1, SQLITE_STATIC);
+    const char *form =
+        sqlite3_step(m->declared) == SQLITE_ROW ? (const char *)sqlite3_column_text(m->declared, 0) : NULL;
+    bool same = form && strcmp(form, t->form_text) == 0;
+    sqlite3_reset(m->declared);
+    return same;
 }
 
 static void add_columns(struct text *sql, const json_t *columns)
@@ -478,7 +486,8 @@ static int memory_make(sqlite3 *db, struct search_memory **ret_memory)
     sqlite3_finalize(st);
     if (!api || api->xFindTokenizer(api, "porter", &maker, &m->cutter) ||
         m->cutter.xCreate(maker, (const char **)(uintptr_t)how, 3, &m->cut) ||
-        sqlite3_prepare_v3(db, "PRAGMA schema_version", -1, SQLITE_PREPARE_PERSISTENT, &m->schema, NULL)) {
+        sqlite3_prepare_v3(db, "SELECT value FROM meta WHERE key = 'search ' || ?1", -1, SQLITE_PREPARE_PERSISTENT,
+                           &m->declared, NULL)) {
         search_memory_free(m);
         return CVM_ENOMEM;
     }
@@ -486,25 +495,22 @@ static int memory_make(sqlite3 *db, struct search_memory **ret_memory)
     return 0;
 }
 
-/* Forgets tables that are declared otherwise now, and those of which most is gone. */
-static void forget(struct search_memory *m, sqlite3 *db)
+/* Most of what it holds is gone: rows, or words that no row has any more; or there is no room for others. */
+static bool is_worn(const struct search_table *t)
 {
-    int64_t version = sqlite3_step(m->schema) == SQLITE_ROW ? sqlite3_column_int64(m->schema, 0) : -1;
-    sqlite3_reset(m->schema);
-    for (size_t i = m->n; i-- > 0;) {
-        struct search_table *t = m->tables[i];
-        bool old = t->n - t->n_alive > DEAD_LEAST && t->n - t->n_alive > t->n_alive;
-        if (version != m->schema_version && !old) {
-            char *form = form_of(db, t->name);
-            old = !form || strcmp(form, t->form_text) != 0;
-            free(form);
+    uint32_t dead = t->n - t->n_alive, unused = t->n_terms - t->n_used;
+    return (dead > DEAD_LEAST && (dead > t->n_alive || t->n == SEARCH_ROWS_MAX)) ||
+           (unused > DEAD_LEAST && unused > t->n_used);
+}
+
+/* Forgets tables that are declared otherwise now, and those that are better read anew. */
+static void forget(struct search_memory *m)
+{
+    for (size_t i = m->n; i-- > 0;)
+        if (is_worn(m->tables[i]) || !is_declared_so(m, m->tables[i])) {
+            table_free(m->tables[i]);
+            m->tables[i] = m->tables[--m->n];
         }
-        if (!old)
-            continue;
-        table_free(t);
-        m->tables[i] = m->tables[--m->n];
-    }
-    m->schema_version = version;
 }
 
 int search_memory_read(struct search_memory **memory, sqlite3 *db, const char *table, struct search_table **ret_table)
@@ -513,12 +519,12 @@ int search_memory_read(struct search_memory **memory, sqlite3 *db, const char *t
     if (!*memory)
         CVM_TRY(memory_make(db, memory));
     struct search_memory *m = *memory;
-    forget(m, db);
+    forget(m);
     for (size_t i = 0; i < m->n; i++)
         if (strcmp(m->tables[i]->name, table) == 0)
             t = m->tables[i];
     if (!t) {
-        char *form = form_of(db, table);
+        char *form = form_of(m, table);
         if (!form)
             return CVM_ENOENT;
         CVM_TRY(table_make(db, table, form, &t));

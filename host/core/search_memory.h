@@ -53,7 +53,7 @@ struct search_table {
     struct search_vectors vectors[MANIFEST_SEARCH_VECTORS_MAX];
     struct search_places keys, words;
     struct search_term *terms;
-    uint32_t n_terms, terms_cap;
+    uint32_t n_terms, terms_cap, n_used; /* used: that a row has */
     int64_t n_tokens;
     double *scores; /* by row, of the search under way; 0 between searches */
 };

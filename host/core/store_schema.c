@@ -260,7 +260,7 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
     if (!e)
         e = store_keep(s, &sql, &del);
     text_free(&sql);
-    if (!e && !table->search && (d->search.n_texts || d->search.n_vectors))
+    if (!e && !table->search && (d->search.n_texts || d->search.n_vectors || search_index_stands(s, d)))
         e = search_index_make(s, d, &table->search);
     if (e)
         return fail(s, ret_error, size, d->name);

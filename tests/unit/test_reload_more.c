@@ -1415,6 +1415,60 @@ START_TEST(tables_are_shared_where_they_are_alike)
 }
 END_TEST
 
+static void take_found(void *arg, int error, json_t *rows, json_t *words)
+{
+    ck_assert_int_eq(error, 0);
+    json_decref(words);
+    *(json_t **)arg = rows;
+}
+
+/* How many rows have the word, and how well the first has it. */
+static size_t search_changes(const char *word, double *ret_score)
+{
+    json_t *rows = NULL, *question = json_pack("{s:s, s:s, s:i}", "table", "changes", "match", word, "limit", 10);
+    ck_assert_int_eq(core_search(run.v->core, question, take_found, &rows), 0);
+    size_t n = json_array_size(rows);
+    *ret_score = json_real_value(json_object_get(json_array_get(rows, 0), "text_score"));
+    json_decref(rows);
+    return n;
+}
+
+static void declare(const char *build, const char *what)
+{
+    found_by = json_loads(what, 0, NULL);
+    put_edited(build, found);
+    json_decref(found_by);
+    change(CHANGE_RELOAD, "changing", false, "switched");
+}
+
+/* Weights count from the exchange on; what a build wrote that did not search the table is found by one that does. */
+START_TEST(search_is_as_declared)
+{
+    static const char *const customers[] = {"one", "two", "three", "four", "five"};
+    struct answer_seen seen = {0};
+    double light, heavy, again;
+    begin("v1");
+    declare("v2", "{\"search\": {\"text\": {\"conversation\": 1}}}");
+    for (int i = 0; i < 4; i++) {
+        submit(customers[i], 1, &seen);
+        pass(100);
+    }
+    ck_assert_int_eq(virtual_count(run.v, "SELECT count(*) AS n FROM changes"), 4);
+    ck_assert_uint_eq(search_changes("one", &light), 1);
+    declare("v1", "{\"search\": {\"text\": {\"conversation\": 9}}}");
+    ck_assert_uint_eq(search_changes("one", &heavy), 1);
+    ck_assert_msg(heavy > light * 1.2, "%g, %g", heavy, light);
+    declare("v2", "{\"indexes\": [\"sum\"]}");
+    submit(customers[4], 1, &seen);
+    pass(100);
+    ck_assert_int_eq(seen.n, 5);
+    declare("v1", "{\"search\": {\"text\": {\"conversation\": 9}}}");
+    ck_assert_uint_eq(search_changes("five", &again), 1);
+    json_decref(seen.data);
+    finish();
+}
+END_TEST
+
 static struct {
     int told, error;
     char reached[64];
@@ -1582,6 +1636,7 @@ int main(void)
     tcase_add_test(c, removed_twice);
     tcase_add_test(c, the_installed_set_is_not_removed);
     tcase_add_test(c, tables_are_shared_where_they_are_alike);
+    tcase_add_test(c, search_is_as_declared);
     tcase_add_test(c, aliases_are_of_an_area);
     tcase_add_test(c, a_model_is_of_one_plugin);
     suite_add_tcase(s, c);

@@ -1,5 +1,6 @@
 /* Searching rows of a declared table by words and by vectors: what is found, in which order, what a change or a restart
  * makes of it, and what a question cannot do. */
+#include "core/search_memory.h"
 #include "virtual.h"
 
 #include <sqlite3.h>
@@ -315,6 +316,85 @@ START_TEST(many_changes)
 }
 END_TEST
 
+/* ---- what is kept in memory -------------------------------------------------------------------------------------- */
+
+/* A table of texts as the writer keeps it, and its reader. */
+static struct {
+    sqlite3 *db;
+    struct search_memory *memory;
+} kept;
+
+static void run_sql(const char *sql)
+{
+    char *error = NULL;
+    ck_assert_msg(sqlite3_exec(kept.db, sql, NULL, NULL, &error) == SQLITE_OK, "%s", error);
+}
+
+static void keep_texts(void)
+{
+    ck_assert_int_eq(sqlite3_open(":memory:", &kept.db), SQLITE_OK);
+    run_sql("CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT); CREATE TABLE t(id TEXT PRIMARY KEY, text TEXT);"
+            "CREATE TABLE t__rows(seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+            "INSERT INTO meta VALUES('search t', '{\"form\": 2, \"key\": \"id\", \"columns\": [\"text\", \"id\"],"
+            " \"texts\": [[\"text\", 1.0]], \"vectors\": []}')");
+}
+
+static void forget_texts(void)
+{
+    search_memory_free(kept.memory);
+    kept.memory = NULL;
+    sqlite3_close(kept.db);
+}
+
+static const struct search_table *read_texts(void)
+{
+    struct search_table *t = NULL;
+    ck_assert_int_eq(search_memory_read(&kept.memory, kept.db, "t", &t), 0);
+    return t;
+}
+
+/* A row that is written again and again with other words: those that no row has any more are forgotten some time. */
+START_TEST(words_of_before_are_forgotten)
+{
+    char text[8192], sql[9000];
+    uint32_t most = 0;
+    keep_texts();
+    for (int i = 0; i < 60; i++) {
+        size_t at = 0;
+        for (int k = 0; k < 500; k++)
+            at += (size_t)snprintf(text + at, sizeof text - at, "w%dx%d ", i, k);
+        snprintf(sql, sizeof sql,
+                 "INSERT OR REPLACE INTO t VALUES('one', '%s'); INSERT OR REPLACE INTO t__rows(key) VALUES('one')",
+                 text);
+        run_sql(sql);
+        const struct search_table *t = read_texts();
+        ck_assert_uint_eq(t->n_alive, 1);
+        most = t->n_terms > most ? t->n_terms : most;
+    }
+    ck_assert_uint_lt(most, 10000);
+    forget_texts();
+}
+END_TEST
+
+/* The places of rows that are gone are for others once more. */
+START_TEST(places_of_before_are_used_again)
+{
+    uint32_t terms[SEARCH_TOKENS_MAX];
+    keep_texts();
+    run_sql("BEGIN; WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 131072)"
+            " INSERT INTO t SELECT 'k' || i, 'same' FROM n; INSERT INTO t__rows(key) SELECT id FROM t; COMMIT");
+    ck_assert_uint_eq(read_texts()->n_alive, SEARCH_ROWS_MAX);
+    run_sql("BEGIN; CREATE TEMP TABLE gone AS SELECT id FROM t LIMIT 6000; DELETE FROM t WHERE id IN (SELECT id FROM"
+            " gone); INSERT OR REPLACE INTO t__rows(key) SELECT id FROM gone;"
+            " INSERT INTO t VALUES('late', 'latecomer'); INSERT INTO t__rows(key) VALUES('late'); COMMIT");
+    read_texts();
+    const struct search_table *t = read_texts();
+    ck_assert_uint_eq(t->n_alive, SEARCH_ROWS_MAX - 6000 + 1);
+    ck_assert_uint_eq(search_memory_terms(kept.memory, t, "latecomer", terms), 1);
+    forget_texts();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("search");
@@ -329,6 +409,8 @@ int main(void)
     tcase_add_test(c, gives_only_keys);
     tcase_add_test(c, scores_as_fts5);
     tcase_add_test(c, no_row_has_a_vector);
+    tcase_add_test(c, words_of_before_are_forgotten);
+    tcase_add_test(c, places_of_before_are_used_again);
     tcase_add_test(c, many_changes);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
