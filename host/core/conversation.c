@@ -30,6 +30,11 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
                                                       &c->opened_ms, &c->ended_ms);
     if (e == CVM_ENOENT && (c->context = json_object()))
         e = 0;
+    if (e == CVM_EEXIST) {
+        log_warning("host", "a name of a conversation was refused: it has the key of another's");
+        free(c);
+        return NULL;
+    }
     if (e) { /* an empty one would replace what is stored */
         log_error("journal", "a conversation's document cannot be read: %s",
                   cvm_strerror(e == CVM_ENOENT ? CVM_ENOMEM : e));
@@ -41,6 +46,18 @@ struct conversation *conversation_open(struct core *core, const char *name, bool
     *at = c;
     core->n_conversations++;
     return c;
+}
+
+bool conversation_is_anothers(struct core *core, const char *name)
+{
+    int64_t key = conversation_key(name), version, parent, opened_ms, ended_ms;
+    json_t *doc = NULL;
+    for (const struct conversation *c = *bucket(core, key); c; c = c->hash_next)
+        if (c->key == key)
+            return strcmp(c->name, name) != 0;
+    int e = store_context_get(core->reader, key, name, &doc, &version, &parent, &opened_ms, &ended_ms);
+    json_decref(doc);
+    return e == CVM_EEXIST;
 }
 
 void conversation_hold(struct conversation *c)

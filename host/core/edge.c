@@ -299,7 +299,9 @@ int edge_submit(struct core *core, struct edge_in *in, edge_done done, void *arg
     if (!e) {
         struct inbox *inbox = inbox_new(core, in->source, durable ? in->key : NULL, hash, id);
         if (!inbox || inbox_wait(inbox, done, arg, false) < 0 || take(core, in, to, slot, id, inbox) < 0)
-            e = refuse(&error, CVM_ENOMEM, "", "out of memory");
+            e = in->conversation && conversation_is_anothers(core, in->conversation)
+                    ? refuse(&error, CVM_EINVAL, "conversation", "this name cannot be used; choose another")
+                    : refuse(&error, CVM_ENOMEM, "", "out of memory");
         if (inbox)
             inbox_release(core, inbox);
     }

@@ -52,6 +52,7 @@ json_t *envelope_json(const struct message *m); /* gives a new value */
 void time_text(int64_t ms, char ret_text[32]);  /* RFC 3339 with milliseconds and Z */
 
 /* conversation.c: lanes */
+bool conversation_is_anothers(struct core *core, const char *name); /* its key is that of one with another name */
 struct conversation *conversation_open(struct core *core, const char *name,
                                        bool fresh); /* NULL: no memory, or its document cannot be read */
 void conversation_hold(struct conversation *conversation);

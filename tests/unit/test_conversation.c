@@ -1,4 +1,5 @@
 /* Conversations that the engine leads over agents: who comes next, what ends them, and the documents of their lanes. */
+#include "core/id.h"
 #include "virtual.h"
 
 #include <cvm/json.h>
@@ -180,6 +181,53 @@ START_TEST(a_document_that_cannot_be_read_is_not_replaced)
 }
 END_TEST
 
+/* By a name that holds the key of another's: neither while that one is open, nor when it lies in the store, nor after a
+ * restart. */
+START_TEST(nobody_gets_at_another_by_a_made_name)
+{
+    struct virtual *v = virtual_new((const char *const[]){"every", NULL}, NULL);
+    struct answer_seen a = {0}, none = {0};
+    struct edge_error error;
+    struct edge_in in = {.source = "test", .to = "test.every", .type = "do", .priority = -1};
+    char own[32], made[32];
+    int64_t key;
+    for (int i = 0;; i++) {
+        snprintf(own, sizeof own, "customer %d", i);
+        if ((key = conversation_key(own)) < INT64_C(1) << 60)
+            break;
+    }
+    snprintf(made, sizeof made, "IN-%015llx", (unsigned long long)key);
+    ck_assert_int_eq(conversation_key(made), key);
+    virtual_open(v);
+    in.conversation = own;
+    in.data = json_pack("{s:[[s, s, s], [s]]}", "steps", "set", "/word", "kept", "reply");
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    for (int round = 0; round < 3; round++) {
+        in.conversation = made;
+        in.data = json_pack("{s:[[s, s, s], [s]]}", "steps", "set", "/word", "new", "reply");
+        ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &none, NULL, &error), CVM_EINVAL);
+        ck_assert_str_eq(error.field, "conversation");
+        core_step(v->core, core_now_ms(v->core));
+        if (round == 1) {
+            virtual_close(v);
+            virtual_open(v);
+        }
+    }
+    ck_assert_int_eq(a.outcome, CVM_REPLIED);
+    ck_assert_int_eq(none.n, 0);
+    json_decref(a.data);
+    a = (struct answer_seen){0};
+    in.conversation = own;
+    in.data = json_pack("{s:[[s], [s]]}", "steps", "context", "reply");
+    ck_assert_int_eq(edge_submit(v->core, &in, virtual_seen, &a, NULL, &error), 0);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_str_eq(cvm_json_str(json_array_get(json_object_get(a.data, "found"), 0), "word", ""), "kept");
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM contexts WHERE name LIKE 'IN-%'"), 0);
+    json_decref(a.data);
+    virtual_free(v);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("conversation");
@@ -191,6 +239,7 @@ int main(void)
     tcase_add_test(c, a_wrong_file_of_transitions_is_said);
     tcase_add_test(c, a_long_one_keeps_a_limited_document);
     tcase_add_test(c, a_document_that_cannot_be_read_is_not_replaced);
+    tcase_add_test(c, nobody_gets_at_another_by_a_made_name);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
