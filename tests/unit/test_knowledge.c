@@ -231,6 +231,31 @@ START_TEST(service_makes_vectors)
 }
 END_TEST
 
+/* A service that takes its time with one question, while many others come and go. */
+START_TEST(one_that_waits_is_not_lost)
+{
+    struct harness *h = make();
+    const json_t *answer;
+    cvm_id slow;
+    add(h, "boats", "Boats are mended in the yard");
+    json_object_set_new(harness_settings(h, KB), "embedder", json_string(EMBED_OPENAI));
+    json_object_set_new(harness_settings(h, EMBED_OPENAI), "base_url", json_string("http://vectors.example"));
+    harness_secret(h, "EMBED_API_KEY", "key");
+    cvm_id asked = harness_request(h, "", KB, "query", "enquiry", json_pack("{s:s}", "query", "who mends boats"));
+    harness_run(h, 1);
+    ck_assert_ptr_nonnull(harness_call(h, &slow));
+    json_object_set_new(harness_settings(h, KB), "embedder", json_string("")); /* the others need none */
+    for (int i = 0; i < 300; i++) {
+        harness_request(h, "", KB, "query", "enquiry", json_pack("{s:s, s:[s]}", "query", "a yard", "more", "boats"));
+        harness_run(h, 1);
+    }
+    ck_assert(harness_answer_http(h, slow, 500, NULL));
+    harness_run(h, 1);
+    ck_assert_int_eq(harness_result(h, asked, &answer), CVM_REPLIED);
+    harness_free(h);
+}
+END_TEST
+
 /* ---- what a question is compared with ---------------------------------------------------------------------------- */
 
 START_TEST(lines_say_what_texts_do)
@@ -397,6 +422,7 @@ int main(void)
     tcase_add_test(c, near_texts_are_near);
     tcase_add_test(c, prunes_each_month);
     tcase_add_test(c, service_makes_vectors);
+    tcase_add_test(c, one_that_waits_is_not_lost);
     tcase_add_test(c, lines_say_what_texts_do);
     tcase_add_test(c, answers_without_lines);
     tcase_add_test(c, answers_several);

@@ -89,6 +89,8 @@ int query_wait(cvm_turn *t, const cvm_msg *m, cvm_id question, json_t *what)
     if (*m->conversation || !what)
         return pending_put(t, question, what);
     size_t at = waiting_next++ % WAITING_MAX;
+    for (size_t i = 0; i < WAITING_MAX && waiting[at].with; i++) /* no other is lost while there is room */
+        at = waiting_next++ % WAITING_MAX;
     json_decref(waiting[at].with);
     waiting[at].id = question;
     waiting[at].with = what;
