@@ -35,21 +35,35 @@ static bool is_mark(char c)
     return c == '_' || c == '-' || c == '.' || c == '/';
 }
 
+/* Of each byte of many texts: not by the calls of ctype.h. */
 static bool in_word(char c)
 {
-    return isalnum((unsigned char)c) || ((unsigned char)c & 0x80) || is_mark(c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || ((unsigned char)c & 0x80) ||
+           is_mark(c);
 }
 
-/* The next word at or behind *at: letters and digits, with marks inside. false: there is none. */
-static bool next_word(const char **at, char ret_word[WORD_SIZE])
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* The next word at or behind *at, of those that begin with one of the bytes `begins` (NULL: any): letters and digits,
+ * with marks inside. false: there is none. */
+static bool next_word(const char **at, const bool *begins, char ret_word[WORD_SIZE])
 {
     const char *c = *at;
     size_t n = 0;
-    while (*c && (!in_word(*c) || is_mark(*c)))
-        c++;
+    for (; *c; c++) {
+        if (!in_word(*c) || is_mark(*c))
+            continue;
+        if (!begins || begins[(unsigned char)lower(*c)])
+            break;
+        while (in_word(c[1]))
+            c++;
+    }
     for (; *c && in_word(*c); c++)
         if (n + 1 < WORD_SIZE)
-            ret_word[n++] = (char)tolower((unsigned char)*c);
+            ret_word[n++] = lower(*c);
     while (n && is_mark(ret_word[n - 1]))
         n--;
     ret_word[n] = '\0';
@@ -113,7 +127,7 @@ void words_read(const char *text, const json_t *vocabulary, struct words *ret_wo
     struct vocabulary known;
     vocabulary_read(vocabulary, &known);
     ret_words->n = 0;
-    while (ret_words->n < WORDS_MAX && next_word(&text, word)) {
+    while (ret_words->n < WORDS_MAX && next_word(&text, NULL, word)) {
         bool there = strlen(word) < 3 || is_common(word);
         for (size_t i = 0; i < ret_words->n && !there; i++)
             there = strcmp(ret_words->at[i].text, word) == 0;
@@ -132,8 +146,8 @@ size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_M
     memset(ret_in, 0, WORDS_MAX * sizeof *ret_in);
     for (size_t i = 0; i < words->n; i++)
         begins[(unsigned char)*words->at[i].text] = true;
-    while (found < words->n && next_word(&text, word))
-        for (size_t i = 0; i < words->n && begins[(unsigned char)*word]; i++)
+    while (found < words->n && next_word(&text, begins, word))
+        for (size_t i = 0; i < words->n; i++)
             if (!ret_in[i] && alike(words->at[i].text, word)) {
                 ret_in[i] = true;
                 found++;
