@@ -174,7 +174,7 @@ static int g_query(cvm_turn *t, const cvm_query *query)
 {
     if (memory_call_fails()) {
         json_decref(query->where);
-        json_decref(query->size >= sizeof *query ? query->with : NULL);
+        json_decref(query->size >= offsetof(cvm_query, keys_only) ? query->with : NULL); /* 1.2 has it */
         return CVM_ENOMEM;
     }
     ENTER();
