@@ -263,6 +263,10 @@ START_TEST(descriptions_are_understood)
                         "customer: You charged me for calls to Ghana, I want a refund."));
     ck_assert(
         !described("billing disputes over international charges", "customer: You charged me twice, I want a refund."));
+    ck_assert(
+        !described("Shops that lose sales through service faults", "customer: My shop opens at nine.")); /* both */
+    ck_assert(described("Shops that lose sales through service faults",
+                        "customer: My shop opens at nine. I have had no network since Monday."));
     ck_assert(described("Customers who ask about zeppelins", "customer: Is there a zeppelin?")); /* no group knows it */
 }
 END_TEST
