@@ -113,6 +113,8 @@ START_TEST(a_change_says_who_loses_whom)
     json_decref(less);
     json_decref(RUN(f, 5, "whatif", "--without", "no_such_treatment"));
     json_decref(RUN(f, 5, "whatif", "--trigger", "no_such_trigger"));
+    EXPECT(f, 5, "network_issues, billing_disputes, churn_risk and roaming_issues can", "whatif", "--trigger",
+           "high_value");
     flow_end(f);
 }
 END_TEST

@@ -130,8 +130,13 @@ static int read_terms(const json_t *terms, struct base_terms *ret, char *why, si
         ret->budget = llround(json_number_value(budget) * 100);
     if (json_is_number(limit))
         ret->time_limit_ms = json_number_value(limit) * 1000;
-    if (ret->trigger && signal_find(ret->trigger) < 0) {
-        snprintf(why, size, "trigger: %.60s is none that is known by the figures of a customer", ret->trigger);
+    int signal = ret->trigger ? signal_find(ret->trigger) : SIGNAL_NETWORK;
+    if (signal < 0 || signal == SIGNAL_HIGH_VALUE) { /* of high value is who spends more than the others do */
+        snprintf(why, size,
+                 "trigger: %.60s cannot choose who is in a campaign; %s, %s, %s and %s can. `cvmhost trigger apply` "
+                 "treats whom any trigger finds",
+                 ret->trigger, signal_names[SIGNAL_NETWORK], signal_names[SIGNAL_BILLING], signal_names[SIGNAL_CHURN],
+                 signal_names[SIGNAL_ROAMING]);
         return CVM_EINVAL;
     }
     if (ret->days < 1 || ret->days > BASE_DAYS_MAX || ret->per_customer < 1 ||
