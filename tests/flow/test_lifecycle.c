@@ -95,6 +95,9 @@ START_TEST(five_personas_are_ready)
         json_t *memory = RUN(f, 0, "lifecycle", "memory");
         ck_assert_uint_eq(json_object_size(memory), 0);
         json_decref(memory);
+        memory = RUN(f, 0, "lifecycle", "memory", "--persona", "Growth_Femi"); /* he is there, nothing was tried */
+        ck_assert_uint_eq(json_object_size(memory), 0);
+        json_decref(memory);
         if (i == 0)
             json_decref(RUN(f, 0, "lifecycle", "run", "--days", "3"));
         state = i == 0 ? RUN(f, 0, "lifecycle", "reset") : RUN(f, 0, "lifecycle", "status");
@@ -168,6 +171,8 @@ START_TEST(what_failed_is_not_done_again)
     ck_assert_str_eq(str(json_object_get(a.json, "Retention_Clara"), "SEND_TUTORIAL"), "FAILED");
     ck_assert_uint_eq(json_object_size(json_object_get(a.json, "Onboarding_Sam")), 1);
     flow_answer_free(&a);
+    EXPECT(f, 4, "There is no persona Nobody_Nil; there are ", "lifecycle", "memory", "--persona", "Nobody_Nil");
+    EXPECT(f, 4, "Onboarding_Sam", "lifecycle", "memory", "--persona", "Nobody_Nil");
     json_t *hints = flow_call(f, "lifecycle.memory", "get_success_hints", "{\"customer\": \"Onboarding_Sam\"}", NULL);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(hints, "actions"), 0)), "SEND_DISCOUNT");
     json_decref(hints);

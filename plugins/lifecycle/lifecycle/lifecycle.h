@@ -140,6 +140,7 @@ int memory_on_recall(cvm_turn *t, const cvm_msg *m);
 int memory_on_show(cvm_turn *t, const cvm_msg *m);
 int memory_on_segments(cvm_turn *t, const cvm_msg *m);
 int memory_on_download(cvm_turn *t, const cvm_msg *m);
+int memory_on_who(cvm_turn *t, const cvm_msg *m); /* query.reply */
 int memory_on_clear(cvm_turn *t, const cvm_msg *m);
 
 int decide_on_decide(cvm_turn *t, const cvm_msg *m);

@@ -6,6 +6,7 @@
 
 #define SCAN_MAX 1000
 #define SHOWN_MAX 2000 /* personas in an answer */
+#define NAMED_MAX 20   /* personas in an error */
 
 static const char *key_of(const json_t *customer)
 {
@@ -189,15 +190,109 @@ static void take_plain(json_t *to, const char *persona, const json_t *known)
     json_object_set_new(to, persona, plain(known));
 }
 
+/* As a file: its own form as JSON, a line for each outcome as CSV. Gives; NULL: out of memory. */
+static json_t *as_file(json_t *all, bool csv)
+{
+    json_t *outcomes, *status;
+    const char *persona, *action;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out && csv) {
+        fputs("persona_key,action,status\n", out);
+        json_object_foreach(all, persona, outcomes)
+        {
+            json_object_foreach(outcomes, action, status)
+            {
+                look_csv(out, persona);
+                fputc(',', out);
+                look_csv(out, action);
+                fprintf(out, ",%s\n", json_string_value(status));
+            }
+        }
+    } else if (out) {
+        json_dumpf(all, out, JSON_INDENT(2));
+        fputc('\n', out);
+    }
+    if (out)
+        fclose(out);
+    json_t *data = text ? look_text(csv ? "text/csv; charset=utf-8" : "application/json", text) : NULL;
+    free(text);
+    return data;
+}
+
+/* Nothing is known of `persona`: the table of personas tells one who has met no action from one who does not exist. */
+static int ask_who(cvm_turn *t, cvm_id request, const json_t *with, bool all)
+{
+    json_t *where = all ? NULL : json_pack("{s:O}", "persona_key", json_object_get(with, "persona"));
+    json_t *kept = json_deep_copy(with);
+    json_object_set_new(kept, "all", json_boolean(all));
+    CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+                                    .table = PERSONAS,
+                                    .where = where,
+                                    .on_behalf = request,
+                                    .limit = all ? NAMED_MAX : 1,
+                                    .with = kept}));
+    return CVM_PENDING;
+}
+
+static int nobody(cvm_turn *t, const cvm_msg *m, const char *persona)
+{
+    const json_t *rows = json_object_get(m->data, "rows");
+    size_t n = json_array_size(rows), at = 0;
+    char why[NAMED_MAX * (LIFE_KEY_MAX + 2) + LIFE_KEY_MAX + 200];
+    at += (size_t)snprintf(why, sizeof why, "There is no persona %.*s; ", LIFE_KEY_MAX, persona);
+    for (size_t i = 0; i < n && i < NAMED_MAX; i++)
+        at += (size_t)snprintf(why + at, sizeof why - at, "%s%.*s", i ? ", " : "there are ", LIFE_KEY_MAX,
+                               cvm_json_str(json_array_get(rows, i), "persona_key", ""));
+    snprintf(why + at, sizeof why - at, "%s",
+             !n                                      ? "none is loaded yet: see `cvmhost lifecycle status`."
+             : cvm_json_bool(m->data, "more", false) ? " and more: `cvmhost lifecycle status` shows them."
+                                                     : ".");
+    return cvm_settle(t, m->on_behalf, CVM_REFUSED,
+                      json_pack("{s:s, s:s, s:s}", "code", "NOT_FOUND", "field", "persona", "message", why), NULL);
+}
+
+int memory_on_who(cvm_turn *t, const cvm_msg *m)
+{
+    const json_t *with = json_object_get(m->data, "with");
+    const char *persona = cvm_json_str(with, "persona", ""), *format = cvm_json_str(with, "format", "");
+    bool there = json_array_size(json_object_get(m->data, "rows")) != 0;
+    int e;
+    if (m->outcome != CVM_REPLIED) {
+        e = cvm_settle(t, m->on_behalf, CVM_ERROR,
+                       json_pack("{s:s, s:s}", "code", "FAILED", "message", "the personas cannot be read"), NULL);
+    } else if (cvm_json_bool(with, "all", false)) {
+        e = nobody(t, m, persona);
+    } else if (!there) {
+        return ask_who(t, m->on_behalf, with, true);
+    } else {
+        json_t *none = json_object();
+        json_t *data = *format ? as_file(none, same_word(format, "csv")) : json_incref(none);
+        json_decref(none);
+        e = data ? cvm_settle(t, m->on_behalf, CVM_REPLIED, data, NULL) : CVM_ENOMEM;
+    }
+    return e == CVM_ENOENT ? CVM_OK : e;
+}
+
+/* `format`: "" where no file is wanted. */
+static int look_for(cvm_turn *t, const cvm_msg *m, const char *persona, const char *format)
+{
+    json_t *with = json_pack("{s:s, s:s}", "persona", persona, "format", format);
+    int e = ask_who(t, m->id, with, false);
+    json_decref(with);
+    return e;
+}
+
 int memory_on_show(cvm_turn *t, const cvm_msg *m)
 {
     const char *persona = cvm_json_str(m->data, "persona", NULL);
-    json_t *all = json_object();
     bool more = false;
+    if (persona && !known_of(t, persona))
+        return look_for(t, m, persona, "");
+    json_t *all = json_object();
     if (persona) {
-        const json_t *known = known_of(t, persona);
-        if (known)
-            json_object_set_new(all, persona, plain(known));
+        take_plain(all, persona, known_of(t, persona));
     } else {
         int e = each(t, SHOWN_MAX, take_plain, all, &more);
         if (e < 0) {
@@ -245,47 +340,22 @@ int memory_on_segments(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, json_pack("{s:o}", "segments", segments));
 }
 
-/* As a file: its own form as JSON, a line for each outcome as CSV. */
 int memory_on_download(cvm_turn *t, const cvm_msg *m)
 {
-    json_t *all = json_object(), *outcomes;
-    const char *persona, *action;
-    json_t *status;
-    const char *one = cvm_json_str(m->data, "persona", NULL);
-    bool more, csv = same_word(cvm_json_str(m->data, "format", "json"), "csv");
+    const char *persona = cvm_json_str(m->data, "persona", NULL), *format = cvm_json_str(m->data, "format", "json");
+    bool more;
     int e = CVM_OK;
-    if (one && known_of(t, one))
-        take_plain(all, one, known_of(t, one));
-    else if (!one)
+    if (persona && !known_of(t, persona))
+        return look_for(t, m, persona, format);
+    json_t *all = json_object();
+    if (persona)
+        take_plain(all, persona, known_of(t, persona));
+    else
         e = each(t, SHOWN_MAX, take_plain, all, &more);
-    if (e < 0) {
-        json_decref(all);
-        return e;
-    }
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out && csv) {
-        fputs("persona_key,action,status\n", out);
-        json_object_foreach(all, persona, outcomes)
-        {
-            json_object_foreach(outcomes, action, status)
-            {
-                look_csv(out, persona);
-                fputc(',', out);
-                look_csv(out, action);
-                fprintf(out, ",%s\n", json_string_value(status));
-            }
-        }
-    } else if (out) {
-        json_dumpf(all, out, JSON_INDENT(2));
-        fputc('\n', out);
-    }
-    if (out)
-        fclose(out);
+    json_t *data = e == CVM_OK ? as_file(all, same_word(format, "csv")) : NULL;
     json_decref(all);
-    json_t *data = text ? look_text(csv ? "text/csv; charset=utf-8" : "application/json", text) : NULL;
-    free(text);
+    if (e < 0)
+        return e;
     return data ? cvm_reply(t, m, data) : CVM_ENOMEM;
 }
 

@@ -56,6 +56,7 @@ static const cvm_route routes[] = {
     {MEMORY, "recall", memory_on_recall},
     {MEMORY, "show", memory_on_show},
     {MEMORY, "download", memory_on_download},
+    {MEMORY, "query.reply", memory_on_who},
     {MEMORY, "segments", memory_on_segments},
     {MEMORY, "clear", memory_on_clear},
     {0},
