@@ -606,10 +606,12 @@ START_TEST(a_setting_out_of_bounds_is_named)
         char text[200], said[64];
         snprintf(text, sizeof text, "{\"plugins\": {\"inline\": [\"*\"]}, \"lifecycle\": {\"%s\": %s}}", wrong[i][0],
                  wrong[i][1]);
-        snprintf(said, sizeof said, "BAD_SETTING, field lifecycle.%s", wrong[i][0]);
+        bool word = strcmp(wrong[i][0], "policy") == 0; /* of which only the day knows what there is */
+        snprintf(said, sizeof said, "%slifecycle.%s", word ? "BAD_SETTING, field " : "", wrong[i][0]);
         flow_write(f, "config/cvmhost.json", text);
-        EXPECT(f, 0, "other settings", "reload");
-        EXPECT(f, 5, said, "lifecycle", "next-day");
+        EXPECT(f, word ? 0 : 3, word ? "other settings" : said, "reload");
+        if (word)
+            EXPECT(f, 5, said, "lifecycle", "next-day");
     }
     flow_write(f, "config/cvmhost.json", "{\"plugins\": {\"inline\": [\"*\"]}}");
     EXPECT(f, 0, "other settings", "reload");
