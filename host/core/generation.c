@@ -177,9 +177,11 @@ static int bind_components(struct core *core, struct generation *g, char *error,
     if (!g->bindings || !g->components || !g->tables)
         return REFUSE(error, size, CVM_ENOMEM, "out of memory");
     for (size_t i = 0; i < m->n_calls; i++)
-        names_intern(core->names, m->calls[i].name);
+        if (!names_intern(core->names, m->calls[i].name))
+            return REFUSE(error, size, CVM_ENOMEM, "out of memory");
     for (size_t i = 0; i < m->n_jobs; i++)
-        names_intern(core->names, m->jobs[i].name);
+        if (!names_intern(core->names, m->jobs[i].name))
+            return REFUSE(error, size, CVM_ENOMEM, "out of memory");
     for (size_t i = 0; i < m->n_components; i++) {
         struct component *c = component_get(core, m->components[i].id);
         if (!c)

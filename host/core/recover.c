@@ -83,7 +83,8 @@ static int fill_request(struct core *core, struct request *r, const json_t *doc)
     r->asked = id_of(doc, "asked");
     if (*asker && !(r->asker = component_get(core, asker))) /* who may be away: then the reply waits in the store */
         return CVM_ENOMEM;
-    r->type = names_intern(core->names, cvm_json_str(doc, "type", "?"));
+    if (!(r->type = names_intern(core->names, cvm_json_str(doc, "type", "?"))))
+        return CVM_ENOMEM;
     r->on_behalf = id_of(doc, "on_behalf");
     r->priority = (uint8_t)(cvm_json_int(doc, "priority", CVM_MEDIUM) & 3);
     r->edge = cvm_json_int(doc, "edge", 0) != 0;
@@ -139,6 +140,8 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     struct component *to = component_of(core, e, "recipient");
     struct name *type = names_intern(core->names, cvm_json_str(e, "type", "?"));
     bool reply = cvm_json_int(doc, "reply", 0) != 0;
+    if (to && (!type || (reply && !names_reply(core->names, type))))
+        return CVM_ENOMEM;
     const struct route_slot *slot = to ? component_route(to, reply ? names_reply(core->names, type) : type) : NULL;
     struct request *held = request && rec->back ? held_by_host(core, request) : NULL;
     if (!slot) {

@@ -196,6 +196,7 @@ static void add_changes(struct text *text, struct text *scratch, const struct re
 void record_text(struct text *text, struct text *scratch, const struct record *rec)
 {
     text_reset(text);
+    text_reset(scratch); /* what failed in it was of another record, or of this one when it was tried before */
     text_puts(text, "{\"run\":[");
     text_int(text, configuration_id(rec->configuration));
     text_char(text, ',');
@@ -475,7 +476,9 @@ static int judge(struct store *s, int code)
     const char *remedy = (code & 0xff) == SQLITE_BUSY ? "; another program holds it: end that"
                          : (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ? "; restore a backup"
                                                                                              : "";
-    snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, sqlite3_errmsg(s->db), remedy);
+    bool own = sqlite3_errcode(s->db) == SQLITE_OK; /* there was no memory for a text: SQLite knows nothing of it */
+    snprintf(s->error, sizeof s->error, "%s: %s%s", s->path, own ? sqlite3_errstr(code) : sqlite3_errmsg(s->db),
+             remedy);
     if (!sqlite3_get_autocommit(s->db))
         run(s->statement[STATEMENT_ROLLBACK]);
     switch (code & 0xff) {
