@@ -195,6 +195,16 @@ static bool stays_sorted(const struct manifest_table *d)
     return true;
 }
 
+/* A row that stands keeps its place, and with it its entry among the keys, which are in no order: to replace it would
+ * touch a page of both. */
+static void put_update(struct text *sql, const struct manifest_table *d)
+{
+    text_printf(sql, " ON CONFLICT(\"%s\") DO UPDATE SET key_id = 0", d->key);
+    for (size_t i = 0; i < d->n_columns; i++)
+        if (strcmp(d->columns[i].name, d->key) != 0)
+            text_printf(sql, ", \"%s\" = excluded.\"%s\"", d->columns[i].name, d->columns[i].name);
+}
+
 /* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
 int store_table(struct store *s, struct table *table, char *ret_error, size_t size)
 {
@@ -244,13 +254,14 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
         e = run(s, &sql);
     }
     text_reset(&sql);
-    text_printf(&sql, "INSERT OR REPLACE INTO \"%s\"(", d->name);
+    text_printf(&sql, "INSERT INTO \"%s\"(", d->name);
     for (size_t i = 0; i < d->n_columns; i++)
         text_printf(&sql, "%s\"%s\"", i ? ", " : "", d->columns[i].name);
     text_puts(&sql, ") VALUES(");
     for (size_t i = 0; i < d->n_columns; i++)
         text_puts(&sql, i ? ", ?" : "?");
     text_char(&sql, ')');
+    put_update(&sql, d);
     sqlite3_stmt *put = NULL, *del = NULL;
     text_add(&sql, "", 0);
     if (!e)

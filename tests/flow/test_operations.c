@@ -234,6 +234,9 @@ START_TEST(an_enquiry_is_rated_once_by_its_customer)
     ck_assert_int_eq(int_of(e, "customer_rating"), 5);
     ck_assert_str_eq(text_of(e, "feedback_text"), "very good, thank you");
     ck_assert_str_eq(text_of(e, "resolution_status"), "RESOLVED");
+    /* the row was written when it was opened, answered and rated, and lies where it lay */
+    ck_assert_int_eq(flow_sql_int(f, "select max(rowid) from enquiries"),
+                     flow_sql_int(f, "select count(*) from enquiries"));
     ck_assert_ptr_nonnull(strstr(text_of(e, "final_response"), "500"));
     json_decref(e);
     json_decref(a);
