@@ -121,6 +121,9 @@ START_TEST(near_texts_are_near)
     embed_brief(vectors[0]);
     ck_assert_uint_lt(strlen(vectors[0]), 800);
     ck_assert_ptr_nonnull(strchr(vectors[0], '*'));
+    char brief[EMBED_TEXT_SIZE] = "AAAAAAAgAAAAAAD8AAAAAAAAAAAABAA";
+    embed_brief(brief);
+    ck_assert_str_eq(brief, "*7;gAAAAAAD8*12;BAA");
     text_read(lexicon, "is the of", &words); /* says nothing */
     ck_assert(!embed_words(&words, vectors[0]));
     text_read(lexicon, "W\xc3\xa1ter-craft's \xe1\xba\xb9k\xe1\xbb\x8d", &words); /* folded; a phrase of the lexicon */

@@ -82,18 +82,23 @@ void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
 
 void embed_brief(char text[EMBED_TEXT_SIZE])
 {
-    char *to = text;
+    char *to = text, mark[8];
     for (const char *from = text; *from;) {
-        size_t run = strspn(from, "A");
-        if (run > 6) { /* longer than what stands for it */
-            char mark[16];
-            size_t n = (size_t)snprintf(mark, sizeof mark, "*%zu;", run);
-            memcpy(to, mark, n);
-            to += n;
-            from += run;
-        } else {
-            *to++ = *from++;
+        size_t run = 0, n = 0;
+        while (from[run] == 'A')
+            run++;
+        if (run <= 6) { /* shorter than what stands for it */
+            for (run += !run; run; run--)
+                *to++ = *from++;
+            continue;
         }
+        from += run;
+        *to++ = '*';
+        for (; run && n < sizeof mark; run /= 10)
+            mark[n++] = (char)('0' + run % 10);
+        while (n)
+            *to++ = mark[--n];
+        *to++ = ';';
     }
     *to = '\0';
 }
