@@ -173,39 +173,6 @@ START_TEST(figures_speak_for_themselves)
 }
 END_TEST
 
-static bool pays(int64_t late, double on_time_share, int64_t tenure, double on_time_min)
-{
-    struct cvm_facts f;
-    struct thresholds th;
-    facts_clear(&f);
-    thresholds_default(&th);
-    th.on_time_min = on_time_min;
-    f.customer_id = "U1";
-    f.currency = "NGN";
-    f.monthly_spend = 4500000;
-    f.late_payments_12m = late;
-    f.on_time_share = on_time_share;
-    f.tenure_months = tenure;
-    struct case_file file = {.facts = &f, .high_spend = 4000000, .churn_chance = NAN};
-    return judge_figures(&th, &file) & 1u << HIGH_VALUE;
-}
-
-/* Of who only counts the late ones, each month of the year is a payment. */
-START_TEST(who_pays_late_is_not_of_high_value)
-{
-    ck_assert(pays(0, NAN, 40, .95));
-    ck_assert(!pays(1, NAN, 40, .95));
-    ck_assert(!pays(6, NAN, 40, .95));
-    ck_assert(!pays(40, NAN, 40, .95));
-    ck_assert(pays(FACTS_NONE, NAN, 40, .95)); /* not known: not held against him */
-    ck_assert(pays(1, .96, 40, .95));          /* a share that is known says it better: one of 25 */
-    ck_assert(!pays(FACTS_NONE, .94, 40, .95));
-    ck_assert(pays(1, NAN, 40, .9));
-    ck_assert(!pays(1, NAN, 6, .9)); /* of six months */
-    ck_assert(!pays(1, NAN, FACTS_NONE, .95));
-}
-END_TEST
-
 START_TEST(evidence_is_short_and_dated)
 {
     struct verdict v[TRIGGERS];
@@ -519,7 +486,6 @@ int main(void)
     tcase_add_test(c, the_present_counts);
     tcase_add_test(c, denied_and_anothers_do_not);
     tcase_add_test(c, figures_speak_for_themselves);
-    tcase_add_test(c, who_pays_late_is_not_of_high_value);
     tcase_add_test(c, evidence_is_short_and_dated);
     tcase_add_test(c, descriptions_are_understood);
     tcase_add_test(c, a_description_may_deny);

@@ -70,10 +70,9 @@ static void value_figures(const struct case_file *c, struct verdict *v)
     say(v, "spends %.2f %s a month on average, high among all customers (from %.2f)", (double)f->monthly_spend / 100,
         currency, c->high_spend / 100);
     figure(v, "usage", "mean monthly spend %.2f %s", (double)f->monthly_spend / 100, currency);
-    double on_time = on_time_share(f);
-    if (!isnan(on_time)) {
+    if (!isnan(f->on_time_share)) {
         say(v, "pays on time");
-        figure(v, isnan(f->on_time_share) ? "billing" : "usage", "%.0f %% of payments on time", on_time * 100);
+        figure(v, "usage", "%.0f %% of payments on time", f->on_time_share * 100);
     }
 }
 

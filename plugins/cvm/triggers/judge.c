@@ -120,20 +120,11 @@ static bool churn_plain(const struct thresholds *t, const struct case_file *c)
            (left >= 0 && left <= t->contract_days && c->facts->usage_change_pct <= -t->usage_fall_pct);
 }
 
-double on_time_share(const struct cvm_facts *f)
-{
-    double late = known(f->late_payments_12m), months = known(f->tenure_months);
-    if (!isnan(f->on_time_share) || isnan(late))
-        return f->on_time_share;
-    months = months >= 1 && months < 12 ? months : 12;
-    return late < months ? 1 - late / months : 0;
-}
-
 static bool value_high(const struct thresholds *t, const struct case_file *c)
 {
     const struct cvm_facts *f = c->facts;
     double tenure = known(f->tenure_months), spend = known(f->monthly_spend);
-    return spend >= c->high_spend && spend > 0 && !(on_time_share(f) < t->on_time_min) && !(tenure < t->tenure_min);
+    return spend >= c->high_spend && spend > 0 && !(f->on_time_share < t->on_time_min) && !(tenure < t->tenure_min);
 }
 
 unsigned judge_figures(const struct thresholds *t, const struct case_file *c)

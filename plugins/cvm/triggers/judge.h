@@ -68,8 +68,6 @@ int judge_case(const struct judge *j, const struct thresholds *t, const struct c
 /* From figures alone, for a customer without conversations: no allocation. */
 unsigned judge_figures(const struct thresholds *t, const struct case_file *c);
 
-/* Of the payments of a year; where only the late ones are counted, of one payment a month. NAN: not known. */
-double on_time_share(const struct cvm_facts *f);
 /* Months of "YYYY-MM-DD" from now, in days; NAN: none. */
 double days_until(const char *date, int64_t now_ms);
 /* Conversations of a history or of customer_data ("call_transcripts", "web_transcripts"). Gives texts that live until
