@@ -1,9 +1,10 @@
 /* Runs the scenario in processes of its own, and judges how they end.
  *
- *     torture_oom [-seconds=S] [-only=N] [-how=H]
+ *     torture_oom [-seconds=S] [-only=N] [-from=N -to=N [-step=N] [-many=N]] [-how=H]
  *
  * Without -seconds every call fails once; with it, as many as time allows, spread evenly over all of them, the same
- * ones in the same order each time. -only repeats one in this process, for a debugger. */
+ * ones in the same order each time. -only repeats one in this process, for a debugger; -from and -to a range of them,
+ * of which -many fail in a row: the same call has another number in another run, a few before or behind. */
 #include "torture.h"
 
 #include <execinfo.h>
@@ -179,15 +180,18 @@ static void countdown(int how, double seconds)
 int torture_main(const struct torture *t, int argc, char **argv)
 {
     double seconds = 0;
-    long long only = 0;
-    int how = -1;
+    long long only = 0, from = 1, to = 0, step = 1, many = 1, how = -1;
+    const struct {
+        const char *name;
+        long long *value;
+    } numbers[] = {{"-only=", &only}, {"-from=", &from}, {"-to=", &to},
+                   {"-step=", &step}, {"-many=", &many}, {"-how=", &how}};
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "-seconds=", 9) == 0)
             seconds = strtod(argv[i] + 9, NULL);
-        else if (strncmp(argv[i], "-only=", 6) == 0)
-            only = strtoll(argv[i] + 6, NULL, 10);
-        else if (strncmp(argv[i], "-how=", 5) == 0)
-            how = (int)strtol(argv[i] + 5, NULL, 10);
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+            if (strncmp(argv[i], numbers[k].name, strlen(numbers[k].name)) == 0)
+                *numbers[k].value = strtoll(argv[i] + strlen(numbers[k].name), NULL, 10);
     }
     torture = t;
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -197,12 +201,18 @@ int torture_main(const struct torture *t, int argc, char **argv)
     if (only) {
         fail_at = llabs(only);
         fail_count = only < 0 ? 20 : 1;
-        fail_how = how < 0 ? 0 : how;
+        fail_how = how < 0 ? 0 : (int)how;
         scenario_reset();
         run_scenario();
         scenario_check(seen);
         printf("%lld calls; failed %d; %s\n", (long long)seen->calls, seen->failed, seen->fault);
         return seen->fault[0] != 0;
+    }
+    if (to) {
+        for (long long n = from; step > 0 && n <= to; n += step)
+            one(n, many, how < 0 ? 0 : (int)how);
+        printf("%d runs, %d with a promise broken, %d fatal, %d faults\n", n_runs, n_promised, n_fatal, n_faults);
+        return n_faults != 0;
     }
     for (int h = 0; h < t->hows; h++)
         if (how < 0 || how == h)
