@@ -324,9 +324,28 @@ static int recover_one(void *arg, int64_t no, const char *kind, json_t *doc)
 /* The rows that came last may be pruned. */
 #define SEQ_SQL "SELECT max(coalesce((SELECT max(seq) FROM turns), 0), coalesce((SELECT max(seq) FROM audit_head), 0))"
 
+#define CLOCK_BACK_MOST_MS (7 * INT64_C(86400000)) /* it is not put back by more */
 #define AT_SQL                                                                                                         \
     "SELECT max(coalesce((SELECT at_ms FROM turns ORDER BY seq DESC LIMIT 1), 0),"                                     \
     " coalesce((SELECT at_ms FROM audit_head), 0))"
+
+/* Where the clock was put back before the last turn, keys were given of times that come again. */
+static int recover_ahead(struct core *core, int64_t at_ms, char *ret_error, size_t error_size)
+{
+    char sql[256];
+    int64_t newest = 0;
+    snprintf(sql, sizeof sql,
+             "SELECT coalesce(max(conversation), 0) FROM contexts WHERE conversation BETWEEN %lld AND %lld"
+             " AND name GLOB 'IN-*' AND length(name) = 18",
+             (long long)at_ms << INPUT_KEY_MS_SHIFT, (long long)(at_ms + CLOCK_BACK_MOST_MS) << INPUT_KEY_MS_SHIFT);
+    if (store_meta_int(journal_store(core), sql, &newest) < 0) {
+        snprintf(ret_error, error_size, "the journal cannot be read back; restore a backup");
+        return CVM_EDATA;
+    }
+    if ((uint64_t)newest > core->input_key)
+        core->input_key = (uint64_t)newest;
+    return 0;
+}
 
 /* Where the journal ends. The generators go on from there: a seed that is given, or a clock that was put back, does not
  * give the same ids again. */
@@ -342,6 +361,7 @@ int recover_position(struct core *core, char *ret_error, size_t error_size)
     if (seq) {
         core->seed = id_mix(core->seed, (uint64_t)seq);
         core->input_key = input_key(0, at_ms + 1, 0);
+        return recover_ahead(core, at_ms, ret_error, error_size);
     }
     return 0;
 }

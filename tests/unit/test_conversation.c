@@ -228,6 +228,32 @@ START_TEST(nobody_gets_at_another_by_a_made_name)
 }
 END_TEST
 
+/* The clock was an hour ahead, and was put back before the host ended: what began then keeps its key to itself. */
+START_TEST(keys_go_on_behind_those_of_a_clock_ahead)
+{
+    struct virtual *v = virtual_new((const char *const[]){"every", NULL}, NULL);
+    struct answer_seen a = {0};
+    unsetenv("CVMHOST_TEST_REPLAY"); /* the journal does not know what the test wrote itself */
+    int64_t newest = 0;
+    for (int round = 0; round < 2; round++) {
+        virtual_open(v);
+        virtual_submit(v, "test.every", "do", json_pack("{s:[[s, s, s], [s]]}", "steps", "set", "/word", "x", "reply"),
+                       &a);
+        core_step(v->core, core_now_ms(v->core));
+        ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM contexts WHERE name GLOB 'IN-*'"), round + 1);
+        int64_t key = virtual_count(v, "SELECT max(conversation) AS n FROM contexts WHERE name GLOB 'IN-*'");
+        virtual_close(v);
+        ck_assert_int_gt(key, newest);
+        if (round == 0)
+            change(v, "UPDATE contexts SET conversation = conversation + (3600000 << 18), name = printf('IN-%015x',"
+                      " conversation + (3600000 << 18)) WHERE name GLOB 'IN-*'");
+        newest = key + (INT64_C(3600000) << 18);
+    }
+    json_decref(a.data);
+    virtual_free(v);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("conversation");
@@ -240,6 +266,7 @@ int main(void)
     tcase_add_test(c, a_long_one_keeps_a_limited_document);
     tcase_add_test(c, a_document_that_cannot_be_read_is_not_replaced);
     tcase_add_test(c, nobody_gets_at_another_by_a_made_name);
+    tcase_add_test(c, keys_go_on_behind_those_of_a_clock_ahead);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
