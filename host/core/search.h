@@ -34,8 +34,8 @@ bool search_is_vector(const struct manifest_table *table, const char *column);
 /* Whether a text is a vector of so many finite numbers, not all zero. Any thread. */
 bool search_is_good_vector(const char *text, int dimension);
 
-/* Reads base64 of little-endian floats, "*12;" being AAAAAAAAAAAA, and makes them of unit length. CVM_EINVAL: it is none,
- * or no length. */
+/* Reads base64 of little-endian floats, "*12;" being AAAAAAAAAAAA, and makes them of unit length. CVM_EINVAL: it is
+ * none, or no length. */
 int search_vector(const char *text, size_t len, float *ret_vector, int max, int *ret_dimension);
 
 /* search_ask.c: a reader's side, on its thread. */

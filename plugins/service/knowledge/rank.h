@@ -19,7 +19,8 @@ struct rank_source {
     /* The text of a passage, or that which answers the question; NULL: there is none. Borrowed. */
     const json_t *(*text)(void *arg, const struct rank_row *row);
     void *arg;
-    bool brief; /* of a result only {"document_id", "relevance", "at"}, `at` being its first text, where that is known */
+    bool
+        brief; /* of a result only {"document_id", "relevance", "at"}, `at` being its first text, where that is known */
 };
 
 /* `words` is what the host says of the question's words. Gives {"results": [..], "topics": [..]}; NULL: no memory. */
