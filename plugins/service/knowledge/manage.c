@@ -1,6 +1,8 @@
 /* See knowledge.h: what operators do with documents. Loop thread. */
 #include "knowledge.h"
 
+#include "../../common/text.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@ static int refuse(cvm_turn *t, const cvm_msg *m, const char *code, const char *f
 static int not_found(cvm_turn *t, const cvm_msg *m, const char *id)
 {
     char text[160];
-    snprintf(text, sizeof text, "There is no document %.64s; see: cvmhost kb list", id);
+    snprintf(text, sizeof text, "There is no document %.*s; see: cvmhost kb list", text_cut(id, DOCUMENT_ID_MAX), id);
     return refuse(t, m, "NOT_FOUND", "document_id", text);
 }
 
