@@ -195,14 +195,35 @@ static bool stays_sorted(const struct manifest_table *d)
     return true;
 }
 
-/* A row that stands keeps its place, and with it its entry among the keys, which are in no order: to replace it would
- * touch a page of both. */
-static void put_update(struct text *sql, const struct manifest_table *d)
+static bool is_declared(const struct manifest_table *d, const char *column)
 {
-    text_printf(sql, " ON CONFLICT(\"%s\") DO UPDATE SET key_id = 0", d->key);
     for (size_t i = 0; i < d->n_columns; i++)
-        if (strcmp(d->columns[i].name, d->key) != 0)
-            text_printf(sql, ", \"%s\" = excluded.\"%s\"", d->columns[i].name, d->columns[i].name);
+        if (strcmp(d->columns[i].name, column) == 0)
+            return true;
+    return false;
+}
+
+/* A row that stands keeps its place, and with it its entry among the keys, which are in no order: to replace it would
+ * touch a page of both. What another build declared and this one does not is not left of the row before. */
+static int put_update(struct store *s, struct text *sql, const struct manifest_table *d)
+{
+    sqlite3_stmt *st = NULL;
+    int step = sqlite3_prepare_v2(s->db, "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?1)", -1,
+                                  &st, NULL);
+    if (step == SQLITE_OK)
+        sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
+    text_printf(sql, " ON CONFLICT(\"%s\") DO UPDATE SET key_id = 0", d->key);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(st, 0), *other = (const char *)sqlite3_column_text(st, 1);
+        if (!name || !other || strcmp(name, d->key) == 0 || strcmp(name, "key_id") == 0)
+            continue;
+        if (is_declared(d, name))
+            text_printf(sql, ", \"%s\" = excluded.\"%s\"", name, name);
+        else
+            text_printf(sql, ", \"%s\" = %s", name, other);
+    }
+    sqlite3_finalize(st);
+    return step == SQLITE_DONE ? 0 : CVM_EDATA;
 }
 
 /* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
@@ -261,7 +282,7 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
     for (size_t i = 0; i < d->n_columns; i++)
         text_puts(&sql, i ? ", ?" : "?");
     text_char(&sql, ')');
-    put_update(&sql, d);
+    e = e ? e : put_update(s, &sql, d);
     sqlite3_stmt *put = NULL, *del = NULL;
     text_add(&sql, "", 0);
     if (!e)

@@ -316,6 +316,29 @@ START_TEST(many_changes)
 }
 END_TEST
 
+/* A column that another build declared: a row that is put anew has nothing of the one before. */
+START_TEST(nothing_is_left_of_a_row_before)
+{
+    char path[128];
+    sqlite3 *db;
+    begin();
+    unsetenv("CVMHOST_TEST_REPLAY");
+    virtual_close(v);
+    snprintf(path, sizeof path, "%s/data/cvmhost.db", v->home);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db,
+                                  "ALTER TABLE outside_texts ADD COLUMN former TEXT;"
+                                  "UPDATE outside_texts SET former = 'x'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    virtual_open(v);
+    put("T1", "b", "Pears", "Pears alone", NULL);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM outside_texts WHERE former IS NULL"), 1);
+    end();
+}
+END_TEST
+
 /* ---- what is kept in memory -------------------------------------------------------------------------------------- */
 
 /* A table of texts as the writer keeps it, and its reader. */
@@ -409,6 +432,7 @@ int main(void)
     tcase_add_test(c, gives_only_keys);
     tcase_add_test(c, scores_as_fts5);
     tcase_add_test(c, no_row_has_a_vector);
+    tcase_add_test(c, nothing_is_left_of_a_row_before);
     tcase_add_test(c, words_of_before_are_forgotten);
     tcase_add_test(c, places_of_before_are_used_again);
     tcase_add_test(c, many_changes);
