@@ -122,7 +122,10 @@ static int check_sense(const struct config *c, const char *path, char *ret_error
 static int read_settings(struct config *c, const char *path, bool optional, char *ret_error, size_t error_size)
 {
     json_t *schema = json_loads(config_settings, 0, NULL), *doc = NULL;
-    assert(schema); /* our own text */
+    if (!schema) { /* our own text: nothing else can be wrong with it */
+        snprintf(ret_error, error_size, "out of memory");
+        return CVM_ENOMEM;
+    }
     c->settings = defaults_of(schema);
     int error = c->settings ? file_json(path, CONFIG_FILE_MAX_BYTES, false, &doc, ret_error, error_size) : CVM_ENOMEM;
     if (error == CVM_ENOENT)

@@ -37,6 +37,14 @@ static void let_fail(int at)
     calls = 0;
 }
 
+json_t *__real_json_loads(const char *text, size_t flags, json_error_t *error);
+json_t *__wrap_json_loads(const char *text, size_t flags, json_error_t *error);
+
+json_t *__wrap_json_loads(const char *text, size_t flags, json_error_t *error)
+{
+    return denied() ? NULL : __real_json_loads(text, flags, error);
+}
+
 /* Whether there were fewer requests than that. */
 static bool none_failed(void)
 {
@@ -115,6 +123,25 @@ START_TEST(plugin_is_loaded_whole_or_not_at_all)
 }
 END_TEST
 
+/* It is read again for each reload. */
+START_TEST(configuration_is_read_or_refused)
+{
+    struct virtual *v = virtual_new(OUTSIDE, NULL);
+    bool all = false;
+    for (int at = 1; !all; at++) {
+        char error[512] = "";
+        struct config *c = NULL;
+        let_fail(at);
+        int e = config_load(v->home, NULL, &c, error, sizeof error);
+        all = none_failed();
+        ck_assert(e ? !c : c != NULL);
+        config_free(c);
+        ck_assert_int_lt(at, 5000);
+    }
+    virtual_free(v);
+}
+END_TEST
+
 /* The first turn of the group is not the one that there was no memory for. */
 START_TEST(group_without_memory_is_written_later)
 {
@@ -150,6 +177,7 @@ int main(void)
     TCase *c = tcase_create("memory");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, plugin_is_loaded_whole_or_not_at_all);
+    tcase_add_test(c, configuration_is_read_or_refused);
     tcase_add_test(c, group_without_memory_is_written_later);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
