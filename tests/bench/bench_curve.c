@@ -84,7 +84,7 @@ out:
 
 int curve_conversations(struct curve *curve)
 {
-    static const int64_t open[] = {0, 10000, 30000, 100000, 300000};
+    static const int64_t open[] = {0, 10000, 30000, 100000, 200000};
     int result = -1;
     curve->x = "conversations open";
     curve->unit = "req/s";
