@@ -80,11 +80,12 @@ static int solve(const char *name, struct row *row, size_t customers, size_t col
     for (int i = 0; i < runs; i++) {
         solve_options o = {.time_limit_ms = 600000};
         solve_result r;
+        int64_t begun = bench_ns(); /* what the result says is the solver's own count of its work */
         if (solve_run(&x->problem, &o, &r, why, sizeof why) != SOLVE_OK || r.value < least * r.bound) {
             fprintf(stderr, "%s: %s, or less than %g of the bound\n", name, why, least);
             return -1;
         }
-        ms[i] = r.milliseconds;
+        ms[i] = (double)(bench_ns() - begun) / 1e6;
         floor_ms[i] = pass_ms(x);
         if (i + 1 < runs || !ret_last)
             solve_result_fini(&r);
