@@ -3,6 +3,7 @@
 #include "bench_report.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,12 @@ static double ratio_of(double value, double floor)
     return floor > 0 ? value / floor : 0;
 }
 
-/* 2,400,000; 44.5; 0.25 */
+/* 2,400,000; 44.5; 0.25; 16 */
 static const char *grouped(double value, char *out)
 {
     char digits[GROUPS_MAX];
-    int n = snprintf(digits, sizeof digits, "%.*f", value < 1 ? 2 : value < 100 ? 1 : 0, value);
+    bool whole_number = value == (double)(int64_t)value;
+    int n = snprintf(digits, sizeof digits, "%.*f", whole_number || value >= 100 ? 0 : value < 1 ? 2 : 1, value);
     int whole = (int)strcspn(digits, "."), at = 0;
     for (int i = 0; i < n && at < CELL_MAX - 2; i++) {
         if (i && i < whole && (whole - i) % 3 == 0)
