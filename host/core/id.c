@@ -14,7 +14,8 @@ uint64_t id_hash(const void *data, size_t len, uint64_t seed)
         h = id_mix(h ^ v, 0x8ebc6af09c88c6e3ULL);
     }
     uint64_t v = 0;
-    memcpy(&v, p, len);
+    if (len) /* data may be NULL where there is none */
+        memcpy(&v, p, len);
     return id_mix(h ^ v, 0x589965cc75374cc3ULL);
 }
 
