@@ -195,6 +195,8 @@ static int run_rows(struct row *done, int *ret_failed)
         if (!wanted(row.name) || (options.gate && row.better == LOOSE))
             continue;
         if (rows[i].run(&row) < 0) {
+            if (options.gate)
+                printf("%s could not be measured\n", row.name);
             ++*ret_failed;
             continue;
         }

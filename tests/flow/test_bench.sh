@@ -23,6 +23,10 @@ grep -q 'hop4.fresh.* %$' "$top/out" || fault 'the change is not shown'
 recorded 1000
 "$bench" --quick --against "$top/recorded.json" --gate 15 hop4.fresh >"$top/out" && fault 'a row that lost passes'
 grep -q 'has lost more than 15 %' "$top/out" || fault 'the loss is not named'
+recorded 1
+mkdir -p "$top/tests/bench" && cp "$bench" "$top/tests/bench/" # there are no plugins beside it
+"$top/tests/bench/bench" --quick --against "$top/recorded.json" --gate 15 hop4.fresh >"$top/out" 2>/dev/null && fault 'a row that does not run passes'
+grep -q 'hop4.fresh could not be measured' "$top/out" || fault 'what could not be measured is not named'
 "$bench" --quick --against "$top/none.json" --gate 15 hop4.fresh >"$top/out" 2>&1
 [ $? = 2 ] || fault 'a missing record does not end with 2'
 
