@@ -131,7 +131,13 @@ static const struct {
 };
 #define N_ROWS (sizeof rows / sizeof *rows)
 
-static int (*const curves[])(struct curve *curve) = {curve_load, curve_conversations, curve_plugins, curve_journal};
+static const struct {
+    const char *name;
+    int (*run)(struct curve *curve);
+} curves[] = {{"curve.load", curve_load},
+              {"curve.conversations", curve_conversations},
+              {"curve.plugins", curve_plugins},
+              {"curve.journal", curve_journal}};
 #define N_CURVES (sizeof curves / sizeof *curves)
 
 static struct {
@@ -213,13 +219,12 @@ static int run_rows(struct row *done, int *ret_failed)
 
 static int run_curves(struct curve *done, int *ret_failed)
 {
-    static const char *const names[] = {"curve.load", "curve.conversations", "curve.plugins", "curve.journal"};
     int n = 0;
     for (size_t i = 0; i < N_CURVES && !options.gate; i++) {
-        struct curve curve = {.name = names[i]};
+        struct curve curve = {.name = curves[i].name};
         if (!wanted(curve.name))
             continue;
-        if (curves[i](&curve) < 0) {
+        if (curves[i].run(&curve) < 0) {
             ++*ret_failed;
             continue;
         }

@@ -27,7 +27,7 @@ static double cpu_us(int pid)
     return 1e6 * (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-static int add_point(struct curve *curve, double x, const struct load_result *load, double beside)
+static void add_point(struct curve *curve, double x, const struct load_result *load, double beside)
 {
     if (load->failed)
         fprintf(stderr, "bench: %s: %lld requests were not answered with 200\n", curve->name, (long long)load->failed);
@@ -36,7 +36,6 @@ static int add_point(struct curve *curve, double x, const struct load_result *lo
     curve->points[curve->n].p50_us = load->p50_us;
     curve->points[curve->n].p99_us = load->p99_us;
     curve->points[curve->n++].beside = beside;
-    return 0;
 }
 
 /* The median of three. */
@@ -97,7 +96,9 @@ int curve_conversations(struct curve *curve)
         result = -1;
         if (bench_home_make(&home, RELAY) == 0 && bench_home_serve(&home) == 0 && bench_hold(&home, n, fds) == 0 &&
             steady(home.port, CHAIN, 64, bench_amount(LOAD_REQUESTS), &load) == 0)
-            result = add_point(curve, (double)n, &load, bench_rss_mib(bench_home_child(&home)));
+            result = 0;
+        if (result == 0)
+            add_point(curve, (double)n, &load, bench_rss_mib(bench_home_child(&home)));
         for (int c = 0; c < BENCH_HOLD_CONNECTIONS; c++)
             if (fds[c] > 0)
                 close(fds[c]);
@@ -135,7 +136,9 @@ int curve_plugins(struct curve *curve)
         if (bench_home_make_some(&home, more[i], &n) == 0 && bench_home_serve(&home) == 0 &&
             bench_home_ready(&home) == 0 && restart_ms(&home, &ms) == 0 &&
             steady(home.port, "/bench/echo", 64, bench_amount(LOAD_REQUESTS), &load) == 0)
-            result = add_point(curve, n, &load, ms);
+            result = 0;
+        if (result == 0)
+            add_point(curve, n, &load, ms);
         bench_home_remove(&home);
     }
     return result;
