@@ -4,6 +4,7 @@
 
 #include "cli/show.h"
 #include "core/internal.h"
+#include "core/record_read.h"
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT 200
@@ -34,6 +35,8 @@ static json_t *read_rows(sqlite3_stmt *st)
                                 : json_string(text);
             json_object_set_new(row, name, value ? value : json_null());
         }
+        if (json_object_get(row, "_key"))
+            record_unpack(row);
         json_array_insert_new(rows, 0, row);
     }
     if (code == SQLITE_DONE)
@@ -85,10 +88,13 @@ int cli_audit_log(struct cli *cli)
     const struct cli_option options[] = {{"agent", &agent},     {"action", &action}, {"subject", &subject},
                                          {"outcome", &outcome}, {"since", &since},   {"limit", &limit}};
     /* A subject is a conversation's name, whose key has an index. */
-    static const char columns[] = "SELECT seq, at, agent, action, sender, subject, outcome, us, record FROM audit_log"
-                                  " WHERE seq >= ?1 AND (?2 IS NULL OR agent = ?2) AND (?3 IS NULL OR action = ?3)"
-                                  " AND (?4 IS NULL OR outcome = ?4)";
-    char sql[1024];
+    static const char columns[] =
+        "SELECT a.seq AS seq, at, agent, action, a.sender AS sender, subject, a.outcome AS outcome, a.us AS us,"
+        " a.record AS record, " RECORD_COLUMNS(
+            "t") " FROM audit_log a JOIN turns t ON t.seq = a.seq"
+                 " WHERE a.seq >= ?1 AND (?2 IS NULL OR agent = ?2) AND (?3 IS NULL OR action = ?3)"
+                 " AND (?4 IS NULL OR a.outcome = ?4)";
+    char sql[1400];
     sqlite3 *db = NULL;
     int64_t from = 0, n = 0;
     int status = cli_arguments(
@@ -100,8 +106,8 @@ int cli_audit_log(struct cli *cli)
         status = open_since(cli, since, &db, &from);
     if (status != CLI_OK)
         goto out;
-    snprintf(sql, sizeof sql, "%s%s ORDER BY seq DESC LIMIT ?6", columns,
-             subject ? " AND seq IN (SELECT seq FROM turns WHERE conversation = ?5)" : "");
+    snprintf(sql, sizeof sql, "%s%s ORDER BY a.seq DESC LIMIT ?6", columns,
+             subject ? " AND a.seq IN (SELECT seq FROM turns WHERE conversation = ?5)" : "");
     sqlite3_stmt *st = prepare(db, sql);
     json_t *rows = NULL;
     if (st) {

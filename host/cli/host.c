@@ -269,20 +269,6 @@ static int status_of(int error)
     return error == CVM_EIO || error == CVM_ENOMEM || error == CVM_EBUSY ? 1 : 3;
 }
 
-static void list_tools(const json_t *component, char *ret_text, size_t size)
-{
-    size_t i, at = 0;
-    const json_t *tool, *tools = json_object_get(component, "tools");
-    *ret_text = 0;
-    json_array_foreach(tools, i, tool)
-    {
-        int n = snprintf(ret_text + at, size - at, "%s%s", i ? ", " : "; tools: ", json_string_value(tool));
-        if (n < 0 || (size_t)n >= size - at)
-            return;
-        at += (size_t)n;
-    }
-}
-
 /* A plugin's command or route that is spelt like one of ours would never be reached. */
 static const char *owns(const struct manifest_expose *expose)
 {
@@ -290,23 +276,6 @@ static const char *owns(const struct manifest_expose *expose)
         if (strcmp(own->words, expose->cli) == 0)
             return expose->cli;
     return expose->path && http_server_owns(expose->path) ? expose->path : NULL;
-}
-
-static void log_loaded(const struct core *core)
-{
-    json_t *plugins = core_plugins(core), *components = core_components(core), *one;
-    size_t i;
-    char tools[1024];
-    json_array_foreach(plugins, i, one)
-        log_info("host", "plugin %s %s", cvm_json_str(one, "name", "?"), cvm_json_str(one, "version", "?"));
-    json_array_foreach(components, i, one)
-    {
-        list_tools(one, tools, sizeof tools);
-        log_info("host", "%s %s (%s)%s", cvm_json_str(one, "kind", "component"), cvm_json_str(one, "id", "?"),
-                 cvm_json_str(one, "alias", "?"), tools);
-    }
-    json_decref(plugins);
-    json_decref(components);
 }
 
 static const char *secret_of(const void *config, const char *name)
@@ -375,7 +344,7 @@ static int start_core(struct host *h)
     if (e == CVM_OK)
         e = core_load(h->core, error, sizeof error);
     if (e == CVM_OK) {
-        log_loaded(h->core);
+        core_log_loaded(h->core);
         e = core_start(h->core, error, sizeof error);
     }
     if (e == CVM_OK && !h->options->is_private) {

@@ -55,7 +55,7 @@ static void learn(const cvm_out *out)
 
 static int g_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id)
 {
-    static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward"};
+    static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward", "cvm_look"};
     char subject[160] = "";
     if (memory_call_fails()) {
         json_decref(out->data);
@@ -73,11 +73,12 @@ static int g_emit(cvm_turn *t, const cvm_out *out, cvm_id *ret_id)
     borrow_given(e < 0 ? NULL : data);
     if (e == CVM_ENOENT)
         learn(out);
-    if (e >= 0 && (kind == CVM_OUT_REQUEST || (conversation && *conversation)))
+    bool asks = kind == CVM_OUT_REQUEST || kind == CVM_OUT_LOOK;
+    if (e >= 0 && (asks || (conversation && *conversation)))
         comes_back(NULL, 1);
-    if (e >= 0 && kind != CVM_OUT_REQUEST)
+    if (e >= 0 && !asks)
         comes_back(NULL, 1 << 20); /* who gets it may go on here: nobody can tell when that is over */
-    told(kind <= CVM_OUT_FORWARD ? names[kind] : "cvm_request", subject, e);
+    told(kind <= CVM_OUT_LOOK ? names[kind] : "cvm_request", subject, e);
     LEAVE();
     return e;
 }

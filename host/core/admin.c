@@ -67,6 +67,35 @@ static json_t *component_json(const struct component *c)
                      c->down ? "down" : "up", "operations", operations);
 }
 
+static void log_component(const struct component *c)
+{
+    char tools[1024] = "";
+    size_t i, at = 0;
+    const json_t *tool;
+    json_array_foreach(c->now->decl->tools, i, tool)
+    {
+        int n = snprintf(tools + at, sizeof tools - at, "%s%s", i ? ", " : "; tools: ", json_string_value(tool));
+        if (n < 0 || (size_t)n >= sizeof tools - at)
+            break;
+        at += (size_t)n;
+    }
+    log_info("host", "%s %s (%s)%s", manifest_kind_name(c->now->decl->kind), c->id->text, c->alias ? c->alias : "",
+             tools);
+}
+
+void core_log_loaded(const struct core *core)
+{
+    for (const struct plugin *p = core->plugins; p; p = p->next)
+        if (p->phase != PLUGIN_GONE)
+            log_info("host", "plugin %s %s", p->name,
+                     p->now    ? p->now->manifest->version
+                     : p->held ? p->quarantined.version
+                               : "?");
+    for (uint32_t i = 0; i < core->n_components; i++)
+        if (core->components[i]->plugin && !core->components[i]->absent)
+            log_component(core->components[i]);
+}
+
 json_t *core_components(const struct core *core)
 {
     json_t *list = json_array();

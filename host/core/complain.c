@@ -85,7 +85,7 @@ static void check_reply_route(struct turn *t)
 
 int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
 {
-    static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward"};
+    static const char *const names[] = {"cvm_request", "cvm_send", "cvm_publish", "cvm_forward", "cvm_look"};
     struct turn *t = of(pub);
     uint32_t sent = t->outs.n;
     int e = turn_emit(pub, out, ret_id);
@@ -96,7 +96,7 @@ int told_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
                  out->kind == CVM_OUT_PUBLISH ? ""
                  : out->to                    ? out->to
                                               : "(nobody)");
-        complain(t, e, names[out->kind <= CVM_OUT_FORWARD ? out->kind : 0], subject, why_not_sent(t, out, e));
+        complain(t, e, names[out->kind <= CVM_OUT_LOOK ? out->kind : 0], subject, why_not_sent(t, out, e));
         json_decref(out->data); /* last: the names may lie in it */
         json_decref(out->tags);
     } else if (out->kind == CVM_OUT_REQUEST && t->outs.n > sent) {

@@ -219,6 +219,23 @@ static int own(struct turn *t)
     return 0;
 }
 
+/* The path for the record: a plugin has few, and each stands in every record of a turn that sets it. */
+static json_t *path_text(struct core *core, const char *path)
+{
+    json_t **at = &core->paths[id_hash(path, strlen(path), 0) % CORE_PATHS];
+    if (!*at || strcmp(json_string_value(*at), path) != 0) {
+        json_decref(*at);
+        *at = json_string(path);
+    }
+    return json_incref(*at);
+}
+
+void context_forget_paths(struct core *core)
+{
+    for (size_t i = 0; i < CORE_PATHS; i++)
+        json_decref(core->paths[i]);
+}
+
 int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
 {
     struct turn *t = (struct turn *)pub;
@@ -239,7 +256,7 @@ int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
     if (!t->changes)
         t->changes = json_array();
     json_t *pair = json_array();
-    json_array_append_new(pair, json_string(path));
+    json_array_append_new(pair, path_text(t->core, path));
     if (value)
         json_array_append_new(pair, value);
     json_array_append_new(t->changes, pair);

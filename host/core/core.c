@@ -4,6 +4,7 @@
 #include "core/internal.h"
 
 #include "core/regex.h"
+#include "core/seen.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -380,6 +381,10 @@ int core_start(struct core *core, char *error, size_t size)
         plugins_begin(core);
     if (!e)
         models_start(core);
+    if (!e && core->seen)
+        seen_save(core->seen);
+    seen_free(core->seen);
+    core->seen = NULL;
     for (uint32_t i = 0; !e && i < core->n_components; i++) {
         struct component *c = core->components[i];
         struct message *m = component_route(c, core->name_start) ? start_message(core, c) : NULL;
@@ -527,6 +532,7 @@ void core_close(struct core *core)
         plugins_free(core);
         state_free(core);
     }
+    seen_free(core->seen);
     store_close(core->reader);
     transitions_free(core->transitions);
     regexes_free(core->regexes);
@@ -539,6 +545,7 @@ void core_close(struct core *core)
         free(r);
     }
     turn_free(core);
+    context_forget_paths(core);
     configuration_close(core);
     audit_events_free(core);
     free(core->alarms.at);

@@ -83,6 +83,7 @@ json_t *core_ps(const struct core *core);                       /* {"components"
 json_t *core_plugins(const struct core *core);                  /* array */
 json_t *core_plugin(const struct core *core, const char *name); /* by plugin name, component id or alias; NULL */
 json_t *core_components(const struct core *core);               /* array */
+void core_log_loaded(const struct core *core);                  /* a line for each plugin and each component */
 uint64_t core_facts(const struct core *core); /* another number whenever settings or what is loaded may have changed */
 int core_revive(struct core *core, const char *component);
 /* The quarantined plugin of this name, or with a component of this id or alias; NULL: there is none. Borrowed. It comes
@@ -131,9 +132,12 @@ const char *core_unhealthy(const struct core *core);
  * and owns `rows` (NULL on error). */
 typedef void (*core_rows)(void *arg, int error, json_t *rows, bool more);
 int core_query(struct core *core, const char *sql, json_t *binds, size_t limit, core_rows done, void *arg);
-/* A search (search.h), on the same worker. `question` is taken; `done` owns `rows` and `words`, NULL where there are
- * none. */
-typedef void (*core_found)(void *arg, int error, json_t *rows, json_t *words);
+/* A search (search.h), on the same worker. `question` is taken; `done` owns what was found, NULL where there is none.
+ */
+struct search_found {
+    json_t *rows, *words, *also;
+};
+typedef void (*core_found)(void *arg, int error, const struct search_found *found);
 int core_search(struct core *core, json_t *question, core_found done, void *arg);
 
 /* clang-format off */

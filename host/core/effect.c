@@ -1,7 +1,7 @@
-/* Effects: outgoing calls, questions to the tables and jobs. Each begins when its turn is durable. What happens when
- * its outcome is unknown is the manifest's word: repeat with the same key, verify by an operation of the component, or
- * report. The row of an effect stands until the turn that takes its answer is committed; a row found at recovery may
- * have been sent. */
+/* Effects: outgoing calls, questions to the tables, look-ups at other components, and jobs. Each begins when its turn
+ * is durable, a look-up with its turn. What happens when its outcome is unknown is the manifest's word: repeat with the
+ * same key, verify by an operation of the component, or report. The row of an effect stands until the turn that takes
+ * its answer is committed; a row found at recovery may have been sent. */
 #include "core/internal.h"
 
 #include "core/broken.h"
@@ -83,8 +83,15 @@ static void park(struct core *core, struct effect *e)
     item_release(core, &e->item);
 }
 
+/* Who answers: the component that a look-up went to, else the host. */
+static const char *answerer(struct core *core, const struct effect *e)
+{
+    const struct name *to = names_find(core->names, cvm_json_str(json_object_get(e->query, "look"), "to", "?"));
+    return to ? to->text : core->host->id->text;
+}
+
 /* The answer goes to "<type>.reply" of the component; the message ends the effect when its turn is kept. */
-static void answer(struct core *core, struct effect *e, int outcome, json_t *data)
+static void answer_with(struct core *core, struct effect *e, int outcome, json_t *data, const char *content)
 {
     struct name *type = names_reply(core->names, (struct name *)(uintptr_t)e->type);
     const struct route_slot *slot = component_route(e->component, type);
@@ -119,12 +126,13 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
     m->cause = e->item.id;
     m->pub.in_reply_to = e->item.id;
     m->pub.on_behalf = e->on_behalf;
-    m->pub.sender = core->host->id->text;
+    m->pub.sender = answerer(core, e);
     m->pub.recipient = m->to->id->text;
     m->pub.message_type = CVM_RESPONSE;
     m->pub.outcome = (uint8_t)outcome;
     m->pub.priority = e->priority;
     m->pub.data = m->data = data;
+    message_set_content(m, content);
     m->input = true;
     m->origin = &e->item; /* with the table's reference */
     item_remove(core, &e->item);
@@ -140,6 +148,11 @@ static void answer(struct core *core, struct effect *e, int outcome, json_t *dat
     struct effect *next = leave_channel(e);
     if (next)
         start(core, next);
+}
+
+static void answer(struct core *core, struct effect *e, int outcome, json_t *data)
+{
+    answer_with(core, e, outcome, data, NULL);
 }
 
 static void answer_error(struct core *core, struct effect *e, int outcome, const char *code, const char *text)
@@ -378,6 +391,83 @@ static void attempt(struct core *core, struct effect *e)
     }
 }
 
+/* ---- look-ups: a request outside of the lane, whose reply is all that is on record of it ---------------------------
+ */
+
+static const json_t *look_of(const struct effect *e)
+{
+    return json_object_get(e->query, "look");
+}
+
+bool effect_is_look(const struct effect *e)
+{
+    return look_of(e) != NULL;
+}
+
+/* The message that asks; NULL: nobody takes it. */
+static struct message *look_message(struct core *core, struct effect *e, struct component *to)
+{
+    const struct route_slot *slot = to && !to->absent ? component_route(to, e->type) : NULL;
+    json_t *data = json_object_get(look_of(e), "data");
+    struct message *m = slot && slot->operation && slot->operation->ephemeral ? message_new(core, e->type) : NULL;
+    if (!m)
+        return NULL;
+    m->pub.id = m->item.id = id_derive(e->item.id, core->host->salt, 2, 0);
+    m->cause = e->item.id;
+    m->to = to;
+    m->from = e->component;
+    m->route = slot->route;
+    m->epoch = to->now->epoch;
+    m->pub.sender = e->component->id->text;
+    m->pub.recipient = to->id->text;
+    m->pub.message_type = CVM_REQUEST;
+    m->pub.priority = e->priority;
+    m->pub.on_behalf = e->on_behalf;
+    m->pub.data = m->data = data ? json_incref(data) : json_object();
+    message_set_subject(m, subject_hold(e->subject));
+    return m;
+}
+
+/* Whether it goes, and still serves conversations in which it took part before. */
+static bool is_leaving(const struct component *to, const struct conversation *c)
+{
+    return to->closing && !(c && (c->pinned || (c->touched & to->plugin->bit)));
+}
+
+static void look(struct core *core, struct effect *e)
+{
+    const struct name *name = names_find(core->names, cvm_json_str(look_of(e), "to", ""));
+    struct component *to = name ? name->component : NULL;
+    e->state = EFFECT_ASKING;
+    if (to && is_leaving(to, e->conversation))
+        to = NULL;
+    if (to && to->plugin && e->conversation)
+        e->conversation->touched |= to->plugin->bit;
+    if (to && ((int64_t)to->counts.queued >= to->now->mailbox || (to->down && core->now_ms < to->probe_ms))) {
+        to->counts.busy++;
+        core->total.refused_busy++;
+        answer_error(core, e, CVM_BUSY, "BUSY", "the component is full or out of service");
+        return;
+    }
+    struct message *m = look_message(core, e, to);
+    struct request *r = m ? request_new(core, m, e->deadline_ms) : NULL;
+    if (!r) {
+        if (m)
+            item_release(core, &m->item);
+        answer_error(core, e, CVM_BUSY, "NOT_AVAILABLE", "the component is not in service any more");
+        return;
+    }
+    r->effect = e;
+    e->item.refs++;
+    request_resume(core, r);
+    if (core->taps)
+        tap_message(core, m);
+    post(core, m);
+}
+
+/* ---- the outcome of a call ----------------------------------------------------------------------------------------
+ */
+
 /* Asks the component's own operation whether the call took effect. */
 static void ask(struct core *core, struct effect *e)
 {
@@ -423,10 +513,14 @@ static void ask(struct core *core, struct effect *e)
     post(core, m);
 }
 
-void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data)
+void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data, const char *content)
 {
     if (e->state != EFFECT_ASKING)
         return;
+    if (effect_is_look(e)) {
+        answer_with(core, e, outcome, data ? cvm_json_share(data) : json_object(), content);
+        return;
+    }
     const json_t *found = json_object_get(data, "found");
     if (outcome == CVM_REPLIED && json_is_true(found)) {
         const json_t *result = json_object_get(data, "result");
@@ -452,15 +546,15 @@ static void rows(void *arg, int error, json_t *found, bool more)
     item_release(e->core, &e->item);
 }
 
-static void searched(void *arg, int error, json_t *found, json_t *words)
+static void searched(void *arg, int error, const struct search_found *found)
 {
     struct effect *e = arg;
     if (error)
         answer_error(e->core, e, CVM_ERROR, "QUERY_FAILED", cvm_strerror(error));
     else
         answer(e->core, e, CVM_REPLIED,
-               json_pack("{s:o, s:b, s:o*, s:O*}", "rows", found, "more", 0, "words", words, "with",
-                         json_object_get(e->query, "with")));
+               json_pack("{s:o, s:b, s:o*, s:o*, s:O*}", "rows", found->rows, "more", 0, "words", found->words, "also",
+                         found->also, "with", json_object_get(e->query, "with")));
     item_release(e->core, &e->item);
 }
 
@@ -489,6 +583,10 @@ void effect_begin(struct core *core, struct effect *e)
     }
     if (e->job) {
         job_begin(core, e);
+        return;
+    }
+    if (effect_is_look(e)) {
+        look(core, e);
         return;
     }
     e->state = EFFECT_SENT;

@@ -97,6 +97,36 @@ static struct effect *effect_new(struct turn *t, const struct name *type)
     return e;
 }
 
+int effect_look(struct turn *t, const cvm_out *out, struct component *to, const struct route_slot *slot, size_t bytes,
+                cvm_id *ret_id)
+{
+    int64_t timeout = out->timeout_ms > 0               ? out->timeout_ms
+                      : slot->operation->timeout_ms > 0 ? slot->operation->timeout_ms
+                                                        : CORE_REQUEST_TIMEOUT_MS;
+    if (turn_outputs(t) + t->dead.n >= CVM_TURN_OUTPUTS_MAX)
+        return CVM_ELIMIT;
+    CVM_TRY(turn_count(t, bytes));
+    struct effect *e = effect_new(t, slot->type);
+    if (!e)
+        return CVM_ENOMEM;
+    e->query = json_pack("{s:{s:s, s:O*}}", "look", "to", to->id->text, "data", out->data);
+    e->on_behalf = out->on_behalf;
+    e->deadline_ms = t->core->now_ms + (timeout < CORE_REQUEST_TIMEOUT_MAX_MS ? timeout : CORE_REQUEST_TIMEOUT_MAX_MS);
+    if (out->priority >= 0 && out->priority <= CVM_CRITICAL)
+        e->priority = (uint8_t)out->priority;
+    subject_release(e->subject);
+    e->subject =
+        subject_derive(t->message ? t->message->subject : NULL, out->enquiry_id, out->customer_id, out->session_id);
+    if (!e->query || !VECTOR_PUSH(t->opens, &e->item)) {
+        item_release(t->core, &e->item);
+        return CVM_ENOMEM;
+    }
+    json_decref(out->data);
+    if (ret_id)
+        *ret_id = e->item.id;
+    return CVM_OK;
+}
+
 static bool headers_good(const json_t *headers)
 {
     const char *name;
@@ -215,10 +245,10 @@ static int dimension_of(const struct manifest_table *table, const char *column)
 }
 
 /* Whether the table is declared to be searched so. */
-static bool may_search(const struct manifest_table *table, const cvm_query *query)
+static bool may_search(const struct manifest_table *table, const cvm_question *query)
 {
     size_t len = query->match ? strnlen(query->match, MATCH_MAX_BYTES + 1) : 0;
-    if (query->order_by || len > MATCH_MAX_BYTES || (query->match && !table->search.n_texts) ||
+    if (len > MATCH_MAX_BYTES || (query->match && !table->search.n_texts) ||
         (query->match && !text_is_utf8(query->match, len)))
         return false;
     if (!query->near_column)
@@ -227,19 +257,31 @@ static bool may_search(const struct manifest_table *table, const cvm_query *quer
     return dimension && query->near_vector && search_is_good_vector(query->near_vector, dimension);
 }
 
+static json_t *near_json(const cvm_question *q)
+{
+    return q->near_column ? json_pack("[s, s]", q->near_column, q->near_vector) : NULL;
+}
+
 /* Gives {"search": see search.h}, or NULL. */
 static json_t *make_search(const struct manifest_table *table, const cvm_query *query)
 {
     const char *column;
     json_t *value;
-    bool good = may_search(table, query);
+    const cvm_question first = {query->match, query->near_column, query->near_vector};
+    bool good = !query->order_by && query->n_also <= CVM_QUESTIONS_MAX && may_search(table, &first);
     json_object_foreach(query->where, column, value) good = good && has_column(table, column);
+    for (size_t i = 0; good && i < query->n_also; i++)
+        good = may_search(table, &query->also[i]);
     if (!good)
         return NULL;
-    json_t *near = query->near_column ? json_pack("[s, s]", query->near_column, query->near_vector) : NULL;
-    return json_pack("{s:{s:s, s:s*, s:o*, s:O*, s:I, s:o*}}", "search", "table", table->name, "match", query->match,
-                     "near", near, "where", query->where, "limit", (json_int_t)(query->limit ? query->limit : 100),
-                     "keys", query->keys_only ? json_true() : NULL);
+    json_t *also = query->n_also ? json_array() : NULL;
+    for (size_t i = 0; i < query->n_also; i++)
+        json_array_append_new(
+            also, json_pack("{s:s*, s:o*}", "match", query->also[i].match, "near", near_json(&query->also[i])));
+    return json_pack("{s:{s:s, s:s*, s:o*, s:O*, s:I, s:o*, s:o*}}", "search", "table", table->name, "match",
+                     query->match, "near", near_json(&first), "where", query->where, "limit",
+                     (json_int_t)(query->limit ? query->limit : 100), "keys", query->keys_only ? json_true() : NULL,
+                     "also", also);
 }
 
 /* The question as SQL over declared columns only; values are bound. Gives {"sql", "binds", "limit"}, or NULL. */
@@ -259,7 +301,22 @@ static json_t *make_sql(const struct manifest_table *table, const cvm_query *que
 static json_t *make_query(const struct manifest_table *table, const cvm_query *query)
 {
     bool search = query->match || query->near_column || query->near_vector;
-    return search ? make_search(table, query) : query->keys_only ? NULL : make_sql(table, query);
+    return search ? make_search(table, query) : query->keys_only || query->n_also ? NULL : make_sql(table, query);
+}
+
+static size_t question_bytes(const cvm_question *q)
+{
+    return (q->match ? strlen(q->match) : 0) + (q->near_vector ? strlen(q->near_vector) : 0);
+}
+
+/* Of what is looked for: it stands in the record, and in the row of the effect. After make_query. */
+static size_t search_bytes(const cvm_query *query)
+{
+    const cvm_question first = {query->match, query->near_column, query->near_vector};
+    size_t bytes = question_bytes(&first);
+    for (size_t i = 0; i < query->n_also; i++)
+        bytes += question_bytes(&query->also[i]);
+    return bytes;
 }
 
 int turn_query(cvm_turn *pub, const cvm_query *given)
@@ -277,6 +334,7 @@ int turn_query(cvm_turn *pub, const cvm_query *given)
                 : (query->where && !json_is_object(query->where))                           ? CVM_EINVAL
                 : turn_count(t, json_text_size(query->where, CVM_TURN_BYTES_MAX)) < 0       ? CVM_ELIMIT
                 : !(sql = make_query(table->decl, query))                                   ? CVM_EINVAL
+                : turn_count(t, search_bytes(query)) < 0                                    ? CVM_ELIMIT
                 : !(e = effect_new(t, core->name_query))                                    ? CVM_ENOMEM
                                                                                             : 0;
     json_decref(query->where);

@@ -72,7 +72,7 @@ static int check_texts(const cvm_out *out, size_t *bytes)
 static int check(const struct turn *t, const cvm_out *out, size_t *ret_bytes)
 {
     size_t bytes = 0;
-    if (out->kind > CVM_OUT_FORWARD || out->message_type > CVM_ESCALATION || !(out->confidence <= 1.0))
+    if (out->kind > CVM_OUT_LOOK || out->message_type > CVM_ESCALATION || !(out->confidence <= 1.0))
         return CVM_EINVAL;
     if ((out->data && !json_is_object(out->data)) ||
         (out->tags && !(json_is_array(out->tags) && all_strings(out->tags))))
@@ -419,7 +419,7 @@ static bool is_broadcast(const cvm_out *out)
 /* `type` NULL: nobody has heard of the topic. */
 static int broadcast(struct turn *t, const cvm_out *out, const struct name *type, size_t bytes, cvm_id *ret_id)
 {
-    if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD)
+    if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD || out->kind == CVM_OUT_LOOK)
         return CVM_EINVAL; /* one answer is expected, many would come */
     if (!out->type || !may_publish(t->component, out->type))
         return CVM_EACCES;
@@ -430,6 +430,21 @@ static int broadcast(struct turn *t, const cvm_out *out, const struct name *type
     json_decref(out->data); /* each copy has its own reference */
     json_decref(out->tags);
     return 0;
+}
+
+/* A look-up from a durable turn is an effect; any other is a request. */
+static int look(struct turn *t, const cvm_out *out, struct component *to, const struct name *type, size_t bytes,
+                cvm_id *ret_id)
+{
+    const struct route_slot *slot = component_route(to, type);
+    if (t->conversation && slot && slot->operation && slot->operation->ephemeral && !out->content && !out->tags &&
+        !out->conversation)
+        return effect_look(t, out, to, slot, bytes, ret_id);
+    struct conversation *lane = NULL;
+    cvm_out request = *out;
+    request.kind = CVM_OUT_REQUEST;
+    CVM_TRY(choose_lane(t, &request, &lane));
+    return emit_to(t, &request, to, type, lane, bytes, ret_id);
 }
 
 /* Takes data and tags where it succeeds; where it fails they are still the caller's, and the names may lie in them. */
@@ -448,6 +463,8 @@ int turn_emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     if (!type)
         return CVM_ENOENT;
     CVM_TRY(resolve(t, out, &to));
+    if (out->kind == CVM_OUT_LOOK)
+        return look(t, out, to, type, bytes, ret_id);
     CVM_TRY(choose_lane(t, out, &lane));
     return emit_to(t, out, to, type, lane, bytes, ret_id);
 }

@@ -128,20 +128,59 @@ static json_t *now_json(cvm_turn *t)
     return json_string(text);
 }
 
-/* Ends the conversation and answers whoever opened it. */
-static int finish(cvm_turn *t, cvm_id opener, const char *ended, const json_t *answer, json_t *error)
+/* A turn of the engine. What it writes into the context it writes last, when nothing can fail any more: within an
+ * agent's turn a step that fails is taken back (lead.c). */
+struct step {
+    cvm_turn *t;
+    cvm_id opener;
+    const struct component *agent; /* who has answered; NULL: nobody yet, or it is gone */
+    const cvm_msg *answer;
+    bool noted; /* the answer, in the context */
+};
+
+/* What the agent did; of the first step, when it was. */
+static void note_answer(struct step *s)
 {
-    const json_t *context = turn_context(t);
+    const cvm_msg *m = s->answer;
+    const json_t *context = turn_context(s->t), *all = json_object_get(context, "processing_steps");
+    if (s->noted)
+        return;
+    s->noted = true;
+    if (!m)
+        set(s->t, "/created_at", now_json(s->t));
+    if (!m || !s->agent || json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
+        return;
+    int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(s->t));
+    const char *said = cvm_json_str(m->data, "note", cvm_json_str(m->data, "content", ""));
+    size_t len = strnlen(said, ENGINE_NOTE_MAX_BYTES);
+    char text[32];
+    while (len > 0 && said[len] && ((unsigned char)said[len] & 0xC0) == 0x80) /* never inside a character */
+        len--;
+    time_text(started, text);
+    set(s->t, "/processing_steps/-",
+        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s%, s:O*}", "agent", shown(s->agent), "step", "handle", "started_at",
+                  text, "duration_ms", (json_int_t)(cvm_now_ms(s->t) - started), "result", outcome_words[m->outcome],
+                  "note", said, len, "confidence",
+                  json_object_get(json_object_get(m->data, "structured_data"), "confidence")));
+}
+
+/* Ends the conversation and answers whoever opened it. Takes `error`. */
+static int finish(struct step *s, const char *ended, const json_t *answer, json_t *error)
+{
+    const json_t *context = turn_context(s->t);
     const json_t *data = json_object_get(answer, "structured_data");
     json_t *result = json_pack("{s:s, s:o, s:O?, s:I, s:s, s:s, s:o}", "content", cvm_json_str(answer, "content", ""),
                                "structured_data", json_is_object(data) ? cvm_json_share(data) : json_object(),
                                "agents_involved", json_object_get(context, "agents_involved"), "rounds",
                                (json_int_t)cvm_json_int(context, "rounds", 0), "ended", ended, "last",
                                cvm_json_str(context, "current_agent", ""), "error", error ? error : json_null());
-    CVM_TRY(cvm_note(t, "conversation_ended", json_pack("{s:s}", "by", ended)));
-    set(t, "/updated_at", now_json(t));
-    int e = cvm_settle(t, opener, CVM_REPLIED, result, NULL);
-    return e == CVM_ENOENT ? CVM_OK : e; /* the opener's deadline has passed */
+    CVM_TRY(cvm_note(s->t, "conversation_ended", json_pack("{s:s}", "by", ended)));
+    int e = cvm_settle(s->t, s->opener, CVM_REPLIED, result, NULL);
+    if (e < 0 && e != CVM_ENOENT) /* the opener's deadline has passed */
+        return e;
+    note_answer(s);
+    set(s->t, "/updated_at", now_json(s->t));
+    return CVM_OK;
 }
 
 static void involve(cvm_turn *t, const struct component *agent)
@@ -153,34 +192,37 @@ static void involve(cvm_turn *t, const struct component *agent)
     set(t, "/agents_involved/-", json_string(shown(agent)));
 }
 
-static int step(cvm_turn *pub, cvm_id opener, struct component *agent, const char *from, const json_t *content,
-                const json_t *data)
+static int begin(struct step *s, struct component *agent, const json_t *content, const json_t *data)
 {
-    struct turn *t = (struct turn *)pub;
-    int64_t round = cvm_json_int(turn_context(pub), "rounds", 0) + 1;
-    int64_t most = config_int(t->core->options.config, "conversation.max_rounds", 30);
+    cvm_turn *t = s->t;
+    int64_t round = cvm_json_int(turn_context(t), "rounds", 0) + 1;
+    int64_t most = config_int(((struct turn *)t)->core->options.config, "conversation.max_rounds", 30);
     if (round > most) {
         log_info("host.conversation", "a conversation passed %lld rounds", (long long)most);
         return finish(
-            pub, opener, "rounds", NULL,
+            s, "rounds", NULL,
             json_pack("{s:s, s:s}", "code", "MAX_ROUNDS", "message", "the conversation passed its round limit"));
     }
-    set(pub, "/rounds", json_integer(round));
-    set(pub, "/current_agent", json_string(shown(agent)));
-    set(pub, "/engine", json_pack("{s:s, s:I}", "agent", agent->id->text, "started_ms", (json_int_t)cvm_now_ms(pub)));
-    involve(pub, agent);
-    json_t *message = json_pack("{s:O?, s:O?, s:s}", "content", content, "structured_data", data, "from", from);
+    json_t *message = json_pack("{s:O?, s:O?, s:s}", "content", content, "structured_data", data, "from",
+                                s->agent ? shown(s->agent) : "");
     if (!content)
         json_object_set_new(message, "content", json_string(""));
     if (!data)
         json_object_set_new(message, "structured_data", json_object());
-    int e = cvm_request(pub, agent->id->text, "handle",
+    int e = cvm_request(t, agent->id->text, "handle",
                         json_pack("{s:o, s:I}", "message", message, "round", (json_int_t)round),
-                        &(cvm_request_opts){.on_behalf = opener});
-    if (e == CVM_ENOENT)
-        return finish(pub, opener, "error", NULL,
-                      json_pack("{s:s, s:s}", "code", "NO_HANDLE", "message", "the agent does not take conversations"));
-    return e < 0 ? e : CVM_PENDING;
+                        &(cvm_request_opts){.on_behalf = s->opener});
+    if (e < 0 && e != CVM_ENOENT)
+        return e;
+    note_answer(s);
+    set(t, "/rounds", json_integer(round));
+    set(t, "/current_agent", json_string(shown(agent)));
+    set(t, "/engine", json_pack("{s:s, s:I}", "agent", agent->id->text, "started_ms", (json_int_t)cvm_now_ms(t)));
+    involve(t, agent);
+    return e == CVM_ENOENT ? finish(s, "error", NULL,
+                                    json_pack("{s:s, s:s}", "code", "NO_HANDLE", "message",
+                                              "the agent does not take conversations"))
+                           : CVM_PENDING;
 }
 
 static int converse(cvm_turn *t, const cvm_msg *m)
@@ -193,26 +235,8 @@ static int converse(cvm_turn *t, const cvm_msg *m)
         return cvm_refuse(t, "NOT_FOUND", "first", "the first agent is not loaded");
     if (!*m->conversation)
         return cvm_refuse(t, "EPHEMERAL", NULL, "a conversation must be durable");
-    set(t, "/created_at", now_json(t));
-    return step(t, m->id, agent, "", json_object_get(message, "content"), json_object_get(message, "structured_data"));
-}
-
-static void add_step(cvm_turn *t, const struct component *agent, const cvm_msg *m)
-{
-    const json_t *context = turn_context(t), *all = json_object_get(context, "processing_steps");
-    int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(t));
-    const char *said = cvm_json_str(m->data, "note", cvm_json_str(m->data, "content", ""));
-    size_t len = strnlen(said, ENGINE_NOTE_MAX_BYTES);
-    char text[32];
-    if (json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
-        return;
-    while (len > 0 && said[len] && ((unsigned char)said[len] & 0xC0) == 0x80) /* never inside a character */
-        len--;
-    time_text(started, text);
-    set(t, "/processing_steps/-",
-        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s%, s:O*}", "agent", shown(agent), "step", "handle", "started_at", text,
-                  "duration_ms", (json_int_t)(cvm_now_ms(t) - started), "result", outcome_words[m->outcome], "note",
-                  said, len, "confidence", json_object_get(json_object_get(m->data, "structured_data"), "confidence")));
+    return begin(&(struct step){.t = t, .opener = m->id}, agent, json_object_get(message, "content"),
+                 json_object_get(message, "structured_data"));
 }
 
 /* The element after the agent in the context's route; its first where the agent is not in it. */
@@ -228,39 +252,42 @@ static const char *from_route(const json_t *context, const struct component *age
     return at < n ? json_string_value(json_array_get(route, at)) : NULL;
 }
 
+static int denied(struct step *s, const struct component *next, const char *who)
+{
+    ((struct turn *)s->t)->core->total.transitions_denied++;
+    log_warning("host.conversation", "transition_denied: %s to %s", shown(s->agent), who);
+    CVM_TRY(cvm_note(s->t, "transition_denied",
+                     json_pack("{s:s, s:s, s:b}", "from", shown(s->agent), "to", who, "loaded", next != NULL)));
+    return finish(s, "denied", s->answer->data,
+                  json_pack("{s:s, s:s, s:s}", "code", next ? "TRANSITION_DENIED" : "NOT_LOADED", "from",
+                            shown(s->agent), "to", who));
+}
+
 static int handled(cvm_turn *pub, const cvm_msg *m)
 {
     struct core *core = ((struct turn *)pub)->core;
     struct component *agent = registry_find(core, m->sender, NULL);
-    const json_t *error = m->outcome == CVM_REPLIED ? NULL : m->data;
+    struct step s = {.t = pub, .opener = m->on_behalf, .agent = agent, .answer = m};
     if (!agent)
-        return finish(pub, m->on_behalf, "error", NULL, json_pack("{s:s}", "code", "NOT_FOUND"));
-    add_step(pub, agent, m);
-    if (error) {
-        const char *code = cvm_json_str(error, "code", m->outcome == CVM_TIMEOUT ? "TIMEOUT" : "FAILED");
-        return finish(pub, m->on_behalf, "error", NULL,
-                      json_pack("{s:s, s:s, s:s}", "code", code, "message", cvm_json_str(error, "message", ""), "agent",
-                                shown(agent)));
+        return finish(&s, "error", NULL, json_pack("{s:s}", "code", "NOT_FOUND"));
+    if (m->outcome != CVM_REPLIED) {
+        const char *code = cvm_json_str(m->data, "code", m->outcome == CVM_TIMEOUT ? "TIMEOUT" : "FAILED");
+        return finish(&s, "error", NULL,
+                      json_pack("{s:s, s:s, s:s}", "code", code, "message", cvm_json_str(m->data, "message", ""),
+                                "agent", shown(agent)));
     }
     if (cvm_json_bool(m->data, "end", false))
-        return finish(pub, m->on_behalf, "signal", m->data, NULL);
+        return finish(&s, "signal", m->data, NULL);
     const json_t *data = json_object_get(m->data, "structured_data");
     const char *who = cvm_json_str(m->data, "next", NULL);
     if (!who)
         who = from_route(turn_context(pub), agent);
     if (!who)
-        return finish(pub, m->on_behalf, "route_end", m->data, NULL);
+        return finish(&s, "route_end", m->data, NULL);
     struct component *next = resolve(core, agent, who, data);
-    if (!next || !allowed(core, agent, next)) {
-        core->total.transitions_denied++;
-        log_warning("host.conversation", "transition_denied: %s to %s", shown(agent), who);
-        CVM_TRY(cvm_note(pub, "transition_denied",
-                         json_pack("{s:s, s:s, s:b}", "from", shown(agent), "to", who, "loaded", next != NULL)));
-        return finish(pub, m->on_behalf, "denied", m->data,
-                      json_pack("{s:s, s:s, s:s}", "code", next ? "TRANSITION_DENIED" : "NOT_LOADED", "from",
-                                shown(agent), "to", who));
-    }
-    return step(pub, m->on_behalf, next, shown(agent), json_object_get(m->data, "content"), data);
+    if (!next || !allowed(core, agent, next))
+        return denied(&s, next, who);
+    return begin(&s, next, json_object_get(m->data, "content"), data);
 }
 
 static int engine_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)

@@ -14,5 +14,6 @@ extern const char *const sort_words[SORTS];          /* CVM_REQUEST.. */
 
 /* The number of `word`, `otherwise` where it is none of the `n`. */
 uint8_t word_number(const char *const *words, uint8_t n, const char *word, uint8_t otherwise);
+void time_text(int64_t ms, char ret_text[32]); /* RFC 3339 with milliseconds and Z */
 
 #endif

@@ -19,9 +19,10 @@ failed(int error, char *ret_error, size_t error_size, const char *format, ...)
     return error;
 }
 
-static int read_all(int fd, size_t limit, char **ret_text, size_t *ret_len)
+/* `expected` bytes, or as many as there are: files of /proc have a size of 0. */
+static int read_all(int fd, size_t limit, size_t expected, char **ret_text, size_t *ret_len)
 {
-    size_t size = 4096, len = 0;
+    size_t size = (expected < limit ? expected : limit) + 4096, len = 0;
     char *text = malloc(size);
     while (text) {
         ssize_t n = read(fd, text + len, size - len - 1);
@@ -49,8 +50,8 @@ static int read_all(int fd, size_t limit, char **ret_text, size_t *ret_len)
     return CVM_ENOMEM;
 }
 
-int file_read(const char *path, size_t limit, bool secret, char **ret_text, size_t *ret_len, char *ret_error,
-              size_t error_size)
+int file_read_stat(const char *path, size_t limit, bool secret, char **ret_text, size_t *ret_len, struct stat *ret_st,
+                   char *ret_error, size_t error_size)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error; /* NONBLOCK: a FIFO must not hold us here */
@@ -68,7 +69,9 @@ int file_read(const char *path, size_t limit, bool secret, char **ret_text, size
                        path);
         goto out;
     }
-    error = read_all(fd, limit, ret_text, ret_len);
+    error = read_all(fd, limit, (size_t)st.st_size, ret_text, ret_len);
+    if (!error)
+        *ret_st = st;
     if (error == CVM_ELIMIT)
         failed(error, ret_error, error_size, "%s: is larger than the limit of %zu KiB", path, limit / 1024);
     else if (error)
@@ -78,26 +81,46 @@ out:
     return error;
 }
 
+int file_read(const char *path, size_t limit, bool secret, char **ret_text, size_t *ret_len, char *ret_error,
+              size_t error_size)
+{
+    struct stat st;
+    return file_read_stat(path, limit, secret, ret_text, ret_len, &st, ret_error, error_size);
+}
+
+static int parse(const char *path, const char *text, size_t len, bool secret, json_t **ret_json, char *ret_error,
+                 size_t error_size)
+{
+    json_error_t fault;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &fault);
+    if (json) {
+        *ret_json = json;
+        return 0;
+    }
+    /* jansson quotes what stands near the fault: not from a file of secrets */
+    if (secret)
+        return failed(CVM_EINVAL, ret_error, error_size, "%s: line %d, column %d: is no valid JSON", path, fault.line,
+                      fault.column);
+    return failed(CVM_EINVAL, ret_error, error_size, "%s: line %d, column %d: is no valid JSON: %s", path, fault.line,
+                  fault.column, fault.text);
+}
+
+int file_json_text(const char *path, const char *text, size_t len, json_t **ret_json, char *ret_error,
+                   size_t error_size)
+{
+    return parse(path, text, len, false, ret_json, ret_error, error_size);
+}
+
 int file_json(const char *path, size_t limit, bool secret, json_t **ret_json, char *ret_error, size_t error_size)
 {
     char *text = NULL;
     size_t len = 0;
-    json_error_t fault;
     CVM_TRY(file_read(path, limit, secret, &text, &len, ret_error, error_size));
-    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &fault);
+    int error = parse(path, text, len, secret, ret_json, ret_error, error_size);
     if (secret)
         explicit_bzero(text, len);
     free(text);
-    if (!json) {
-        /* jansson quotes what stands near the fault: not from a file of secrets */
-        if (secret)
-            return failed(CVM_EINVAL, ret_error, error_size, "%s: line %d, column %d: is no valid JSON", path,
-                          fault.line, fault.column);
-        return failed(CVM_EINVAL, ret_error, error_size, "%s: line %d, column %d: is no valid JSON: %s", path,
-                      fault.line, fault.column, fault.text);
-    }
-    *ret_json = json;
-    return 0;
+    return error;
 }
 
 int file_write(const char *path, const void *bytes, size_t len)

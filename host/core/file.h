@@ -13,8 +13,17 @@
 int file_read(const char *path, size_t limit, bool secret, char **ret_text, size_t *ret_len, char *ret_error,
               size_t error_size);
 
-/* The same, parsed: members may not occur twice. CVM_EINVAL: no JSON, with line and column. Gives *ret_json. */
+/* The same, and what the file was before the first byte was read. */
+struct stat;
+int file_read_stat(const char *path, size_t limit, bool secret, char **ret_text, size_t *ret_len, struct stat *ret_st,
+                   char *ret_error, size_t error_size);
+
+/* As file_read, parsed: members may not occur twice. CVM_EINVAL: no JSON, with line and column. Gives *ret_json. */
 int file_json(const char *path, size_t limit, bool secret, json_t **ret_json, char *ret_error, size_t error_size);
+
+/* The same of a text that was read from there. */
+int file_json_text(const char *path, const char *text, size_t len, json_t **ret_json, char *ret_error,
+                   size_t error_size);
 
 /* Makes or replaces the file; not synced. CVM_EIO. */
 int file_write(const char *path, const void *bytes, size_t len);

@@ -2,6 +2,7 @@
 #ifndef HOST_CORE_INTERNAL_H
 #define HOST_CORE_INTERNAL_H
 
+#include "core/envelope_words.h"
 #include "model.h"
 
 #include <assert.h>
@@ -49,7 +50,6 @@ enum envelope_form { ENVELOPE_WHOLE, ENVELOPE_SHORT };
 /* `cause`: of an output in a record, the turn's message; else NULL. Also on the writer's thread. */
 void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause);
 json_t *envelope_json(const struct message *m); /* gives a new value */
-void time_text(int64_t ms, char ret_text[32]);  /* RFC 3339 with milliseconds and Z */
 
 /* conversation.c: lanes */
 bool conversation_is_anothers(struct core *core, const char *name); /* its key is that of one with another name */
@@ -97,7 +97,11 @@ void turn_free(struct core *core);
  * "late" or "gone"; see docs/reference/journal.md. */
 void turn_met(struct turn *t, const char *what, const char *name);
 void turn_met_id(struct turn *t, const char *what, cvm_id id);
-extern const cvm_host turn_api; /* turn_api.c */
+void answer_undo(struct core *core, struct answer *a); /* it is not among the turn's answers any more */
+extern const cvm_host turn_api;                        /* turn_api.c */
+
+/* lead.c: the conversation engine takes the answer of an agent within that agent's turn, where it can */
+void turn_lead(struct core *core);
 
 void complain_of_handler(const struct core *core, struct component *c, const char *type, int error); /* complain.c */
 /* complain.c: the functions below for handlers, with a line in the log where they refuse */
@@ -174,9 +178,13 @@ void timer_free(struct core *core, struct timer *timer);
 int turn_call(cvm_turn *t, const cvm_call *call, cvm_id *ret_id);
 int turn_query(cvm_turn *t, const cvm_query *query);
 int turn_job(cvm_turn *t, const char *name, json_t *input, cvm_id on_behalf, int64_t timeout_ms); /* takes input */
+/* A request to an operation that is "durable": false, out of a durable turn. Takes the data where it succeeds. */
+int effect_look(struct turn *t, const cvm_out *out, struct component *to, const struct route_slot *slot, size_t bytes,
+                cvm_id *ret_id);
+bool effect_is_look(const struct effect *e);              /* it asks within the host: it begins with its turn */
 void effect_begin(struct core *core, struct effect *e);   /* its turn is durable */
 void effect_recover(struct core *core, struct effect *e); /* may have been sent before a crash */
-void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data);
+void effect_verified(struct core *core, struct effect *e, int outcome, const json_t *data, const char *content);
 void effect_free(struct core *core, struct effect *e);
 void effect_answer(struct core *core, struct effect *e, int outcome, json_t *data); /* takes data; at most once */
 void effect_leave(struct core *core, struct effect *e); /* its plugin goes; what is durable comes back with it */
@@ -215,6 +223,7 @@ int turn_context_set(cvm_turn *t, const char *path, json_t *value);
 const json_t *turn_context(cvm_turn *t);
 /* A context that is changed in place: the turn is kept, with its record; it is undone; or the turn goes on with a copy
  * of its own, because others run before it has ended. */
+void context_forget_paths(struct core *core);
 void context_keep(struct turn *t, struct record *record);
 void context_restore(struct turn *t);
 CVM_MUST_USE int context_detach(struct turn *t);
@@ -298,7 +307,7 @@ int store_each_open(struct store *store, store_wanted_fn wanted /* NULL: all */,
 int store_query(struct store *store, const char *sql, const json_t *binds, size_t limit, json_t **ret_rows,
                 bool *ret_more);
 /* See search.h. */
-int store_search(struct store *store, const json_t *question, json_t **ret_rows, json_t **ret_words);
+int store_search(struct store *store, const json_t *question, struct search_found *ret_found);
 void store_close_open_item(struct store *store, int64_t no);
 
 /* item_doc.c: open things as JSON, and back (recovery) */
@@ -469,6 +478,7 @@ void replay_short_id(struct core *core, const json_t *ids, char *ret_id, size_t 
 void replay_secret(struct core *core, const char *name);                                   /* it is asked for */
 int replay_model(struct core *core, const char *name, json_int_t mark, json_t **ret_read); /* CVM_ENOENT: not asked */
 int64_t replay_key(const struct core *core, const char *conversation);
+bool replay_led(const struct core *core);                     /* the engine took its reply within the turn */
 void replay_record(struct core *core, struct record *record); /* takes */
 
 /* clock.c */

@@ -203,16 +203,23 @@ static bool has_headers(const json_t *doc)
     return !headers || json_is_object(headers);
 }
 
+static bool is_question(const json_t *query)
+{
+    const json_t *search = json_object_get(query, "search"), *look = json_object_get(query, "look");
+    if (search)
+        return has_text(search, "table");
+    if (look)
+        return has_text(look, "to");
+    return has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
+           json_is_integer(json_object_get(query, "limit"));
+}
+
 static bool is_effect(const json_t *doc)
 {
-    const json_t *query = json_object_get(doc, "query");
     return has_id(doc, "id") && has_text(doc, "component") && has_text(doc, "type") && has_text(doc, "conversation") &&
            (cvm_json_int(doc, "job", 0) ? json_is_object(json_object_get(doc, "body"))
             : has_text(doc, "call")     ? has_text(doc, "url") && has_headers(doc)
-            : json_object_get(query, "search")
-                ? has_text(json_object_get(query, "search"), "table")
-                : has_text(query, "sql") && json_is_array(json_object_get(query, "binds")) &&
-                      json_is_integer(json_object_get(query, "limit")));
+                                        : is_question(json_object_get(doc, "query")));
 }
 
 bool item_doc_good(const char *kind, const json_t *doc)

@@ -12,6 +12,7 @@
 
 #define JOURNAL_RETRY_MS 100
 #define BULK_CHECKPOINTS 4        /* the log may be so many times as long while many rows come */
+#define JOURNAL_IDLE_MS 100       /* so long nothing was to be written: then the log is folded back before it is full */
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
 
 /* Work on the writer's connection between two groups. */
@@ -263,6 +264,16 @@ int journal_bulk(struct core *core, struct bulk_work *work)
     return e;
 }
 
+/* Between two groups the queue is empty for a moment; a log that is folded back then holds up the next one, and what
+ * every group changes is written as often. True: there is something to do. With the mutex. */
+static bool rested(struct journal *j)
+{
+    if (store_wal_bytes(j->store) > j->checkpoint_bytes)
+        return false; /* a reader held it back */
+    writer_waits(j, JOURNAL_IDLE_MS);
+    return j->queue || j->jobs || j->bulk || j->stop;
+}
+
 static void *writer(void *arg)
 {
     struct journal *j = arg;
@@ -275,6 +286,8 @@ static void *writer(void *arg)
             continue;
         }
         while (!j->queue && !j->jobs && !j->bulk && !j->stop) {
+            if (rested(j))
+                continue;
             pthread_mutex_unlock(&j->mutex);
             int64_t before = store_wal_bytes(j->store);
             bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);

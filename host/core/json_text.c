@@ -45,18 +45,13 @@ static bool grow(struct text *text, size_t more)
     return true;
 }
 
-void text_add(struct text *text, const char *bytes, size_t len)
+void text_add_growing(struct text *text, const char *bytes, size_t len)
 {
-    if (text->len + len + 1 > text->cap && !grow(text, len))
+    if (!grow(text, len))
         return;
     memcpy(text->at + text->len, bytes, len);
     text->len += len;
     text->at[text->len] = 0;
-}
-
-void text_puts(struct text *text, const char *string)
-{
-    text_add(text, string, strlen(string));
 }
 
 void text_int(struct text *text, int64_t value)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define JSON_TEXT_DEPTH_MAX 512 /* as deep as is written; what is taken from others is at most half as deep */
 
@@ -21,13 +22,26 @@ struct text {
 void text_init(struct text *text, size_t limit);
 void text_free(struct text *text);
 void text_reset(struct text *text); /* keeps the memory */
-void text_add(struct text *text, const char *bytes, size_t len);
-void text_puts(struct text *text, const char *string);
+void text_add_growing(struct text *text, const char *bytes, size_t len);
 void text_int(struct text *text, int64_t value);
 void text_real(struct text *text, double value);         /* the shortest that reads back as the same */
 void text_json(struct text *text, const json_t *value);  /* compact */
 void text_string(struct text *text, const char *string); /* as a JSON string, with quotes */
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline void text_add(struct text *text, const char *bytes, size_t len)
+{
+    if (text->len + len + 1 > text->cap) {
+        text_add_growing(text, bytes, len);
+        return;
+    }
+    memcpy(text->at + text->len, bytes, len);
+    text->len += len;
+    text->at[text->len] = 0;
+}
+static inline void text_puts(struct text *text, const char *string)
+{
+    text_add(text, string, strlen(string));
+}
 static inline void text_char(struct text *text, char c)
 {
     if (text->len + 1 < text->cap)

@@ -1,6 +1,7 @@
 /* Reads a manifest: the file, its schema, then the structs that the rest of the host uses. Owns the built-in schema of
  * manifests. What a schema cannot say is checked in manifest_check.c. Loop thread. */
 #include "core/file.h"
+#include "core/json_read.h"
 #include "core/json_text.h"
 #include "core/manifest_parts.h"
 
@@ -153,6 +154,18 @@ static int read_expose(struct reading *r, const json_t *json, const char *field,
     return read_args(r, json_object_get(json, "args"), manifest_field(&inner, "%s.args", field), e);
 }
 
+/* Most operations are never asked of one process: a schema that is known to be sound is compiled when it is needed. */
+static int read_schema(struct reading *r, const json_t *schema, const char *field, const char *name,
+                       struct schema **ret_schema)
+{
+    struct field inner;
+    if (!schema)
+        return 0;
+    if (r->known)
+        return schema_defer(r->m->doc, schema, ret_schema);
+    return manifest_compile(r, schema, manifest_field(&inner, "%s.%s", field, name), ret_schema);
+}
+
 static int read_operation(struct reading *r, const json_t *json, const char *field, struct manifest_operation *op)
 {
     struct field inner;
@@ -165,12 +178,8 @@ static int read_operation(struct reading *r, const json_t *json, const char *fie
     op->timeout_ms = number_of(json, "timeout_ms", 0);
     op->request_schema = json_object_get(json, "request");
     op->response_schema = json_object_get(json, "response");
-    manifest_field(&inner, "%s.request", field);
-    if (op->request_schema)
-        CVM_TRY(manifest_compile(r, op->request_schema, inner.text, &op->request));
-    manifest_field(&inner, "%s.response", field);
-    if (op->response_schema)
-        CVM_TRY(manifest_compile(r, op->response_schema, inner.text, &op->response));
+    CVM_TRY(read_schema(r, op->request_schema, field, "request", &op->request));
+    CVM_TRY(read_schema(r, op->response_schema, field, "response", &op->response));
     const json_t *expose = json_object_get(json, "expose");
     return expose ? read_expose(r, expose, manifest_field(&inner, "%s.expose", field), op) : 0;
 }
@@ -303,6 +312,47 @@ static int read_hosts(struct reading *r, const json_t *hosts)
     return 0;
 }
 
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+int manifest_read_file(struct reading *r, const char *path, char sort, size_t limit, char **ret_text, size_t *ret_len,
+                       bool *ret_known, char *ret_why, size_t why_size)
+{
+    struct stat st;
+    int error = file_read_stat(path, limit, false, ret_text, ret_len, &st, ret_why, why_size);
+    uint64_t key = error ? 0 : seen_key(path, &st);
+    r->m->files = seen_join(r->m->files, key);
+    *ret_known = seen_file(r->seen, seen_join(key, (uint64_t)sort));
+    return error;
+}
+
+/* What is known to be valid is read by the faster reader, which does not look for members that occur twice. */
+int manifest_read_json(struct reading *r, const char *path, size_t limit, json_t **ret_json, bool *ret_known,
+                       char *ret_why, size_t why_size)
+{
+    char *text = NULL;
+    size_t len = 0;
+    bool known = false;
+    CVM_TRY(manifest_read_file(r, path, r->m->doc ? 'd' : 'm', limit, &text, &len, &known, ret_why, why_size));
+    json_t *json = known ? json_read(text, len) : NULL;
+    int error = 0;
+    if (!json) {
+        known = false;
+        error = file_json_text(path, text, len, &json, ret_why, why_size);
+    }
+    free(text);
+    if (error)
+        return error;
+    *ret_known = known;
+    *ret_json = json;
+    return 0;
+}
+
+void manifest_read_none(struct reading *r, const char *path)
+{
+    struct stat nothing = {.st_mode = S_IFREG};
+    r->m->files = seen_join(r->m->files, seen_key(path, &nothing));
+}
+
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
 /* The schema of manifests, compiled once and kept: it lives as long as the process. NULL: no memory. */
@@ -377,14 +427,15 @@ static int read_all(struct reading *r)
 {
     struct schema_error fault;
     struct manifest *m = r->m;
-    const struct schema *schema = format();
-    if (!schema)
+    const struct schema *schema = r->known ? NULL : format();
+    if (!schema && !r->known)
         return CVM_ENOMEM;
-    if (schema_check_quoting(schema, m->doc, &fault) < 0)
+    if (schema && schema_check_quoting(schema, m->doc, &fault) < 0)
         return manifest_wrong(r, fault.field, "%s", fault.text);
     const json_t *needs = json_object_get(m->doc, "needs");
     CVM_TRY(read_head(r));
-    CVM_TRY(try_schemas(r, json_object_get(m->doc, "schemas")));
+    if (!r->known)
+        CVM_TRY(try_schemas(r, json_object_get(m->doc, "schemas")));
     CVM_TRY(read_components(r, json_object_get(m->doc, "components")));
     CVM_TRY(manifest_strings_make(r, json_object_get(needs, "secrets"), "needs.secrets", &m->secrets));
     CVM_TRY(read_hosts(r, json_object_get(needs, "hosts")));
@@ -400,10 +451,18 @@ static int read_all(struct reading *r)
 
 int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_error, size_t error_size)
 {
-    struct reading r = {.m = calloc(1, sizeof *r.m), .error = ret_error, .error_size = error_size};
+    return manifest_load_seen(path, NULL, ret_manifest, ret_error, error_size);
+}
+
+int manifest_load_seen(const char *path, struct seen *seen, struct manifest **ret_manifest, char *ret_error,
+                       size_t error_size)
+{
+    struct reading r = {.m = calloc(1, sizeof *r.m), .seen = seen, .error = ret_error, .error_size = error_size};
     int error = r.m && (r.m->path = strdup(path)) ? 0 : CVM_ENOMEM;
-    if (!error)
-        error = file_json(path, MANIFEST_FILE_MAX_BYTES, false, &r.m->doc, ret_error, error_size);
+    if (!error) {
+        r.m->files = 1;
+        error = manifest_read_json(&r, path, MANIFEST_FILE_MAX_BYTES, &r.m->doc, &r.known, ret_error, error_size);
+    }
     if (error == CVM_ENOENT || error == CVM_EACCES)
         error = CVM_EIO;
     if (!error)

@@ -162,7 +162,8 @@ struct manifest_limits {
 };
 
 struct manifest {
-    uint32_t refs; /* beyond the first */
+    uint32_t refs;  /* beyond the first */
+    uint64_t files; /* what it was made of, as seen.h joins it; 0: that cannot be told, or it is a saved copy */
     json_t *doc;
     char *path; /* where it was read, for messages */
     char *dir;  /* folder of the manifest's own files: <manifests>/NAME */
@@ -202,6 +203,10 @@ struct manifest {
 /* Reads and checks the manifest at `path`. Returns 0 and gives *ret_manifest; or CVM_EINVAL, CVM_EIO, CVM_ELIMIT with
  * a full sentence in `ret_error` (file, field, what was expected, what came). */
 int manifest_load(const char *path, struct manifest **ret_manifest, char *ret_error, size_t error_size);
+/* The same; files that `seen` knows are not checked again. */
+struct seen;
+int manifest_load_seen(const char *path, struct seen *seen, struct manifest **ret_manifest, char *ret_error,
+                       size_t error_size);
 /* The same of a saved copy (manifest_save), whose files are in it: `path` is where it was read first. */
 int manifest_load_saved(const char *saved, struct manifest **ret_manifest, char *ret_error, size_t error_size);
 int manifest_save(const struct manifest *manifest, const char *path); /* as a whole or not at all */

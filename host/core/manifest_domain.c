@@ -56,7 +56,8 @@ static int read_member(struct reading *r, json_t *value, const char *field, json
         return manifest_wrong(r, field, "there is no file %s/%s", r->m->dir, json_string_value(value));
     if (error)
         return error;
-    error = file_json(path, DOMAIN_FILE_MAX_BYTES, false, ret_json, text, sizeof text);
+    bool known;
+    error = manifest_read_json(r, path, DOMAIN_FILE_MAX_BYTES, ret_json, &known, text, sizeof text);
     free(path);
     return error ? (manifest_wrong(r, field, "%s", text), error == CVM_ELIMIT ? CVM_ELIMIT : CVM_EINVAL) : 0;
 }
@@ -121,11 +122,14 @@ static int read_examples(struct reading *r, const json_t *value, char **ret_text
         return 0;
     int error = manifest_inside(r, json_string_value(value), field, &path);
     if (!error) {
-        error = file_read(path, DOMAIN_FILE_MAX_BYTES, false, ret_text, &len, why, sizeof why);
+        bool known = false;
+        error = manifest_read_file(r, path, 'e', DOMAIN_FILE_MAX_BYTES, ret_text, &len, &known, why, sizeof why);
         if (error && error != CVM_ENOENT)
             manifest_wrong(r, field, "%s", why);
-        else if (!error)
+        else if (!error && !known)
             error = check_examples(r, *ret_text, len, field);
+    } else if (error == CVM_ENOENT) {
+        manifest_read_none(r, json_string_value(value));
     }
     free(path);
     return error == CVM_ENOENT ? 0 : error;
@@ -172,17 +176,22 @@ static int is_text_name(const struct dirent *entry)
     return dot && entry->d_name[0] != '.' && (strcmp(dot, ".md") == 0 || strcmp(dot, ".txt") == 0);
 }
 
-static int read_text(struct reading *r, const char *folder, const char *name, json_t *texts, size_t *total)
+/* Of the folder, which is known to be inside. `plain`: a file of its own, no link that could lead out of it. */
+static int read_text(struct reading *r, const char *folder, const char *name, bool plain, json_t *texts, size_t *total)
 {
     const char *field = "domain.knowledge";
     char inside_name[512], why[512], *path = NULL, *text = NULL;
     size_t len = 0;
     snprintf(inside_name, sizeof inside_name, "%s/%s", folder, name);
-    CVM_TRY(manifest_inside(r, inside_name, field, &path)); /* also where it is a symbolic link */
-    int error = file_read(path, KNOWLEDGE_FILE_MAX_BYTES, false, &text, &len, why, sizeof why);
+    if (!plain)
+        CVM_TRY(manifest_inside(r, inside_name, field, &path));
+    else if (asprintf(&path, "%s/%s", r->m->dir, inside_name) < 0)
+        return CVM_ENOMEM;
+    bool known = false;
+    int error = manifest_read_file(r, path, 't', KNOWLEDGE_FILE_MAX_BYTES, &text, &len, &known, why, sizeof why);
     if (error)
         error = manifest_wrong(r, field, "%s", why);
-    else if (!text_is_utf8(text, len) || memchr(text, 0, len))
+    else if (!known && (!text_is_utf8(text, len) || memchr(text, 0, len)))
         error = manifest_wrong(r, field, "%s/%s is no UTF-8 text", r->m->dir, inside_name);
     else if ((*total += len) > KNOWLEDGE_MAX_BYTES)
         error = manifest_wrong(r, field, "the folder has more than %d MiB", KNOWLEDGE_MAX_BYTES / 1024 / 1024);
@@ -203,6 +212,8 @@ static int read_knowledge(struct reading *r, const char *folder, json_t **ret_te
     int error = manifest_inside(r, folder, field, &path);
     if (error && error != CVM_ENOENT)
         return error;
+    if (!path)
+        manifest_read_none(r, folder);
     json_t *texts = json_array();
     int n = path ? scandir(path, &names, is_text_name, alphasort) : 0;
     free(path);
@@ -211,7 +222,7 @@ static int read_knowledge(struct reading *r, const char *folder, json_t **ret_te
         error = manifest_wrong(r, field, "the folder has more than %d texts", KNOWLEDGE_FILES_MAX);
     for (int i = 0; i < n; i++) {
         if (!error)
-            error = read_text(r, folder, names[i]->d_name, texts, &total);
+            error = read_text(r, folder, names[i]->d_name, names[i]->d_type == DT_REG, texts, &total);
         free(names[i]);
     }
     free(names);

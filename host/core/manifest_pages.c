@@ -99,7 +99,8 @@ static int add_file(struct collecting *c, const char *path, const json_t *decl, 
                               "%s: the end of its name says no type that pages have (.html, .css, "
                               ".js, .json, .svg, .png, .woff2, ...)",
                               file);
-    int error = file_read(real, MANIFEST_PAGE_MAX_BYTES, false, &bytes, &len, why, sizeof why);
+    bool known;
+    int error = manifest_read_file(c->r, real, 'p', MANIFEST_PAGE_MAX_BYTES, &bytes, &len, &known, why, sizeof why);
     if (error) {
         manifest_wrong(c->r, c->field.text, "%s", why);
         return error == CVM_ELIMIT || error == CVM_ENOMEM ? error : CVM_EINVAL;
@@ -131,9 +132,10 @@ static bool servable(const char *name)
 
 static int add_folder(struct collecting *c, const char *path, const json_t *decl, const char *folder, int depth);
 
-/* A file or folder in a folder. Its title belongs to the folder's own path, which index.html answers. */
+/* A file or folder in a folder that is known to be inside; `plain`: a file, and no link to one. Its title belongs to
+ * the folder's own path, which index.html answers. */
 static int add_entry(struct collecting *c, const char *path, const json_t *decl, const char *folder, const char *name,
-                     int depth)
+                     bool plain, int depth)
 {
     char below[PATH_MAX_BYTES + 2], inside[512], *real = NULL;
     struct stat st;
@@ -142,9 +144,12 @@ static int add_entry(struct collecting *c, const char *path, const json_t *decl,
     if (!servable(name) || n >= (int)sizeof inside || m > PATH_MAX_BYTES - 1)
         return manifest_wrong(c->r, c->field.text,
                               "%s: a name in it is too long, or has others than letters, digits and . _ ~ -", folder);
-    CVM_TRY(manifest_inside(c->r, inside, c->field.text, &real));
+    if (!plain)
+        CVM_TRY(manifest_inside(c->r, inside, c->field.text, &real));
+    else if (asprintf(&real, "%s/%s", c->r->m->dir, inside) < 0)
+        return CVM_ENOMEM;
     int error = 0;
-    if (stat(real, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (!plain && stat(real, &st) == 0 && S_ISDIR(st.st_mode)) {
         below[m] = '/';
         below[m + 1] = 0;
         error = add_folder(c, below, NULL, inside, depth + 1);
@@ -178,7 +183,7 @@ static int add_folder(struct collecting *c, const char *path, const json_t *decl
         error = manifest_wrong(c->r, c->field.text, "%s: has more than %d entries", folder, FOLDER_ENTRIES_MAX);
     for (int i = 0; i < n; i++) {
         if (!error)
-            error = add_entry(c, path, decl, folder, names[i]->d_name, depth);
+            error = add_entry(c, path, decl, folder, names[i]->d_name, names[i]->d_type == DT_REG, depth);
         if (error == CVM_ENOENT)
             error = manifest_wrong(c->r, c->field.text, "%s/%s: leads nowhere", folder, names[i]->d_name);
         free(names[i]);
@@ -194,6 +199,7 @@ static int add_system(struct collecting *c, const char *path, const json_t *decl
     const char *type = type_of(file);
     if (!realpath(file, real)) {
         json_t *page = page_of(path, decl);
+        manifest_read_none(c->r, file);
         if (page && (json_object_set_new(page, "missing", json_string(file)) < 0 ||
                      json_object_set_new(page, "type", json_string(type ? type : "text/plain")) < 0)) {
             json_decref(page);

@@ -3,6 +3,7 @@
 #define HOST_CORE_MANIFEST_PARTS_H
 
 #include "manifest.h"
+#include "seen.h"
 
 /* A manifest while it is read; `error` receives the first fault. */
 struct reading {
@@ -11,6 +12,8 @@ struct reading {
     json_t *saved_examples;
     json_t *saved_pages;
     bool saved; /* it is a copy: nothing is read beside it */
+    struct seen *seen;
+    bool known; /* the manifest's own file was checked by an earlier start */
     char *error;
     size_t error_size;
 };
@@ -34,6 +37,14 @@ int manifest_strings_make(struct reading *r, const json_t *array, const char *fi
 /* The path of `name` in the manifest's folder. CVM_ENOENT where there is no such file; a way out of the folder, also
  * by a symbolic link, is a fault. Gives *ret_path (for free()). */
 int manifest_inside(struct reading *r, const char *name, const char *field, char **ret_path);
+
+/* A file that belongs to the manifest, as file_read reads it. `ret_known`: it was checked by an earlier start as
+ * one of the same sort, which is any letter. */
+int manifest_read_file(struct reading *r, const char *path, char sort, size_t limit, char **ret_text, size_t *ret_len,
+                       bool *ret_known, char *ret_why, size_t why_size);
+int manifest_read_json(struct reading *r, const char *path, size_t limit, json_t **ret_json, bool *ret_known,
+                       char *ret_why, size_t why_size);
+void manifest_read_none(struct reading *r, const char *path); /* it is not there, which is no fault */
 
 int manifest_read_tables(struct reading *r, const json_t *tables);
 int manifest_read_jobs(struct reading *r, const json_t *jobs); /* after tables and calls */

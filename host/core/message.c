@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 bool vector_grow(void *at, uint32_t *cap, size_t size)
 {
@@ -126,28 +125,12 @@ void message_free(struct core *core, struct message *m)
     core->free_messages = m;
 }
 
-void time_text(int64_t ms, char ret_text[32])
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, 24, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, 32 - n, ".%03dZ", (int)(ms % 1000));
-}
-
-/* The conversion is a third of an envelope's cost, and neighbours share their second. */
 static void add_time(struct text *text, int64_t ms)
 {
-    static _Thread_local int64_t second = -1;
-    static _Thread_local char stamp[32];
-    if (ms / 1000 != second) {
-        time_text(ms, stamp);
-        second = ms / 1000;
-    }
-    char millis[5] = {(char)('0' + ms % 1000 / 100), (char)('0' + ms % 100 / 10), (char)('0' + ms % 10), 'Z', 0};
+    char stamp[32];
+    time_text(ms, stamp);
     text_char(text, '"');
-    text_add(text, stamp, 20);
-    text_add(text, millis, 4);
+    text_puts(text, stamp);
     text_char(text, '"');
 }
 

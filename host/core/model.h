@@ -20,6 +20,7 @@
 #define CORE_REQUEST_TIMEOUT_MS 30000
 #define CORE_REQUEST_TIMEOUT_MAX_MS (7 * 24 * 3600 * INT64_C(1000))
 #define CORE_CALL_DEADLINE_MS 300000
+#define CORE_PATHS 256          /* of contexts, whose texts are kept for the next turn that sets one */
 #define CORE_QUANTUM 32         /* messages of one component before the next has its turn */
 #define CORE_SLICE_US 1000      /* turns before I/O is polled */
 #define CORE_VIRTUAL_SLICE 1024 /* messages of a slice under the virtual clock */
@@ -466,6 +467,7 @@ struct record {
     struct inbox_change *inboxes;
     struct dead_letter *dead;
     struct edge_publication *told_out;
+    uint32_t led; /* place in `outs`, from 1, of what the engine took within this turn; 0: nothing */
     uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead, n_told_out;
 };
 
@@ -516,6 +518,7 @@ struct turn {
     size_t bytes;                             /* of all it puts out; turn_count keeps it within CVM_TURN_BYTES_MAX */
     size_t state_bytes;
     uint32_t ordinal;
+    struct message *led; /* of what it puts out, the engine has taken this: lead.c; NULL: nothing */
     uint64_t random;
     json_t *metrics; /* what it publishes; NULL: nothing */
     json_t *denied;  /* what the manifest did not allow; outlives the undoing, ends in the record */
@@ -592,6 +595,7 @@ struct core {
     int64_t clock_offset_ms; /* from the steady clock to the wall's */
     int64_t virtual_ms;
     struct names *names;
+    json_t *paths[CORE_PATHS]; /* of contexts, by hash: those last set */
     struct name *name_start, *name_query, *name_timeout, *name_change, *name_registry;
 
     /* plugins */
@@ -604,10 +608,12 @@ struct core {
     uint64_t registry_version;
     struct alarm registry_told; /* to tell those who want to know that it has changed */
     struct component *host, *engine;
-    struct remote *remotes; /* plugins' own processes */
-    json_t *moved;          /* object: plugin -> enum placement; never changed, only exchanged */
-    json_t *quarantined;    /* object: plugin -> "build content"; never changed, only exchanged */
-    uint64_t facts;         /* rises whenever settings, secrets or the registry may have changed */
+    struct remote *remotes;          /* plugins' own processes */
+    json_t *moved;                   /* object: plugin -> enum placement; never changed, only exchanged */
+    json_t *quarantined;             /* object: plugin -> "build content"; never changed, only exchanged */
+    struct seen *seen;               /* while plugins and models are loaded at the start */
+    struct sqlite3_stmt *plugin_row; /* while plugins are loaded at the start */
+    uint64_t facts;                  /* rises whenever settings, secrets or the registry may have changed */
     struct reload *reload;
     int64_t parked_seq; /* the last turn that may have parked something */
     uint32_t mapped;    /* libraries of retired generations that cannot be unloaded */

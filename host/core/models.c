@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/hex.h"
 #include "core/json_text.h"
+#include "core/seen.h"
 #include <cvm/json.h>
 #include <errno.h>
 #include <stdio.h>
@@ -177,8 +178,11 @@ static bool take_file(struct core *core, struct hosted_model *m, const char *key
     struct model *model;
     folder_of(core, folder);
     model_path(folder, key, path);
-    int e = model_open(path, max_bytes(core), &model, error, sizeof error);
+    size_t mark = seen_mark(core->seen);
+    bool known = seen_file(core->seen, core->seen ? seen_key_of(path) : 0);
+    int e = model_open_seen(path, max_bytes(core), known, &model, error, sizeof error);
     if (e) {
+        seen_take_back(core->seen, mark);
         if (e != CVM_ENOENT)
             log_warning("host", "model %s: %s; it is made anew", m->name, error);
         return false;

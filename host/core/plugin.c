@@ -3,6 +3,7 @@
  * stands in the folders. */
 #include "core/internal.h"
 
+#include "core/seen.h"
 #include "core/store.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct stage_place plugin_place(const struct core *core)
                                 .config = core->options.config,
                                 .runner = core->options.runner,
                                 .moved = core->moved,
+                                .seen = core->seen,
                                 .quarantined = core->quarantined};
 }
 
@@ -106,16 +108,17 @@ static void read_text(sqlite3_stmt *st, int column, char *ret_text, size_t size)
 }
 
 /* False: nothing is remembered of it. */
-static bool row_read(struct store *store, const char *name, struct plugin_row *ret_row)
+static bool row_read(struct core *core, const char *name, struct plugin_row *ret_row)
 {
-    sqlite3_stmt *st = NULL;
+    sqlite3_stmt *st = core->plugin_row;
     bool found = false;
     *ret_row = (struct plugin_row){0};
-    if (sqlite3_prepare_v2(store->db,
-                           "SELECT phase, version, build, content, before_version, before_build, before_content,"
-                           " bad_build, bad_content, placement FROM host_plugins WHERE name = ?",
-                           -1, &st, NULL))
+    if (!st && sqlite3_prepare_v2(journal_store(core)->db,
+                                  "SELECT phase, version, build, content, before_version, before_build, before_content,"
+                                  " bad_build, bad_content, placement FROM host_plugins WHERE name = ?",
+                                  -1, &st, NULL))
         return false;
+    core->plugin_row = st;
     sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
     if (sqlite3_step(st) == SQLITE_ROW) {
         found = true;
@@ -131,7 +134,8 @@ static bool row_read(struct store *store, const char *name, struct plugin_row *r
         read_text(st, 8, ret_row->bad.content, sizeof ret_row->bad.content);
         ret_row->placed = (enum placement)sqlite3_column_int(st, 9);
     }
-    sqlite3_finalize(st);
+    sqlite3_reset(st);
+    sqlite3_clear_bindings(st);
     return found;
 }
 
@@ -294,16 +298,16 @@ static bool choose_build(struct core *core, struct plugin *p, const struct plugi
 static bool has_newer_state(struct store *store, const struct generation *g)
 {
     bool newer = false;
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(store->db, "SELECT 1 FROM state WHERE component = ? AND version > ? LIMIT 1", -1, &st, NULL))
+        return false;
     for (size_t i = 0; !newer && i < g->manifest->n_components; i++) {
-        sqlite3_stmt *st = NULL;
-        if (sqlite3_prepare_v2(store->db, "SELECT 1 FROM state WHERE component = ? AND version > ? LIMIT 1", -1, &st,
-                               NULL))
-            return false;
         sqlite3_bind_text(st, 1, g->manifest->components[i].id, -1, SQLITE_STATIC);
         sqlite3_bind_int64(st, 2, g->manifest->components[i].state_version);
         newer = sqlite3_step(st) == SQLITE_ROW;
-        sqlite3_finalize(st);
+        sqlite3_reset(st);
     }
+    sqlite3_finalize(st);
     return newer;
 }
 
@@ -343,7 +347,7 @@ static int load_candidate(struct core *core, struct candidate *candidate, char *
         return REFUSE(error, size, "plugin name %s is claimed by %s and %s; take one of them out", p->name,
                       p->now->manifest->path, candidate->manifest->path);
     struct plugin_row row;
-    bool known = row_read(journal_store(core), p->name, &row);
+    bool known = row_read(core, p->name, &row);
     p->installed = candidate->installed;
     p->placed = row.placed;
     if (known && !choose_build(core, p, &row, candidate))
@@ -384,7 +388,7 @@ static int recall_what_ran(struct core *core, const char *name, bool installed, 
     struct stage_place place = plugin_place(core);
     struct plugin_row row;
     char error[512];
-    if (!core->page->restarts || !row_read(journal_store(core), name, &row))
+    if (!core->page->restarts || !row_read(core, name, &row))
         return CVM_ENOENT;
     const struct build_mark *marks[] = {&row.now, &row.before};
     for (int i = 0; i < 2; i++) {
@@ -401,7 +405,7 @@ static int recall_what_ran(struct core *core, const char *name, bool installed, 
 static bool was_disabled(struct core *core, const char *name)
 {
     struct plugin_row row;
-    return row_read(journal_store(core), name, &row) && strcmp(row.phase, "disabled") == 0;
+    return row_read(core, name, &row) && strcmp(row.phase, "disabled") == 0;
 }
 
 static int load_all(struct core *core, const struct stage_list *list, char *error, size_t size)
@@ -474,6 +478,56 @@ static int load_missing(struct core *core, char *error, size_t size)
     return e;
 }
 
+static bool mark_equal(const struct build_mark *a, const struct build_mark *b)
+{
+    return strcmp(a->version, b->version) == 0 && strcmp(a->build, b->build) == 0 &&
+           strcmp(a->content, b->content) == 0;
+}
+
+static bool row_equal(const struct plugin_row *a, const struct plugin_row *b)
+{
+    return strcmp(a->phase, b->phase) == 0 && a->placed == b->placed && mark_equal(&a->now, &b->now) &&
+           mark_equal(&a->before, &b->before) && mark_equal(&a->bad, &b->bad);
+}
+
+/* What runs, for the next start. Nothing is written where that knows it already. */
+static void note_rows(struct core *core)
+{
+    sqlite3 *db = journal_store(core)->db;
+    sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
+    for (struct plugin *p = core->plugins; p; p = p->next) {
+        struct plugin_row row, was;
+        if (!p->now && !p->held)
+            continue;
+        plugin_row_take(p, plugin_mark(p), &row);
+        if (!row_read(core, p->name, &was) || !row_equal(&row, &was))
+            plugin_row_write(journal_store(core), &row, core->now_ms);
+    }
+    if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL)) {
+        log_error("journal", "what runs cannot be noted: %s", sqlite3_errmsg(db));
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    }
+}
+
+/* One transaction: each statement of its own would take and give back the locks of the database. */
+static int load_in_one(struct core *core, const struct stage_list *list, char *error, size_t size)
+{
+    sqlite3 *db = journal_store(core)->db;
+    if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL))
+        return REFUSE(error, size, "the database cannot be read: %s", sqlite3_errmsg(db));
+    int e = load_all(core, list, error, size);
+    if (!e)
+        e = load_missing(core, error, size);
+    bool wrote = sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE;
+    if (!e && wrote && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL)) {
+        snprintf(error, size, "the database cannot be written: %s", sqlite3_errmsg(db));
+        e = CVM_EIO;
+    }
+    if (e || !wrote) /* of damage that was only read over, its first use tells */
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}
+
 static bool is_needed(const void *arg, const char *hash)
 {
     return build_is_needed(arg, hash);
@@ -511,10 +565,9 @@ int plugins_load(struct core *core, char *error, size_t size)
     struct stage_list list;
     struct registry *registry = NULL;
     int e = stage_scan(&place, &list, error, size);
+    core->seen = seen_open(core->home);
     if (!e)
-        e = load_all(core, &list, error, size);
-    if (!e)
-        e = load_missing(core, error, size);
+        e = load_in_one(core, &list, error, size);
     stage_list_clear(&list);
     const struct binding **future = calloc(core->n_components + 1, sizeof(*future));
     if (!e && !future)
@@ -524,16 +577,15 @@ int plugins_load(struct core *core, char *error, size_t size)
     if (!e)
         e = registry_build(core, future, &registry, error, size);
     free(future);
-    if (e)
+    if (e) {
+        sqlite3_finalize(core->plugin_row);
+        core->plugin_row = NULL;
         return e;
-    registry_free(registry_exchange(core, registry));
-    for (struct plugin *p = core->plugins; p; p = p->next) {
-        struct plugin_row row;
-        if (!p->now && !p->held)
-            continue;
-        plugin_row_take(p, plugin_mark(p), &row);
-        plugin_row_write(journal_store(core), &row, core->now_ms);
     }
+    registry_free(registry_exchange(core, registry));
+    note_rows(core);
+    sqlite3_finalize(core->plugin_row);
+    core->plugin_row = NULL;
     core->page->crashed[0] = 0;
     stage_sweep(&place, is_needed, core);
     return 0;

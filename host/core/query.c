@@ -9,8 +9,9 @@
 
 struct query {
     struct query *next;
-    char *sql;                    /* NULL: it is a search */
-    json_t *binds, *rows, *words; /* binds: of a search, the question */
+    char *sql;            /* NULL: it is a search */
+    json_t *binds, *rows; /* binds: of a search, the question */
+    struct search_found result;
     size_t limit;
     bool more;
     int error;
@@ -56,7 +57,7 @@ static void finish(struct core *core)
     if (q->sql)
         q->done(q->arg, q->error, q->rows, q->more);
     else
-        q->found(q->arg, q->error, q->rows, q->words);
+        q->found(q->arg, q->error, &q->result);
     json_decref(q->binds);
     free(q->sql);
     free(q);
@@ -65,7 +66,7 @@ static void finish(struct core *core)
 static void run(struct query_service *s, struct query *q)
 {
     q->error = q->sql ? store_query(s->store, q->sql, q->binds, q->limit, &q->rows, &q->more)
-                      : store_search(s->store, q->binds, &q->rows, &q->words);
+                      : store_search(s->store, q->binds, &q->result);
 }
 
 static void work(uv_work_t *req)

@@ -56,7 +56,7 @@ static int with_value(json_t *answer, int e, const json_t *value)
 static int op_emit(cvm_turn *t, const json_t *op, json_t *answer)
 {
     cvm_id id = {0, 0};
-    CVM_TRY(within(op, "kind", CVM_OUT_REQUEST, CVM_OUT_FORWARD));
+    CVM_TRY(within(op, "kind", CVM_OUT_REQUEST, CVM_OUT_LOOK));
     CVM_TRY(within(op, "priority", -1, CVM_CRITICAL));
     CVM_TRY(within(op, "message_type", 0, CVM_ESCALATION));
     const cvm_out out = {.size = sizeof out,
@@ -131,7 +131,14 @@ static int op_call(cvm_turn *t, const json_t *op, json_t *answer)
 
 static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
 {
+    cvm_question also[CVM_QUESTIONS_MAX];
+    const json_t *list = json_object_get(op, "also");
+    size_t n = json_array_size(list);
     (void)answer;
+    for (size_t i = 0; i < n && i < CVM_QUESTIONS_MAX; i++) {
+        const json_t *one = json_array_get(list, i);
+        also[i] = (cvm_question){text_of(one, "match"), text_of(one, "near_column"), text_of(one, "near_vector")};
+    }
     const cvm_query query = {.size = sizeof query,
                              .table = text_of(op, "table") ? text_of(op, "table") : "",
                              .where = taken(op, "where"),
@@ -142,7 +149,9 @@ static int op_query(cvm_turn *t, const json_t *op, json_t *answer)
                              .near_column = text_of(op, "near_column"),
                              .near_vector = text_of(op, "near_vector"),
                              .with = taken(op, "with"),
-                             .keys_only = json_is_true(json_object_get(op, "keys_only"))};
+                             .keys_only = json_is_true(json_object_get(op, "keys_only")),
+                             .also = also,
+                             .n_also = n};
     return t->host->query(t, &query);
 }
 

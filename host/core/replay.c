@@ -167,6 +167,10 @@ static json_t *made_record(struct replay *r, enum replay_verdict verdict, const 
         return json_incref(turn->record);
     if (*r->outcome)
         made = json_loadb(r->made.at, r->made.len, JSON_ALLOW_NUL, NULL);
+    if (made && past_whole(turn, r->lane, made) < 0) {
+        json_decref(made);
+        made = NULL;
+    }
     return made ? made : json_object();
 }
 

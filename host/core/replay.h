@@ -66,6 +66,7 @@ int replay_home(const struct replay_options *options, struct replay_report *ret_
 struct replay_export_options {
     const char *home, *id;
     bool keep_personal, with_builds;
+    bool trusted; /* as of replay_options: its turns are run to see whether they come out the same */
 };
 
 /* The conversations of an id with all that running them again needs, as one document; docs/reference/journal.md says

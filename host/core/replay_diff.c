@@ -91,6 +91,7 @@ json_t *replay_differences(const struct replay *r, const struct past_turn *turn,
     if (same && strcmp(turn->outcome, r->outcome) == 0)
         return NULL;
     json_t *a = json_deep_copy(turn->record), *b = json_loadb(made, len, JSON_ALLOW_NUL, NULL);
+    (void)past_whole(turn, r->lane, b);
     list = json_array();
     json_object_del(a, "_state"); /* a reader's own */
     json_object_del(a, "_subject");

@@ -97,7 +97,7 @@ static char *own_texts(struct export *x)
             continue;
         id_text(t.message, shown);
         if (is_ours(x, &t) || strcmp(t.type, "start") == 0) {
-            text_puts(&all, t.text);
+            text_json(&all, t.record);
             text_puts(&all, shown);
         }
         past_clear(&t);
@@ -305,7 +305,8 @@ static int try_out(struct export *x, char *error, size_t size)
     if (!e) {
         json_object_foreach(json_object_get(x->document, "builds"), name, value)(void)
             replay_copy_build(x->options->home, home, name, ""); /* one that is not there is said by its turns */
-        const struct replay_options options = {.home = home, .seen = note_after, .arg = x};
+        const struct replay_options options = {
+            .home = home, .trusted = x->options->trusted, .seen = note_after, .arg = x};
         e = replay_home(&options, &report, error, size);
     }
     replay_remove_folder(folder, 5);
@@ -317,8 +318,12 @@ int replay_export(const struct replay_export_options *options, json_t **ret_docu
 {
     struct export x = {.options = options, .touched = json_object(), .before = json_object(), .notes = json_array()};
     struct replay_report report;
-    const struct replay_options run = {
-        .home = options->home, .id = options->id, .seen = note_before, .arg = x.before, .touched = x.touched};
+    const struct replay_options run = {.home = options->home,
+                                       .id = options->id,
+                                       .trusted = options->trusted,
+                                       .seen = note_before,
+                                       .arg = x.before,
+                                       .touched = x.touched};
     struct past *past = &x.past;
     int e = replay_home(&run, &report, error, size);
     if (!e)

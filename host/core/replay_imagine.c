@@ -113,6 +113,7 @@ static const json_t *found(const json_t *list, const char *member, const char *t
 static void keep_messages(struct imagine *im, const struct past_turn *turn, const json_t *made)
 {
     const json_t *before = json_object_get(turn->record, "out"), *now = json_object_get(made, "out");
+    const json_int_t led = json_object_get(made, "led") ? (json_int_t)cvm_json_int(made, "led", 0) : -1;
     size_t i;
     json_t *out;
     json_array_foreach((json_t *)(uintptr_t)before, i, out)
@@ -132,7 +133,7 @@ static void keep_messages(struct imagine *im, const struct past_turn *turn, cons
         json_object_set_new(im->messages, id,
                             json_pack("{s:O, s:I, s:I}", "e", out, "by", (json_int_t)turn->seq, "lane",
                                       (json_int_t)turn->conversation));
-        if (!then && !VECTOR_PUSH(im->waiting, number))
+        if (!then && (json_int_t)i != led && !VECTOR_PUSH(im->waiting, number))
             return;
     }
 }
@@ -207,8 +208,7 @@ static void keep_context(struct imagine *im, int64_t conversation, const json_t 
         json_decref(doc);
         doc = next;
     }
-    numbers_put(im->contexts, conversation, doc);
-    json_decref(doc);
+    numbers_put(im->contexts, conversation, doc); /* takes it */
 }
 
 void imagine_after(struct imagine *im, struct past *past, const struct past_turn *turn, const json_t *made,
@@ -251,6 +251,7 @@ bool imagine_next(struct imagine *im, const struct past *past, const struct past
                                        .text = strdup("{}"),
                                        .record = json_object()};
         snprintf(ret_turn->component, sizeof ret_turn->component, "%s", cvm_json_str(e, "recipient", ""));
+        snprintf(ret_turn->sender, sizeof ret_turn->sender, "%s", cvm_json_str(e, "sender", ""));
         snprintf(ret_turn->type, sizeof ret_turn->type, "%s%s", cvm_json_str(e, "type", ""),
                  json_object_get(e, "outcome") ? ".reply" : "");
         own->known = (struct past_known){.seq = ret_turn->seq,

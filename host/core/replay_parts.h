@@ -14,7 +14,7 @@ struct past_turn {
     int64_t seq, at_ms, conversation;
     int64_t configuration, context, sent_by; /* "run" of the record; configuration 0: it has none */
     cvm_id message;                          /* none: a turn without one */
-    char component[CVM_NAME_MAX + 1], type[CVM_NAME_MAX + 1], outcome[16], build[16];
+    char component[CVM_NAME_MAX + 1], type[CVM_NAME_MAX + 1], sender[CVM_NAME_MAX + 1], outcome[16], build[16];
     char *text;     /* of the record */
     json_t *record; /* parsed */
 };
@@ -82,13 +82,14 @@ struct replay {
     /* the turn under way */
     struct world *world;
     const struct past_turn *turn;
-    VECTOR(struct item *) kept; /* made for it */
-    json_t *reads;              /* key -> turn, of its record; NULL: not asked for yet */
-    uint32_t scans;             /* answered */
-    char why[512];              /* what was not there; "" */
-    bool asked_elsewhere;       /* it read what its record does not name */
-    json_t *context;            /* before it; NULL: it did not come so far */
-    char outcome[16];           /* what came of it; "": nothing was committed */
+    VECTOR(struct item *) kept;  /* made for it */
+    json_t *reads;               /* key -> turn, of its record; NULL: not asked for yet */
+    uint32_t scans;              /* answered */
+    char why[512];               /* what was not there; "" */
+    bool asked_elsewhere;        /* it read what its record does not name */
+    json_t *context;             /* before it; NULL: it did not come so far */
+    char lane[CVM_NAME_MAX + 1]; /* name of its conversation, where something was committed */
+    char outcome[16];            /* what came of it; "": nothing was committed */
     struct text made, scratch;
     struct replay_turn shown;
 };
@@ -98,7 +99,11 @@ int past_open(struct past *past, const char *home, char *error, size_t size);
 void past_close(struct past *past);
 int past_read(sqlite3_stmt *row, struct past_turn *ret_turn); /* columns PAST_COLUMNS; to be cleared */
 void past_clear(struct past_turn *turn);
-#define PAST_COLUMNS " seq, at_ms, conversation, component, message, type, outcome, build, record "
+/* A record that the turn has, or would have, becomes whole; `lane`: the name of its conversation, NULL: as stored. */
+int past_whole(const struct past_turn *turn, const char *lane, json_t *record);
+#define PAST_COLUMNS                                                                                                   \
+    " seq, at_ms, conversation, component, message, type, outcome, build, record, sender,"                             \
+    " (SELECT c.name FROM contexts c WHERE c.conversation = turns.conversation) "
 void past_keep(struct past *past, const struct past_turn *turn);     /* its record is asked for soon */
 const struct past_known *past_known(struct past *past, int64_t seq); /* the same */
 const json_t *past_record(struct past *past, int64_t seq);           /* borrowed until the next; NULL: it is gone */

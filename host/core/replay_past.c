@@ -2,7 +2,9 @@
  * parsed lately, so a journal is read about once. Opens the database for reading, and never checkpoints it. */
 #include "core/replay_parts.h"
 
+#include "core/json_read.h"
 #include "core/numbers.h"
+#include "core/record_read.h"
 #include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +98,18 @@ void past_close(struct past *past)
 
 /* ---- turns ------------------------------------------------------------------------------------------------------- */
 
+int past_whole(const struct past_turn *t, const char *lane, json_t *record)
+{
+    const struct record_row row = {.at_ms = t->at_ms,
+                                   .conversation = t->conversation,
+                                   .message = t->message,
+                                   .component = t->component,
+                                   .type = t->type,
+                                   .sender = t->sender,
+                                   .name = lane};
+    return record_whole(record, &row);
+}
+
 int past_read(sqlite3_stmt *st, struct past_turn *t)
 {
     *t = (struct past_turn){.seq = sqlite3_column_int64(st, 0),
@@ -109,7 +123,10 @@ int past_read(sqlite3_stmt *st, struct past_turn *t)
     text_column(st, 7, t->build, sizeof t->build);
     const char *text = (const char *)sqlite3_column_text(st, 8);
     t->text = strdup(text ? text : "");
-    t->record = t->text ? json_loads(t->text, JSON_ALLOW_NUL, NULL) : NULL;
+    t->record = t->text ? json_read(t->text, strlen(t->text)) : NULL;
+    text_column(st, 9, t->sender, sizeof t->sender);
+    if (t->record && past_whole(t, (const char *)sqlite3_column_text(st, 10), t->record) < 0)
+        past_clear(t);
     const json_t *run = json_object_get(t->record, "run");
     t->configuration = (int64_t)json_integer_value(json_array_get(run, 0));
     t->context = (int64_t)json_integer_value(json_array_get(run, 1));
@@ -233,7 +250,7 @@ static const json_t *sent_before(struct past *past, cvm_id id, int64_t conversat
     sqlite3_stmt *st = NULL;
     char shown[40];
     const json_t *found = NULL;
-    id_text(id, shown);
+    id_text(id, shown); /* its second half stands in every form of a record */
     if (sqlite3_prepare_v2(past->db,
                            "SELECT seq FROM turns WHERE conversation = ? AND seq < ? AND instr(record, ?)"
                            " ORDER BY seq DESC",
@@ -241,7 +258,7 @@ static const json_t *sent_before(struct past *past, cvm_id id, int64_t conversat
         return NULL;
     sqlite3_bind_int64(st, 1, conversation);
     sqlite3_bind_int64(st, 2, seq);
-    sqlite3_bind_text(st, 3, shown, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 3, shown + 20, -1, SQLITE_STATIC);
     while (!found && sqlite3_step(st) == SQLITE_ROW) {
         *ret_sent_by = sqlite3_column_int64(st, 0);
         found = sent_in(past_record(past, *ret_sent_by), id);

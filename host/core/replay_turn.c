@@ -27,12 +27,18 @@ struct component *replay_component(const struct core *core, const char *id)
     return NULL;
 }
 
+bool replay_led(const struct core *core)
+{
+    return json_object_get(core->replay->turn->record, "led") != NULL;
+}
+
 void replay_record(struct core *core, struct record *rec)
 {
     struct replay *r = core->replay;
     if (!*r->outcome) {
         record_text(&r->made, &r->scratch, rec);
         snprintf(r->outcome, sizeof r->outcome, "%s", rec->outcome);
+        snprintf(r->lane, sizeof r->lane, "%s", rec->conversation->name);
     }
     record_release(core, rec);
 }

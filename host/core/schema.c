@@ -243,6 +243,8 @@ static int check_value(const struct schema *schema, const json_t *value, bool qu
     if (!schema)
         return 0;
     struct check c = {.schema = schema, .error = ret_error ? ret_error : &unread, .quote = quote};
+    if (!schema->root && schema_compile_later((struct schema *)(uintptr_t)schema) < 0)
+        return schema_wrong(&c, NULL, NULL, value, "cannot be checked: out of memory"), CVM_EINVAL;
     int error =
         value ? schema_check_node(&c, schema->root, value, NULL) : schema_wrong(&c, NULL, NULL, NULL, "is missing");
     return error ? CVM_EINVAL : 0;

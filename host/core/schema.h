@@ -24,6 +24,9 @@ struct schema_error {
  * CVM_EINVAL with *ret_error filled (field is the JSON pointer of the faulty keyword), or CVM_ENOMEM. */
 int schema_compile(const json_t *document, const json_t *node, struct schema **ret_schema,
                    struct schema_error *ret_error);
+/* The same of a schema that was compiled before without a fault: it is compiled by the first check. Borrows both as
+ * long as the schema lives; neither may change. */
+int schema_defer(const json_t *document, const json_t *node, struct schema **ret_schema);
 void schema_free(struct schema *schema); /* accepts NULL */
 
 /* Returns 0, or CVM_EINVAL with *ret_error filled for the first fault found. NULL schema accepts anything. The text

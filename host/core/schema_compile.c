@@ -122,6 +122,28 @@ int schema_compile(const json_t *document, const json_t *node, struct schema **r
     return 0;
 }
 
+int schema_defer(const json_t *document, const json_t *node, struct schema **ret_schema)
+{
+    struct schema *s = calloc(1, sizeof *s);
+    if (!s)
+        return CVM_ENOMEM;
+    s->later_document = document;
+    s->later_node = node;
+    *ret_schema = s;
+    return 0;
+}
+
+int schema_compile_later(struct schema *s)
+{
+    struct schema *made;
+    int error = schema_compile(s->later_document, s->later_node, &made, NULL);
+    if (error)
+        return error;
+    *s = *made;
+    free(made);
+    return 0;
+}
+
 static void extra_free(struct extra *extra)
 {
     if (!extra)

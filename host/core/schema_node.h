@@ -108,12 +108,15 @@ struct node {
 };
 
 struct schema {
-    struct node *root;
+    struct node *root;                         /* NULL: to be compiled of what follows */
+    const json_t *later_document, *later_node; /* NULL: it was compiled at once */
     struct node *nodes;
     size_t n_nodes;
     pcre2_match_data *match; /* NULL while no node has a pattern */
     pcre2_match_context *match_limits;
 };
+
+int schema_compile_later(struct schema *schema); /* CVM_ENOMEM */
 
 /* Both ends of the name and its length: names of one object differ there, and it costs no loop. */
 static inline size_t schema_hash(const char *name, size_t len)

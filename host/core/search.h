@@ -15,6 +15,7 @@
 
 struct search_index;
 struct search_memory;
+struct search_found; /* core.h */
 struct store;
 
 /* search_index.c: the writer's side, on its thread. */
@@ -40,11 +41,12 @@ int search_vector(const char *text, size_t len, float *ret_vector, int max, int 
 
 /* search_ask.c: a reader's side, on its thread. */
 
-/* Answers a question: {"table", "match"?, "near"?: [column, vector], "where"?, "limit", "keys"?: only keys are wanted}.
- * Gives *ret_rows, each with "text_score" and "vector_score", or [key, text score, vector score], and what was made of
- * the words of `match`: {"n": rows, "terms": [[word, found as, rows that have it], ..]}, or NULL. CVM_ENOENT: no such
- * table is searched; CVM_EINVAL, CVM_EIO, CVM_ETIMEOUT, CVM_ENOMEM. */
-int search_ask(struct store *store, const json_t *question, json_t **ret_rows, json_t **ret_words);
+/* Answers a question: {"table", "match"?, "near"?: [column, vector], "where"?, "limit", "keys"?: only keys are wanted,
+ * "also"?: [{"match"?, "near"?}]}. Gives rows, each with "text_score" and "vector_score", or [key, text score, vector
+ * score]; what was made of the words of `match`: {"n": rows, "terms": [[word, found as, rows that have it], ..]}, or
+ * NULL; and [{"rows", "words"}] of what was asked also, or NULL. CVM_ENOENT: no such table is searched; CVM_EINVAL,
+ * CVM_EIO, CVM_ETIMEOUT, CVM_ENOMEM. */
+int search_ask(struct store *store, const json_t *question, struct search_found *ret_found);
 void search_memory_free(struct search_memory *memory); /* accepts NULL; before the connection is closed */
 
 #endif

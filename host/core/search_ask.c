@@ -2,6 +2,7 @@
  * counts it), the rows whose vectors are near, and both together. Thread of the reader. */
 #include "core/search_memory.h"
 
+#include "core/core.h"
 #include "core/store.h"
 
 #include <ctype.h>
@@ -457,13 +458,16 @@ static void read_where(struct asking *a, const json_t *where)
     }
 }
 
-static int answer(struct store *s, struct asking *a, const json_t *question, json_t *rows, json_t **ret_words)
+/* `one`: the words and the vector, of the question itself or of one that came with it. */
+static int answer(struct store *s, struct asking *a, const json_t *question, const json_t *one, json_t *rows,
+                  json_t **ret_words)
 {
     const char *table = json_string_value(json_object_get(question, "table")),
-               *match = json_string_value(json_object_get(question, "match")),
-               *column = json_string_value(json_array_get(json_object_get(question, "near"), 0)),
-               *vector = json_string_value(json_array_get(json_object_get(question, "near"), 1));
+               *match = json_string_value(json_object_get(one, "match")),
+               *column = json_string_value(json_array_get(json_object_get(one, "near"), 0)),
+               *vector = json_string_value(json_array_get(json_object_get(one, "near"), 1));
     int64_t limit = json_integer_value(json_object_get(question, "limit"));
+    memset(a, 0, offsetof(struct asking, texts));
     a->limit = limit < 1 ? 1 : limit > HITS_MAX ? HITS_MAX : (size_t)limit;
     CVM_TRY(table ? search_memory_read(&s->search, s->db, table, &a->table) : CVM_EINVAL);
     a->memory = s->search;
@@ -477,23 +481,45 @@ static int answer(struct store *s, struct asking *a, const json_t *question, jso
     return match && !*ret_words ? CVM_ENOMEM : 0;
 }
 
-int search_ask(struct store *s, const json_t *question, json_t **ret_rows, json_t **ret_words)
+/* What came with the question, each answered as if it alone had been asked. */
+static int answer_also(struct store *s, struct asking *a, const json_t *question, json_t **ret_also)
+{
+    const json_t *list = json_object_get(question, "also");
+    json_t *also = list ? json_array() : NULL;
+    int e = list && !also ? CVM_ENOMEM : 0;
+    for (size_t i = 0; !e && i < json_array_size(list); i++) {
+        json_t *rows = json_array(), *words = NULL;
+        e = rows ? answer(s, a, question, json_array_get(list, i), rows, &words) : CVM_ENOMEM;
+        if (e)
+            json_decref(rows);
+        else if (json_array_append_new(also, json_pack("{s:o, s:o*}", "rows", rows, "words", words)) < 0)
+            e = CVM_ENOMEM;
+    }
+    if (e)
+        json_decref(also);
+    else
+        *ret_also = also;
+    return e;
+}
+
+int search_ask(struct store *s, const json_t *question, struct search_found *ret_found)
 {
     struct asking *a = s->asking ? s->asking : (s->asking = malloc(sizeof *a)); /* large, and used again */
-    json_t *rows = json_array(), *words = NULL;
-    int e = a && rows ? 0 : CVM_ENOMEM;
+    struct search_found found = {.rows = json_array()};
+    int e = a && found.rows ? 0 : CVM_ENOMEM;
     if (!e && sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL)) /* words, vectors and rows of one moment */
         e = CVM_EIO;
     if (!e) {
-        memset(a, 0, offsetof(struct asking, texts));
-        e = answer(s, a, question, rows, &words);
+        e = answer(s, a, question, question, found.rows, &found.words);
+        if (!e)
+            e = answer_also(s, a, question, &found.also);
         sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     }
     if (e) {
-        json_decref(rows);
+        json_decref(found.rows);
+        json_decref(found.words);
         return e;
     }
-    *ret_rows = rows;
-    *ret_words = words;
+    *ret_found = found;
     return 0;
 }

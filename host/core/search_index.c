@@ -18,92 +18,124 @@ struct search_index {
 
 /* ---- vectors as text --------------------------------------------------------------------------------------------- */
 
-static int digit(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
-struct digits {
-    const char *at, *end;
-    size_t run; /* of zeros */
+/* 1 more than what a digit stands for; 0: it is none. */
+static const uint8_t digits[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
 };
 
-#define DIGITS_END (-2)
+/* What comes out, three bytes of four digits. */
+struct decoded {
+    uint8_t *bytes;
+    size_t n, max;
+    uint32_t bits;
+    int n_bits; /* that are no byte yet: 0, 2, 4, 6 */
+};
 
-/* The next one; -1: there is none. "*12;" is twelve times A. */
-static int next_digit(struct digits *d)
+static int put_digit(struct decoded *d, uint32_t value)
+{
+    d->bits = d->bits << 6 | value;
+    d->n_bits += 6;
+    if (d->n_bits < 8)
+        return 0;
+    if (d->n == d->max)
+        return CVM_EINVAL;
+    d->n_bits -= 8;
+    d->bytes[d->n++] = (uint8_t)(d->bits >> d->n_bits);
+    return 0;
+}
+
+static int put_zeros(struct decoded *d, size_t n)
+{
+    for (; n && d->n_bits; n--)
+        CVM_TRY(put_digit(d, 0));
+    size_t whole = n / 4 * 3;
+    if (whole > d->max - d->n)
+        return CVM_EINVAL;
+    memset(d->bytes + d->n, 0, whole);
+    d->n += whole;
+    for (n %= 4; n; n--)
+        CVM_TRY(put_digit(d, 0));
+    return 0;
+}
+
+/* "*12;" at *at: twelve times A. */
+static int read_run(const char **at, const char *end, size_t *ret_n)
 {
     size_t n = 0;
-    if (d->run > 0) {
-        d->run--;
-        return 0;
+    const char *c = *at + 1;
+    for (; c < end && *c >= '0' && *c <= '9' && n < VECTOR_RUN_MAX; c++)
+        n = n * 10 + (size_t)(*c - '0');
+    if (c == end || *c != ';' || n == 0 || n > VECTOR_RUN_MAX)
+        return CVM_EINVAL;
+    *at = c + 1;
+    *ret_n = n;
+    return 0;
+}
+
+static int decode(const char *at, const char *end, struct decoded *d)
+{
+    while (at < end && *at != '=') {
+        const uint8_t *c = (const uint8_t *)at;
+        size_t run = 0;
+        if (*at == '*') {
+            CVM_TRY(read_run(&at, end, &run));
+            CVM_TRY(put_zeros(d, run));
+        } else if (!d->n_bits && end - at >= 4 && d->max - d->n >= 3 && digits[c[0]] && digits[c[1]] && digits[c[2]] &&
+                   digits[c[3]]) {
+            uint32_t four =
+                (digits[c[0]] - 1U) << 18 | (digits[c[1]] - 1U) << 12 | (digits[c[2]] - 1U) << 6 | (digits[c[3]] - 1U);
+            d->bytes[d->n++] = (uint8_t)(four >> 16);
+            d->bytes[d->n++] = (uint8_t)(four >> 8);
+            d->bytes[d->n++] = (uint8_t)four;
+            at += 4;
+        } else if (!digits[*c] || put_digit(d, digits[*c] - 1U) < 0) {
+            return CVM_EINVAL;
+        } else {
+            at++;
+        }
     }
-    if (d->at == d->end || *d->at == '=')
-        return DIGITS_END;
-    if (*d->at != '*')
-        return digit(*d->at++);
-    for (d->at++; d->at < d->end && *d->at >= '0' && *d->at <= '9' && n < VECTOR_RUN_MAX; d->at++)
-        n = n * 10 + (size_t)(*d->at - '0');
-    if (d->at == d->end || *d->at != ';' || n == 0 || n > VECTOR_RUN_MAX)
-        return -1;
-    d->at++;
-    d->run = n - 1;
+    return 0;
+}
+
+/* The numbers as they are written: little-endian, as all that we run on. */
+static int read_vector(const char *text, size_t len, float *ret_vector, int max, int *ret_dimension, double *ret_sum)
+{
+    struct decoded d = {.bytes = (uint8_t *)ret_vector, .max = (size_t)max * sizeof *ret_vector};
+    double sum = 0;
+    CVM_TRY(decode(text, text + len, &d));
+    size_t n = d.n / sizeof *ret_vector;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)ret_vector[i] * (double)ret_vector[i];
+    if (d.n % sizeof *ret_vector || sum < 1e-12 || !isfinite(sum)) /* nor is it where a number is not finite */
+        return CVM_EINVAL;
+    *ret_dimension = (int)n;
+    *ret_sum = sum;
     return 0;
 }
 
 int search_vector(const char *text, size_t len, float *ret_vector, int max, int *ret_dimension)
 {
-    uint32_t bits = 0, word = 0;
-    int n_bits = 0, n_bytes = 0, n = 0, d;
     double sum = 0;
-    struct digits digits = {.at = text, .end = text + len};
-    while ((d = next_digit(&digits)) != DIGITS_END) {
-        while (!n_bits && !n_bytes && !d && digits.run >= 15 && n + 3 <= max) { /* three numbers that are 0 */
-            memset(&ret_vector[n], 0, 3 * sizeof *ret_vector);
-            n += 3;
-            digits.run -= 15;
-            d = next_digit(&digits);
-        }
-        if (d == DIGITS_END)
-            break;
-        if (d < 0)
-            return CVM_EINVAL;
-        bits = bits << 6 | (uint32_t)d;
-        if ((n_bits += 6) < 8)
-            continue;
-        n_bits -= 8;
-        word |= (bits >> n_bits & 0xff) << 8 * n_bytes;
-        if (++n_bytes < 4)
-            continue;
-        if (n == max)
-            return CVM_EINVAL;
-        memcpy(&ret_vector[n], &word, sizeof word);
-        if (!isfinite(ret_vector[n]))
-            return CVM_EINVAL;
-        sum += (double)ret_vector[n] * (double)ret_vector[n];
-        n++;
-        word = 0;
-        n_bytes = 0;
-    }
-    if (n_bytes || sum < 1e-12 || !isfinite(sum))
-        return CVM_EINVAL;
+    CVM_TRY(read_vector(text, len, ret_vector, max, ret_dimension, &sum));
     float scale = (float)(1 / sqrt(sum));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < *ret_dimension; i++)
         ret_vector[i] *= scale;
-    *ret_dimension = n;
     return 0;
 }
 
 bool search_is_good_vector(const char *text, int dimension)
 {
     float v[MANIFEST_SEARCH_DIMENSION_MAX];
+    double sum = 0;
     int n = 0;
-    return search_vector(text, strlen(text), v, dimension, &n) == 0 && n == dimension;
+    return read_vector(text, strlen(text), v, dimension, &n, &sum) == 0 && n == dimension;
 }
 
 bool search_is_vector(const struct manifest_table *table, const char *column)

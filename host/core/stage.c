@@ -4,9 +4,11 @@
 #include "core/elf.h"
 #include "core/hex.h"
 #include "core/internal.h"
+#include "core/seen.h"
 #include "core/vet.h"
 #include "core/vet_program.h"
 #include "link/link.h"
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -131,8 +133,9 @@ static int find_library(const struct stage_place *place, const struct manifest *
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-/* Gives the file's bytes, for free(). */
-static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, char *error, size_t error_size)
+/* Gives the file's bytes, for free(), and its key (seen.h). */
+static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, uint64_t *ret_key, char *error,
+                     size_t error_size)
 {
     int e = 0;
     uint8_t *bytes = NULL;
@@ -161,6 +164,7 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, ch
     }
     *ret_bytes = bytes;
     *ret_size = have;
+    *ret_key = seen_key(path, &st);
     return 0;
 }
 
@@ -168,8 +172,10 @@ static bool holds(const char *path, const uint8_t *bytes, size_t size)
 {
     uint8_t *there = NULL;
     size_t n = 0;
+    uint64_t key;
     char ignored[64];
-    bool same = read_file(path, &there, &n, ignored, sizeof ignored) == 0 && n == size && memcmp(there, bytes, n) == 0;
+    bool same =
+        read_file(path, &there, &n, &key, ignored, sizeof ignored) == 0 && n == size && memcmp(there, bytes, n) == 0;
     free(there);
     return same;
 }
@@ -237,21 +243,39 @@ static int check_jobs(const struct stage_place *place, const struct candidate *c
                   *why ? ", and this one may not: " : "; name it in plugins.inline of the configuration", why);
 }
 
-static int judge(const struct stage_place *place, struct candidate *c, const uint8_t *bytes, size_t n, char *error,
+/* What vetting has found decides where it runs. */
+static int judge(const struct stage_place *place, struct candidate *c, const struct seen_build *found, char *error,
                  size_t size)
+{
+    c->may_unload = found->may_unload;
+    if (found->may_inline || c->placement == PLACEMENT_PROCESS)
+        return 0;
+    c->placement = PLACEMENT_PROCESS;
+    CVM_TRY(check_jobs(place, c, found->inline_reasons, error, size));
+    log_warning(c->manifest->name, "runs in a process of its own: it may not run inside the host: %s",
+                found->inline_reasons);
+    return 0;
+}
+
+static int vet(struct candidate *c, const uint8_t *bytes, size_t n, struct seen_build *found, char *error, size_t size)
 {
     struct vet_verdict verdict;
     char why[256];
-    int e = vet_judge(bytes, n, &verdict, why, sizeof why);
+    int e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
+    if (!e)
+        e = check_interface(c->manifest, &c->identity, error, size);
+    else
+        snprintf(error, size, "%s: %s", c->library, why);
+    if (e)
+        return e;
+    e = vet_judge(bytes, n, &verdict, why, sizeof why);
     if (e)
         return REFUSE(error, size, e, "%s: %s", c->library, why);
-    c->may_unload = verdict.may_unload;
-    if (verdict.may_inline || c->placement == PLACEMENT_PROCESS)
-        return 0;
-    c->placement = PLACEMENT_PROCESS;
-    CVM_TRY(check_jobs(place, c, verdict.inline_reasons, error, size));
-    log_warning(c->manifest->name, "runs in a process of its own: it may not run inside the host: %s",
-                verdict.inline_reasons);
+    memcpy(found->identity, &c->identity, sizeof found->identity);
+    found->may_unload = verdict.may_unload;
+    found->may_inline = verdict.may_inline;
+    static_assert(sizeof found->inline_reasons == sizeof verdict.inline_reasons, "they are the same");
+    memcpy(found->inline_reasons, verdict.inline_reasons, sizeof found->inline_reasons);
     return 0;
 }
 
@@ -281,30 +305,28 @@ static enum placement choose_placement(const struct stage_place *place, const st
 }
 
 /* Of the library's bytes: identity, verdict, hash, copy. */
-static int take_library(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+static int take_library(const struct stage_place *place, struct candidate *c, struct seen_build *found, char *error,
+                        size_t size)
 {
     uint8_t *bytes = NULL;
     size_t n = 0;
-    char path[4096], why[256];
+    char path[4096];
     int64_t begun = clock_ns();
     c->failed = "stage";
-    int e = read_file(c->library, &bytes, &n, error, size);
+    int e = read_file(c->library, &bytes, &n, &found->library, error, size);
     if (e)
         return e;
     c->stage_us += us_since(begun);
     begun = clock_ns();
     c->failed = "vet";
     if (c->manifest->program) { /* what it is besides, it says itself, when it runs confined */
-        struct vet_program found;
-        e = vet_program(c->library, bytes, n, &found, error, size);
+        struct vet_program program;
+        e = vet_program(c->library, bytes, n, &program, error, size);
+        found->library = 0;
     } else {
-        e = elf_read_identity(bytes, n, &c->identity, why, sizeof why);
-        if (e)
-            snprintf(error, size, "%s: %s", c->library, why);
-        else
-            e = check_interface(c->manifest, &c->identity, error, size);
+        e = vet(c, bytes, n, found, error, size);
         if (!e)
-            e = judge(place, c, bytes, n, error, size);
+            e = judge(place, c, found, error, size);
     }
     c->vet_us = us_since(begun);
     begun = clock_ns();
@@ -338,6 +360,53 @@ static int take_manifest(const struct stage_place *place, struct candidate *c, c
     return 0;
 }
 
+/* Takes what an earlier start has found, where not one file has changed since: neither the operator's nor the copies.
+ * CVM_ENOENT: that is not so. */
+static int take_seen(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+{
+    char path[4096];
+    int64_t begun = clock_ns();
+    const struct seen_build *b = seen_find(place->seen, c->manifest->files);
+    if (!b || c->manifest->program || b->library != seen_key_of(c->library))
+        return CVM_ENOENT;
+    path_of(place, b->content, "json", path);
+    if (b->saved != seen_key_of(path))
+        return CVM_ENOENT;
+    path_of(place, b->build, "so", path);
+    if (b->copy != seen_key_of(path) || !(c->path = realpath(path, NULL)))
+        return CVM_ENOENT;
+    memcpy(c->content, b->content, sizeof c->content);
+    memcpy(c->build, b->build, sizeof c->build);
+    memcpy(&c->identity, b->identity, sizeof c->identity);
+    c->stage_us += us_since(begun);
+    c->failed = "vet";
+    CVM_TRY(check_interface(c->manifest, &c->identity, error, size));
+    CVM_TRY(judge(place, c, b, error, size));
+    seen_note(place->seen, b);
+    return 0;
+}
+
+static int take_files(const struct stage_place *place, struct candidate *c, char *error, size_t size)
+{
+    char path[4096];
+    struct seen_build found = {.files = c->manifest->files};
+    int64_t begun = clock_ns();
+    int e = take_seen(place, c, error, size);
+    if (e != CVM_ENOENT)
+        return e;
+    CVM_TRY(take_manifest(place, c, error, size));
+    c->stage_us += us_since(begun);
+    CVM_TRY(take_library(place, c, &found, error, size));
+    memcpy(found.content, c->content, sizeof found.content);
+    memcpy(found.build, c->build, sizeof found.build);
+    path_of(place, c->content, "json", path);
+    found.saved = seen_key_of(path);
+    path_of(place, c->build, "so", path);
+    found.copy = seen_key_of(path);
+    seen_note(place->seen, &found);
+    return 0;
+}
+
 /* What crashed the host runs outside it, until the operator or another build changes that; with jobs it runs nowhere.
  */
 static void keep_outside(const struct stage_place *place, struct candidate *c)
@@ -349,13 +418,13 @@ static void keep_outside(const struct stage_place *place, struct candidate *c)
         c->placement = PLACEMENT_PROCESS;
 }
 
-int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *c, char *error,
-               size_t size)
+static int read_candidate(const struct stage_place *place, const char *path, bool installed, struct candidate *c,
+                          char *error, size_t size)
 {
     char library[4096];
     int64_t begun = clock_ns();
     *c = (struct candidate){.installed = installed, .failed = "stage"};
-    CVM_TRY(manifest_load(path, &c->manifest, error, size));
+    CVM_TRY(manifest_load_seen(path, place->seen, &c->manifest, error, size));
     if (stage_is_disabled(place->config, c->manifest->name))
         return REFUSE(error, size, CVM_EEXIST, "%s: disabled in the configuration", path);
     c->placement = choose_placement(place, c, PLACEMENT_ANY);
@@ -363,18 +432,28 @@ int stage_read(const struct stage_place *place, const char *path, bool installed
     CVM_TRY(find_library(place, c->manifest, installed, library, error, size));
     if (!(c->library = strdup(library)))
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
-    CVM_TRY(take_manifest(place, c, error, size));
     c->stage_us = us_since(begun);
-    CVM_TRY(take_library(place, c, error, size));
+    CVM_TRY(take_files(place, c, error, size));
     keep_outside(place, c);
     c->failed = NULL;
     return 0;
+}
+
+int stage_read(const struct stage_place *place, const char *path, bool installed, struct candidate *c, char *error,
+               size_t size)
+{
+    size_t mark = seen_mark(place->seen);
+    int e = read_candidate(place, path, installed, c, error, size);
+    if (e)
+        seen_take_back(place->seen, mark);
+    return e;
 }
 
 int stage_recall(const struct stage_place *place, const char *build, const char *content, bool installed,
                  enum placement placement, struct candidate *c, char *error, size_t size)
 {
     char path[4096];
+    struct seen_build found;
     int64_t begun = clock_ns();
     *c = (struct candidate){.installed = installed, .failed = "stage"};
     path_of(place, content, "json", path);
@@ -388,7 +467,7 @@ int stage_recall(const struct stage_place *place, const char *build, const char 
     if (!(c->library = strdup(path)))
         return REFUSE(error, size, CVM_ENOMEM, "%s: out of memory", path);
     c->stage_us = us_since(begun);
-    CVM_TRY(take_library(place, c, error, size));
+    CVM_TRY(take_library(place, c, &found, error, size));
     if (placement == PLACEMENT_ANY)
         keep_outside(place, c);
     if (strcmp(c->build, build) != 0)

@@ -38,6 +38,7 @@ struct stage_place {
     const json_t *moved; /* object: plugin -> enum placement as the operator moved it; NULL: none */
     /* object: plugin -> "build content" that crashed the host and runs outside it; NULL: none */
     const json_t *quarantined;
+    struct seen *seen;  /* of the files at a start; NULL: all are checked */
     bool jobs_anywhere; /* no job will be run: a plugin with jobs may run outside too */
 };
 

@@ -235,7 +235,10 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
         if (t->conversation && !BROKEN(no_reads)) { /* which version was read: the record must be able to say */
             if (!t->reads)
                 t->reads = json_array();
-            json_array_append_new(t->reads, json_pack("[s, I]", key, (json_int_t)e->turn));
+            json_t *read = json_array();
+            json_array_append_new(read, json_string_nocheck(key));
+            json_array_append_new(read, json_integer((json_int_t)e->turn));
+            json_array_append_new(t->reads, read);
         }
     }
     if (!value)

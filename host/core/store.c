@@ -360,11 +360,11 @@ void store_row_json(sqlite3_stmt *st, json_t *row)
         json_object_set_new_nocheck(row, sqlite3_column_name(st, c), column_value(st, c));
 }
 
-int store_search(struct store *s, const json_t *question, json_t **ret_rows, json_t **ret_words)
+int store_search(struct store *s, const json_t *question, struct search_found *ret_found)
 {
     s->busy_until_ns = clock_ns() + STORE_QUERY_MAX_NS;
     sqlite3_progress_handler(s->db, 10000, too_long, s);
-    int e = search_ask(s, question, ret_rows, ret_words);
+    int e = search_ask(s, question, ret_found);
     sqlite3_progress_handler(s->db, 0, NULL, NULL);
     return e;
 }

@@ -14,10 +14,15 @@
             "record, chain)"                                                                                           \
             " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                             \
     X(AUDIT_HEAD, "INSERT OR REPLACE INTO audit_head(one, seq, chain, at_ms) VALUES(1, ?, ?, ?)")                      \
-    X(CONTEXT, "INSERT OR REPLACE INTO contexts(conversation, name, parent, version, opened_ms, ended_ms, doc)"        \
-               " VALUES(?, ?, ?, ?, ?, ?, ?)")                                                                         \
+    X(CONTEXT, "INSERT INTO contexts(conversation, name, parent, version, opened_ms, ended_ms, doc)"                   \
+               " VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(conversation) DO UPDATE SET parent = excluded.parent,"        \
+               " version = excluded.version, opened_ms = excluded.opened_ms, ended_ms = excluded.ended_ms, key_id = "  \
+               "0, doc = excluded.doc")                                                                                \
     X(CONFIGURATION, "INSERT OR IGNORE INTO host_configs(id, hash, at_ms, doc) VALUES(?, ?, ?, ?)")                    \
-    X(STATE_PUT, "INSERT OR REPLACE INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?)")           \
+    X(STATE_PUT,                                                                                                       \
+      "INSERT INTO state(component, key, value, version, turn) VALUES(?, ?, ?, ?, ?) ON CONFLICT(component,"           \
+      " key) DO UPDATE SET value = excluded.value, version = excluded.version, turn = excluded.turn,"                  \
+      " key_id = 0")                                                                                                   \
     X(STATE_DEL, "DELETE FROM state WHERE component = ? AND key = ?")                                                  \
     X(OPEN, "INSERT INTO open_items(no, kind, doc) VALUES(?, ?, ?)")                                                   \
     X(CLOSE, "DELETE FROM open_items WHERE no = ?")                                                                    \

@@ -7,6 +7,7 @@
 #include "core/store.h"
 
 #include "core/crash.h"
+#include "core/record_read.h"
 #include <assert.h>
 #include <cvm/json.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@
                  " WHERE seq > ?1 ORDER BY seq LIMIT 1")                                                               \
     X(LANE_LAST, "SELECT at_ms FROM turns WHERE conversation = ?1 ORDER BY seq DESC LIMIT 1")                          \
     X(LANE_FIRST, "SELECT 1 FROM turns WHERE conversation = ?1 AND seq < ?2 LIMIT 1")                                  \
-    X(LANE_ROWS, "SELECT seq, at_ms, component, type, outcome, length(record), record FROM turns"                      \
+    X(LANE_ROWS, "SELECT seq, at_ms, component, type, outcome, length(record), record, message, sender FROM turns"     \
                  " WHERE conversation = ?1 AND seq < ?2 ORDER BY seq")                                                 \
     X(LANE_END, "SELECT ended_ms, name FROM contexts WHERE conversation = ?1")                                         \
     X(STATE_NAMES, "SELECT 1 FROM state WHERE component = ?1 AND key = ?2 AND turn = ?3")                              \
@@ -194,12 +195,17 @@ static bool text_is_open(struct keep_pass *p, const json_t *object, const char *
     return id_parse(text, &id) == 0 && open_id(p, id);
 }
 
-static bool is_needed(struct store *s, struct keep_pass *p, const char *component, cvm_id message, const json_t *record,
-                      int64_t seq)
+static bool is_needed(struct store *s, struct keep_pass *p, int64_t lane, const char *component, cvm_id message,
+                      json_t *record, int64_t seq)
 {
     size_t i;
     json_t *one;
-    bool needed = open_id(p, message);
+    const struct record_row row = {.conversation = lane,
+                                   .message = message,
+                                   .component = component,
+                                   .type = "",
+                                   .sender = ""}; /* only ids are looked at */
+    bool needed = open_id(p, message) || record_whole(record, &row) < 0;
     json_array_foreach(json_object_get(record, "state"), i, one)
     {
         const char *key = json_string_value(json_array_get(one, 0));
@@ -266,7 +272,15 @@ static void fold_record(struct store *s, struct keep_pass *p, struct folding *f,
     bool parsed = sqlite3_column_int64(st, 5) <= RECORD_PARSED_BYTES;
     json_t *record = parsed ? column_doc(st, 6) : NULL, *note, *one, *list;
     size_t i;
-    if (!record) {
+    const struct record_row row = {.at_ms = sqlite3_column_int64(st, 1),
+                                   .conversation = f->conversation,
+                                   .message = column_id(st, 7),
+                                   .component = component,
+                                   .type = (const char *)sqlite3_column_text(st, 3),
+                                   .sender = (const char *)sqlite3_column_text(st, 8),
+                                   .name = f->name[0] ? f->name : NULL};
+    if (!record || record_whole(record, &row) < 0) {
+        json_decref(record);
         count_lost(f->doc, 1);
         return;
     }
@@ -422,7 +436,7 @@ static void next_turn(struct store *s, struct keep_pass *p)
     snprintf(component, sizeof component, "%s", (const char *)sqlite3_column_text(st, 3));
     sqlite3_reset(st);
     p->position = seq;
-    bool kept = lane == p->skip || (pinned ? !record || is_needed(s, p, component, message, record, seq)
+    bool kept = lane == p->skip || (pinned ? !record || is_needed(s, p, lane, component, message, record, seq)
                                            : !is_over(s, p, lane, name, sizeof name));
     json_decref(record);
     p->skip = kept && !pinned ? lane : 0;

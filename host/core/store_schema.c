@@ -7,6 +7,79 @@
 #include <string.h>
 
 /* clang-format off */
+/* Messages of a record as envelopes: what record_text.c leaves out is filled in as record_read.c does it. `m.v` is the
+ * message as stored; one with a message_id is whole. */
+#define LANE                                                                                                           \
+    "coalesce((SELECT name FROM contexts c WHERE c.conversation = t.conversation), json_extract(t.record, '$.lane'),"  \
+    " iif(t.conversation >> 60 = 0, printf('IN-%015x', t.conversation), ''))"
+#define ID(x)                                                                                                          \
+    "'MSG-' || CASE length(" x ") WHEN 0 THEN lower(hex(message)) WHEN 16 THEN printf('%016x', conversation) || " x    \
+    " ELSE " x " END"
+#define MEMBER(name, value) " || ',\"" name "\":' || " value
+#define IF_THERE(name) " || coalesce(',\"" name "\":' || (v -> '$." name "'), '')"
+#define ID_IF_THERE(name)                                                                                              \
+    " || CASE json_type(v, '$." name "') WHEN 'text' THEN ',\"" name                                                   \
+    "\":' || json_quote(" ID("(v ->> '$." name "')") ") WHEN 'null' THEN ',\"" name "\":null' ELSE '' END"
+#define OR_ELSE(name, value) "json_quote(coalesce(v ->> '$." name "', " value "))"
+#define MESSAGE_ID "CASE WHEN v ->> '$.id' IS NULL THEN v ->> '$.message_id' ELSE " ID("(v ->> '$.id')") " END"
+#define ENVELOPE                                                                                                       \
+    "CASE WHEN v ->> '$.id' IS NULL THEN v ELSE '{\"message_id\":' || json_quote(" MESSAGE_ID                          \
+    ")" MEMBER("timestamp", OR_ELSE("timestamp", "strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch')"))       \
+        MEMBER("sender", OR_ELSE("sender", "iif(own, sender, component)"))                                             \
+            MEMBER("recipient", OR_ELSE("to", "iif(own, component, sender)")) MEMBER(                                  \
+                "message_type",                                                                                        \
+                OR_ELSE("message_type", "CASE WHEN reply THEN 'response' WHEN v ->> '$.deadline_ms' IS NOT"            \
+                                        " NULL THEN 'request' ELSE 'notification' END"))                               \
+                MEMBER("type", OR_ELSE("type", "type")) " || iif(reply, ',\"outcome\":' || " OR_ELSE(                  \
+                    "outcome", "'REPLIED'") ", '')" IF_THERE("content")                                                \
+                    MEMBER("structured_data",                                                                          \
+                           "coalesce(v -> '$.data', record -> ('$.out[' || (v ->> '$.same') || '].data'), '{}')")      \
+                        IF_THERE("enquiry_id") IF_THERE("customer_id") IF_THERE("session_id") IF_THERE("traceparent")  \
+                            " || iif(coalesce(v ->> '$.conversation', lane) = '', '', ',\"conversation\":' || " OR_ELSE("conversation", "lane") ")" MEMBER(                            \
+                                "priority",                                                                            \
+                                OR_ELSE("priority",                                                                    \
+                                        "'MEDIUM'")) " || iif(coalesce(v ->> '$.requires_response', v ->> "            \
+                                                     "'$.deadline_ms' IS NOT NULL), ',\"requires_response\":true',"    \
+                                                     " '')" IF_THERE("tags") IF_THERE(                                 \
+                                                         "confidence") " || iif(reply AND NOT own AND v ->> '$.to' "   \
+                                                                       "IS NULL, ',\"in_reply_to\":' || "              \
+                                                                       "json_quote('MSG-' || lower(hex("               \
+                                                                       "message))), '')" ID_IF_THERE("in_reply_to")    \
+                                                                           ID_IF_THERE("cause") IF_THERE(              \
+                                                                               "deadline_ms") ID_IF_THERE("on_behalf") \
+                                                                               ID_IF_THERE("asked") " || '}' END"
+#define MESSAGE_COLUMNS(v, own)                                                                                        \
+    "SELECT t.seq, t.conversation, t.at_ms, t.component, t.message, t.sender, t.record, " LANE " AS lane, "            \
+    "iif(length(t.type) > 6 AND substr(t.type, -6) = '.reply', substr(t.type, 1, length(t.type) - 6), t.type) AS "     \
+    "type, " v " AS v, " own " AS own, " v " ->> '$.outcome' IS NOT NULL OR (NOT " own " AND " v                       \
+    " ->> '$.to' IS NULL) AS reply FROM turns t"
+
+#define OF_MESSAGE(which)                                                                                              \
+    "coalesce(json_extract(record, '$." which ".conversation'), iif(json_extract(record, '$." which ".id') IS NULL,"   \
+    " NULL, " LANE "))"
+
+/* Rows with a document or a value lie in the order in which they were written, and an index of small entries finds
+ * them: keys are in no order, and rows of a page's size kept in theirs would move their neighbours, three pages or four
+ * for each, and make trees of values. Views name the tables, so they are moved without looking at those. A large database
+ * keeps its tables as they were, which work the same and cost more: who starts a host does not wait for minutes. */
+#define ROWS_AS_WRITTEN                                                                                                \
+    "PRAGMA legacy_alter_table = ON;"                                                                                  \
+    "CREATE TABLE contexts_moved(conversation INTEGER NOT NULL UNIQUE, name TEXT NOT NULL, parent INTEGER NOT NULL,"   \
+    " version INTEGER NOT NULL, opened_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"                                \
+    " key_id INTEGER NOT NULL DEFAULT 0, doc TEXT NOT NULL);"                                                          \
+    "INSERT INTO contexts_moved(conversation, name, parent, version, opened_ms, ended_ms, key_id, doc)"                \
+    " SELECT conversation, name, parent, version, opened_ms, ended_ms, key_id, doc FROM contexts"                      \
+    " ORDER BY conversation;"                                                                                          \
+    "DROP TABLE contexts; ALTER TABLE contexts_moved RENAME TO contexts;"                                              \
+    "CREATE INDEX contexts_parent ON contexts(parent) WHERE parent != 0;"                                              \
+    "CREATE TABLE state_moved(component TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"                        \
+    " version INTEGER NOT NULL, turn INTEGER NOT NULL, key_id INTEGER NOT NULL DEFAULT 0, UNIQUE(component, key));"    \
+    "INSERT INTO state_moved(component, key, value, version, turn, key_id)"                                            \
+    " SELECT component, key, value, version, turn, key_id FROM state ORDER BY component, key;"                         \
+    "DROP TABLE state; ALTER TABLE state_moved RENAME TO state;"                                                       \
+    "PRAGMA legacy_alter_table = OFF;"
+#define MOVE_MOST_BYTES (256 * INT64_C(1024) * 1024)
+
 static const char *const migrations[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE turns(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, conversation INTEGER NOT NULL,"
@@ -101,6 +174,29 @@ static const char *const migrations[] = {
     "DROP VIEW IF EXISTS agent_metrics;",
     /* Names of conversations that inputs begin hold their key (id.c): a program that does not know would miss them. */
     "",
+    ROWS_AS_WRITTEN,
+    /* Records say once what the row says: a program that does not know would take their messages for damaged. */
+    "DROP VIEW messages; CREATE VIEW messages AS SELECT seq, conversation, " MESSAGE_ID " AS message_id, " ENVELOPE
+    " AS envelope FROM (" MESSAGE_COLUMNS("e.value", "0") ", json_each(t.record, '$.out') e UNION ALL "
+    MESSAGE_COLUMNS("(t.record -> '$.in')", "1") " WHERE json_extract(t.record, '$.in') IS NOT NULL);"
+    "DROP VIEW audit_log; CREATE VIEW audit_log AS SELECT seq, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0,"
+    " 'unixepoch') AS at, component AS agent, type AS action, sender, coalesce((SELECT name FROM contexts c"
+    " WHERE c.conversation = t.conversation), " OF_MESSAGE("in") ", " OF_MESSAGE("out[0]") ", '') AS subject, outcome,"
+    " us, record FROM turns t;",
+    /* Data under both of its names; a conversation without a name has no member. */
+    "DROP VIEW messages; CREATE VIEW messages AS SELECT seq, conversation, " MESSAGE_ID " AS message_id, " ENVELOPE
+    " AS envelope FROM (" MESSAGE_COLUMNS("e.value", "0") ", json_each(t.record, '$.out') e UNION ALL "
+    MESSAGE_COLUMNS("(t.record -> '$.in')", "1") " WHERE json_extract(t.record, '$.in') IS NOT NULL);"
+    "DROP VIEW component_metrics; CREATE VIEW component_metrics AS SELECT seq AS id, component, (SELECT name FROM"
+    " contexts c WHERE c.conversation = t.conversation) AS subject, us / 1000.0 AS processing_time_ms,"
+    " outcome IN ('OK', 'PENDING') AND coalesce("
+    "json_extract(record, '$.answers[0][1]'), json_extract(record, '$.out[0].outcome'), 'REPLIED') = 'REPLIED'"
+    " AS success, coalesce("
+    "json_extract(record, '$.notes[0][1].confidence'), json_extract(record, '$.answers[0][2].confidence'),"
+    " json_extract(record, '$.out[0].data.confidence'), json_extract(record, '$.out[0].structured_data.confidence'),"
+    " json_extract(record, '$.out[0].confidence'), 1.0) AS confidence_score,"
+    " json_extract(record, '$.in.content') AS input_message, json_extract(record, '$.out[0].content') AS"
+    " output_message, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS timestamp FROM turns t;",
 };
 /* clang-format on */
 
@@ -115,6 +211,19 @@ static int fail(struct store *s, char *ret_error, size_t size, const char *what)
 int64_t store_format(void)
 {
     return (int64_t)(sizeof migrations / sizeof *migrations);
+}
+
+/* The statements that bring a store from this format to the next. */
+static const char *migration(struct store *s, int64_t version)
+{
+    int64_t bytes = 0;
+    const char *sql = migrations[version];
+    if (strcmp(sql, ROWS_AS_WRITTEN) != 0 ||
+        store_meta_int(s, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", &bytes) < 0 ||
+        bytes <= MOVE_MOST_BYTES)
+        return sql;
+    log_info("journal", "%s has %lld MiB: its rows stay where they are", s->path, (long long)(bytes >> 20));
+    return "";
 }
 
 int store_migrate(struct store *s, char *ret_error, size_t size)
@@ -132,7 +241,8 @@ int store_migrate(struct store *s, char *ret_error, size_t size)
         char done[64];
         snprintf(done, sizeof done, "PRAGMA user_version = %lld; COMMIT", (long long)version + 1);
         if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) ||
-            sqlite3_exec(s->db, migrations[version], NULL, NULL, NULL) || sqlite3_exec(s->db, done, NULL, NULL, NULL)) {
+            sqlite3_exec(s->db, migration(s, version), NULL, NULL, NULL) ||
+            sqlite3_exec(s->db, done, NULL, NULL, NULL)) {
             int e = fail(s, ret_error, size, "cannot be brought up to date");
             sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
             return e;
@@ -165,21 +275,62 @@ static int run(struct store *s, const struct text *sql)
     return sql->failed || sqlite3_exec(s->db, sql->at, NULL, NULL, NULL) ? CVM_EDATA : 0;
 }
 
-/* The key of a table that stands. False: it has another; a row put by a key that is none would break the commit. */
-static bool has_key(struct store *s, const struct manifest_table *d, char *ret_key, size_t size)
+/* The columns of a table that stands, as one text: name, default and key ("1" or ""), each with its NUL. Empty: there
+ * is no such table. */
+static int read_columns(struct store *s, const struct manifest_table *d, struct text *ret_columns)
 {
     sqlite3_stmt *st = NULL;
-    bool same = false;
-    *ret_key = 0;
-    if (sqlite3_prepare_v2(s->db, "SELECT name FROM pragma_table_info(?) WHERE pk = 1", -1, &st, NULL))
-        return false;
-    sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
-    if (sqlite3_step(st) == SQLITE_ROW) {
-        snprintf(ret_key, size, "%s", (const char *)sqlite3_column_text(st, 0));
-        same = strcmp(ret_key, d->key) == 0;
-    }
+    int step = sqlite3_prepare_v2(s->db,
+                                  "SELECT name, coalesce(dflt_value, 'NULL'), iif(pk = 1, '1', '')"
+                                  " FROM pragma_table_info(?1)",
+                                  -1, &st, NULL);
+    text_reset(ret_columns);
+    if (step == SQLITE_OK)
+        sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW)
+        for (int i = 0; i < 3; i++) {
+            const char *value = (const char *)sqlite3_column_text(st, i);
+            text_add(ret_columns, value ? value : "", value ? strlen(value) + 1 : 1);
+        }
     sqlite3_finalize(st);
-    return same;
+    return step == SQLITE_DONE && !ret_columns->failed ? 0 : CVM_EDATA;
+}
+
+struct column_found {
+    const char *name, *otherwise;
+    bool is_key;
+};
+
+/* The column at *at, which moves to the next one. False: there is none any more. */
+static bool next_column(const struct text *columns, size_t *at, struct column_found *ret)
+{
+    if (*at >= columns->len)
+        return false;
+    ret->name = columns->at + *at;
+    ret->otherwise = ret->name + strlen(ret->name) + 1;
+    const char *key = ret->otherwise + strlen(ret->otherwise) + 1;
+    ret->is_key = *key;
+    *at = (size_t)(key + strlen(key) + 1 - columns->at);
+    return true;
+}
+
+static bool has_column(const struct text *columns, const char *name)
+{
+    struct column_found c;
+    for (size_t at = 0; next_column(columns, &at, &c);)
+        if (sqlite3_stricmp(c.name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The key of a table that stands; "": none. A row put by a key that is none would break the commit. */
+static const char *key_of(const struct text *columns)
+{
+    struct column_found c;
+    for (size_t at = 0; next_column(columns, &at, &c);)
+        if (c.is_key)
+            return c.name;
+    return "";
 }
 
 /* Whether rows lie in the order of their keys: for scans of large tables, and where nothing else points at them. The
@@ -205,75 +356,91 @@ static bool is_declared(const struct manifest_table *d, const char *column)
 
 /* A row that stands keeps its place, and with it its entry among the keys, which are in no order: to replace it would
  * touch a page of both. What another build declared and this one does not is not left of the row before. */
-static int put_update(struct store *s, struct text *sql, const struct manifest_table *d)
+static void put_update(struct text *sql, const struct manifest_table *d, const struct text *columns)
 {
-    sqlite3_stmt *st = NULL;
-    int step = sqlite3_prepare_v2(s->db, "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?1)", -1,
-                                  &st, NULL);
-    if (step == SQLITE_OK)
-        sqlite3_bind_text(st, 1, d->name, -1, SQLITE_STATIC);
+    struct column_found c;
     text_printf(sql, " ON CONFLICT(\"%s\") DO UPDATE SET key_id = 0", d->key);
-    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
-        const char *name = (const char *)sqlite3_column_text(st, 0), *other = (const char *)sqlite3_column_text(st, 1);
-        if (!name || !other || strcmp(name, d->key) == 0 || strcmp(name, "key_id") == 0)
+    for (size_t at = 0; next_column(columns, &at, &c);) {
+        if (strcmp(c.name, d->key) == 0 || strcmp(c.name, "key_id") == 0)
             continue;
-        if (is_declared(d, name))
-            text_printf(sql, ", \"%s\" = excluded.\"%s\"", name, name);
+        if (is_declared(d, c.name))
+            text_printf(sql, ", \"%s\" = excluded.\"%s\"", c.name, c.name);
         else
-            text_printf(sql, ", \"%s\" = %s", name, other);
+            text_printf(sql, ", \"%s\" = %s", c.name, c.otherwise);
     }
-    sqlite3_finalize(st);
-    return step == SQLITE_DONE ? 0 : CVM_EDATA;
+}
+
+static int make_table(struct store *s, const struct manifest_table *d, struct text *sql)
+{
+    text_reset(sql);
+    text_printf(sql, "CREATE TABLE IF NOT EXISTS \"%s\"(", d->name);
+    for (size_t i = 0; i < d->n_columns; i++) {
+        text_printf(sql, "\"%s\" %s%s", d->columns[i].name, column_type(&d->columns[i]),
+                    strcmp(d->columns[i].name, d->key) == 0 ? " PRIMARY KEY" : "");
+        put_default(sql, d, d->columns[i].name);
+        text_puts(sql, ", ");
+    }
+    text_printf(sql, "key_id INTEGER NOT NULL DEFAULT 0)%s", stays_sorted(d) ? " WITHOUT ROWID" : "");
+    return run(s, sql);
+}
+
+/* Columns that the table has not yet. `columns` is read anew where there were such. */
+static int add_columns(struct store *s, const struct manifest_table *d, struct text *sql, struct text *columns)
+{
+    int e = 0;
+    bool added = false;
+    for (size_t i = 0; !e && i < d->n_columns; i++) {
+        if (has_column(columns, d->columns[i].name))
+            continue;
+        text_reset(sql);
+        text_printf(sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", d->name, d->columns[i].name,
+                    column_type(&d->columns[i]));
+        put_default(sql, d, d->columns[i].name);
+        e = run(s, sql);
+        added = true;
+    }
+    return e || !added ? e : read_columns(s, d, columns);
+}
+
+static int make_indexes(struct store *s, const struct manifest_table *d, struct text *sql)
+{
+    int e = 0;
+    for (size_t i = 0; !e && i < d->indexes.n; i++) {
+        char name[MANIFEST_INDEX_NAME_MAX];
+        bool descending;
+        const char *column = manifest_index_column(d->indexes.at[i], &descending);
+        manifest_index_name(d->name, d->indexes.at[i], name, sizeof name);
+        text_reset(sql);
+        if (strchr(d->indexes.at[i], '=')) /* it had no name of its own before */
+            text_printf(sql, "DROP INDEX IF EXISTS \"%s_%s\"; ", d->name, column);
+        text_printf(sql, "CREATE INDEX IF NOT EXISTS \"%s\" ON \"%s\"(\"%s\"%s)", name, d->name, column,
+                    descending ? " DESC" : "");
+        e = run(s, sql);
+    }
+    return e;
 }
 
 /* Makes the table, adds columns a newer manifest declares, makes the indexes, prepares the writer's statements. */
 int store_table(struct store *s, struct table *table, char *ret_error, size_t size)
 {
     const struct manifest_table *d = table->decl;
-    struct text sql;
-    char key[CVM_NAME_MAX + 1];
-    int e = 0;
+    struct text sql, columns;
     text_init(&sql, 65536);
-    text_printf(&sql, "CREATE TABLE IF NOT EXISTS \"%s\"(", d->name);
-    for (size_t i = 0; i < d->n_columns; i++) {
-        text_printf(&sql, "\"%s\" %s%s", d->columns[i].name, column_type(&d->columns[i]),
-                    strcmp(d->columns[i].name, d->key) == 0 ? " PRIMARY KEY" : "");
-        put_default(&sql, d, d->columns[i].name);
-        text_puts(&sql, ", ");
-    }
-    text_printf(&sql, "key_id INTEGER NOT NULL DEFAULT 0)%s", stays_sorted(d) ? " WITHOUT ROWID" : "");
-    e = run(s, &sql);
-    if (!e && !has_key(s, d, key, sizeof key)) {
+    text_init(&columns, 65536);
+    int e = read_columns(s, d, &columns);
+    if (!e && !columns.len && !(e = make_table(s, d, &sql)))
+        e = read_columns(s, d, &columns);
+    if (!e && strcmp(key_of(&columns), d->key) != 0) {
         snprintf(ret_error, size,
                  "the table %s stands with the key \"%s\", the manifest says \"%s\": a table keeps its key; give the "
                  "new one another name",
-                 d->name, key, d->key);
+                 d->name, key_of(&columns), d->key);
         text_free(&sql);
+        text_free(&columns);
         return CVM_EINVAL;
     }
-    for (size_t i = 0; !e && i < d->n_columns; i++) {
-        text_reset(&sql);
-        text_printf(&sql, "SELECT \"%s\".\"%s\" FROM \"%s\" LIMIT 0", d->name, d->columns[i].name, d->name);
-        if (run(s, &sql) == 0)
-            continue;
-        text_reset(&sql);
-        text_printf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", d->name, d->columns[i].name,
-                    column_type(&d->columns[i]));
-        put_default(&sql, d, d->columns[i].name);
-        e = run(s, &sql);
-    }
-    for (size_t i = 0; !e && i < d->indexes.n; i++) {
-        char name[MANIFEST_INDEX_NAME_MAX];
-        bool descending;
-        const char *column = manifest_index_column(d->indexes.at[i], &descending);
-        manifest_index_name(d->name, d->indexes.at[i], name, sizeof name);
-        text_reset(&sql);
-        if (strchr(d->indexes.at[i], '=')) /* it had no name of its own before */
-            text_printf(&sql, "DROP INDEX IF EXISTS \"%s_%s\"; ", d->name, column);
-        text_printf(&sql, "CREATE INDEX IF NOT EXISTS \"%s\" ON \"%s\"(\"%s\"%s)", name, d->name, column,
-                    descending ? " DESC" : "");
-        e = run(s, &sql);
-    }
+    e = e ? e : add_columns(s, d, &sql, &columns);
+    e = e ? e : make_indexes(s, d, &sql);
     text_reset(&sql);
     text_printf(&sql, "INSERT INTO \"%s\"(", d->name);
     for (size_t i = 0; i < d->n_columns; i++)
@@ -282,7 +449,8 @@ int store_table(struct store *s, struct table *table, char *ret_error, size_t si
     for (size_t i = 0; i < d->n_columns; i++)
         text_puts(&sql, i ? ", ?" : "?");
     text_char(&sql, ')');
-    e = e ? e : put_update(s, &sql, d);
+    put_update(&sql, d, &columns);
+    text_free(&columns);
     sqlite3_stmt *put = NULL, *del = NULL;
     text_add(&sql, "", 0);
     if (!e)

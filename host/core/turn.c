@@ -43,6 +43,7 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->bytes = t->state_bytes = 0;
     t->ordinal = t->tried = 0;
     t->told = false;
+    t->led = NULL;
     t->ended = t->lend = t->random_seeded = t->unreadable = false;
     t->unhandled = NULL;
     if (t->reads || t->ids || t->met)
@@ -74,20 +75,23 @@ static void clear(struct turn *t)
     clear_others(t);
 }
 
+void answer_undo(struct core *core, struct answer *a)
+{
+    a->request->settling = false;
+    if (a->reply)
+        item_release(core, &a->reply->item);
+    item_release(core, &a->request->item);
+    json_decref(a->data);
+    free(a->content);
+}
+
 void turn_undo(struct core *core)
 {
     struct turn *t = &core->turn;
     for (uint32_t i = 0; i < t->outs.n; i++)
         item_release(core, &t->outs.at[i]->item);
-    for (uint32_t i = 0; i < t->answers.n; i++) {
-        struct answer *a = &t->answers.at[i];
-        a->request->settling = false;
-        if (a->reply)
-            item_release(core, &a->reply->item);
-        item_release(core, &a->request->item);
-        json_decref(a->data);
-        free(a->content);
-    }
+    for (uint32_t i = 0; i < t->answers.n; i++)
+        answer_undo(core, &t->answers.at[i]);
     for (uint32_t i = 0; i < t->opens.n; i++)
         item_release(core, t->opens.at[i]);
     for (uint32_t i = 0; i < t->closes.n; i++)
@@ -194,6 +198,24 @@ static void answer_edge(struct core *core, struct inbox *inbox, struct answer *a
     held_add(core, h);
 }
 
+/* Its recipient has taken it in this turn; a request is lent to it, unless the turn has ended that as well. */
+static void commit_led(struct core *core, struct record *rec, struct message *m)
+{
+    m->sent_by = rec->seq;
+    rec->outs[rec->n_outs++] = m; /* with its reference */
+    rec->led = rec->n_outs;
+    if (!m->request || m->request->ended) {
+        m->to->counts.settled += !m->request;
+    } else if (core->replay) {
+        m->to->counts.lent--;
+        m->to->counts.delivered--;
+    } else {
+        request_resume(core, m->request);
+        item_insert(core, &m->request->item);
+        record_open(core, rec, &m->request->item);
+    }
+}
+
 static void commit_answer(struct core *core, struct record *rec, struct answer *a)
 {
     struct request *r = a->request;
@@ -205,7 +227,9 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
     }
     if (!r->ended) /* a request refused for a full mailbox never began */
         request_end(core, r);
-    if (a->reply) {
+    if (a->reply && a->reply == core->turn.led) {
+        commit_led(core, rec, a->reply);
+    } else if (a->reply) {
         if (rec && a->reply->conversation) {
             a->reply->sent_by = rec->seq;
             a->reply->item.refs++;
@@ -216,7 +240,7 @@ static void commit_answer(struct core *core, struct record *rec, struct answer *
     }
     if (a->outcome != ANSWER_FORWARDED) {
         if (r->effect)
-            effect_verified(core, r->effect, a->outcome, a->data);
+            effect_verified(core, r->effect, a->outcome, a->data, a->content);
         if (r->inbox && rec) {
             r->inbox->refs++;
             rec->inboxes[rec->n_inboxes++] =
@@ -302,7 +326,7 @@ static void commit_open(struct core *core, struct record *rec, struct item *item
         ; /* it was recorded what became of it */
     } else if (item->kind == ITEM_TIMER) {
         timer_arm(core, (struct timer *)item);
-    } else if (rec && !BROKEN(early_effect)) {
+    } else if (rec && !effect_is_look((struct effect *)item) && !BROKEN(early_effect)) {
         struct held *h = calloc(1, sizeof *h);
         if (!h)
             crash_promised("a call");
@@ -351,6 +375,10 @@ static struct record *commit_record(struct core *core, struct component *c, cons
 
 static void commit_out(struct core *core, struct record *rec, struct message *out)
 {
+    if (out == core->turn.led) {
+        commit_led(core, rec, out);
+        return;
+    }
     if (rec && out->conversation) {
         out->sent_by = rec->seq;
         out->item.refs++;
@@ -611,6 +639,7 @@ static void end_well(struct core *core, struct message *m, int result, int64_t u
     if (c->down && !edit && m->type != core->name_start) /* its next process begins: that proves nothing */
         fault_succeeded(core, c);
     count_answers(core, c);
+    turn_lead(core);
     turn_commit(core, result == CVM_PENDING ? "PENDING" : "OK", us);
     finish(core, m, false);
 }

@@ -3,6 +3,7 @@
  * reads the journal and two manifests, nothing of the loop's. */
 #include "core/internal.h"
 
+#include "core/record_read.h"
 #include "core/schema_diff.h"
 #include "core/store.h"
 #include <cvm/json.h>
@@ -12,11 +13,14 @@
 #define RECORDED_INPUTS_MAX 1000
 #define RECORDED_TURNS_MAX 20000 /* of all components; how far back it is looked */
 
-static void try_one(const struct manifest_operation *op, const char *record, int *tried, int *refused, char *ret_why,
-                    size_t size)
+static void try_one(const struct manifest_operation *op, const char *component, const char *record, int *tried,
+                    int *refused, char *ret_why, size_t size)
 {
     struct schema_error fault;
+    const struct record_row row = {.component = component, .type = op->type, .sender = ""}; /* data is looked at */
     json_t *doc = json_loads(record, 0, NULL);
+    if (doc && record_whole(doc, &row) < 0)
+        json_object_clear(doc);
     json_t *data = json_object_get(json_object_get(doc, "in"), "structured_data");
     if (json_is_object(data)) {
         ++*tried;
@@ -42,7 +46,7 @@ static void try_operation(struct store *store, const char *component, const stru
     sqlite3_bind_int(st, 3, RECORDED_TURNS_MAX);
     sqlite3_bind_int(st, 4, RECORDED_INPUTS_MAX);
     while (sqlite3_step(st) == SQLITE_ROW)
-        try_one(op, (const char *)sqlite3_column_text(st, 0), &tried, &refused, why, sizeof why);
+        try_one(op, component, (const char *)sqlite3_column_text(st, 0), &tried, &refused, why, sizeof why);
     sqlite3_finalize(st);
     if (refused)
         json_array_append_new(warnings,

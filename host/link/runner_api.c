@@ -177,6 +177,18 @@ static int call(cvm_turn *pub, const cvm_call *c, cvm_id *ret_id)
                          ret_id);
 }
 
+/* What else is asked. One that no JSON can hold keeps its place: the host refuses it. */
+static json_t *questions(const cvm_query *q)
+{
+    json_t *also = q->n_also ? json_array() : NULL;
+    for (size_t i = 0; i < q->n_also && i <= CVM_QUESTIONS_MAX; i++) { /* one too many is refused by the host */
+        json_t *one = json_pack("{s:s*, s:s*, s:s*}", "match", q->also[i].match, "near_column", q->also[i].near_column,
+                                "near_vector", q->also[i].near_vector);
+        json_array_append_new(also, one ? one : json_null());
+    }
+    return also;
+}
+
 static int query(cvm_turn *pub, const cvm_query *given)
 {
     cvm_query whole = {.size = 0}, *q = &whole;
@@ -185,13 +197,18 @@ static int query(cvm_turn *pub, const cvm_query *given)
     memcpy(&whole, given, given->size < sizeof whole ? given->size : sizeof whole);
     if (too_large(of(pub), 1, q->where, q->with))
         return CVM_ELIMIT;
-    return runner_ask_id(of(pub),
-                         json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*, s:s*, s:s*, s:s*, s:o*, s:o*}", "op", "query",
-                                   "table", q->table, "where", q->where, "order_by", q->order_by, "limit",
-                                   (json_int_t)q->limit, "on_behalf", id_json(q->on_behalf), "match", q->match,
-                                   "near_column", q->near_column, "near_vector", q->near_vector, "with", q->with,
-                                   "keys_only", q->keys_only ? json_true() : NULL),
-                         NULL);
+    json_t *op = json_pack("{s:s, s:s*, s:o*, s:s*, s:I, s:o*, s:s*, s:s*, s:s*, s:o*, s:o*, s:o*}", "op", "query",
+                           "table", q->table, "where", q->where, "order_by", q->order_by, "limit", (json_int_t)q->limit,
+                           "on_behalf", id_json(q->on_behalf), "match", q->match, "near_column", q->near_column,
+                           "near_vector", q->near_vector, "with", q->with, "keys_only",
+                           q->keys_only ? json_true() : NULL, "also", questions(q));
+    size_t bytes = op ? json_text_size(op, 4 * CVM_TURN_BYTES_MAX) : 0;
+    runner_count(of(pub), 0, bytes);
+    if (bytes > 4 * CVM_TURN_BYTES_MAX) { /* `where` and `with` within their limit, and texts that are too long */
+        json_decref(op);
+        return CVM_ELIMIT;
+    }
+    return op ? runner_ask_id(of(pub), op, NULL) : CVM_EINVAL;
 }
 
 /* Only where recorded turns are run again: elsewhere a plugin with jobs is inside the host. */

@@ -28,6 +28,9 @@ struct model;
 /* Maps the file and checks all of it. On error a sentence: CVM_ENOENT, CVM_EDATA (damaged, or of another trainer),
  * CVM_ELIMIT (over `max_bytes`), CVM_EIO. Gives *ret_model. */
 int model_open(const char *path, size_t max_bytes, struct model **ret_model, char *ret_error, size_t error_size);
+/* `seen`: this very file was opened before and found sound, which takes reading all of it. */
+int model_open_seen(const char *path, size_t max_bytes, bool seen, struct model **ret_model, char *ret_error,
+                    size_t error_size);
 struct model *model_ref(struct model *m);
 void model_unref(struct model *m); /* NULL is none */
 

@@ -92,7 +92,7 @@ static bool table_sound(const struct model *m)
     return taken == m->header->n_rows && taken <= m->mask;
 }
 
-static const char *examine(struct model *m, const void *at, uint64_t bytes)
+static const char *examine(struct model *m, const void *at, uint64_t bytes, bool seen)
 {
     const struct model_header *h = at;
     const char *base = at;
@@ -109,6 +109,8 @@ static const char *examine(struct model *m, const void *at, uint64_t bytes)
     m->table = (const void *)(base + h->table_at);
     m->rows = (const void *)(base + h->rows_at);
     m->mask = (UINT32_C(1) << h->table_bits) - 1;
+    if (seen)
+        return NULL;
     if (h->sum != model_sum(base + sizeof *h, bytes - sizeof *h))
         return "is damaged: its checksum is another";
     if (!labels_sound(m) || !table_sound(m))
@@ -117,6 +119,12 @@ static const char *examine(struct model *m, const void *at, uint64_t bytes)
 }
 
 int model_open(const char *path, size_t max_bytes, struct model **ret_model, char *ret_error, size_t error_size)
+{
+    return model_open_seen(path, max_bytes, false, ret_model, ret_error, error_size);
+}
+
+int model_open_seen(const char *path, size_t max_bytes, bool seen, struct model **ret_model, char *ret_error,
+                    size_t error_size)
 {
     struct stat st;
     void *at = MAP_FAILED;
@@ -150,7 +158,7 @@ int model_open(const char *path, size_t max_bytes, struct model **ret_model, cha
         snprintf(ret_error, error_size, "%s: %s", path, strerror(errno));
         goto out;
     }
-    if ((what = examine(m, at, (uint64_t)st.st_size))) {
+    if ((what = examine(m, at, (uint64_t)st.st_size, seen))) {
         result = CVM_EDATA;
         snprintf(ret_error, error_size, "%s %s; train it anew", path, what);
         munmap(at, (size_t)st.st_size);

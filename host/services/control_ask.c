@@ -2,6 +2,7 @@
  * Knows no connections. Loop thread. */
 #include "services/control_private.h"
 
+#include "core/record_read.h"
 #include "services/catalogue.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -203,7 +204,7 @@ static void answer_records(struct exchange *x, void *arg, json_t *rows, bool mor
 {
     size_t i;
     json_t *row;
-    json_array_foreach(rows, i, row) unpack(row, "record");
+    json_array_foreach(rows, i, row) record_unpack(row);
     answer_rows(x, arg, rows, more);
 }
 
@@ -318,10 +319,11 @@ static void state(struct exchange *x, const char *what, const json_t *request)
 /* The newest `limit` turns, or the first ones behind the turn number "after". */
 static void audit(struct exchange *x, const json_t *request)
 {
-    static const char newest[] = "SELECT * FROM (SELECT seq, at, agent, action, sender, subject, outcome, us, record"
-                                 " FROM audit_log ORDER BY seq DESC LIMIT ?1) ORDER BY seq";
-    static const char behind[] = "SELECT seq, at, agent, action, sender, subject, outcome, us, record"
-                                 " FROM audit_log WHERE seq > ?2 ORDER BY seq LIMIT ?1";
+#define AUDITED                                                                                                        \
+    "SELECT a.seq AS seq, at, agent, action, a.sender AS sender, subject, a.outcome AS outcome, a.us AS us, a.record"  \
+    " AS record, " RECORD_COLUMNS("t") " FROM audit_log a JOIN turns t ON t.seq = a.seq"
+    static const char newest[] = "SELECT * FROM (" AUDITED " ORDER BY a.seq DESC LIMIT ?1) ORDER BY seq";
+    static const char behind[] = AUDITED " WHERE a.seq > ?2 ORDER BY a.seq LIMIT ?1";
     size_t limit;
     const json_t *after = json_object_get(request, "after");
     if (after && !json_is_integer(after))

@@ -4,6 +4,7 @@
 
 #include "core/id.h"
 #include "core/numbers.h"
+#include "core/record_read.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -394,13 +395,7 @@ static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
     struct why *w = arg;
     size_t i;
     json_t *row;
-    json_array_foreach(rows, i, row)
-    {
-        const char *text = cvm_json_str(row, "record", NULL);
-        json_t *record = text ? json_loads(text, 0, NULL) : NULL;
-        if (record)
-            json_object_set_new(row, "record", record);
-    }
+    json_array_foreach(rows, i, row) record_unpack(row);
     json_object_set_new(w->story, "turns", rows);
     json_object_set_new(w->story, "more", json_boolean(more));
     if (!more && ++w->rounds < ROUNDS_MAX && add_outgoing(w)) {
@@ -412,7 +407,7 @@ static void turns_found(struct exchange *x, void *arg, json_t *rows, bool more)
 
 #define TURN_COLUMNS                                                                                                   \
     "SELECT seq, " SQL_AT ", conversation, component, " SQL_MESSAGE                                                    \
-    ", type, sender, outcome, us, build, record FROM turns WHERE "
+    ", type, sender, outcome, us, build, record, " RECORD_COLUMNS("turns") " FROM turns WHERE "
 
 static void find_turns(struct exchange *x, struct why *w)
 {

@@ -3,6 +3,7 @@
 #include "services/http_server_private.h"
 
 #include "core/core.h"
+#include "core/record_read.h"
 #include "services/access.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,12 @@ static void none(struct http_exchange *x)
     http_answer_problem(x, &problem);
 }
 
-/* The row as it is, its record as JSON. */
+/* The row as it is, its record as JSON, whole. */
 static void answer_row(struct http_exchange *x, json_t *row)
 {
-    const char *text = json_string_value(json_object_get(row, "record"));
-    json_t *record = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    json_object_set_new(row, "record", record ? record : json_null());
+    record_unpack(row);
+    if (!json_is_object(json_object_get(row, "record")))
+        json_object_set_new(row, "record", json_null());
     http_answer_json(x, 200, row);
 }
 
@@ -67,8 +68,8 @@ static void ask(struct http_exchange *x, bool list, int64_t key)
     static const char one[] =
         "SELECT seq AS turn, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, component, type,"
         " sender, outcome, us, coalesce((SELECT name FROM contexts c WHERE c.conversation = t.conversation),"
-        " json_extract(record, '$.in.conversation'), json_extract(record, '$.out[0].conversation')) AS conversation,"
-        " build, record FROM turns t WHERE seq = ?";
+        " (SELECT subject FROM audit_log a WHERE a.seq = t.seq AND subject != '')) AS conversation,"
+        " build, record, " RECORD_COLUMNS("t") " FROM turns t WHERE seq = ?";
     static const char all[] =
         "SELECT seq AS turn, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, component, type,"
         " sender, outcome, us FROM turns WHERE conversation = ? ORDER BY seq";

@@ -4,6 +4,7 @@
 #include "sim/audit_parts.h"
 
 #include "core/id.h"
+#include "core/record_read.h"
 #include <cvm/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,6 +289,19 @@ static void hash_row(struct sim *s, sqlite3_stmt *st)
         sim_hash(s, sqlite3_column_blob(st, i), (size_t)sqlite3_column_bytes(st, i));
 }
 
+static int make_whole(sqlite3_stmt *turn, json_t *record)
+{
+    const void *message = sqlite3_column_blob(turn, 4);
+    struct record_row row = {.at_ms = sqlite3_column_int64(turn, 1),
+                             .conversation = sqlite3_column_int64(turn, 2),
+                             .component = (const char *)sqlite3_column_text(turn, 3),
+                             .type = (const char *)sqlite3_column_text(turn, 5),
+                             .sender = (const char *)sqlite3_column_text(turn, 6)};
+    if (message && sqlite3_column_bytes(turn, 4) == 16)
+        row.message = id_of_bytes(message);
+    return record_whole(record, &row);
+}
+
 void auditor_read(struct sim *s)
 {
     struct auditor *a = s->audit;
@@ -309,6 +323,8 @@ void auditor_read(struct sim *s)
             sim_fail(s, INV_ONCE, "the journal goes from turn %lld to turn %lld", (long long)a->seq, r.seq);
         if (!record)
             sim_fail(s, INV_EXPLAINED, "turn %lld: its record is no JSON", r.seq);
+        else if (make_whole(a->turns, record) < 0)
+            sim_fail(s, INV_HOST, "out of memory");
         else
             check_turn(s, &r, record);
         a->seq = r.seq;

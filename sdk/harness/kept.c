@@ -74,7 +74,8 @@ static double score_of(const json_t *row)
     return json_real_value(json_is_array(row) ? json_array_get(row, 1) : json_object_get(row, "text_score"));
 }
 
-static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const json_t *table)
+/* As if it alone had been asked. */
+static json_t *search_one(struct harness_turn *t, const cvm_query *q, const json_t *table)
 {
     json_t *rows = json_object_get(t->h->rows, q->table), *row, *value, *chosen = json_array();
     const json_t *texts = json_object_get(json_object_get(table, "search"), "text");
@@ -103,6 +104,19 @@ static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const jso
     }
     return json_pack("{s:o, s:b, s:{s:i, s:[]}}", "rows", chosen, "more", 0, "words", "n", (int)json_object_size(rows),
                      "terms");
+}
+
+static json_t *search_rows(struct harness_turn *t, const cvm_query *q, const json_t *table)
+{
+    json_t *found = search_one(t, q, table), *also = q->n_also ? json_array() : NULL;
+    for (size_t i = 0; i < q->n_also; i++) {
+        cvm_query one = *q;
+        one.match = q->also[i].match;
+        json_array_append_new(also, search_one(t, &one, table));
+    }
+    if (also)
+        json_object_set_new(found, "also", also);
+    return found;
 }
 
 /* Answered from the rows as they are, in a message of its own like the host's. */

@@ -145,7 +145,7 @@ static int check_emit(struct harness_turn *t, const cvm_out *out, struct harness
     if (!stubbed && op &&
         harness__schema(to->plugin->manifest, json_object_get(op, "request"), out->data, field, text) < 0)
         harness__die("%s sends %s: %s %s", t->c->id, what, *field ? field : "the request", text);
-    if (out->kind == CVM_OUT_REQUEST) {
+    if (out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_LOOK) {
         char reply[CVM_NAME_MAX + 8];
         snprintf(reply, sizeof reply, "%s.reply", out->type);
         if (harness__route(t->c, reply) < 0)
@@ -173,7 +173,7 @@ static int check_forward(struct harness_turn *t, const cvm_out *out, const struc
 
 static int emit_checked(struct harness_turn *t, const cvm_out *out, cvm_id *ret_id)
 {
-    static const char *const kinds[] = {"request", "message", "publish", "forward"};
+    static const char *const kinds[] = {"request", "message", "publish", "forward", "request"};
     struct harness_component *to = NULL;
     CVM_TRY(check_emit(t, out, &to));
     if (out->kind == CVM_OUT_FORWARD)
@@ -184,7 +184,7 @@ static int emit_checked(struct harness_turn *t, const cvm_out *out, cvm_id *ret_
     const json_t *op = to ? harness__operation(to, out->type) : NULL;
     made->to = to;
     made->on_behalf = out->on_behalf;
-    made->request = out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD;
+    made->request = out->kind == CVM_OUT_REQUEST || out->kind == CVM_OUT_FORWARD || out->kind == CVM_OUT_LOOK;
     made->at_ms = t->h->now + (out->timeout_ms ? out->timeout_ms : cvm_json_int(op, "timeout_ms", 30000));
     made->data = out->data ? json_incref(out->data) : json_object();
     put(&made->enquiry, out->enquiry_id);
@@ -212,9 +212,9 @@ static int emit(cvm_turn *pub, const cvm_out *out, cvm_id *ret_id)
     if (!out->data && (filled.data = json_object()))
         out = &filled;
     bool all = out->kind == CVM_OUT_PUBLISH || (out->to && !strcmp(out->to, "BROADCAST"));
-    int e = out->kind > CVM_OUT_FORWARD || !out->type || (!all && !out->to) ? CVM_EINVAL
-            : all                                                           ? publish(t, out, ret_id)
-                                                                            : emit_checked(t, out, ret_id);
+    int e = out->kind > CVM_OUT_LOOK || !out->type || (!all && !out->to) ? CVM_EINVAL
+            : all                                                        ? publish(t, out, ret_id)
+                                                                         : emit_checked(t, out, ret_id);
     json_decref(out->data);
     json_decref(out->tags);
     return e;

@@ -91,7 +91,9 @@ START_TEST(sends_all_of_a_component_again)
     FLOW_UNTIL(letters(f) == 7); /* nothing was mended: they fail again, as new letters, once each */
     mend(f);
     EXPECT(f, 0, "4  test.reader  test.repairs  MSG-", "dlq", "redrive", "--all");
-    FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'told'") == 3);
+    FLOW_UNTIL(
+        flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE component = 'test.mender' AND key = 'told'") ==
+        3);
     FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'read'") == 1);
     EXPECT(f, 0, "there is none to redrive", "dlq", "redrive", "--all");
     ck_assert_int_eq(letters(f), 7);
@@ -108,7 +110,9 @@ START_TEST(is_kept_over_a_crash)
     EXPECT(f, 0, "redriven_as: MSG-", "dlq", "redrive", "1");
     flow_kill(f, SIGKILL);
     flow_wait_serving(f);
-    FLOW_UNTIL(flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE key = 'told'") == 1);
+    FLOW_UNTIL(
+        flow_sql_int(f, "SELECT CAST(value AS INTEGER) FROM state WHERE component = 'test.mender' AND key = 'told'") ==
+        1);
     EXPECT(f, 5, "1 was redriven at", "dlq", "redrive", "1");
     flow_end(f);
 }

@@ -352,6 +352,47 @@ START_TEST(made_by_a_newer_host)
 }
 END_TEST
 
+/* As releases before wrote it: rows in the order of their keys. */
+START_TEST(made_by_an_older_host)
+{
+    static const char as_before[] =
+        "PRAGMA legacy_alter_table = ON; BEGIN;"
+        "CREATE TABLE c(conversation INTEGER PRIMARY KEY, name TEXT NOT NULL, parent INTEGER NOT NULL,"
+        " version INTEGER NOT NULL, opened_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
+        " key_id INTEGER NOT NULL DEFAULT 0, doc TEXT NOT NULL); INSERT INTO c SELECT * FROM contexts;"
+        "DROP TABLE contexts; ALTER TABLE c RENAME TO contexts;"
+        "INSERT INTO contexts VALUES(7, 'seven', 5, 3, 1, 2, 0, '{\"x\":7}');"
+        "CREATE INDEX contexts_parent ON contexts(parent) WHERE parent != 0;"
+        "CREATE TABLE s(component TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, version INTEGER NOT NULL,"
+        " turn INTEGER NOT NULL, key_id INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(component, key)) WITHOUT ROWID;"
+        "INSERT INTO s SELECT * FROM state; DROP TABLE state; ALTER TABLE s RENAME TO state;"
+        "PRAGMA user_version = 9; COMMIT";
+    static const char large[] = "CREATE TABLE bulk(v); INSERT INTO bulk VALUES(zeroblob(270000000));"
+                                "PRAGMA wal_checkpoint(TRUNCATE)";
+    struct flow *f = counted();
+    sqlite3 *db = open_database(f);
+    sql(db, as_before);
+    if (_i)
+        sql(db, large);
+    sqlite3_close(db);
+    flow_start(f);
+    ck_assert_int_eq(flow_logged(f, "its rows stay where they are"), _i);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM sqlite_schema WHERE tbl_name IN ('contexts', 'state') AND"
+                                     " type = 'table' AND sql LIKE '%UNIQUE%'"),
+                     _i ? 0 : 2);
+    ck_assert_int_gt(flow_sql_int(f, "PRAGMA user_version"), 9);
+    ck_assert_int_eq(count(f), 2);
+    ck_assert_int_eq(count(f), 3);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM contexts WHERE conversation = 7 AND name = 'seven' AND"
+                                     " parent = 5 AND version = 3 AND ended_ms = 2 AND doc = '{\"x\":7}'"),
+                     1);
+    ck_assert_int_gt(flow_sql_int(f, "SELECT count(*) FROM audit_log WHERE subject != ''"), 0);
+    ck_assert_int_eq(flow_stop(f), 0);
+    ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check != 'ok'"), 0);
+    flow_free(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *h = tcase_create("held"), *d = tcase_create("full"), *b = tcase_create("damaged");
@@ -367,5 +408,6 @@ int main(void)
     tcase_add_test(b, cut_short);
     tcase_add_loop_test(b, damaged_in_use, 0, 2);
     tcase_add_test(b, made_by_a_newer_host);
+    tcase_add_loop_test(b, made_by_an_older_host, 0, 2);
     return flow_main("store", (TCase *[]){h, d, b, NULL});
 }

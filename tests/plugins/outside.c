@@ -24,6 +24,37 @@ static int go(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
+/* Has itself make the call, beside what is kept. {"of"? another operation, "data", "within_ms"?} */
+static int have_looked(cvm_turn *t, const cvm_msg *m)
+{
+    int e = cvm_look(t, "test.outside", cvm_json_str(m->data, "of", "look"),
+                     cvm_json_share(json_object_get(m->data, "data")),
+                     &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = cvm_json_int(m->data, "within_ms", 0)});
+    if (e < 0)
+        return cvm_reply(t, m, json_pack("{s:i}", "error", e));
+    return CVM_PENDING;
+}
+
+/* The same after "after_ms" in the same conversation. */
+static int look_late(cvm_turn *t, const cvm_msg *m)
+{
+    int e = cvm_timer(t, "late", cvm_json_int(m->data, "after_ms", 0), json_incref((json_t *)(uintptr_t)m->data), m->id,
+                      NULL);
+    return e < 0 ? e : CVM_PENDING;
+}
+
+static int late(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_look(t, "test.outside", "look", cvm_json_share(json_object_get(m->data, "data")),
+                    &(cvm_request_opts){.on_behalf = m->on_behalf});
+}
+
+/* Answers with a text. */
+static int tell(cvm_turn *t, const cvm_msg *m)
+{
+    return cvm_settle(t, m->id, CVM_REPLIED, NULL, cvm_json_str(m->data, "text", ""));
+}
+
 /* {"call", "subject", "key"?, "deadline_ms"?} */
 static int write_letter(cvm_turn *t, const cvm_msg *m)
 {
@@ -53,7 +84,7 @@ static int came(cvm_turn *t, const cvm_msg *m)
         CVM_TRY(cvm_state_put_int(t, "answers", n + 1));
     }
     int e = cvm_settle(t, m->on_behalf, CVM_REPLIED,
-                       json_pack("{s:s, s:O}", "outcome", outcomes[m->outcome], "data", m->data), NULL);
+                       json_pack("{s:s, s:O}", "outcome", outcomes[m->outcome], "data", m->data), m->content);
     return e == CVM_ENOENT ? CVM_OK : e;
 }
 
@@ -91,10 +122,17 @@ static int note(cvm_turn *t, const cvm_msg *m)
     return cvm_reply(t, m, NULL);
 }
 
-/* {"table"?, "where"?, "order_by"?, "limit"?, "match"?, "near"?, "keys_only"?} */
+/* {"table"?, "where"?, "order_by"?, "limit"?, "match"?, "near"?, "keys_only"?, "also"? [match, ..], "times"?} */
 static int list(cvm_turn *t, const cvm_msg *m)
 {
-    int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+    const json_t *more = json_object_get(m->data, "also");
+    cvm_question also[CVM_QUESTIONS_MAX + 1] = {{0}};
+    size_t n = json_array_size(more);
+    for (size_t i = 0; i < n && i <= CVM_QUESTIONS_MAX; i++)
+        also[i].match = json_string_value(json_array_get(more, i));
+    int e = 0;
+    for (int64_t i = cvm_json_int(m->data, "times", 1); e >= 0 && i > 0; i--)
+        e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
                                     .table = cvm_json_str(m->data, "table", "outside_notes"),
                                     .where = cvm_json_share(json_object_get(m->data, "where")),
                                     .order_by = cvm_json_str(m->data, "order_by", NULL),
@@ -104,7 +142,9 @@ static int list(cvm_turn *t, const cvm_msg *m)
                                     .near_column = cvm_json_str(m->data, "near", NULL) ? "vector" : NULL,
                                     .near_vector = cvm_json_str(m->data, "near", NULL),
                                     .with = cvm_json_share(json_object_get(m->data, "with")),
-                                    .keys_only = cvm_json_bool(m->data, "keys_only", false)});
+                                    .keys_only = cvm_json_bool(m->data, "keys_only", false),
+                                    .also = also,
+                                    .n_also = n});
     if (e < 0)
         return cvm_reply(t, m, json_pack("{s:i}", "error", e));
     return CVM_PENDING;
@@ -133,7 +173,8 @@ static int mailed(cvm_turn *t, const cvm_msg *m)
 static const cvm_component components[] = {{.id = SELF, .state_version = 1}, {.id = "test.postman", .state_version = 1},
     {.id = "test.fetcher", .state_version = 1}, {0}};
 static const cvm_route routes[] = {
-    {SELF, "go", go}, {SELF, "look", go},
+    {SELF, "go", go}, {SELF, "look", go}, {SELF, "have_looked", have_looked}, {SELF, "look.reply", came},
+    {SELF, "look_late", look_late}, {SELF, "late", late}, {SELF, "tell", tell}, {SELF, "tell.reply", came}, {SELF, "note.reply", came},
     {SELF, "read.reply", came}, {SELF, "again.reply", came}, {SELF, "checked.reply", came}, {SELF, "once.reply", came},
     {SELF, "fixed.reply", came}, {SELF, "hook.reply", came}, {SELF, "write", write_letter}, {SELF, "letter.reply", came}, {SELF, "letter_again.reply", came},
     {SELF, "probe", probe}, {SELF, "state.reply", probed},

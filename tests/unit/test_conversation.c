@@ -1,5 +1,6 @@
 /* Conversations that the engine leads over agents: who comes next, what ends them, and the documents of their lanes. */
 #include "core/id.h"
+#include "core/json_text.h"
 #include "virtual.h"
 
 #include <cvm/json.h>
@@ -115,6 +116,153 @@ START_TEST(a_wrong_file_of_transitions_is_said)
             core_close(core);
         virtual_free(v);
     }
+}
+END_TEST
+
+/* In how many turns the engine took an answer of its own, and in how many an agent's turn did it at once. */
+static void led_so(struct virtual *v, int own, int at_once)
+{
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE type = 'handle.reply'"), own);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE json_extract(record, '$.led') IS NOT NULL"
+                                      " AND type != 'handle.reply' AND component != 'host.conversation'"),
+                     at_once);
+}
+
+/* What an agent answers is led on within its own turn; the record says so, and shows the answer as any other. */
+START_TEST(an_answer_is_led_on_in_the_turn_that_gave_it)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    converse(v, json_pack("{s:[s, s]}", "route", "LooperAgent", "FaultyAgent"), "signal", "",
+             "LooperAgent FaultyAgent");
+    led_so(v, 0, 2);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE component = 'host.conversation'"), 1);
+    static const char answers[] = "SELECT count(*) AS n FROM messages WHERE json_extract(envelope, '$.outcome') ="
+                                  " 'REPLIED' AND json_extract(envelope, '$.recipient') = 'host.conversation'";
+    ck_assert_int_eq(virtual_count(v, answers), 2);
+    /* what is next follows from the answer, as it does in a turn of the engine's own */
+    ck_assert_int_eq(
+        virtual_count(v, "SELECT count(*) AS n FROM messages a JOIN messages b ON b.seq = a.seq AND"
+                         " json_extract(b.envelope, '$.cause') = a.message_id WHERE json_extract(a.envelope,"
+                         " '$.outcome') = 'REPLIED' AND json_extract(b.envelope, '$.sender') = 'host.conversation'"),
+        2);
+    ck_assert_int_eq(virtual_count(v, "SELECT max(json_array_length(doc, '$.processing_steps')) AS n FROM contexts"),
+                     2);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 0);
+    converse(v, json_pack("{s:s}", "way", "later"), "signal", "", "LooperAgent FaultyAgent"); /* from a timer's turn */
+    converse(v, json_pack("{s:s}", "way", "twice"), "signal", "", "LooperAgent FaultyAgent");
+    led_so(v, 0, 6);
+    virtual_conserved(v);
+    struct replay_report report = virtual_replays(v);
+    ck_assert_int_gt(report.same, 12);
+    virtual_free(v);
+}
+END_TEST
+
+/* Who asks for its own conversation to be led: the first step is part of its turn. The request is the engine's, over a
+ * restart as well. */
+START_TEST(a_conversation_begins_in_the_turn_that_asks_for_it)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    struct answer_seen a = {0};
+    static const char own[] = "SELECT count(*) AS n FROM turns WHERE component = 'host.conversation'";
+    virtual_open(v);
+    converse(v, json_pack("{s:b, s:[s, s]}", "here", 1, "route", "LooperAgent", "FaultyAgent"), "signal", "",
+             "LooperAgent FaultyAgent");
+    led_so(v, 0, 3);
+    ck_assert_int_eq(virtual_count(v, own), 0);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM messages WHERE json_extract(envelope, '$.type') ="
+                                      " 'converse'"),
+                     2); /* asked and answered */
+    converse(v, json_pack("{s:b, s:s}", "here", 1, "first", "test.opener"), "error", "NO_HANDLE", "OpenerProvider");
+    led_so(v, 0, 4);
+    converse(v, json_pack("{s:b, s:s}", "here", 1, "way", "never"), "error", "TIMEOUT", "LooperAgent");
+    ck_assert_int_eq(
+        virtual_call(v, "test.opener", "open", json_pack("{s:b, s:s}", "here", 1, "first", "test.nobody"), &a),
+        CVM_REFUSED); /* in a turn of the engine's own */
+    ck_assert_int_eq(virtual_count(v, own), 2);
+    virtual_conserved(v);
+    a.n = 0;
+    virtual_submit(v, "test.opener", "open", json_pack("{s:b, s:s}", "here", 1, "way", "later"), &a);
+    core_step(v->core, core_now_ms(v->core));
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items WHERE kind = 'request'"), 3);
+    virtual_close(v);
+    virtual_open(v);
+    core_step(v->core, core_now_ms(v->core) + 24 * 3600000); /* its clock begins anew */
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 0);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE type = 'converse.reply'"), 5);
+    ck_assert_int_eq(virtual_count(v, own), 2);
+    virtual_conserved(v);
+    virtual_replays(v);
+    json_decref(a.data);
+    virtual_free(v);
+}
+END_TEST
+
+static void note_verdict(void *arg, const struct replay_turn *turn)
+{
+    struct text *seen = arg;
+    if (turn->verdict != REPLAY_SAME && turn->verdict != REPLAY_NOT_RUN)
+        text_printf(seen, "%s of %s %s; ", turn->type, turn->component, *turn->why ? turn->why : "differs");
+}
+
+static void would_be(struct virtual *v, int64_t same, const char *expected)
+{
+    struct replay_report report = {0};
+    struct text seen;
+    char error[512] = "";
+    text_init(&seen, 4096);
+    const struct replay_options options = {
+        .home = v->home, .trusted = true, .with_current = true, .seen = note_verdict, .arg = &seen};
+    ck_assert_msg(replay_home(&options, &report, error, sizeof error) == 0, "%s", error);
+    text_char(&seen, 0);
+    ck_assert_str_eq(seen.at, expected);
+    ck_assert_int_eq(report.same, same);
+    text_free(&seen);
+}
+
+/* What would have come of it is found through turns that lead on: by today's rules the conversation ends one agent
+ * earlier, or goes on to one that was forbidden. */
+START_TEST(what_if_goes_through_turns_that_lead_on)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    converse(v, json_pack("{s:s}", "to", "test.faulty"), "signal", "", "LooperAgent FaultyAgent");
+    virtual_close(v);
+    would_be(v, 5, "");
+    write_transitions(v, "{\"forbid\": [[\"test.looper\", \"test.faulty\"]]}");
+    would_be(v, 2,
+             "handle of test.looper differs; handle of test.faulty it is not reached now; "
+             "converse.reply of test.opener it is not reached now; ");
+    virtual_open(v);
+    converse(v, json_pack("{s:s}", "to", "test.faulty"), "denied", "TRANSITION_DENIED", "LooperAgent");
+    virtual_close(v);
+    write_transitions(v, "{\"forbid\": []}");
+    would_be(v, 7, "handle of test.looper differs; converse.reply of test.opener it is not reached now; ");
+    virtual_free(v);
+}
+END_TEST
+
+/* An answer that comes from elsewhere, too much for one turn, a failure and a deadline take the way of any reply. */
+START_TEST(what_cannot_be_led_on_at_once_is_an_ordinary_answer)
+{
+    struct virtual *v = virtual_new(PLUGINS, NULL);
+    virtual_open(v);
+    converse(v, json_pack("{s:s}", "way", "aside"), "signal", "", "LooperAgent FaultyAgent");
+    led_so(v, 1, 1); /* FaultyAgent's, which ended it */
+    converse(v, json_pack("{s:s}", "way", "wide"), "signal", "", "LooperAgent FaultyAgent");
+    led_so(v, 2, 2);
+    converse(v, json_pack("{s:s}", "way", "big"), "signal", "", "LooperAgent FaultyAgent");
+    led_so(v, 3, 3);
+    converse(v, json_pack("{s:s, s:s}", "to", "test.faulty", "do", "error"), "error", "FAILED",
+             "LooperAgent FaultyAgent");
+    led_so(v, 4, 4);
+    converse(v, json_pack("{s:s}", "way", "never"), "error", "TIMEOUT", "LooperAgent");
+    led_so(v, 5, 4);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 0);
+    virtual_conserved(v);
+    virtual_replays(v);
+    virtual_free(v);
 }
 END_TEST
 
@@ -263,10 +411,17 @@ int main(void)
     tcase_add_test(c, an_agent_that_fails_ends_it);
     tcase_add_test(c, the_operator_forbids_transitions);
     tcase_add_test(c, a_wrong_file_of_transitions_is_said);
+    tcase_add_test(c, an_answer_is_led_on_in_the_turn_that_gave_it);
+    tcase_add_test(c, a_conversation_begins_in_the_turn_that_asks_for_it);
+    tcase_add_test(c, what_cannot_be_led_on_at_once_is_an_ordinary_answer);
     tcase_add_test(c, a_long_one_keeps_a_limited_document);
     tcase_add_test(c, a_document_that_cannot_be_read_is_not_replaced);
     tcase_add_test(c, nobody_gets_at_another_by_a_made_name);
     tcase_add_test(c, keys_go_on_behind_those_of_a_clock_ahead);
+    suite_add_tcase(s, c);
+    c = tcase_create("what if");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, what_if_goes_through_turns_that_lead_on);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -1,5 +1,6 @@
 /* Effects under the virtual clock, the outside played by the test: what becomes of a call whose outcome is unknown, for
  * each thing a manifest may say about it; what a restart makes of it; what may leave at all. */
+#include "core/reload.h"
 #include "virtual.h"
 
 #include <sqlite3.h>
@@ -660,6 +661,132 @@ START_TEST(restart_after_the_deadline)
 }
 END_TEST
 
+/* ---- look-ups ---------------------------------------------------------------------------------------------------- */
+
+static void have_looked(json_t *data)
+{
+    forget();
+    json_decref(seen.data);
+    seen = (struct answer_seen){0};
+    virtual_submit(world.v, OUTSIDE, "have_looked", data, &seen);
+}
+
+#define TURNS_OF(type) virtual_count(world.v, "SELECT count(*) AS n FROM turns WHERE type = '" type "'")
+
+/* Of the look-up nothing is kept but its reply, which names who gave it. */
+START_TEST(look_up_leaves_its_reply)
+{
+    begin();
+    have_looked(json_pack("{s:{s:s}}", "data", "call", "read"));
+    pass(1000);
+    ck_assert_str_eq(outcome(), "REPLIED");
+    ck_assert_str_eq(json_string_value(json_object_get(data("data"), "body") ? data("outcome") : NULL), "REPLIED");
+    ck_assert_int_eq(TURNS_OF("look"), 0);
+    ck_assert_int_eq(TURNS_OF("read.reply"), 0);
+    ck_assert_int_eq(TURNS_OF("look.reply"), 1);
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM turns WHERE type = 'have_looked' AND "
+                                            "record LIKE '%\"look\":{\"to\":\"test.outside\"%'"),
+                     1);
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM open_items WHERE kind = 'effect'"), 0);
+    ck_assert_int_eq(virtual_replays(world.v).differ, 0);
+    end();
+}
+END_TEST
+
+/* To an operation that keeps something it is a request like any other. */
+START_TEST(look_up_that_keeps_something_is_a_request)
+{
+    begin();
+    have_looked(
+        json_pack("{s:s, s:{s:s, s:s, s:i}}", "of", "note", "data", "note_id", "N1", "colour", "red", "size", 1));
+    pass(1000);
+    ck_assert_int_eq(TURNS_OF("note"), 1);
+    ck_assert_str_eq(outcome(), "REPLIED");
+    end();
+}
+END_TEST
+
+START_TEST(look_up_ends_with_its_time)
+{
+    begin();
+    CALLS(silent);
+    have_looked(json_pack("{s:i, s:{s:s}}", "within_ms", 2000, "data", "call", "read"));
+    pass(1500);
+    ck_assert_int_eq(seen.n, 0);
+    pass(1000);
+    ck_assert_str_eq(outcome(), "TIMEOUT");
+    ck_assert_int_eq(answers(), 1);
+    end();
+}
+END_TEST
+
+/* A host that ends meanwhile asks once more; who answers twice is heard once. */
+START_TEST(look_up_is_asked_again_after_a_restart)
+{
+    begin();
+    CALLS(silent, good);
+    have_looked(json_pack("{s:{s:s}}", "data", "call", "read"));
+    pass(1000);
+    ck_assert_int_eq(world.n_sent, 1);
+    ck_assert_int_eq(virtual_count(world.v, "SELECT count(*) AS n FROM open_items WHERE kind = 'effect'"), 1);
+    restart();
+    pass(1000);
+    ck_assert_int_eq(world.n_sent, 2);
+    ck_assert_int_eq(answers(), 1);
+    ck_assert_int_eq(TURNS_OF("look.reply"), 1);
+    restart();
+    pass(1000);
+    ck_assert_int_eq(world.n_sent, 2);
+    end();
+}
+END_TEST
+
+static void is_disabled(void *arg, int error, json_t *report)
+{
+    *(int *)arg = error;
+    json_decref(report);
+}
+
+/* A plugin that is to go serves what is open until it has ended, also what that looks up. */
+START_TEST(look_up_at_one_that_is_leaving)
+{
+    int disabled = 1;
+    begin();
+    virtual_submit(world.v, OUTSIDE, "look_late", json_pack("{s:i, s:{s:s}}", "after_ms", 2000, "data", "call", "read"),
+                   &seen);
+    pass(1000);
+    core_change(world.v->core, CHANGE_DISABLE, "outside", false, is_disabled, &disabled);
+    pass(500);
+    ck_assert_int_eq(disabled, 0); /* it was told so, and serves what is open */
+    pass(2000);
+    ck_assert_str_eq(outcome(), "REPLIED");
+    ck_assert_int_eq(world.n_sent, 1);
+    end();
+}
+END_TEST
+
+static void told(void *arg, const struct edge_reply *reply)
+{
+    snprintf(arg, 32, "%s", reply->content ? reply->content : "");
+}
+
+START_TEST(look_up_brings_the_text)
+{
+    char text[32] = "?";
+    struct edge_error fault;
+    begin();
+    struct edge_in in = {.source = "test",
+                         .to = OUTSIDE,
+                         .type = "have_looked",
+                         .data = json_pack("{s:s, s:{s:s}}", "of", "tell", "data", "text", "good morning"),
+                         .priority = -1};
+    ck_assert_int_eq(edge_submit(world.v->core, &in, told, text, NULL, &fault), 0);
+    pass(1000);
+    ck_assert_str_eq(text, "good morning");
+    end();
+}
+END_TEST
+
 /* ---- nobody waits ------------------------------------------------------------------------------------------------ */
 
 /* No route for the reply: the row goes all the same. The request that asked ends by its deadline. */
@@ -961,6 +1088,12 @@ int main(void)
     tcase_add_test(c, restart_keeps_the_clients_key);
     tcase_add_test(c, restart_with_the_answer_in_hand);
     tcase_add_test(c, restart_after_the_deadline);
+    tcase_add_test(c, look_up_leaves_its_reply);
+    tcase_add_test(c, look_up_that_keeps_something_is_a_request);
+    tcase_add_test(c, look_up_ends_with_its_time);
+    tcase_add_test(c, look_up_is_asked_again_after_a_restart);
+    tcase_add_test(c, look_up_at_one_that_is_leaving);
+    tcase_add_test(c, look_up_brings_the_text);
     tcase_add_test(c, answer_nobody_takes);
     tcase_add_test(c, channel_keeps_order);
     tcase_add_test(c, tables_answer);

@@ -591,7 +591,7 @@ START_TEST(a_stop_ends_it_and_a_start_begins_it_again)
     looped_pass(l, 50);
     wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply'", 1);
     wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
-               "json_extract(record, '$.in.structured_data.stopped') = 0",
+               "json_extract(record, '$.in.data.stopped') = 0",
                1);
     wait_count("SELECT count(*) FROM open_items", 0);
     finish_loop();
@@ -642,7 +642,7 @@ START_TEST(what_crashed_the_host_twice_is_not_run_again)
     looped_pass(l, 50);
     ck_assert_int_eq(listed("running"), 0);
     wait_count("SELECT count(*) FROM turns WHERE type = 'spin.reply' AND "
-               "json_extract(record, '$.in.structured_data.code') = 'CRASHED'",
+               "json_extract(record, '$.in.data.code') = 'CRASHED'",
                1);
     finish_loop();
 }

@@ -2,6 +2,7 @@
  * processes is test_process. */
 #include "core/json_text.h"
 #include "core/log.h"
+#include "core/record_read.h"
 #include "files.h"
 #include "link/frame.h"
 #include "link/link.h"
@@ -245,14 +246,18 @@ static json_t *rows_of(struct looped *l, const char *sql)
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
     ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK, "%s: %s", sql, sqlite3_errmsg(db));
     while (sqlite3_step(st) == SQLITE_ROW) {
-        json_t *row = json_array();
+        json_t *row = json_object();
         for (int i = 0; i < sqlite3_column_count(st); i++) {
             const char *text = (const char *)sqlite3_column_text(st, i);
             json_t *v = text && (*text == '{' || *text == '[') ? json_loads(text, JSON_ALLOW_NUL, NULL) : NULL;
             if (v && json_is_object(v))
                 json_object_del(v, "us");
-            json_array_append_new(row, v ? v : text ? json_string(text) : json_null());
+            if (sqlite3_column_type(st, i) == SQLITE_INTEGER)
+                v = json_integer(sqlite3_column_int64(st, i));
+            json_object_set_new(row, sqlite3_column_name(st, i), v ? v : text ? json_string(text) : json_null());
         }
+        if (json_object_get(row, "_key")) /* as they read: messages of one process may share their data */
+            record_unpack(row);
         forget_times(row);
         forget_texts(row);
         json_array_append_new(rows, row);
@@ -344,9 +349,10 @@ static json_t *run_script(bool process, bool on_loop)
     log_open(NULL, LOG_WARNING, 1);
     forget_times(answers);
     json_object_set_new(all, "answers", answers);
-    json_object_set_new(all, "turns",
-                        rows_of(l, "SELECT component, hex(message), type, sender, outcome, build, record FROM turns "
-                                   "WHERE component <> 'host'"));
+    json_object_set_new(
+        all, "turns",
+        rows_of(l, "SELECT component, hex(message), type, sender, outcome, build, record, " RECORD_COLUMNS(
+                       "turns") " FROM turns WHERE component <> 'host'"));
     json_object_set_new(all, "state",
                         rows_of(l, on_loop ? "SELECT component, key, value, version FROM state ORDER BY 1, 2"
                                            : "SELECT component, key, value, version, turn FROM state ORDER BY 1, 2"));

@@ -504,6 +504,24 @@ START_TEST(silence_is_pending_then_refunded_then_flagged)
 }
 END_TEST
 
+START_TEST(silence_of_the_reconciliation_is_asked_again)
+{
+    net.outcome = -1;
+    buy("MTN", ADA_PHONE, 1000);
+    harness_run(f, 310000);
+    ck_assert_str_eq(text(only_row(), "status"), "REFUNDED");
+    harness_run(f, 700000); /* ten minutes later the network does not answer either */
+    ck_assert_ptr_null(harness_rows(f, "fraud_flags"));
+    net.status = "delivered";
+    harness_run(f, 601000);
+    ck_assert_uint_eq(json_object_size(harness_rows(f, "fraud_flags")), 1);
+    ck_assert_int_eq(balance(), 100000 * NAIRA);
+    int asked = net.verifies;
+    harness_run(f, INT64_C(86400000)); /* and not any more */
+    ck_assert_int_eq(net.verifies, asked);
+}
+END_TEST
+
 START_TEST(late_reply_after_the_refund_is_flagged_once)
 {
     net.outcome = -1;
@@ -1055,6 +1073,7 @@ int main(void)
     tcase_add_test(sale, known_failure_is_refunded_at_once);
     tcase_add_test(sale, no_provider_is_a_known_failure);
     tcase_add_test(sale, silence_is_pending_then_refunded_then_flagged);
+    tcase_add_test(sale, silence_of_the_reconciliation_is_asked_again);
     tcase_add_test(sale, late_reply_after_the_refund_is_flagged_once);
     tcase_add_test(sale, late_success_before_the_deadline_settles);
     tcase_add_test(sale, doubt_is_verified);

@@ -1415,11 +1415,11 @@ START_TEST(tables_are_shared_where_they_are_alike)
 }
 END_TEST
 
-static void take_found(void *arg, int error, json_t *rows, json_t *words)
+static void take_found(void *arg, int error, const struct search_found *result)
 {
     ck_assert_int_eq(error, 0);
-    json_decref(words);
-    *(json_t **)arg = rows;
+    json_decref(result->words);
+    *(json_t **)arg = result->rows;
 }
 
 /* How many rows have the word, and how well the first has it. */

@@ -225,6 +225,65 @@ START_TEST(gives_only_keys)
 }
 END_TEST
 
+static json_t *words_of(const json_t *answer)
+{
+    return json_array_get(json_array_get(json_object_get(json_object_get(answer, "words"), "terms"), 0), 0);
+}
+
+/* Each as if it alone had been asked. */
+START_TEST(answers_what_is_asked_also)
+{
+    begin();
+    json_t *rows =
+               search(json_pack("{s:s, s:b, s:[s, s]}", "match", "coffee", "keys_only", 1, "also", "apple", "zebra")),
+           *data = json_object_get(seen.data, "data"), *also = json_object_get(data, "also"),
+           *apple = json_array_get(also, 0);
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(rows, 0), 0)), "T3");
+    ck_assert_str_eq(json_string_value(words_of(data)), "coffee");
+    ck_assert_uint_eq(json_array_size(also), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(apple, "rows")), 2);
+    ck_assert_str_eq(json_string_value(words_of(apple)), "apple");
+    json_t *together = json_deep_copy(json_object_get(apple, "rows"));
+    ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(also, 1), "rows")), 0);
+    rows = search(json_pack("{s:s, s:b}", "match", "apple", "keys_only", 1));
+    ck_assert(json_equal(rows, together));
+    json_decref(together);
+    json_t *many = json_array();
+    for (int i = 0; i <= CVM_QUESTIONS_MAX; i++)
+        json_array_append_new(many, json_string("apple"));
+    ask("list", json_pack("{s:s, s:s, s:O}", "table", "outside_texts", "match", "apple", "also", many));
+    ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);
+    json_decref(many);
+    ask("list", json_pack("{s:[s]}", "also", "apple")); /* of a search alone */
+    ck_assert_int_eq(json_integer_value(json_object_get(seen.data, "error")), CVM_EINVAL);
+    end();
+}
+END_TEST
+
+static int asked_times(const char *text, int also, int times)
+{
+    json_t *more = json_array();
+    for (int i = 0; i < also; i++)
+        json_array_append_new(more, json_string(text));
+    ask("list",
+        json_pack("{s:s, s:s, s:o, s:i}", "table", "outside_texts", "match", text, "also", more, "times", times));
+    return (int)json_integer_value(json_object_get(seen.data, "error"));
+}
+
+/* Questions count as what the turn puts out: they stand in its record. */
+START_TEST(questions_have_a_size)
+{
+    char text[4001];
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    begin();
+    ck_assert_int_eq(asked_times(text, CVM_QUESTIONS_MAX, 2), 0);
+    ck_assert_int_eq(asked_times(text, CVM_QUESTIONS_MAX, 9), CVM_ELIMIT);
+    ck_assert_int_eq(asked_times(text, 0, 200), 0);
+    end();
+}
+END_TEST
+
 /* The score of each row by SQLite's own index of words, of the same texts. */
 static double by_fts5(const char *match, const char *id)
 {
@@ -430,6 +489,8 @@ int main(void)
     tcase_add_test(c, follows_changes);
     tcase_add_test(c, filters_before_it_takes);
     tcase_add_test(c, gives_only_keys);
+    tcase_add_test(c, answers_what_is_asked_also);
+    tcase_add_test(c, questions_have_a_size);
     tcase_add_test(c, scores_as_fts5);
     tcase_add_test(c, no_row_has_a_vector);
     tcase_add_test(c, nothing_is_left_of_a_row_before);

@@ -145,7 +145,7 @@ START_TEST(imports_and_exports_are_named)
     ck_assert(seen);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(json, "exports"), 0)), "start");
     ck_assert_str_eq(json_string_value(json_object_get(json, "plugin")), "tricky");
-    ck_assert_str_eq(json_string_value(json_object_get(json, "abi")), "1.5");
+    ck_assert_str_eq(json_string_value(json_object_get(json, "abi")), "1.6");
     json_decref(json);
     free(bytes);
 }

@@ -10,29 +10,34 @@ static inline bool words__inside(unsigned char c)
     return isalnum(c) || c >= 0x80;
 }
 
-/* Whether `phrase` (lower case) stands in `text` as whole words, without regard to case. */
-static inline bool words_have(const char *text, const char *phrase)
+/* Whether `text` begins with `phrase`, and no word goes on behind it. */
+static inline bool words__begin(const char *text, const char *phrase)
 {
-    size_t n = strlen(phrase);
-    for (const char *p = text; n && *p; p++) {
-        if (tolower((unsigned char)*p) != (unsigned char)*phrase || (p != text && words__inside((unsigned char)p[-1])))
-            continue;
-        size_t i = 1;
-        while (i < n && p[i] && tolower((unsigned char)p[i]) == (unsigned char)phrase[i])
-            i++;
-        if (i == n && !words__inside((unsigned char)p[n]))
-            return true;
+    size_t n = 0;
+    while (phrase[n] && tolower((unsigned char)text[n]) == (unsigned char)phrase[n])
+        n++;
+    return n && !phrase[n] && !words__inside((unsigned char)text[n]);
+}
+
+/* Whether any of the NULL-terminated phrases (lower case) stands in `text` as whole words, without regard to case. */
+static inline bool words_have_any(const char *text, const char *const *phrases)
+{
+    bool inside = false;
+    for (const char *p = text; *p; p++) {
+        if (!inside) {
+            int first = tolower((unsigned char)*p);
+            for (const char *const *phrase = phrases; *phrase; phrase++)
+                if ((unsigned char)**phrase == first && words__begin(p, *phrase))
+                    return true;
+        }
+        inside = words__inside((unsigned char)*p);
     }
     return false;
 }
 
-/* Whether any of the NULL-terminated phrases stands in `text`. */
-static inline bool words_have_any(const char *text, const char *const *phrases)
+static inline bool words_have(const char *text, const char *phrase)
 {
-    for (; *phrases; phrases++)
-        if (words_have(text, *phrases))
-            return true;
-    return false;
+    return words_have_any(text, (const char *const[]){phrase, NULL});
 }
 
 /* Whether the words speak of somebody else's number that they may not name. */

@@ -23,7 +23,10 @@ static void add(float *v, uint32_t h, float weight)
 static void add_letters(float *v, const char *word, float weight)
 {
     char padded[TEXT_WORD_SIZE + 2];
-    size_t n = (size_t)snprintf(padded, sizeof padded, "^%s$", word);
+    size_t n = strlen(word) + 2;
+    padded[0] = '^';
+    memcpy(padded + 1, word, n - 2);
+    padded[n - 1] = '$';
     for (size_t len = 3; len <= 4; len++)
         for (size_t i = 0; i + len <= n; i++)
             add(v, hash(padded + i, len, 3), weight / (float)n);
@@ -54,13 +57,16 @@ bool embed_words(const struct text_words *words, char ret_text[EMBED_TEXT_SIZE])
     }
     /* What occurs often counts less than in proportion. */
     for (size_t i = 0; i < EMBED_DIMENSION; i++) {
+        if (v[i] == 0) /* most are */
+            continue;
         v[i] = copysignf(sqrtf(fabsf(v[i])), v[i]);
         sum += (double)v[i] * (double)v[i];
     }
     if (sum < 1e-9)
         return false;
+    float scale = (float)(1 / sqrt(sum));
     for (size_t i = 0; i < EMBED_DIMENSION; i++)
-        v[i] *= (float)(1 / sqrt(sum));
+        v[i] *= scale;
     embed_base64(v, EMBED_DIMENSION, ret_text);
     return true;
 }
@@ -69,13 +75,20 @@ void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *bytes = (const unsigned char *)vector; /* little-endian, as all that we run on */
-    size_t len = n * sizeof *vector, at = 0;
-    for (size_t i = 0; i < len; i += 3) {
-        size_t have = len - i < 3 ? len - i : 3;
-        uint32_t three =
-            (uint32_t)bytes[i] << 16 | (have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (have > 2 ? bytes[i + 2] : 0);
-        for (size_t k = 0; k < 4; k++)
-            ret_text[at++] = k <= have ? digits[three >> (18 - 6 * k) & 63] : '=';
+    size_t len = n * sizeof *vector, at = 0, i = 0;
+    for (; i + 3 <= len; i += 3) {
+        uint32_t three = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        ret_text[at++] = digits[three >> 18];
+        ret_text[at++] = digits[three >> 12 & 63];
+        ret_text[at++] = digits[three >> 6 & 63];
+        ret_text[at++] = digits[three & 63];
+    }
+    if (i < len) {
+        uint32_t rest = (uint32_t)bytes[i] << 16 | (i + 1 < len ? (uint32_t)bytes[i + 1] << 8 : 0);
+        ret_text[at++] = digits[rest >> 18];
+        ret_text[at++] = digits[rest >> 12 & 63];
+        ret_text[at++] = i + 1 < len ? digits[rest >> 6 & 63] : '=';
+        ret_text[at++] = '=';
     }
     ret_text[at] = '\0';
 }
@@ -85,10 +98,14 @@ void embed_brief(char text[EMBED_TEXT_SIZE])
     char *to = text, mark[8];
     for (const char *from = text; *from;) {
         size_t run = 0, n = 0;
+        if (*from != 'A') {
+            *to++ = *from++;
+            continue;
+        }
         while (from[run] == 'A')
             run++;
         if (run <= 6) { /* shorter than what stands for it */
-            for (run += !run; run; run--)
+            for (; run; run--)
                 *to++ = *from++;
             continue;
         }

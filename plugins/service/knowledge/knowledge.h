@@ -58,6 +58,23 @@ bool shelf_lines(const struct lexicon *lexicon, const json_t *row, char ret_head
 CVM_MUST_USE int shelf_trace_anew(cvm_turn *t, const char *id);
 int shelf_trace_rows(cvm_turn *t, const cvm_msg *m); /* "query.reply": rows of a document of an earlier version of us */
 
+/* shelf_lines.c: those lines, word by word */
+struct lines_row {
+    const char *line;       /* NULL: there is no such row */
+    struct trace_line read; /* of it */
+    bool question;
+    int at; /* its place, of a question that of its answer */
+};
+struct lines_found {
+    const json_t *value;
+    struct trace_line head;
+    struct lines_row row;
+};
+void lines_begin(void); /* of an answer: what was given before is no longer borrowed */
+/* The row at `at` of a document. Errors of shelf_traced. */
+CVM_MUST_USE int lines_row(cvm_turn *t, const char *id, int at, struct lines_found *ret_found);
+void lines_drop(void);
+
 /* manage.c: operations of operators */
 int manage_add(cvm_turn *t, const cvm_msg *m);
 int manage_update(cvm_turn *t, const cvm_msg *m);
@@ -95,9 +112,8 @@ CVM_MUST_USE int query_waited(cvm_turn *t, const cvm_msg *m, json_t **ret_what);
 
 /* several.c: questions that were asked together */
 #define SEVERAL_MAX 16
-/* The answer to question `with.part` of `with.of` has come; with the last one all are answered. `ranked` NULL: it could
- * not be searched for. */
-CVM_MUST_USE int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *ranked);
+/* Answers the request `with` with what was found for each of its questions. */
+CVM_MUST_USE int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *all);
 
 /* embedders.c */
 int embed_hash(cvm_turn *t, const cvm_msg *m);

@@ -51,6 +51,7 @@ static void destroy(void *instance)
     (void)instance;
     lexicon_drop();
     query_drop();
+    lines_drop();
 }
 
 CVM_PLUGIN(.name = "knowledge", .version = "1.0.0", .components = components, .routes = routes, .destroy = destroy);

@@ -15,8 +15,14 @@
 
 static void day_text(int64_t ms, char ret_day[32])
 {
-    kb_time(ms, ret_day);
-    ret_day[10] = '\0';
+    static char last[32]; /* of the day that was asked for last: it is mostly the same */
+    static int64_t last_day = INT64_MIN;
+    if (ms / DAY_MS != last_day) {
+        kb_time(ms, last);
+        last[10] = '\0';
+        last_day = ms / DAY_MS;
+    }
+    memcpy(ret_day, last, sizeof last);
 }
 
 static int note(cvm_turn *t, const char *id, double relevance)

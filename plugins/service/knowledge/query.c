@@ -18,6 +18,15 @@ static int64_t candidates(const json_t *with)
 }
 #define QUESTION_MAX_BYTES 2000
 
+static size_t add_word(char *ret, size_t at, const char *word)
+{
+    size_t n = strlen(word);
+    if (at)
+        ret[at++] = ' ';
+    memcpy(ret + at, word, n + 1);
+    return at + n;
+}
+
 /* The words of the question that mean something, and their classes. */
 static void match_of(const struct text_words *words, char *ret_match, size_t size)
 {
@@ -26,7 +35,7 @@ static void match_of(const struct text_words *words, char *ret_match, size_t siz
     for (size_t i = 0; i < words->n && n < 40; i++) {
         const struct text_word *w = &words->at[i];
         if (!w->common && at + sizeof w->text + 1 < size) {
-            at += (size_t)snprintf(ret_match + at, size - at, "%s%s", at ? " " : "", w->text);
+            at = add_word(ret_match, at, w->text);
             n++;
         }
     }
@@ -35,42 +44,82 @@ static void match_of(const struct text_words *words, char *ret_match, size_t siz
             char class[16];
             text_class_word(words->at[i].classes[k], class);
             if (at + sizeof class + 1 < size)
-                at += (size_t)snprintf(ret_match + at, size - at, " %s", class);
+                at = add_word(ret_match, at, class);
         }
 }
 
-/* Takes `with`. `vector` NULL: none, or it is the host's own that is to be made. `whole`: the rows with their texts. */
-static int search(cvm_turn *t, cvm_id request, json_t *with, const char *column, const char *vector, bool whole)
+struct asked {
+    char match[4096], vector[EMBED_TEXT_SIZE];
+};
+
+/* What a question is searched for with. `vector` NULL: the host's own is made. */
+static cvm_question question_of(const struct lexicon *lexicon, const char *text, const char *vector,
+                                struct asked *ret_asked)
 {
     static struct text_words words; /* of this call */
-    char match[4096], own[EMBED_TEXT_SIZE], domain[48];
+    cvm_question q = {ret_asked->match, "vector_model", vector};
+    text_read(lexicon, text, &words);
+    match_of(&words, ret_asked->match, sizeof ret_asked->match);
+    if (!vector) {
+        bool any = embed_words(&words, ret_asked->vector);
+        if (any)
+            embed_brief(ret_asked->vector);
+        q.near_column = any ? "vector" : NULL;
+        q.near_vector = any ? ret_asked->vector : NULL;
+    }
+    return q;
+}
+
+/* The questions of a request: its own, and those that came with it. */
+static size_t questions_in(const json_t *with)
+{
+    size_t n = json_array_size(json_object_get(with, "more")) + 1;
+    return n < SEVERAL_MAX ? n : SEVERAL_MAX;
+}
+
+static const char *question_at(const json_t *with, size_t i)
+{
+    const char *text =
+        i ? json_string_value(json_array_get(json_object_get(with, "more"), i - 1)) : cvm_json_str(with, "query", NULL);
+    return text ? text : "";
+}
+
+/* Searches for all questions of `with` (taken) at once; its "vectors" are those of a service, else the host's own are
+ * made. `whole`: the rows with their texts. */
+static int search(cvm_turn *t, cvm_id request, json_t *with, bool whole)
+{
     const struct lexicon *lexicon = kb_lexicon(t);
     const char *filter = cvm_json_str(with, "service_domain", "");
-    if (!lexicon) {
+    const json_t *vectors = json_object_get(with, "vectors");
+    size_t n = questions_in(with);
+    cvm_question questions[SEVERAL_MAX];
+    char domain[48];
+    struct asked *asked = malloc(n * sizeof *asked);
+    if (!lexicon || !asked) {
+        free(asked);
         json_decref(with);
         return CVM_ENOMEM;
     }
-    text_read(lexicon, cvm_json_str(with, "query", ""), &words);
-    match_of(&words, match, sizeof match);
-    if (!vector && embed_words(&words, own)) {
-        embed_brief(own);
-        vector = own;
-        column = "vector";
-    }
+    for (size_t i = 0; i < n; i++)
+        questions[i] =
+            question_of(lexicon, question_at(with, i), json_string_value(json_array_get(vectors, i)), &asked[i]);
     snprintf(domain, sizeof domain, "%.40s", filter);
     for (char *c = domain; *c; c++)
         *c = (char)toupper((unsigned char)*c);
-    CVM_TRY(cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+    int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
                                     .table = "kb_chunks",
                                     .where = *domain ? json_pack("{s:s}", "domain", domain) : NULL,
                                     .limit = candidates(with) * (*domain || !json_object_get(with, "without") ? 1 : 2),
                                     .on_behalf = request,
-                                    .match = match,
-                                    .near_column = vector ? column : NULL,
-                                    .near_vector = vector,
+                                    .match = questions[0].match,
+                                    .near_column = questions[0].near_column,
+                                    .near_vector = questions[0].near_vector,
                                     .with = with,
-                                    .keys_only = !whole}));
-    return CVM_PENDING;
+                                    .keys_only = !whole,
+                                    .also = questions + 1,
+                                    .n_also = n - 1});
+    free(asked);
+    return e < 0 ? e : CVM_PENDING;
 }
 
 /* ---- while a service makes the vector ---------------------------------------------------------------------------- */
@@ -118,31 +167,6 @@ void query_drop(void)
     }
 }
 
-/* Searches for all questions of `with` (taken) at the same time. `vectors` of a service, NULL: the host's own. */
-static int search_all(cvm_turn *t, cvm_id request, json_t *with, const char *column, const json_t *vectors)
-{
-    const json_t *more = json_object_get(with, "more");
-    size_t n = json_array_size(more) + 1;
-    int e = CVM_OK;
-    for (size_t i = 0; i < n && e >= 0; i++) {
-        const char *vector = json_string_value(json_array_get(vectors, i));
-        json_t *one = more ? json_copy(with) : json_incref(with);
-        if (vector) /* should the rows be asked for once more */
-            json_object_set_new(one, "vector", json_string(vector));
-        if (more) {
-            json_object_del(one, "more");
-            json_object_set_new(one, "part", json_integer((json_int_t)i));
-            json_object_set_new(one, "of", json_integer((json_int_t)n));
-        }
-        if (i > 0)
-            json_object_set(one, "query", json_array_get(more, i - 1));
-        if ((e = search(t, request, one, vector ? column : NULL, vector, false)) == CVM_PENDING)
-            e = CVM_OK;
-    }
-    json_decref(with);
-    return e < 0 ? e : CVM_PENDING;
-}
-
 static bool too_large(const json_t *question)
 {
     return json_string_length(question) > QUESTION_MAX_BYTES;
@@ -166,13 +190,13 @@ int query_ask(cvm_turn *t, const cvm_msg *m)
     if (!with)
         return CVM_ENOMEM;
     if (!kb_uses_model(t))
-        return search_all(t, m->id, with, NULL, NULL);
+        return search(t, m->id, with, false);
     json_t *texts = json_pack("[O]", question);
     json_array_extend(texts, (json_t *)(uintptr_t)more);
     int e = cvm_request(t, cvm_json_str(cvm_settings(t), "embedder", ""), "embed", json_pack("{s:o}", "texts", texts),
                         &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 3000});
     if (e == CVM_ENOENT || e == CVM_EACCES)
-        return search_all(t, m->id, with, NULL, NULL);
+        return search(t, m->id, with, false);
     if (!e)
         e = query_wait(t, m, m->id, with);
     else
@@ -187,8 +211,16 @@ int query_embedded(cvm_turn *t, const cvm_msg *m)
     int e = query_waited(t, m, &with);
     if (e < 0)
         return e == CVM_ENOENT ? CVM_OK : e;
-    e = search_all(t, m->on_behalf, with, "vector_model",
-                   m->outcome == CVM_REPLIED ? json_object_get(m->data, "vectors") : NULL);
+    json_t *vectors = m->outcome == CVM_REPLIED ? json_object_get(m->data, "vectors") : NULL;
+    if (vectors) { /* with it, should the rows be asked for once more */
+        json_t *one = json_copy(with);
+        json_decref(with);
+        if (json_object_set(with = one, "vectors", vectors) < 0) {
+            json_decref(with);
+            return CVM_ENOMEM;
+        }
+    }
+    e = search(t, m->on_behalf, with, false);
     return e == CVM_PENDING ? CVM_OK : e;
 }
 
@@ -268,26 +300,6 @@ static bool read_place(const json_t *row, struct place *p)
     return p->at >= 0;
 }
 
-/* The value with the line, of another row of this answer where it is the same. */
-static int read_value(struct finding *f, struct place *p)
-{
-    for (struct place *o = f->places; o < p; o++)
-        if (o->in && o->at / TRACE_ROWS == p->at / TRACE_ROWS && strcmp(o->id, p->id) == 0) {
-            p->in = o->in;
-            return CVM_OK;
-        }
-    return shelf_traced(f->t, p->id, p->at, &p->in);
-}
-
-/* The row's line in `line`: "p<its place> words", "q<place of its answer> words". */
-static void read_line(struct rank_row *row, const char *line)
-{
-    char *end;
-    row->question = *line == 'q';
-    row->at = (int)strtol(line + (*line != '\0'), &end, 10);
-    row->body = end;
-}
-
 /* Rows as their documents' lines have them; one that is of no row now is left out: its document has changed. */
 static int add_row(struct finding *f, const json_t *found, const json_t *without)
 {
@@ -295,7 +307,8 @@ static int add_row(struct finding *f, const json_t *found, const json_t *without
     struct rank_row *row = &f->rows[f->n];
     if (!read_place(found, p))
         return CVM_OK;
-    int e = read_value(f, p);
+    struct lines_found found_row;
+    int e = lines_row(f->t, p->id, p->at, &found_row);
     if (e == CVM_ENOENT) {
         bool seen = false;
         for (size_t i = 0; i < json_array_size(f->anew); i++)
@@ -304,15 +317,19 @@ static int add_row(struct finding *f, const json_t *found, const json_t *without
             json_array_append_new(f->anew, json_string(p->id));
         return CVM_OK;
     }
-    const char *line = json_string_value(json_array_get(json_object_get(p->in, "rows"), (size_t)p->at % TRACE_ROWS));
-    if (e < 0 || !line || unwanted(without, p->in))
+    if (e < 0 || !found_row.row.line || unwanted(without, found_row.value))
         return e;
+    p->in = found_row.value;
     *row = (struct rank_row){.document_id = p->id,
                              .about = p->in,
                              .head = cvm_json_str(p->in, "head", ""),
+                             .body = found_row.row.line,
+                             .head_read = found_row.head,
+                             .body_read = found_row.row.read,
+                             .question = found_row.row.question,
+                             .at = found_row.row.at,
                              .text_score = json_number_value(json_array_get(found, 1)),
                              .cosine = json_number_value(json_array_get(found, 2))};
-    read_line(row, line);
     f->n++;
     return CVM_OK;
 }
@@ -362,69 +379,82 @@ static int find_rows(struct finding *f, const json_t *rows, const json_t *withou
     f->places = calloc(n, sizeof *f->places);
     f->rows = calloc(n, sizeof *f->rows);
     f->lines = f->whole ? malloc(n * 2 * (TRACE_MAX_BYTES + 1)) : NULL;
-    f->anew = json_array();
-    int e = f->places && f->rows && f->anew && (f->lines || !f->whole) ? CVM_OK : CVM_ENOMEM;
+    int e = f->places && f->rows && (f->lines || !f->whole) ? CVM_OK : CVM_ENOMEM;
     for (size_t i = 0; !e && i < json_array_size(rows); i++)
         e = f->whole ? add_whole_row(f, json_array_get(rows, i), without)
                      : add_row(f, json_array_get(rows, i), without);
     return e;
 }
 
-static int settle_ranked(cvm_turn *t, const cvm_msg *m, const json_t *with, struct finding *f)
+static json_t *ranked_of(cvm_turn *t, const json_t *with, const char *question, const json_t *words, struct finding *f,
+                         bool brief)
 {
     int64_t top_k = cvm_json_int(with, "top_k", 5);
-    bool several = json_object_get(with, "part") != NULL;
-    struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f, .brief = several};
-    json_t *ranked = rank(kb_lexicon(t), cvm_json_str(with, "query", ""), cvm_json_str(with, "domain_hint", ""),
-                          json_object_get(m->data, "words"), &source,
-                          (size_t)(top_k < 1              ? 1
-                                   : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
-                                                          : top_k));
-    if (!ranked)
-        return CVM_ENOMEM;
-    int e = tell(t, m, json_object_get(ranked, "results"), json_object_get(with, "anew"));
-    if (several) {
-        e = e < 0 ? e : several_answer(t, m, with, ranked);
-        json_decref(ranked);
-        return e;
-    }
-    json_object_set(ranked, "query", json_object_get(with, "query"));
-    if (json_object_get(with, "with"))
-        json_object_set(ranked, "with", json_object_get(with, "with"));
-    if (e < 0) {
-        json_decref(ranked);
-        return e;
-    }
-    return cvm_settle(t, m->on_behalf, CVM_REPLIED, ranked, NULL);
+    struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f, .brief = brief};
+    return rank(kb_lexicon(t), question, cvm_json_str(with, "domain_hint", ""), words, &source,
+                (size_t)(top_k < 1              ? 1
+                         : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
+                                                : top_k));
 }
 
 /* Once more, with the texts: some document has no lines yet. They are made when this is over. */
 static int ask_whole(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *anew)
 {
     json_t *again = json_copy((json_t *)(uintptr_t)with);
-    const char *vector = cvm_json_str(with, "vector", NULL);
     if (!again || json_object_set(again, "anew", (json_t *)(uintptr_t)anew) < 0) {
         json_decref(again);
         return CVM_ENOMEM;
     }
-    int e = search(t, m->on_behalf, again, vector ? "vector_model" : NULL, vector, true);
+    int e = search(t, m->on_behalf, again, true);
     return e == CVM_PENDING ? CVM_OK : e;
+}
+
+/* What the questions found, each for itself, while `anew` has no document. */
+static int rank_all(cvm_turn *t, const cvm_msg *m, const json_t *with, json_t *all, json_t *anew)
+{
+    size_t n = questions_in(with);
+    int e = CVM_OK;
+    for (size_t i = 0; i < n && e >= 0; i++) {
+        struct finding f = {.t = t, .whole = json_object_get(with, "anew") != NULL, .anew = json_incref(anew)};
+        const json_t *found = i ? json_array_get(json_object_get(m->data, "also"), i - 1) : m->data;
+        e = find_rows(&f, json_object_get(found, "rows"), json_object_get(with, "without"));
+        if (e >= 0 && !json_array_size(anew) &&
+            json_array_append_new(
+                all, ranked_of(t, with, question_at(with, i), json_object_get(found, "words"), &f, n > 1)) < 0)
+            e = CVM_ENOMEM;
+        finding_free(&f);
+    }
+    return e;
+}
+
+static int settle_ranked(cvm_turn *t, const cvm_msg *m, const json_t *with, json_t *all)
+{
+    for (size_t i = 0; i < json_array_size(all); i++)
+        CVM_TRY(
+            tell(t, m, json_object_get(json_array_get(all, i), "results"), i ? NULL : json_object_get(with, "anew")));
+    if (json_object_get(with, "more"))
+        return several_answer(t, m, with, all);
+    json_t *ranked = json_incref(json_array_get(all, 0));
+    json_object_set(ranked, "query", json_object_get(with, "query"));
+    if (json_object_get(with, "with"))
+        json_object_set(ranked, "with", json_object_get(with, "with"));
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED, ranked, NULL);
 }
 
 static int found(cvm_turn *t, const cvm_msg *m, const json_t *with)
 {
-    struct finding f = {.t = t, .whole = json_object_get(with, "anew") != NULL};
-    if (m->outcome != CVM_REPLIED && json_object_get(with, "part"))
-        return several_answer(t, m, with, NULL);
     if (m->outcome != CVM_REPLIED)
         return cvm_settle(t, m->on_behalf, CVM_ERROR,
                           json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",
                                     "The knowledge base cannot be searched at the moment."),
                           NULL);
-    int e = find_rows(&f, json_object_get(m->data, "rows"), json_object_get(with, "without"));
-    if (!e)
-        e = json_array_size(f.anew) ? ask_whole(t, m, with, f.anew) : settle_ranked(t, m, with, &f);
-    finding_free(&f);
+    json_t *all = json_array(), *anew = json_array();
+    lines_begin();
+    int e = all && anew ? rank_all(t, m, with, all, anew) : CVM_ENOMEM;
+    if (e >= 0)
+        e = json_array_size(anew) ? ask_whole(t, m, with, anew) : settle_ranked(t, m, with, all);
+    json_decref(all);
+    json_decref(anew);
     return e;
 }
 

@@ -188,19 +188,24 @@ static double compare(const struct ranking *r, const struct trace_word *w, doubl
     return most;
 }
 
+static void add_asked(const struct ranking *r, const struct trace_word *w, double *best, double *sum, double *found)
+{
+    double it = compare(r, w, best), weight = w->common ? 0.5 : 1;
+    if (w->common && !w->n_classes)
+        return;
+    *sum += weight;
+    *found += it * weight;
+}
+
 /* How much of the line was asked, of a question that people ask; and for each term the best in it. */
-static double compare_line(const struct ranking *r, const char *line, double *best)
+static double compare_line(const struct ranking *r, const char *line, const struct trace_line *read, double *best)
 {
     double sum = 0, found = 0;
     struct trace_word w;
-    while (trace_next(&line, &w)) {
-        double it = compare(r, &w, best);
-        if (w.common && !w.n_classes)
-            continue;
-        double weight = w.common ? 0.5 : 1;
-        sum += weight;
-        found += it * weight;
-    }
+    for (size_t i = 0; i < read->n && read->words; i++)
+        add_asked(r, &read->words[i], best, &sum, &found);
+    while (!read->words && trace_next(&line, &w))
+        add_asked(r, &w, best, &sum, &found);
     return sum > 0 ? found / sum : 0;
 }
 
@@ -208,11 +213,11 @@ static struct scored score_row(const struct ranking *r, struct document *d, cons
 {
     double in_body[TERMS_MAX] = {0}, sum = 0, sense = 0;
     if (d->head != row->head) {
-        memset(d->in_head, 0, sizeof d->in_head);
-        compare_line(r, row->head, d->in_head);
+        memset(d->in_head, 0, r->n_terms * sizeof *d->in_head);
+        compare_line(r, row->head, &row->head_read, d->in_head);
         d->head = row->head;
     }
-    double asked = compare_line(r, row->body, in_body);
+    double asked = compare_line(r, row->body, &row->body_read, in_body);
     for (size_t i = 0; i < r->n_terms; i++) {
         double head = 0.7 * d->in_head[i], body = in_body[i];
         double both = body > 0 && head > 0 ? body + 0.1 : body > head ? body : head;
@@ -378,9 +383,13 @@ static json_t *result_of(const struct ranking *r, const struct document *d, size
 {
     const json_t *about = d->best->about;
     int at = first_text(d)->at;
-    if (r->source->brief && at >= 0)
-        return json_pack("{s:s, s:f, s:i}", "document_id", d->id, "relevance", relevance(r, d->score, d->sense), "at",
-                         at);
+    if (r->source->brief && at >= 0) {
+        json_t *brief = json_object();
+        json_object_set_new_nocheck(brief, "document_id", json_string(d->id));
+        json_object_set_new_nocheck(brief, "relevance", json_real(relevance(r, d->score, d->sense)));
+        json_object_set_new_nocheck(brief, "at", json_integer(at));
+        return brief;
+    }
     return json_pack("{s:s, s:i, s:O?, s:O?, s:O?, s:O?, s:f, s:f, s:o}", "document_id", d->id, "position",
                      (int)position, "title", json_object_get(about, "title"), "topic", json_object_get(about, "topic"),
                      "domain", json_object_get(about, "domain"), "source", json_object_get(about, "source"),

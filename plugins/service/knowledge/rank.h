@@ -2,14 +2,15 @@
 #ifndef KNOWLEDGE_RANK_H
 #define KNOWLEDGE_RANK_H
 
-#include "text.h"
+#include "trace.h"
 
 struct rank_row {
     const char *document_id;
-    const json_t *about;     /* object with "title", "topic", "domain", "source" */
-    const char *head, *body; /* lines of trace.h: of title and keywords, of the row itself */
-    bool question;           /* that people ask; else a passage */
-    int at;                  /* which text of the document it gives; -1: not known */
+    const json_t *about;                    /* object with "title", "topic", "domain", "source" */
+    const char *head, *body;                /* lines of trace.h: of title and keywords, of the row itself */
+    struct trace_line head_read, body_read; /* the same, where they were read already */
+    bool question;                          /* that people ask; else a passage */
+    int at;                                 /* which text of the document it gives; -1: not known */
     double text_score, cosine;
 };
 

@@ -172,7 +172,7 @@ static int ask(cvm_turn *t, const cvm_msg *m, const char *question, const char *
     if (data && json_array_size(others)) /* operators, who look, see all */
         json_object_set(data, "without", others);
     json_decref(others);
-    CVM_TRY(cvm_request(t, "role:kb", "query", data, &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 10000}));
+    CVM_TRY(cvm_look(t, "role:kb", "query", data, &(cvm_request_opts){.on_behalf = m->id, .timeout_ms = 10000}));
     return CVM_PENDING;
 }
 

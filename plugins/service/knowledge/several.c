@@ -1,5 +1,5 @@
-/* See knowledge.h: questions that were asked together. Each is searched for by itself, all at the same time; what was
- * found for one waits for the others as places alone, and texts are read once all are there. Loop thread. */
+/* See knowledge.h: the answer to questions that were asked together. A text that several of them led to stands in it
+ * once. Loop thread. */
 #include "knowledge.h"
 
 #include <stdio.h>
@@ -30,38 +30,40 @@ static void add_text(cvm_turn *t, json_t *result, const char *id, int at, size_t
     json_object_set_new(result, "text", n < json_string_length(text) ? json_stringn(from, n) : cvm_json_share(text));
 }
 
+/* `one` itself where it was made brief for this. Gives. */
+static json_t *result_of(cvm_turn *t, json_t *one, const char *id, bool known, size_t bytes)
+{
+    int at = (int)cvm_json_int(one, "at", -1);
+    if (json_object_get(one, "at")) {
+        json_object_del(one, "at");
+        if (!known)
+            add_text(t, one, id, at, bytes);
+        return json_incref(one);
+    }
+    return known ? json_pack("{s:s, s:O}", "document_id", id, "relevance", json_object_get(one, "relevance"))
+                 : json_incref(one); /* with its text already */
+}
+
 /* `before`: what the answers before this one have. */
 static json_t *answer_of(cvm_turn *t, const json_t *part, json_t *before, size_t bytes)
 {
     json_t *results = json_array();
     const json_t *found = json_object_get(part, "results");
     for (size_t i = 0; i < json_array_size(found); i++) {
-        const json_t *one = json_array_get(found, i);
+        json_t *one = json_array_get(found, i);
         const char *id = cvm_json_str(one, "document_id", "");
-        json_t *result = json_pack("{s:s, s:O}", "document_id", id, "relevance", json_object_get(one, "relevance"));
-        if (!is_in(before, id) && json_object_get(one, "at"))
-            add_text(t, result, id, (int)cvm_json_int(one, "at", -1), bytes);
-        else if (!is_in(before, id)) /* with its text already */
-            json_object_update_missing(result, (json_t *)(uintptr_t)one);
-        json_array_append_new(results, result);
+        json_array_append_new(results, result_of(t, one, id, is_in(before, id), bytes));
     }
     json_array_extend(before, results);
-    return json_pack("{s:o, s:O, s:O*}", "results", results, "ended_ms", json_object_get(part, "ended_ms"), "failed",
-                     json_object_get(part, "failed"));
+    return json_pack("{s:o, s:I}", "results", results, "ended_ms", (json_int_t)cvm_now_ms(t));
 }
 
-/* The first question's answer, and those of the others beside it. */
-static int answer_all(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *parts, size_t n)
+int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *all)
 {
     json_t *answer = NULL, *more = json_array(), *before = json_array();
     int64_t bytes = cvm_json_int(with, "text_bytes", INT32_MAX);
-    size_t failed = 0;
-    for (size_t i = 0; i < n; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "%u", (unsigned)i & 0xff);
-        const json_t *part = json_object_get(parts, name);
-        json_t *one = answer_of(t, part, before, bytes > 0 ? (size_t)bytes : 0);
-        failed += json_object_get(part, "failed") != NULL;
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        json_t *one = answer_of(t, json_array_get(all, i), before, bytes > 0 ? (size_t)bytes : 0);
         if (i == 0)
             answer = one;
         else
@@ -72,36 +74,5 @@ static int answer_all(cvm_turn *t, const cvm_msg *m, const json_t *with, const j
     json_object_set_new(answer, "more", more);
     if (json_object_get(with, "with"))
         json_object_set(answer, "with", json_object_get(with, "with"));
-    if (failed < n)
-        return cvm_settle(t, m->on_behalf, CVM_REPLIED, answer, NULL);
-    json_decref(answer);
-    return cvm_settle(t, m->on_behalf, CVM_ERROR,
-                      json_pack("{s:s, s:s}", "code", "SEARCH_FAILED", "message",
-                                "The knowledge base cannot be searched at the moment."),
-                      NULL);
-}
-
-int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *ranked)
-{
-    char name[8];
-    json_t *kept = NULL, *part = json_pack("{s:O*, s:I}", "results", json_object_get(ranked, "results"), "ended_ms",
-                                           (json_int_t)cvm_now_ms(t));
-    int64_t n = cvm_json_int(with, "of", 1);
-    n = n < 1 ? 1 : n > SEVERAL_MAX ? SEVERAL_MAX : n;
-    int e = query_waited(t, m, &kept);
-    if (part && !ranked)
-        json_object_set_new(part, "failed", json_true());
-    json_t *parts = e == CVM_OK ? json_copy(kept) : json_object();
-    json_decref(kept);
-    snprintf(name, sizeof name, "%u", (unsigned)cvm_json_int(with, "part", 0) & 0xff);
-    if (e == CVM_ENOENT)
-        e = CVM_OK;
-    if (json_object_set_new(parts, name, part) < 0 && !e)
-        e = CVM_ENOMEM;
-    if (!e && (int64_t)json_object_size(parts) < n)
-        return query_wait(t, m, m->on_behalf, parts);
-    if (!e)
-        e = answer_all(t, m, with, parts, (size_t)n);
-    json_decref(parts);
-    return e;
+    return cvm_settle(t, m->on_behalf, CVM_REPLIED, answer, NULL);
 }

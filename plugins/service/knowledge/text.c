@@ -306,5 +306,13 @@ void text_read(const struct lexicon *l, const char *text, struct text_words *t)
 
 void text_class_word(int class, char ret_word[16])
 {
-    snprintf(ret_word, 16, "q%dz", class);
+    char digits[12];
+    size_t n = 0, at = 0;
+    for (unsigned left = (unsigned)class; n == 0 || left; left /= 10)
+        digits[n++] = (char)('0' + left % 10);
+    ret_word[at++] = 'q';
+    while (n)
+        ret_word[at++] = digits[--n];
+    ret_word[at++] = 'z';
+    ret_word[at] = '\0';
 }

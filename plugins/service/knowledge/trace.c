@@ -41,7 +41,7 @@ bool trace_next(const char **line, struct trace_word *ret)
     ret->stem = c;
     while (*c && *c != ' ' && *c != '~' && *c != ':')
         c++;
-    ret->len = (size_t)(c - ret->stem);
+    ret->len = (uint16_t)(c - ret->stem);
     ret->common = *c == '~';
     c += ret->common;
     ret->n_classes = 0;

@@ -10,10 +10,16 @@
 
 struct trace_word {
     const char *stem; /* not ended */
-    size_t len;
+    uint16_t len;
     bool common;
-    size_t n_classes;
+    uint8_t n_classes;
     int16_t classes[TEXT_OF_WORD_MAX];
+};
+
+/* A line that was read; `words` NULL: it was not. */
+struct trace_line {
+    const struct trace_word *words;
+    size_t n;
 };
 
 /* With `once` a word stands once, wherever it first stood. */

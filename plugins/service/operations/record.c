@@ -85,36 +85,47 @@ int record_keep(cvm_turn *t, json_t *window)
 /* ---- rows of agents ------------------------------------------------------------------------------------------------
  */
 
-static int step_row(cvm_turn *t, const cvm_msg *m, const json_t *context, size_t i, const json_t *step,
-                    const char *input, const char *output)
+/* The text itself where it is short enough. New reference; of none, of "". */
+static json_t *clipped(const json_t *text)
 {
-    const char *enquiry = cvm_json_str(context, "enquiry_id", ""), *agent = cvm_json_str(step, "agent", "");
+    const char *s = json_is_string(text) ? json_string_value(text) : "";
+    size_t n = (size_t)clip(s, 1000);
+    return json_is_string(text) && n == json_string_length(text) ? cvm_json_share(text) : json_stringn(s, n);
+}
+
+/* Members as they are: rows of one enquiry say the same in most columns. */
+static int step_row(cvm_turn *t, const json_t *enquiry, json_t *conversation, size_t i, const json_t *step,
+                    const json_t *input, const json_t *output)
+{
     const json_t *confidence = json_object_get(step, "confidence");
     char id[64]; /* in the order of time: rows of many enquiries stand together, and so cost one page */
-    snprintf(id, sizeof id, "%013lld/%.40s/%03zu", (long long)cvm_now_ms(t), enquiry, i + 1);
+    snprintf(id, sizeof id, "%013lld/%.40s/%03zu", (long long)cvm_now_ms(t), json_string_value(enquiry), i + 1);
     return cvm_row_put(t, "agent_metrics",
-                       json_pack("{s:s, s:s, s:s, s:f, s:i, s:f, s:s%, s:s%, s:s, s:s}", "id", id, "agent_name", agent,
-                                 "enquiry_id", enquiry, "processing_time_ms",
+                       json_pack("{s:s, s:O, s:O, s:f, s:i, s:f, s:o, s:o, s:O, s:O}", "id", id, "agent_name",
+                                 json_object_get(step, "agent"), "enquiry_id", enquiry, "processing_time_ms",
                                  (double)cvm_json_int(step, "duration_ms", 0), "success",
                                  !strcmp(cvm_json_str(step, "result", ""), "REPLIED"), "confidence_score",
                                  json_is_number(confidence) ? json_number_value(confidence) : 1.0, "input_message",
-                                 input, (size_t)clip(input, 1000), "output_message", output, (size_t)clip(output, 1000),
-                                 "timestamp", cvm_json_str(step, "started_at", ""), "conversation", m->conversation));
+                                 clipped(input), "output_message", clipped(output), "timestamp",
+                                 json_object_get(step, "started_at"), "conversation", conversation));
 }
 
 /* What an agent was given is what the one before said; the first got the customer's words, the last said the answer. */
 static int agent_rows(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *context = cvm_context(t), *steps = json_object_get(context, "processing_steps");
-    const char *input = cvm_json_str(context, "message", "");
-    size_t n = json_array_size(steps);
-    for (size_t i = 0; i < n && i < STEPS_MAX; i++) {
+    const json_t *enquiry = json_object_get(context, "enquiry_id"), *input = json_object_get(context, "message");
+    json_t *conversation = json_string(m->conversation);
+    size_t n = json_is_string(enquiry) ? json_array_size(steps) : 0;
+    int e = CVM_OK;
+    for (size_t i = 0; i < n && i < STEPS_MAX && e >= 0; i++) {
         const json_t *step = json_array_get(steps, i);
-        const char *output = i + 1 == n ? cvm_json_str(context, "final_response", "") : cvm_json_str(step, "note", "");
-        CVM_TRY(step_row(t, m, context, i, step, input, output));
+        const json_t *output = json_object_get(i + 1 == n ? context : step, i + 1 == n ? "final_response" : "note");
+        e = step_row(t, enquiry, conversation, i, step, input, output);
         input = output;
     }
-    return CVM_OK;
+    json_decref(conversation);
+    return e;
 }
 
 /* ---- an enquiry ----------------------------------------------------------------------------------------------------

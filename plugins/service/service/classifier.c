@@ -114,13 +114,10 @@ int classifier_intent(cvm_turn *t, const cvm_msg *m)
 
 static int keep(cvm_turn *t, const json_t *result)
 {
-    static const char *const names[] = {"service_domain", "intent",   "sub_intent", "priority",
-                                        "sentiment",      "entities", "cues"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[40];
-        snprintf(path, sizeof path, "/%s", names[i]);
-        CVM_TRY(cvm_context_set(t, path, cvm_json_share(json_object_get(result, names[i]))));
-    }
+    static const char *const paths[] = {"/service_domain", "/intent",   "/sub_intent", "/priority",
+                                        "/sentiment",      "/entities", "/cues"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        CVM_TRY(cvm_context_set(t, paths[i], cvm_json_share(json_object_get(result, paths[i] + 1))));
     return CVM_OK;
 }
 

@@ -32,8 +32,11 @@ static int phone_hash(cvm_turn *t, const char *phone, char ret_hash[65])
     uint8_t mac[32];
     CVM_TRY(phone_key(t, key));
     CVM_TRY(t->host->hmac_sha256(t, key, strlen(key), phone, strlen(phone), mac));
-    for (size_t i = 0; i < sizeof mac; i++)
-        snprintf(ret_hash + 2 * i, 3, "%02x", mac[i]);
+    for (size_t i = 0; i < sizeof mac; i++) {
+        ret_hash[2 * i] = "0123456789abcdef"[mac[i] >> 4];
+        ret_hash[2 * i + 1] = "0123456789abcdef"[mac[i] & 15];
+    }
+    ret_hash[64] = 0;
     return CVM_OK;
 }
 

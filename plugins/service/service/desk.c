@@ -114,12 +114,14 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
 /* ---- in the enquiry's conversation ----------------------------------------------------------------------------------
  */
 
-static const char *context_text(const json_t *context, const char *name)
+/* A string member as it is; json_pack makes null of what is none. */
+static json_t *text_of(const json_t *object, const char *name)
 {
-    return cvm_json_str(context, name, NULL);
+    json_t *value = json_object_get(object, name);
+    return json_is_string(value) ? value : NULL;
 }
 
-/* The row, from what the context says. */
+/* The row, from what the context says: it shares the context's texts. */
 int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
 {
     const json_t *c = cvm_context(t), *closed = json_object_get(c, "closed"), *rating = json_object_get(c, "rating");
@@ -127,39 +129,35 @@ int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
     char resolved[SERVICE_TIME_SIZE];
     int64_t created = cvm_json_int(c, "created_ms", cvm_now_ms(t)), closed_ms = cvm_json_int(closed, "at_ms", 0);
     json_t *row = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:O?, s:o, s:s, s:s?, s:s?, s:s?, s:s, s:s?, "
-        "s:s?, s:O?, s:s?, s:s}",
-        "id", cvm_json_str(c, "row_id", ""), "enquiry_id", cvm_json_str(c, "enquiry_id", ""), "customer_id",
-        cvm_json_str(c, "customer_id", ""), "session_id", cvm_json_str(c, "session_id", ""), "channel",
-        cvm_json_str(c, "channel", "SMS"), "service_domain", context_text(c, "service_domain"), "intent",
-        context_text(c, "intent"), "priority", context_text(c, "priority"), "sentiment", context_text(c, "sentiment"),
-        "original_message", cvm_json_str(c, "written", cvm_json_str(c, "message", "")), "final_response",
-        closed ? cvm_json_str(c, "final_response", NULL) : NULL, "agents_involved", agents,
+        "{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:o, s:s, s:O?, s:O?, s:O?, s:O?, "
+        "s:s?, s:O?, s:O?, s:O?, s:s}",
+        "id", text_of(c, "row_id"), "enquiry_id", text_of(c, "enquiry_id"), "customer_id", text_of(c, "customer_id"),
+        "session_id", text_of(c, "session_id"), "channel", text_of(c, "channel"), "service_domain",
+        text_of(c, "service_domain"), "intent", text_of(c, "intent"), "priority", text_of(c, "priority"), "sentiment",
+        text_of(c, "sentiment"), "original_message", text_of(c, text_of(c, "written") ? "written" : "message"),
+        "final_response", closed ? text_of(c, "final_response") : NULL, "agents_involved", agents,
         "processing_duration_seconds", closed ? json_real((double)(closed_ms - created) / 1000.0) : json_null(),
-        "resolution_status", status, "transaction_id", context_text(c, "transaction_id"), "handoff_id",
-        context_text(c, "handoff_id"), "reason", cvm_json_str(closed, "reason", NULL), "created_at",
-        cvm_json_str(c, "created_at", ""), "resolved_at", closed ? service_time(closed_ms, resolved) : NULL,
-        "sla_deadline", context_text(c, "sla_deadline"), "customer_rating", json_object_get(rating, "rating"),
-        "feedback_text", cvm_json_str(rating, "text", NULL), "conversation", m->conversation);
+        "resolution_status", status, "transaction_id", text_of(c, "transaction_id"), "handoff_id",
+        text_of(c, "handoff_id"), "reason", text_of(closed, "reason"), "created_at", text_of(c, "created_at"),
+        "resolved_at", closed ? service_time(closed_ms, resolved) : NULL, "sla_deadline", text_of(c, "sla_deadline"),
+        "customer_rating", json_object_get(rating, "rating"), "feedback_text", text_of(rating, "text"), "conversation",
+        m->conversation);
     return row ? cvm_row_put(t, "enquiries", row) : CVM_ENOMEM;
 }
 
 static int seed_context(cvm_turn *t, const cvm_msg *m)
 {
-    static const char *const copied[] = {"enquiry_id",    "customer_id", "session_id", "customer_phone",
-                                         "customer_tier", "channel",     "message",    "preferred_language"};
-    static const char *const nullable[] = {"customer_name", "customer_email"};
+    static const char *const copied[] = {"/enquiry_id",    "/customer_id", "/session_id", "/customer_phone",
+                                         "/customer_tier", "/channel",     "/message",    "/preferred_language"};
+    static const char *const nullable[] = {"/customer_name", "/customer_email"};
     static const char *const empty[] = {"/airtime_context", "/power_context", "/data_context", "/transaction_id"};
-    char at[SERVICE_TIME_SIZE], path[48];
+    char at[SERVICE_TIME_SIZE], row_id[48];
     int64_t now = cvm_now_ms(t);
-    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
-        snprintf(path, sizeof path, "/%s", copied[i]);
-        CVM_TRY(cvm_context_set(t, path, cvm_json_share(json_object_get(m->data, copied[i]))));
-    }
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+        CVM_TRY(cvm_context_set(t, copied[i], cvm_json_share(json_object_get(m->data, copied[i] + 1))));
     for (size_t i = 0; i < sizeof nullable / sizeof *nullable; i++) {
-        const char *value = cvm_json_str(m->data, nullable[i], "");
-        snprintf(path, sizeof path, "/%s", nullable[i]);
-        CVM_TRY(cvm_context_set(t, path, *value ? json_string(value) : json_null()));
+        const char *value = cvm_json_str(m->data, nullable[i] + 1, "");
+        CVM_TRY(cvm_context_set(t, nullable[i], *value ? json_string(value) : json_null()));
     }
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
         CVM_TRY(cvm_context_set(t, empty[i], json_null()));
@@ -167,8 +165,8 @@ static int seed_context(cvm_turn *t, const cvm_msg *m)
         CVM_TRY(cvm_context_set(t, "/written", cvm_json_share(json_object_get(m->data, "written"))));
     CVM_TRY(cvm_context_set(t, "/recommended_actions", json_array()));
     CVM_TRY(cvm_context_set(t, "/resolution_status", json_string("IN_PROGRESS")));
-    snprintf(path, sizeof path, "%016llx%016llx", (unsigned long long)m->id.hi, (unsigned long long)m->id.lo);
-    CVM_TRY(cvm_context_set(t, "/row_id", json_string(path)));
+    snprintf(row_id, sizeof row_id, "%016llx%016llx", (unsigned long long)m->id.hi, (unsigned long long)m->id.lo);
+    CVM_TRY(cvm_context_set(t, "/row_id", json_string(row_id)));
     CVM_TRY(cvm_context_set(t, "/created_ms", json_integer((json_int_t)now)));
     return cvm_context_set(t, "/created_at", json_string(service_time(now, at)));
 }
@@ -218,14 +216,14 @@ static int tell_closed(cvm_turn *t, const char *status, const char *reason, int6
 {
     const json_t *c = cvm_context(t);
     json_t *data =
-        json_pack("{s:O?, s:O?, s:O?, s:O?, s:s?, s:s?, s:s?, s:s, s:s, s:O?, s:O?, s:I, s:I, s:I}", "enquiry_id",
+        json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:s, s:s, s:O?, s:O?, s:I, s:I, s:I}", "enquiry_id",
                   json_object_get(c, "enquiry_id"), "customer_id", json_object_get(c, "customer_id"), "session_id",
                   json_object_get(c, "session_id"), "channel", json_object_get(c, "channel"), "service_domain",
-                  context_text(c, "service_domain"), "intent", context_text(c, "intent"), "priority",
-                  context_text(c, "priority"), "status", status, "reason", reason, "transaction_id",
-                  json_object_get(c, "transaction_id"), "handoff_id", json_object_get(c, "handoff_id"), "agents",
-                  (json_int_t)qa_workers(t), "duration_ms", (json_int_t)(now - cvm_json_int(c, "created_ms", now)),
-                  "sla_deadline_ms", (json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", "")));
+                  text_of(c, "service_domain"), "intent", text_of(c, "intent"), "priority", text_of(c, "priority"),
+                  "status", status, "reason", reason, "transaction_id", json_object_get(c, "transaction_id"),
+                  "handoff_id", json_object_get(c, "handoff_id"), "agents", (json_int_t)qa_workers(t), "duration_ms",
+                  (json_int_t)(now - cvm_json_int(c, "created_ms", now)), "sla_deadline_ms",
+                  (json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", "")));
     int e = data ? CVM_OK : CVM_ENOMEM;
     const json_t *all = service_after(cvm_registry(t, "components")), *one;
     size_t i;
@@ -258,12 +256,12 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
     const json_t *context = cvm_context(t), *agents = json_object_get(context, "agents_involved");
     const json_t *steps = json_object_get(context, "next_steps");
     json_t *body = json_pack(
-        "{s:O?, s:s, s:s, s:f, s:o, s:o, s:O?, s:s?, s:s?, s:s}", "enquiry_id", json_object_get(context, "enquiry_id"),
+        "{s:O?, s:s, s:s, s:f, s:o, s:o, s:O?, s:O?, s:O?, s:s}", "enquiry_id", json_object_get(context, "enquiry_id"),
         "status", status, "response_text", text, "processing_time_seconds",
         (double)(now - cvm_json_int(context, "created_ms", now)) / 1000.0, "agents_involved",
         agents ? cvm_json_share(agents) : json_array(), "next_steps", steps ? cvm_json_share(steps) : json_array(),
-        "customer_id", json_object_get(context, "customer_id"), "transaction_id",
-        context_text(context, "transaction_id"), "handoff_id", context_text(context, "handoff_id"), "reason", reason);
+        "customer_id", json_object_get(context, "customer_id"), "transaction_id", text_of(context, "transaction_id"),
+        "handoff_id", text_of(context, "handoff_id"), "reason", reason);
     if (!body)
         return CVM_ENOMEM;
     add_classification(body, context);

@@ -25,7 +25,6 @@ struct reading {
     size_t n;
     int score[VOCABULARY_DOMAINS_MAX];
     int tone[TONES];
-    int languages[16];
     uint8_t risks;
     bool own; /* speaks of the customer's own line, meter, account */
     struct clause clauses[CLAUSES_MAX];

@@ -28,11 +28,8 @@ int triage_validate_email(cvm_turn *t, const cvm_msg *m)
 static const char *language_of(cvm_turn *t, const char *text)
 {
     const struct vocabulary *v = service_vocabulary(t);
-    struct understanding u;
-    if (!v)
-        return "en";
-    understand(v, text, "", &u);
-    return u.language >= 0 ? v->languages[u.language] : "en";
+    int language = v ? understand_language(v, text) : -1;
+    return language >= 0 ? v->languages[language] : "en";
 }
 
 static const char *language_name(const char *code)

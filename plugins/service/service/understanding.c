@@ -174,14 +174,21 @@ static void decide_priority(struct reading *r)
     u->priority = priority;
 }
 
-static void decide_language(struct reading *r)
+static int language_of(const struct vocabulary *v, const struct text *text)
 {
-    int best = -1;
-    vocabulary_languages(r->v, r->text, r->languages);
-    for (size_t i = 0; i < r->v->n_languages; i++)
-        if (r->languages[i] >= 2 && (best < 0 || r->languages[i] > r->languages[best]))
+    int counts[16] = {0}, best = -1;
+    vocabulary_languages(v, text, counts);
+    for (size_t i = 0; i < v->n_languages; i++)
+        if (counts[i] >= 2 && (best < 0 || counts[i] > counts[best]))
             best = (int)i;
-    r->u->language = best;
+    return best;
+}
+
+int understand_language(const struct vocabulary *v, const char *message)
+{
+    struct text text;
+    text_read(&text, message, vocabulary_lookup, v);
+    return language_of(v, &text);
 }
 
 static void read_rules(struct reading *r)
@@ -199,7 +206,7 @@ static void read_rules(struct reading *r)
     decide_sentiment(r);
     decide_escalation(r);
     decide_priority(r);
-    decide_language(r);
+    u->language = language_of(v, r->text);
     u->request =
         u->signals & (vocabulary_signal(v, "buy") | vocabulary_signal(v, "not_received") |
                       vocabulary_signal(v, "failed") | vocabulary_signal(v, "debited") |

@@ -55,6 +55,9 @@ struct understanding {
 void understand(const struct vocabulary *vocabulary, const char *message, const char *channel,
                 struct understanding *ret_understanding);
 
+/* Its language alone: index in the vocabulary; -1: English. */
+int understand_language(const struct vocabulary *vocabulary, const char *message);
+
 /* What a model answers to a message and to what the rules read in it: {"domain": [["DATA", .93], ..], "intent":
  * [["DATA/PURCHASE", .9], ..], "priority", "sentiment", "escalate"}, best first. Gives; NULL: no model answers. */
 typedef json_t *understanding_model(void *arg, const struct vocabulary *vocabulary, const char *message,

@@ -6,8 +6,9 @@
 
 #define NODES_MAX 16000
 #define TABLE_SIZE 16384 /* power of two, about twice the words; twice that for the edges */
-#define WORD_GAP 1       /* word number of "*" */
-#define WORD_NUMBER 2    /* word number of "<number>" */
+#define SIGNAL_SLOTS (sizeof((struct vocabulary *)NULL)->signal_at) /* four times as many as signals */
+#define WORD_GAP 1                                                  /* word number of "*" */
+#define WORD_NUMBER 2                                               /* word number of "<number>" */
 #define WORD_FIRST 3
 #define ROOT_AS_WRITTEN 1 /* node where phrases of words as they are written begin; 0 is that of the others */
 
@@ -297,24 +298,32 @@ int vocabulary_domain(const struct vocabulary *v, const char *name)
     return -1;
 }
 
+/* Where the signal stands in signal_at, or would. */
+static size_t signal_slot(const struct vocabulary *v, const char *name)
+{
+    size_t slot = hash_bytes(name, strlen(name)) % SIGNAL_SLOTS;
+    while (v->signal_at[slot] && strcmp(v->signals[v->signal_at[slot] - 1], name) != 0)
+        slot = (slot + 1) % SIGNAL_SLOTS;
+    return slot;
+}
+
 uint64_t vocabulary_signal(const struct vocabulary *v, const char *name)
 {
-    for (size_t i = 0; i < v->n_signals; i++)
-        if (!strcmp(v->signals[i], name))
-            return UINT64_C(1) << i;
-    return 0;
+    uint8_t at = v->signal_at[signal_slot(v, name)];
+    return at ? UINT64_C(1) << (at - 1) : 0;
 }
 
 static int signal_index(struct builder *b, const char *name)
 {
     struct vocabulary *v = b->v;
-    for (size_t i = 0; i < v->n_signals; i++)
-        if (!strcmp(v->signals[i], name))
-            return (int)i;
+    size_t slot = signal_slot(v, name);
+    if (v->signal_at[slot])
+        return v->signal_at[slot] - 1;
     if (v->n_signals == VOCABULARY_SIGNALS_MAX)
         return fail(b, CVM_ELIMIT, "too many signals, at", name);
     v->signals[v->n_signals] = name;
-    return (int)v->n_signals++;
+    v->signal_at[slot] = (uint8_t)++v->n_signals;
+    return (int)v->n_signals - 1;
 }
 
 static int intent_index(struct builder *b, size_t domain, const char *name)

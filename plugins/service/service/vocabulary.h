@@ -75,6 +75,7 @@ struct vocabulary {
     size_t n_leaves;
     const char *signals[VOCABULARY_SIGNALS_MAX];
     size_t n_signals;
+    uint8_t signal_at[4 * VOCABULARY_SIGNALS_MAX]; /* index + 1 by the name's hash; 0: empty */
     const char *networks[32], *discos[32], *languages[16];
     size_t n_networks, n_discos, n_languages;
     struct vocabulary_label *labels;

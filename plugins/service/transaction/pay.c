@@ -7,7 +7,6 @@
 
 #define CHARGE_TIMEOUT_MS 45000
 #define VERIFY_TIMEOUT_MS 20000
-#define LOOKS_MAX 7 /* 10 minutes, 20, 40 .. : a day after a payment was given up */
 
 static const char *pay_str(const json_t *record, const char *key)
 {
@@ -203,7 +202,7 @@ static int verify_later(cvm_turn *t, json_t *record)
 static int look_again(cvm_turn *t, json_t *record)
 {
     int64_t n = pay_int(record, "looks"), after_ms = saga_setting_ms(t, "reconcile_after_s", 600) * 1000;
-    if (n >= LOOKS_MAX)
+    if (n >= TXN_LOOKS_MAX)
         return CVM_OK;
     pay_set(record, "looks", json_integer(n + 1));
     return cvm_timer(t, "pay_check_due", after_ms << n, NULL,

@@ -218,6 +218,18 @@ static int flag_late(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t
     return record_save(t, json_incref(record));
 }
 
+/* The money went back because the network was silent, and so it still is: it is asked again by and by, further and
+ * further apart. Changes the record. */
+static int look_again(cvm_turn *t, json_t *record)
+{
+    int64_t n = record_int(record, "looks"), after_ms = saga_setting_ms(t, "reconcile_after_s", 600) * 1000;
+    if (n >= TXN_LOOKS_MAX || json_object_get(record, "late"))
+        return CVM_OK;
+    json_object_set_new(record, "looks", json_integer(n + 1));
+    CVM_TRY(cvm_timer(t, "reconcile", after_ms << n, NULL, record_cookie(record_str(record, "transaction_id")), NULL));
+    return record_save(t, json_incref(record));
+}
+
 /* ---- what comes back ---- */
 
 int saga_check(cvm_turn *t, const cvm_msg *m, json_t *record)
@@ -334,6 +346,8 @@ int saga_checked(cvm_turn *t, const cvm_msg *m)
     if (!present || !in_delivery(record)) { /* of an attempt that is over: it ends nothing */
         if (delivered && gone_back(record))
             e = flag_late(t, m, record, m->data);
+        else if (present && strcmp(result, "unknown") == 0 && gone_back(record))
+            e = look_again(t, record);
         if (e >= 0 && json_object_get(record, "verifiers") &&
             (e = settle_verifiers(t, record, in_delivery(record) ? "unknown" : result)) >= 0)
             e = record_save(t, json_incref(record));

@@ -18,6 +18,7 @@
 #define TXN_DAY_MS INT64_C(86400000) /* how long a key stands for its first purchase */
 #define TXN_KEEP_MS (2 * TXN_DAY_MS) /* how long a final transaction is remembered: its day can be reconciled */
 #define TXN_TIME_SIZE 32
+#define TXN_LOOKS_MAX 7  /* 10 minutes, 20, 40 .. : a day after it was given up, what is said of it still counts */
 #define TXN_PROBE 0xffff /* the number in the cookie of a probe */
 
 /* ---- machine.c: the states of a purchase and the moves between them ---- */

@@ -50,10 +50,10 @@ static int ask_about(cvm_turn *t, cvm_id request, json_t *what, bool together)
     return many_send(t, request, what, parts, n < ASPECTS_MAX ? n : ASPECTS_MAX);
 }
 
-static const char *text_of(const json_t *result)
+static const json_t *text_of(const json_t *result)
 {
-    const json_t *passage = json_array_get(json_object_get(result, "passages"), 0);
-    return cvm_json_str(passage, "text", cvm_json_str(result, "text", ""));
+    const json_t *text = json_object_get(json_array_get(json_object_get(result, "passages"), 0), "text");
+    return json_is_string(text) ? text : json_object_get(result, "text");
 }
 
 static bool is_in(const json_t *before, const char *id)
@@ -66,6 +66,14 @@ static bool is_in(const json_t *before, const char *id)
     return false;
 }
 
+/* The text of `value`, or else `text`, of at most `bytes`: shared where nothing is cut off. Gives. */
+static json_t *shortened(const json_t *value, const char *text, size_t bytes)
+{
+    if (json_is_string(value) && json_string_length(value) <= bytes && json_string_value(value) == text)
+        return cvm_json_share(value);
+    return json_stringn(text, (size_t)text_cut(text, bytes));
+}
+
 /* What is kept of the results of any provider: the best ones with a passage each; of a document that an earlier aspect
  * led to already only how well it fits this one. */
 static json_t *kept_of(const json_t *results, const json_t *before)
@@ -73,14 +81,17 @@ static json_t *kept_of(const json_t *results, const json_t *before)
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(results) && i < RESULTS_KEPT; i++) {
         const json_t *one = json_array_get(results, i);
-        const char *text = text_of(one), *id = cvm_json_str(one, "document_id", ""),
-                   *title = cvm_json_str(one, "title", id), *source = cvm_json_str(one, "source", "");
-        double relevance = json_number_value(json_object_get(one, "relevance"));
-        json_t *kept = json_pack("{s:s#, s:f}", "document_id", id, text_cut(id, 64), "relevance", relevance);
-        if (kept && !is_in(before, id)) {
-            json_object_set_new(kept, "title", json_stringn(title, (size_t)text_cut(title, 200)));
-            json_object_set_new(kept, "source", json_stringn(source, (size_t)text_cut(source, 200)));
-            json_object_set_new(kept, "text", json_stringn(text, (size_t)text_cut(text, TEXT_KEPT)));
+        const json_t *text = text_of(one), *by = json_object_get(one, "document_id"),
+                     *title = json_object_get(one, "title"), *source = json_object_get(one, "source");
+        const char *id = cvm_json_str(one, "document_id", "");
+        json_t *kept = json_object();
+        json_object_set_new_nocheck(kept, "document_id", shortened(by, id, 64));
+        json_object_set_new_nocheck(kept, "relevance", json_real(json_number_value(json_object_get(one, "relevance"))));
+        if (!is_in(before, id)) {
+            json_object_set_new_nocheck(kept, "title", shortened(title, cvm_json_str(one, "title", id), 200));
+            json_object_set_new_nocheck(kept, "source", shortened(source, cvm_json_str(one, "source", ""), 200));
+            json_object_set_new_nocheck(
+                kept, "text", shortened(text, json_is_string(text) ? json_string_value(text) : "", TEXT_KEPT));
         }
         json_array_append_new(list, kept);
     }
@@ -151,7 +162,7 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
                   ticket_text(m, "customer_id"), "description", description, text_cut(description, 4000), "notes",
                   notes, text_cut(notes, NOTES_MAX), "name", cvm_json_str(customer, "contact_name", ""), "aspects",
                   aspects, "system", small ? (json_t *)(uintptr_t)system : NULL);
-    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id,
+    cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id,
             json_array_size(json_object_get(what, "aspects")));
     int sent = ask_about(t, m->id, what, true);
     if (sent != 0)

@@ -2,6 +2,8 @@
  */
 #include "agents.h"
 
+#include "../../common/json_bytes.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -37,9 +39,9 @@ int many_send(cvm_turn *t, cvm_id request, json_t *what, struct part *parts, siz
     for (size_t i = 0; i < n; i++) {
         cvm_id id = {0, 0};
         if (e >= 0)
-            e = cvm_request(
-                t, parts[i].to, parts[i].type, parts[i].data,
-                &(cvm_request_opts){.on_behalf = request, .timeout_ms = parts[i].timeout_ms, .ret_id = &id});
+            e = cvm_look(/* what changes something is a request all the same */
+                         t, parts[i].to, parts[i].type, parts[i].data,
+                         &(cvm_request_opts){.on_behalf = request, .timeout_ms = parts[i].timeout_ms, .ret_id = &id});
         else
             json_decref(parts[i].data);
         if (e == CVM_ENOENT) {
@@ -134,7 +136,8 @@ static int make_answer(const struct run *r, size_t i, const cvm_msg *m, many_kee
         json_decref(before);
     } else {
         data = cvm_json_share(m->data);
-        if (json_dumpb(data, NULL, 0, JSON_COMPACT) > RUN_BYTES_MAX / json_array_size(r->parts)) {
+        size_t room = RUN_BYTES_MAX / json_array_size(r->parts);
+        if (json_most_bytes(data) > room && json_dumpb(data, NULL, 0, JSON_COMPACT) > room) {
             json_decref(data);
             data = json_pack("{s:s}", "code", "TOO_LARGE");
             outcome = CVM_ERROR;

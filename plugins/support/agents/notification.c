@@ -193,7 +193,7 @@ int notification_create(cvm_turn *t, const cvm_msg *m)
     struct letter letter = letter_of(t, m->data);
     if (strlen(letter.solution) > SOLUTION_MAX)
         return cvm_refuse(t, "TOO_LARGE", "outputs.approval.final_solution", "A solution has at most 16384 bytes");
-    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the customer's message is being written", ticket_text(m, "ticket_id"));
+    cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: the customer's message is being written", ticket_text(m, "ticket_id"));
     json_t *request = needed(m->data);
     if (!request)
         return CVM_ENOMEM;

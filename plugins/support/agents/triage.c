@@ -84,7 +84,7 @@ int triage_run(cvm_turn *t, const cvm_msg *m)
     struct part parts[] = {get_part("lookup_customer", "customer-state", customer_id),
                            get_part("lookup_system_info", "system-state", customer_id)};
     json_t *what = json_pack("{s:s, s:s}", "ticket_id", ticket_text(m, "ticket_id"), "customer_id", customer_id);
-    cvm_log(t, CVM_LOG_INFO, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
+    cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
     int n = many_send(t, m->id, what, parts, 2);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;

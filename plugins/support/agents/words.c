@@ -35,40 +35,60 @@ static bool is_mark(char c)
     return c == '_' || c == '-' || c == '.' || c == '/';
 }
 
-/* Of each byte of many texts: not by the calls of ctype.h. */
-static bool in_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || ((unsigned char)c & 0x80) ||
-           is_mark(c);
-}
-
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* The next word at or behind *at, of those that begin with one of the bytes `begins` (NULL: any): letters and digits,
- * with marks inside. false: there is none. */
-static bool next_word(const char **at, const bool *begins, char ret_word[WORD_SIZE])
+/* What each byte is, since many texts are read: not by the calls of ctype.h. */
+enum { OUTSIDE, MARK, LETTER };
+
+static const uint8_t *kinds(void)
 {
-    const char *c = *at;
+    static uint8_t made[256];
+    if (made['a'])
+        return made;
+    for (unsigned c = 0; c < 256; c++)
+        made[c] = c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ? LETTER
+                  : is_mark((char)c)                                                                      ? MARK
+                                                                                                          : OUTSIDE;
+    return made;
+}
+
+/* The word that begins at *at. */
+static void take_word(const uint8_t **at, char ret_word[WORD_SIZE])
+{
+    const uint8_t *kind = kinds(), *c = *at;
     size_t n = 0;
-    for (; *c; c++) {
-        if (!in_word(*c) || is_mark(*c))
-            continue;
-        if (!begins || begins[(unsigned char)lower(*c)])
-            break;
-        while (in_word(c[1]))
-            c++;
-    }
-    for (; *c && in_word(*c); c++)
+    for (; kind[*c] != OUTSIDE; c++)
         if (n + 1 < WORD_SIZE)
-            ret_word[n++] = lower(*c);
+            ret_word[n++] = lower((char)*c);
     while (n && is_mark(ret_word[n - 1]))
         n--;
     ret_word[n] = '\0';
     *at = c;
-    return n > 0;
+}
+
+/* The next word at or behind *at: letters and digits, with marks inside. false: there is none. */
+static bool next_word(const char **at, char ret_word[WORD_SIZE])
+{
+    const uint8_t *kind = kinds(), *c = (const uint8_t *)*at;
+    while (*c && kind[*c] != LETTER)
+        c++;
+    bool is = *c != 0;
+    take_word(&c, ret_word);
+    *at = (const char *)c;
+    return is;
+}
+
+/* Whether a word begins at `c`, a letter with none before it: where marks are before it, they begin the text's piece.
+ */
+static bool begins_at(const uint8_t *text, const uint8_t *c)
+{
+    const uint8_t *kind = kinds();
+    while (c > text && kind[c[-1]] == MARK)
+        c--;
+    return c == text || kind[c[-1]] == OUTSIDE;
 }
 
 /* Whether two words are forms of one: they begin alike and differ in an ending. */
@@ -127,7 +147,7 @@ void words_read(const char *text, const json_t *vocabulary, struct words *ret_wo
     struct vocabulary known;
     vocabulary_read(vocabulary, &known);
     ret_words->n = 0;
-    while (ret_words->n < WORDS_MAX && next_word(&text, NULL, word)) {
+    while (ret_words->n < WORDS_MAX && next_word(&text, word)) {
         bool there = strlen(word) < 3 || is_common(word);
         for (size_t i = 0; i < ret_words->n && !there; i++)
             there = strcmp(ret_words->at[i].text, word) == 0;
@@ -138,19 +158,39 @@ void words_read(const char *text, const json_t *vocabulary, struct words *ret_wo
     }
 }
 
+static unsigned char first_of(const struct words *words, size_t i)
+{
+    return (unsigned char)*words->at[i].text;
+}
+
 size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_MAX])
 {
     char word[WORD_SIZE];
-    size_t found = 0;
-    bool begins[256] = {false};
+    size_t found = 0, n = strlen(text);
+    const uint8_t *kind = kinds(), *all = (const uint8_t *)text, *behind = all;
+    uint8_t begins[256] = {0}, before = 0; /* whether the byte before is a letter */
     memset(ret_in, 0, WORDS_MAX * sizeof *ret_in);
     for (size_t i = 0; i < words->n; i++)
-        begins[(unsigned char)*words->at[i].text] = true;
-    while (found < words->n && next_word(&text, begins, word))
-        for (size_t i = 0; i < words->n; i++)
-            if (!ret_in[i] && alike(words->at[i].text, word)) {
-                ret_in[i] = true;
-                found++;
-            }
+        begins[first_of(words, i)] = begins[toupper(first_of(words, i))] = 1;
+    for (size_t from = 0; from < n && found < words->n; from += 64) {
+        uint64_t starts = 0; /* of 64 bytes without a branch for each: few begin a word that is looked for */
+        for (size_t i = 0; i < 64 && from + i < n; i++) {
+            uint8_t letter = kind[all[from + i]] == LETTER;
+            starts |= (uint64_t)(letter & !before & begins[all[from + i]]) << i;
+            before = letter;
+        }
+        for (; starts; starts &= starts - 1) {
+            const uint8_t *c = all + from + __builtin_ctzll(starts);
+            if (c < behind || !begins_at(all, c))
+                continue;
+            take_word(&c, word);
+            behind = c;
+            for (size_t i = 0; i < words->n; i++)
+                if (!ret_in[i] && alike(words->at[i].text, word)) {
+                    ret_in[i] = true;
+                    found++;
+                }
+        }
+    }
     return found;
 }

@@ -1,5 +1,5 @@
-/* New tickets. An id that is in use is refused: an open one stands in the state, of one that has ended the table tells,
- * which takes another turn; until then the id is reserved. Loop thread. */
+/* New tickets. An id that was used is refused: the state says which were. Where tickets may have ended before it did so
+ * for good, the table tells, which takes another turn; until then the id is reserved. Loop thread. */
 #include "support.h"
 
 #include <stdio.h>
@@ -66,6 +66,23 @@ static const char *wrong_field(const char *id, const char *customer, const char 
     return blank(description) || characters(description) > DESCRIPTION_MAX ? "description" : NULL;
 }
 
+/* Whether the state has each ticket that there ever was: so from the first one on. */
+static int all_known(cvm_turn *t, bool *ret_known)
+{
+    const json_t *kept = NULL;
+    int64_t audited = 0;
+    int e = cvm_state_get(t, "all", &kept);
+    if (e == CVM_ENOENT) {
+        CVM_TRY(cvm_state_int(t, "audit", &audited)); /* each ticket begins with a row of the audit */
+        e = audited ? CVM_OK : cvm_state_put(t, "all", json_true());
+        kept = audited ? NULL : json_true();
+    }
+    *ret_known = kept != NULL;
+    return e;
+}
+
+static int start(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *id, const json_t *data);
+
 static void hex8(cvm_turn *t, char ret_hex[9])
 {
     snprintf(ret_hex, 9, "%08llx", (unsigned long long)(cvm_random(t) >> 32));
@@ -91,9 +108,20 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *id, const char *cust
         return cvm_refuse(t, "TICKET_EXISTS", "ticket_id", "there is a ticket with this id already");
     if (e != CVM_ENOENT)
         return e;
-    CVM_TRY(cvm_state_put(t, key, json_string("")));
-    CVM_TRY(ask_ticket(t, m->id, id, "create",
-                       json_pack("{s:s, s:s}", "customer_id", customer, "description", description)));
+    bool known;
+    CVM_TRY(all_known(t, &known));
+    json_t *data = json_pack("{s:s, s:s}", "customer_id", customer, "description", description);
+    if (known) {
+        e = data ? start(t, m, m->id, id, data) : CVM_ENOMEM;
+        json_decref(data);
+        return e;
+    }
+    e = cvm_state_put(t, key, json_string(""));
+    if (e < 0) {
+        json_decref(data);
+        return e;
+    }
+    CVM_TRY(ask_ticket(t, m->id, id, "create", data));
     return CVM_PENDING;
 }
 
@@ -109,11 +137,9 @@ int create_from_words(cvm_turn *t, const cvm_msg *m)
                  cvm_json_str(m->data, "description", ""));
 }
 
-static json_t *new_record(cvm_turn *t, const json_t *with)
+static json_t *new_record(cvm_turn *t, const char *id, const json_t *data)
 {
     char instance[INSTANCE_SIZE], hex[9], at[TIME_SIZE];
-    const char *id = cvm_json_str(with, "ticket_id", "");
-    const json_t *data = json_object_get(with, "data");
     hex8(t, hex);
     snprintf(instance, sizeof instance, INSTANCE_PREFIX "%s-%s", id, hex);
     json_t *record =
@@ -126,13 +152,12 @@ static json_t *new_record(cvm_turn *t, const json_t *with)
     return record;
 }
 
-static int start(cvm_turn *t, const cvm_msg *m, const json_t *with)
+static int start(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *id, const json_t *data)
 {
     struct ticket k;
-    CVM_TRY(ticket_make(t, m, new_record(t, with), NULL, NULL, &k));
-    char instance[INSTANCE_SIZE], id[80];
+    CVM_TRY(ticket_make(t, m, new_record(t, id, data), NULL, NULL, &k));
+    char instance[INSTANCE_SIZE];
     snprintf(instance, sizeof instance, "%s", k.instance);
-    snprintf(id, sizeof id, "%s", k.id);
     int e = audit_row(
         t, m,
         &(struct audit){.ticket = id, .actor = "customer", .what = "created", .output = instance, .duration_ms = -1});
@@ -144,7 +169,7 @@ static int start(cvm_turn *t, const cvm_msg *m, const json_t *with)
     CVM_TRY(e);
     CVM_TRY(send_begin(t, instance, NULL));
     cvm_log(t, CVM_LOG_INFO, "%s: started as %s", id, instance);
-    return settle(t, m->on_behalf, CVM_REPLIED,
+    return settle(t, request, CVM_REPLIED,
                   json_pack("{s:s, s:s, s:s}", "instance_id", instance, "ticket_id", id, "status", "workflow_started"));
 }
 
@@ -155,7 +180,7 @@ int create_looked_up(cvm_turn *t, const cvm_msg *m)
     char key[CVM_STATE_KEY_MAX + 1];
     bool used = json_array_size(json_object_get(m->data, "rows")) > 0;
     if (m->outcome == CVM_REPLIED && !used)
-        return start(t, m, with);
+        return start(t, m, m->on_behalf, id, json_object_get(with, "data"));
     snprintf(key, sizeof key, "t/%s", id);
     CVM_TRY(cvm_state_del(t, key));
     if (used)

@@ -348,7 +348,7 @@ int reopen_found(cvm_turn *t, const cvm_msg *m)
     const char *id = cvm_json_str(with, "ticket_id", "");
     char key[CVM_STATE_KEY_MAX + 1];
     snprintf(key, sizeof key, "t/%s", id);
-    if (cvm_state_get(t, key, &there) == CVM_OK)
+    if (cvm_state_get(t, key, &there) == CVM_OK && json_is_string(there))
         return refuse(t, m->on_behalf, "NOT_CLOSED", "ticket_id", "%s is open already", id);
     json_t *again = parsed(json_object_get(row, "reopening")), *outputs = parsed(json_object_get(row, "output"));
     const json_t *steps = json_object_get(again, "steps");

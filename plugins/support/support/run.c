@@ -2,6 +2,8 @@
  * Loop thread. */
 #include "support.h"
 
+#include "../../common/json_bytes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -326,20 +328,9 @@ static struct workflow_event failure(const cvm_msg *m, const char *code)
         .what = sure ? WORKFLOW_REFUSED : WORKFLOW_FAILED, .code = code, .text = text ? text : "no reason was given"};
 }
 
-/* What it takes at most as text, without writing that. */
-static size_t most_bytes(const json_t *value)
-{
-    size_t bytes = 32, i; /* a number with all its digits */
-    const char *name;
-    json_t *one;
-    json_object_foreach((json_t *)(uintptr_t)value, name, one) bytes += most_bytes(one) + 6 * strlen(name) + 4;
-    json_array_foreach(value, i, one) bytes += most_bytes(one) + 1;
-    return bytes + 6 * json_string_length(value);
-}
-
 static bool too_large(const json_t *data)
 {
-    return most_bytes(data) > OUTPUT_BYTES_MAX && json_dumpb(data, NULL, 0, JSON_COMPACT) > OUTPUT_BYTES_MAX;
+    return json_most_bytes(data) > OUTPUT_BYTES_MAX && json_dumpb(data, NULL, 0, JSON_COMPACT) > OUTPUT_BYTES_MAX;
 }
 
 static int take_store_reply(cvm_turn *t, const cvm_msg *m, int64_t run)

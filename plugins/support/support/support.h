@@ -1,12 +1,15 @@
 /* The plugin "support": tickets, each an instance of the workflow "support.ticket". What its files share. Loop thread.
  *
- * support.workflow keeps as state, of tickets that are open only:
- *     t/<ticket id>            the instance's id; "" while it is looked up whether the id was used before
+ * support.workflow keeps as state
+ *     t/<ticket id>            the instance's id; "" while it is looked up whether the id was used before; false: it
+ *                              has ended, and the id is not used again
+ *     all                      true: each ticket there ever was has such a key
+ * and of tickets that are open only
  *     i/<instance id>          the record: what workflow.h says, and the ticket
  *     o/<instance id>/<name>   an output
  *     d/<hash>, u/<hash>       a definition, and how many open instances began with it
  *     audit                    number of the last row of the audit
- * A ticket that has ended is a row of `support_tickets`, nothing else. Each instance is a conversation called by its
+ * A ticket that has ended is a row of `support_tickets` and its id. Each instance is a conversation called by its
  * id: all that changes it happens in turns of that lane. */
 #ifndef SUPPORT_H
 #define SUPPORT_H

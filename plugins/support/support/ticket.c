@@ -125,6 +125,22 @@ static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
     return CVM_OK;
 }
 
+/* What is changed in place is the record itself, and what stands in its lists and objects. Gives. */
+static json_t *own_copy(const json_t *kept)
+{
+    const char *name;
+    json_t *value, *record = json_object();
+    json_object_foreach((json_t *)(uintptr_t)kept, name, value)
+    {
+        bool nested = json_is_object(value) || json_is_array(value);
+        if (json_object_set_new_nocheck(record, name, nested ? json_deep_copy(value) : json_incref(value)) < 0) {
+            json_decref(record);
+            return NULL;
+        }
+    }
+    return record;
+}
+
 int ticket_load(cvm_turn *t, const cvm_msg *m, const char *instance, struct ticket *ret_ticket)
 {
     struct ticket k = {0};
@@ -134,7 +150,7 @@ int ticket_load(cvm_turn *t, const cvm_msg *m, const char *instance, struct tick
     CVM_TRY(cvm_state_get(t, key, &kept));
     key_of('d', cvm_json_str(kept, "definition", ""), key);
     CVM_TRY(cvm_state_get(t, key, &steps) == CVM_OK ? CVM_OK : CVM_EDATA);
-    k.record = json_deep_copy(kept);
+    k.record = own_copy(kept);
     k.outputs = json_object();
     int e = k.record && k.outputs ? load_outputs(&k, t, instance) : CVM_ENOMEM;
     if (!e && !(k.kept = json_copy(k.outputs)))
@@ -200,8 +216,10 @@ static int put_row(struct ticket *k)
                                          "step",      "outcome",     "created_at"};
     int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0), due = sla_due_ms(k->record);
     json_t *row = json_object();
-    for (size_t i = 0; row && i < sizeof copied / sizeof *copied; i++)
-        json_object_set_new(row, copied[i], json_string(cvm_json_str(k->record, copied[i], "")));
+    for (size_t i = 0; row && i < sizeof copied / sizeof *copied; i++) {
+        json_t *text = json_object_get(k->record, copied[i]);
+        json_object_set_new(row, copied[i], json_is_string(text) ? json_incref(text) : json_string(""));
+    }
     json_object_set_new(row, "status", json_string(ticket_status(k)));
     json_object_set_new(row, "workflow", json_string(WORKFLOW_NAME));
     json_object_set_new(row, "updated_at", json_string(text_of_time(k->w.now_ms, at)));
@@ -248,6 +266,6 @@ int ticket_save(struct ticket *k)
         return cvm_state_put(k->t, key, json_incref(k->record));
     CVM_TRY(cvm_state_del(k->t, key));
     key_of('t', k->id, key);
-    CVM_TRY(cvm_state_del(k->t, key));
+    CVM_TRY(cvm_state_put(k->t, key, json_false()));
     return count_use(k->t, cvm_json_str(k->record, "definition", ""), -1);
 }

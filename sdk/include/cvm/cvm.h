@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define CVM_ABI_MAJOR 1 /* differs: the plugin is refused */
-#define CVM_ABI_MINOR 5 /* a plugin built for a newer minor than the host's is refused */
+#define CVM_ABI_MINOR 6 /* a plugin built for a newer minor than the host's is refused */
 #define CVM_MAGIC "CVMPLUG\1"
 
 #define CVM_MUST_USE __attribute__((warn_unused_result))
@@ -180,7 +180,8 @@ enum cvm_out_kind {
     CVM_OUT_REQUEST, /* the reply comes as "<type>.reply" */
     CVM_OUT_MESSAGE, /* no reply is expected */
     CVM_OUT_PUBLISH, /* to all who subscribe to the topic `type`, without the sender; `to` is ignored */
-    CVM_OUT_FORWARD  /* hands the request `request` on: the recipient settles it in our place, we are done with it */
+    CVM_OUT_FORWARD, /* hands the request `request` on: the recipient settles it in our place, we are done with it */
+    CVM_OUT_LOOK     /* since 1.6: a request that leaves no trace but its reply; see cvm_look */
 };
 
 /* An emission in full. The functions below fill it in for the usual cases; use it with t->host->emit for what they do
@@ -221,6 +222,11 @@ typedef struct cvm_call {
     int64_t deadline_ms; /* point in time when repeating and verifying end; 0: 5 minutes from now */
 } cvm_call;
 
+/* A further question of a search, to the same table, with the same `where`, `limit` and `keys_only`. */
+typedef struct cvm_question {
+    const char *match, *near_column, *near_vector; /* as in cvm_query */
+} cvm_question;
+
 /* A question to the tables that people read (manifest: needs.tables). Answers what is committed, as "query.reply"
  * with {"rows": [..], "more": bool}. Only tables of the component's own plugin. Rows are equal to `where`; with `match`
  * or a vector they are those that fit best (see docs/reference/search.md). */
@@ -241,7 +247,13 @@ typedef struct cvm_query {
     json_t *with; /* taken; comes back as "with" in the answer, of any question, also in an error; NULL: nothing */
     /* Since 1.5. */
     bool keys_only; /* of a search: a row is [key, text score, vector score] */
+    /* Since 1.6. */
+    const cvm_question *also; /* of a search: what else is asked; the answer's "also" has {"rows", "words"} for each */
+    size_t n_also;            /* at most CVM_QUESTIONS_MAX */
 } cvm_query;
+
+/* Further questions that may come with one. */
+#define CVM_QUESTIONS_MAX 31
 
 /* What a query of a plugin built for 1.0 or 1.1 has. */
 #define CVM_QUERY_SIZE_1_0 offsetof(cvm_query, match)
@@ -330,6 +342,29 @@ CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const ch
         out.customer_id = opts->customer_id;
         out.session_id = opts->session_id;
         out.fresh = opts->fresh;
+        out.priority = opts->has_priority ? (int8_t)opts->priority : -1;
+    }
+    return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
+}
+
+/* A request that asks and changes nothing: to an operation that is "durable": false. It runs outside of the turn's
+ * conversation, beside others and before the turn is durable; nothing of it stands in the journal but the reply, which
+ * comes as "<type>.reply" into the conversation as to any request. A host that ends meanwhile asks once more. To
+ * another operation, with a `content` or a `conversation`, or from an ephemeral turn it is cvm_request, as it is where
+ * the host is older than 1.6. Same rules and errors as cvm_request; `has_priority` and what follows from the turn are
+ * as there. */
+CVM_MUST_USE static inline int cvm_look(cvm_turn *t, const char *to, const char *type, json_t *data,
+                                        const cvm_request_opts *opts)
+{
+    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_LOOK, .to = to, .type = type, .data = data, .priority = -1};
+    if (t->host->abi_minor < 6 || (opts && (opts->content || opts->conversation)))
+        return cvm_request(t, to, type, data, opts);
+    if (opts) {
+        out.on_behalf = opts->on_behalf;
+        out.timeout_ms = opts->timeout_ms;
+        out.enquiry_id = opts->enquiry_id;
+        out.customer_id = opts->customer_id;
+        out.session_id = opts->session_id;
         out.priority = opts->has_priority ? (int8_t)opts->priority : -1;
     }
     return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
