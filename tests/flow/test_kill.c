@@ -211,17 +211,18 @@ static void start_sim(struct flow *f, const char *name, char ret_url[64])
                                      "--delay-ms", "5", "--settle-ms", "300", "--hang-ms", "20000", NULL});
 }
 
-/* Doubt ends soon: an answer after 1.5 s, the money back after 6 s, and then one last question to the network. */
+/* Doubt ends soon: an answer after 1.5 s, the money back after 6 s, and then up to four questions to the network, for 8
+ * s. */
 static json_t *agents(void)
 {
     static const char *const networks[] = {"mtn", "airtel", "glo", "9mobile"};
     static const char *const discos[] = {"ekedc", "ikedc", "aedc"};
     int credit_s = getenv("CVM_PURCHASES") ? 3 : 6;
-    json_t *all =
-        json_pack("{s:{s:{s:i, s:i, s:i, s:i, s:i}}, s:{s:{s:i}}, s:{s:{s:i, s:i}}}", "service.transaction", "settings",
-                  "duplicate_window_s", 0, "answer_within_ms", 1500, "max_per_minute", 1000000, "late_watch_s", 1,
-                  "reconcile_after_s", 1, "service.airtime_sales", "settings", "credit_timeout_s", credit_s,
-                  "service.power_sales", "settings", "credit_timeout_s", credit_s, "answer_within_ms", 1500);
+    json_t *all = json_pack("{s:{s:{s:i, s:i, s:i, s:i, s:i, s:i}}, s:{s:{s:i}}, s:{s:{s:i, s:i}}}",
+                            "service.transaction", "settings", "duplicate_window_s", 0, "answer_within_ms", 1500,
+                            "max_per_minute", 1000000, "late_watch_s", 1, "reconcile_after_s", 1, "reconcile_times", 3,
+                            "service.airtime_sales", "settings", "credit_timeout_s", credit_s, "service.power_sales",
+                            "settings", "credit_timeout_s", credit_s, "answer_within_ms", 1500);
     for (size_t i = 0; i < 3 && *sims.discos; i++) {
         char id[64], url[96];
         snprintf(id, sizeof id, "provider.disco.%s", discos[i]);

@@ -124,7 +124,8 @@ START_TEST(nothing_is_lost_with_kills_in_between)
             flow_write(f, "crash", died + 1 < kills ? deaths[(died + 2) % DEATHS] : "");
             due = load_answered(load) + (all - load_answered(load)) / (kills - died + 1);
         } else if (died < kills && load_answered(load) > due) {
-            flow_kill(f, SIGKILL);
+            ck_assert_int_gt(f->host, 0);
+            kill(f->host, SIGKILL); /* it may just have come to its own end */
             due = all;
         }
     }

@@ -21,6 +21,12 @@ int64_t saga_setting_ms(cvm_turn *t, const char *name, int64_t otherwise)
     return ms > 0 ? ms : otherwise;
 }
 
+int64_t saga_look_after_ms(cvm_turn *t, int64_t n)
+{
+    int64_t times = cvm_json_int(cvm_settings(t), "reconcile_times", 7);
+    return n < times && n < TXN_LOOKS_MAX ? saga_setting_ms(t, "reconcile_after_s", 600) * 1000 << n : 0;
+}
+
 const char *saga_seller(cvm_turn *t, const char *id_or_alias)
 {
     const json_t *components = cvm_registry(t, "components");

@@ -201,11 +201,11 @@ static int verify_later(cvm_turn *t, json_t *record)
  * transaction is remembered. Changes the record. */
 static int look_again(cvm_turn *t, json_t *record)
 {
-    int64_t n = pay_int(record, "looks"), after_ms = saga_setting_ms(t, "reconcile_after_s", 600) * 1000;
-    if (n >= TXN_LOOKS_MAX)
+    int64_t n = pay_int(record, "looks"), after_ms = saga_look_after_ms(t, n);
+    if (!after_ms)
         return CVM_OK;
     pay_set(record, "looks", json_integer(n + 1));
-    return cvm_timer(t, "pay_check_due", after_ms << n, NULL,
+    return cvm_timer(t, "pay_check_due", after_ms, NULL,
                      record_cookie_n(record_str(record, "transaction_id"), TXN_PROBE), NULL);
 }
 

@@ -222,11 +222,11 @@ static int flag_late(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t
  * further apart. Changes the record. */
 static int look_again(cvm_turn *t, json_t *record)
 {
-    int64_t n = record_int(record, "looks"), after_ms = saga_setting_ms(t, "reconcile_after_s", 600) * 1000;
-    if (n >= TXN_LOOKS_MAX || json_object_get(record, "late"))
+    int64_t n = record_int(record, "looks"), after_ms = saga_look_after_ms(t, n);
+    if (!after_ms || json_object_get(record, "late"))
         return CVM_OK;
     json_object_set_new(record, "looks", json_integer(n + 1));
-    CVM_TRY(cvm_timer(t, "reconcile", after_ms << n, NULL, record_cookie(record_str(record, "transaction_id")), NULL));
+    CVM_TRY(cvm_timer(t, "reconcile", after_ms, NULL, record_cookie(record_str(record, "transaction_id")), NULL));
     return record_save(t, json_incref(record));
 }
 

@@ -18,7 +18,7 @@
 #define TXN_DAY_MS INT64_C(86400000) /* how long a key stands for its first purchase */
 #define TXN_KEEP_MS (2 * TXN_DAY_MS) /* how long a final transaction is remembered: its day can be reconciled */
 #define TXN_TIME_SIZE 32
-#define TXN_LOOKS_MAX 7  /* 10 minutes, 20, 40 .. : a day after it was given up, what is said of it still counts */
+#define TXN_LOOKS_MAX 16 /* most questions about what was given up */
 #define TXN_PROBE 0xffff /* the number in the cookie of a probe */
 
 /* ---- machine.c: the states of a purchase and the moves between them ---- */
@@ -131,6 +131,8 @@ struct order {
 
 /* A setting in milliseconds or another unit; `otherwise` where it is missing or not positive. */
 int64_t saga_setting_ms(cvm_turn *t, const char *name, int64_t otherwise);
+/* After how many milliseconds what was given up is asked about once more, when that was done `n` times; 0: no more. */
+int64_t saga_look_after_ms(cvm_turn *t, int64_t n);
 int64_t saga_setting_kobo(cvm_turn *t, const char *name, int64_t otherwise);
 /* Arms the timer that the record waits for, in place of the one before; the record keeps its id. */
 CVM_MUST_USE int saga_arm(cvm_turn *t, const cvm_msg *m, json_t *record, const char *type, int64_t delay_ms);
