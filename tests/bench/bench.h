@@ -34,10 +34,12 @@ double bench_median(double *values, int n);
 const char *bench_build(void);  /* the build folder */
 const char *bench_source(void); /* the source folder */
 
+enum bench_enquiry { BENCH_ANSWER, BENCH_CROWD, BENCH_PURCHASE };
+
 /* Each fills a row; returns 0, or -1 with a sentence on stderr. */
 int bench_hop(struct row *row, int fresh);
 int bench_journal(struct row *row);
-int bench_enquiry(struct row *row, int connections, int purchase);
+int bench_enquiry(struct row *row, int connections, enum bench_enquiry kind);
 int bench_http(struct row *row, const char *path, int connections);
 int bench_recover(struct row *row);
 int bench_start(struct row *row);

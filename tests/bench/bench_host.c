@@ -16,15 +16,28 @@ static const char *const RELAY[] = {"relay", NULL};
 
 static int64_t asked; /* so far, in all runs of a row: each request differs from those before it */
 
-static void inquiry_body(int64_t i, char *out, size_t size)
+static void inquiry_of(int customer, int64_t i, char *out, size_t size)
 {
     static const char *const asks[] = {
         "What is the minimum airtime I can buy on MTN?", "How long does a recharge take to arrive?",
         "abeg how I fit buy airtime for my mama line", "Which networks do you sell airtime for, and how do I pay?"};
+    snprintf(out, size, "{\"customer_phone\": \"0803%07d\", \"message\": \"%s (%lld)\", \"channel\": \"WEB\"}",
+             customer, asks[i % 4], (long long)i);
+}
+
+static void inquiry_body(int64_t i, char *out, size_t size)
+{
     (void)i;
     i = asked++;
-    snprintf(out, size, "{\"customer_phone\": \"0803123%04d\", \"message\": \"%s (%lld)\", \"channel\": \"WEB\"}",
-             (int)(i % BENCH_CUSTOMERS), asks[i % 4], (long long)i);
+    inquiry_of(1230000 + (int)(i % BENCH_CUSTOMERS), i, out, size);
+}
+
+/* Each from a customer nobody has heard of. */
+static void crowd_body(int64_t i, char *out, size_t size)
+{
+    (void)i;
+    i = asked++;
+    inquiry_of(2155000 + (int)i, i, out, size);
 }
 
 static void purchase_body(int64_t i, char *out, size_t size)
@@ -42,7 +55,15 @@ static int64_t requests(int64_t n, int connections)
     return bench_amount(n) > connections * 3 ? bench_amount(n) : connections * 3;
 }
 
-int bench_enquiry(struct row *row, int connections, int purchase)
+static const struct {
+    const char *path, *unit;
+    void (*body)(int64_t i, char *out, size_t size);
+    int64_t n; /* requests a run; 0: one for each connection, all at once */
+} kinds[] = {[BENCH_ANSWER] = {"/api/v1/enquiries", "req/s", inquiry_body, 10000},
+             [BENCH_CROWD] = {"/api/v1/enquiries", "enquiry/s", crowd_body, 0},
+             [BENCH_PURCHASE] = {"/api/v1/transactions/airtime", "req/s", purchase_body, 5000}};
+
+int bench_enquiry(struct row *row, int connections, enum bench_enquiry kind)
 {
     struct bench_home home;
     struct load_result warm, trivial, load;
@@ -50,16 +71,15 @@ int bench_enquiry(struct row *row, int connections, int purchase)
     int result = -1;
     if (bench_home_make_all(&home) < 0 || bench_home_serve(&home) < 0 || bench_home_ready(&home) < 0)
         goto out;
-    const char *path = purchase ? "/api/v1/transactions/airtime" : "/api/v1/enquiries";
-    void (*body)(int64_t, char *, size_t) = purchase ? purchase_body : inquiry_body;
-    int64_t n = requests(purchase ? 5000 : 10000, connections);
+    const char *path = kinds[kind].path;
+    int64_t n = kinds[kind].n ? requests(kinds[kind].n, connections) : connections;
     asked = 0;
-    if (bench_load(home.port, path, connections, requests(500, connections), body, &warm) < 0)
+    if (bench_load(home.port, path, connections, requests(500, connections), kinds[kind].body, &warm) < 0)
         goto out;
     for (int i = 0; i < bench_runs(); i++) {
         if (bench_load(home.port, "/bench/echo", connections, requests(40000, connections), bench_echo_body, &trivial) <
                 0 ||
-            bench_load(home.port, path, connections, n, body, &load) < 0)
+            bench_load(home.port, path, connections, n, kinds[kind].body, &load) < 0)
             goto out;
         values[i] = load.per_second;
         p50[i] = load.p50_us;
@@ -68,7 +88,7 @@ int bench_enquiry(struct row *row, int connections, int purchase)
         if (load.failed)
             fprintf(stderr, "bench: %lld requests were not answered with 200\n", (long long)load.failed);
     }
-    row->unit = "req/s";
+    row->unit = kinds[kind].unit;
     row->floor = connections == 64 ? "http.trivial.64" : "http.trivial.1000";
     row->value = bench_median(values, bench_runs());
     row->p50_us = bench_median(p50, bench_runs());

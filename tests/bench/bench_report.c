@@ -168,15 +168,19 @@ static void time_cell(FILE *out, double us)
         fprintf(out, " %s ms |", grouped(us / 1000, cell));
 }
 
-/* Only those that `names` has, unless it has none. */
+/* Only those that `names` has, unless it has none. What was not recorded yet stands there with its budget. */
 static void rows_table(FILE *out, const json_t *recorded, const struct row *known, int n, const char *names)
 {
     char a[CELL_MAX], b[CELL_MAX];
     fputs("| row | value | p50 | p99 | floor | ratio | budget |\n|---|---|---|---|---|---|---|\n", out);
     for (int i = 0; i < n; i++) {
         const json_t *row = recorded_row(recorded, known[i].name);
-        if (!row || (*names && !has_word(names, known[i].name)))
+        if (*names && !has_word(names, known[i].name))
             continue;
+        if (!row) {
+            fprintf(out, "| `%s` | | | | | | %s |\n", known[i].name, known[i].budget ? known[i].budget : "");
+            continue;
+        }
         fprintf(out, "| `%s` | %s %s |", known[i].name, grouped(number(row, "value"), a), word(row, "unit"));
         time_cell(out, number(row, "p50_us"));
         time_cell(out, number(row, "p99_us"));

@@ -17,6 +17,12 @@ recorded() { printf '{"bench": 1, "rows": [{"name": "hop4.fresh", "ratio": %s}]}
 sed 's/"value": [0-9.]*/"value": 1.5/' tests/bench/recorded.json >"$top/other.json"
 "$bench" --pages "$top/other.json" --check docs/performance.md 2>/dev/null && fault 'other figures are not noticed'
 
+# A row that was not recorded yet.
+printf '<!-- figures enquiry.crowd.1000 -->\n<!-- end -->\n' >"$top/page.md"
+recorded 1
+"$bench" --pages "$top/recorded.json" "$top/page.md" || fault 'a page without figures is not written'
+grep -q '^| `enquiry.crowd.1000` | | | | | | p99 <= 300 ms |$' "$top/page.md" || fault 'a row without figures does not stand with its budget'
+
 recorded 0.0001
 "$bench" --quick --against "$top/recorded.json" --gate 15 hop4.fresh >"$top/out" || fault 'a row that gained fails'
 grep -q 'hop4.fresh.* %$' "$top/out" || fault 'the change is not shown'
