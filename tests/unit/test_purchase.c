@@ -522,6 +522,25 @@ START_TEST(silence_of_the_reconciliation_is_asked_again)
 }
 END_TEST
 
+/* How often it is asked again is the operator's, as long as the purchase is remembered. */
+START_TEST(silence_is_asked_again_as_often_as_set)
+{
+    static const struct {
+        int times, after_s, asked;
+    } cases[] = {{0, 600, 1}, {1, 600, 2}, {16, 60, 12}};
+    json_object_set_new(harness_settings(f, TXN_SELF), "reconcile_times", json_integer(cases[_i].times));
+    json_object_set_new(harness_settings(f, TXN_SELF), "reconcile_after_s", json_integer(cases[_i].after_s));
+    net.outcome = -1;
+    buy("MTN", ADA_PHONE, 1000);
+    harness_run(f, 310000);
+    ck_assert_str_eq(text(only_row(), "status"), "REFUNDED");
+    int before = net.verifies;
+    harness_run(f, 2 * TXN_KEEP_MS);
+    ck_assert_int_eq(net.verifies - before, cases[_i].asked);
+    ck_assert_int_eq(balance(), 100000 * NAIRA);
+}
+END_TEST
+
 START_TEST(late_reply_after_the_refund_is_flagged_once)
 {
     net.outcome = -1;
@@ -1074,6 +1093,7 @@ int main(void)
     tcase_add_test(sale, no_provider_is_a_known_failure);
     tcase_add_test(sale, silence_is_pending_then_refunded_then_flagged);
     tcase_add_test(sale, silence_of_the_reconciliation_is_asked_again);
+    tcase_add_loop_test(sale, silence_is_asked_again_as_often_as_set, 0, 3);
     tcase_add_test(sale, late_reply_after_the_refund_is_flagged_once);
     tcase_add_test(sale, late_success_before_the_deadline_settles);
     tcase_add_test(sale, doubt_is_verified);
