@@ -51,6 +51,7 @@ function flush_declaration()
 {
     if (declaration == "") return
     name = name_of(declaration)
+    if (name ~ /^cvm__/) { declaration = ""; return } # what only the functions around it use
     if (n_prose) {
         if (open_block) print "```"
         open_block = 0

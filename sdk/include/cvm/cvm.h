@@ -243,7 +243,8 @@ typedef struct cvm_query {
     const char *match; /* words, any of which may occur; nothing in it is syntax. A word that no row has is taken for
                           one that is spelled like it. The answer's "words" says {"n": rows, "terms": [[word, found as,
                           rows that have it], ..]}. NULL: not by words */
-    const char *near_column, *near_vector; /* a vector column, and base64 of little-endian floats; NULL: not by it */
+    const char *near_column, *near_vector; /* a vector column, and its numbers as base64 of
+                                              little-endian floats, in which "*12;" is AAAAAAAAAAAA; NULL: not by it */
     json_t *with; /* taken; comes back as "with" in the answer, of any question, also in an error; NULL: nothing */
     /* Since 1.5. */
     bool keys_only; /* of a search: a row is [key, text score, vector score] */
@@ -323,16 +324,10 @@ typedef struct cvm_request_opts {
     cvm_id *ret_id;    /* where the request's id goes; may be NULL */
 } cvm_request_opts;
 
-/* Sends a request when the turn is kept; its reply arrives as a message "<type>.reply", for which there should be a
- * route. `to` is a component's id, its alias, or "role:R" (one holder is chosen). Takes `data` (an object, NULL for
- * {}); `opts` may be NULL. Every request ends exactly once, at the latest by its timeout; a full recipient answers
- * BUSY, so this never fails for load. CVM_EACCES: `may_send_to` in the manifest does not list it. CVM_ENOENT: no such
- * component, or it has no such operation. CVM_EINVAL: no object, or text that is no UTF-8. CVM_ELIMIT: more than
- * CVM_TURN_OUTPUTS_MAX or CVM_TURN_BYTES_MAX in this turn, or more messages than the conversation may have. */
-CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const char *type, json_t *data,
-                                           const cvm_request_opts *opts)
+static inline int cvm__ask(cvm_turn *t, uint32_t kind, const char *to, const char *type, json_t *data,
+                           const cvm_request_opts *opts)
 {
-    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_REQUEST, .to = to, .type = type, .data = data, .priority = -1};
+    cvm_out out = {.size = sizeof out, .kind = kind, .to = to, .type = type, .data = data, .priority = -1};
     if (opts) {
         out.on_behalf = opts->on_behalf;
         out.timeout_ms = opts->timeout_ms;
@@ -347,6 +342,18 @@ CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const ch
     return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
 }
 
+/* Sends a request when the turn is kept; its reply arrives as a message "<type>.reply", for which there should be a
+ * route. `to` is a component's id, its alias, or "role:R" (one holder is chosen). Takes `data` (an object, NULL for
+ * {}); `opts` may be NULL. Every request ends exactly once, at the latest by its timeout; a full recipient answers
+ * BUSY, so this never fails for load. CVM_EACCES: `may_send_to` in the manifest does not list it. CVM_ENOENT: no such
+ * component, or it has no such operation. CVM_EINVAL: no object, or text that is no UTF-8. CVM_ELIMIT: more than
+ * CVM_TURN_OUTPUTS_MAX or CVM_TURN_BYTES_MAX in this turn, or more messages than the conversation may have. */
+CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const char *type, json_t *data,
+                                           const cvm_request_opts *opts)
+{
+    return cvm__ask(t, CVM_OUT_REQUEST, to, type, data, opts);
+}
+
 /* A request that asks and changes nothing: to an operation that is "durable": false. It runs outside of the turn's
  * conversation, beside others and before the turn is durable; nothing of it stands in the journal but the reply, which
  * comes as "<type>.reply" into the conversation as to any request. A host that ends meanwhile asks once more. To
@@ -356,18 +363,8 @@ CVM_MUST_USE static inline int cvm_request(cvm_turn *t, const char *to, const ch
 CVM_MUST_USE static inline int cvm_look(cvm_turn *t, const char *to, const char *type, json_t *data,
                                         const cvm_request_opts *opts)
 {
-    cvm_out out = {.size = sizeof out, .kind = CVM_OUT_LOOK, .to = to, .type = type, .data = data, .priority = -1};
-    if (t->host->abi_minor < 6 || (opts && (opts->content || opts->conversation)))
-        return cvm_request(t, to, type, data, opts);
-    if (opts) {
-        out.on_behalf = opts->on_behalf;
-        out.timeout_ms = opts->timeout_ms;
-        out.enquiry_id = opts->enquiry_id;
-        out.customer_id = opts->customer_id;
-        out.session_id = opts->session_id;
-        out.priority = opts->has_priority ? (int8_t)opts->priority : -1;
-    }
-    return t->host->emit(t, &out, opts ? opts->ret_id : NULL);
+    const bool look = t->host->abi_minor >= 6 && !(opts && (opts->content || opts->conversation));
+    return cvm__ask(t, look ? CVM_OUT_LOOK : CVM_OUT_REQUEST, to, type, data, opts);
 }
 
 /* Sends a message that nobody answers, when the turn is kept. Takes `data` (an object, NULL for {}). To "BROADCAST" it
