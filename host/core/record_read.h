@@ -1,4 +1,4 @@
-/* Records of turns as they are stored: short since format 10, whole before. What is left out of a message follows from
+/* Records of turns as they are stored: short since format 11, whole before. What is left out of a message follows from
  * the row; here it is filled in, so that a reader sees one form. Pure; any thread. */
 #ifndef HOST_CORE_RECORD_READ_H
 #define HOST_CORE_RECORD_READ_H

@@ -1,8 +1,11 @@
 /* Records of turns: what is stored short reads whole, in C and in SQL alike; and records of before, which are stored
  * whole, read and run again as the same turns. */
+#include "core/audit_verify.h"
 #include "core/id.h"
 #include "core/record_read.h"
 #include "core/replay.h"
+#include "core/store.h"
+#include "files.h"
 #include "virtual.h"
 
 #include <cvm/json.h>
@@ -10,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#define JOURNAL_9 TEST_PLUGINS "/../unit/journal_9.sql"
 
 static const char *const EVERY[] = {"every", NULL};
 static const char *const AGENTS[] = {"faulty", "looper", NULL};
@@ -428,6 +434,87 @@ START_TEST(conversations_read_whole)
 }
 END_TEST
 
+/* ---- a release before -------------------------------------------------------------------------------------------- */
+
+/* A database as a release with format 9 left it in the middle of its work: tables of before, whole records, a timer and
+ * two requests open. */
+static void write_journal_9(const struct virtual *v)
+{
+    char path[128];
+    size_t n;
+    snprintf(path, sizeof path, "%s/data", v->home);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    char *text = (char *)files_read(JOURNAL_9, &n), *sql = strndup(text, n);
+    sqlite3 *db = open_journal(v);
+    run(db, sql);
+    run(db, "PRAGMA user_version = 9");
+    sqlite3_close(db);
+    free(sql);
+    free(text);
+}
+
+/* What its readers showed, and what of it no later turn changes. */
+static json_t *kept_of(const struct virtual *v)
+{
+    sqlite3 *db = open_journal(v);
+    json_t *row, *messages = rows_of(db,
+                                     "SELECT seq, conversation, message_id, envelope FROM messages WHERE seq <= 7"
+                                     " ORDER BY seq, message_id",
+                                     0);
+    size_t i;
+    json_array_foreach(messages, i, row)
+        json_object_set_new(row, "envelope", json_loads(cvm_json_str(row, "envelope", ""), JSON_ALLOW_NUL, NULL));
+    json_t *all = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "messages", messages, "audit",
+        rows_of(db, "SELECT * FROM audit_log WHERE seq <= 7 ORDER BY seq", 0), "metrics",
+        rows_of(db,
+                "SELECT id, component, subject, success, CAST(confidence_score AS TEXT) AS confidence,"
+                " input_message, output_message, timestamp FROM component_metrics WHERE id <= 7 ORDER BY id",
+                0),
+        "contexts", rows_of(db, "SELECT * FROM contexts ORDER BY conversation", 0), "state",
+        rows_of(db, "SELECT * FROM state WHERE key = 'k' OR key LIKE 'heard%' OR key LIKE 'id/%' ORDER BY key", 0));
+    sqlite3_close(db);
+    return all;
+}
+
+START_TEST(a_journal_of_format_9_goes_on)
+{
+    struct virtual *v = virtual_new(EVERY, NULL);
+    struct answer_seen a = {0};
+    const char *key;
+    json_t *list;
+    write_journal_9(v);
+    json_t *before = kept_of(v);
+    ck_assert_uint_eq(json_array_size(json_object_get(before, "messages")), 7);
+    virtual_open(v);
+    ck_assert_int_eq(virtual_count(v, "SELECT user_version AS n FROM pragma_user_version"), store_format());
+    json_t *after = kept_of(v);
+    json_object_foreach(before, key, list) expect_equal(json_object_get(after, key), list, key, 0);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 3);
+    core_step(v->core, core_now_ms(v->core) + 24 * 3600000); /* its clock begins anew */
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM open_items"), 0);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM turns WHERE seq > 7 AND type = 'tick'"), 1);
+    ck_assert_int_eq(
+        virtual_call(v, "test.every", "do", json_pack("{s:[[s, s, i], [s]]}", "steps", "put", "k", 2, "reply"), &a),
+        CVM_REPLIED);
+    json_decref(a.data);
+    ck_assert_int_eq(virtual_count(v, "SELECT count(*) AS n FROM state WHERE key = 'k' AND value = '2'"), 1);
+    virtual_conserved(v);
+    virtual_close(v);
+    ck_assert_int_gt(expect_views(v), 8);
+    sqlite3 *db = open_journal(v);
+    struct audit_verdict verdict;
+    char error[256] = "";
+    ck_assert_msg(audit_verify(db, &(struct audit_check){0}, &verdict, error, sizeof error) == 0, "%s", error);
+    ck_assert_str_eq(verdict.text, ""); /* the chain goes on behind the rows of before */
+    ck_assert_int_gt(verdict.rows, 8);
+    sqlite3_close(db);
+    json_decref(before);
+    json_decref(after);
+    virtual_free(v);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("record");
@@ -436,6 +523,7 @@ int main(void)
     tcase_add_test(c, what_is_left_out_is_filled_in);
     tcase_add_test(c, messages_of_every_kind_read_whole);
     tcase_add_test(c, conversations_read_whole);
+    tcase_add_test(c, a_journal_of_format_9_goes_on);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
