@@ -128,7 +128,7 @@ static void load(struct seen *s)
     sum_line(s->before, (size_t)(end + 1 - s->before), sum);
     if (strcmp(end + 1, sum) != 0)
         return;
-    char *copy = strndup(s->before + head, (size_t)(end - s->before) - head + (head ? 1 : 0));
+    char *copy = strndup(s->before + head, (size_t)(end - s->before) - head + 1);
     for (const char *at = copy; at && *at; at++)
         lines += *at == '\n';
     if (copy)
@@ -172,10 +172,10 @@ void seen_save(struct seen *s)
     text_puts(&all, s->head);
     text_add(&all, s->files.at ? s->files.at : "", s->files.len);
     text_add(&all, s->news.at ? s->news.at : "", s->news.len);
-    sum_line(all.failed ? "" : all.at, all.len, sum);
+    sum_line(all.at, all.failed ? 0 : all.len, sum);
     text_puts(&all, sum);
     text_char(&all, 0);
-    snprintf(temporary, sizeof temporary, "%s.%ld", s->path, (long)getpid());
+    snprintf(temporary, sizeof temporary, "%s.%ld", s->path, (long)getpid()); /* stage_sweep() knows the name */
     if (!all.failed && (!s->before || strcmp(s->before, all.at) != 0) &&
         (file_write(temporary, all.at, all.len - 1) < 0 || rename(temporary, s->path) < 0))
         unlink(temporary); /* the next start takes longer, that is all */

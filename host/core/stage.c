@@ -497,7 +497,8 @@ void stage_sweep(const struct stage_place *place, bool (*needed)(const void *arg
     DIR *dir = opendir(folder);
     while (dir && (entry = readdir(dir))) {
         snprintf(hash, sizeof hash, "%s", entry->d_name);
-        if (entry->d_name[0] == '.' || (strlen(hash) == 64 && needed(arg, hash)))
+        bool unsaved = strncmp(entry->d_name, ".seen.", 6) == 0; /* a host ended while it wrote */
+        if (!unsaved && (entry->d_name[0] == '.' || (strlen(hash) == 64 && needed(arg, hash))))
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         unlink(path);

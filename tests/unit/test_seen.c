@@ -180,6 +180,9 @@ START_TEST(a_start_finds_what_changed)
     grow_old();
     for (int i = 0; i < 3; i++) {
         virtual_open(v);
+        snprintf(path, sizeof path, "%s/data/builds/.seen.12345", v->home);
+        ck_assert_int_lt(access(path, F_OK), 0);
+        files_write(path, "cvmhost", 7); /* as of a host that ended while it wrote */
         ck_assert_int_eq(virtual_call(v, "test.echo_a", "heard", NULL, &a), CVM_REPLIED);
         json_decref(a.data);
         a = (struct answer_seen){0};
