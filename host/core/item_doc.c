@@ -6,16 +6,25 @@
 #include <cvm/json.h>
 #include <string.h>
 
+static void name(struct text *text, const char *key)
+{
+    text_char(text, '"');
+    text_puts(text, key);
+    text_add(text, "\":", 2);
+}
+
 static void member(struct text *text, const char *key, const char *value)
 {
-    text_printf(text, "\"%s\":", key);
+    name(text, key);
     text_string(text, value ? value : "");
     text_char(text, ',');
 }
 
 static void number(struct text *text, const char *key, int64_t value)
 {
-    text_printf(text, "\"%s\":%lld,", key, (long long)value);
+    name(text, key);
+    text_int(text, value);
+    text_char(text, ',');
 }
 
 static void id_member(struct text *text, const char *key, cvm_id id)
@@ -47,7 +56,7 @@ static void json_member(struct text *text, const char *key, const json_t *value)
 {
     if (!value)
         return;
-    text_printf(text, "\"%s\":", key);
+    name(text, key);
     text_json(text, value);
     text_char(text, ',');
 }

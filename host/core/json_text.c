@@ -184,7 +184,19 @@ char *text_make_utf8(char *text)
     return text;
 }
 
-/* Whether the next 8 bytes are ASCII that stands in a string as it is: most are. */
+typedef int8_t bytes16 __attribute__((vector_size(16)));
+
+/* Whether the next 16 bytes are ASCII that stands in a string as it is: most are. What is no ASCII is negative. */
+static bool plain16(const char *s)
+{
+    bytes16 at;
+    uint64_t halves[2];
+    memcpy(&at, s, sizeof at);
+    const bytes16 special = (at < 0x20) | (at == '"') | (at == '\\');
+    memcpy(halves, &special, sizeof halves);
+    return !(halves[0] | halves[1]);
+}
+
 static bool plain8(const char *s)
 {
     uint64_t word;
@@ -193,26 +205,43 @@ static bool plain8(const char *s)
     return !((word & EACH(0x80)) | control | ANY_ZERO(word ^ EACH('"')) | ANY_ZERO(word ^ EACH('\\')));
 }
 
+static bool plain1(char c)
+{
+    return (signed char)c >= 0x20 && c != '"' && c != '\\';
+}
+
+/* Where the first byte from `i` on stands that needs a closer look; `len`: there is none. The last word of a text
+ * overlaps the one before. */
+static size_t skip_plain(const char *s, size_t i, size_t len)
+{
+    if (len >= 16) {
+        while (len - i >= 16 && plain16(s + i))
+            i += 16;
+        if (len - i < 16 && plain16(s + len - 16))
+            return len;
+    } else if (len >= 8 && plain8(s) && plain8(s + len - 8)) {
+        return len;
+    }
+    while (i < len && plain1(s[i]))
+        i++;
+    return i;
+}
+
 /* What is no UTF-8 becomes U+FFFD: whatever came in, the text can be read back. */
-static void add_string(struct text *text, const char *s, size_t len)
+static void add_escaped(struct text *text, const char *s, size_t i, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
-    text_char(text, '"');
     size_t start = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (len - i >= 8 && plain8(s + i)) {
-            i += 7;
-            continue;
-        }
+    for (; i < len; i = skip_plain(s, i, len)) {
         unsigned char c = (unsigned char)s[i];
-        size_t n = c < 0x80 ? 1 : utf8_length((const unsigned char *)s + i, len - i);
-        if (n && c >= 0x20 && c != '"' && c != '\\') {
-            i += n - 1;
+        size_t n = c < 0x80 ? 0 : utf8_length((const unsigned char *)s + i, len - i);
+        if (n) {
+            i += n;
             continue;
         }
         text_add(text, s + start, i - start);
-        start = i + 1;
-        if (!n) {
+        start = ++i;
+        if (c >= 0x80) {
             text_add(text, "\xef\xbf\xbd", 3);
             continue;
         }
@@ -240,6 +269,16 @@ static void add_string(struct text *text, const char *s, size_t len)
         text_add(text, escape, n);
     }
     text_add(text, s + start, len - start);
+}
+
+static void add_string(struct text *text, const char *s, size_t len)
+{
+    const size_t plain = skip_plain(s, 0, len);
+    text_char(text, '"');
+    if (plain == len)
+        text_add(text, s, len);
+    else
+        add_escaped(text, s, plain, len);
     text_char(text, '"');
 }
 

@@ -192,6 +192,42 @@ START_TEST(decimals)
 }
 END_TEST
 
+/* Strings are looked at by words of which the last overlaps: what needs a closer look is found at each place of a text
+ * of each length, also where another stands before it. */
+START_TEST(at_every_place)
+{
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {{"\"", "\\\""},          {"\\", "\\\\"}, {"\x1f", "\\u001f"},      {"\n", "\\n"},
+                 {"\x7f", "\x7f"},        {" ", " "},     {"\xc3\xa9", "\xc3\xa9"}, {"\xe2\x82\xa6", "\xe2\x82\xa6"},
+                 {"\x80", "\xef\xbf\xbd"}};
+    const size_t n_cases = sizeof cases / sizeof *cases;
+    struct text text;
+    text_init(&text, 1000);
+    for (size_t len = 0; len < 50; len++)
+        for (size_t a = 0; a <= len; a++)
+            for (size_t i = 0; i < n_cases * n_cases; i++) {
+                char string[80] = "", wanted[200] = "\"";
+                const size_t b = a + i % 20 < len ? a + i % 20 : len;
+                for (size_t at = 0; at <= len; at++) {
+                    strcat(string, at == a ? cases[i % n_cases].bytes : "");
+                    strcat(wanted, at == a ? cases[i % n_cases].text : "");
+                    strcat(string, at == b ? cases[i / n_cases].bytes : "");
+                    strcat(wanted, at == b ? cases[i / n_cases].text : "");
+                    strcat(string, at < len ? "x" : "");
+                    strcat(wanted, at < len ? "x" : "\"");
+                }
+                char *exact = strdup(string); /* so that a look beyond its end is seen */
+                text_reset(&text);
+                text_string(&text, exact);
+                ck_assert_msg(text.len == strlen(wanted) && memcmp(text.at, wanted, text.len) == 0, "%.*s: not %s",
+                              (int)text.len, text.at, wanted);
+                free(exact);
+            }
+    text_free(&text);
+}
+END_TEST
+
 /* Bytes that are no UTF-8 are told as jansson tells them, and never make text that cannot be read. */
 START_TEST(bad_bytes)
 {
@@ -254,6 +290,7 @@ int main(void)
     tcase_add_test(c, round_trip);
     tcase_add_test(c, shortest_numbers);
     tcase_add_test(c, decimals);
+    tcase_add_test(c, at_every_place);
     tcase_add_test(c, bad_bytes);
     tcase_add_test(c, limits);
     suite_add_tcase(s, c);
