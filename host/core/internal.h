@@ -47,9 +47,8 @@ void message_set_subject(struct message *m, struct subject *subject);    /* take
 void message_set_content(struct message *m, const char *content);        /* copies */
 void message_free(struct core *core, struct message *m);
 enum envelope_form { ENVELOPE_WHOLE, ENVELOPE_SHORT };
-/* `cause`: of an output in a record, the turn's message; else NULL. Also on the writer's thread. */
-void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause);
-json_t *envelope_json(const struct message *m); /* gives a new value */
+void envelope_text(struct text *text, const struct message *m, enum envelope_form form); /* also the writer's thread */
+json_t *envelope_json(const struct message *m);                                          /* gives a new value */
 
 /* conversation.c: lanes */
 bool conversation_is_anothers(struct core *core, const char *name); /* its key is that of one with another name */

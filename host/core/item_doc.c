@@ -67,7 +67,8 @@ static void close_doc(struct text *text)
     text_puts(text, "\"v\":1}");
 }
 
-static void request_doc(struct text *text, const struct request *r)
+/* `subject`: whom the document that it stands in is about, which need not be said twice. */
+static void request_doc(struct text *text, const struct request *r, const struct subject *subject)
 {
     text_char(text, '{');
     id_member(text, "id", r->item.id);
@@ -89,14 +90,15 @@ static void request_doc(struct text *text, const struct request *r)
         member(text, "hash", hash);
         id_member(text, "input", r->inbox->id);
     }
-    subject_member(text, r->subject);
+    if (r->subject != subject)
+        subject_member(text, r->subject);
     close_doc(text);
 }
 
 static void message_doc(struct text *text, const struct message *m)
 {
     text_puts(text, "{\"envelope\":");
-    envelope_text(text, m, ENVELOPE_SHORT, NULL);
+    envelope_text(text, m, ENVELOPE_SHORT);
     text_char(text, ',');
     if (m->sent_by)
         number(text, "turn", m->sent_by);
@@ -104,7 +106,7 @@ static void message_doc(struct text *text, const struct message *m)
     number(text, "reply", m->reply);
     if (m->request) {
         text_puts(text, "\"request\":");
-        request_doc(text, m->request);
+        request_doc(text, m->request, m->subject);
         text_char(text, ',');
     }
     subject_member(text, m->subject);
@@ -160,7 +162,7 @@ void item_doc(struct text *text, const struct item *item)
         message_doc(text, (const struct message *)item);
         break;
     case ITEM_REQUEST:
-        request_doc(text, (const struct request *)item);
+        request_doc(text, (const struct request *)item, NULL);
         break;
     case ITEM_TIMER:
         timer_doc(text, (const struct timer *)item);

@@ -160,27 +160,17 @@ static void add_member_if(struct text *text, bool whole, const char *key, const 
         add_member(text, key, value);
 }
 
-/* Whom it is about, without what the cause says already: a member that is not there is the cause's. */
-static void add_subject(struct text *text, bool whole, const cvm_msg *p, const cvm_msg *cause)
-{
-    const char *const keys[] = {",\"enquiry_id\":", ",\"customer_id\":", ",\"session_id\":", ",\"traceparent\":"};
-    const char *const own[] = {p->enquiry_id, p->customer_id, p->session_id, p->traceparent};
-    const char *const its[] = {cause ? cause->enquiry_id : "", cause ? cause->customer_id : "",
-                               cause ? cause->session_id : "", cause ? cause->traceparent : ""};
-    for (int i = 0; i < 4; i++)
-        if (whole || (own[i] != its[i] && strcmp(own[i], its[i]) != 0))
-            add_member(text, keys[i], own[i]);
-}
-
-/* Whole for people and edges. The journal leaves out what has its default value, and of an output what its cause, the
- * input of the same turn, says already: half of its bytes. */
-void envelope_text(struct text *text, const struct message *m, enum envelope_form form, const struct message *cause)
+/* Whole for people and edges. What is stored of one that is open leaves out what has its default value, and what its
+ * document says beside it: when it was, and whom it is about. */
+void envelope_text(struct text *text, const struct message *m, enum envelope_form form)
 {
     const bool whole = form == ENVELOPE_WHOLE;
     const cvm_msg *p = &m->pub;
     add_id(text, "{\"message_id\":", p->id);
-    text_puts(text, ",\"timestamp\":");
-    add_time(text, p->timestamp_ms);
+    if (whole) {
+        text_puts(text, ",\"timestamp\":");
+        add_time(text, p->timestamp_ms);
+    }
     add_member(text, ",\"sender\":", *p->sender || !whole ? p->sender : "outside");
     add_member(text, ",\"recipient\":", p->recipient);
     add_member(text, ",\"message_type\":", sort_words[p->message_type]);
@@ -190,8 +180,12 @@ void envelope_text(struct text *text, const struct message *m, enum envelope_for
     add_member_if(text, whole, ",\"content\":", p->content);
     text_puts(text, ",\"structured_data\":");
     text_json(text, p->data);
-    if (!cause || m->subject != cause->subject)
-        add_subject(text, whole, p, cause ? &cause->pub : NULL);
+    if (whole) {
+        add_member(text, ",\"enquiry_id\":", p->enquiry_id);
+        add_member(text, ",\"customer_id\":", p->customer_id);
+        add_member(text, ",\"session_id\":", p->session_id);
+        add_member(text, ",\"traceparent\":", p->traceparent);
+    }
     add_member_if(text, whole, ",\"conversation\":", p->conversation);
     add_member(text, ",\"priority\":", priority_words[p->priority]);
     if (whole || p->requires_response)
@@ -209,7 +203,7 @@ void envelope_text(struct text *text, const struct message *m, enum envelope_for
         text_puts(text, ",\"confidence\":1.0");
     if (whole || !cvm_id_is_none(p->in_reply_to))
         add_id(text, ",\"in_reply_to\":", p->in_reply_to);
-    if (whole || (!cvm_id_is_none(m->cause) && !(cause && cvm_id_eq(m->cause, cause->pub.id))))
+    if (whole || !cvm_id_is_none(m->cause))
         add_id(text, ",\"cause\":", m->cause);
     if (whole || p->deadline_ms) {
         text_puts(text, ",\"deadline_ms\":");
@@ -228,7 +222,7 @@ json_t *envelope_json(const struct message *m)
 {
     struct text text;
     text_init(&text, 4 * CVM_TURN_BYTES_MAX);
-    envelope_text(&text, m, ENVELOPE_WHOLE, NULL);
+    envelope_text(&text, m, ENVELOPE_WHOLE);
     json_t *value = text.failed ? NULL : json_loadb(text.at, text.len, JSON_ALLOW_NUL, NULL);
     text_free(&text);
     return value;

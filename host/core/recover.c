@@ -114,7 +114,8 @@ static void give_back(struct core *core, struct request *r, struct component *c)
 
 /* A request that `holder` has taken, or, where its plugin is not loaded, that nobody can answer: then the host holds
  * it, so that it still ends for who asked. Its row stays as it is: if the plugin is back before, it finds it. */
-static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struct component *holder)
+static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, const json_t *about,
+                      struct component *holder)
 {
     struct core *core = rec->core;
     struct request *r = request_alloc(core);
@@ -122,9 +123,9 @@ static int lend_again(struct recovery *rec, int64_t no, const json_t *doc, struc
         return CVM_ENOMEM;
     r->item = (struct item){.kind = ITEM_REQUEST, .no = no, .written = true};
     r->holder = r->taker = holder ? holder : core->host;
-    r->subject = subject_of(doc);
+    r->subject = subject_of(about);
     CVM_TRY(fill_request(core, r, doc));
-    if (!r->type || (json_object_get(doc, "subject") && !r->subject))
+    if (!r->type || (json_object_get(about, "subject") && !r->subject))
         return CVM_ENOMEM;
     r->holder->counts.delivered++;
     rec->requests++;
@@ -146,7 +147,9 @@ static int recover_message(struct recovery *rec, int64_t no, const json_t *doc)
     struct request *held = request && rec->back ? held_by_host(core, request) : NULL;
     if (!slot) {
         rec->parked++;
-        return request && !rec->back ? lend_again(rec, no, request, NULL) : 0;
+        return request && !rec->back
+                   ? lend_again(rec, no, request, json_object_get(request, "subject") ? request : doc, NULL)
+                   : 0;
     }
     if (rec->back && !is_back(rec, to))
         return 0;
@@ -224,7 +227,7 @@ static int recover_request(struct recovery *rec, int64_t no, const json_t *doc)
         return 0;
     }
     rec->parked += !holder;
-    return lend_again(rec, no, doc, holder);
+    return lend_again(rec, no, doc, doc, holder);
 }
 
 static int recover_timer(struct recovery *rec, int64_t no, const json_t *doc)

@@ -220,7 +220,7 @@ static int write_dead(struct store *s, const struct record *rec, const struct de
     sqlite3_stmt *st = s->statement[STATEMENT_DEAD];
     uint8_t id[16];
     text_reset(&s->text);
-    envelope_text(&s->text, dead->message, ENVELOPE_WHOLE, NULL);
+    envelope_text(&s->text, dead->message, ENVELOPE_WHOLE);
     if (s->text.failed)
         return SQLITE_NOMEM;
     id_bytes(dead->message->pub.id, id);

@@ -1,6 +1,8 @@
 /* Turns, lanes and requests in unusual orders: places that are taken, requests handed on, ended while they wait,
  * settled from elsewhere; what a handler may not do; and that all of it is the same after a restart. The components
  * are those of tests/plugins/courier, which do what the test's script says. */
+#include "core/internal.h"
+
 #include "virtual.h"
 
 #include <sqlite3.h>
@@ -762,6 +764,21 @@ static void take_away(struct virtual *v, const char *plugin, bool back)
     ck_assert_int_eq(rename(back ? there : here, back ? here : there), 0);
 }
 
+/* How many requests the host holds in place of others; of each it is known whom it is about. */
+static int held_by_host(const struct virtual *v)
+{
+    int n = 0;
+    for (size_t b = 0; b < CORE_HASH_BUCKETS; b++)
+        for (const struct item *i = v->core->items[b]; i; i = i->hash_next) {
+            const struct request *r = (const struct request *)i;
+            if (i->kind != ITEM_REQUEST || r->holder != v->core->host)
+                continue;
+            ck_assert(r->subject && !cvm_id_is_none(r->subject->root));
+            n++;
+        }
+    return n;
+}
+
 /* Its open requests still end for those who asked, lent or waiting; what nobody waits for comes back with it. */
 START_TEST(holder_that_has_gone)
 {
@@ -774,6 +791,7 @@ START_TEST(holder_that_has_gone)
     virtual_close(v);
     take_away(v, "faulty", false);
     virtual_open(v);
+    ck_assert_int_eq(held_by_host(v), 2);
     keyed(v, "lent", script, &a[2]);
     keyed(v, "waiting", script, &a[3]);
     wait_ms(v, 60000);
