@@ -50,6 +50,29 @@ static inline int text_cut(const char *text, size_t max)
     return (int)n;
 }
 
+/* What is behind the first `n` characters of a text. */
+static inline const char *text_behind(const char *text, size_t n)
+{
+    size_t bytes = strnlen(text, n); /* as many characters at most */
+    if (!text[bytes])
+        return text + bytes;
+    for (; *text; text++)
+        if (((unsigned char)*text & 0xc0) != 0x80 && n-- == 0)
+            break;
+    return text;
+}
+
+/* "k/name" for a state key; what has no room is cut off. Gives `ret_key`. */
+static inline char *text_key(char kind, const char *name, char *ret_key, size_t size)
+{
+    size_t n = strnlen(name, size - 3);
+    ret_key[0] = kind;
+    ret_key[1] = '/';
+    memcpy(ret_key + 2, name, n);
+    ret_key[n + 2] = '\0';
+    return ret_key;
+}
+
 /* Takes away a character at the end of a text that was cut within it. */
 static inline void text_whole(char *text)
 {

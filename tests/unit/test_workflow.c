@@ -294,6 +294,25 @@ START_TEST(cut_characters_go)
 }
 END_TEST
 
+START_TEST(texts_are_counted_in_characters)
+{
+    static const struct {
+        const char *text;
+        size_t n, bytes;
+    } cases[] = {{"", 3, 0},
+                 {"abc", 3, 3},
+                 {"abcd", 3, 3},
+                 {"abcd", 0, 0},
+                 {"\xc3\xa9\xc3\xa9\xc3\xa9", 2, 4},
+                 {"\xf0\x9f\x98\x80", 1, 4}};
+    char key[8];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_uint_eq((size_t)(text_behind(cases[i].text, cases[i].n) - cases[i].text), cases[i].bytes);
+    ck_assert_str_eq(text_key('v', "abc", key, sizeof key), "v/abc");
+    ck_assert_str_eq(text_key('v', "abcdefgh", key, sizeof key), "v/abcde");
+}
+END_TEST
+
 START_TEST(sla_stands_still_while_paused)
 {
     json_t *record = json_object();
@@ -331,6 +350,7 @@ int main(void)
     tcase_add_test(c, failed_change_changes_nothing);
     tcase_add_test(c, keys_are_filled_in);
     tcase_add_test(c, lines_are_compared);
+    tcase_add_test(c, texts_are_counted_in_characters);
     tcase_add_test(c, sla_stands_still_while_paused);
     tcase_add_test(c, cut_characters_go);
     suite_add_tcase(s, c);

@@ -1,6 +1,7 @@
 /* See analysis.h. */
 #include "analysis.h"
 
+#include "../../common/json_add.h"
 #include "../../common/text.h"
 #include "words.h"
 
@@ -20,11 +21,30 @@
 
 /* ---- what to ask ---- */
 
+/* Which pairs of bytes a text has, without regard to case: most words that are looked for are not there. */
+struct pairs {
+    uint64_t bits[16];
+};
+
+static unsigned pair(const char *c)
+{
+    return ((unsigned)tolower((unsigned char)c[0]) * 31 + (unsigned)tolower((unsigned char)c[1])) & 1023;
+}
+
+static void pairs_read(const char *text, struct pairs *ret_pairs)
+{
+    *ret_pairs = (struct pairs){{0}};
+    for (; *text && text[1]; text++)
+        ret_pairs->bits[pair(text) / 64] |= UINT64_C(1) << pair(text) % 64;
+}
+
 /* Whether `word` stands in `text` as a word, without regard to case. */
-static bool has_word(const char *text, const char *word)
+static bool has_word(const char *text, const struct pairs *pairs, const char *word)
 {
     size_t n = strlen(word);
     int first = tolower((unsigned char)*word);
+    if (n > 1 && !(pairs->bits[pair(word) / 64] >> pair(word) % 64 & 1))
+        return false;
     for (const char *c = text; n && *c; c++) {
         size_t i = 0;
         if (tolower((unsigned char)*c) != first) /* most are not */
@@ -47,7 +67,9 @@ static void add_aspect(json_t *list, const char *name, const char *terms, const 
     if (!*name || json_array_size(list) >= ASPECTS_MAX)
         return;
     snprintf(query, sizeof query, "%s%s%.*s", question, *terms ? " " : "", text_cut(terms, 200), terms);
-    json_array_append_new(list, json_pack("{s:s, s:s}", "aspect", name, "query", query));
+    json_t *one = json_object();
+    json_array_append_new(list,
+                          json_made(one, json_add_text(one, "aspect", name) & json_add_text(one, "query", query)));
 }
 
 static void add_of_setting(json_t *list, const json_t *aspect, const char *question)
@@ -71,14 +93,14 @@ static void question_of(const char *text, const struct words *words, char ret[QU
 }
 
 /* Of an aspect that the text's words led to: those words, so that it is asked about that and not about all. */
-static void add_by_words(json_t *list, const json_t *aspect, const char *text)
+static void add_by_words(json_t *list, const json_t *aspect, const char *text, const struct pairs *pairs)
 {
     char question[QUESTION_BYTES + 1] = "";
     const json_t *words = json_object_get(aspect, "words");
     size_t at = 0;
     for (size_t i = 0; i < json_array_size(words); i++) {
         const char *word = json_string_value(json_array_get(words, i));
-        if (word && has_word(text, word) && at + strlen(word) + 2 < sizeof question)
+        if (word && has_word(text, pairs, word) && at + strlen(word) + 2 < sizeof question)
             at += (size_t)snprintf(question + at, sizeof question - at, "%s%s", at ? " " : "", word);
     }
     if (at)
@@ -90,7 +112,9 @@ json_t *analysis_aspects(const json_t *setting, const json_t *vocabulary, const 
     json_t *list = json_array();
     char question[QUESTION_BYTES + 1];
     struct words words;
+    struct pairs pairs;
     size_t n = json_array_size(setting);
+    pairs_read(text, &pairs);
     words_read(text, vocabulary, &words);
     question_of(text, &words, question);
     for (size_t i = 0; i < n; i++)
@@ -98,7 +122,7 @@ json_t *analysis_aspects(const json_t *setting, const json_t *vocabulary, const 
             add_of_setting(list, json_array_get(setting, i), question);
     add_aspect(list, SYMPTOM, "", question);
     for (size_t i = 0; i < n; i++)
-        add_by_words(list, json_array_get(setting, i), text);
+        add_by_words(list, json_array_get(setting, i), text, &pairs);
     for (size_t i = 0; i < n && json_array_size(list) < least; i++)
         add_of_setting(list, json_array_get(setting, i), question);
     return list;
@@ -129,10 +153,9 @@ static void take_in(json_t *list, const json_t *result, const char *aspect)
     json_t *one = known(list, cvm_json_str(result, "document_id", ""));
     if (!one && json_array_size(list) < DOCUMENTS_MAX) {
         one = json_copy((json_t *)(uintptr_t)result);
-        json_object_set_new(one, "aspects", json_array());
-        json_object_set_new(one, "by", json_object());
-        json_object_set_new(one, "symptom", json_real(0));
-        json_array_append_new(list, one);
+        bool ok = json_add(one, "aspects", json_array()) & json_add(one, "by", json_object()) &
+                  json_add(one, "symptom", json_real(0));
+        json_array_append_new(list, json_made(one, ok));
     } else if (one && relevance_of(result) > relevance_of(one)) {
         json_object_set(one, "relevance", json_object_get(result, "relevance"));
     }
@@ -369,6 +392,9 @@ json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const ch
     }
     double sure =
         fmin(fmax(number(best, "symptom"), number(best, "fit")), 0.95) * (0.7 + 0.3 * covered(documents, parts));
-    return json_pack("{s:b, s:s, s:s, s:o, s:f}", "found", 1, "root_cause", cause, "analysis", text, "resolution_steps",
-                     steps, "confidence", round(sure * 100) / 100);
+    json_t *result = json_object();
+    bool ok = json_add(result, "found", json_true()) & json_add_text(result, "root_cause", cause) &
+              json_add_text(result, "analysis", text) & json_add(result, "resolution_steps", steps) &
+              json_add(result, "confidence", json_real(round(sure * 100) / 100));
+    return json_made(result, ok);
 }

@@ -3,6 +3,8 @@
  * rules of analysis.c do. Loop thread. */
 #include "agents.h"
 
+#include "../../common/json_add.h"
+#include "../../common/json_bytes.h"
 #include "../../common/llm_ask.h"
 #include "analysis.h"
 
@@ -19,12 +21,14 @@
 /* The whole of the issue goes with each question: a knowledge base of another's may look at more than the words. */
 static struct part query_part(cvm_turn *t, const char *aspect, const char *query, const char *issue, const char *info)
 {
-    json_t *data = json_pack("{s:s, s:i, s:s, s:s#}", "query", query, "top_k", RESULTS_KEPT, "service_domain",
-                             cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT"), "issue_description", issue,
-                             text_cut(issue, ISSUE_MAX));
-    if (*info && data)
-        json_object_set_new(data, "system_info", json_stringn(info, (size_t)text_cut(info, ISSUE_MAX)));
-    return (struct part){.to = "role:kb", .type = "query", .name = aspect, .data = data, .timeout_ms = KB_TIMEOUT_MS};
+    json_t *data = json_object();
+    bool ok = json_add_text(data, "query", query) & json_add_int(data, "top_k", RESULTS_KEPT) &
+              json_add_text(data, "service_domain", cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT")) &
+              json_add(data, "issue_description", json_stringn(issue, (size_t)text_cut(issue, ISSUE_MAX)));
+    if (*info)
+        ok &= json_add(data, "system_info", json_stringn(info, (size_t)text_cut(info, ISSUE_MAX)));
+    return (struct part){
+        .to = "role:kb", .type = "query", .name = aspect, .data = json_made(data, ok), .timeout_ms = KB_TIMEOUT_MS};
 }
 
 /* Asks about all aspects of `what` (taken) at once: `together` in one request, which not every knowledge base takes,
@@ -56,16 +60,6 @@ static const json_t *text_of(const json_t *result)
     return json_is_string(text) ? text : json_object_get(result, "text");
 }
 
-static bool is_in(const json_t *before, const char *id)
-{
-    size_t i, k;
-    json_t *data, *one;
-    json_array_foreach((json_t *)(uintptr_t)before, i, data)
-        json_array_foreach(json_object_get(data, "results"), k,
-                           one) if (strcmp(cvm_json_str(one, "document_id", ""), id) == 0) return true;
-    return false;
-}
-
 /* The text of `value`, or else `text`, of at most `bytes`: shared where nothing is cut off. Gives. */
 static json_t *shortened(const json_t *value, const char *text, size_t bytes)
 {
@@ -75,8 +69,8 @@ static json_t *shortened(const json_t *value, const char *text, size_t bytes)
 }
 
 /* What is kept of the results of any provider: the best ones with a passage each; of a document that an earlier aspect
- * led to already only how well it fits this one. */
-static json_t *kept_of(const json_t *results, const json_t *before)
+ * led to already only how well it fits this one. `seen` has the ids of those, and gets these. */
+static json_t *kept_of(const json_t *results, json_t *seen)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(results) && i < RESULTS_KEPT; i++) {
@@ -85,37 +79,56 @@ static json_t *kept_of(const json_t *results, const json_t *before)
                      *title = json_object_get(one, "title"), *source = json_object_get(one, "source");
         const char *id = cvm_json_str(one, "document_id", "");
         json_t *kept = json_object();
-        json_object_set_new_nocheck(kept, "document_id", shortened(by, id, 64));
-        json_object_set_new_nocheck(kept, "relevance", json_real(json_number_value(json_object_get(one, "relevance"))));
-        if (!is_in(before, id)) {
-            json_object_set_new_nocheck(kept, "title", shortened(title, cvm_json_str(one, "title", id), 200));
-            json_object_set_new_nocheck(kept, "source", shortened(source, cvm_json_str(one, "source", ""), 200));
+        json_add(kept, "document_id", shortened(by, id, 64));
+        json_add(kept, "relevance", json_real(json_number_value(json_object_get(one, "relevance"))));
+        if (!json_object_get(seen, id)) {
+            json_add(seen, id, json_true());
+            json_add(kept, "title", shortened(title, cvm_json_str(one, "title", id), 200));
+            json_add(kept, "source", shortened(source, cvm_json_str(one, "source", ""), 200));
             json_object_set_new_nocheck(
                 kept, "text", shortened(text, json_is_string(text) ? json_string_value(text) : "", TEXT_KEPT));
         }
         json_array_append_new(list, kept);
     }
-    return json_pack("{s:o}", "results", list);
+    json_t *all = json_object();
+    return json_made(all, json_add(all, "results", list));
+}
+
+/* The ids of the documents that answers have. Gives. */
+static json_t *ids_of(const json_t *answers)
+{
+    json_t *ids = json_object(), *data, *one;
+    size_t i, k;
+    json_array_foreach((json_t *)(uintptr_t)answers, i, data)
+        json_array_foreach(json_object_get(data, "results"), k, one)
+            json_add(ids, cvm_json_str(one, "document_id", ""), json_true());
+    return ids;
 }
 
 /* With {"all": [..]}, an answer for each aspect, where they were asked about together. */
 static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
 {
     const json_t *more = json_object_get(m->data, "more");
+    json_t *seen = ids_of(before), *kept;
     (void)t;
-    if (!json_is_array(more))
-        return kept_of(json_object_get(m->data, "results"), before);
-    json_t *all = json_array();
-    for (size_t i = 0; i <= json_array_size(more) && i < ASPECTS_MAX; i++) {
-        const json_t *answer = i ? json_array_get(more, i - 1) : m->data;
-        json_t *one = kept_of(json_object_get(answer, "results"), all);
-        if (json_object_get(answer, "failed"))
-            json_object_set_new(one, "failed", json_true());
-        if (json_is_integer(json_object_get(answer, "ended_ms")))
-            json_object_set(one, "ended_ms", json_object_get(answer, "ended_ms"));
-        json_array_append_new(all, one);
+    if (json_is_array(more)) {
+        json_t *all = json_array();
+        for (size_t i = 0; i <= json_array_size(more) && i < ASPECTS_MAX; i++) {
+            const json_t *answer = i ? json_array_get(more, i - 1) : m->data;
+            json_t *one = kept_of(json_object_get(answer, "results"), seen);
+            if (json_object_get(answer, "failed"))
+                json_add(one, "failed", json_true());
+            if (json_is_integer(json_object_get(answer, "ended_ms")))
+                json_add_shared(one, "ended_ms", json_object_get(answer, "ended_ms"));
+            json_array_append_new(all, one);
+        }
+        kept = json_object();
+        kept = json_made(kept, json_add(kept, "all", all));
+    } else {
+        kept = kept_of(json_object_get(m->data, "results"), seen);
     }
-    return json_pack("{s:o}", "all", all);
+    json_decref(seen);
+    return kept;
 }
 
 static const char kb_gone[] =
@@ -156,12 +169,18 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
                                                         : least));
     const json_t *triage = json_object_get(json_object_get(m->data, "outputs"), "triage");
     const json_t *customer = json_object_get(triage, "customer"), *system = json_object_get(triage, "system");
-    bool small = json_dumpb(system, NULL, 0, JSON_COMPACT) < 4000;
-    json_t *what =
-        json_pack("{s:s, s:s, s:s#, s:s#, s:s, s:o, s:O*}", "ticket_id", ticket_id, "customer_id",
-                  ticket_text(m, "customer_id"), "description", description, text_cut(description, 4000), "notes",
-                  notes, text_cut(notes, NOTES_MAX), "name", cvm_json_str(customer, "contact_name", ""), "aspects",
-                  aspects, "system", small ? (json_t *)(uintptr_t)system : NULL);
+    bool small = json_most_bytes(system) < 4000 || json_dumpb(system, NULL, 0, JSON_COMPACT) < 4000;
+    json_t *what = json_object();
+    bool ok = json_add_text(what, "ticket_id", ticket_id) &
+              json_add_text(what, "customer_id", ticket_text(m, "customer_id")) &
+              json_add(what, "description", json_stringn(description, (size_t)text_cut(description, 4000))) &
+              json_add(what, "notes", json_stringn(notes, (size_t)text_cut(notes, NOTES_MAX))) &
+              json_add_text(what, "name", cvm_json_str(customer, "contact_name", "")) &
+              json_add(what, "aspects", aspects);
+    if (system && small)
+        ok &= json_add_shared(what, "system", system);
+    if (!(what = json_made(what, ok)))
+        return CVM_ENOMEM;
     cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id,
             json_array_size(json_object_get(what, "aspects")));
     int sent = ask_about(t, m->id, what, true);
@@ -189,12 +208,14 @@ static json_t *queries_of(const json_t *run)
         char started[TIME_SIZE], ended[TIME_SIZE];
         const json_t *part = json_array_get(parts, i);
         bool replied = many_replied(part);
-        json_array_append_new(list,
-                              json_pack("{s:O, s:O, s:i, s:s, s:s, s:b}", "aspect", json_object_get(part, "name"),
-                                        "query", json_object_get(json_array_get(aspects, i), "query"), "results_count",
-                                        replied ? relevant_in(part) : 0, "started_at",
-                                        text_of_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
-                                        text_of_time(cvm_json_int(part, "ended_ms", 0), ended), "answered", replied));
+        json_t *one = json_object();
+        bool ok = json_add_shared(one, "aspect", json_object_get(part, "name")) &
+                  json_add_shared(one, "query", json_object_get(json_array_get(aspects, i), "query")) &
+                  json_add_int(one, "results_count", replied ? relevant_in(part) : 0) &
+                  json_add_text(one, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started)) &
+                  json_add_text(one, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended)) &
+                  json_add(one, "answered", json_boolean(replied));
+        json_array_append_new(list, json_made(one, ok));
     }
     return list;
 }
@@ -203,12 +224,12 @@ static json_t *sources_of(const json_t *documents)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(documents); i++) {
-        const json_t *one = json_array_get(documents, i);
-        json_array_append_new(list, json_pack("{s:O, s:O, s:O, s:O, s:O, s:O}", "document_id",
-                                              json_object_get(one, "document_id"), "title",
-                                              json_object_get(one, "title"), "source", json_object_get(one, "source"),
-                                              "relevance", json_object_get(one, "relevance"), "fit",
-                                              json_object_get(one, "fit"), "aspects", json_object_get(one, "aspects")));
+        static const char *const members[] = {"document_id", "title", "source", "relevance", "fit", "aspects"};
+        json_t *source = json_object();
+        bool ok = source != NULL;
+        for (size_t k = 0; k < sizeof members / sizeof *members; k++)
+            ok &= json_add_shared(source, members[k], json_object_get(json_array_get(documents, i), members[k]));
+        json_array_append_new(list, json_made(source, ok));
     }
     return list;
 }
@@ -224,20 +245,25 @@ static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *sou
     cvm_log(t, CVM_LOG_INFO, "ticket %.64s: the expert is done: %s, confidence %.2f, worded by %s", ticket_id,
             cvm_json_bool(result, "found", false) ? "found" : "not found",
             json_number_value(json_object_get(result, "confidence")), source);
-    int e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:s}", "chose",
-                               cvm_json_bool(result, "found", false) ? "solution from documents" : "no solution known",
-                               "confidence", json_object_get(result, "confidence"), "sources",
-                               json_object_get(result, "sources"), "wording", source));
+    bool found = cvm_json_bool(result, "found", false);
+    json_t *note = json_object(), *memory = json_object();
+    bool ok = json_add_text(note, "chose", found ? "solution from documents" : "no solution known") &
+              json_add_shared(note, "confidence", json_object_get(result, "confidence")) &
+              json_add_shared(note, "sources", json_object_get(result, "sources")) &
+              json_add_text(note, "wording", source);
+    note = json_made(note, ok);
+    static const char *const kept[] = {"root_cause", "resolution_steps", "sources", "confidence"};
+    ok = memory != NULL;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        ok &= json_add_shared(memory, kept[i], json_object_get(result, kept[i]));
+    memory = json_made(memory, ok & json_add_text(memory, "did", "asked the knowledge base and analysed"));
+    int e = note ? cvm_note(t, "decision", note) : CVM_ENOMEM;
     if (!e)
-        e = say(t, EXPERT, ticket_id,
-                cvm_json_bool(result, "found", false) ? "The analysis is done" : "No document fits this ticket");
+        e = say(t, EXPERT, ticket_id, found ? "The analysis is done" : "No document fits this ticket");
     if (!e)
-        e = remember(t, EXPERT, ticket_id,
-                     json_pack("{s:O, s:O, s:O, s:O, s:s}", "root_cause", json_object_get(result, "root_cause"),
-                               "resolution_steps", json_object_get(result, "resolution_steps"), "sources",
-                               json_object_get(result, "sources"), "confidence", json_object_get(result, "confidence"),
-                               "did", "asked the knowledge base and analysed"));
+        e = remember(t, EXPERT, ticket_id, memory);
+    else
+        json_decref(memory);
     if (e < 0) {
         json_decref(result);
         json_decref(asked);
@@ -305,12 +331,15 @@ static json_t *asked_of(const json_t *run, size_t *ret_answered)
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *part = json_array_get(parts, i);
         answered += many_replied(part);
-        json_array_append_new(
-            entries, audit_entry("query_knowledge_base",
-                                 json_pack("{s:O, s:O}", "aspect", json_object_get(part, "name"), "query",
-                                           json_object_get(json_array_get(aspects, i), "query")),
-                                 json_pack("{s:b, s:i}", "answered", many_replied(part), "results", relevant_in(part)),
-                                 cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
+        char output[64];
+        snprintf(output, sizeof output, "{\"answered\":%s,\"results\":%d}", many_replied(part) ? "true" : "false",
+                 relevant_in(part));
+        json_array_append_new(entries,
+                              audit_entry("query_knowledge_base",
+                                          audit_pair("aspect", cvm_json_str(part, "name", ""), "query",
+                                                     cvm_json_str(json_array_get(aspects, i), "query", "")),
+                                          json_string(output),
+                                          cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
     *ret_answered = answered;
     return entries;

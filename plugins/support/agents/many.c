@@ -2,26 +2,36 @@
  */
 #include "agents.h"
 
+#include "../../common/json_add.h"
 #include "../../common/json_bytes.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 #define RUN_KEY_SIZE 48
 #define RUN_BYTES_MAX 56000 /* of the answers that are kept together, where nobody makes them smaller */
 #define PARTS_MAX 62        /* a bit each */
 
+static char *hex(char *to, uint64_t value)
+{
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *to++ = "0123456789abcdef"[value >> shift & 15];
+    return to;
+}
+
 /* `name`: "" is the run itself. */
 static void run_key(cvm_id id, const char *name, char ret_key[RUN_KEY_SIZE])
 {
-    snprintf(ret_key, RUN_KEY_SIZE, "run/%016" PRIx64 "%016" PRIx64 "%s%s", id.hi, id.lo, *name ? "/" : "", name);
+    size_t n = strnlen(name, RUN_KEY_SIZE - sizeof "run/" - 33);
+    memcpy(ret_key, "run/", 4);
+    char *to = hex(hex(ret_key + 4, id.hi), id.lo);
+    if (n)
+        *to++ = '/';
+    memcpy(to, name, n);
+    to[n] = '\0';
 }
 
 static void answer_key(cvm_id id, size_t i, char ret_key[RUN_KEY_SIZE])
 {
-    char name[8];
-    snprintf(name, sizeof name, "%u", (unsigned)i & 0xff);
-    run_key(id, name, ret_key);
+    char name[] = {(char)('0' + i / 10), (char)('0' + i % 10), '\0'}; /* PARTS_MAX has two digits */
+    run_key(id, i < 10 ? name + 1 : name, ret_key);
 }
 
 static json_t *failed_part(cvm_turn *t, const char *name, const char *code)
@@ -50,12 +60,16 @@ int many_send(cvm_turn *t, cvm_id request, json_t *what, struct part *parts, siz
         } else if (e >= 0) {
             under_way++;
             left |= UINT64_C(1) << i;
-            json_array_append_new(list,
-                                  json_pack("{s:s, s:I, s:I, s:I}", "name", parts[i].name, "hi", (json_int_t)id.hi,
-                                            "lo", (json_int_t)id.lo, "started_ms", (json_int_t)cvm_now_ms(t)));
+            json_t *part = json_object();
+            bool ok = json_add_text(part, "name", parts[i].name) & json_add_int(part, "hi", (int64_t)id.hi) &
+                      json_add_int(part, "lo", (int64_t)id.lo) & json_add_int(part, "started_ms", cvm_now_ms(t));
+            if (!ok || json_array_append(list, part) < 0)
+                e = CVM_ENOMEM;
+            json_decref(part);
         }
     }
-    json_t *run = json_pack("{s:o, s:o}", "what", what, "parts", list);
+    json_t *run = json_object();
+    run = json_made(run, json_add(run, "what", what) & json_add(run, "parts", list));
     run_key(request, "left", key);
     if (e >= 0 && under_way > 1)
         e = cvm_state_put_int(t, key, (int64_t)left);
@@ -143,8 +157,11 @@ static int make_answer(const struct run *r, size_t i, const cvm_msg *m, many_kee
             outcome = CVM_ERROR;
         }
     }
-    *ret_answer =
-        json_pack("{s:I, s:i, s:o*}", "ended_ms", (json_int_t)cvm_now_ms(r->t), "outcome", outcome, "data", data);
+    json_t *answer = json_object();
+    bool ok = json_add_int(answer, "ended_ms", cvm_now_ms(r->t)) & json_add_int(answer, "outcome", outcome);
+    if (data)
+        ok &= json_add(answer, "data", data);
+    *ret_answer = json_made(answer, ok);
     return *ret_answer ? CVM_OK : CVM_ENOMEM;
 }
 
@@ -195,11 +212,13 @@ static int complete(const struct run *r, const json_t *kept, size_t i, json_t *a
     run_key(r->id, "", key);
     if (e >= 0 && (e = cvm_state_del(r->t, key)) < 0)
         json_decref(parts);
-    if (e >= 0)
-        *ret_run = json_pack("{s:o, s:o}", "what", what, "parts", parts);
-    else
+    if (e < 0) {
         json_decref(what);
-    return e;
+        return e;
+    }
+    json_t *run = json_object();
+    *ret_run = json_made(run, json_add(run, "what", what) & json_add(run, "parts", parts));
+    return *ret_run ? CVM_OK : CVM_ENOMEM;
 }
 
 int many_answer(cvm_turn *t, const cvm_msg *m, many_keep *keep, json_t **ret_run)

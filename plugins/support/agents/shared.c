@@ -1,6 +1,7 @@
 /* What all agents of the desk do the same way: see agents.h. Loop thread. */
 #include "agents.h"
 
+#include "../../common/json_add.h"
 #include "../../common/llm_ask.h"
 
 #include <stdio.h>
@@ -41,10 +42,28 @@ int settle_failed(cvm_turn *t, cvm_id request, int outcome, const char *code, co
     return data ? settle(t, request, outcome, data) : CVM_EINVAL;
 }
 
+/* What stands in JSON as it is. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == '"' || *text == '\\')
+            return false;
+    return true;
+}
+
+json_t *audit_pair(const char *a, const char *is, const char *b, const char *other)
+{
+    if (is_plain(is) && is_plain(other))
+        return json_sprintf("{\"%s\":\"%s\",\"%s\":\"%s\"}", a, is, b, other);
+    json_t *pair = json_object();
+    return json_made(pair, json_add_text(pair, a, is) & json_add_text(pair, b, other));
+}
+
 json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms)
 {
-    return json_pack("{s:s, s:o, s:o, s:I}", "what", what, "input", input, "output", output, "duration_ms",
-                     (json_int_t)duration_ms);
+    json_t *entry = json_object();
+    return json_made(entry, json_add_text(entry, "what", what) & json_add(entry, "input", input) &
+                                json_add(entry, "output", output) & json_add_int(entry, "duration_ms", duration_ms));
 }
 
 int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries)
@@ -83,19 +102,25 @@ int settle_activity(cvm_turn *t, cvm_id request, int outcome, json_t *data, cons
 int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *content)
 {
     char at[TIME_SIZE];
-    return cvm_publish(t, "message-pubsub",
-                       json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "agent_message", "agent", agent, "ticket_id",
-                                 ticket_id, "content", content, "at", text_of_time(cvm_now_ms(t), at)));
+    json_t *data = json_object();
+    bool ok = json_add_text(data, "event", "agent_message") & json_add_text(data, "agent", agent) &
+              json_add_text(data, "ticket_id", ticket_id) & json_add_text(data, "content", content) &
+              json_add_text(data, "at", text_of_time(cvm_now_ms(t), at));
+    data = json_made(data, ok);
+    return data ? cvm_publish(t, "message-pubsub", data) : CVM_ENOMEM;
 }
 
 int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memory)
 {
     char key[CVM_STATE_KEY_MAX], at[TIME_SIZE];
     snprintf(key, sizeof key, "%s/%.64s", agent, ticket_id);
-    json_object_set_new(memory, "agent", json_string(agent));
-    json_object_set_new(memory, "ticket_id", json_string(ticket_id));
-    json_object_set_new(memory, "at", json_string(text_of_time(cvm_now_ms(t), at)));
-    json_t *data = json_pack("{s:s, s:s, s:o}", "store", "memory-state", "key", key, "value", memory);
+    bool ok = json_add_text(memory, "agent", agent) & json_add_text(memory, "ticket_id", ticket_id) &
+              json_add_text(memory, "at", text_of_time(cvm_now_ms(t), at));
+    json_t *data = json_object();
+    ok &= json_add_text(data, "store", "memory-state") & json_add_text(data, "key", key) &
+          json_add(data, "value", memory);
+    if (!(data = json_made(data, ok)))
+        return CVM_ENOMEM;
     int e = cvm_send(t, "role:store", "put", data);
     if (e != CVM_ENOENT)
         return e;

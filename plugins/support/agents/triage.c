@@ -2,6 +2,8 @@
  * store; the entitlement stands in the customer's record and is nobody's guess. Loop thread. */
 #include "agents.h"
 
+#include "../../common/json_add.h"
+
 #include <stdio.h>
 
 #define SUMMARY_SIZE 1024
@@ -15,11 +17,10 @@ static const char unknown_customer[] =
 
 static struct part get_part(const char *tool, const char *store, const char *customer_id)
 {
-    return (struct part){.to = "role:store",
-                         .type = "get",
-                         .name = tool,
-                         .data = json_pack("{s:s, s:s}", "store", store, "key", customer_id),
-                         .timeout_ms = STORE_TIMEOUT_MS};
+    json_t *data = json_object();
+    bool ok = json_add_text(data, "store", store) & json_add_text(data, "key", customer_id);
+    return (struct part){
+        .to = "role:store", .type = "get", .name = tool, .data = json_made(data, ok), .timeout_ms = STORE_TIMEOUT_MS};
 }
 
 static const char *store_of(const char *tool)
@@ -141,14 +142,22 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
              text_cut(company, 120), company, text_cut(plan, 40), plan,
              entitled ? "entitles to support" : "does not include support", text_cut(level, 40), level,
              *has ? has : "nothing is known of it");
-    json_array_foreach(parts, i, part) json_array_append_new(
-        tools, json_pack("{s:O, s:s, s:s, s:b}", "tool", json_object_get(part, "name"), "started_at",
-                         text_of_time(cvm_json_int(part, "started_ms", 0), started), "ended_at",
-                         text_of_time(cvm_json_int(part, "ended_ms", 0), ended), "found", record_of(part) != NULL));
-    return json_pack("{s:b, s:o, s:o, s:s, s:s, s:s, s:o, s:s}", "entitled", entitled, "customer",
-                     cvm_json_share(customer), "system", system ? cvm_json_share(system) : json_object(), "plan", plan,
-                     "support_level", level, "summary", text, "tools", tools, "created_at",
-                     text_of_time(cvm_now_ms(t), at));
+    json_array_foreach(parts, i, part)
+    {
+        json_t *tool = json_object();
+        bool ok = json_add_shared(tool, "tool", json_object_get(part, "name")) &
+                  json_add_text(tool, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started)) &
+                  json_add_text(tool, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended)) &
+                  json_add(tool, "found", json_boolean(record_of(part) != NULL));
+        json_array_append_new(tools, json_made(tool, ok));
+    }
+    json_t *output = json_object();
+    bool ok = json_add(output, "entitled", json_boolean(entitled)) & json_add_shared(output, "customer", customer) &
+              json_add(output, "system", system ? cvm_json_share(system) : json_object()) &
+              json_add_text(output, "plan", plan) & json_add_text(output, "support_level", level) &
+              json_add_text(output, "summary", text) & json_add(output, "tools", tools) &
+              json_add_text(output, "created_at", text_of_time(cvm_now_ms(t), at));
+    return json_made(output, ok);
 }
 
 static json_t *used_tools(const json_t *run)
@@ -158,12 +167,11 @@ static json_t *used_tools(const json_t *run)
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *part = json_array_get(parts, i);
         const char *tool = cvm_json_str(part, "name", "");
-        json_array_append_new(entries,
-                              audit_entry(tool,
-                                          json_pack("{s:O, s:s}", "customer_id", json_object_get(what, "customer_id"),
-                                                    "store", store_of(tool)),
-                                          json_pack("{s:b}", "found", record_of(part) != NULL),
-                                          cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
+        json_array_append_new(
+            entries,
+            audit_entry(tool, audit_pair("customer_id", cvm_json_str(what, "customer_id", ""), "store", store_of(tool)),
+                        json_string(record_of(part) ? "{\"found\":true}" : "{\"found\":false}"),
+                        cvm_json_int(part, "ended_ms", 0) - cvm_json_int(part, "started_ms", 0)));
     }
     return entries;
 }

@@ -3,29 +3,34 @@
 
 #include <ctype.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #define STEM_MIN 5   /* bytes that two forms of a word share at least */
 #define ENDING_MAX 3 /* bytes that forms of a word end in */
 #define VOCABULARY_MAX 2000
 
+/* By the letter they begin with. */
 static const char *const common[] = {
-    "about",  "after",  "again", "all",    "also",    "and",    "any",       "are",    "because", "been",
-    "before", "but",    "can",   "cannot", "could",   "did",    "does",      "doing",  "down",    "each",
-    "every",  "for",    "from",  "get",    "gets",    "had",    "has",       "have",   "hello",   "help",
-    "her",    "here",   "his",   "how",    "into",    "its",    "just",      "like",   "many",    "may",
-    "more",   "most",   "much",  "must",   "not",     "now",    "off",       "one",    "only",    "other",
-    "our",    "out",    "over",  "please", "quickly", "really", "same",      "say",    "says",    "see",
-    "she",    "should", "since", "some",   "such",    "than",   "thank",     "thanks", "that",    "the",
-    "their",  "them",   "then",  "there",  "these",   "they",   "this",      "those",  "too",     "two",
-    "until",  "use",    "very",  "want",   "was",     "were",   "what",      "when",   "where",   "which",
-    "while",  "who",    "why",   "will",   "with",    "would",  "yesterday", "today",  "you",     "your"};
+    "about", "after",     "again", "all",  "also",  "and",    "any",     "are",    "because", "been",  "before", "but",
+    "can",   "cannot",    "could", "did",  "does",  "doing",  "down",    "each",   "every",   "for",   "from",   "get",
+    "gets",  "had",       "has",   "have", "hello", "help",   "her",     "here",   "his",     "how",   "into",   "its",
+    "just",  "like",      "many",  "may",  "more",  "most",   "much",    "must",   "not",     "now",   "off",    "one",
+    "only",  "other",     "our",   "out",  "over",  "please", "quickly", "really", "same",    "say",   "says",   "see",
+    "she",   "should",    "since", "some", "such",  "than",   "thank",   "thanks", "that",    "the",   "their",  "them",
+    "then",  "there",     "these", "they", "this",  "those",  "today",   "too",    "two",     "until", "use",    "very",
+    "want",  "was",       "were",  "what", "when",  "where",  "which",   "while",  "who",     "why",   "will",   "with",
+    "would", "yesterday", "you",   "your"};
 
 static bool is_common(const char *word)
 {
-    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
-        if (*common[i] == *word && strcmp(common[i], word) == 0)
+    static uint8_t from[27]; /* of each letter; what is behind the last one's is the end */
+    const uint8_t n = sizeof common / sizeof *common;
+    size_t letter = (size_t)(*word - 'a');
+    for (size_t c = 1, i = 0; !from[26] && c <= 26; from[c++] = (uint8_t)i)
+        while (i < n && (size_t)(*common[i] - 'a') < c)
+            i++;
+    for (size_t i = letter < 26 ? from[letter] : n; i < n && *common[i] == *word; i++)
+        if (strcmp(common[i], word) == 0)
             return true;
     return false;
 }
@@ -153,41 +158,70 @@ void words_read(const char *text, const json_t *vocabulary, struct words *ret_wo
             there = strcmp(ret_words->at[i].text, word) == 0;
         if (there)
             continue;
-        snprintf(ret_words->at[ret_words->n].text, WORD_SIZE, "%s", word);
+        memcpy(ret_words->at[ret_words->n].text, word, WORD_SIZE);
         ret_words->at[ret_words->n++].known = is_known(word, &known);
     }
 }
 
-static unsigned char first_of(const struct words *words, size_t i)
+/* The words by the byte they begin with, and what each byte of a text is to them. */
+struct index {
+    uint8_t first[256], next[WORDS_MAX]; /* one more than the place; 0: none */
+    uint8_t byte[256];                   /* LETTER_BIT, and BEGINS_BIT where one of the words begins with it */
+};
+enum { LETTER_BIT = 1, BEGINS_BIT = 2 };
+
+static void index_words(const struct words *words, struct index *ret_index)
 {
-    return (unsigned char)*words->at[i].text;
+    const uint8_t *kind = kinds();
+    memset(ret_index->first, 0, sizeof ret_index->first);
+    for (size_t c = 0; c < 256; c++)
+        ret_index->byte[c] = kind[c] == LETTER ? LETTER_BIT : 0;
+    for (size_t i = words->n; i-- > 0;) {
+        unsigned char c = (unsigned char)*words->at[i].text;
+        ret_index->next[i] = ret_index->first[c];
+        ret_index->first[c] = (uint8_t)(i + 1);
+        ret_index->byte[c] |= BEGINS_BIT;
+        ret_index->byte[toupper(c)] |= BEGINS_BIT;
+    }
+}
+
+/* Whether one of the words may be a form of what stands at `c`: forms of a word have three bytes in common. */
+static bool may_be_one(const struct words *words, const struct index *index, const uint8_t *c)
+{
+    for (size_t i = index->first[(unsigned char)lower((char)*c)]; i; i = index->next[i - 1]) {
+        const char *word = words->at[i - 1].text;
+        if (lower((char)c[1]) == word[1] && lower((char)c[2]) == word[2])
+            return true;
+    }
+    return false;
 }
 
 size_t words_in(const struct words *words, const char *text, bool ret_in[WORDS_MAX])
 {
     char word[WORD_SIZE];
+    struct index index;
     size_t found = 0, n = strlen(text);
-    const uint8_t *kind = kinds(), *all = (const uint8_t *)text, *behind = all;
-    uint8_t begins[256] = {0}, before = 0; /* whether the byte before is a letter */
+    const uint8_t *all = (const uint8_t *)text, *behind = all;
+    uint8_t before = 0; /* what the byte before is */
+    index_words(words, &index);
     memset(ret_in, 0, WORDS_MAX * sizeof *ret_in);
-    for (size_t i = 0; i < words->n; i++)
-        begins[first_of(words, i)] = begins[toupper(first_of(words, i))] = 1;
     for (size_t from = 0; from < n && found < words->n; from += 64) {
         uint64_t starts = 0; /* of 64 bytes without a branch for each: few begin a word that is looked for */
-        for (size_t i = 0; i < 64 && from + i < n; i++) {
-            uint8_t letter = kind[all[from + i]] == LETTER;
-            starts |= (uint64_t)(letter & !before & begins[all[from + i]]) << i;
-            before = letter;
+        size_t here = n - from < 64 ? n - from : 64;
+        for (size_t i = 0; i < here; i++) {
+            uint8_t byte = index.byte[all[from + i]];
+            starts |= (uint64_t)(byte >> 1 & ~before & 1) << i;
+            before = byte;
         }
         for (; starts; starts &= starts - 1) {
             const uint8_t *c = all + from + __builtin_ctzll(starts);
-            if (c < behind || !begins_at(all, c))
+            if (c < behind || !may_be_one(words, &index, c) || !begins_at(all, c))
                 continue;
             take_word(&c, word);
             behind = c;
-            for (size_t i = 0; i < words->n; i++)
-                if (!ret_in[i] && alike(words->at[i].text, word)) {
-                    ret_in[i] = true;
+            for (size_t i = index.first[(unsigned char)*word]; i; i = index.next[i - 1])
+                if (!ret_in[i - 1] && alike(words->at[i - 1].text, word)) {
+                    ret_in[i - 1] = true;
                     found++;
                 }
         }

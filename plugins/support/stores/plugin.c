@@ -28,4 +28,10 @@ static const cvm_route routes[] = {
 };
 /* clang-format on */
 
-CVM_PLUGIN(.name = "stores", .version = "1.0.0", .components = components, .routes = routes);
+static void destroy(void *instance)
+{
+    (void)instance;
+    store_forget();
+}
+
+CVM_PLUGIN(.name = "stores", .version = "1.0.0", .components = components, .routes = routes, .destroy = destroy);

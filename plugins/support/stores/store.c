@@ -1,6 +1,7 @@
 /* The operations of a store: see stores.h. Knows nothing of what is stored. Loop thread. */
 #include "stores.h"
 
+#include "../../common/json_add.h"
 #include "../../common/text.h"
 
 #include <stdio.h>
@@ -11,19 +12,35 @@
 
 static void state_key(char kind, const char *key, char ret_key[STATE_KEY_SIZE])
 {
-    snprintf(ret_key, STATE_KEY_SIZE, "%c/%s", kind, key);
+    text_key(kind, key, ret_key, STATE_KEY_SIZE);
+}
+
+/* Aliases by id, for as long as the same components are loaded. */
+static struct {
+    json_t *components, *of;
+} names;
+
+void store_forget(void)
+{
+    json_decref(names.components);
+    json_decref(names.of);
+    names.components = names.of = NULL;
 }
 
 /* The name a store goes by, among what the component of that id or alias is called. */
 static const char *name_of(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *components = cvm_registry(t, "components");
-    for (size_t i = 0; i < json_array_size(components); i++) {
-        const json_t *c = json_array_get(components, i);
-        if (strcmp(cvm_json_str(c, "id", ""), m->recipient) == 0)
-            return cvm_json_str(c, "alias", m->recipient);
+    if (names.components != components) {
+        store_forget();
+        names.components = cvm_json_share(components);
+        names.of = json_object();
+        for (size_t i = 0; i < json_array_size(components); i++) {
+            const json_t *c = json_array_get(components, i);
+            json_object_set(names.of, cvm_json_str(c, "id", ""), json_object_get(c, "alias"));
+        }
     }
-    return m->recipient;
+    return cvm_json_str(names.of, m->recipient, m->recipient);
 }
 
 static json_t *time_json(int64_t at_ms)
@@ -88,8 +105,9 @@ int store_keep(cvm_turn *t, const char *key, json_t *value, int64_t *ret_version
     state_key('v', key, name);
     CVM_TRY(cvm_state_put(t, name, value));
     state_key('m', key, name);
-    CVM_TRY(cvm_state_put(t, name,
-                          json_pack("{s:I, s:I}", "version", (json_int_t)version, "at_ms", (json_int_t)cvm_now_ms(t))));
+    json_t *meta = json_object();
+    CVM_TRY(cvm_state_put(
+        t, name, json_made(meta, json_add_int(meta, "version", version) & json_add_int(meta, "at_ms", cvm_now_ms(t)))));
     *ret_version = version;
     return CVM_OK;
 }
@@ -144,9 +162,12 @@ int store_get(cvm_turn *t, const cvm_msg *m)
         return not_found(t, m);
     state_key('v', key, name);
     CVM_TRY(cvm_state_get(t, name, &value));
-    return cvm_reply(t, m,
-                     json_pack("{s:s, s:s, s:o, s:I, s:o}", "store", name_of(t, m), "key", key, "value",
-                               cvm_json_share(value), "version", (json_int_t)version, "updated_at", time_json(at_ms)));
+    json_t *found = json_object();
+    bool ok = json_add_text(found, "store", name_of(t, m)) & json_add_text(found, "key", key) &
+              json_add_shared(found, "value", value) & json_add_int(found, "version", version) &
+              json_add(found, "updated_at", time_json(at_ms));
+    found = json_made(found, ok);
+    return found ? cvm_reply(t, m, found) : CVM_ENOMEM;
 }
 
 int store_put(cvm_turn *t, const cvm_msg *m)
@@ -167,8 +188,11 @@ int store_put(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(e);
     if (!m->requires_response)
         return CVM_OK;
-    return cvm_reply(t, m,
-                     json_pack("{s:s, s:s, s:I}", "store", name_of(t, m), "key", key, "version", (json_int_t)version));
+    json_t *kept = json_object();
+    bool ok = json_add_text(kept, "store", name_of(t, m)) & json_add_text(kept, "key", key) &
+              json_add_int(kept, "version", version);
+    kept = json_made(kept, ok);
+    return kept ? cvm_reply(t, m, kept) : CVM_ENOMEM;
 }
 
 int store_delete(cvm_turn *t, const cvm_msg *m)

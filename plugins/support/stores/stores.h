@@ -26,6 +26,7 @@ int store_list(cvm_turn *t, const cvm_msg *m);
 CVM_MUST_USE int store_keep(cvm_turn *t, const char *key, json_t *value, int64_t *ret_version);
 /* Removes what is there. CVM_ENOENT: nothing. */
 CVM_MUST_USE int store_drop(cvm_turn *t, const char *key, int64_t *ret_version);
+void store_forget(void); /* what is kept beside the turns: the plugin goes */
 
 /* registry.c: "start" and "host.registry" of support.registry_state; its put and delete */
 int registry_fill(cvm_turn *t, const cvm_msg *m);

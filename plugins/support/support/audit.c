@@ -2,6 +2,8 @@
  * state key "audit", the number of its last row. Loop thread. */
 #include "support.h"
 
+#include "../../common/json_add.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,9 +11,7 @@
 
 void text_clip(char *text, size_t chars)
 {
-    for (; *text; text++)
-        if (((unsigned char)*text & 0xc0) != 0x80 && chars-- == 0)
-            *text = 0, text--;
+    text[text_behind(text, chars) - text] = 0;
 }
 
 void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
@@ -21,22 +21,16 @@ void audit_summary(const json_t *output, char ret_text[SUMMARY_MAX * 4 + 1])
     for (size_t i = 0; i < sizeof said / sizeof *said && !text; i++)
         text = cvm_json_str(output, said[i], NULL);
     char *dumped = text ? NULL : json_dumps(output, JSON_COMPACT | JSON_ENCODE_ANY);
-    snprintf(ret_text, SUMMARY_MAX * 4 + 1, "%s", text ? text : dumped ? dumped : "");
-    text_clip(ret_text, SUMMARY_MAX);
+    text = text ? text : dumped ? dumped : "";
+    size_t n = (size_t)(text_behind(text, SUMMARY_MAX) - text);
+    memcpy(ret_text, text, n);
+    ret_text[n] = 0;
     free(dumped);
 }
 
 json_t *audit_clipped(const char *text)
 {
-    char copy[SUMMARY_MAX * 4 + 1];
-    size_t len = text ? strlen(text) : 0;
-    if (len >= sizeof copy)
-        for (len = sizeof copy - 1; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
-            len--;
-    memcpy(copy, text ? text : "", len);
-    copy[len] = 0;
-    text_clip(copy, SUMMARY_MAX);
-    return json_string(copy);
+    return text ? json_stringn(text, (size_t)(text_behind(text, SUMMARY_MAX) - text)) : json_string("");
 }
 
 int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
@@ -45,13 +39,16 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     char id[24], at[TIME_SIZE];
     CVM_TRY(cvm_state_int(t, "audit", &n));
     CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
-    snprintf(id, sizeof id, "%016lld", (long long)(n + 1));
-    json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "id", id, "ticket_id", a->ticket, "time",
-                            text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at), "actor", a->actor, "step",
-                            a->step ? a->step : "", "what", a->what, "input", audit_clipped(a->input), "output",
-                            audit_clipped(a->output), "conversation", m->conversation);
-    if (row && a->duration_ms >= 0)
-        json_object_set_new(row, "duration_ms", json_integer(a->duration_ms));
+    text_digits(text_digits(id, (uint32_t)((n + 1) / 100000000), 8, 0) - 1, (uint32_t)((n + 1) % 100000000), 8, 0);
+    json_t *row = json_object();
+    bool ok = json_add_text(row, "id", id) & json_add_text(row, "ticket_id", a->ticket) &
+              json_add_text(row, "time", text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at)) &
+              json_add_text(row, "actor", a->actor) & json_add_text(row, "step", a->step ? a->step : "") &
+              json_add_text(row, "what", a->what) & json_add(row, "input", audit_clipped(a->input)) &
+              json_add(row, "output", audit_clipped(a->output)) & json_add_text(row, "conversation", m->conversation);
+    if (a->duration_ms >= 0)
+        ok &= json_add_int(row, "duration_ms", a->duration_ms);
+    row = json_made(row, ok);
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
 }
 

@@ -25,4 +25,11 @@ static const cvm_route routes[] = {
     {0},
 };
 
-CVM_PLUGIN(.name = "support", .version = "1.0.0", .components = components, .routes = routes);
+static void destroy(void *instance)
+{
+    (void)instance;
+    ticket_forget();
+    send_forget();
+}
+
+CVM_PLUGIN(.name = "support", .version = "1.0.0", .components = components, .routes = routes, .destroy = destroy);

@@ -1,6 +1,8 @@
 /* What a ticket sends to others: its activities, its outputs to stores, how far it is. Loop thread. */
 #include "support.h"
 
+#include "../../common/json_add.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,9 +47,10 @@ static json_t *about(const struct ticket *k)
 {
     static const char *const members[] = {"ticket_id", "instance_id", "customer_id", "description", "created_at"};
     json_t *ticket = json_object();
-    for (size_t i = 0; ticket && i < sizeof members / sizeof *members; i++)
-        json_object_set_new(ticket, members[i], json_string(cvm_json_str(k->record, members[i], "")));
-    return ticket;
+    bool ok = ticket != NULL;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        ok &= json_add(ticket, members[i], ticket_share(k, members[i]));
+    return json_made(ticket, ok);
 }
 
 /* What the team said, and what the customer answered, for an analysis that is made again. Gives a string. */
@@ -78,8 +81,10 @@ int send_activity(struct ticket *k, const json_t *step, char *ret_why, size_t si
     if (!type)
         return CVM_EDATA;
     snprintf(to, sizeof to, "%.*s", (int)(type - send), send);
-    json_t *data = json_pack("{s:o, s:o, s:o, s:I}", "ticket", about(k), "outputs", json_copy(k->outputs), "notes",
-                             notes_of(k), "attempt", (json_int_t)cvm_json_int(k->record, "attempt", 1));
+    json_t *data = json_object();
+    data = json_made(data, json_add(data, "ticket", about(k)) & json_add(data, "outputs", json_copy(k->outputs)) &
+                               json_add(data, "notes", notes_of(k)) &
+                               json_add_int(data, "attempt", cvm_json_int(k->record, "attempt", 1)));
     if (!data)
         return CVM_ENOMEM;
     cvm_request_opts opts = {.on_behalf = {(uint64_t)cvm_json_int(k->record, "run", 0), 1},
@@ -127,23 +132,50 @@ int send_begin(cvm_turn *t, const char *instance, const char *step)
     return t->host->emit(t, &out, NULL);
 }
 
+/* Whether progress is kept anywhere, for as long as the same components are loaded. */
+static struct {
+    json_t *components;
+    bool kept;
+} progress;
+
+void send_forget(void)
+{
+    json_decref(progress.components);
+    progress.components = NULL;
+}
+
+static bool progress_kept(cvm_turn *t)
+{
+    const json_t *components = cvm_registry(t, "components");
+    if (progress.components == components)
+        return progress.kept;
+    send_forget();
+    progress.components = cvm_json_share(components);
+    progress.kept = false;
+    for (size_t i = 0; i < json_array_size(components) && !progress.kept; i++)
+        progress.kept = is_named(json_array_get(components, i), "execution-state");
+    return progress.kept;
+}
+
 /* For people who look; nothing depends on it. */
 int send_progress(struct ticket *k)
 {
     char at[TIME_SIZE], until[TIME_SIZE] = "";
     int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0);
-    const json_t *components = cvm_registry(k->t, "components");
-    bool there = false;
-    for (size_t i = 0; i < json_array_size(components) && !there; i++)
-        there = is_named(json_array_get(components, i), "execution-state");
-    if (!there)
+    if (!progress_kept(k->t))
         return CVM_OK;
-    json_t *value = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "ticket_id", k->id, "workflow", WORKFLOW_NAME, "status",
-        ticket_status(k), "step", cvm_json_str(k->record, "step", ""), "attempt",
-        (json_int_t)cvm_json_int(k->record, "attempt", 1), "outcome", cvm_json_str(k->record, "outcome", ""),
-        "expires_at", deadline ? text_of_time(deadline, until) : "", "updated_at", text_of_time(k->w.now_ms, at));
-    int e = cvm_send(k->t, "role:store", "put",
-                     json_pack("{s:s, s:s, s:o}", "store", "execution-state", "key", k->instance, "value", value));
+    json_t *value = json_object(), *data = json_object();
+    bool ok = json_add(value, "ticket_id", ticket_share(k, "ticket_id")) &
+              json_add_text(value, "workflow", WORKFLOW_NAME) & json_add(value, "status", ticket_share(k, "status")) &
+              json_add(value, "step", ticket_share(k, "step")) &
+              json_add_int(value, "attempt", cvm_json_int(k->record, "attempt", 1)) &
+              json_add(value, "outcome", ticket_share(k, "outcome")) &
+              json_add_text(value, "expires_at", deadline ? text_of_time(deadline, until) : "") &
+              json_add_text(value, "updated_at", text_of_time(k->w.now_ms, at));
+    ok &= json_add_text(data, "store", "execution-state") & json_add(data, "key", ticket_share(k, "instance_id"));
+    data = json_made(data, ok & json_add(data, "value", value));
+    if (!data)
+        return CVM_ENOMEM;
+    int e = cvm_send(k->t, "role:store", "put", data);
     return e == CVM_ENOENT || e == CVM_EACCES ? CVM_OK : e;
 }

@@ -56,7 +56,10 @@ void ticket_free(struct ticket *k);
 CVM_MUST_USE int ticket_make(cvm_turn *t, const cvm_msg *m, json_t *record, const json_t *steps, json_t *outputs,
                              struct ticket *ret_ticket);
 const char *ticket_status(const struct ticket *k);
-const json_t *ticket_steps(cvm_turn *t); /* of the workflow as the manifests say now; NULL: none is declared */
+json_t *ticket_share(const struct ticket *k,
+                     const char *member); /* of the record, shared; "" where it is none. Gives */
+void ticket_forget(void);                 /* what is kept beside the turns: the plugin goes */
+const json_t *ticket_steps(cvm_turn *t);  /* of the workflow as the manifests say now; NULL: none is declared */
 
 /* run.c: one event, and all that it brings about */
 CVM_MUST_USE int ticket_happens(struct ticket *k, const struct workflow_event *e);
@@ -79,6 +82,7 @@ CVM_MUST_USE int send_store(struct ticket *k, const json_t *step, char *ret_why,
 /* Into the lane of an instance: it begins with that step; NULL: with the first, in a lane that is new. */
 CVM_MUST_USE int send_begin(cvm_turn *t, const char *instance, const char *step);
 CVM_MUST_USE int send_progress(struct ticket *k);
+void send_forget(void); /* as ticket_forget */
 
 /* create.c, decide.c, look.c: what people ask */
 int create_ticket(cvm_turn *t, const cvm_msg *m);

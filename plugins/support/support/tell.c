@@ -2,6 +2,8 @@
  */
 #include "support.h"
 
+#include "../../common/json_add.h"
+
 #include <stdio.h>
 
 static const char *text_of(const struct ticket *k, const char *member)
@@ -12,9 +14,13 @@ static const char *text_of(const struct ticket *k, const char *member)
 static json_t *base(const struct ticket *k, const char *event, const char *step)
 {
     char at[TIME_SIZE];
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "event", event, "ticket_id", k->id, "instance_id",
-                     k->instance, "customer_id", text_of(k, "customer_id"), "step", step, "status", ticket_status(k),
-                     "at", text_of_time(k->w.now_ms, at));
+    json_t *data = json_object();
+    bool ok = json_add_text(data, "event", event) & json_add(data, "ticket_id", ticket_share(k, "ticket_id")) &
+              json_add(data, "instance_id", ticket_share(k, "instance_id")) &
+              json_add(data, "customer_id", ticket_share(k, "customer_id")) & json_add_text(data, "step", step) &
+              json_add(data, "status", ticket_share(k, "status")) &
+              json_add_text(data, "at", text_of_time(k->w.now_ms, at));
+    return json_made(data, ok);
 }
 
 int tell_event(struct ticket *k, const char *event, const char *step)

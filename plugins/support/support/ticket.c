@@ -2,17 +2,34 @@
  * and the table support_tickets. Loop thread. */
 #include "support.h"
 
+#include "../../common/json_add.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 static void key_of(char kind, const char *name, char ret_key[CVM_STATE_KEY_MAX + 1])
 {
-    snprintf(ret_key, CVM_STATE_KEY_MAX + 1, "%c/%s", kind, name);
+    text_key(kind, name, ret_key, CVM_STATE_KEY_MAX + 1);
+}
+
+static void output_key(const char *instance, const char *name, char ret_key[CVM_STATE_KEY_MAX + 1])
+{
+    size_t n = strlen(text_key('o', instance, ret_key, CVM_STATE_KEY_MAX)),
+           more = strnlen(name, CVM_STATE_KEY_MAX - 1 - n);
+    ret_key[n] = '/';
+    memcpy(ret_key + n + 1, name, more);
+    ret_key[n + 1 + more] = '\0';
 }
 
 const char *ticket_status(const struct ticket *k)
 {
     return cvm_json_str(k->record, "status", "PENDING");
+}
+
+json_t *ticket_share(const struct ticket *k, const char *member)
+{
+    json_t *text = json_object_get(k->record, member);
+    return json_is_string(text) ? json_incref(text) : json_string("");
 }
 
 const json_t *ticket_steps(cvm_turn *t)
@@ -57,6 +74,28 @@ static uint64_t hash_json(const json_t *value)
     return json_is_number(value) ? hash_bytes(hash, &number, sizeof number) : hash;
 }
 
+/* That of the definition which new tickets begin with is made once: it is the same value until the manifests change. */
+static struct {
+    json_t *steps;
+    uint64_t hash;
+} hashed;
+
+void ticket_forget(void)
+{
+    json_decref(hashed.steps);
+    hashed.steps = NULL;
+}
+
+static uint64_t hash_of(const json_t *steps)
+{
+    if (hashed.steps != steps) {
+        ticket_forget();
+        hashed.hash = hash_json(steps);
+        hashed.steps = cvm_json_share(steps);
+    }
+    return hashed.hash;
+}
+
 static int count_use(cvm_turn *t, const char *hash, int by)
 {
     char uses[CVM_STATE_KEY_MAX + 1], key[CVM_STATE_KEY_MAX + 1];
@@ -74,7 +113,7 @@ static int keep_definition(struct ticket *k, const json_t *steps)
 {
     char hash[17], key[CVM_STATE_KEY_MAX + 1];
     const json_t *there;
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_json(steps));
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_of(steps));
     key_of('d', hash, key);
     int e = cvm_state_get(k->t, key, &there);
     if (e == CVM_ENOENT)
@@ -117,7 +156,7 @@ static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
     size_t i;
     json_array_foreach(json_object_get(k->record, "kept"), i, name)
     {
-        snprintf(key, sizeof key, "o/%s/%s", instance, json_string_value(name));
+        output_key(instance, json_string_value(name), key);
         CVM_TRY(cvm_state_get(t, key, &value) == CVM_OK ? CVM_OK : CVM_EDATA);
         if (json_object_set(k->outputs, json_string_value(name), (json_t *)(uintptr_t)value) < 0)
             return CVM_ENOMEM;
@@ -125,20 +164,16 @@ static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
     return CVM_OK;
 }
 
-/* What is changed in place is the record itself, and what stands in its lists and objects. Gives. */
+/* What is changed in place is the record itself, and what stands in these members. Gives. */
 static json_t *own_copy(const json_t *kept)
 {
-    const char *name;
-    json_t *value, *record = json_object();
-    json_object_foreach((json_t *)(uintptr_t)kept, name, value)
-    {
-        bool nested = json_is_object(value) || json_is_array(value);
-        if (json_object_set_new_nocheck(record, name, nested ? json_deep_copy(value) : json_incref(value)) < 0) {
-            json_decref(record);
-            return NULL;
-        }
-    }
-    return record;
+    static const char *const changed[] = {"sla", "counts", "early", "questions"};
+    json_t *record = json_copy((json_t *)(uintptr_t)kept);
+    bool ok = record != NULL;
+    for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
+        if (json_object_get(kept, changed[i]))
+            ok &= json_add(record, changed[i], json_deep_copy(json_object_get(kept, changed[i])));
+    return json_made(record, ok);
 }
 
 int ticket_load(cvm_turn *t, const cvm_msg *m, const char *instance, struct ticket *ret_ticket)
@@ -215,27 +250,22 @@ static int put_row(struct ticket *k)
     static const char *const copied[] = {"ticket_id", "instance_id", "customer_id", "description",
                                          "step",      "outcome",     "created_at"};
     int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0), due = sla_due_ms(k->record);
-    json_t *row = json_object();
-    for (size_t i = 0; row && i < sizeof copied / sizeof *copied; i++) {
-        json_t *text = json_object_get(k->record, copied[i]);
-        json_object_set_new(row, copied[i], json_is_string(text) ? json_incref(text) : json_string(""));
-    }
-    json_object_set_new(row, "status", json_string(ticket_status(k)));
-    json_object_set_new(row, "workflow", json_string(WORKFLOW_NAME));
-    json_object_set_new(row, "updated_at", json_string(text_of_time(k->w.now_ms, at)));
-    json_object_set_new(row, "expires_at", json_string(deadline ? text_of_time(deadline, at) : ""));
-    json_object_set_new(row, "sla_due_at", json_string(due && !k->over ? text_of_time(due, at) : ""));
-    if (json_object_get(k->record, "sla")) {
-        json_object_set_new(row, "sla_left_ms", json_integer(sla_left_ms(k->record, k->w.now_ms)));
-        json_object_set_new(row, "sla_breached", json_integer(cvm_json_bool(k->record, "breached", false)));
-    }
-    json_object_set_new(row, "output", shown_output(k));
-    json_t *again = reopening(k);
+    json_t *row = json_object(), *again = reopening(k);
+    bool ok = row != NULL;
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+        ok &= json_add(row, copied[i], ticket_share(k, copied[i]));
+    ok &= json_add(row, "status", ticket_share(k, "status")) & json_add_text(row, "workflow", WORKFLOW_NAME) &
+          json_add_text(row, "updated_at", text_of_time(k->w.now_ms, at)) &
+          json_add_text(row, "expires_at", deadline ? text_of_time(deadline, at) : "") &
+          json_add_text(row, "sla_due_at", due && !k->over ? text_of_time(due, at) : "");
+    if (json_object_get(k->record, "sla"))
+        ok &= json_add_int(row, "sla_left_ms", sla_left_ms(k->record, k->w.now_ms)) &
+              json_add_int(row, "sla_breached", cvm_json_bool(k->record, "breached", false));
+    ok &= json_add(row, "output", shown_output(k));
     if (again)
-        json_object_set_new(row, "reopening", again);
-    if (json_object_set_new(row, "conversation", json_string(k->instance)) < 0)
-        return CVM_ENOMEM;
-    return cvm_row_put(k->t, "support_tickets", row);
+        ok &= json_add(row, "reopening", again);
+    row = json_made(row, ok & json_add(row, "conversation", ticket_share(k, "instance_id")));
+    return row ? cvm_row_put(k->t, "support_tickets", row) : CVM_ENOMEM;
 }
 
 static int keep_outputs(struct ticket *k)
@@ -250,7 +280,7 @@ static int keep_outputs(struct ticket *k)
             return CVM_ENOMEM;
         if (json_object_get(k->kept, name) == value && !k->over)
             continue;
-        snprintf(key, sizeof key, "o/%s/%s", k->instance, name);
+        output_key(k->instance, name, key);
         CVM_TRY(k->over ? cvm_state_del(k->t, key) : cvm_state_put(k->t, key, json_incref(value)));
     }
     return CVM_OK;
