@@ -214,13 +214,11 @@ int told_state_put(cvm_turn *pub, const char *key, json_t *value)
 {
     char most[80];
     int e = turn_state_put(pub, key, value);
+    if (e >= 0)
+        return e;
     snprintf(most, sizeof most, "a key has 1 to %d bytes, a value at most %d", CVM_STATE_KEY_MAX,
              CVM_STATE_VALUE_MAX_BYTES);
-    return e >= 0 ? e
-                  : complain(of(pub), e, "cvm_state_put", "",
-                             e == CVM_ESTATE   ? EPHEMERAL
-                             : e == CVM_ELIMIT ? most
-                                               : "");
+    return complain(of(pub), e, "cvm_state_put", "", e == CVM_ESTATE ? EPHEMERAL : e == CVM_ELIMIT ? most : "");
 }
 
 int told_new_id(cvm_turn *pub, const char *prefix, char *ret_id, size_t size)
