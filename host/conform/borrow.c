@@ -14,6 +14,7 @@
 struct node {
     json_t *value;
     size_t references; /* with the guard's */
+    size_t before;     /* the host's own work */
 };
 
 struct root {
@@ -161,6 +162,21 @@ void borrow_given(json_t *value)
         }
     }
     json_decref(held);
+}
+
+/* Around what the host does: references that it drops meanwhile are its own. A value of the state that it reads anew
+ * may have had parts of what else is lent. */
+void borrow_pause(void)
+{
+    for (size_t i = 0; i < n_nodes; i++)
+        nodes[i].before = nodes[i].value->refcount;
+}
+
+void borrow_resume(void)
+{
+    for (size_t i = 0; i < n_nodes; i++)
+        if (nodes[i].value->refcount < nodes[i].before)
+            nodes[i].references -= nodes[i].before - nodes[i].value->refcount;
 }
 
 static uint64_t place_of(const char *key)

@@ -236,7 +236,9 @@ static int g_state_get(cvm_turn *t, const char *key, const json_t **ret_value)
     if (memory_call_fails())
         return CVM_ENOMEM;
     ENTER();
+    borrow_pause();
     int e = real->state_get(t, key, ret_value);
+    borrow_resume();
     if (e >= 0)
         borrow("a state value", *ret_value, true);
     if (e == CVM_EDATA && guard.watch)

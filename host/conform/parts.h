@@ -194,6 +194,8 @@ void borrow_begin(void);
 void borrow(const char *what, const json_t *value, bool counted);
 void borrow_taken(const char *what, json_t *value);       /* before the call that takes it */
 void borrow_given(json_t *value);                         /* after it; NULL: nothing was taken */
+void borrow_pause(void);                                  /* before the host may drop what it held */
+void borrow_resume(void);                                 /* after it */
 void borrow_replaced(const char *key);                    /* before a state value is put or deleted */
 void borrow_placed(const char *key, const json_t *value); /* after it was given */
 void borrow_forget(const char *what);                     /* before parts of what was taken so are replaced */

@@ -213,7 +213,7 @@ END_TEST
 /* Draws that once found something in a plugin of ours. */
 static const struct {
     const char *plugin, *seed;
-} found[] = {{"decision", "22"}, {"decision", "874195208"}};
+} found[] = {{"decision", "22"}, {"decision", "874195208"}, {"stores", "752098693"}};
 
 START_TEST(passes_what_once_failed)
 {
