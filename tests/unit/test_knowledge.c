@@ -112,7 +112,7 @@ START_TEST(near_texts_are_near)
     const struct lexicon *lexicon = lexicon_of(setting);
     for (size_t i = 0; i < 4; i++) {
         text_read(lexicon, texts[i], &words);
-        ck_assert(embed_words(&words, vectors[i]));
+        ck_assert(embed_words(words.at, words.n, vectors[i]));
     }
     ck_assert_double_eq_tol(cosine(vectors[0], vectors[0]), 1, 1e-4);
     ck_assert(cosine(vectors[0], vectors[1]) > 0.35);                                  /* a synonym and a stem */
@@ -125,7 +125,7 @@ START_TEST(near_texts_are_near)
     embed_brief(brief);
     ck_assert_str_eq(brief, "*7;gAAAAAAD8*12;BAA");
     text_read(lexicon, "is the of", &words); /* says nothing */
-    ck_assert(!embed_words(&words, vectors[0]));
+    ck_assert(!embed_words(words.at, words.n, vectors[0]));
     text_read(lexicon, "W\xc3\xa1ter-craft's \xe1\xba\xb9k\xe1\xbb\x8d", &words); /* folded; a phrase of the lexicon */
     ck_assert_str_eq(words.at[0].text, "water");
     ck_assert_int_eq(words.at[0].classes[0], 0);

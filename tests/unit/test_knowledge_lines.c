@@ -186,7 +186,9 @@ static json_t *ranked(const struct lexicon *lexicon, const struct rank_row *rows
     json_t *words = json_pack("{s:i, s:[[s, s, i], [s, s, i], [s, s, i]]}", "n", 40, "terms", "mends", "mends", 3,
                               "boatz", "boat", 9, "q0z", "q0z", 12);
     struct rank_source source = {.rows = rows, .n = n, .text = no_text};
-    json_t *ranking = rank(lexicon, "who mends boatz and ships in the yard", "", words, &source, 10);
+    static struct text_words asked_words;
+    text_read(lexicon, "who mends boatz and ships in the yard", &asked_words);
+    json_t *ranking = rank(asked_words.at, asked_words.n, "", words, &source, 10);
     json_decref(words);
     return ranking;
 }
@@ -208,7 +210,8 @@ START_TEST(rank_alike)
             bool lines = how == 1 || (how == 2 && i % 2);
             rows[i] = (struct rank_row){.document_id = names[i / 3],
                                         .about = f.value,
-                                        .head = cvm_json_str(f.value, "head", ""),
+                                        .topic = f.topic,
+                                        .head = f.head_line,
                                         .body = f.row.line,
                                         .head_read = lines ? (struct trace_line){0} : f.head,
                                         .body_read = lines ? (struct trace_line){0} : f.row.read,

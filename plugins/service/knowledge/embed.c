@@ -32,14 +32,14 @@ static void add_letters(float *v, const char *word, float weight)
             add(v, hash(padded + i, len, 3), weight / (float)n);
 }
 
-bool embed_words(const struct text_words *words, char ret_text[EMBED_TEXT_SIZE])
+bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE])
 {
     float v[EMBED_DIMENSION] = {0};
     const struct text_word *before = NULL;
     double sum = 0;
     char pair[TEXT_WORD_SIZE * 2];
-    for (size_t i = 0; i < words->n; i++) {
-        const struct text_word *w = &words->at[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct text_word *w = &words[i];
         for (size_t k = 0; k < TEXT_OF_WORD_MAX && w->classes[k] >= 0; k++) {
             char class[16];
             text_class_word(w->classes[k], class);
@@ -50,8 +50,8 @@ bool embed_words(const struct text_words *words, char ret_text[EMBED_TEXT_SIZE])
         add(v, hash(w->stem, strlen(w->stem), 1), 1);
         add_letters(v, w->text, 0.5f);
         if (before) {
-            int n = snprintf(pair, sizeof pair, "%s %s", before->stem, w->stem);
-            add(v, hash(pair, (size_t)n, 4), 0.4f);
+            int len = snprintf(pair, sizeof pair, "%s %s", before->stem, w->stem);
+            add(v, hash(pair, (size_t)len, 4), 0.4f);
         }
         before = w;
     }

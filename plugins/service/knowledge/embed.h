@@ -9,7 +9,7 @@
 #define EMBED_TEXT_SIZE 2052 /* base64 of them, with NUL */
 
 /* False: the text has nothing that counts, and no vector. */
-bool embed_words(const struct text_words *words, char ret_text[EMBED_TEXT_SIZE]);
+bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE]);
 /* Base64 of little-endian floats, `n` at most EMBED_DIMENSION. */
 void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE]);
 /* The same with "*12;" for AAAAAAAAAAAA, in place: most of the numbers are 0, and questions are recorded. */

@@ -15,7 +15,7 @@ int embed_hash(cvm_turn *t, const cvm_msg *m)
     json_array_foreach((json_t *)(uintptr_t)texts, i, text)
     {
         text_read(lexicon, json_string_value(text), &words);
-        json_array_append_new(vectors, embed_words(&words, vector) ? json_string(vector) : json_null());
+        json_array_append_new(vectors, embed_words(words.at, words.n, vector) ? json_string(vector) : json_null());
     }
     return cvm_reply(
         t, m, json_pack("{s:o, s:i, s:s}", "vectors", vectors, "dimensions", EMBED_DIMENSION, "model", "hash-384"));

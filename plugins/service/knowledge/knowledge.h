@@ -67,6 +67,7 @@ struct lines_row {
 };
 struct lines_found {
     const json_t *value;
+    const char *topic, *head_line;
     struct trace_line head;
     struct lines_row row;
 };
@@ -109,6 +110,19 @@ CVM_MUST_USE int query_embedded(cvm_turn *t, const cvm_msg *m);
 CVM_MUST_USE int query_wait(cvm_turn *t, const cvm_msg *m, cvm_id question, json_t *what);
 /* Gives it and forgets it. CVM_ENOENT: nothing waits. */
 CVM_MUST_USE int query_waited(cvm_turn *t, const cvm_msg *m, json_t **ret_what);
+
+/* question.c: a question as it was read */
+struct question {
+    const char *text, *match; /* match: the words that the host looks for */
+    char *vector;             /* see question_vector */
+    size_t n_words;
+    struct text_word words[];
+};
+/* Borrowed until the next call. NULL: no memory, or no lexicon. */
+struct question *question_read(const struct lexicon *lexicon, const char *text);
+/* The host's own vector, in brief; "": the question has nothing that counts. NULL: no memory. Borrowed as it is. */
+const char *question_vector(struct question *question);
+void question_drop(void);
 
 /* several.c: questions that were asked together */
 #define SEVERAL_MAX 16

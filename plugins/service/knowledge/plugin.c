@@ -51,6 +51,7 @@ static void destroy(void *instance)
     (void)instance;
     lexicon_drop();
     query_drop();
+    question_drop();
     lines_drop();
 }
 

@@ -18,56 +18,27 @@ static int64_t candidates(const json_t *with)
 }
 #define QUESTION_MAX_BYTES 2000
 
-static size_t add_word(char *ret, size_t at, const char *word)
-{
-    size_t n = strlen(word);
-    if (at)
-        ret[at++] = ' ';
-    memcpy(ret + at, word, n + 1);
-    return at + n;
-}
-
-/* The words of the question that mean something, and their classes. */
-static void match_of(const struct text_words *words, char *ret_match, size_t size)
-{
-    size_t at = 0, n = 0;
-    ret_match[0] = '\0';
-    for (size_t i = 0; i < words->n && n < 40; i++) {
-        const struct text_word *w = &words->at[i];
-        if (!w->common && at + sizeof w->text + 1 < size) {
-            at = add_word(ret_match, at, w->text);
-            n++;
-        }
-    }
-    for (size_t i = 0; i < words->n; i++)
-        for (size_t k = 0; k < TEXT_OF_WORD_MAX && words->at[i].classes[k] >= 0; k++) {
-            char class[16];
-            text_class_word(words->at[i].classes[k], class);
-            if (at + sizeof class + 1 < size)
-                at = add_word(ret_match, at, class);
-        }
-}
-
+/* What a question is searched for with, for free(). */
 struct asked {
-    char match[4096], vector[EMBED_TEXT_SIZE];
+    char *match, *vector;
 };
 
-/* What a question is searched for with. `vector` NULL: the host's own is made. */
-static cvm_question question_of(const struct lexicon *lexicon, const char *text, const char *vector,
-                                struct asked *ret_asked)
+/* `vector` NULL: the host's own is taken. */
+static int ask_with(const struct lexicon *lexicon, const char *text, const char *vector, struct asked *ret_asked,
+                    cvm_question *ret_question)
 {
-    static struct text_words words; /* of this call */
-    cvm_question q = {ret_asked->match, "vector_model", vector};
-    text_read(lexicon, text, &words);
-    match_of(&words, ret_asked->match, sizeof ret_asked->match);
-    if (!vector) {
-        bool any = embed_words(&words, ret_asked->vector);
-        if (any)
-            embed_brief(ret_asked->vector);
-        q.near_column = any ? "vector" : NULL;
-        q.near_vector = any ? ret_asked->vector : NULL;
-    }
-    return q;
+    struct question *q = question_read(lexicon, text);
+    const char *own = !q || vector ? "" : question_vector(q);
+    if (!q || !own)
+        return CVM_ENOMEM;
+    ret_asked->match = strdup(q->match);
+    ret_asked->vector = *own ? strdup(own) : NULL;
+    if (!ret_asked->match || (*own && !ret_asked->vector))
+        return CVM_ENOMEM;
+    ret_question->match = ret_asked->match;
+    ret_question->near_column = vector ? "vector_model" : *own ? "vector" : NULL;
+    ret_question->near_vector = vector ? vector : ret_asked->vector;
+    return CVM_OK;
 }
 
 /* The questions of a request: its own, and those that came with it. */
@@ -94,19 +65,16 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, bool whole)
     size_t n = questions_in(with);
     cvm_question questions[SEVERAL_MAX];
     char domain[48];
-    struct asked *asked = malloc(n * sizeof *asked);
-    if (!lexicon || !asked) {
-        free(asked);
-        json_decref(with);
-        return CVM_ENOMEM;
-    }
-    for (size_t i = 0; i < n; i++)
-        questions[i] =
-            question_of(lexicon, question_at(with, i), json_string_value(json_array_get(vectors, i)), &asked[i]);
+    struct asked asked[SEVERAL_MAX] = {{0}};
+    int e = CVM_OK;
+    for (size_t i = 0; i < n && !e; i++)
+        e = ask_with(lexicon, question_at(with, i), json_string_value(json_array_get(vectors, i)), &asked[i],
+                     &questions[i]);
     snprintf(domain, sizeof domain, "%.40s", filter);
     for (char *c = domain; *c; c++)
         *c = (char)toupper((unsigned char)*c);
-    int e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
+    if (!e)
+        e = cvm_ask(t, &(cvm_query){.size = sizeof(cvm_query),
                                     .table = "kb_chunks",
                                     .where = *domain ? json_pack("{s:s}", "domain", domain) : NULL,
                                     .limit = candidates(with) * (*domain || !json_object_get(with, "without") ? 1 : 2),
@@ -118,7 +86,12 @@ static int search(cvm_turn *t, cvm_id request, json_t *with, bool whole)
                                     .keys_only = !whole,
                                     .also = questions + 1,
                                     .n_also = n - 1});
-    free(asked);
+    else
+        json_decref(with);
+    for (size_t i = 0; i < n; i++) {
+        free(asked[i].match);
+        free(asked[i].vector);
+    }
     return e < 0 ? e : CVM_PENDING;
 }
 
@@ -322,7 +295,8 @@ static int add_row(struct finding *f, const json_t *found, const json_t *without
     p->in = found_row.value;
     *row = (struct rank_row){.document_id = p->id,
                              .about = p->in,
-                             .head = cvm_json_str(p->in, "head", ""),
+                             .topic = found_row.topic,
+                             .head = found_row.head_line,
                              .body = found_row.row.line,
                              .head_read = found_row.head,
                              .body_read = found_row.row.read,
@@ -344,6 +318,7 @@ static int add_whole_row(struct finding *f, const json_t *found, const json_t *w
     f->places[f->n].in = found;
     f->rows[f->n] = (struct rank_row){.document_id = cvm_json_str(found, "document_id", ""),
                                       .about = found,
+                                      .topic = cvm_json_str(found, "topic", ""),
                                       .head = head,
                                       .body = body,
                                       .question = strcmp(cvm_json_str(found, "kind", ""), "question") == 0,
@@ -391,10 +366,12 @@ static json_t *ranked_of(cvm_turn *t, const json_t *with, const char *question, 
 {
     int64_t top_k = cvm_json_int(with, "top_k", 5);
     struct rank_source source = {.rows = f->rows, .n = f->n, .text = text_of, .arg = f, .brief = brief};
-    return rank(kb_lexicon(t), question, cvm_json_str(with, "domain_hint", ""), words, &source,
-                (size_t)(top_k < 1              ? 1
-                         : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
-                                                : top_k));
+    const struct question *q = question_read(kb_lexicon(t), question);
+    return q ? rank(q->words, q->n_words, cvm_json_str(with, "domain_hint", ""), words, &source,
+                    (size_t)(top_k < 1              ? 1
+                             : top_k > KB_TOP_K_MAX ? KB_TOP_K_MAX
+                                                    : top_k))
+             : NULL;
 }
 
 /* Once more, with the texts: some document has no lines yet. They are made when this is over. */

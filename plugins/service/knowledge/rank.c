@@ -60,26 +60,36 @@ struct ranking {
     const struct rank_source *source;
     struct term terms[TERMS_MAX];
     uint64_t of_class[TEXT_CLASSES_MAX]; /* terms of each class, as bits */
-    uint64_t by_letter[256];             /* terms that are compared letter by letter, by the first one */
+    uint64_t by_letters[256];            /* terms that are compared letter by letter, by trace_letters */
     size_t n_terms, n_documents;
     double weight; /* of all terms */
     double doubt;  /* of those that stand nowhere, beyond their weight */
     double best_text;
     size_t n_topics;
-    struct document documents[DOCUMENTS_MAX]; /* from here on as many as there are */
+    struct document documents[DOCUMENTS_MAX], *order[DOCUMENTS_MAX]; /* from here on as many as there are */
     struct topic topics[DOCUMENTS_MAX];
 };
 
 /* ---- the question ------------------------------------------------------------------------------------------------ */
 
+/* What the host says of the words, which are looked up in the order in which it was asked: first the words themselves,
+ * then those of their classes. */
+struct known {
+    const json_t *terms;
+    int64_t all;
+    size_t next[2];
+};
+
 /* Rows that have the word; -1: it was not asked for. */
-static int64_t rows_of(const json_t *words, const char *word, const char **ret_as)
+static int64_t rows_of(struct known *known, bool class, const char *word, const char **ret_as)
 {
-    const json_t *terms = json_object_get(words, "terms");
-    for (size_t i = 0; i < json_array_size(terms); i++) {
-        const json_t *term = json_array_get(terms, i);
+    size_t n = json_array_size(known->terms);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (known->next[class] + i) % n;
+        const json_t *term = json_array_get(known->terms, at);
         const char *text = json_string_value(json_array_get(term, 0));
         if (text && strcmp(text, word) == 0) {
+            known->next[class] = at + 1;
             *ret_as = json_string_value(json_array_get(term, 1));
             return (int64_t)json_integer_value(json_array_get(term, 2));
         }
@@ -93,16 +103,16 @@ static double rarity(int64_t rows, int64_t all)
     return most > 0 && it > 0 ? it / most : 0;
 }
 
-static void add_term(struct ranking *r, const struct text_word *w, const json_t *words, int64_t all)
+static void add_term(struct ranking *r, const struct text_word *w, struct known *known)
 {
     const char *as = NULL;
-    int64_t own = w->common ? 0 : rows_of(words, w->text, &as), class = 0;
+    int64_t own = w->common ? 0 : rows_of(known, false, w->text, &as), class = 0;
     struct term *term = &r->terms[r->n_terms];
     for (size_t k = 0; k < TEXT_OF_WORD_MAX && w->classes[k] >= 0; k++) {
         const char *unused;
         char name[16];
         text_class_word(w->classes[k], name);
-        int64_t rows = rows_of(words, name, &unused);
+        int64_t rows = rows_of(known, true, name, &unused);
         class = rows > 0 && (!class || rows < class) ? rows : class;
     }
     if (w->common && !class)
@@ -114,8 +124,8 @@ static void add_term(struct ranking *r, const struct text_word *w, const json_t 
     if (as && strcmp(as, w->text) != 0)
         snprintf(term->as, sizeof term->as, "%s", as);
     term->weight = !term->known           ? UNKNOWN_WEIGHT
-                   : own > 0 && class > 0 ? rarity(own > class ? own : class, all)
-                                          : rarity(own > 0 ? own : class, all);
+                   : own > 0 && class > 0 ? rarity(own > class ? own : class, known->all)
+                                          : rarity(own > 0 ? own : class, known->all);
     if (*term->as)
         term->weight *= SPELLED_WEIGHT;
     if (w->common)
@@ -139,9 +149,9 @@ static void sort_terms(struct ranking *r)
             r->of_class[term->word->classes[k]] |= UINT64_C(1) << i;
         if (term->word->common)
             continue;
-        r->by_letter[(unsigned char)*term->word->stem] |= UINT64_C(1) << i;
+        r->by_letters[trace_letters(term->word->stem, term->stem_len)] |= UINT64_C(1) << i;
         if (*term->as)
-            r->by_letter[(unsigned char)*term->as] |= UINT64_C(1) << i;
+            r->by_letters[trace_letters(term->as, term->as_len)] |= UINT64_C(1) << i;
     }
 }
 
@@ -173,7 +183,7 @@ static double spelt_alike(const struct term *term, const struct trace_word *w)
 /* Raises what is in `best` of the terms that the word is like. Gives the best of them. */
 static double compare(const struct ranking *r, const struct trace_word *w, double *best)
 {
-    uint64_t classed = 0, spelt = r->by_letter[(unsigned char)*w->stem];
+    uint64_t classed = 0, spelt = r->by_letters[w->letters];
     double most = 0;
     for (size_t i = 0; i < w->n_classes; i++)
         classed |= r->of_class[w->classes[i]];
@@ -271,7 +281,7 @@ static int by_topic(const void *a, const void *b)
  */
 static void add_to_topic(struct ranking *r, const struct rank_row *row, double score)
 {
-    const char *name = cvm_json_str(row->about, "topic", "");
+    const char *name = row->topic;
     size_t k = 0;
     while (k < r->n_topics && strcmp(r->topics[k].name, name) != 0)
         k++;
@@ -310,21 +320,25 @@ static void add_row(struct ranking *r, const struct rank_row *row)
 
 static int by_score(const void *a, const void *b)
 {
-    const struct document *x = a, *y = b;
+    const struct document *x = *(struct document *const *)a, *y = *(struct document *const *)b;
     return x->order < y->order ? 1 : x->order > y->order ? -1 : strcmp(x->id, y->id);
 }
 
 /* In their order; and what a topic has speaks a little for each of its documents. */
-static json_t *order_topics(struct ranking *r)
+static void order_topics(struct ranking *r)
 {
-    json_t *list = json_array();
     for (size_t i = 0; i < r->n_topics; i++) {
         double sum = 0;
-        for (size_t k = 0; k < TOPIC_ROWS; k++)
+        for (size_t k = 0; k < TOPIC_ROWS && r->topics[i].rows[k] > 0; k++) /* the best ones first */
             sum += pow(r->topics[i].rows[k], TOPIC_POWER);
         r->topics[i].score = pow(sum, 1 / TOPIC_POWER);
     }
     qsort(r->topics, r->n_topics, sizeof *r->topics, by_topic);
+}
+
+static json_t *topics_of(const struct ranking *r)
+{
+    json_t *list = json_array();
     for (size_t i = 0; i < r->n_topics && i < TOPICS_SHOWN; i++)
         json_array_append_new(list, json_string(r->topics[i].name));
     return list;
@@ -397,42 +411,31 @@ static json_t *result_of(const struct ranking *r, const struct document *d, size
                      passages_of(r, d));
 }
 
-static void read_question(struct ranking *r, const struct lexicon *lexicon, const char *question, const json_t *terms)
-{
-    static struct text_words words; /* of this call */
-    text_read(lexicon, question, &words);
-    for (size_t i = 0; i < words.n && r->n_terms < TERMS_MAX; i++)
-        add_term(r, &words.at[i], terms, cvm_json_int(terms, "n", 0));
-    sort_terms(r);
-}
-
-json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *words,
+json_t *rank(const struct text_word *asked, size_t n_asked, const char *hint, const json_t *words,
              const struct rank_source *source, size_t top_k)
 {
     static struct ranking room; /* of this call: large */
     struct ranking *r = &room;
-    json_t *results = json_array();
-    if (!lexicon || !results) {
-        json_decref(results);
-        return NULL;
-    }
+    struct known known = {.terms = json_object_get(words, "terms"), .all = cvm_json_int(words, "n", 0)};
     memset(r, 0, offsetof(struct ranking, documents));
     r->source = source;
-    read_question(r, lexicon, question, words);
+    for (size_t i = 0; i < n_asked && r->n_terms < TERMS_MAX; i++)
+        add_term(r, &asked[i], &known);
+    sort_terms(r);
     for (size_t i = 0; i < source->n; i++)
         r->best_text = source->rows[i].text_score > r->best_text ? source->rows[i].text_score : r->best_text;
     for (size_t i = 0; i < source->n; i++)
         add_row(r, &source->rows[i]);
-    json_t *topics = order_topics(r);
+    order_topics(r);
     for (size_t i = 0; i < r->n_documents; i++) {
-        struct document *d = &r->documents[i];
-        d->order =
-            d->score + 0.06 * d->second + TOPIC_SHARE * topic_score(r, cvm_json_str(d->best->about, "topic", ""));
+        struct document *d = r->order[i] = &r->documents[i];
+        d->order = d->score + 0.06 * d->second + TOPIC_SHARE * topic_score(r, d->best->topic);
         if (*hint && strcmp(hint, cvm_json_str(d->best->about, "domain", "")) == 0)
             d->order += 0.03; /* a guess only: it decides between equals */
     }
-    qsort(r->documents, r->n_documents, sizeof *r->documents, by_score);
+    qsort(r->order, r->n_documents, sizeof *r->order, by_score);
+    json_t *results = json_array();
     for (size_t i = 0; i < r->n_documents && i < top_k; i++)
-        json_array_append_new(results, result_of(r, &r->documents[i], i + 1));
-    return json_pack("{s:o, s:o}", "results", results, "topics", topics);
+        json_array_append_new(results, result_of(r, r->order[i], i + 1));
+    return json_pack("{s:o, s:o*}", "results", results, "topics", source->brief ? NULL : topics_of(r));
 }

@@ -6,6 +6,7 @@
 
 struct rank_row {
     const char *document_id;
+    const char *topic;
     const json_t *about;                    /* object with "title", "topic", "domain", "source" */
     const char *head, *body;                /* lines of trace.h: of title and keywords, of the row itself */
     struct trace_line head_read, body_read; /* the same, where they were read already */
@@ -24,8 +25,9 @@ struct rank_source {
         brief; /* of a result only {"document_id", "relevance", "at"}, `at` being its first text, where that is known */
 };
 
-/* `words` is what the host says of the question's words. Gives {"results": [..], "topics": [..]}; NULL: no memory. */
-json_t *rank(const struct lexicon *lexicon, const char *question, const char *hint, const json_t *words,
+/* `asked` are the question's words, `words` what the host says of them. Gives {"results": [..], "topics": [..]}, with
+ * `brief` no topics; NULL: no memory. */
+json_t *rank(const struct text_word *asked, size_t n_asked, const char *hint, const json_t *words,
              const struct rank_source *source, size_t top_k);
 
 #endif

@@ -109,7 +109,7 @@ static int row_vector(const struct lexicon *lexicon, const char *kind, const cha
     concepts(words, ret_classes, size);
     if (strcmp(kind, "question") == 0)
         text_read(lexicon, body, words);
-    if (!embed_words(words, ret_vector))
+    if (!embed_words(words->at, words->n, ret_vector))
         ret_vector[0] = '\0';
     return CVM_OK;
 }

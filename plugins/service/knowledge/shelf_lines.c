@@ -15,6 +15,7 @@ struct lines {
     uint64_t answer; /* that it was last of use to */
     struct trace_word *words;
     size_t n_words;
+    const char *topic, *head_line;
     struct trace_line head;
     struct lines_row rows[TRACE_ROWS];
 };
@@ -87,6 +88,8 @@ static struct lines *read_value(const json_t *value)
         free(l);
         return NULL;
     }
+    l->topic = cvm_json_str(value, "topic", "");
+    l->head_line = head;
     l->head = read_words(l, head);
     for (size_t i = 0; i < json_array_size(rows) && i < TRACE_ROWS; i++)
         if (json_is_string(json_array_get(rows, i)))
@@ -200,12 +203,17 @@ int lines_row(cvm_turn *t, const char *id, int at, struct lines_found *ret_found
         return CVM_ENOENT;
     struct lines_row *row = &ret_found->row;
     ret_found->value = one->value;
-    ret_found->head = one->lines ? one->lines->head : (struct trace_line){0};
     if (one->lines) {
+        ret_found->topic = one->lines->topic;
+        ret_found->head_line = one->lines->head_line;
+        ret_found->head = one->lines->head;
         *row = one->lines->rows[at % TRACE_ROWS];
         return CVM_OK;
     }
     const char *line = json_string_value(json_array_get(json_object_get(one->value, "rows"), (size_t)at % TRACE_ROWS));
+    ret_found->topic = cvm_json_str(one->value, "topic", "");
+    ret_found->head_line = cvm_json_str(one->value, "head", "");
+    ret_found->head = (struct trace_line){0};
     *row = (struct lines_row){0};
     if (line)
         open_row(row, line);

@@ -7,7 +7,17 @@
 
 static void find_key(const char *id, size_t block, char ret_key[DOCUMENT_ID_MAX + 24])
 {
-    snprintf(ret_key, DOCUMENT_ID_MAX + 24, "find/%.64s/%d", id, (int)block);
+    size_t n = strnlen(id, DOCUMENT_ID_MAX), digits = 1;
+    char *to = ret_key + 5;
+    memcpy(ret_key, "find/", 5);
+    memcpy(to, id, n);
+    to += n;
+    *to++ = '/';
+    for (size_t left = block; left >= 10; left /= 10)
+        digits++;
+    to[digits] = '\0';
+    for (; digits; block /= 10) /* by hand: for each row that a question found */
+        to[--digits] = (char)('0' + block % 10);
 }
 
 bool shelf_lines(const struct lexicon *lexicon, const json_t *row, char ret_head[TRACE_MAX_BYTES + 1],

@@ -42,6 +42,7 @@ bool trace_next(const char **line, struct trace_word *ret)
     while (*c && *c != ' ' && *c != '~' && *c != ':')
         c++;
     ret->len = (uint16_t)(c - ret->stem);
+    ret->letters = trace_letters(ret->stem, ret->len);
     ret->common = *c == '~';
     c += ret->common;
     ret->n_classes = 0;

@@ -12,7 +12,7 @@ struct trace_word {
     const char *stem; /* not ended */
     uint16_t len;
     bool common;
-    uint8_t n_classes;
+    uint8_t n_classes, letters;
     int16_t classes[TEXT_OF_WORD_MAX];
 };
 
@@ -21,6 +21,12 @@ struct trace_line {
     const struct trace_word *words;
     size_t n;
 };
+
+/* Alike where words begin with the same two letters. */
+static inline uint8_t trace_letters(const char *stem, size_t len)
+{
+    return (uint8_t)(len > 1 ? 31 * (unsigned char)stem[0] + (unsigned char)stem[1] : len ? *stem : 0);
+}
 
 /* With `once` a word stands once, wherever it first stood. */
 void trace_write(const struct text_words *words, bool once, char ret_line[TRACE_MAX_BYTES + 1]);
