@@ -198,6 +198,16 @@ static double compare(const struct ranking *r, const struct trace_word *w, doubl
     return most;
 }
 
+/* For each term the best in the line. */
+static void compare_line(const struct ranking *r, const char *line, const struct trace_line *read, double *best)
+{
+    struct trace_word w;
+    for (size_t i = 0; i < read->n && read->words; i++)
+        compare(r, &read->words[i], best);
+    while (!read->words && trace_next(&line, &w))
+        compare(r, &w, best);
+}
+
 static void add_asked(const struct ranking *r, const struct trace_word *w, double *best, double *sum, double *found)
 {
     double it = compare(r, w, best), weight = w->common ? 0.5 : 1;
@@ -207,8 +217,8 @@ static void add_asked(const struct ranking *r, const struct trace_word *w, doubl
     *found += it * weight;
 }
 
-/* How much of the line was asked, of a question that people ask; and for each term the best in it. */
-static double compare_line(const struct ranking *r, const char *line, const struct trace_line *read, double *best)
+/* The same of a question that people ask; and how much of it was asked. */
+static double compare_question(const struct ranking *r, const char *line, const struct trace_line *read, double *best)
 {
     double sum = 0, found = 0;
     struct trace_word w;
@@ -227,7 +237,11 @@ static struct scored score_row(const struct ranking *r, struct document *d, cons
         compare_line(r, row->head, &row->head_read, d->in_head);
         d->head = row->head;
     }
-    double asked = compare_line(r, row->body, &row->body_read, in_body);
+    double asked = 0;
+    if (row->question)
+        asked = compare_question(r, row->body, &row->body_read, in_body);
+    else
+        compare_line(r, row->body, &row->body_read, in_body);
     for (size_t i = 0; i < r->n_terms; i++) {
         double head = 0.7 * d->in_head[i], body = in_body[i];
         double both = body > 0 && head > 0 ? body + 0.1 : body > head ? body : head;

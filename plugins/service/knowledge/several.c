@@ -4,11 +4,19 @@
 
 #include <stdio.h>
 
-static bool is_in(const json_t *results, const char *id)
+/* Documents that the answer has already, by their ids in the results that were found. */
+struct shown {
+    const char *ids[SEVERAL_MAX * KB_TOP_K_MAX];
+    size_t n;
+};
+
+static bool is_shown(struct shown *shown, const char *id)
 {
-    for (size_t i = 0; i < json_array_size(results); i++)
-        if (strcmp(cvm_json_str(json_array_get(results, i), "document_id", ""), id) == 0)
+    for (size_t i = 0; i < shown->n; i++)
+        if (strcmp(shown->ids[i], id) == 0)
             return true;
+    if (shown->n < sizeof shown->ids / sizeof *shown->ids)
+        shown->ids[shown->n++] = id;
     return false;
 }
 
@@ -44,32 +52,31 @@ static json_t *result_of(cvm_turn *t, json_t *one, const char *id, bool known, s
                  : json_incref(one); /* with its text already */
 }
 
-/* `before`: what the answers before this one have. */
-static json_t *answer_of(cvm_turn *t, const json_t *part, json_t *before, size_t bytes)
+static json_t *answer_of(cvm_turn *t, const json_t *part, struct shown *shown, size_t bytes)
 {
     json_t *results = json_array();
     const json_t *found = json_object_get(part, "results");
     for (size_t i = 0; i < json_array_size(found); i++) {
         json_t *one = json_array_get(found, i);
         const char *id = cvm_json_str(one, "document_id", "");
-        json_array_append_new(results, result_of(t, one, id, is_in(before, id), bytes));
+        json_array_append_new(results, result_of(t, one, id, is_shown(shown, id), bytes));
     }
-    json_array_extend(before, results);
     return json_pack("{s:o, s:I}", "results", results, "ended_ms", (json_int_t)cvm_now_ms(t));
 }
 
 int several_answer(cvm_turn *t, const cvm_msg *m, const json_t *with, const json_t *all)
 {
-    json_t *answer = NULL, *more = json_array(), *before = json_array();
+    json_t *answer = NULL, *more = json_array();
+    struct shown shown;
+    shown.n = 0;
     int64_t bytes = cvm_json_int(with, "text_bytes", INT32_MAX);
     for (size_t i = 0; i < json_array_size(all); i++) {
-        json_t *one = answer_of(t, json_array_get(all, i), before, bytes > 0 ? (size_t)bytes : 0);
+        json_t *one = answer_of(t, json_array_get(all, i), &shown, bytes > 0 ? (size_t)bytes : 0);
         if (i == 0)
             answer = one;
         else
             json_array_append_new(more, one);
     }
-    json_decref(before);
     json_object_set_new(answer, "topics", json_array());
     json_object_set_new(answer, "more", more);
     if (json_object_get(with, "with"))
