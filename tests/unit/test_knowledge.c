@@ -135,6 +135,57 @@ START_TEST(near_texts_are_near)
 }
 END_TEST
 
+static void assert_reads(const struct lexicon *lexicon, const char *text, const char *match)
+{
+    static struct text_words words;
+    static char vector[EMBED_TEXT_SIZE];
+    text_read(lexicon, text, &words);
+    bool any = embed_words(words.at, words.n, vector);
+    embed_brief(vector);
+    struct question *q = question_read(lexicon, text);
+    ck_assert_ptr_nonnull(q);
+    ck_assert_str_eq(q->text, text);
+    ck_assert(!match || strcmp(q->match, match) == 0);
+    ck_assert_uint_eq(q->n_words, words.n);
+    for (size_t i = 0; i < words.n; i++) {
+        ck_assert_str_eq(q->words[i].stem, words.at[i].stem);
+        ck_assert_mem_eq(q->words[i].classes, words.at[i].classes, sizeof words.at[i].classes);
+    }
+    ck_assert_str_eq(question_vector(q), any ? vector : "");
+    ck_assert_ptr_eq(question_read(lexicon, text), q);
+}
+
+/* However many there were, and whatever was kept, a question is what its text and the classes say. */
+START_TEST(questions_are_read_once)
+{
+    char text[2000];
+    json_t *setting = json_pack("[s]", "boat, ship"), *other = json_pack("[s, s]", "yard", "boat");
+    const struct lexicon *lexicon = lexicon_of(setting);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_reads(lexicon, "Who mends the boats?", turn ? "mends boats q1z" : "mends boats q0z");
+        assert_reads(lexicon, "", "");
+        assert_reads(lexicon, "is the of", "");
+        for (int i = 0; i < 2000; i++) {
+            snprintf(text, sizeof text, "a yard for boat %d", i);
+            assert_reads(lexicon, text, NULL);
+        }
+        for (int k = 0; k < 2; k++) {
+            size_t n = 0;
+            for (int i = 0; i < 150; i++)
+                n += (size_t)snprintf(text + n, sizeof text - n, "word%d boat ", i + k);
+            assert_reads(lexicon, text, NULL);
+        }
+        assert_reads(lexicon, "Who mends the boats?", turn ? "mends boats q1z" : "mends boats q0z");
+        lexicon = lexicon_of(other);
+    }
+    ck_assert_ptr_null(question_read(NULL, "boats"));
+    question_drop();
+    lexicon_drop();
+    json_decref(setting);
+    json_decref(other);
+}
+END_TEST
+
 /* ---- pruning ----------------------------------------------------------------------------------------------------- */
 
 static struct harness *make(void)
@@ -426,6 +477,7 @@ int main(void)
     tcase_add_test(c, prunes_each_month);
     tcase_add_test(c, service_makes_vectors);
     tcase_add_test(c, one_that_waits_is_not_lost);
+    tcase_add_test(c, questions_are_read_once);
     tcase_add_test(c, lines_say_what_texts_do);
     tcase_add_test(c, answers_without_lines);
     tcase_add_test(c, answers_several);
