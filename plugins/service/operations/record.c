@@ -2,6 +2,7 @@
  * rows of `agent_metrics`. Owns the state keys now -> the running window, last/<customer>/<intent> (for first-contact
  * resolution), sla/<enquiry>, open -> handoffs that wait, armed; and the table `kpi_windows` of those that are over.
  * Loop thread. */
+#include "../../common/object.h"
 #include "operations.h"
 
 #define FCR_MS (24 * 3600000LL)
@@ -93,38 +94,51 @@ static json_t *clipped(const json_t *text)
     return json_is_string(text) && n == json_string_length(text) ? cvm_json_share(text) : json_stringn(s, n);
 }
 
-/* Members as they are: rows of one enquiry say the same in most columns. */
-static int step_row(cvm_turn *t, const json_t *enquiry, json_t *conversation, size_t i, const json_t *step,
-                    const json_t *input, const json_t *output)
+/* What the rows of one enquiry say alike; values are shared among them. */
+struct steps {
+    const json_t *enquiry;
+    json_t *conversation, *done, *sure;
+};
+
+static int step_row(cvm_turn *t, const struct steps *all, size_t i, const json_t *step, const json_t *input,
+                    const json_t *output)
 {
     const json_t *confidence = json_object_get(step, "confidence");
+    bool done = !strcmp(cvm_json_str(step, "result", ""), "REPLIED");
     char id[64]; /* in the order of time: rows of many enquiries stand together, and so cost one page */
-    snprintf(id, sizeof id, "%013lld/%.40s/%03zu", (long long)cvm_now_ms(t), json_string_value(enquiry), i + 1);
-    return cvm_row_put(t, "agent_metrics",
-                       json_pack("{s:s, s:O, s:O, s:f, s:i, s:f, s:o, s:o, s:O, s:O}", "id", id, "agent_name",
-                                 json_object_get(step, "agent"), "enquiry_id", enquiry, "processing_time_ms",
-                                 (double)cvm_json_int(step, "duration_ms", 0), "success",
-                                 !strcmp(cvm_json_str(step, "result", ""), "REPLIED"), "confidence_score",
-                                 json_is_number(confidence) ? json_number_value(confidence) : 1.0, "input_message",
-                                 clipped(input), "output_message", clipped(output), "timestamp",
-                                 json_object_get(step, "started_at"), "conversation", conversation));
+    snprintf(id, sizeof id, "%013lld/%.40s/%03zu", (long long)cvm_now_ms(t), json_string_value(all->enquiry), i + 1);
+    json_t *row = json_object();
+    OBJECT_PUT(row, "id", json_string(id));
+    OBJECT_SHARE(row, "agent_name", json_object_get(step, "agent"));
+    OBJECT_SHARE(row, "enquiry_id", all->enquiry);
+    OBJECT_PUT(row, "processing_time_ms", json_real((double)cvm_json_int(step, "duration_ms", 0)));
+    OBJECT_PUT(row, "success", done ? json_incref(all->done) : json_integer(0));
+    OBJECT_SHARE(row, "confidence_score", json_is_number(confidence) ? confidence : all->sure);
+    OBJECT_PUT(row, "input_message", clipped(input));
+    OBJECT_PUT(row, "output_message", clipped(output));
+    OBJECT_SHARE(row, "timestamp", json_object_get(step, "started_at"));
+    OBJECT_SHARE(row, "conversation", all->conversation);
+    return row ? cvm_row_put(t, "agent_metrics", row) : CVM_ENOMEM;
 }
 
 /* What an agent was given is what the one before said; the first got the customer's words, the last said the answer. */
 static int agent_rows(cvm_turn *t, const cvm_msg *m)
 {
-    const json_t *context = cvm_context(t), *steps = json_object_get(context, "processing_steps");
-    const json_t *enquiry = json_object_get(context, "enquiry_id"), *input = json_object_get(context, "message");
-    json_t *conversation = json_string(m->conversation);
-    size_t n = json_is_string(enquiry) ? json_array_size(steps) : 0;
-    int e = CVM_OK;
+    const json_t *context = cvm_context(t), *list = json_object_get(context, "processing_steps");
+    const json_t *input = json_object_get(context, "message");
+    struct steps all = {json_object_get(context, "enquiry_id"), json_string(m->conversation), json_integer(1),
+                        json_real(1)};
+    size_t n = json_is_string(all.enquiry) ? json_array_size(list) : 0;
+    int e = all.conversation && all.done && all.sure ? CVM_OK : CVM_ENOMEM;
     for (size_t i = 0; i < n && i < STEPS_MAX && e >= 0; i++) {
-        const json_t *step = json_array_get(steps, i);
+        const json_t *step = json_array_get(list, i);
         const json_t *output = json_object_get(i + 1 == n ? context : step, i + 1 == n ? "final_response" : "note");
-        e = step_row(t, enquiry, conversation, i, step, input, output);
+        e = step_row(t, &all, i, step, input, output);
         input = output;
     }
-    json_decref(conversation);
+    json_decref(all.conversation);
+    json_decref(all.done);
+    json_decref(all.sure);
     return e;
 }
 

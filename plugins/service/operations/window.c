@@ -24,7 +24,8 @@ void window_add(json_t *into, const json_t *from)
 
 void window_count(json_t *window, const char *name, int64_t n)
 {
-    json_object_set_new(window, name, json_integer(cvm_json_int(window, name, 0) + n));
+    if (n) /* what is not there counts as none */
+        json_object_set_new(window, name, json_integer(cvm_json_int(window, name, 0) + n));
 }
 
 void window_count_in(json_t *window, const char *group, const char *name, int64_t n)

@@ -1,6 +1,7 @@
 /* ClassifierAgent: domain, intent, priority, sentiment, entities. By rules, by the host's text model once it is
  * trained, and by a language model where these are unsure and one may be asked (classifier_llm.c). Writes what it found
  * into the context. Loop thread. */
+#include "../../common/object.h"
 #include "classifier_llm.h"
 
 #define MODEL "enquiry"
@@ -131,6 +132,17 @@ static int keep_deadline(cvm_turn *t, const char *priority)
                            json_string(service_time(from + cvm_json_int(minutes, priority, 60) * 60000, at)));
 }
 
+static json_t *why(const json_t *result)
+{
+    static const char *const names[] = {"service_domain",   "intent",  "priority", "sentiment",
+                                        "escalate_reasons", "weights", "cues",     "confidence"};
+    json_t *note = json_object();
+    OBJECT_PUT(note, "chose", json_string("classification"));
+    object_share_all(&note, result, names, sizeof names / sizeof *names);
+    OBJECT_SHARE(note, "because", json_object_get(result, "reasoning"));
+    return note;
+}
+
 /* Takes the result. */
 static int go_on(cvm_turn *t, const cvm_msg *m, json_t *result)
 {
@@ -141,15 +153,7 @@ static int go_on(cvm_turn *t, const cvm_msg *m, json_t *result)
     if (e >= 0)
         e = keep_deadline(t, cvm_json_str(result, "priority", "MEDIUM"));
     if (e >= 0)
-        e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O}", "chose", "classification",
-                               "service_domain", json_object_get(result, "service_domain"), "intent",
-                               json_object_get(result, "intent"), "priority", json_object_get(result, "priority"),
-                               "sentiment", json_object_get(result, "sentiment"), "escalate_reasons",
-                               json_object_get(result, "escalate_reasons"), "because",
-                               json_object_get(result, "reasoning"), "weights", json_object_get(result, "weights"),
-                               "cues", json_object_get(result, "cues"), "confidence",
-                               json_object_get(result, "confidence")));
+        e = cvm_note(t, "decision", why(result));
     json_decref(result);
     return e < 0 ? e : service_step(t, m, service_content(m), NULL, SERVICE_ORCHESTRATOR, false);
 }

@@ -1,6 +1,7 @@
 /* Customers and their sessions. Owns the tables `customers` and `sessions` and the state keys phone/<keyed hash> -> id,
  * customer/<id> -> record, phone_key, seeded, sample_turn. A phone number is looked up by its keyed hash. Loop thread.
  */
+#include "../../common/object.h"
 #include "service.h"
 
 #define SESSION_MS_DEFAULT (30 * 60 * INT64_C(1000))
@@ -80,11 +81,15 @@ static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, 
                        int64_t enquiries)
 {
     char started[SERVICE_TIME_SIZE], seen[SERVICE_TIME_SIZE];
-    return cvm_row_put(t, "sessions",
-                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s}", "session_id", c->session, "customer_id", c->id,
-                                 "channel", channel, "started_at", service_time(started_ms, started), "last_seen_at",
-                                 service_time(cvm_now_ms(t), seen), "enquiries", (json_int_t)enquiries, "conversation",
-                                 m->conversation));
+    json_t *row = json_object();
+    OBJECT_PUT(row, "session_id", json_string(c->session));
+    OBJECT_PUT(row, "customer_id", json_string(c->id));
+    OBJECT_PUT(row, "channel", json_string(channel));
+    OBJECT_PUT(row, "started_at", json_string(service_time(started_ms, started)));
+    OBJECT_PUT(row, "last_seen_at", json_string(service_time(cvm_now_ms(t), seen)));
+    OBJECT_PUT(row, "enquiries", json_integer((json_int_t)enquiries));
+    OBJECT_PUT(row, "conversation", json_string(m->conversation));
+    return row ? cvm_row_put(t, "sessions", row) : CVM_ENOMEM;
 }
 
 /* In the lane of the enquiry, where there is one: whoever pays in it finds the account. */
@@ -150,10 +155,16 @@ static int customer_keep(cvm_turn *t, const struct customer *c, int64_t created_
 {
     char key[96];
     snprintf(key, sizeof key, "customer/%s", c->id);
-    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "phone", c->phone, "tier", c->set_tier,
-                               "served_as", c->tier, "name", c->name, "email", c->email, "language", c->language,
-                               "created_ms", (json_int_t)created_ms, "session", session ? session : json_null());
-    return record ? cvm_state_put(t, key, record) : CVM_ENOMEM;
+    json_t *record = json_object();
+    OBJECT_PUT(record, "phone", json_string(c->phone));
+    OBJECT_PUT(record, "tier", json_string(c->set_tier));
+    OBJECT_PUT(record, "served_as", json_string(c->tier));
+    OBJECT_PUT(record, "name", json_string(c->name));
+    OBJECT_PUT(record, "email", json_string(c->email));
+    OBJECT_PUT(record, "language", json_string(c->language));
+    OBJECT_PUT(record, "created_ms", json_integer((json_int_t)created_ms));
+    OBJECT_PUT(record, "session", session ? session : json_null());
+    return cvm_state_put(t, key, record);
 }
 
 /* The session goes on while the customer writes often enough; a session id the client gives starts or continues one of
@@ -177,8 +188,13 @@ static int session_find(cvm_turn *t, const cvm_msg *m, struct customer *c, const
         snprintf(c->session, sizeof c->session, "%s", id);
     }
     CVM_TRY(session_row(t, m, c, channel, started, count));
-    *ret_session = json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", c->session, "at_ms", (json_int_t)now, "started_ms",
-                             (json_int_t)started, "enquiries", (json_int_t)count, "channel", channel);
+    json_t *session = json_object();
+    OBJECT_PUT(session, "id", json_string(c->session));
+    OBJECT_PUT(session, "at_ms", json_integer((json_int_t)now));
+    OBJECT_PUT(session, "started_ms", json_integer((json_int_t)started));
+    OBJECT_PUT(session, "enquiries", json_integer((json_int_t)count));
+    OBJECT_PUT(session, "channel", json_string(channel));
+    *ret_session = session;
     return *ret_session ? CVM_OK : CVM_ENOMEM;
 }
 

@@ -4,6 +4,7 @@
  *
  * An accepted enquiry always gets an answer: where the agents do not reach one (too many rounds, a step that is not
  * allowed, a fault, no answer in time), the customer gets a safe text and a human gets the case. */
+#include "../../common/object.h"
 #include "service.h"
 
 #define RESPONSE_MS_DEFAULT 300000
@@ -96,11 +97,19 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(customers_find(t, m, in.phone, in.name, in.email, in.session, enquiry, &c));
     char whole[REPLY_BYTES_MAX + 1];
     bool answer = completes(t, &c, in.message, whole, sizeof whole);
-    json_t *data =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "enquiry_id", enquiry, "customer_id",
-                  c.id, "session_id", c.session, "customer_phone", c.phone, "customer_name", c.name, "customer_email",
-                  c.email, "customer_tier", c.tier, "preferred_language", c.language, "channel", in.channel, "message",
-                  answer ? whole : in.message, "written", answer ? in.message : NULL);
+    json_t *data = json_object();
+    OBJECT_PUT(data, "enquiry_id", json_string(enquiry));
+    OBJECT_PUT(data, "customer_id", json_string(c.id));
+    OBJECT_PUT(data, "session_id", json_string(c.session));
+    OBJECT_PUT(data, "customer_phone", json_string(c.phone));
+    OBJECT_PUT(data, "customer_name", json_string(c.name));
+    OBJECT_PUT(data, "customer_email", json_string(c.email));
+    OBJECT_PUT(data, "customer_tier", json_string(c.tier));
+    OBJECT_PUT(data, "preferred_language", json_string(c.language));
+    OBJECT_PUT(data, "channel", json_string(in.channel));
+    OBJECT_PUT(data, "message", json_string(answer ? whole : in.message));
+    if (answer)
+        OBJECT_PUT(data, "written", json_string(in.message));
     if (!data)
         return CVM_ENOMEM;
     int e = answer ? CVM_OK : rating_reply(t, m, in.message, in.channel, c.id, data);
@@ -114,34 +123,44 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
 /* ---- in the enquiry's conversation ----------------------------------------------------------------------------------
  */
 
-/* A string member as it is; json_pack makes null of what is none. */
+/* A string member as it is; NULL where it is none. */
 static json_t *text_of(const json_t *object, const char *name)
 {
     json_t *value = json_object_get(object, name);
     return json_is_string(value) ? value : NULL;
 }
 
-/* The row, from what the context says: it shares the context's texts. */
+static json_t *text_or_null(const json_t *object, const char *name)
+{
+    json_t *value = text_of(object, name);
+    return value ? json_incref(value) : json_null();
+}
+
+/* The row, from what the context says: it shares the context's texts. A column without a value is left out. */
 int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
 {
+    static const char *const texts[] = {"enquiry_id",     "customer_id", "session_id", "channel",
+                                        "service_domain", "intent",      "priority",   "sentiment",
+                                        "transaction_id", "handoff_id",  "created_at", "sla_deadline"};
     const json_t *c = cvm_context(t), *closed = json_object_get(c, "closed"), *rating = json_object_get(c, "rating");
-    const json_t *agents = closed ? json_object_get(c, "agents_involved") : NULL;
     char resolved[SERVICE_TIME_SIZE];
     int64_t created = cvm_json_int(c, "created_ms", cvm_now_ms(t)), closed_ms = cvm_json_int(closed, "at_ms", 0);
-    json_t *row = json_pack(
-        "{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:o, s:s, s:O?, s:O?, s:O?, s:O?, "
-        "s:s?, s:O?, s:O?, s:O?, s:s}",
-        "id", text_of(c, "row_id"), "enquiry_id", text_of(c, "enquiry_id"), "customer_id", text_of(c, "customer_id"),
-        "session_id", text_of(c, "session_id"), "channel", text_of(c, "channel"), "service_domain",
-        text_of(c, "service_domain"), "intent", text_of(c, "intent"), "priority", text_of(c, "priority"), "sentiment",
-        text_of(c, "sentiment"), "original_message", text_of(c, text_of(c, "written") ? "written" : "message"),
-        "final_response", closed ? text_of(c, "final_response") : NULL, "agents_involved", agents,
-        "processing_duration_seconds", closed ? json_real((double)(closed_ms - created) / 1000.0) : json_null(),
-        "resolution_status", status, "transaction_id", text_of(c, "transaction_id"), "handoff_id",
-        text_of(c, "handoff_id"), "reason", text_of(closed, "reason"), "created_at", text_of(c, "created_at"),
-        "resolved_at", closed ? service_time(closed_ms, resolved) : NULL, "sla_deadline", text_of(c, "sla_deadline"),
-        "customer_rating", json_object_get(rating, "rating"), "feedback_text", text_of(rating, "text"), "conversation",
-        m->conversation);
+    json_t *row = json_object();
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        object_share(&row, texts[i], strlen(texts[i]), text_of(c, texts[i]));
+    OBJECT_SHARE(row, "id", text_of(c, "row_id"));
+    OBJECT_SHARE(row, "original_message", text_of(c, text_of(c, "written") ? "written" : "message"));
+    OBJECT_PUT(row, "resolution_status", json_string(status));
+    OBJECT_PUT(row, "conversation", json_string(m->conversation));
+    OBJECT_SHARE(row, "customer_rating", json_object_get(rating, "rating"));
+    OBJECT_SHARE(row, "feedback_text", text_of(rating, "text"));
+    if (closed) {
+        OBJECT_SHARE(row, "final_response", text_of(c, "final_response"));
+        OBJECT_SHARE(row, "agents_involved", json_object_get(c, "agents_involved"));
+        OBJECT_SHARE(row, "reason", text_of(closed, "reason"));
+        OBJECT_PUT(row, "processing_duration_seconds", json_real((double)(closed_ms - created) / 1000.0));
+        OBJECT_PUT(row, "resolved_at", json_string(service_time(closed_ms, resolved)));
+    }
     return row ? cvm_row_put(t, "enquiries", row) : CVM_ENOMEM;
 }
 
@@ -189,17 +208,20 @@ int desk_open(cvm_turn *t, const cvm_msg *m)
     return CVM_PENDING;
 }
 
-static void add_classification(json_t *body, const json_t *context)
+static void add_classification(json_t **body, const json_t *context)
 {
     static const char *const names[] = {"service_domain", "intent",   "sub_intent", "priority",
                                         "sentiment",      "entities", "escalate"};
     const json_t *c = json_object_get(context, "classification");
     json_t *result = json_object();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (json_object_get(c, names[i]))
-            json_object_set(result, names[i], json_object_get(c, names[i]));
-    json_object_update(body, result);
-    json_object_set_new(body, "classification", result);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(c, names[i]);
+        if (value) {
+            object_put(body, names[i], strlen(names[i]), json_incref(value));
+            object_put(&result, names[i], strlen(names[i]), json_incref(value));
+        }
+    }
+    OBJECT_PUT(*body, "classification", result);
 }
 
 /* Who has one of the narrower roles is not troubled with an enquiry that they would do nothing about. */
@@ -215,15 +237,15 @@ static bool told_of(const json_t *component, const json_t *context, const char *
 static int tell_closed(cvm_turn *t, const char *status, const char *reason, int64_t now)
 {
     const json_t *c = cvm_context(t);
-    json_t *data =
-        json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:s, s:s, s:O?, s:O?, s:I, s:I, s:I}", "enquiry_id",
-                  json_object_get(c, "enquiry_id"), "customer_id", json_object_get(c, "customer_id"), "session_id",
-                  json_object_get(c, "session_id"), "channel", json_object_get(c, "channel"), "service_domain",
-                  text_of(c, "service_domain"), "intent", text_of(c, "intent"), "priority", text_of(c, "priority"),
-                  "status", status, "reason", reason, "transaction_id", json_object_get(c, "transaction_id"),
-                  "handoff_id", json_object_get(c, "handoff_id"), "agents", (json_int_t)qa_workers(t), "duration_ms",
-                  (json_int_t)(now - cvm_json_int(c, "created_ms", now)), "sla_deadline_ms",
-                  (json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", "")));
+    static const char *const shared[] = {"enquiry_id", "customer_id", "session_id",     "channel",   "service_domain",
+                                         "intent",     "priority",    "transaction_id", "handoff_id"};
+    json_t *data = json_object();
+    object_share_all(&data, c, shared, sizeof shared / sizeof *shared);
+    OBJECT_PUT(data, "status", json_string(status));
+    OBJECT_PUT(data, "reason", json_string(reason));
+    OBJECT_PUT(data, "agents", json_integer((json_int_t)qa_workers(t)));
+    OBJECT_PUT(data, "duration_ms", json_integer((json_int_t)(now - cvm_json_int(c, "created_ms", now))));
+    OBJECT_PUT(data, "sla_deadline_ms", json_integer((json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", ""))));
     int e = data ? CVM_OK : CVM_ENOMEM;
     const json_t *all = service_after(cvm_registry(t, "components")), *one;
     size_t i;
@@ -255,16 +277,21 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
     CVM_TRY(desk_write_row(t, m, status));
     const json_t *context = cvm_context(t), *agents = json_object_get(context, "agents_involved");
     const json_t *steps = json_object_get(context, "next_steps");
-    json_t *body = json_pack(
-        "{s:O?, s:s, s:s, s:f, s:o, s:o, s:O?, s:O?, s:O?, s:s}", "enquiry_id", json_object_get(context, "enquiry_id"),
-        "status", status, "response_text", text, "processing_time_seconds",
-        (double)(now - cvm_json_int(context, "created_ms", now)) / 1000.0, "agents_involved",
-        agents ? cvm_json_share(agents) : json_array(), "next_steps", steps ? cvm_json_share(steps) : json_array(),
-        "customer_id", json_object_get(context, "customer_id"), "transaction_id", text_of(context, "transaction_id"),
-        "handoff_id", text_of(context, "handoff_id"), "reason", reason);
+    json_t *body = json_object();
+    OBJECT_SHARE(body, "enquiry_id", json_object_get(context, "enquiry_id"));
+    OBJECT_PUT(body, "status", json_string(status));
+    OBJECT_PUT(body, "response_text", json_string(text));
+    OBJECT_PUT(body, "processing_time_seconds",
+               json_real((double)(now - cvm_json_int(context, "created_ms", now)) / 1000.0));
+    OBJECT_PUT(body, "agents_involved", agents ? cvm_json_share(agents) : json_array());
+    OBJECT_PUT(body, "next_steps", steps ? cvm_json_share(steps) : json_array());
+    OBJECT_SHARE(body, "customer_id", json_object_get(context, "customer_id"));
+    OBJECT_PUT(body, "transaction_id", text_or_null(context, "transaction_id"));
+    OBJECT_PUT(body, "handoff_id", text_or_null(context, "handoff_id"));
+    OBJECT_PUT(body, "reason", json_string(reason));
+    add_classification(&body, context);
     if (!body)
         return CVM_ENOMEM;
-    add_classification(body, context);
     int e = cvm_settle(t, request, CVM_REPLIED, body, NULL);
     if (e < 0 && e != CVM_ENOENT) /* the client's time is over: the answer stands in the row */
         return e;

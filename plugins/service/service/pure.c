@@ -3,28 +3,72 @@
 #include "service.h"
 #include <time.h>
 
+#define DAY_MS 86400000
+
 static struct {
     const json_t *components; /* held, so that its address cannot be another list's */
     json_t *by_name, *after;
     size_t n; /* of them, when it was made */
 } known;
 
+static void two_digits(char *at, int n)
+{
+    at[0] = (char)('0' + n / 10);
+    at[1] = (char)('0' + n % 10);
+}
+
+/* Some of these are written for each message, nearly always of one day: the library is asked once for it. */
 const char *service_time(int64_t at_ms, char ret_text[SERVICE_TIME_SIZE])
 {
-    time_t seconds = (time_t)(at_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(ret_text, SERVICE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, SERVICE_TIME_SIZE - n, ".%03dZ", (int)(at_ms % 1000));
+    static char date[SERVICE_TIME_SIZE];
+    static int64_t date_day = INT64_MIN;
+    int64_t day = at_ms / DAY_MS;
+    int ms = (int)(at_ms % DAY_MS);
+    if (ms < 0) {
+        ms += DAY_MS;
+        day--;
+    }
+    if (day != date_day) {
+        time_t seconds = (time_t)(day * (DAY_MS / 1000));
+        struct tm tm;
+        gmtime_r(&seconds, &tm);
+        strftime(date, sizeof date, "%Y-%m-%dT00:00:00.000Z", &tm);
+        date_day = day;
+    }
+    memcpy(ret_text, date, sizeof date);
+    char *clock = strchr(ret_text, 'T') + 1;
+    two_digits(clock, ms / 3600000);
+    two_digits(clock + 3, ms / 60000 % 60);
+    two_digits(clock + 6, ms / 1000 % 60);
+    clock[9] = (char)('0' + ms / 100 % 10);
+    two_digits(clock + 10, ms % 100);
     return ret_text;
+}
+
+/* A number of so many digits at `*at`, which goes past them and the character after them; -1: it is none. */
+static int digits(const char **at, int n)
+{
+    int value = 0;
+    for (; n > 0; n--, (*at)++) {
+        if (**at < '0' || **at > '9')
+            return -1;
+        value = value * 10 + (**at - '0');
+    }
+    *at += **at != 0;
+    return value;
 }
 
 int64_t service_time_ms(const char *text)
 {
     struct tm tm = {0};
-    int ms = 0;
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &ms) != 7)
+    tm.tm_year = digits(&text, 4);
+    tm.tm_mon = digits(&text, 2);
+    tm.tm_mday = digits(&text, 2);
+    tm.tm_hour = digits(&text, 2);
+    tm.tm_min = digits(&text, 2);
+    tm.tm_sec = digits(&text, 2);
+    int ms = digits(&text, 3);
+    if (tm.tm_year < 0 || tm.tm_mon < 0 || tm.tm_mday < 0 || tm.tm_hour < 0 || tm.tm_min < 0 || tm.tm_sec < 0 || ms < 0)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

@@ -1,5 +1,6 @@
 /* Small things every agent of the plugin needs, and the cached vocabulary. Owns the cache; memory is only a cache, the
  * vocabulary is compiled again whenever the loaded domains change. Loop thread. */
+#include "../../common/object.h"
 #include "service.h"
 
 static struct {
@@ -70,10 +71,12 @@ const char *service_from(const cvm_msg *m)
 int service_step(cvm_turn *t, const cvm_msg *m, const char *content, json_t *structured_data, const char *next,
                  bool end)
 {
-    json_t *data = structured_data ? structured_data : json_object();
-    return cvm_reply(
-        t, m,
-        json_pack("{s:s, s:o, s:s?, s:b}", "content", content, "structured_data", data, "next", next, "end", end));
+    json_t *step = json_object();
+    OBJECT_PUT(step, "content", json_string(content));
+    OBJECT_PUT(step, "structured_data", structured_data ? structured_data : json_object());
+    OBJECT_PUT(step, "next", next ? json_string(next) : json_null());
+    OBJECT_PUT(step, "end", json_boolean(end));
+    return cvm_reply(t, m, step);
 }
 
 bool service_loaded(cvm_turn *t, const char *id)

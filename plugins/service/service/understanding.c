@@ -1,5 +1,6 @@
 /* The rules of understanding; see understanding.h. The order is that of the labelling conventions: domain, intent,
  * sentiment, escalation, priority. */
+#include "../../common/object.h"
 #include "reading.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -295,14 +296,23 @@ json_t *understanding_json(const struct vocabulary *v, const char *message, cons
     if (u->close >= 0)
         json_array_append_new(tags, json_string("ambiguous"));
     uint64_t cues = u->n_parts == 1 ? first->signals : u->signals;
-    json_t *result = json_pack(
-        "{s:s, s:s, s:o, s:s, s:s, s:o, s:s, s:b, s:o, s:f, s:b, s:o, s:s, s:o, s:o}", "service_domain",
-        understanding_domain(v, u), "intent", first ? v->intents[first->intent].name : "UNKNOWN", "sub_intent",
-        first && first->leaf >= 0 ? json_string(v->leaves[first->leaf].name) : json_null(), "priority",
-        priorities[u->priority], "sentiment", sentiments[u->sentiment], "entities", entities_json(v, &u->entities),
-        "reasoning", u->reasoning, "escalate", u->escalate != 0, "escalate_reasons", escalate_json(u->escalate),
-        "confidence", u->confidence, "fallback_used", !u->by_model, "tags", tags, "language",
-        u->language >= 0 ? v->languages[u->language] : "en", "weights", weights_json(v, u), "cues", cues_json(v, cues));
+    json_t *result = json_object();
+    OBJECT_PUT(result, "service_domain", json_string(understanding_domain(v, u)));
+    OBJECT_PUT(result, "intent", json_string(first ? v->intents[first->intent].name : "UNKNOWN"));
+    OBJECT_PUT(result, "sub_intent",
+               first && first->leaf >= 0 ? json_string(v->leaves[first->leaf].name) : json_null());
+    OBJECT_PUT(result, "priority", json_string(priorities[u->priority]));
+    OBJECT_PUT(result, "sentiment", json_string(sentiments[u->sentiment]));
+    OBJECT_PUT(result, "entities", entities_json(v, &u->entities));
+    OBJECT_PUT(result, "reasoning", json_string(u->reasoning));
+    OBJECT_PUT(result, "escalate", json_boolean(u->escalate != 0));
+    OBJECT_PUT(result, "escalate_reasons", escalate_json(u->escalate));
+    OBJECT_PUT(result, "confidence", json_real(u->confidence));
+    OBJECT_PUT(result, "fallback_used", json_boolean(!u->by_model));
+    OBJECT_PUT(result, "tags", tags);
+    OBJECT_PUT(result, "language", json_string(u->language >= 0 ? v->languages[u->language] : "en"));
+    OBJECT_PUT(result, "weights", weights_json(v, u));
+    OBJECT_PUT(result, "cues", cues_json(v, cues));
     if (result && u->close >= 0)
         json_object_set_new(result, "alternative", json_string(v->domains[u->close]));
     if (result && u->domain == DOMAIN_MULTI) {
