@@ -359,11 +359,35 @@ START_TEST(email_forms)
 }
 END_TEST
 
+START_TEST(times_are_read_as_they_are_written)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {{INT64_C(1795305600000), "2026-11-22T00:00:00.000Z"},
+                 {INT64_C(1795305599999), "2026-11-21T23:59:59.999Z"},
+                 {INT64_C(1795310045067), "2026-11-22T01:14:05.067Z"},
+                 {INT64_C(951827696789), "2000-02-29T12:34:56.789Z"},
+                 {1, "1970-01-01T00:00:00.001Z"}};
+    char text[SERVICE_TIME_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_str_eq(service_time(cases[i].ms, text), cases[i].text);
+        ck_assert_int_eq(service_time_ms(text), cases[i].ms);
+    }
+    ck_assert_str_eq(service_time(-1, text), "1969-12-31T23:59:59.999Z");
+    static const char *const none[] = {
+        "", "2026", "2026-11-22", "2026-11-22T00:00:00Z", "tomorrow", "2026-11-2xT00:00:00.000Z"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_int_eq(service_time_ms(none[i]), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("desk");
     TCase *c = tcase_create("desk");
     tcase_add_checked_fixture(c, load, unload);
+    tcase_add_test(c, times_are_read_as_they_are_written);
     tcase_add_test(c, routes_by_the_table);
     tcase_add_test(c, delayed_credit_adds_the_technical_agent);
     tcase_add_test(c, priority_and_sentiment_change_the_route);

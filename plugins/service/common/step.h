@@ -3,6 +3,7 @@
 #ifndef SERVICE_COMMON_STEP_H
 #define SERVICE_COMMON_STEP_H
 
+#include "../../common/object.h"
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 
@@ -49,9 +50,12 @@ CVM_MUST_USE static inline int step_settle(cvm_turn *t, cvm_id request, int outc
 CVM_MUST_USE static inline int step_say(cvm_turn *t, cvm_id request, const char *content, json_t *structured,
                                         const char *next)
 {
-    return step_settle(t, request, CVM_REPLIED,
-                       json_pack("{s:s, s:o, s:s?, s:b}", "content", content, "structured_data",
-                                 structured ? structured : json_object(), "next", next, "end", 0));
+    json_t *step = json_object();
+    OBJECT_PUT(step, "content", json_string(content));
+    OBJECT_PUT(step, "structured_data", structured ? structured : json_object());
+    OBJECT_PUT(step, "next", next ? json_string(next) : json_null());
+    OBJECT_PUT(step, "end", json_false());
+    return step_settle(t, request, CVM_REPLIED, step);
 }
 
 /* Ends the step with a question to the customer; `rule` says why there is no more than that. `missing` is taken. */

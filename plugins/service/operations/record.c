@@ -98,17 +98,19 @@ static json_t *clipped(const json_t *text)
 struct steps {
     const json_t *enquiry;
     json_t *conversation, *done, *sure;
+    char id[64];   /* of the row, in the order of time: rows of many enquiries stand together, and so cost one page */
+    size_t id_len; /* without the number of the step */
 };
 
-static int step_row(cvm_turn *t, const struct steps *all, size_t i, const json_t *step, const json_t *input,
+static int step_row(cvm_turn *t, struct steps *all, size_t i, const json_t *step, const json_t *input,
                     const json_t *output)
 {
     const json_t *confidence = json_object_get(step, "confidence");
     bool done = !strcmp(cvm_json_str(step, "result", ""), "REPLIED");
-    char id[64]; /* in the order of time: rows of many enquiries stand together, and so cost one page */
-    snprintf(id, sizeof id, "%013lld/%.40s/%03zu", (long long)cvm_now_ms(t), json_string_value(all->enquiry), i + 1);
+    for (size_t n = i + 1, at = 3; at > 0; n /= 10)
+        all->id[all->id_len + --at] = (char)('0' + n % 10);
     json_t *row = json_object();
-    OBJECT_PUT(row, "id", json_string(id));
+    OBJECT_PUT(row, "id", json_stringn(all->id, all->id_len + 3));
     OBJECT_SHARE(row, "agent_name", json_object_get(step, "agent"));
     OBJECT_SHARE(row, "enquiry_id", all->enquiry);
     OBJECT_PUT(row, "processing_time_ms", json_real((double)cvm_json_int(step, "duration_ms", 0)));
@@ -126,10 +128,14 @@ static int agent_rows(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *context = cvm_context(t), *list = json_object_get(context, "processing_steps");
     const json_t *input = json_object_get(context, "message");
-    struct steps all = {json_object_get(context, "enquiry_id"), json_string(m->conversation), json_integer(1),
-                        json_real(1)};
+    struct steps all = {.enquiry = json_object_get(context, "enquiry_id"),
+                        .conversation = json_string(m->conversation),
+                        .done = json_integer(1),
+                        .sure = json_real(1)};
     size_t n = json_is_string(all.enquiry) ? json_array_size(list) : 0;
     int e = all.conversation && all.done && all.sure ? CVM_OK : CVM_ENOMEM;
+    all.id_len = (size_t)snprintf(all.id, sizeof all.id, "%013lld/%.40s/", (long long)cvm_now_ms(t),
+                                  n ? json_string_value(all.enquiry) : "");
     for (size_t i = 0; i < n && i < STEPS_MAX && e >= 0; i++) {
         const json_t *step = json_array_get(list, i);
         const json_t *output = json_object_get(i + 1 == n ? context : step, i + 1 == n ? "final_response" : "note");
@@ -180,7 +186,10 @@ static int count_first_contact(cvm_turn *t, json_t *window, const json_t *closed
         window_count(window, "first_contact_lost", 1);
     window_count(window, "first_contact_all", 1);
     window_count(window, "first_contact", solved);
-    return cvm_state_put(t, key, json_pack("{s:I, s:b}", "at_ms", (json_int_t)now, "solved", solved));
+    json_t *now_last = json_object();
+    OBJECT_PUT(now_last, "at_ms", json_integer((json_int_t)now));
+    OBJECT_PUT(now_last, "solved", json_boolean(solved));
+    return cvm_state_put(t, key, now_last);
 }
 
 static int count_sla(cvm_turn *t, const cvm_msg *m, json_t *window)

@@ -1,5 +1,6 @@
 /* OrchestratorAgent: which agents work on the enquiry, and whether a human must. Sets `route`, `routing` and
  * `escalation` in the context. Loop thread. */
+#include "../../common/object.h"
 #include "service.h"
 
 static json_t *decide(cvm_turn *t, const json_t *facts, const json_t *rules)
@@ -97,6 +98,24 @@ static json_t *extra_rule(const json_t *decision)
     return json_pack("{s:s, s:s, s:s}", "rule", "agents_missing", "reason", reason, "queue", "general");
 }
 
+static json_t *routing_of(const json_t *decision)
+{
+    static const char *const names[] = {"outcome", "considered", "notes", "instead"};
+    json_t *routing = json_object();
+    object_share_all(&routing, decision, names, sizeof names / sizeof *names);
+    return routing;
+}
+
+static json_t *why(const json_t *decision, const json_t *rules)
+{
+    static const char *const names[] = {"route", "outcome", "considered", "notes"};
+    json_t *note = json_object();
+    OBJECT_PUT(note, "chose", json_string("route"));
+    object_share_all(&note, decision, names, sizeof names / sizeof *names);
+    OBJECT_SHARE(note, "escalation", rules);
+    return note;
+}
+
 int orchestrator_handle(cvm_turn *t, const cvm_msg *m)
 {
     json_t *rules = rules_apply(cvm_context(t), cvm_settings(t));
@@ -113,17 +132,9 @@ int orchestrator_handle(cvm_turn *t, const cvm_msg *m)
     if (e >= 0)
         e = cvm_context_set(t, "/route", cvm_json_share(route));
     if (e >= 0)
-        e = cvm_context_set(t, "/routing",
-                            json_pack("{s:O, s:O, s:O, s:O*}", "outcome", json_object_get(decision, "outcome"),
-                                      "considered", json_object_get(decision, "considered"), "notes",
-                                      json_object_get(decision, "notes"), "instead",
-                                      json_object_get(decision, "instead")));
+        e = cvm_context_set(t, "/routing", routing_of(decision));
     if (e >= 0)
-        e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:O, s:O, s:O}", "chose", "route", "route", route, "outcome",
-                               json_object_get(decision, "outcome"), "considered",
-                               json_object_get(decision, "considered"), "notes", json_object_get(decision, "notes"),
-                               "escalation", rules));
+        e = cvm_note(t, "decision", why(decision, rules));
     json_decref(rules);
     json_decref(decision);
     return e < 0 ? e : service_step(t, m, service_content(m), NULL, first, false);

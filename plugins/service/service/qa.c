@@ -1,4 +1,5 @@
 /* QAAgent: reviews the draft by the rubric; approves, sends it back once, or asks for a human. Loop thread. */
+#include "../../common/object.h"
 #include "qa_llm.h"
 
 int qa_review(cvm_turn *t, const cvm_msg *m)
@@ -120,6 +121,16 @@ static int decided(cvm_turn *t, const cvm_msg *m, json_t *review, json_t *late, 
                         escalation_waits(t) ? SERVICE_ESCALATION : SERVICE_RESPONSE, false);
 }
 
+static json_t *why(const json_t *review, bool approved, const json_t *late)
+{
+    static const char *const names[] = {"scores", "mean", "remarks"};
+    json_t *note = json_object();
+    OBJECT_PUT(note, "chose", json_string(approved ? "approved" : "rejected"));
+    object_share_all(&note, review, names, sizeof names / sizeof *names);
+    OBJECT_PUT(note, "human", late ? cvm_json_share(late) : json_null());
+    return note;
+}
+
 /* Takes the review. */
 static int reviewed(cvm_turn *t, const cvm_msg *m, json_t *review)
 {
@@ -131,10 +142,7 @@ static int reviewed(cvm_turn *t, const cvm_msg *m, json_t *review)
     json_object_set_new(review, "author", json_string(service_from(m)));
     int e = cvm_context_set(t, "/review", json_incref(review));
     if (e >= 0)
-        e = cvm_note(t, "decision",
-                     json_pack("{s:s, s:O, s:O, s:O, s:O?}", "chose", approved ? "approved" : "rejected", "scores",
-                               json_object_get(review, "scores"), "mean", json_object_get(review, "mean"), "remarks",
-                               json_object_get(review, "remarks"), "human", late));
+        e = cvm_note(t, "decision", why(review, approved, late));
     if (e >= 0)
         e = decided(t, m, review, late, rejections);
     json_decref(late);

@@ -1,4 +1,5 @@
 /* ResponseGeneratorAgent: the final text in the right tone and length, the next steps, the end signal. Loop thread. */
+#include "../../common/object.h"
 #include "response_llm.h"
 
 int response_compose(cvm_turn *t, const cvm_msg *m)
@@ -199,12 +200,15 @@ static int respond(cvm_turn *t, const cvm_msg *m, bool may_ask, const char *pros
                  text, sizeof text);
     const char *status = resolution(t, m);
     json_t *steps = next_steps(t, why);
-    CVM_TRY(cvm_note(t, "decision",
-                     json_pack("{s:s, s:s, s:s, s:s, s:s*}", "chose", "answer", "tone", tone, "rule", reason, "status",
-                               status, "wording",
-                               !prose ? NULL
-                               : kept ? "by a model"
-                                      : "by rules: the model's did not keep to the facts")));
+    json_t *note = json_object();
+    OBJECT_PUT(note, "chose", json_string("answer"));
+    OBJECT_PUT(note, "tone", json_string(tone));
+    OBJECT_PUT(note, "rule", json_string(reason));
+    OBJECT_PUT(note, "status", json_string(status));
+    if (prose)
+        OBJECT_PUT(note, "wording",
+                   json_string(kept ? "by a model" : "by rules: the model's did not keep to the facts"));
+    CVM_TRY(cvm_note(t, "decision", note));
     int e = cvm_context_set(t, "/final_response", json_string(text));
     if (e >= 0)
         e = cvm_context_set(t, "/next_steps", json_incref(steps));

@@ -57,7 +57,8 @@ static void add(json_t *list, const char *name, const json_t *components, json_t
     const char *id = c ? cvm_json_str(c, "id", name) : name;
     json_t *to = c ? list : missing;
     if (to && !listed(to, id))
-        json_array_append_new(to, json_string(id));
+        json_array_append_new(to, c && json_object_get(c, "id") ? cvm_json_share(json_object_get(c, "id"))
+                                                                : json_string(id));
 }
 
 json_t *routing_agents(const char *domain, const char *intent, const char *leaf, const json_t *domains,

@@ -6,6 +6,7 @@
 static struct {
     const json_t *domains; /* held, so that its address cannot be another list's */
     struct vocabulary *vocabulary;
+    const json_t *base; /* of the domains */
 } cache;
 
 /* The section whose words hold whole domains is the base vocabulary. */
@@ -21,7 +22,8 @@ static const json_t *find_base(const json_t *domains)
 
 const json_t *service_base(cvm_turn *t)
 {
-    return find_base(cvm_registry(t, "domains"));
+    const json_t *domains = cvm_registry(t, "domains");
+    return cache.vocabulary && cache.domains == domains ? cache.base : find_base(domains);
 }
 
 const struct vocabulary *service_vocabulary(cvm_turn *t)
@@ -41,6 +43,7 @@ const struct vocabulary *service_vocabulary(cvm_turn *t)
     service_forget();
     cache.domains = cvm_json_share(domains);
     cache.vocabulary = made;
+    cache.base = base;
     return made;
 }
 
@@ -50,6 +53,7 @@ void service_forget(void)
     json_decref((json_t *)(uintptr_t)cache.domains);
     cache.vocabulary = NULL;
     cache.domains = NULL;
+    cache.base = NULL;
     service_forget_components();
 }
 
