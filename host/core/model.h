@@ -419,7 +419,8 @@ struct state_entry {
 
 struct state_change {
     struct state_entry *entry;
-    json_t *value; /* NULL: delete */
+    json_t *value;              /* NULL: delete */
+    uint32_t text_at, text_len; /* where record_text() has put it */
 };
 
 struct row_change {

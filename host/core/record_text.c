@@ -312,7 +312,9 @@ static void add_changes(struct text *text, struct text *scratch, const struct re
         text_string(text, rec->states[i].entry->key);
         if (rec->states[i].value) {
             text_char(text, ',');
+            rec->states[i].text_at = (uint32_t)text->len;
             text_json(text, rec->states[i].value);
+            rec->states[i].text_len = (uint32_t)(text->len - rec->states[i].text_at);
         }
         text_char(text, ']');
     }

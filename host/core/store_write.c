@@ -114,6 +114,7 @@ static int write_context(struct store *s, const struct record *rec)
     return run(st);
 }
 
+/* The value is that of the record's text, which is still there. */
 static int write_state(struct store *s, const struct record *rec, const struct state_change *change)
 {
     const struct component *c = change->entry->component;
@@ -121,11 +122,7 @@ static int write_state(struct store *s, const struct record *rec, const struct s
     bind_str(st, 1, c->id->text);
     bind_str(st, 2, change->entry->key);
     if (change->value) {
-        text_reset(&s->text);
-        text_json(&s->text, change->value);
-        if (s->text.failed)
-            return SQLITE_NOMEM;
-        bind_text(st, 3, &s->text);
+        sqlite3_bind_text(st, 3, s->text.at + change->text_at, (int)change->text_len, SQLITE_STATIC);
         sqlite3_bind_int64(st, 4, rec->state_version);
         sqlite3_bind_int64(st, 5, rec->seq);
     }
@@ -250,11 +247,11 @@ static int write_record(struct store *s, const struct record *r)
     int e = r->configuration ? write_configuration(s, r->configuration) : 0;
     if (!e)
         e = write_turn(s, r);
-    if (!e && r->contexts_row && r->conversation->last == r)
-        e = write_context(s, r);
     for (uint32_t i = 0; !e && i < r->n_states; i++)
         if (r->states[i].entry->last == r)
             e = write_state(s, r, &r->states[i]);
+    if (!e && r->contexts_row && r->conversation->last == r)
+        e = write_context(s, r);
     for (uint32_t i = 0; !e && i < r->n_opens; i++)
         if (!r->opens[i]->doomed && !BROKEN(lost_open))
             e = write_open(s, r->opens[i]);
