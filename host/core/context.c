@@ -39,7 +39,7 @@ static int set_at(json_t *root, struct path *path, json_t *value)
     json_t *at = root;
     for (int i = 0; i < path->n - 1; i++) {
         json_t *next = json_object_get(at, path->name[i]);
-        if (!json_is_object(next) || next->refcount > 1) {
+        if (!json_is_object(next) || json_references(next) > 1) {
             next = json_is_object(next) ? json_copy(next) : json_object();
             if (!next || json_object_set_new(at, path->name[i], next) < 0)
                 return CVM_ENOMEM;
@@ -122,7 +122,7 @@ static bool take_in_place(struct turn *t)
 {
     struct conversation *c = t->conversation;
     struct record *unsent = c->unsent && c->unsent->context == c->context ? c->unsent : NULL;
-    if (t->context || t->trial || c->context->refcount != (unsent ? 2 : 1))
+    if (t->context || t->trial || json_references(c->context) != (unsent ? 2 : 1))
         return false;
     if (unsent) {
         unsent->context = NULL;
@@ -174,7 +174,7 @@ void context_restore(struct turn *t)
     if (!t->in_place)
         return;
     t->context = NULL;
-    if (context->refcount > 1) { /* given away: frozen as it is */
+    if (json_references(context) > 1) { /* given away: frozen as it is */
         json_t *copy = json_copy(context);
         if (!copy)
             crash_promised("the context of a turn that is undone");
@@ -207,7 +207,7 @@ int context_detach(struct turn *t)
 /* The turn's own. One that the handler has given away, in a message or a state, is frozen: copied again. */
 static int own(struct turn *t)
 {
-    if ((t->context && t->context->refcount == 1) || take_in_place(t))
+    if ((t->context && json_references(t->context) == 1) || take_in_place(t))
         return 0;
     json_t *copy = json_copy(t->context ? t->context : t->conversation->context);
     if (!copy)

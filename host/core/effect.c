@@ -31,9 +31,9 @@ void effect_free(struct core *core, struct effect *e)
 {
     assert(!e->alarm.index && !e->item.hashed);
     manifest_free(e->manifest);
-    json_decref(e->headers);
-    json_decref(e->body);
-    json_decref(e->query);
+    journal_shed(core, e->headers);
+    journal_shed(core, e->body);
+    journal_shed(core, e->query);
     free(e->url);
     free(e->key);
     subject_release(e->subject);

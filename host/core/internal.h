@@ -235,6 +235,14 @@ struct store *journal_store(struct core *core); /* after journal_start its store
 void journal_add(struct core *core, struct record *record);
 void journal_flush(struct core *core); /* submits the batch */
 void record_release(struct core *core, struct record *record);
+/* Takes a value; where nobody else holds it the writer frees it, by and by. What it is made of may be held by others.
+ */
+void journal_shed(struct core *core, json_t *value); /* accepts NULL */
+/* How many hold the value. 1: the caller alone; what the writer freed around it is over. */
+static inline size_t json_references(const json_t *value)
+{
+    return __atomic_load_n(&value->refcount, __ATOMIC_ACQUIRE);
+}
 void journal_returned(struct core *core); /* takes back what is durable: releases held effects, taps, memory */
 void journal_stop(struct core *core);
 void journal_close(struct core *core);

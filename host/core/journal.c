@@ -14,6 +14,14 @@
 #define BULK_CHECKPOINTS 4        /* the log may be so many times as long while many rows come */
 #define JOURNAL_IDLE_MS 100       /* so long nothing was to be written: then the log is folded back before it is full */
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
+#define JOURNAL_SHED_MAX 65536    /* values that wait for the writer to free them; more the loop frees itself */
+
+/* The thread sanitizer sees no order between threads in what jansson, which it does not instrument, counts. */
+#ifdef __SANITIZE_THREAD__
+#define SHEDS false
+#else
+#define SHEDS true
+#endif
 
 /* Work on the writer's connection between two groups. */
 struct job {
@@ -22,6 +30,12 @@ struct job {
     void (*run)(struct store *store, void *arg);
     void (*done)(struct core *core, void *arg);
     void *arg;
+};
+
+/* Values that nobody has any use for. */
+struct shed {
+    json_t **at;
+    uint32_t n, cap;
 };
 
 struct journal {
@@ -44,10 +58,14 @@ struct journal {
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
-    bool told;         /* the host was told that it must end */
-    atomic_int state;  /* enum journal_state */
-    char error[256];   /* why it retries; with the mutex */
-    char trouble[256]; /* the loop's copy */
+    struct shed shed;     /* loop's */
+    struct shed shed_out; /* on the way to the writer */
+    struct shed shed_in;  /* writer's */
+    bool sleeps;          /* the writer waits without a limit */
+    bool told;            /* the host was told that it must end */
+    atomic_int state;     /* enum journal_state */
+    char error[256];      /* why it retries; with the mutex */
+    char trouble[256];    /* the loop's copy */
 };
 
 enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };
@@ -89,7 +107,9 @@ static void tell_loop(struct journal *j)
 static void writer_waits(struct journal *j, int64_t ms)
 {
     if (!ms) {
+        j->sleeps = true;
         pthread_cond_wait(&j->work, &j->mutex);
+        j->sleeps = false;
         return;
     }
     struct timespec until;
@@ -176,6 +196,54 @@ static void push_job(struct job **head, struct job **tail, struct job *job)
     else
         *head = job;
     *tail = job;
+}
+
+static void swap_shed(struct shed *a, struct shed *b)
+{
+    struct shed was = *a;
+    *a = *b;
+    *b = was;
+}
+
+static void free_values(struct shed *shed)
+{
+    for (uint32_t i = 0; i < shed->n; i++)
+        json_decref(shed->at[i]);
+    shed->n = 0;
+}
+
+/* With the mutex, which it gives back meanwhile. */
+static void free_shed(struct journal *j)
+{
+    while (j->shed_out.n) {
+        swap_shed(&j->shed_in, &j->shed_out);
+        pthread_mutex_unlock(&j->mutex);
+        free_values(&j->shed_in);
+        pthread_mutex_lock(&j->mutex);
+    }
+}
+
+void journal_shed(struct core *core, json_t *value)
+{
+    struct journal *j = core->journal;
+    /* one that others hold as well costs nothing to let go of, and so does a number */
+    if (SHEDS && value && j && j->threaded && (json_is_object(value) || json_is_array(value)) &&
+        json_references(value) == 1 && j->shed.n < JOURNAL_SHED_MAX && VECTOR_PUSH(j->shed, value))
+        return;
+    json_decref(value);
+}
+
+/* Where the writer still has those of before, these go with the next ones. */
+static void hand_shed(struct journal *j)
+{
+    if (!j->shed.n)
+        return;
+    pthread_mutex_lock(&j->mutex);
+    if (!j->shed_out.n)
+        swap_shed(&j->shed_out, &j->shed);
+    if (j->sleeps)
+        pthread_cond_signal(&j->work);
+    pthread_mutex_unlock(&j->mutex);
 }
 
 /* With the mutex, which it gives back meanwhile. */
@@ -285,6 +353,7 @@ static void *writer(void *arg)
             run_bulk(j);
             continue;
         }
+        free_shed(j);
         while (!j->queue && !j->jobs && !j->bulk && !j->stop) {
             if (rested(j))
                 continue;
@@ -295,6 +364,7 @@ static void *writer(void *arg)
             if (worked && before > j->wal_max_bytes)
                 tell_loop(j); /* it admits again */
             /* a reader may hold the log back: it is tried again, because nothing new may come that would */
+            free_shed(j);
             if (!j->queue && !j->jobs && !j->bulk && !j->stop && !worked)
                 writer_waits(j, before > j->checkpoint_bytes ? JOURNAL_CHECKPOINT_MS : 0);
         }
@@ -538,7 +608,7 @@ void record_release(struct core *core, struct record *rec)
     if (rec->n_told_out && core->published)
         core->published(core->published_arg, rec->seq, rec->told_out, rec->n_told_out);
     for (uint32_t i = 0; i < rec->n_told_out; i++)
-        json_decref((json_t *)(uintptr_t)rec->told_out[i].data);
+        journal_shed(core, (json_t *)(uintptr_t)rec->told_out[i].data);
     for (uint32_t i = 0; i < rec->n_opens; i++)
         item_release(core, rec->opens[i]);
     for (uint32_t i = 0; i < rec->n_closes; i++)
@@ -548,21 +618,21 @@ void record_release(struct core *core, struct record *rec)
     for (uint32_t i = 0; i < rec->n_states; i++) {
         if (!core->replay)
             state_durable(core, &rec->states[i]);
-        json_decref(rec->states[i].value);
+        journal_shed(core, rec->states[i].value);
     }
     for (uint32_t i = 0; i < rec->n_rows; i++) {
         table_release(rec->rows[i].table);
-        json_decref(rec->rows[i].row);
+        journal_shed(core, rec->rows[i].row);
         free(rec->rows[i].key);
     }
     for (uint32_t i = 0; i < rec->n_inboxes; i++) {
-        json_decref(rec->inboxes[i].result);
+        journal_shed(core, rec->inboxes[i].result);
         inbox_release(core, rec->inboxes[i].inbox);
     }
     for (uint32_t i = 0; i < rec->n_dead; i++)
         item_release(core, &rec->dead[i].message->item);
-    json_decref(rec->context);
-    json_decref(rec->extra);
+    journal_shed(core, rec->context);
+    journal_shed(core, rec->extra);
     if (rec->message)
         item_release(core, &rec->message->item);
     conversation_release(core, rec->conversation);
@@ -616,6 +686,7 @@ void journal_returned(struct core *core)
     }
     release_held(core);
     end_jobs(core, ran);
+    hand_shed(j);
 }
 
 uint32_t journal_ahead(const struct core *core)
@@ -668,6 +739,11 @@ void journal_close(struct core *core)
         if (!job->done)
             free(job->arg);
         free(job); /* another's arg belongs to who gave it */
+    }
+    struct shed *sheds[] = {&j->shed, &j->shed_out, &j->shed_in};
+    for (int i = 0; i < 3; i++) {
+        free_values(sheds[i]);
+        free(sheds[i]->at);
     }
     store_close(j->store);
     pthread_cond_destroy(&j->work);

@@ -110,7 +110,7 @@ void message_set_content(struct message *m, const char *content)
 void message_free(struct core *core, struct message *m)
 {
     assert(!m->item.hashed);
-    json_decref(m->data);
+    journal_shed(core, m->data);
     json_decref(m->tags);
     if (m->content)
         free(m->content);

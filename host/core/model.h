@@ -2,7 +2,9 @@
  *
  * Everything here belongs to the loop thread. A `struct record` and what it points to is lent to the writer from
  * journal_flush() until it comes back; meanwhile the loop changes none of the fields the writer reads (they are set
- * before the lending), and the writer changes only fields marked "writer's". */
+ * before the lending), and the writer changes only fields marked "writer's". JSON values that are done with go to the
+ * writer for good (journal_shed); parts of them may still be held here, so a value is changed in place only where
+ * json_references() is 1. */
 #ifndef HOST_CORE_MODEL_H
 #define HOST_CORE_MODEL_H
 
