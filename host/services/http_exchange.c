@@ -93,6 +93,7 @@ static void submit(struct http_exchange *x, const struct rest_match *match, json
     x->refused = decl->expose->refused ? decl->expose->refused : 422;
     x->raw = decl->raw || decl->expose->text;
     x->has_key = x->head.key != NULL;
+    x->soon = decl->ephemeral;
     tell_key(x, match, data);
     x->rename = json_incref((json_t *)(uintptr_t)decl->expose->rename);
     struct edge_in in = {.source = "http",

@@ -44,10 +44,18 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     pump(server);
 }
 
+/* Keeps the loop from sleeping before on_prepare. */
 static void on_idle(uv_idle_t *idle)
 {
     uv_idle_stop(idle);
-    pump(idle->data);
+}
+
+/* Behind the idle handles, and so behind the core's turns: what they answered is written in the same pass. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct http_server *server = prepare->data;
+    uv_prepare_stop(prepare);
+    pump(server);
 }
 
 /* The daemon runs once more in the loop's next pass. Not by a timer of 0 ms: started in a timer's callback, libuv
@@ -60,8 +68,8 @@ void http_server_run_again(struct http_server *server)
 
 static void run_again(struct http_server *server)
 {
-    if (!uv_is_active((uv_handle_t *)&server->idle))
-        uv_idle_start(&server->idle, on_idle);
+    uv_idle_start(&server->idle, on_idle);
+    uv_prepare_start(&server->prepare, on_prepare);
 }
 
 /* "At once" may be said for ever: a connection whose read buffer is full of half a line (an endless chunk extension) is
@@ -92,7 +100,8 @@ const struct access *http_server_access(const struct http_server *server)
 void http_server_resume(struct http_exchange *x)
 {
     TAILQ_REMOVE(&x->server->waiting, x, link);
-    MHD_resume_connection(x->mhd);
+    if (x->suspended)
+        MHD_resume_connection(x->mhd);
     x->server->runs_in_vain = 0;
     run_again(x->server); /* one run writes all answers of a pass */
 }
@@ -110,13 +119,23 @@ static void on_deadline(uv_timer_t *timer)
 
 static void suspend(struct http_exchange *x)
 {
+    x->suspended = true;
+    MHD_suspend_connection(x->mhd);
+}
+
+/* Where nothing is written to disk before the answer, it is likely there when the daemon runs next and asks once more:
+ * the connection is not suspended yet, which would take it out of the daemon's epoll and back and read it once in vain.
+ */
+static void await(struct http_exchange *x)
+{
     struct http_server *server = x->server;
     x->deadline_ms = uv_now(server->options.loop) + (uint64_t)server->options.answer_timeout_ms;
     x->connection->phase = CONNECTION_WAITING;
     TAILQ_INSERT_TAIL(&server->waiting, x, link);
     if (!uv_is_active((uv_handle_t *)&server->deadline))
         uv_timer_start(&server->deadline, on_deadline, (uint64_t)server->options.answer_timeout_ms, 0);
-    MHD_suspend_connection(x->mhd);
+    if (!x->soon)
+        suspend(x);
 }
 
 /* ---- what the daemon tells ----------------------------------------------------------------------------------------
@@ -159,6 +178,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
         *size = 0;
         return taken ? MHD_YES : MHD_NO;
     }
+    bool asked = x->phase == EXCHANGE_WAITING;
     if (x->phase == EXCHANGE_RECEIVING)
         http_exchange_handle(x);
     if (x->phase == EXCHANGE_ANSWERED)
@@ -167,7 +187,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
         x->connection->phase = CONNECTION_STREAMING;
         return http_stream_reply(x);
     }
-    suspend(x);
+    if (asked)
+        suspend(x);
+    else
+        await(x);
     return MHD_YES;
 }
 
@@ -340,8 +363,9 @@ int http_server_new(const struct http_server_options *options, struct http_serve
         timers[i]->data = server;
     }
     uv_idle_init(options->loop, &server->idle);
-    server->poll.data = server->idle.data = server;
-    server->open_handles = 7;
+    uv_prepare_init(options->loop, &server->prepare);
+    server->poll.data = server->idle.data = server->prepare.data = server;
+    server->open_handles = 8;
     uv_poll_start(&server->poll, UV_READABLE, on_poll);
     http_streams_begin(server);
     *ret_server = server;
@@ -369,6 +393,7 @@ static void end(struct http_server *server)
     assert(TAILQ_EMPTY(&server->waiting) && TAILQ_EMPTY(&server->connections));
     http_streams_close(server);
     uv_close((uv_handle_t *)&server->idle, on_handle_closed);
+    uv_close((uv_handle_t *)&server->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
     uv_close((uv_handle_t *)&server->deadline, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);

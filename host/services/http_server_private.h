@@ -51,6 +51,8 @@ struct http_exchange {
     struct MHD_Connection *mhd;
     struct http_connection *connection;
     enum { EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED, EXCHANGE_STREAMING } phase;
+    bool soon;                      /* nothing is written to disk before its answer */
+    bool suspended;                 /* EXCHANGE_WAITING: the daemon does not look at its connection */
     struct http_listener *listener; /* EXCHANGE_STREAMING */
     const char *method, *url;       /* the connection's */
     struct http_head head;
@@ -82,13 +84,14 @@ struct http_server {
     struct http_server_options options;
     uint64_t begun_ns; /* when it was made, as uv_hrtime gives it */
     struct MHD_Daemon *daemon;
-    uv_poll_t poll;      /* the daemon's epoll descriptor */
-    uv_timer_t timer;    /* when the daemon wants to run again */
-    uv_idle_t idle;      /* it wants to at once */
-    uv_timer_t deadline; /* of the first exchange that waits */
-    uv_timer_t sweep;    /* slow clients */
-    uv_timer_t drain;    /* draining, then stopping */
-    uv_timer_t beat;     /* of the streams */
+    uv_poll_t poll;       /* the daemon's epoll descriptor */
+    uv_timer_t timer;     /* when the daemon wants to run again */
+    uv_idle_t idle;       /* it wants to at once: the loop does not sleep, */
+    uv_prepare_t prepare; /* and it does, behind the core's turns */
+    uv_timer_t deadline;  /* of the first exchange that waits */
+    uv_timer_t sweep;     /* slow clients */
+    uv_timer_t drain;     /* draining, then stopping */
+    uv_timer_t beat;      /* of the streams */
     int open_handles;
     bool stopping, draining, quiesced;
     uint64_t drain_began_ms;

@@ -883,13 +883,21 @@ END_TEST
 /* ---- waiting ------------------------------------------------------------------------------------------------------
  */
 
+/* Nothing is written to disk before its answer, or something is. */
+static void hold_durable(bool durably)
+{
+    for (size_t i = 0; i < sizeof declarations / sizeof *declarations; i++)
+        if (strcmp(declarations[i].type, "hold") == 0)
+            declarations[i].ephemeral = !durably;
+}
+
 static void ask_hold(struct client *client, const char *headers)
 {
     char request[256];
     snprintf(request, sizeof request, "POST /api/v1/hold HTTP/1.1\r\nHost: x\r\n%sContent-Length: 2\r\n\r\n{}",
              headers);
-    tell_text(client, request);
     size_t before = n_pending;
+    tell_text(client, request);
     for (int i = 0; i < 1000 && n_pending == before; i++)
         turn(client);
     ck_assert_uint_eq(n_pending, before + 1);
@@ -898,6 +906,7 @@ static void ask_hold(struct client *client, const char *headers)
 START_TEST(waits_for_the_core)
 {
     struct client *client = dial();
+    hold_durable(_i);
     ask_hold(client, "");
     listen_to(client, 1, 100);
     ck_assert_int_eq(answers(client), 0);
@@ -912,6 +921,7 @@ END_TEST
 START_TEST(does_not_wait_for_ever)
 {
     struct client *client = dial();
+    hold_durable(_i);
     uint64_t begin = now_ms();
     ask_hold(client, "Idempotency-Key: k1\r\n");
     listen_to(client, 1, 2000);
@@ -930,6 +940,7 @@ END_TEST
 START_TEST(bears_clients_that_leave)
 {
     struct client *client = dial();
+    hold_durable(_i);
     ask_hold(client, "");
     hang_up(client);
     client = dial();
@@ -966,6 +977,7 @@ END_TEST
 START_TEST(stops_with_requests_waiting)
 {
     struct client *clients[3];
+    hold_durable(_i);
     for (int i = 0; i < 3; i++) {
         clients[i] = dial();
         ask_hold(clients[i], i ? "" : "Idempotency-Key: k\r\n");
@@ -1688,11 +1700,11 @@ int main(void)
     tcase_add_test(telling, ends_streams_that_are_gone);
     tcase_add_test(telling, listening_needs_its_permission);
     TCase *waiting = tcase_create("waiting");
-    tcase_add_test(waiting, waits_for_the_core);
-    tcase_add_test(waiting, does_not_wait_for_ever);
-    tcase_add_test(waiting, bears_clients_that_leave);
+    tcase_add_loop_test(waiting, waits_for_the_core, 0, 2);
+    tcase_add_loop_test(waiting, does_not_wait_for_ever, 0, 2);
+    tcase_add_loop_test(waiting, bears_clients_that_leave, 0, 2);
     tcase_add_test(waiting, answers_pipelined_in_order);
-    tcase_add_test(waiting, stops_with_requests_waiting);
+    tcase_add_loop_test(waiting, stops_with_requests_waiting, 0, 2);
     tcase_add_test(waiting, stops_after_its_answers);
     TCase *attacks = tcase_create("hostile");
     tcase_add_loop_test(attacks, hostile, 0, sizeof probes / sizeof *probes);
