@@ -3,11 +3,13 @@
 #include "services/http_server_private.h"
 
 #include "core/audit.h"
+#include "core/hex.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "core/schema.h"
 #include "services/access.h"
 #include <assert.h>
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -21,6 +23,14 @@ static uint64_t random_bits(struct http_server *server)
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     return z ^ (z >> 31);
+}
+
+/* Sixteen digits; returns behind them. */
+static char *put_hex(char *at, uint64_t bits)
+{
+    uint64_t bytes = htobe64(bits);
+    hex_text((const uint8_t *)&bytes, sizeof bytes, at);
+    return at + 2 * sizeof bytes;
 }
 
 /* W3C Trace Context, version 00. */
@@ -42,9 +52,9 @@ static void set_request_id(struct http_exchange *x)
     const char *given = x->head.request_id;
     size_t len = given ? strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") : 0;
     if (len && len <= HTTP_REQUEST_ID_MAX_BYTES && !given[len])
-        snprintf(x->request_id, sizeof x->request_id, "%s", given);
+        memcpy(x->request_id, given, len + 1);
     else
-        snprintf(x->request_id, sizeof x->request_id, "REQ-%016llx", (unsigned long long)random_bits(x->server));
+        put_hex(stpcpy(x->request_id, "REQ-"), random_bits(x->server));
 }
 
 /* ---- submitting ---------------------------------------------------------------------------------------------------
@@ -84,9 +94,10 @@ static void submit(struct http_exchange *x, const struct rest_match *match, json
     char trace[64];
     const char *traceparent = x->head.traceparent;
     if (!is_traceparent(traceparent)) {
-        uint64_t high = random_bits(x->server), low = random_bits(x->server) | 1;
-        snprintf(trace, sizeof trace, "00-%016llx%016llx-%016llx-01", (unsigned long long)high, (unsigned long long)low,
-                 (unsigned long long)(random_bits(x->server) | 1));
+        char *at = put_hex(stpcpy(trace, "00-"), random_bits(x->server));
+        at = put_hex(at, random_bits(x->server) | 1);
+        at = put_hex(stpcpy(at, "-"), random_bits(x->server) | 1);
+        stpcpy(at, "-01");
         traceparent = trace;
     }
     x->success = decl->expose->success ? decl->expose->success : 200;

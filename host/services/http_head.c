@@ -28,7 +28,8 @@ static bool is_token(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+        bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+        if (!usual && (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)))
             return false;
     }
     return len > 0;

@@ -50,11 +50,16 @@ struct operation_count *operation_counters_get(struct operation_counters *counte
     char name[2 * CVM_NAME_MAX + 2];
     if (!counters)
         return NULL;
-    size_t len = (size_t)snprintf(name, sizeof name, "%s %s", component, type);
+    size_t component_len = strlen(component), len = component_len + 1 + strlen(type);
+    if (len >= sizeof name)
+        return NULL;
+    memcpy(name, component, component_len);
+    name[component_len] = ' ';
+    memcpy(name + component_len + 1, type, len - component_len);
     struct operation_count **at = &counters->buckets[hash(name) % BUCKETS], *c = *at;
     while (c && strcmp(c->name, name) != 0)
         c = c->next;
-    if (c || len >= sizeof name || counters->n == OPERATION_COUNTERS_MAX || !(c = calloc(1, sizeof *c + len + 1)))
+    if (c || counters->n == OPERATION_COUNTERS_MAX || !(c = calloc(1, sizeof *c + len + 1)))
         return c;
     memcpy(c->name, name, len + 1);
     c->next = *at;
