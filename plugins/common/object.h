@@ -8,13 +8,15 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Puts a new value (taken; NULL: out of memory) under a name that is written there as a literal. `object` is a
+/* Puts a new value (taken; NULL: it cannot be had) under a name that is written there as a literal. `object` is a
  * variable. */
-#define OBJECT_PUT(object, name, value) object_put(&(object), "" name, sizeof(name) - 1, (value))
+#define OBJECT_PUT(object, name, value) object_putn(&(object), "" name, sizeof(name) - 1, (value))
+#define OBJECT_TEXT(object, name, text) OBJECT_PUT(object, name, json_string(text))
+#define OBJECT_INT(object, name, number) OBJECT_PUT(object, name, json_integer(number))
 /* The same with a value that is borrowed; where it is NULL or JSON's null the member is left out. */
 #define OBJECT_SHARE(object, name, value) object_share(&(object), "" name, sizeof(name) - 1, (value))
 
-static inline void object_put(json_t **object, const char *name, size_t len, json_t *value)
+static inline void object_putn(json_t **object, const char *name, size_t len, json_t *value)
 {
     if (!*object) {
         json_decref(value);
@@ -24,10 +26,16 @@ static inline void object_put(json_t **object, const char *name, size_t len, jso
     }
 }
 
+/* Under a name that is no literal; it is UTF-8. */
+static inline void object_put(json_t **object, const char *name, json_t *value)
+{
+    object_putn(object, name, strlen(name), value);
+}
+
 static inline void object_share(json_t **object, const char *name, size_t len, const json_t *value)
 {
     if (value && !json_is_null(value))
-        object_put(object, name, len, json_incref((json_t *)(uintptr_t)value));
+        object_putn(object, name, len, json_incref((json_t *)(uintptr_t)value));
 }
 
 /* Shares the members of `from` that have one of these names. */

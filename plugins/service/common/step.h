@@ -51,7 +51,7 @@ CVM_MUST_USE static inline int step_say(cvm_turn *t, cvm_id request, const char 
                                         const char *next)
 {
     json_t *step = json_object();
-    OBJECT_PUT(step, "content", json_string(content));
+    OBJECT_TEXT(step, "content", content);
     OBJECT_PUT(step, "structured_data", structured ? structured : json_object());
     OBJECT_PUT(step, "next", next ? json_string(next) : json_null());
     OBJECT_PUT(step, "end", json_false());

@@ -187,7 +187,7 @@ static int count_first_contact(cvm_turn *t, json_t *window, const json_t *closed
     window_count(window, "first_contact_all", 1);
     window_count(window, "first_contact", solved);
     json_t *now_last = json_object();
-    OBJECT_PUT(now_last, "at_ms", json_integer((json_int_t)now));
+    OBJECT_INT(now_last, "at_ms", now);
     OBJECT_PUT(now_last, "solved", json_boolean(solved));
     return cvm_state_put(t, key, now_last);
 }

@@ -137,7 +137,7 @@ static json_t *why(const json_t *result)
     static const char *const names[] = {"service_domain",   "intent",  "priority", "sentiment",
                                         "escalate_reasons", "weights", "cues",     "confidence"};
     json_t *note = json_object();
-    OBJECT_PUT(note, "chose", json_string("classification"));
+    OBJECT_TEXT(note, "chose", "classification");
     object_share_all(&note, result, names, sizeof names / sizeof *names);
     OBJECT_SHARE(note, "because", json_object_get(result, "reasoning"));
     return note;

@@ -82,13 +82,13 @@ static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, 
 {
     char started[SERVICE_TIME_SIZE], seen[SERVICE_TIME_SIZE];
     json_t *row = json_object();
-    OBJECT_PUT(row, "session_id", json_string(c->session));
-    OBJECT_PUT(row, "customer_id", json_string(c->id));
-    OBJECT_PUT(row, "channel", json_string(channel));
-    OBJECT_PUT(row, "started_at", json_string(service_time(started_ms, started)));
-    OBJECT_PUT(row, "last_seen_at", json_string(service_time(cvm_now_ms(t), seen)));
-    OBJECT_PUT(row, "enquiries", json_integer((json_int_t)enquiries));
-    OBJECT_PUT(row, "conversation", json_string(m->conversation));
+    OBJECT_TEXT(row, "session_id", c->session);
+    OBJECT_TEXT(row, "customer_id", c->id);
+    OBJECT_TEXT(row, "channel", channel);
+    OBJECT_TEXT(row, "started_at", service_time(started_ms, started));
+    OBJECT_TEXT(row, "last_seen_at", service_time(cvm_now_ms(t), seen));
+    OBJECT_INT(row, "enquiries", enquiries);
+    OBJECT_TEXT(row, "conversation", m->conversation);
     return row ? cvm_row_put(t, "sessions", row) : CVM_ENOMEM;
 }
 
@@ -156,13 +156,13 @@ static int customer_keep(cvm_turn *t, const struct customer *c, int64_t created_
     char key[96];
     snprintf(key, sizeof key, "customer/%s", c->id);
     json_t *record = json_object();
-    OBJECT_PUT(record, "phone", json_string(c->phone));
-    OBJECT_PUT(record, "tier", json_string(c->set_tier));
-    OBJECT_PUT(record, "served_as", json_string(c->tier));
-    OBJECT_PUT(record, "name", json_string(c->name));
-    OBJECT_PUT(record, "email", json_string(c->email));
-    OBJECT_PUT(record, "language", json_string(c->language));
-    OBJECT_PUT(record, "created_ms", json_integer((json_int_t)created_ms));
+    OBJECT_TEXT(record, "phone", c->phone);
+    OBJECT_TEXT(record, "tier", c->set_tier);
+    OBJECT_TEXT(record, "served_as", c->tier);
+    OBJECT_TEXT(record, "name", c->name);
+    OBJECT_TEXT(record, "email", c->email);
+    OBJECT_TEXT(record, "language", c->language);
+    OBJECT_INT(record, "created_ms", created_ms);
     OBJECT_PUT(record, "session", session ? session : json_null());
     return cvm_state_put(t, key, record);
 }
@@ -189,11 +189,11 @@ static int session_find(cvm_turn *t, const cvm_msg *m, struct customer *c, const
     }
     CVM_TRY(session_row(t, m, c, channel, started, count));
     json_t *session = json_object();
-    OBJECT_PUT(session, "id", json_string(c->session));
-    OBJECT_PUT(session, "at_ms", json_integer((json_int_t)now));
-    OBJECT_PUT(session, "started_ms", json_integer((json_int_t)started));
-    OBJECT_PUT(session, "enquiries", json_integer((json_int_t)count));
-    OBJECT_PUT(session, "channel", json_string(channel));
+    OBJECT_TEXT(session, "id", c->session);
+    OBJECT_INT(session, "at_ms", now);
+    OBJECT_INT(session, "started_ms", started);
+    OBJECT_INT(session, "enquiries", count);
+    OBJECT_TEXT(session, "channel", channel);
     *ret_session = session;
     return *ret_session ? CVM_OK : CVM_ENOMEM;
 }

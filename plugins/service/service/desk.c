@@ -98,18 +98,18 @@ int desk_process(cvm_turn *t, const cvm_msg *m)
     char whole[REPLY_BYTES_MAX + 1];
     bool answer = completes(t, &c, in.message, whole, sizeof whole);
     json_t *data = json_object();
-    OBJECT_PUT(data, "enquiry_id", json_string(enquiry));
-    OBJECT_PUT(data, "customer_id", json_string(c.id));
-    OBJECT_PUT(data, "session_id", json_string(c.session));
-    OBJECT_PUT(data, "customer_phone", json_string(c.phone));
-    OBJECT_PUT(data, "customer_name", json_string(c.name));
-    OBJECT_PUT(data, "customer_email", json_string(c.email));
-    OBJECT_PUT(data, "customer_tier", json_string(c.tier));
-    OBJECT_PUT(data, "preferred_language", json_string(c.language));
-    OBJECT_PUT(data, "channel", json_string(in.channel));
-    OBJECT_PUT(data, "message", json_string(answer ? whole : in.message));
+    OBJECT_TEXT(data, "enquiry_id", enquiry);
+    OBJECT_TEXT(data, "customer_id", c.id);
+    OBJECT_TEXT(data, "session_id", c.session);
+    OBJECT_TEXT(data, "customer_phone", c.phone);
+    OBJECT_TEXT(data, "customer_name", c.name);
+    OBJECT_TEXT(data, "customer_email", c.email);
+    OBJECT_TEXT(data, "customer_tier", c.tier);
+    OBJECT_TEXT(data, "preferred_language", c.language);
+    OBJECT_TEXT(data, "channel", in.channel);
+    OBJECT_TEXT(data, "message", answer ? whole : in.message);
     if (answer)
-        OBJECT_PUT(data, "written", json_string(in.message));
+        OBJECT_TEXT(data, "written", in.message);
     if (!data)
         return CVM_ENOMEM;
     int e = answer ? CVM_OK : rating_reply(t, m, in.message, in.channel, c.id, data);
@@ -150,8 +150,8 @@ int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
         object_share(&row, texts[i], strlen(texts[i]), text_of(c, texts[i]));
     OBJECT_SHARE(row, "id", text_of(c, "row_id"));
     OBJECT_SHARE(row, "original_message", text_of(c, text_of(c, "written") ? "written" : "message"));
-    OBJECT_PUT(row, "resolution_status", json_string(status));
-    OBJECT_PUT(row, "conversation", json_string(m->conversation));
+    OBJECT_TEXT(row, "resolution_status", status);
+    OBJECT_TEXT(row, "conversation", m->conversation);
     OBJECT_SHARE(row, "customer_rating", json_object_get(rating, "rating"));
     OBJECT_SHARE(row, "feedback_text", text_of(rating, "text"));
     if (closed) {
@@ -159,7 +159,7 @@ int desk_write_row(cvm_turn *t, const cvm_msg *m, const char *status)
         OBJECT_SHARE(row, "agents_involved", json_object_get(c, "agents_involved"));
         OBJECT_SHARE(row, "reason", text_of(closed, "reason"));
         OBJECT_PUT(row, "processing_duration_seconds", json_real((double)(closed_ms - created) / 1000.0));
-        OBJECT_PUT(row, "resolved_at", json_string(service_time(closed_ms, resolved)));
+        OBJECT_TEXT(row, "resolved_at", service_time(closed_ms, resolved));
     }
     return row ? cvm_row_put(t, "enquiries", row) : CVM_ENOMEM;
 }
@@ -217,8 +217,8 @@ static void add_classification(json_t **body, const json_t *context)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_t *value = json_object_get(c, names[i]);
         if (value) {
-            object_put(body, names[i], strlen(names[i]), json_incref(value));
-            object_put(&result, names[i], strlen(names[i]), json_incref(value));
+            object_put(body, names[i], json_incref(value));
+            object_put(&result, names[i], json_incref(value));
         }
     }
     OBJECT_PUT(*body, "classification", result);
@@ -241,11 +241,11 @@ static int tell_closed(cvm_turn *t, const char *status, const char *reason, int6
                                          "intent",     "priority",    "transaction_id", "handoff_id"};
     json_t *data = json_object();
     object_share_all(&data, c, shared, sizeof shared / sizeof *shared);
-    OBJECT_PUT(data, "status", json_string(status));
-    OBJECT_PUT(data, "reason", json_string(reason));
-    OBJECT_PUT(data, "agents", json_integer((json_int_t)qa_workers(t)));
-    OBJECT_PUT(data, "duration_ms", json_integer((json_int_t)(now - cvm_json_int(c, "created_ms", now))));
-    OBJECT_PUT(data, "sla_deadline_ms", json_integer((json_int_t)service_time_ms(cvm_json_str(c, "sla_deadline", ""))));
+    OBJECT_TEXT(data, "status", status);
+    OBJECT_TEXT(data, "reason", reason);
+    OBJECT_INT(data, "agents", qa_workers(t));
+    OBJECT_INT(data, "duration_ms", now - cvm_json_int(c, "created_ms", now));
+    OBJECT_INT(data, "sla_deadline_ms", service_time_ms(cvm_json_str(c, "sla_deadline", "")));
     int e = data ? CVM_OK : CVM_ENOMEM;
     const json_t *all = service_after(cvm_registry(t, "components")), *one;
     size_t i;
@@ -279,8 +279,8 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
     const json_t *steps = json_object_get(context, "next_steps");
     json_t *body = json_object();
     OBJECT_SHARE(body, "enquiry_id", json_object_get(context, "enquiry_id"));
-    OBJECT_PUT(body, "status", json_string(status));
-    OBJECT_PUT(body, "response_text", json_string(text));
+    OBJECT_TEXT(body, "status", status);
+    OBJECT_TEXT(body, "response_text", text);
     OBJECT_PUT(body, "processing_time_seconds",
                json_real((double)(now - cvm_json_int(context, "created_ms", now)) / 1000.0));
     OBJECT_PUT(body, "agents_involved", agents ? cvm_json_share(agents) : json_array());
@@ -288,7 +288,7 @@ static int answer(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *tex
     OBJECT_SHARE(body, "customer_id", json_object_get(context, "customer_id"));
     OBJECT_PUT(body, "transaction_id", text_or_null(context, "transaction_id"));
     OBJECT_PUT(body, "handoff_id", text_or_null(context, "handoff_id"));
-    OBJECT_PUT(body, "reason", json_string(reason));
+    OBJECT_TEXT(body, "reason", reason);
     add_classification(&body, context);
     if (!body)
         return CVM_ENOMEM;

@@ -110,7 +110,7 @@ static json_t *why(const json_t *decision, const json_t *rules)
 {
     static const char *const names[] = {"route", "outcome", "considered", "notes"};
     json_t *note = json_object();
-    OBJECT_PUT(note, "chose", json_string("route"));
+    OBJECT_TEXT(note, "chose", "route");
     object_share_all(&note, decision, names, sizeof names / sizeof *names);
     OBJECT_SHARE(note, "escalation", rules);
     return note;

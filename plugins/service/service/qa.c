@@ -125,7 +125,7 @@ static json_t *why(const json_t *review, bool approved, const json_t *late)
 {
     static const char *const names[] = {"scores", "mean", "remarks"};
     json_t *note = json_object();
-    OBJECT_PUT(note, "chose", json_string(approved ? "approved" : "rejected"));
+    OBJECT_TEXT(note, "chose", approved ? "approved" : "rejected");
     object_share_all(&note, review, names, sizeof names / sizeof *names);
     OBJECT_PUT(note, "human", late ? cvm_json_share(late) : json_null());
     return note;

@@ -201,13 +201,12 @@ static int respond(cvm_turn *t, const cvm_msg *m, bool may_ask, const char *pros
     const char *status = resolution(t, m);
     json_t *steps = next_steps(t, why);
     json_t *note = json_object();
-    OBJECT_PUT(note, "chose", json_string("answer"));
-    OBJECT_PUT(note, "tone", json_string(tone));
-    OBJECT_PUT(note, "rule", json_string(reason));
-    OBJECT_PUT(note, "status", json_string(status));
+    OBJECT_TEXT(note, "chose", "answer");
+    OBJECT_TEXT(note, "tone", tone);
+    OBJECT_TEXT(note, "rule", reason);
+    OBJECT_TEXT(note, "status", status);
     if (prose)
-        OBJECT_PUT(note, "wording",
-                   json_string(kept ? "by a model" : "by rules: the model's did not keep to the facts"));
+        OBJECT_TEXT(note, "wording", kept ? "by a model" : "by rules: the model's did not keep to the facts");
     CVM_TRY(cvm_note(t, "decision", note));
     int e = cvm_context_set(t, "/final_response", json_string(text));
     if (e >= 0)

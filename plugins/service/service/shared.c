@@ -76,7 +76,7 @@ int service_step(cvm_turn *t, const cvm_msg *m, const char *content, json_t *str
                  bool end)
 {
     json_t *step = json_object();
-    OBJECT_PUT(step, "content", json_string(content));
+    OBJECT_TEXT(step, "content", content);
     OBJECT_PUT(step, "structured_data", structured_data ? structured_data : json_object());
     OBJECT_PUT(step, "next", next ? json_string(next) : json_null());
     OBJECT_PUT(step, "end", json_boolean(end));

@@ -297,20 +297,20 @@ json_t *understanding_json(const struct vocabulary *v, const char *message, cons
         json_array_append_new(tags, json_string("ambiguous"));
     uint64_t cues = u->n_parts == 1 ? first->signals : u->signals;
     json_t *result = json_object();
-    OBJECT_PUT(result, "service_domain", json_string(understanding_domain(v, u)));
-    OBJECT_PUT(result, "intent", json_string(first ? v->intents[first->intent].name : "UNKNOWN"));
+    OBJECT_TEXT(result, "service_domain", understanding_domain(v, u));
+    OBJECT_TEXT(result, "intent", first ? v->intents[first->intent].name : "UNKNOWN");
     OBJECT_PUT(result, "sub_intent",
                first && first->leaf >= 0 ? json_string(v->leaves[first->leaf].name) : json_null());
-    OBJECT_PUT(result, "priority", json_string(priorities[u->priority]));
-    OBJECT_PUT(result, "sentiment", json_string(sentiments[u->sentiment]));
+    OBJECT_TEXT(result, "priority", priorities[u->priority]);
+    OBJECT_TEXT(result, "sentiment", sentiments[u->sentiment]);
     OBJECT_PUT(result, "entities", entities_json(v, &u->entities));
-    OBJECT_PUT(result, "reasoning", json_string(u->reasoning));
+    OBJECT_TEXT(result, "reasoning", u->reasoning);
     OBJECT_PUT(result, "escalate", json_boolean(u->escalate != 0));
     OBJECT_PUT(result, "escalate_reasons", escalate_json(u->escalate));
     OBJECT_PUT(result, "confidence", json_real(u->confidence));
     OBJECT_PUT(result, "fallback_used", json_boolean(!u->by_model));
     OBJECT_PUT(result, "tags", tags);
-    OBJECT_PUT(result, "language", json_string(u->language >= 0 ? v->languages[u->language] : "en"));
+    OBJECT_TEXT(result, "language", u->language >= 0 ? v->languages[u->language] : "en");
     OBJECT_PUT(result, "weights", weights_json(v, u));
     OBJECT_PUT(result, "cues", cues_json(v, cues));
     if (result && u->close >= 0)

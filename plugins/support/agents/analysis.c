@@ -1,7 +1,7 @@
 /* See analysis.h. */
 #include "analysis.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 #include "../../common/text.h"
 #include "words.h"
 
@@ -68,8 +68,9 @@ static void add_aspect(json_t *list, const char *name, const char *terms, const 
         return;
     snprintf(query, sizeof query, "%s%s%.*s", question, *terms ? " " : "", text_cut(terms, 200), terms);
     json_t *one = json_object();
-    json_array_append_new(list,
-                          json_made(one, json_add_text(one, "aspect", name) & json_add_text(one, "query", query)));
+    OBJECT_TEXT(one, "aspect", name);
+    OBJECT_TEXT(one, "query", query);
+    json_array_append_new(list, one);
 }
 
 static void add_of_setting(json_t *list, const json_t *aspect, const char *question)
@@ -153,9 +154,10 @@ static void take_in(json_t *list, const json_t *result, const char *aspect)
     json_t *one = known(list, cvm_json_str(result, "document_id", ""));
     if (!one && json_array_size(list) < DOCUMENTS_MAX) {
         one = json_copy((json_t *)(uintptr_t)result);
-        bool ok = json_add(one, "aspects", json_array()) & json_add(one, "by", json_object()) &
-                  json_add(one, "symptom", json_real(0));
-        json_array_append_new(list, json_made(one, ok));
+        OBJECT_PUT(one, "aspects", json_array());
+        OBJECT_PUT(one, "by", json_object());
+        OBJECT_PUT(one, "symptom", json_real(0));
+        json_array_append_new(list, one);
     } else if (one && relevance_of(result) > relevance_of(one)) {
         json_object_set(one, "relevance", json_object_get(result, "relevance"));
     }
@@ -393,8 +395,10 @@ json_t *analysis_by_rules(const json_t *documents, const json_t *parts, const ch
     double sure =
         fmin(fmax(number(best, "symptom"), number(best, "fit")), 0.95) * (0.7 + 0.3 * covered(documents, parts));
     json_t *result = json_object();
-    bool ok = json_add(result, "found", json_true()) & json_add_text(result, "root_cause", cause) &
-              json_add_text(result, "analysis", text) & json_add(result, "resolution_steps", steps) &
-              json_add(result, "confidence", json_real(round(sure * 100) / 100));
-    return json_made(result, ok);
+    OBJECT_PUT(result, "found", json_true());
+    OBJECT_TEXT(result, "root_cause", cause);
+    OBJECT_TEXT(result, "analysis", text);
+    OBJECT_PUT(result, "resolution_steps", steps);
+    OBJECT_PUT(result, "confidence", json_real(round(sure * 100) / 100));
+    return result;
 }

@@ -3,9 +3,9 @@
  * rules of analysis.c do. Loop thread. */
 #include "agents.h"
 
-#include "../../common/json_add.h"
 #include "../../common/json_bytes.h"
 #include "../../common/llm_ask.h"
+#include "../../common/object.h"
 #include "analysis.h"
 
 #include <stdio.h>
@@ -22,13 +22,13 @@
 static struct part query_part(cvm_turn *t, const char *aspect, const char *query, const char *issue, const char *info)
 {
     json_t *data = json_object();
-    bool ok = json_add_text(data, "query", query) & json_add_int(data, "top_k", RESULTS_KEPT) &
-              json_add_text(data, "service_domain", cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT")) &
-              json_add(data, "issue_description", json_stringn(issue, (size_t)text_cut(issue, ISSUE_MAX)));
+    OBJECT_TEXT(data, "query", query);
+    OBJECT_INT(data, "top_k", RESULTS_KEPT);
+    OBJECT_TEXT(data, "service_domain", cvm_json_str(cvm_settings(t), "kb_domain", "SUPPORT"));
+    OBJECT_PUT(data, "issue_description", json_stringn(issue, (size_t)text_cut(issue, ISSUE_MAX)));
     if (*info)
-        ok &= json_add(data, "system_info", json_stringn(info, (size_t)text_cut(info, ISSUE_MAX)));
-    return (struct part){
-        .to = "role:kb", .type = "query", .name = aspect, .data = json_made(data, ok), .timeout_ms = KB_TIMEOUT_MS};
+        OBJECT_PUT(data, "system_info", json_stringn(info, (size_t)text_cut(info, ISSUE_MAX)));
+    return (struct part){.to = "role:kb", .type = "query", .name = aspect, .data = data, .timeout_ms = KB_TIMEOUT_MS};
 }
 
 /* Asks about all aspects of `what` (taken) at once: `together` in one request, which not every knowledge base takes,
@@ -79,19 +79,20 @@ static json_t *kept_of(const json_t *results, json_t *seen)
                      *title = json_object_get(one, "title"), *source = json_object_get(one, "source");
         const char *id = cvm_json_str(one, "document_id", "");
         json_t *kept = json_object();
-        json_add(kept, "document_id", shortened(by, id, 64));
-        json_add(kept, "relevance", json_real(json_number_value(json_object_get(one, "relevance"))));
+        json_object_set_new_nocheck(kept, "document_id", shortened(by, id, 64));
+        json_object_set_new_nocheck(kept, "relevance", json_real(json_number_value(json_object_get(one, "relevance"))));
         if (!json_object_get(seen, id)) {
-            json_add(seen, id, json_true());
-            json_add(kept, "title", shortened(title, cvm_json_str(one, "title", id), 200));
-            json_add(kept, "source", shortened(source, cvm_json_str(one, "source", ""), 200));
+            json_object_set_new_nocheck(seen, id, json_true());
+            json_object_set_new_nocheck(kept, "title", shortened(title, cvm_json_str(one, "title", id), 200));
+            json_object_set_new_nocheck(kept, "source", shortened(source, cvm_json_str(one, "source", ""), 200));
             json_object_set_new_nocheck(
                 kept, "text", shortened(text, json_is_string(text) ? json_string_value(text) : "", TEXT_KEPT));
         }
         json_array_append_new(list, kept);
     }
     json_t *all = json_object();
-    return json_made(all, json_add(all, "results", list));
+    OBJECT_PUT(all, "results", list);
+    return all;
 }
 
 /* The ids of the documents that answers have. Gives. */
@@ -101,7 +102,7 @@ static json_t *ids_of(const json_t *answers)
     size_t i, k;
     json_array_foreach((json_t *)(uintptr_t)answers, i, data)
         json_array_foreach(json_object_get(data, "results"), k, one)
-            json_add(ids, cvm_json_str(one, "document_id", ""), json_true());
+            json_object_set_new_nocheck(ids, cvm_json_str(one, "document_id", ""), json_true());
     return ids;
 }
 
@@ -117,13 +118,13 @@ static json_t *keep_results(cvm_turn *t, const cvm_msg *m, const json_t *before)
             const json_t *answer = i ? json_array_get(more, i - 1) : m->data;
             json_t *one = kept_of(json_object_get(answer, "results"), seen);
             if (json_object_get(answer, "failed"))
-                json_add(one, "failed", json_true());
+                json_object_set_new_nocheck(one, "failed", json_true());
             if (json_is_integer(json_object_get(answer, "ended_ms")))
-                json_add_shared(one, "ended_ms", json_object_get(answer, "ended_ms"));
+                json_object_set_nocheck(one, "ended_ms", json_object_get(answer, "ended_ms"));
             json_array_append_new(all, one);
         }
         kept = json_object();
-        kept = json_made(kept, json_add(kept, "all", all));
+        OBJECT_PUT(kept, "all", all);
     } else {
         kept = kept_of(json_object_get(m->data, "results"), seen);
     }
@@ -171,15 +172,15 @@ int expert_analyse(cvm_turn *t, const cvm_msg *m)
     const json_t *customer = json_object_get(triage, "customer"), *system = json_object_get(triage, "system");
     bool small = json_most_bytes(system) < 4000 || json_dumpb(system, NULL, 0, JSON_COMPACT) < 4000;
     json_t *what = json_object();
-    bool ok = json_add_text(what, "ticket_id", ticket_id) &
-              json_add_text(what, "customer_id", ticket_text(m, "customer_id")) &
-              json_add(what, "description", json_stringn(description, (size_t)text_cut(description, 4000))) &
-              json_add(what, "notes", json_stringn(notes, (size_t)text_cut(notes, NOTES_MAX))) &
-              json_add_text(what, "name", cvm_json_str(customer, "contact_name", "")) &
-              json_add(what, "aspects", aspects);
+    OBJECT_TEXT(what, "ticket_id", ticket_id);
+    OBJECT_TEXT(what, "customer_id", ticket_text(m, "customer_id"));
+    OBJECT_PUT(what, "description", json_stringn(description, (size_t)text_cut(description, 4000)));
+    OBJECT_PUT(what, "notes", json_stringn(notes, (size_t)text_cut(notes, NOTES_MAX)));
+    OBJECT_TEXT(what, "name", cvm_json_str(customer, "contact_name", ""));
+    OBJECT_PUT(what, "aspects", aspects);
     if (system && small)
-        ok &= json_add_shared(what, "system", system);
-    if (!(what = json_made(what, ok)))
+        OBJECT_PUT(what, "system", cvm_json_share(system));
+    if (!what)
         return CVM_ENOMEM;
     cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: the expert asks the knowledge base about %zu aspects", ticket_id,
             json_array_size(json_object_get(what, "aspects")));
@@ -209,13 +210,13 @@ static json_t *queries_of(const json_t *run)
         const json_t *part = json_array_get(parts, i);
         bool replied = many_replied(part);
         json_t *one = json_object();
-        bool ok = json_add_shared(one, "aspect", json_object_get(part, "name")) &
-                  json_add_shared(one, "query", json_object_get(json_array_get(aspects, i), "query")) &
-                  json_add_int(one, "results_count", replied ? relevant_in(part) : 0) &
-                  json_add_text(one, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started)) &
-                  json_add_text(one, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended)) &
-                  json_add(one, "answered", json_boolean(replied));
-        json_array_append_new(list, json_made(one, ok));
+        OBJECT_PUT(one, "aspect", json_incref(json_object_get(part, "name")));
+        OBJECT_PUT(one, "query", json_incref(json_object_get(json_array_get(aspects, i), "query")));
+        OBJECT_INT(one, "results_count", replied ? relevant_in(part) : 0);
+        OBJECT_TEXT(one, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started));
+        OBJECT_TEXT(one, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended));
+        OBJECT_PUT(one, "answered", json_boolean(replied));
+        json_array_append_new(list, one);
     }
     return list;
 }
@@ -226,10 +227,9 @@ static json_t *sources_of(const json_t *documents)
     for (size_t i = 0; i < json_array_size(documents); i++) {
         static const char *const members[] = {"document_id", "title", "source", "relevance", "fit", "aspects"};
         json_t *source = json_object();
-        bool ok = source != NULL;
         for (size_t k = 0; k < sizeof members / sizeof *members; k++)
-            ok &= json_add_shared(source, members[k], json_object_get(json_array_get(documents, i), members[k]));
-        json_array_append_new(list, json_made(source, ok));
+            object_put(&source, members[k], json_incref(json_object_get(json_array_get(documents, i), members[k])));
+        json_array_append_new(list, source);
     }
     return list;
 }
@@ -247,16 +247,14 @@ static int conclude(cvm_turn *t, cvm_id request, json_t *result, const char *sou
             json_number_value(json_object_get(result, "confidence")), source);
     bool found = cvm_json_bool(result, "found", false);
     json_t *note = json_object(), *memory = json_object();
-    bool ok = json_add_text(note, "chose", found ? "solution from documents" : "no solution known") &
-              json_add_shared(note, "confidence", json_object_get(result, "confidence")) &
-              json_add_shared(note, "sources", json_object_get(result, "sources")) &
-              json_add_text(note, "wording", source);
-    note = json_made(note, ok);
+    OBJECT_TEXT(note, "chose", found ? "solution from documents" : "no solution known");
+    OBJECT_PUT(note, "confidence", json_incref(json_object_get(result, "confidence")));
+    OBJECT_PUT(note, "sources", json_incref(json_object_get(result, "sources")));
+    OBJECT_TEXT(note, "wording", source);
     static const char *const kept[] = {"root_cause", "resolution_steps", "sources", "confidence"};
-    ok = memory != NULL;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-        ok &= json_add_shared(memory, kept[i], json_object_get(result, kept[i]));
-    memory = json_made(memory, ok & json_add_text(memory, "did", "asked the knowledge base and analysed"));
+        object_put(&memory, kept[i], json_incref(json_object_get(result, kept[i])));
+    OBJECT_TEXT(memory, "did", "asked the knowledge base and analysed");
     int e = note ? cvm_note(t, "decision", note) : CVM_ENOMEM;
     if (!e)
         e = say(t, EXPERT, ticket_id, found ? "The analysis is done" : "No document fits this ticket");

@@ -2,8 +2,8 @@
  */
 #include "agents.h"
 
-#include "../../common/json_add.h"
 #include "../../common/json_bytes.h"
+#include "../../common/object.h"
 
 #define RUN_KEY_SIZE 48
 #define RUN_BYTES_MAX 56000 /* of the answers that are kept together, where nobody makes them smaller */
@@ -61,15 +61,17 @@ int many_send(cvm_turn *t, cvm_id request, json_t *what, struct part *parts, siz
             under_way++;
             left |= UINT64_C(1) << i;
             json_t *part = json_object();
-            bool ok = json_add_text(part, "name", parts[i].name) & json_add_int(part, "hi", (int64_t)id.hi) &
-                      json_add_int(part, "lo", (int64_t)id.lo) & json_add_int(part, "started_ms", cvm_now_ms(t));
-            if (!ok || json_array_append(list, part) < 0)
+            OBJECT_TEXT(part, "name", parts[i].name);
+            OBJECT_INT(part, "hi", (int64_t)id.hi);
+            OBJECT_INT(part, "lo", (int64_t)id.lo);
+            OBJECT_INT(part, "started_ms", cvm_now_ms(t));
+            if (json_array_append_new(list, part) < 0)
                 e = CVM_ENOMEM;
-            json_decref(part);
         }
     }
     json_t *run = json_object();
-    run = json_made(run, json_add(run, "what", what) & json_add(run, "parts", list));
+    OBJECT_PUT(run, "what", what);
+    OBJECT_PUT(run, "parts", list);
     run_key(request, "left", key);
     if (e >= 0 && under_way > 1)
         e = cvm_state_put_int(t, key, (int64_t)left);
@@ -158,11 +160,12 @@ static int make_answer(const struct run *r, size_t i, const cvm_msg *m, many_kee
         }
     }
     json_t *answer = json_object();
-    bool ok = json_add_int(answer, "ended_ms", cvm_now_ms(r->t)) & json_add_int(answer, "outcome", outcome);
+    OBJECT_INT(answer, "ended_ms", cvm_now_ms(r->t));
+    OBJECT_INT(answer, "outcome", outcome);
     if (data)
-        ok &= json_add(answer, "data", data);
-    *ret_answer = json_made(answer, ok);
-    return *ret_answer ? CVM_OK : CVM_ENOMEM;
+        OBJECT_PUT(answer, "data", data);
+    *ret_answer = answer;
+    return answer ? CVM_OK : CVM_ENOMEM;
 }
 
 /* The parts with their answers, `last` being that of part `n`; what was kept is gone. Gives. */
@@ -217,8 +220,10 @@ static int complete(const struct run *r, const json_t *kept, size_t i, json_t *a
         return e;
     }
     json_t *run = json_object();
-    *ret_run = json_made(run, json_add(run, "what", what) & json_add(run, "parts", parts));
-    return *ret_run ? CVM_OK : CVM_ENOMEM;
+    OBJECT_PUT(run, "what", what);
+    OBJECT_PUT(run, "parts", parts);
+    *ret_run = run;
+    return run ? CVM_OK : CVM_ENOMEM;
 }
 
 int many_answer(cvm_turn *t, const cvm_msg *m, many_keep *keep, json_t **ret_run)

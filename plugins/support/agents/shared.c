@@ -1,8 +1,8 @@
 /* What all agents of the desk do the same way: see agents.h. Loop thread. */
 #include "agents.h"
 
-#include "../../common/json_add.h"
 #include "../../common/llm_ask.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 
@@ -56,14 +56,19 @@ json_t *audit_pair(const char *a, const char *is, const char *b, const char *oth
     if (is_plain(is) && is_plain(other))
         return json_sprintf("{\"%s\":\"%s\",\"%s\":\"%s\"}", a, is, b, other);
     json_t *pair = json_object();
-    return json_made(pair, json_add_text(pair, a, is) & json_add_text(pair, b, other));
+    object_put(&pair, a, json_string(is));
+    object_put(&pair, b, json_string(other));
+    return pair;
 }
 
 json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms)
 {
     json_t *entry = json_object();
-    return json_made(entry, json_add_text(entry, "what", what) & json_add(entry, "input", input) &
-                                json_add(entry, "output", output) & json_add_int(entry, "duration_ms", duration_ms));
+    OBJECT_TEXT(entry, "what", what);
+    OBJECT_PUT(entry, "input", input);
+    OBJECT_PUT(entry, "output", output);
+    OBJECT_INT(entry, "duration_ms", duration_ms);
+    return entry;
 }
 
 int audit(cvm_turn *t, const char *ticket_id, const char *actor, json_t *entries)
@@ -103,10 +108,11 @@ int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *conte
 {
     char at[TIME_SIZE];
     json_t *data = json_object();
-    bool ok = json_add_text(data, "event", "agent_message") & json_add_text(data, "agent", agent) &
-              json_add_text(data, "ticket_id", ticket_id) & json_add_text(data, "content", content) &
-              json_add_text(data, "at", text_of_time(cvm_now_ms(t), at));
-    data = json_made(data, ok);
+    OBJECT_TEXT(data, "event", "agent_message");
+    OBJECT_TEXT(data, "agent", agent);
+    OBJECT_TEXT(data, "ticket_id", ticket_id);
+    OBJECT_TEXT(data, "content", content);
+    OBJECT_TEXT(data, "at", text_of_time(cvm_now_ms(t), at));
     return data ? cvm_publish(t, "message-pubsub", data) : CVM_ENOMEM;
 }
 
@@ -114,12 +120,14 @@ int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memo
 {
     char key[CVM_STATE_KEY_MAX], at[TIME_SIZE];
     snprintf(key, sizeof key, "%s/%.64s", agent, ticket_id);
-    bool ok = json_add_text(memory, "agent", agent) & json_add_text(memory, "ticket_id", ticket_id) &
-              json_add_text(memory, "at", text_of_time(cvm_now_ms(t), at));
+    OBJECT_TEXT(memory, "agent", agent);
+    OBJECT_TEXT(memory, "ticket_id", ticket_id);
+    OBJECT_TEXT(memory, "at", text_of_time(cvm_now_ms(t), at));
     json_t *data = json_object();
-    ok &= json_add_text(data, "store", "memory-state") & json_add_text(data, "key", key) &
-          json_add(data, "value", memory);
-    if (!(data = json_made(data, ok)))
+    OBJECT_TEXT(data, "store", "memory-state");
+    OBJECT_TEXT(data, "key", key);
+    OBJECT_PUT(data, "value", memory);
+    if (!data)
         return CVM_ENOMEM;
     int e = cvm_send(t, "role:store", "put", data);
     if (e != CVM_ENOENT)

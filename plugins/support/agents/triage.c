@@ -2,7 +2,7 @@
  * store; the entitlement stands in the customer's record and is nobody's guess. Loop thread. */
 #include "agents.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 
@@ -18,9 +18,9 @@ static const char unknown_customer[] =
 static struct part get_part(const char *tool, const char *store, const char *customer_id)
 {
     json_t *data = json_object();
-    bool ok = json_add_text(data, "store", store) & json_add_text(data, "key", customer_id);
-    return (struct part){
-        .to = "role:store", .type = "get", .name = tool, .data = json_made(data, ok), .timeout_ms = STORE_TIMEOUT_MS};
+    OBJECT_TEXT(data, "store", store);
+    OBJECT_TEXT(data, "key", customer_id);
+    return (struct part){.to = "role:store", .type = "get", .name = tool, .data = data, .timeout_ms = STORE_TIMEOUT_MS};
 }
 
 static const char *store_of(const char *tool)
@@ -145,19 +145,22 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
     json_array_foreach(parts, i, part)
     {
         json_t *tool = json_object();
-        bool ok = json_add_shared(tool, "tool", json_object_get(part, "name")) &
-                  json_add_text(tool, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started)) &
-                  json_add_text(tool, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended)) &
-                  json_add(tool, "found", json_boolean(record_of(part) != NULL));
-        json_array_append_new(tools, json_made(tool, ok));
+        OBJECT_PUT(tool, "tool", json_incref(json_object_get(part, "name")));
+        OBJECT_TEXT(tool, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started));
+        OBJECT_TEXT(tool, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended));
+        OBJECT_PUT(tool, "found", json_boolean(record_of(part) != NULL));
+        json_array_append_new(tools, tool);
     }
     json_t *output = json_object();
-    bool ok = json_add(output, "entitled", json_boolean(entitled)) & json_add_shared(output, "customer", customer) &
-              json_add(output, "system", system ? cvm_json_share(system) : json_object()) &
-              json_add_text(output, "plan", plan) & json_add_text(output, "support_level", level) &
-              json_add_text(output, "summary", text) & json_add(output, "tools", tools) &
-              json_add_text(output, "created_at", text_of_time(cvm_now_ms(t), at));
-    return json_made(output, ok);
+    OBJECT_PUT(output, "entitled", json_boolean(entitled));
+    OBJECT_PUT(output, "customer", cvm_json_share(customer));
+    OBJECT_PUT(output, "system", system ? cvm_json_share(system) : json_object());
+    OBJECT_TEXT(output, "plan", plan);
+    OBJECT_TEXT(output, "support_level", level);
+    OBJECT_TEXT(output, "summary", text);
+    OBJECT_PUT(output, "tools", tools);
+    OBJECT_TEXT(output, "created_at", text_of_time(cvm_now_ms(t), at));
+    return output;
 }
 
 static json_t *used_tools(const json_t *run)

@@ -1,7 +1,7 @@
 /* The operations of a store: see stores.h. Knows nothing of what is stored. Loop thread. */
 #include "stores.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 #include "../../common/text.h"
 
 #include <stdio.h>
@@ -106,8 +106,9 @@ int store_keep(cvm_turn *t, const char *key, json_t *value, int64_t *ret_version
     CVM_TRY(cvm_state_put(t, name, value));
     state_key('m', key, name);
     json_t *meta = json_object();
-    CVM_TRY(cvm_state_put(
-        t, name, json_made(meta, json_add_int(meta, "version", version) & json_add_int(meta, "at_ms", cvm_now_ms(t)))));
+    OBJECT_INT(meta, "version", version);
+    OBJECT_INT(meta, "at_ms", cvm_now_ms(t));
+    CVM_TRY(cvm_state_put(t, name, meta));
     *ret_version = version;
     return CVM_OK;
 }
@@ -163,10 +164,11 @@ int store_get(cvm_turn *t, const cvm_msg *m)
     state_key('v', key, name);
     CVM_TRY(cvm_state_get(t, name, &value));
     json_t *found = json_object();
-    bool ok = json_add_text(found, "store", name_of(t, m)) & json_add_text(found, "key", key) &
-              json_add_shared(found, "value", value) & json_add_int(found, "version", version) &
-              json_add(found, "updated_at", time_json(at_ms));
-    found = json_made(found, ok);
+    OBJECT_TEXT(found, "store", name_of(t, m));
+    OBJECT_TEXT(found, "key", key);
+    OBJECT_PUT(found, "value", cvm_json_share(value));
+    OBJECT_INT(found, "version", version);
+    OBJECT_PUT(found, "updated_at", time_json(at_ms));
     return found ? cvm_reply(t, m, found) : CVM_ENOMEM;
 }
 
@@ -189,9 +191,9 @@ int store_put(cvm_turn *t, const cvm_msg *m)
     if (!m->requires_response)
         return CVM_OK;
     json_t *kept = json_object();
-    bool ok = json_add_text(kept, "store", name_of(t, m)) & json_add_text(kept, "key", key) &
-              json_add_int(kept, "version", version);
-    kept = json_made(kept, ok);
+    OBJECT_TEXT(kept, "store", name_of(t, m));
+    OBJECT_TEXT(kept, "key", key);
+    OBJECT_INT(kept, "version", version);
     return kept ? cvm_reply(t, m, kept) : CVM_ENOMEM;
 }
 

@@ -2,7 +2,7 @@
  * state key "audit", the number of its last row. Loop thread. */
 #include "support.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,14 +41,17 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
     text_digits(text_digits(id, (uint32_t)((n + 1) / 100000000), 8, 0) - 1, (uint32_t)((n + 1) % 100000000), 8, 0);
     json_t *row = json_object();
-    bool ok = json_add_text(row, "id", id) & json_add_text(row, "ticket_id", a->ticket) &
-              json_add_text(row, "time", text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at)) &
-              json_add_text(row, "actor", a->actor) & json_add_text(row, "step", a->step ? a->step : "") &
-              json_add_text(row, "what", a->what) & json_add(row, "input", audit_clipped(a->input)) &
-              json_add(row, "output", audit_clipped(a->output)) & json_add_text(row, "conversation", m->conversation);
+    OBJECT_TEXT(row, "id", id);
+    OBJECT_TEXT(row, "ticket_id", a->ticket);
+    OBJECT_TEXT(row, "time", text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at));
+    OBJECT_TEXT(row, "actor", a->actor);
+    OBJECT_TEXT(row, "step", a->step ? a->step : "");
+    OBJECT_TEXT(row, "what", a->what);
+    OBJECT_PUT(row, "input", audit_clipped(a->input));
+    OBJECT_PUT(row, "output", audit_clipped(a->output));
+    OBJECT_TEXT(row, "conversation", m->conversation);
     if (a->duration_ms >= 0)
-        ok &= json_add_int(row, "duration_ms", a->duration_ms);
-    row = json_made(row, ok);
+        OBJECT_INT(row, "duration_ms", a->duration_ms);
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;
 }
 

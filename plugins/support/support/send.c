@@ -1,7 +1,7 @@
 /* What a ticket sends to others: its activities, its outputs to stores, how far it is. Loop thread. */
 #include "support.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,10 +47,9 @@ static json_t *about(const struct ticket *k)
 {
     static const char *const members[] = {"ticket_id", "instance_id", "customer_id", "description", "created_at"};
     json_t *ticket = json_object();
-    bool ok = ticket != NULL;
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        ok &= json_add(ticket, members[i], ticket_share(k, members[i]));
-    return json_made(ticket, ok);
+        object_put(&ticket, members[i], ticket_share(k, members[i]));
+    return ticket;
 }
 
 /* What the team said, and what the customer answered, for an analysis that is made again. Gives a string. */
@@ -82,9 +81,10 @@ int send_activity(struct ticket *k, const json_t *step, char *ret_why, size_t si
         return CVM_EDATA;
     snprintf(to, sizeof to, "%.*s", (int)(type - send), send);
     json_t *data = json_object();
-    data = json_made(data, json_add(data, "ticket", about(k)) & json_add(data, "outputs", json_copy(k->outputs)) &
-                               json_add(data, "notes", notes_of(k)) &
-                               json_add_int(data, "attempt", cvm_json_int(k->record, "attempt", 1)));
+    OBJECT_PUT(data, "ticket", about(k));
+    OBJECT_PUT(data, "outputs", json_copy(k->outputs));
+    OBJECT_PUT(data, "notes", notes_of(k));
+    OBJECT_INT(data, "attempt", cvm_json_int(k->record, "attempt", 1));
     if (!data)
         return CVM_ENOMEM;
     cvm_request_opts opts = {.on_behalf = {(uint64_t)cvm_json_int(k->record, "run", 0), 1},
@@ -165,15 +165,17 @@ int send_progress(struct ticket *k)
     if (!progress_kept(k->t))
         return CVM_OK;
     json_t *value = json_object(), *data = json_object();
-    bool ok = json_add(value, "ticket_id", ticket_share(k, "ticket_id")) &
-              json_add_text(value, "workflow", WORKFLOW_NAME) & json_add(value, "status", ticket_share(k, "status")) &
-              json_add(value, "step", ticket_share(k, "step")) &
-              json_add_int(value, "attempt", cvm_json_int(k->record, "attempt", 1)) &
-              json_add(value, "outcome", ticket_share(k, "outcome")) &
-              json_add_text(value, "expires_at", deadline ? text_of_time(deadline, until) : "") &
-              json_add_text(value, "updated_at", text_of_time(k->w.now_ms, at));
-    ok &= json_add_text(data, "store", "execution-state") & json_add(data, "key", ticket_share(k, "instance_id"));
-    data = json_made(data, ok & json_add(data, "value", value));
+    OBJECT_PUT(value, "ticket_id", ticket_share(k, "ticket_id"));
+    OBJECT_TEXT(value, "workflow", WORKFLOW_NAME);
+    OBJECT_PUT(value, "status", ticket_share(k, "status"));
+    OBJECT_PUT(value, "step", ticket_share(k, "step"));
+    OBJECT_INT(value, "attempt", cvm_json_int(k->record, "attempt", 1));
+    OBJECT_PUT(value, "outcome", ticket_share(k, "outcome"));
+    OBJECT_TEXT(value, "expires_at", deadline ? text_of_time(deadline, until) : "");
+    OBJECT_TEXT(value, "updated_at", text_of_time(k->w.now_ms, at));
+    OBJECT_TEXT(data, "store", "execution-state");
+    OBJECT_PUT(data, "key", ticket_share(k, "instance_id"));
+    OBJECT_PUT(data, "value", value);
     if (!data)
         return CVM_ENOMEM;
     int e = cvm_send(k->t, "role:store", "put", data);

@@ -2,7 +2,7 @@
  */
 #include "support.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 
@@ -15,12 +15,14 @@ static json_t *base(const struct ticket *k, const char *event, const char *step)
 {
     char at[TIME_SIZE];
     json_t *data = json_object();
-    bool ok = json_add_text(data, "event", event) & json_add(data, "ticket_id", ticket_share(k, "ticket_id")) &
-              json_add(data, "instance_id", ticket_share(k, "instance_id")) &
-              json_add(data, "customer_id", ticket_share(k, "customer_id")) & json_add_text(data, "step", step) &
-              json_add(data, "status", ticket_share(k, "status")) &
-              json_add_text(data, "at", text_of_time(k->w.now_ms, at));
-    return json_made(data, ok);
+    OBJECT_TEXT(data, "event", event);
+    OBJECT_PUT(data, "ticket_id", ticket_share(k, "ticket_id"));
+    OBJECT_PUT(data, "instance_id", ticket_share(k, "instance_id"));
+    OBJECT_PUT(data, "customer_id", ticket_share(k, "customer_id"));
+    OBJECT_TEXT(data, "step", step);
+    OBJECT_PUT(data, "status", ticket_share(k, "status"));
+    OBJECT_TEXT(data, "at", text_of_time(k->w.now_ms, at));
+    return data;
 }
 
 int tell_event(struct ticket *k, const char *event, const char *step)

@@ -2,7 +2,7 @@
  * and the table support_tickets. Loop thread. */
 #include "support.h"
 
-#include "../../common/json_add.h"
+#include "../../common/object.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,11 +169,10 @@ static json_t *own_copy(const json_t *kept)
 {
     static const char *const changed[] = {"sla", "counts", "early", "questions"};
     json_t *record = json_copy((json_t *)(uintptr_t)kept);
-    bool ok = record != NULL;
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
         if (json_object_get(kept, changed[i]))
-            ok &= json_add(record, changed[i], json_deep_copy(json_object_get(kept, changed[i])));
-    return json_made(record, ok);
+            object_put(&record, changed[i], json_deep_copy(json_object_get(kept, changed[i])));
+    return record;
 }
 
 int ticket_load(cvm_turn *t, const cvm_msg *m, const char *instance, struct ticket *ret_ticket)
@@ -251,20 +250,21 @@ static int put_row(struct ticket *k)
                                          "step",      "outcome",     "created_at"};
     int64_t deadline = cvm_json_int(k->record, "deadline_ms", 0), due = sla_due_ms(k->record);
     json_t *row = json_object(), *again = reopening(k);
-    bool ok = row != NULL;
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
-        ok &= json_add(row, copied[i], ticket_share(k, copied[i]));
-    ok &= json_add(row, "status", ticket_share(k, "status")) & json_add_text(row, "workflow", WORKFLOW_NAME) &
-          json_add_text(row, "updated_at", text_of_time(k->w.now_ms, at)) &
-          json_add_text(row, "expires_at", deadline ? text_of_time(deadline, at) : "") &
-          json_add_text(row, "sla_due_at", due && !k->over ? text_of_time(due, at) : "");
-    if (json_object_get(k->record, "sla"))
-        ok &= json_add_int(row, "sla_left_ms", sla_left_ms(k->record, k->w.now_ms)) &
-              json_add_int(row, "sla_breached", cvm_json_bool(k->record, "breached", false));
-    ok &= json_add(row, "output", shown_output(k));
+        object_put(&row, copied[i], ticket_share(k, copied[i]));
+    OBJECT_PUT(row, "status", ticket_share(k, "status"));
+    OBJECT_TEXT(row, "workflow", WORKFLOW_NAME);
+    OBJECT_TEXT(row, "updated_at", text_of_time(k->w.now_ms, at));
+    OBJECT_TEXT(row, "expires_at", deadline ? text_of_time(deadline, at) : "");
+    OBJECT_TEXT(row, "sla_due_at", due && !k->over ? text_of_time(due, at) : "");
+    if (json_object_get(k->record, "sla")) {
+        OBJECT_INT(row, "sla_left_ms", sla_left_ms(k->record, k->w.now_ms));
+        OBJECT_INT(row, "sla_breached", cvm_json_bool(k->record, "breached", false));
+    }
+    OBJECT_PUT(row, "output", shown_output(k));
     if (again)
-        ok &= json_add(row, "reopening", again);
-    row = json_made(row, ok & json_add(row, "conversation", ticket_share(k, "instance_id")));
+        OBJECT_PUT(row, "reopening", again);
+    OBJECT_PUT(row, "conversation", ticket_share(k, "instance_id"));
     return row ? cvm_row_put(k->t, "support_tickets", row) : CVM_ENOMEM;
 }
 
