@@ -192,6 +192,14 @@ START_TEST(decimals)
 }
 END_TEST
 
+/* Writes a text and its end; gives its length. */
+static size_t put(char *to, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(to, text, len + 1);
+    return len;
+}
+
 /* Strings are looked at by words of which the last overlaps: what needs a closer look is found at each place of a text
  * of each length, also where another stands before it. */
 START_TEST(at_every_place)
@@ -209,13 +217,14 @@ START_TEST(at_every_place)
             for (size_t i = 0; i < n_cases * n_cases; i++) {
                 char string[80] = "", wanted[200] = "\"";
                 const size_t b = a + i % 20 < len ? a + i % 20 : len;
+                size_t n = 0, m = 1;
                 for (size_t at = 0; at <= len; at++) {
-                    strcat(string, at == a ? cases[i % n_cases].bytes : "");
-                    strcat(wanted, at == a ? cases[i % n_cases].text : "");
-                    strcat(string, at == b ? cases[i / n_cases].bytes : "");
-                    strcat(wanted, at == b ? cases[i / n_cases].text : "");
-                    strcat(string, at < len ? "x" : "");
-                    strcat(wanted, at < len ? "x" : "\"");
+                    n += put(string + n, at == a ? cases[i % n_cases].bytes : "");
+                    m += put(wanted + m, at == a ? cases[i % n_cases].text : "");
+                    n += put(string + n, at == b ? cases[i / n_cases].bytes : "");
+                    m += put(wanted + m, at == b ? cases[i / n_cases].text : "");
+                    n += put(string + n, at < len ? "x" : "");
+                    m += put(wanted + m, at < len ? "x" : "\"");
                 }
                 char *exact = strdup(string); /* so that a look beyond its end is seen */
                 text_reset(&text);
