@@ -164,14 +164,23 @@ static int load_outputs(struct ticket *k, cvm_turn *t, const char *instance)
     return CVM_OK;
 }
 
-/* What is changed in place is the record itself, and what stands in these members. Gives. */
-static json_t *own_copy(const json_t *kept)
+static bool is_changed(const char *name)
 {
     static const char *const changed[] = {"sla", "counts", "early", "questions"};
-    json_t *record = json_copy((json_t *)(uintptr_t)kept);
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
-        if (json_object_get(kept, changed[i]))
-            object_put(&record, changed[i], json_deep_copy(json_object_get(kept, changed[i])));
+        if (strcmp(name, changed[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What is changed in place is the record itself, and what stands in these members. Gives. Not by json_copy, which
+ * leaves out what there is no memory for. */
+static json_t *own_copy(const json_t *kept)
+{
+    const char *name;
+    json_t *value, *record = json_object();
+    json_object_foreach((json_t *)(uintptr_t)kept, name, value)
+        object_put(&record, name, is_changed(name) ? json_deep_copy(value) : json_incref(value));
     return record;
 }
 

@@ -172,10 +172,7 @@ static void set(struct workflow *w, const char *key, json_t *value)
 
 static void tell(struct workflow_todo *todo, const char *what, const json_t *step)
 {
-    json_t *one = json_array();
-    json_array_append_new(one, json_string(what));
-    json_array_append_new(one, json_string(cvm_json_str(step, "id", "")));
-    json_array_append_new(todo->told, one);
+    json_array_append_new(todo->told, json_pack("[s, s]", what, cvm_json_str(step, "id", "")));
 }
 
 static int done(struct workflow_todo *todo, enum workflow_todo_kind kind, const json_t *step, int64_t delay_ms)
