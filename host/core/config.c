@@ -107,10 +107,11 @@ static int check_file(const json_t *schema_doc, json_t *doc, const char *path, c
     return error;
 }
 
-static int check_sense(const struct config *c, const char *path, char *ret_error, size_t error_size)
+/* `doc`: the file. A size that it does not name suits the other (journal_open). */
+static int check_sense(const struct config *c, const json_t *doc, const char *path, char *ret_error, size_t error_size)
 {
     int64_t least = config_int(c, "journal.wal_checkpoint_mib", 0), most = config_int(c, "journal.wal_max_mib", 0);
-    if (least < most)
+    if (least < most || !json_object_get(json_object_get(doc, "journal"), "wal_checkpoint_mib"))
         return 0;
     snprintf(ret_error, error_size,
              "%s: journal.wal_max_mib: must be more than journal.wal_checkpoint_mib (%lld), got %lld", path,
@@ -135,7 +136,7 @@ static int read_settings(struct config *c, const char *path, bool optional, char
     if (!error && doc && json_object_update_recursive(c->settings, doc) < 0)
         error = CVM_ENOMEM;
     if (!error)
-        error = check_sense(c, path, ret_error, error_size);
+        error = check_sense(c, doc, path, ret_error, error_size);
     if (!error)
         error = note_areas(c, schema);
     json_decref(doc);

@@ -32,7 +32,7 @@ const char config_settings[] = JSON({
                         "title": "the name of a permission, or *" } } } } } } },
         "journal": { "type": "object", "additionalProperties": false, "properties": {
             "group_max": { "type": "integer", "minimum": 1, "maximum": 65536, "default": 1024 },
-            "wal_checkpoint_mib": { "type": "integer", "minimum": 1, "maximum": 1024, "default": 4 },
+            "wal_checkpoint_mib": { "type": "integer", "minimum": 1, "maximum": 1024, "default": 16 },
             "wal_max_mib": { "type": "integer", "minimum": 8, "maximum": 65536, "default": 512 },
             "keep_days": { "type": "integer", "minimum": 0, "maximum": 36500, "default": 90 },
             "inbox_keep_hours": { "type": "integer", "minimum": 1, "maximum": 8760, "default": 24 } } },

@@ -293,7 +293,7 @@ int store_migrate(struct store *store, char *ret_error, size_t error_size);
 int store_table(struct store *store, struct table *table, char *ret_error, size_t error_size);
 int store_write(struct store *store, struct record *first, struct record *end); /* one group; 0, CVM_EBUSY: try again,
                                                                                    CVM_EDATA: give up */
-bool store_checkpoint(struct store *store, bool idle, int64_t limit_bytes);     /* true: something was done */
+bool store_checkpoint(struct store *store); /* true: all of the log was folded back, the next commit begins it anew */
 void record_text(struct text *text, struct text *scratch, const struct record *record); /* any thread */
 int64_t store_wal_bytes(const struct store *store);
 void store_backup_end(struct store *store); /* drops a copy that is not complete; none: nothing */

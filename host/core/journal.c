@@ -1,6 +1,7 @@
 /* The way of records from the loop to the writer and back. The loop gathers the records of a tick and submits them
  * with one lock and one signal; the writer commits them in groups, in order, and hands them back; then what was held
  * for them is released. Under the virtual clock the same functions run on the loop. */
+#include "core/checkpoint.h"
 #include "core/internal.h"
 
 #include <assert.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define JOURNAL_RETRY_MS 100
-#define BULK_CHECKPOINTS 4        /* the log may be so many times as long while many rows come */
+#define CHECKPOINT_BEHIND 4       /* where the log is so many times as long, the writer waits for its checkpoint */
 #define JOURNAL_IDLE_MS 100       /* so long nothing was to be written: then the log is folded back before it is full */
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
 #define JOURNAL_SHED_MAX 65536    /* values that wait for the writer to free them; more the loop frees itself */
@@ -58,14 +59,19 @@ struct journal {
     uint32_t in_flight; /* records submitted and not taken back; loop's */
     uint32_t group_max;
     int64_t checkpoint_bytes, wal_max_bytes;
-    struct shed shed;     /* loop's */
-    struct shed shed_out; /* on the way to the writer */
-    struct shed shed_in;  /* writer's */
-    bool sleeps;          /* the writer waits without a limit */
-    bool told;            /* the host was told that it must end */
-    atomic_int state;     /* enum journal_state */
-    char error[256];      /* why it retries; with the mutex */
-    char trouble[256];    /* the loop's copy */
+    char path[4096];
+    struct checkpointer *checkpointer;
+    bool checkpointing;         /* beside the writer, which was told to write on; with the mutex */
+    bool checkpointed;          /* it has ended */
+    int64_t checkpointed_bytes; /* the log's length when it began */
+    struct shed shed;           /* loop's */
+    struct shed shed_out;       /* on the way to the writer */
+    struct shed shed_in;        /* writer's */
+    bool sleeps;                /* the writer waits without a limit */
+    bool told;                  /* the host was told that it must end */
+    atomic_int state;           /* enum journal_state */
+    char error[256];            /* why it retries; with the mutex */
+    char trouble[256];          /* the loop's copy */
 };
 
 enum journal_state { JOURNAL_GOOD, JOURNAL_RETRYING, JOURNAL_DAMAGED };
@@ -270,6 +276,41 @@ static bool group_waits(void *arg)
     return waits;
 }
 
+/* On the checkpointer's thread. */
+static void checkpoint_done(void *arg)
+{
+    struct journal *j = arg;
+    pthread_mutex_lock(&j->mutex);
+    j->checkpointing = false;
+    j->checkpointed = true;
+    pthread_cond_signal(&j->work);
+    pthread_mutex_unlock(&j->mutex);
+}
+
+/* Most of a log that is long is folded back beside the writer, which does what came meanwhile, so that the log can
+ * begin anew. Never both at once (checkpoint.h). True: the log is folded back. With the mutex, which it gives back
+ * meanwhile. */
+static bool checkpoint(struct journal *j, bool idle)
+{
+    int64_t wal = store_wal_bytes(j->store), limit = j->checkpoint_bytes;
+    if (wal < j->checkpointed_bytes) /* it began anew */
+        j->checkpointed = false;
+    if (j->checkpointing || wal <= (idle ? limit / 4 : limit))
+        return false;
+    int64_t rest = j->checkpointed ? wal - j->checkpointed_bytes : wal;
+    j->checkpointed = false;
+    if (j->checkpointer && rest > limit / 4 && wal <= CHECKPOINT_BEHIND * limit) {
+        j->checkpointing = true;
+        j->checkpointed_bytes = wal;
+        checkpointer_begin(j->checkpointer);
+        return false;
+    }
+    pthread_mutex_unlock(&j->mutex);
+    bool whole = store_checkpoint(j->store);
+    pthread_mutex_lock(&j->mutex);
+    return whole;
+}
+
 /* With the mutex, which it gives back meanwhile. */
 static void run_bulk(struct journal *j)
 {
@@ -279,10 +320,8 @@ static void run_bulk(struct journal *j)
         j->bulk_tail = NULL;
     pthread_mutex_unlock(&j->mutex);
     bool done = work->run(j->store, work, group_waits, j);
-    int64_t wal = store_wal_bytes(j->store);
-    if (wal > BULK_CHECKPOINTS * j->checkpoint_bytes)
-        store_checkpoint(j->store, false, j->checkpoint_bytes);
     pthread_mutex_lock(&j->mutex);
+    checkpoint(j, false);
     j->bulk_next = false;
     if (done)
         return;
@@ -357,16 +396,14 @@ static void *writer(void *arg)
         while (!j->queue && !j->jobs && !j->bulk && !j->stop) {
             if (rested(j))
                 continue;
-            pthread_mutex_unlock(&j->mutex);
             int64_t before = store_wal_bytes(j->store);
-            bool worked = store_checkpoint(j->store, true, j->checkpoint_bytes);
-            pthread_mutex_lock(&j->mutex);
+            bool worked = checkpoint(j, true);
             if (worked && before > j->wal_max_bytes)
                 tell_loop(j); /* it admits again */
             /* a reader may hold the log back: it is tried again, because nothing new may come that would */
             free_shed(j);
             if (!j->queue && !j->jobs && !j->bulk && !j->stop && !worked)
-                writer_waits(j, before > j->checkpoint_bytes ? JOURNAL_CHECKPOINT_MS : 0);
+                writer_waits(j, before > j->checkpoint_bytes && !j->checkpointing ? JOURNAL_CHECKPOINT_MS : 0);
         }
         if (!j->queue && (j->jobs || j->bulk))
             continue;
@@ -384,11 +421,7 @@ static void *writer(void *arg)
         j->durable = last->seq;
         j->bulk_next = true;
         tell_loop(j);
-        if (store_wal_bytes(j->store) > j->checkpoint_bytes) {
-            pthread_mutex_unlock(&j->mutex);
-            store_checkpoint(j->store, false, j->checkpoint_bytes);
-            pthread_mutex_lock(&j->mutex);
-        }
+        checkpoint(j, false);
     }
     drop_bulk(j);
     tell_loop(j);
@@ -403,6 +436,7 @@ int journal_start(struct core *core)
     if (!core->options.loop)
         return 0;
     j->threaded = true;
+    j->checkpointer = checkpointer_start(j->path, checkpoint_done, j); /* none: the writer does it alone */
     if (pthread_create(&j->thread, NULL, writer, j))
         return CVM_ENOMEM;
     pthread_setname_np(j->thread, "journal");
@@ -416,7 +450,6 @@ struct store *journal_store(struct core *core)
 
 int journal_open(struct core *core, char *ret_error, size_t error_size)
 {
-    char path[4096];
     struct journal *j = calloc(1, sizeof *j);
     if (!j)
         return CVM_ENOMEM;
@@ -429,11 +462,13 @@ int journal_open(struct core *core, char *ret_error, size_t error_size)
     pthread_cond_init(&j->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
     j->group_max = (uint32_t)config_int(core->options.config, "journal.group_max", 1024);
-    j->checkpoint_bytes = config_int(core->options.config, "journal.wal_checkpoint_mib", 4) * 1024 * 1024;
+    j->checkpoint_bytes = config_int(core->options.config, "journal.wal_checkpoint_mib", 16) * 1024 * 1024;
     j->wal_max_bytes = config_int(core->options.config, "journal.wal_max_mib", 512) * 1024 * 1024;
-    snprintf(path, sizeof path, "%s/data/cvmhost.db", core->home);
+    if (j->checkpoint_bytes >= j->wal_max_bytes) /* only where the first was not set */
+        j->checkpoint_bytes = j->wal_max_bytes / 2;
+    snprintf(j->path, sizeof j->path, "%s/data/cvmhost.db", core->home);
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* else all threads share a lock and a count for each allocation */
-    int e = store_open(path, true, &j->store, ret_error, error_size);
+    int e = store_open(j->path, true, &j->store, ret_error, error_size);
     return e ? e : store_migrate(j->store, ret_error, error_size);
 }
 
@@ -457,7 +492,8 @@ static bool virtual_group(struct journal *j)
         append(&j->done, &j->done_tail, first, last);
         j->durable = last->seq;
         atomic_store(&j->state, JOURNAL_GOOD);
-        store_checkpoint(j->store, false, j->checkpoint_bytes);
+        if (store_wal_bytes(j->store) > j->checkpoint_bytes)
+            store_checkpoint(j->store);
         return true;
     }
     put_group_back(j, first, last);
@@ -726,6 +762,7 @@ void journal_close(struct core *core)
     alarm_clear(core, &j->virtual_alarm);
     if (j->threaded)
         pthread_join(j->thread, NULL);
+    checkpointer_stop(j->checkpointer);
     struct record *left[] = {j->queue, j->done, core->batch};
     for (int i = 0; i < 3; i++) {
         for (struct record *r = left[i], *next; r; r = next) {

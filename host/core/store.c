@@ -130,11 +130,8 @@ int64_t store_wal_bytes(const struct store *s)
 }
 
 /* Passive, so no reader waits; the log begins anew at the next commit after a complete one. */
-bool store_checkpoint(struct store *s, bool idle, int64_t limit_bytes)
+bool store_checkpoint(struct store *s)
 {
-    int64_t least = idle ? limit_bytes / 4 : limit_bytes;
-    if (s->wal_bytes <= least)
-        return false;
     int log = 0, done = 0;
     crash_here(CRASH_CHECKPOINT);
     if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done))

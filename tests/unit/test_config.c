@@ -101,6 +101,9 @@ START_TEST(overrides)
     ck_assert_int_eq(config_int(c, "agents.x.y.concurrency", 0), 3);
     ck_assert_uint_eq(json_array_size(config_get(c, "roles.a")), 1);
     config_free(c);
+    c = load_text("{\"journal\":{\"wal_max_mib\":8}}"); /* less than a default that the file does not name */
+    ck_assert_int_eq(config_int(c, "journal.wal_max_mib", 0), 8);
+    config_free(c);
 }
 END_TEST
 

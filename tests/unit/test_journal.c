@@ -2,6 +2,7 @@
  * the file, a damaged file, a reader that does not let go, and stopping in the middle of all that. A thin VFS over
  * SQLite's own makes the writes fail. */
 #include "core/audit_verify.h"
+#include "core/internal.h"
 #include "virtual.h"
 
 #include <sqlite3.h>
@@ -426,6 +427,33 @@ START_TEST(damaged_file)
 }
 END_TEST
 
+/* The log stays short while ten times as much goes through it as may ever be in it, and is empty soon after. */
+START_TEST(long_log_begins_anew)
+{
+    struct host *h = host_new("{\"plugins\": {\"inline\": [\"*\"]}, \"journal\": {\"wal_max_mib\": 8, "
+                              "\"wal_checkpoint_mib\": 1}}");
+    int answered = 0;
+    struct client c = {.answered = &answered};
+    char *script = NULL;
+    ck_assert_int_gt(
+        asprintf(&script, "[{'do':'put','value':'%050000d'},{'do':'note','value':'%0500000d'},{'do':'reply'}]", 1, 2),
+        0);
+    run_for(h, 50);
+    for (int i = 0; i < 80; i++) {
+        take(h, "run", script, &c);
+        ck_assert(until(h, &answered, i + 1, 5000));
+        ck_assert_ptr_null(core_unhealthy(h->core));
+    }
+    free(script);
+    struct store *store = journal_store(h->core);
+    for (int64_t end = ms_now() + 5000; store_wal_bytes(store) && ms_now() < end;)
+        run_for(h, 20);
+    ck_assert_int_eq(store_wal_bytes(store), 0);
+    json_decref(c.data);
+    host_free(h);
+}
+END_TEST
+
 /* A reader that stays keeps the log growing: nothing is admitted above its limit, and again once it has gone. */
 START_TEST(reader_that_stays)
 {
@@ -542,6 +570,7 @@ int main(void)
     tcase_add_test(c, another_writer);
     tcase_add_test(c, stop_while_the_disk_is_full);
     tcase_add_test(c, damaged_file);
+    tcase_add_test(c, long_log_begins_anew);
     tcase_add_test(c, reader_that_stays);
     tcase_add_test(c, turns_wait_for_the_journal);
     tcase_add_test(c, stop_in_endless_work);
