@@ -308,6 +308,8 @@ static bool checkpoint(struct journal *j, bool idle)
     pthread_mutex_unlock(&j->mutex);
     bool whole = store_checkpoint(j->store);
     pthread_mutex_lock(&j->mutex);
+    if (whole && wal > j->wal_max_bytes)
+        tell_loop(j); /* it admits again */
     return whole;
 }
 
@@ -398,8 +400,6 @@ static void *writer(void *arg)
                 continue;
             int64_t before = store_wal_bytes(j->store);
             bool worked = checkpoint(j, true);
-            if (worked && before > j->wal_max_bytes)
-                tell_loop(j); /* it admits again */
             /* a reader may hold the log back: it is tried again, because nothing new may come that would */
             free_shed(j);
             if (!j->queue && !j->jobs && !j->bulk && !j->stop && !worked)

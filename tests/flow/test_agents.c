@@ -149,10 +149,14 @@ START_TEST(each_reads_again_from_memory)
             misses = counter(f, "cvmhost_state_cache_misses_total");
     ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "show", "ADA"), 0);
     ck_assert_int_gt(counter(f, "cvmhost_state_cache_misses_total"), misses);
-    misses = counter(f, "cvmhost_state_cache_misses_total");
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "show", "ADA"), 0);
-    ck_assert_int_eq(counter(f, "cvmhost_state_cache_misses_total"), misses);
+    int64_t now = -1; /* a component whose timer comes meanwhile may read what it needs; not each time */
+    for (int tries = 0; tries < 5 && now != misses; tries++) {
+        misses = counter(f, "cvmhost_state_cache_misses_total");
+        for (int i = 0; i < 3; i++)
+            ck_assert_int_eq(FLOW_RUN(f, NULL, "wallet", "show", "ADA"), 0);
+        now = counter(f, "cvmhost_state_cache_misses_total");
+    }
+    ck_assert_int_eq(now, misses);
     ck_assert_int_ge(counter(f, "cvmhost_state_cache_hits_total"), hits + 3);
     flow_end(f);
 }
