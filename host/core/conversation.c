@@ -102,6 +102,7 @@ void lane_append(struct core *core, struct message *m)
     else
         c->head = m;
     c->tail = m;
+    c->by_priority[m->pub.priority]++;
     if (m->pub.priority > c->class) {
         c->class = m->pub.priority;
         if (c->scheduled)
@@ -110,16 +111,24 @@ void lane_append(struct core *core, struct message *m)
     schedule_head(core, c);
 }
 
+/* With what was urgent gone, the others wait with their own priority again. */
+static void lane_left(struct conversation *c, const struct message *m)
+{
+    assert(c->by_priority[m->pub.priority] > 0);
+    c->by_priority[m->pub.priority]--;
+    while (c->class && !c->by_priority[c->class])
+        c->class --;
+}
+
 void lane_resume(struct core *core, struct conversation *c)
 {
     assert(c->head && c->scheduled);
     struct message *m = c->head;
     c->head = m->next;
-    if (!c->head) {
+    if (!c->head)
         c->tail = NULL;
-        c->class = 0;
-    }
     m->next = NULL;
+    lane_left(c, m);
     c->scheduled = false;
     schedule_head(core, c);
 }
@@ -142,6 +151,7 @@ void lane_take(struct core *core, struct message *m)
     if (c->tail == m)
         c->tail = before;
     m->next = NULL;
+    lane_left(c, m);
 }
 
 void lane_put_back(struct core *core, struct message *m)

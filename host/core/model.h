@@ -241,12 +241,13 @@ struct conversation {
     uint32_t open;     /* messages, requests, timers, effects that belong to it, and records in flight */
     uint32_t messages; /* in its life, as far as this process knows */
     uint32_t limit;
-    uint8_t class;         /* highest priority waiting */
-    bool scheduled;        /* the head stands in a run queue, waits for a place, or runs */
-    bool pinned;           /* component:<id>: never leaves memory */
-    bool dirty;            /* its row (name, parent, end) is not journalled yet */
-    struct record *last;   /* writer's: the last record of the group that changes it */
-    struct record *unsent; /* the last that holds the context and is not submitted yet; NULL: none */
+    uint32_t by_priority[CORE_CLASSES]; /* messages in the lane, by priority */
+    uint8_t class;                      /* highest priority waiting */
+    bool scheduled;                     /* the head stands in a run queue, waits for a place, or runs */
+    bool pinned;                        /* component:<id>: never leaves memory */
+    bool dirty;                         /* its row (name, parent, end) is not journalled yet */
+    struct record *last;                /* writer's: the last record of the group that changes it */
+    struct record *unsent;              /* the last that holds the context and is not submitted yet; NULL: none */
     char name[];
 };
 

@@ -829,6 +829,25 @@ START_TEST(urgency_lifts_the_lane)
 }
 END_TEST
 
+/* It lifts the lane while it waits there, not for good. */
+START_TEST(urgency_goes_with_what_was_urgent)
+{
+    struct virtual *v = begin(NULL);
+    struct answer_seen a[1] = {{0}};
+    run(v, A,
+        "[{'do':'send','conversation':'slow','priority':3,'data':{'steps':[{'do':'mark','text':'critical'}]}},"
+        "{'do':'send','conversation':'slow','priority':0,'data':{'steps':[{'do':'mark','text':'low'}]}},"
+        "{'do':'send','conversation':'other','priority':2,'n':20,'data':{'steps':[{'do':'mark','text':'other'}]}},"
+        "{'do':'reply'}]",
+        a);
+    json_t *log = log_of(v, B, a);
+    ck_assert_uint_eq(json_array_size(log), 22);
+    ck_assert_str_eq(json_string_value(json_array_get(log, 0)), "critical");
+    ck_assert_str_eq(json_string_value(json_array_get(log, 21)), "low");
+    end(v, a, 1);
+}
+END_TEST
+
 static void configure(struct virtual *v, const char *text)
 {
     char path[128], error[256];
@@ -1239,6 +1258,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, replies_wait_for_a_component_out_of_service);
     tcase_add_test(c, holder_that_has_gone);
     tcase_add_test(c, urgency_lifts_the_lane);
+    tcase_add_test(c, urgency_goes_with_what_was_urgent);
     tcase_add_test(c, nothing_begins_after_its_deadline);
     tcase_add_test(c, scan_sees_everything);
     tcase_add_test(c, older_values_are_upgraded);
