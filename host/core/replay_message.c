@@ -224,6 +224,7 @@ int replay_put_in_lane(struct replay *r, struct core *core, struct message *m, c
     m->pub.conversation = c->name;
     conversation_hold(c);
     c->head = c->tail = m;
+    c->by_priority[m->pub.priority]++;
     c->scheduled = true;
     m->to->counts.delivered++;
     m->to->counts.queued++;

@@ -113,8 +113,7 @@ static enum replay_verdict run_in(struct replay *r, struct core *core, struct co
         e = replay_carry(r, core, m, envelope);
     if (e) {
         if (m && m->conversation && m->conversation->head == m) {
-            m->conversation->head = m->conversation->tail = NULL;
-            m->conversation->scheduled = false;
+            lane_resume(core, m->conversation);
             c->counts.delivered--;
             c->counts.queued--;
         }
