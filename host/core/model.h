@@ -430,6 +430,7 @@ struct row_change {
     struct table *table;
     json_t *row; /* NULL: delete */
     char *key;
+    bool superseded; /* writer's: a later change of its group is of the same row */
 };
 
 /* ---- the record of a turn, lent to the writer -------------------------------------------------------------------- */

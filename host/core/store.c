@@ -115,6 +115,7 @@ void store_close(struct store *s)
     text_free(&s->text);
     text_free(&s->scratch);
     audit_chain_free(&s->chain);
+    free(s->newest);
     free(s->path);
     free(s);
 }

@@ -49,9 +49,11 @@ struct store {
     char *path;
     bool writer;
     sqlite3_stmt *statement[STATEMENT_COUNT];
-    struct text text;         /* reused for each row's JSON */
-    struct text scratch;      /* what of it is only digested */
-    struct audit_chain chain; /* of the writer */
+    struct text text;           /* reused for each row's JSON */
+    struct text scratch;        /* what of it is only digested */
+    struct audit_chain chain;   /* of the writer */
+    struct row_change **newest; /* of each row that a group changes, by hash of its key */
+    size_t newest_room;
     _Atomic int64_t wal_bytes;
     int64_t busy_until_ns;
     sqlite3_stmt **kept; /* of tables, until it is closed; others are those of the indexes themselves */

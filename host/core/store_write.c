@@ -1,5 +1,5 @@
 /* One group of records as one transaction. What was opened and closed within the group leaves no row; of several
- * values of one key or one context only the last is written. Runs on the writer's thread. */
+ * values of one key, one context or one row only the last is written. Runs on the writer's thread. */
 #include "core/search.h"
 #include "core/store.h"
 
@@ -230,8 +230,51 @@ static int write_dead(struct store *s, const struct record *rec, const struct de
     return run(st);
 }
 
-static void mark(struct record *first, struct record *end)
+/* Room for twice as many rows, empty; 0: there is no memory. */
+static size_t newest_room(struct store *s, size_t rows)
 {
+    size_t room = 64;
+    while (room < 2 * rows)
+        room *= 2;
+    if (room > s->newest_room) {
+        free(s->newest);
+        s->newest = malloc(room * sizeof *s->newest);
+        s->newest_room = s->newest ? room : 0;
+    }
+    if (!s->newest)
+        return 0;
+    memset(s->newest, 0, room * sizeof *s->newest);
+    return room;
+}
+
+static void mark_row(struct row_change **newest, size_t room, struct row_change *change)
+{
+    size_t at = id_hash(change->key, strlen(change->key), (uint64_t)(uintptr_t)change->table) & (room - 1);
+    while (newest[at] && (newest[at]->table != change->table || strcmp(newest[at]->key, change->key) != 0))
+        at = (at + 1) & (room - 1);
+    if (newest[at])
+        newest[at]->superseded = true;
+    newest[at] = change;
+}
+
+/* Without memory for it all changes are written. */
+static void mark_rows(struct store *s, struct record *first, struct record *end)
+{
+    size_t rows = 0;
+    for (struct record *r = first; r != end; r = r->next) {
+        rows += r->n_rows;
+        for (uint32_t i = 0; i < r->n_rows; i++)
+            r->rows[i].superseded = false; /* the group may have been another one before */
+    }
+    size_t room = rows > 1 ? newest_room(s, rows) : 0;
+    for (struct record *r = first; room && r != end; r = r->next)
+        for (uint32_t i = 0; i < r->n_rows; i++)
+            mark_row(s->newest, room, &r->rows[i]);
+}
+
+static void mark(struct store *s, struct record *first, struct record *end)
+{
+    mark_rows(s, first, end);
     for (struct record *r = first; r != end; r = r->next) {
         if (r->contexts_row)
             r->conversation->last = r;
@@ -261,7 +304,8 @@ static int write_record(struct store *s, const struct record *r)
     for (uint32_t i = 0; !e && i < r->n_inboxes; i++)
         e = write_inbox(s, r, &r->inboxes[i]);
     for (uint32_t i = 0; !e && i < r->n_rows; i++)
-        e = write_row(s, &r->rows[i]);
+        if (!r->rows[i].superseded)
+            e = write_row(s, &r->rows[i]);
     for (uint32_t i = 0; !e && i < r->n_dead; i++)
         e = write_dead(s, r, &r->dead[i]);
     return e;
@@ -293,7 +337,7 @@ static int judge(struct store *s, int code)
 
 int store_write(struct store *s, struct record *first, struct record *end)
 {
-    mark(first, end);
+    mark(s, first, end);
     audit_group(&s->chain);
     wal_gather(s->db, true);
     int e = run(s->statement[STATEMENT_BEGIN]);

@@ -305,16 +305,61 @@ static char *with_quotes(const char *steps)
     return text;
 }
 
-static void set_key(struct looped *l)
+static void change_store(struct looped *l, const char *sql)
 {
     char path[256];
     sqlite3 *db = NULL;
     looped_path(l, "data/cvmhost.db", path);
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db, "UPDATE meta SET value = 42 WHERE key = 'short_id_key'", NULL, NULL, NULL),
-                     SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
     sqlite3_close(db);
 }
+
+static void set_key(struct looped *l)
+{
+    change_store(l, "UPDATE meta SET value = 42 WHERE key = 'short_id_key'");
+}
+
+/* Of several changes of a row in one commit, in one turn or in several, only the last is written. */
+START_TEST(a_row_is_written_once)
+{
+    static const char steps[] =
+        "[['row','every_rows',{'row_id':'a','n':1}],['row','every_rows',{'row_id':'b','n':1}],"
+        "['row','every_rows',{'row_id':'a','n':2,'fill':'f'}],['unrow','every_rows','b'],"
+        "['row','every_rows',{'row_id':'c','n':1}],['unrow','every_rows','c'],['row','every_rows',{'row_id':'c','n':3}]"
+        ","
+        "['row','every_rows',{'row_id':'d','n':1}],"
+        "['emit',1,'test.other','do',{'data':{'steps':[['row','every_rows',{'row_id':'a','n':4}]]}}],['reply']]";
+    static const char watch[] =
+        "CREATE TABLE watched(what TEXT);"
+        "CREATE TRIGGER watch_put AFTER INSERT ON every_rows BEGIN INSERT INTO watched"
+        " VALUES(new.row_id || new.n || ifnull(new.fill, '')); END;"
+        "CREATE TRIGGER watch_update AFTER UPDATE ON every_rows BEGIN INSERT INTO watched VALUES('again'); END;"
+        "CREATE TRIGGER watch_del AFTER DELETE ON every_rows BEGIN INSERT INTO watched VALUES('gone'); END;";
+    struct looped *l = looped_new(EVERY, false, 100, NULL);
+    looped_open(l, false);
+    looped_stop(l);
+    change_store(l, watch);
+    for (int again = 0; again < 2; again++) { /* the second time the rows are there */
+        struct answer_seen seen = {0};
+        looped_open(l, false);
+        char *text = with_quotes(steps);
+        looped_submit(l, A, "do", "rows", looped_steps(text), &seen);
+        free(text);
+        ck_assert(looped_until(l, &seen.n, 5000));
+        looped_quiet(l);
+        looped_stop(l);
+        json_decref(seen.data);
+        json_t *rows =
+            rows_of(l, "SELECT group_concat(what, ' ') AS all_of FROM (SELECT what FROM watched ORDER BY 1)");
+        ck_assert_str_eq(cvm_json_str(json_array_get(rows, 0), "all_of", ""),
+                         again ? "a4 again again again c3 d1" : "a4 c3 d1");
+        json_decref(rows);
+        ck_assert_int_eq(looped_count(l, "SELECT count(*) FROM every_rows"), 3);
+    }
+    looped_free(l);
+}
+END_TEST
 
 /* The whole script; gives what was answered and what is stored: an object of lists. */
 static json_t *run_script(bool process, bool on_loop)
@@ -735,6 +780,7 @@ int main(void)
     tcase_add_test(c, a_process_does_the_same_under_the_virtual_clock);
     tcase_add_test(c, a_process_does_the_same_on_a_loop);
     tcase_add_test(c, models_are_asked_across_the_link);
+    tcase_add_test(c, a_row_is_written_once);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
