@@ -138,6 +138,40 @@ struct step {
     bool noted; /* the answer, in the context */
 };
 
+/* Members one by one: these are made for every step, and json_pack reads its format each time. */
+static bool put(json_t *object, const char *name, json_t *value)
+{
+    return json_object_set_new_nocheck(object, name, value) == 0;
+}
+
+static json_t *whole(json_t *object, bool good)
+{
+    if (good)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *step_json(const struct step *s, int64_t started_ms, int64_t now_ms)
+{
+    const cvm_msg *m = s->answer;
+    const char *said = cvm_json_str(m->data, "note", cvm_json_str(m->data, "content", ""));
+    const json_t *confidence = json_object_get(json_object_get(m->data, "structured_data"), "confidence");
+    size_t len = strnlen(said, ENGINE_NOTE_MAX_BYTES);
+    char started[32];
+    while (len > 0 && said[len] && ((unsigned char)said[len] & 0xC0) == 0x80) /* never inside a character */
+        len--;
+    time_text(started_ms, started);
+    json_t *step = json_object();
+    bool good = put(step, "agent", json_string(shown(s->agent))) && put(step, "step", json_string("handle")) &&
+                put(step, "started_at", json_string(started)) &&
+                put(step, "duration_ms", json_integer((json_int_t)(now_ms - started_ms))) &&
+                put(step, "result", json_string(outcome_words[m->outcome])) &&
+                put(step, "note", json_stringn(said, len)) &&
+                (!confidence || put(step, "confidence", cvm_json_share(confidence)));
+    return whole(step, good);
+}
+
 /* What the agent did; of the first step, when it was. */
 static void note_answer(struct step *s)
 {
@@ -150,18 +184,10 @@ static void note_answer(struct step *s)
         set(s->t, "/created_at", now_json(s->t));
     if (!m || !s->agent || json_array_size(all) >= ENGINE_STEPS_KEPT_MAX)
         return;
-    int64_t started = cvm_json_int(json_object_get(context, "engine"), "started_ms", cvm_now_ms(s->t));
-    const char *said = cvm_json_str(m->data, "note", cvm_json_str(m->data, "content", ""));
-    size_t len = strnlen(said, ENGINE_NOTE_MAX_BYTES);
-    char text[32];
-    while (len > 0 && said[len] && ((unsigned char)said[len] & 0xC0) == 0x80) /* never inside a character */
-        len--;
-    time_text(started, text);
-    set(s->t, "/processing_steps/-",
-        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s%, s:O*}", "agent", shown(s->agent), "step", "handle", "started_at",
-                  text, "duration_ms", (json_int_t)(cvm_now_ms(s->t) - started), "result", outcome_words[m->outcome],
-                  "note", said, len, "confidence",
-                  json_object_get(json_object_get(m->data, "structured_data"), "confidence")));
+    int64_t now = cvm_now_ms(s->t);
+    json_t *step = step_json(s, cvm_json_int(json_object_get(context, "engine"), "started_ms", now), now);
+    if (step)
+        set(s->t, "/processing_steps/-", step);
 }
 
 /* Ends the conversation and answers whoever opened it. Takes `error`. */
@@ -169,11 +195,16 @@ static int finish(struct step *s, const char *ended, const json_t *answer, json_
 {
     const json_t *context = turn_context(s->t);
     const json_t *data = json_object_get(answer, "structured_data");
-    json_t *result = json_pack("{s:s, s:o, s:O?, s:I, s:s, s:s, s:o}", "content", cvm_json_str(answer, "content", ""),
-                               "structured_data", json_is_object(data) ? cvm_json_share(data) : json_object(),
-                               "agents_involved", json_object_get(context, "agents_involved"), "rounds",
-                               (json_int_t)cvm_json_int(context, "rounds", 0), "ended", ended, "last",
-                               cvm_json_str(context, "current_agent", ""), "error", error ? error : json_null());
+    const json_t *agents = json_object_get(context, "agents_involved");
+    json_t *result = json_object();
+    bool good = put(result, "content", json_string(cvm_json_str(answer, "content", ""))) &&
+                put(result, "structured_data", json_is_object(data) ? cvm_json_share(data) : json_object()) &&
+                put(result, "agents_involved", agents ? cvm_json_share(agents) : json_null()) &&
+                put(result, "rounds", json_integer((json_int_t)cvm_json_int(context, "rounds", 0))) &&
+                put(result, "ended", json_string(ended)) &&
+                put(result, "last", json_string(cvm_json_str(context, "current_agent", "")));
+    good = put(result, "error", error ? error : json_null()) && good; /* taken in any case */
+    result = whole(result, good);
     CVM_TRY(cvm_note(s->t, "conversation_ended", json_pack("{s:s}", "by", ended)));
     int e = cvm_settle(s->t, s->opener, CVM_REPLIED, result, NULL);
     if (e < 0 && e != CVM_ENOENT) /* the opener's deadline has passed */
@@ -192,6 +223,25 @@ static void involve(cvm_turn *t, const struct component *agent)
     set(t, "/agents_involved/-", json_string(shown(agent)));
 }
 
+/* What the agent is asked. */
+static json_t *handle_json(const struct step *s, const json_t *content, const json_t *data, int64_t round)
+{
+    json_t *message = json_object(), *body = json_object();
+    bool good = put(message, "content", content ? cvm_json_share(content) : json_string("")) &&
+                put(message, "structured_data", data ? cvm_json_share(data) : json_object()) &&
+                put(message, "from", json_string(s->agent ? shown(s->agent) : ""));
+    good = put(body, "message", whole(message, good)) && put(body, "round", json_integer((json_int_t)round));
+    return whole(body, good);
+}
+
+static json_t *engine_json(cvm_turn *t, const struct component *agent)
+{
+    json_t *engine = json_object();
+    bool good = put(engine, "agent", json_string(agent->id->text)) &&
+                put(engine, "started_ms", json_integer((json_int_t)cvm_now_ms(t)));
+    return whole(engine, good);
+}
+
 static int begin(struct step *s, struct component *agent, const json_t *content, const json_t *data)
 {
     cvm_turn *t = s->t;
@@ -203,21 +253,14 @@ static int begin(struct step *s, struct component *agent, const json_t *content,
             s, "rounds", NULL,
             json_pack("{s:s, s:s}", "code", "MAX_ROUNDS", "message", "the conversation passed its round limit"));
     }
-    json_t *message = json_pack("{s:O?, s:O?, s:s}", "content", content, "structured_data", data, "from",
-                                s->agent ? shown(s->agent) : "");
-    if (!content)
-        json_object_set_new(message, "content", json_string(""));
-    if (!data)
-        json_object_set_new(message, "structured_data", json_object());
-    int e = cvm_request(t, agent->id->text, "handle",
-                        json_pack("{s:o, s:I}", "message", message, "round", (json_int_t)round),
+    int e = cvm_request(t, agent->id->text, "handle", handle_json(s, content, data, round),
                         &(cvm_request_opts){.on_behalf = s->opener});
     if (e < 0 && e != CVM_ENOENT)
         return e;
     note_answer(s);
     set(t, "/rounds", json_integer(round));
     set(t, "/current_agent", json_string(shown(agent)));
-    set(t, "/engine", json_pack("{s:s, s:I}", "agent", agent->id->text, "started_ms", (json_int_t)cvm_now_ms(t)));
+    set(t, "/engine", engine_json(t, agent));
     involve(t, agent);
     return e == CVM_ENOENT ? finish(s, "error", NULL,
                                     json_pack("{s:s, s:s}", "code", "NO_HANDLE", "message",

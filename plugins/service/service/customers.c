@@ -68,13 +68,19 @@ static void clean_name(const char *name, char *out, size_t size)
 static int customer_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, const char *hash, int64_t created_ms)
 {
     char created[SERVICE_TIME_SIZE], updated[SERVICE_TIME_SIZE];
-    return cvm_row_put(t, "customers",
-                       json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:i, s:s}", "id", c->id,
-                                 "phone_number", c->phone, "phone_hash", hash, "email", *c->email ? c->email : NULL,
-                                 "full_name", *c->name ? c->name : NULL, "customer_tier", c->tier, "preferred_language",
-                                 c->language, "created_at", service_time(created_ms, created), "updated_at",
-                                 service_time(cvm_now_ms(t), updated), "is_active", 1, "conversation",
-                                 m->conversation));
+    json_t *row = json_object();
+    OBJECT_TEXT(row, "id", c->id);
+    OBJECT_TEXT(row, "phone_number", c->phone);
+    OBJECT_TEXT(row, "phone_hash", hash);
+    OBJECT_PUT(row, "email", *c->email ? json_string(c->email) : json_null());
+    OBJECT_PUT(row, "full_name", *c->name ? json_string(c->name) : json_null());
+    OBJECT_TEXT(row, "customer_tier", c->tier);
+    OBJECT_TEXT(row, "preferred_language", c->language);
+    OBJECT_TEXT(row, "created_at", service_time(created_ms, created));
+    OBJECT_TEXT(row, "updated_at", service_time(cvm_now_ms(t), updated));
+    OBJECT_INT(row, "is_active", 1);
+    OBJECT_TEXT(row, "conversation", m->conversation);
+    return row ? cvm_row_put(t, "customers", row) : CVM_ENOMEM;
 }
 
 static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, const char *channel, int64_t started_ms,
@@ -92,15 +98,21 @@ static int session_row(cvm_turn *t, const cvm_msg *m, const struct customer *c, 
     return row ? cvm_row_put(t, "sessions", row) : CVM_ENOMEM;
 }
 
-/* In the lane of the enquiry, where there is one: whoever pays in it finds the account. */
+/* In the lane of the enquiry, where there is one: whoever pays in it finds the account. Its answer may wait. */
 static int open_account(cvm_turn *t, const struct customer *c, const char *enquiry, int64_t balance_kobo)
 {
     if (!service_loaded(t, SERVICE_TRANSACTION))
         return CVM_OK;
+    json_t *data = json_object();
+    OBJECT_TEXT(data, "customer_id", c->id);
+    OBJECT_TEXT(data, "phone", c->phone);
+    OBJECT_INT(data, "balance_kobo", (json_int_t)balance_kobo);
+    if (!data)
+        return CVM_ENOMEM;
     return cvm_request(
-        t, SERVICE_TRANSACTION, "open_account",
-        json_pack("{s:s, s:s, s:I}", "customer_id", c->id, "phone", c->phone, "balance_kobo", (json_int_t)balance_kobo),
-        &(cvm_request_opts){.conversation = enquiry, .fresh = enquiry != NULL});
+        t, SERVICE_TRANSACTION, "open_account", data,
+        &(cvm_request_opts){
+            .conversation = enquiry, .fresh = enquiry != NULL, .has_priority = true, .priority = CVM_LOW});
 }
 
 static int customer_make(cvm_turn *t, const cvm_msg *m, struct customer *c, const char *hash, const char *enquiry,

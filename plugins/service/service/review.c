@@ -1,5 +1,6 @@
 /* The rubric of quality by rules (service.md 18): accuracy, completeness, professionalism, each 0 to 1. Pure. Any
  * thread. */
+#include "../../common/object.h"
 #include "../common/words.h"
 #include "service.h"
 
@@ -169,7 +170,13 @@ json_t *review_draft(const char *draft, const json_t *facts, const json_t *conte
                  *floor = json_object_get(settings, "approve_least");
     bool approved = mean + 1e-9 >= (json_is_number(needed) ? json_number_value(needed) : 0.7) &&
                     least + 1e-9 >= (json_is_number(floor) ? json_number_value(floor) : 0.5);
-    return json_pack("{s:{s:f, s:f, s:f}, s:f, s:b, s:o}", "scores", "accuracy", r.accuracy, "completeness",
-                     r.completeness, "professionalism", r.professionalism, "mean", mean, "approved", approved,
-                     "remarks", r.remarks);
+    json_t *scores = json_object(), *review = json_object();
+    OBJECT_PUT(scores, "accuracy", json_real(r.accuracy));
+    OBJECT_PUT(scores, "completeness", json_real(r.completeness));
+    OBJECT_PUT(scores, "professionalism", json_real(r.professionalism));
+    OBJECT_PUT(review, "scores", scores);
+    OBJECT_PUT(review, "mean", json_real(mean));
+    OBJECT_PUT(review, "approved", json_boolean(approved));
+    OBJECT_PUT(review, "remarks", r.remarks);
+    return review;
 }

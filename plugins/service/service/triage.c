@@ -1,4 +1,5 @@
 /* TriageAgent: first contact. Checks contact details and finds the language; passes the enquiry on. Loop thread. */
+#include "../../common/object.h"
 #include "service.h"
 
 int triage_validate_phone(cvm_turn *t, const cvm_msg *m)
@@ -53,8 +54,11 @@ int triage_handle(cvm_turn *t, const cvm_msg *m)
     const char *code = language_of(t, service_content(m));
     bool phone = *service_context_str(t, "customer_phone"), email = *service_context_str(t, "customer_email");
     CVM_TRY(cvm_context_set(t, "/language", json_string(code)));
-    CVM_TRY(cvm_note(
-        t, "decision",
-        json_pack("{s:s, s:s, s:b, s:b}", "chose", "accepted", "language", code, "phone", phone, "email", email)));
+    json_t *why = json_object();
+    OBJECT_TEXT(why, "chose", "accepted");
+    OBJECT_TEXT(why, "language", code);
+    OBJECT_PUT(why, "phone", json_boolean(phone));
+    OBJECT_PUT(why, "email", json_boolean(email));
+    CVM_TRY(cvm_note(t, "decision", why));
     return service_step(t, m, service_content(m), NULL, SERVICE_CLASSIFIER, false);
 }

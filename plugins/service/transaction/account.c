@@ -1,5 +1,6 @@
 /* Prepaid wallets. Owns the state keys account/<customer_id> and phone/<E.164> and the table `wallet_entries`. Knows
  * nothing of purchases beyond their id. Loop thread. */
+#include "../../common/object.h"
 #include "../common/phone.h"
 #include "transaction.h"
 
@@ -217,10 +218,15 @@ static json_t *account_view(const json_t *account)
 {
     struct figures f;
     account_figures(account, &f);
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:I}", "customer_id", cvm_json_str(account, "customer_id", ""),
-                     "phone", cvm_json_str(account, "phone", ""), "currency", "NGN", "balance",
-                     cvm_money_to_json(f.balance), "held", cvm_money_to_json(f.held), "balance_kobo",
-                     (json_int_t)f.balance, "held_kobo", (json_int_t)f.held);
+    json_t *view = json_object();
+    OBJECT_TEXT(view, "customer_id", cvm_json_str(account, "customer_id", ""));
+    OBJECT_TEXT(view, "phone", cvm_json_str(account, "phone", ""));
+    OBJECT_TEXT(view, "currency", "NGN");
+    OBJECT_PUT(view, "balance", cvm_money_to_json(f.balance));
+    OBJECT_PUT(view, "held", cvm_money_to_json(f.held));
+    OBJECT_INT(view, "balance_kobo", (json_int_t)f.balance);
+    OBJECT_INT(view, "held_kobo", (json_int_t)f.held);
+    return view;
 }
 
 /* The account as it is, or a new one with nothing in it. */
@@ -241,8 +247,10 @@ static int account_make(cvm_turn *t, const char *customer_id, const char *e164, 
     if (e != CVM_ENOENT)
         return e;
     char at[TXN_TIME_SIZE], key[CVM_STATE_KEY_MAX + 1];
-    *ret_account = json_pack("{s:s, s:s, s:s}", "customer_id", customer_id, "phone", e164, "opened_at",
-                             time_text(cvm_now_ms(t), at));
+    *ret_account = json_object();
+    OBJECT_TEXT(*ret_account, "customer_id", customer_id);
+    OBJECT_TEXT(*ret_account, "phone", e164);
+    OBJECT_TEXT(*ret_account, "opened_at", time_text(cvm_now_ms(t), at));
     if (!*ret_account)
         return CVM_ENOMEM;
     *ret_new = true;
