@@ -174,6 +174,22 @@ static size_t escape(char *out, size_t size, const char *in)
     return at;
 }
 
+/* 2026-11-22T09:04:26.123Z. The second's text is kept: many lines are of the same one. */
+static void stamp_now(char ret_stamp[40])
+{
+    static _Thread_local time_t second = -1;
+    static _Thread_local char text[24];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != second) {
+        struct tm tm;
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+        second = now.tv_sec;
+    }
+    snprintf(ret_stamp, 40, "%s.%03dZ", text, (int)(now.tv_nsec / 1000000));
+}
+
 void log_write(enum log_level level, const char *about, const char *format, ...)
 {
     if (level < log_least || muted)
@@ -184,12 +200,7 @@ void log_write(enum log_level level, const char *about, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     text_make_utf8(text);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    struct tm tm;
-    gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(stamp + n, sizeof stamp - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
+    stamp_now(stamp);
     if (log_fd >= 0) {
         escape(escaped, sizeof escaped, text);
         int len = snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"about\":\"%s\",\"text\":\"%s\"}\n",
