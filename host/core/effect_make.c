@@ -257,9 +257,11 @@ static bool may_search(const struct manifest_table *table, const cvm_question *q
     return dimension && query->near_vector && search_is_good_vector(query->near_vector, dimension);
 }
 
+/* Of one that may be searched so: digits, which need no look whether they are UTF-8. */
 static json_t *near_json(const cvm_question *q)
 {
-    return q->near_column ? json_pack("[s, s]", q->near_column, q->near_vector) : NULL;
+    json_t *vector = q->near_column ? json_string_nocheck(q->near_vector) : NULL;
+    return vector ? json_pack("[s, o]", q->near_column, vector) : NULL;
 }
 
 /* Gives {"search": see search.h}, or NULL. */

@@ -20,7 +20,8 @@
 #define BM25_B 0.75
 #define BM25_LEAST 1e-6 /* of a word that most rows have */
 
-typedef float lanes __attribute__((vector_size(SEARCH_LANES * sizeof(float)), aligned(sizeof(float))));
+/* As wide as a register that all processors have: sums of more lanes in one value are kept in memory. */
+typedef float four __attribute__((vector_size(4 * sizeof(float)), aligned(sizeof(float))));
 
 struct word {
     char text[SEARCH_TERM_MAX_BYTES + 1], as[SEARCH_TERM_MAX_BYTES + 1];
@@ -310,10 +311,19 @@ static int read_asked(const char *vector, int dimension, struct asked *ret)
 /* Of the vectors of 16 rows. */
 static void products(const float *block, const struct asked *q, float ret[SEARCH_LANES])
 {
-    lanes sum = {0};
-    for (int i = 0; i < q->n; i++)
-        sum += q->values[i] * *(const lanes *)(const void *)(block + q->at[i]);
-    memcpy(ret, &sum, sizeof sum);
+    four a = {0}, b = {0}, c = {0}, d = {0};
+    _Static_assert(SEARCH_LANES * sizeof *ret == 4 * sizeof a, "four sums hold the lanes");
+    for (int i = 0; i < q->n; i++) {
+        const four *at = (const void *)(block + q->at[i]);
+        a += q->values[i] * at[0];
+        b += q->values[i] * at[1];
+        c += q->values[i] * at[2];
+        d += q->values[i] * at[3];
+    }
+    memcpy(ret, &a, sizeof a);
+    memcpy(ret + 4, &b, sizeof b);
+    memcpy(ret + 8, &c, sizeof c);
+    memcpy(ret + 12, &d, sizeof d);
 }
 
 static void find_in_block(struct asking *a, const struct search_vectors *v, const struct asked *q, uint32_t from)

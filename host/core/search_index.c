@@ -79,27 +79,42 @@ static int read_run(const char **at, const char *end, size_t *ret_n)
     return 0;
 }
 
+/* Of the digits at *at as many as make whole threes of bytes. */
+static void read_fours(const char **at, const char *end, struct decoded *d)
+{
+    const uint8_t *c = (const uint8_t *)*at;
+    uint8_t *to = d->bytes + d->n;
+    size_t fours = (size_t)(end - *at) / 4, room = (d->max - d->n) / 3;
+    for (size_t n = fours < room ? fours : room; n; n--) {
+        uint32_t one = digits[c[0]] - 1U, two = digits[c[1]] - 1U, three = digits[c[2]] - 1U, four = digits[c[3]] - 1U;
+        if ((one | two | three | four) > 63)
+            break;
+        uint32_t bits = one << 18 | two << 12 | three << 6 | four;
+        to[0] = (uint8_t)(bits >> 16);
+        to[1] = (uint8_t)(bits >> 8);
+        to[2] = (uint8_t)bits;
+        to += 3;
+        c += 4;
+    }
+    *at = (const char *)c;
+    d->n = (size_t)(to - d->bytes);
+}
+
 static int decode(const char *at, const char *end, struct decoded *d)
 {
     while (at < end && *at != '=') {
-        const uint8_t *c = (const uint8_t *)at;
         size_t run = 0;
         if (*at == '*') {
             CVM_TRY(read_run(&at, end, &run));
             CVM_TRY(put_zeros(d, run));
-        } else if (!d->n_bits && end - at >= 4 && d->max - d->n >= 3 && digits[c[0]] && digits[c[1]] && digits[c[2]] &&
-                   digits[c[3]]) {
-            uint32_t four =
-                (digits[c[0]] - 1U) << 18 | (digits[c[1]] - 1U) << 12 | (digits[c[2]] - 1U) << 6 | (digits[c[3]] - 1U);
-            d->bytes[d->n++] = (uint8_t)(four >> 16);
-            d->bytes[d->n++] = (uint8_t)(four >> 8);
-            d->bytes[d->n++] = (uint8_t)four;
-            at += 4;
-        } else if (!digits[*c] || put_digit(d, digits[*c] - 1U) < 0) {
-            return CVM_EINVAL;
-        } else {
-            at++;
         }
+        if (!d->n_bits)
+            read_fours(&at, end, d);
+        if (at == end || *at == '*' || *at == '=')
+            continue;
+        uint8_t digit = digits[(uint8_t)*at++];
+        if (!digit || put_digit(d, digit - 1U) < 0)
+            return CVM_EINVAL;
     }
     return 0;
 }
