@@ -103,6 +103,48 @@ static double cosine(const char *a, const char *b)
     return sum;
 }
 
+/* What is written in brief: "*7;" for seven A, and for as many others as are more than six. */
+static void shorten(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        size_t run = strspn(from, "A");
+        char mark[16];
+        if (run > 6) {
+            snprintf(mark, sizeof mark, "*%zu;", run);
+            memcpy(to, mark, strlen(mark));
+            to += strlen(mark);
+            from += run;
+        } else {
+            *to++ = *from++;
+            for (; run > 1; run--)
+                *to++ = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* As the whole text shortened, wherever the zeros stand. */
+START_TEST(vectors_are_written_in_brief)
+{
+    static char brief[EMBED_TEXT_SIZE], whole[EMBED_TEXT_SIZE];
+    static float v[EMBED_DIMENSION];
+    embed_brief((const float[]){0, 0, 0, 1, 0, 0}, 6, brief);
+    ck_assert_str_eq(brief, "*18;CAPw*10;");
+    embed_brief(v, EMBED_DIMENSION, brief);
+    ck_assert_str_eq(brief, "*2048;");
+    srand(7);
+    for (int turn = 0; turn < 500; turn++) {
+        for (size_t i = 0; i < EMBED_DIMENSION; i++) /* ends of many zero bits among them */
+            v[i] = rand() % (1 + turn % 9) ? 0 : rand() % 3 ? (float)(rand() % 64) / 8 : (float)rand() / 3e9F;
+        embed_brief(v, EMBED_DIMENSION, brief);
+        embed_base64(v, EMBED_DIMENSION, whole);
+        shorten(whole);
+        ck_assert_str_eq(brief, whole);
+    }
+}
+END_TEST
+
 START_TEST(near_texts_are_near)
 {
     static const char *const texts[] = {"my boat is leaking", "the ship leaks", "a recipe of rice", "my boatz leakin"};
@@ -118,14 +160,12 @@ START_TEST(near_texts_are_near)
     ck_assert(cosine(vectors[0], vectors[1]) > 0.35);                                  /* a synonym and a stem */
     ck_assert(cosine(vectors[0], vectors[3]) > cosine(vectors[0], vectors[2]) + 0.05); /* misspelt */
     ck_assert(fabs(cosine(vectors[0], vectors[2])) < 0.25);
-    embed_brief(vectors[0]);
+    text_read(lexicon, texts[0], &words);
+    ck_assert(embed_question(words.at, words.n, vectors[0]));
     ck_assert_uint_lt(strlen(vectors[0]), 800);
     ck_assert_ptr_nonnull(strchr(vectors[0], '*'));
-    char brief[EMBED_TEXT_SIZE] = "AAAAAAAgAAAAAAD8AAAAAAAAAAAABAA";
-    embed_brief(brief);
-    ck_assert_str_eq(brief, "*7;gAAAAAAD8*12;BAA");
     text_read(lexicon, "is the of", &words); /* says nothing */
-    ck_assert(!embed_words(words.at, words.n, vectors[0]));
+    ck_assert(!embed_words(words.at, words.n, vectors[0]) && !embed_question(words.at, words.n, vectors[0]));
     text_read(lexicon, "W\xc3\xa1ter-craft's \xe1\xba\xb9k\xe1\xbb\x8d", &words); /* folded; a phrase of the lexicon */
     ck_assert_str_eq(words.at[0].text, "water");
     ck_assert_int_eq(words.at[0].classes[0], 0);
@@ -141,7 +181,7 @@ static void assert_reads(const struct lexicon *lexicon, const char *text, const 
     static char vector[EMBED_TEXT_SIZE];
     text_read(lexicon, text, &words);
     bool any = embed_words(words.at, words.n, vector);
-    embed_brief(vector);
+    shorten(vector);
     struct question *q = question_read(lexicon, text);
     ck_assert_ptr_nonnull(q);
     ck_assert_str_eq(q->text, text);
@@ -473,6 +513,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, cuts_passages);
     tcase_add_test(c, reads_heads_and_questions);
+    tcase_add_test(c, vectors_are_written_in_brief);
     tcase_add_test(c, near_texts_are_near);
     tcase_add_test(c, prunes_each_month);
     tcase_add_test(c, service_makes_vectors);

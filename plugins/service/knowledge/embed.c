@@ -4,14 +4,35 @@
 #include <math.h>
 #include <stdio.h>
 
-static uint32_t hash(const char *text, size_t n, uint32_t seed)
+static uint32_t hash_begin(uint32_t seed)
 {
-    uint32_t h = 2166136261U ^ seed * 2654435761U;
+    return 2166136261U ^ seed * 2654435761U;
+}
+
+static uint32_t hash_on(uint32_t h, const char *text, size_t n)
+{
     for (size_t i = 0; i < n; i++)
         h = (h ^ (unsigned char)text[i]) * 16777619U;
+    return h;
+}
+
+static uint32_t hash_end(uint32_t h)
+{
     h ^= h >> 15;
     h *= 2246822519U;
     return h ^ h >> 13;
+}
+
+static uint32_t hash(const char *text, size_t n, uint32_t seed)
+{
+    return hash_end(hash_on(hash_begin(seed), text, n));
+}
+
+/* Of the two with a blank between them. */
+static uint32_t hash_pair(const char *a, const char *b, uint32_t seed)
+{
+    uint32_t h = hash_on(hash_begin(seed), a, strlen(a));
+    return hash_end(hash_on(hash_on(h, " ", 1), b, strlen(b)));
 }
 
 static void add(float *v, uint32_t h, float weight)
@@ -32,12 +53,12 @@ static void add_letters(float *v, const char *word, float weight)
             add(v, hash(padded + i, len, 3), weight / (float)n);
 }
 
-bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE])
+/* False: they have nothing that counts. */
+static bool vector_of(const struct text_word *words, size_t n, float v[EMBED_DIMENSION])
 {
-    float v[EMBED_DIMENSION] = {0};
     const struct text_word *before = NULL;
     double sum = 0;
-    char pair[TEXT_WORD_SIZE * 2];
+    memset(v, 0, EMBED_DIMENSION * sizeof *v);
     for (size_t i = 0; i < n; i++) {
         const struct text_word *w = &words[i];
         for (size_t k = 0; k < TEXT_OF_WORD_MAX && w->classes[k] >= 0; k++) {
@@ -49,10 +70,8 @@ bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TE
             continue;
         add(v, hash(w->stem, strlen(w->stem), 1), 1);
         add_letters(v, w->text, 0.5f);
-        if (before) {
-            int len = snprintf(pair, sizeof pair, "%s %s", before->stem, w->stem);
-            add(v, hash(pair, (size_t)len, 4), 0.4f);
-        }
+        if (before)
+            add(v, hash_pair(before->stem, w->stem, 4), 0.4f);
         before = w;
     }
     /* What occurs often counts less than in proportion. */
@@ -67,13 +86,31 @@ bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TE
     float scale = (float)(1 / sqrt(sum));
     for (size_t i = 0; i < EMBED_DIMENSION; i++)
         v[i] *= scale;
+    return true;
+}
+
+bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE])
+{
+    float v[EMBED_DIMENSION];
+    if (!vector_of(words, n, v))
+        return false;
     embed_base64(v, EMBED_DIMENSION, ret_text);
     return true;
 }
 
+bool embed_question(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE])
+{
+    float v[EMBED_DIMENSION];
+    if (!vector_of(words, n, v))
+        return false;
+    embed_brief(v, EMBED_DIMENSION, ret_text);
+    return true;
+}
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *bytes = (const unsigned char *)vector; /* little-endian, as all that we run on */
     size_t len = n * sizeof *vector, at = 0, i = 0;
     for (; i + 3 <= len; i += 3) {
@@ -93,29 +130,47 @@ void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
     ret_text[at] = '\0';
 }
 
-void embed_brief(char text[EMBED_TEXT_SIZE])
+/* So many A: as they are where that is shorter. Gives where the text goes on. */
+static char *put_run(char *to, size_t run)
 {
-    char *to = text, mark[8];
-    for (const char *from = text; *from;) {
-        size_t run = 0, n = 0;
-        if (*from != 'A') {
-            *to++ = *from++;
-            continue;
-        }
-        while (from[run] == 'A')
-            run++;
-        if (run <= 6) { /* shorter than what stands for it */
-            for (; run; run--)
-                *to++ = *from++;
-            continue;
-        }
-        from += run;
-        *to++ = '*';
-        for (; run && n < sizeof mark; run /= 10)
-            mark[n++] = (char)('0' + run % 10);
-        while (n)
-            *to++ = mark[--n];
-        *to++ = ';';
+    char number[8];
+    size_t n = 0;
+    if (run <= 6) {
+        memset(to, 'A', run);
+        return to + run;
     }
-    *to = '\0';
+    for (; run && n < sizeof number; run /= 10)
+        number[n++] = (char)('0' + run % 10);
+    *to++ = '*';
+    while (n)
+        *to++ = number[--n];
+    *to++ = ';';
+    return to;
+}
+
+void embed_brief(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE])
+{
+    const unsigned char *bytes = (const unsigned char *)vector; /* see above */
+    size_t run = 0;
+    char *to = ret_text;
+    for (size_t i = 0; i < n * sizeof *vector; i += 3) {
+        uint32_t three = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        if (three == 0) {
+            run += 4;
+            continue;
+        }
+        for (int shift = 18; shift >= 0; shift -= 6) {
+            uint32_t digit = three >> shift & 63;
+            if (digit == 0) {
+                run++;
+                continue;
+            }
+            if (run) {
+                to = put_run(to, run);
+                run = 0;
+            }
+            *to++ = digits[digit];
+        }
+    }
+    *put_run(to, run) = '\0';
 }

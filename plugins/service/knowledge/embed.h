@@ -12,7 +12,9 @@
 bool embed_words(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE]);
 /* Base64 of little-endian floats, `n` at most EMBED_DIMENSION. */
 void embed_base64(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE]);
-/* The same with "*12;" for AAAAAAAAAAAA, in place: most of the numbers are 0, and questions are recorded. */
-void embed_brief(char text[EMBED_TEXT_SIZE]);
+/* The same with "*12;" for AAAAAAAAAAAA: most of the numbers are 0, and questions are recorded. `n`: threes. */
+void embed_brief(const float *vector, size_t n, char ret_text[EMBED_TEXT_SIZE]);
+/* embed_words in brief. */
+bool embed_question(const struct text_word *words, size_t n, char ret_text[EMBED_TEXT_SIZE]);
 
 #endif

@@ -108,10 +108,10 @@ struct question *question_read(const struct lexicon *lexicon, const char *text)
 
 const char *question_vector(struct question *q)
 {
-    char vector[EMBED_TEXT_SIZE] = "";
+    char vector[EMBED_TEXT_SIZE];
     if (!q->vector) {
-        if (embed_words(q->words, q->n_words, vector))
-            embed_brief(vector);
+        if (!embed_question(q->words, q->n_words, vector))
+            *vector = '\0';
         q->vector = strdup(vector);
     }
     return q->vector;
