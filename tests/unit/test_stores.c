@@ -84,6 +84,43 @@ START_TEST(knows_its_limits)
 }
 END_TEST
 
+static json_t *wanted(const char *store, const char *key)
+{
+    return json_pack("{s:s, s:s}", "store", store, "key", key);
+}
+
+/* Of one store and of several, found or not, in the order in which they were asked for. */
+START_TEST(gives_several)
+{
+    struct harness *h = started();
+    const json_t *r, *found;
+    put(h, "K", json_pack("{s:i}", "a", 2));
+    ck_assert_int_eq(harness_ask(h, CUSTOMERS, "get_several", wanted("customer-state", "K"), &r), CVM_REPLIED);
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "found")), 1);
+    json_t *ask = wanted("customer-state", "K");
+    json_object_set_new(ask, "then",
+                        json_pack("[o, o, o]", wanted("system-state", "K"), wanted("customer-state", "NONE"),
+                                  wanted("customer-state", "K")));
+    ck_assert_int_eq(harness_ask(h, CUSTOMERS, "get_several", ask, &r), CVM_REPLIED);
+    found = json_object_get(r, "found");
+    ck_assert_uint_eq(json_array_size(found), 4);
+    for (size_t i = 0; i < 4; i += 3) {
+        const json_t *one = json_array_get(found, i);
+        ck_assert_int_eq(cvm_json_int(json_object_get(one, "value"), "a", 0), 2);
+        ck_assert_int_eq(cvm_json_int(one, "version", 0), 1);
+        ck_assert_str_eq(cvm_json_str(one, "updated_at", ""), "2026-01-01T00:00:00.000Z");
+    }
+    ck_assert_str_eq(cvm_json_str(json_array_get(found, 1), "store", ""), "system-state");
+    ck_assert_str_eq(cvm_json_str(json_array_get(found, 1), "code", ""), "NOT_FOUND");
+    ck_assert_str_eq(cvm_json_str(json_array_get(found, 2), "key", ""), "NONE");
+    ck_assert_ptr_null(json_object_get(json_array_get(found, 2), "value"));
+    ask = wanted("customer-state", "K");
+    json_object_set_new(ask, "then", json_pack("[o]", wanted("no-such-store", "K")));
+    refused(h, "get_several", ask, "NOT_AVAILABLE");
+    harness_free(h);
+}
+END_TEST
+
 START_TEST(lists_in_pages)
 {
     struct harness *h = started();
@@ -124,7 +161,7 @@ START_TEST(the_registry_follows_the_manifests)
     value = json_object_get(r, "value");
     ck_assert_str_eq(cvm_json_str(value, "alias", ""), "customer-state");
     ck_assert_str_eq(cvm_json_str(value, "version", ""), "1.0.0");
-    ck_assert_uint_eq(json_array_size(json_object_get(value, "operations")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(value, "operations")), 5);
     ck_assert_int_eq(harness_ask(h, REGISTRY, "put", json_pack("{s:s, s:i}", "key", "x", "value", 1), &r), CVM_REFUSED);
     ck_assert_str_eq(cvm_json_str(r, "code", ""), "READ_ONLY");
     harness_free(h);
@@ -137,6 +174,7 @@ int main(void)
     TCase *c = tcase_create("stores");
     tcase_add_test(c, keeps_versions);
     tcase_add_test(c, knows_its_limits);
+    tcase_add_test(c, gives_several);
     tcase_add_test(c, lists_in_pages);
     tcase_add_test(c, the_registry_follows_the_manifests);
     suite_add_tcase(s, c);

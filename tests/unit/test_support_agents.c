@@ -275,6 +275,91 @@ START_TEST(triage_tells_apart)
 }
 END_TEST
 
+/* Stores that give several values at once; what they answer is a stub's. */
+static const cvm_component able_components[] = {{.id = "test.stores", .state_version = 1}, {0}};
+
+static int unasked(cvm_turn *t, const cvm_msg *m)
+{
+    (void)t;
+    (void)m;
+    return CVM_EFAULT;
+}
+
+static const cvm_route able_routes[] = {
+    {"test.stores", "get", unasked}, {"test.stores", "get_several", unasked}, {"test.stores", "put", unasked}, {0}};
+
+static int able_turn(void *instance, cvm_turn *t, const cvm_msg *m, uint32_t route)
+{
+    (void)instance;
+    return able_routes[route].handler(t, m);
+}
+
+static const cvm_plugin_descriptor able = {.magic = CVM_MAGIC,
+                                           .size = sizeof(cvm_plugin_descriptor),
+                                           .abi_major = CVM_ABI_MAJOR,
+                                           .abi_minor = CVM_ABI_MINOR,
+                                           .name = "able",
+                                           .version = "1.0.0",
+                                           .components = able_components,
+                                           .routes = able_routes,
+                                           .turn = able_turn};
+
+static const char able_manifest[] =
+    "{\"manifest\": 1, \"name\": \"able\", \"version\": \"1.0.0\", \"components\": [{\"id\": \"test.stores\", "
+    "\"kind\": "
+    "\"provider\", \"roles\": [\"store\"], \"state_version\": 1, \"operations\": [{\"type\": \"get\"}, {\"type\": "
+    "\"get_several\"}, {\"type\": \"put\"}]}]}";
+
+static size_t sent_of(struct harness *h, const char *type)
+{
+    const json_t *sent = harness_sent(h);
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(sent); i++)
+        n += strcmp(cvm_json_str(json_array_get(sent, i), "type", ""), type) == 0;
+    return n;
+}
+
+/* Both tools in one request; each by itself where that is not answered, and what is wrong is said as it is then. */
+START_TEST(triage_asks_together)
+{
+    struct harness *h = started();
+    const json_t *r, *tools;
+    harness_add(h, &able, able_manifest);
+    harness_stub(h, "role:store", "put", CVM_REPLIED, NULL);
+    json_t *customer = json_pack("{s:{s:s, s:b}, s:i}", "value", "plan", "Gold", "support_entitled", 1, "version", 3);
+    json_t *system = json_pack("{s:{s:s}, s:i}", "value", "dapr_version", "1.14", "version", 1);
+    harness_stub(h, "role:store", "get_several", CVM_REPLIED, json_pack("{s:[O, o]}", "found", customer, system));
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REPLIED);
+    ck_assert_uint_eq(sent_of(h, "get"), 0);
+    ck_assert(cvm_json_bool(r, "entitled", false));
+    ck_assert_str_eq(cvm_json_str(json_object_get(r, "system"), "dapr_version", ""), "1.14");
+    tools = json_object_get(r, "tools");
+    ck_assert_str_eq(cvm_json_str(json_array_get(tools, 0), "tool", ""), "lookup_customer");
+    ck_assert_str_eq(cvm_json_str(json_array_get(tools, 1), "tool", ""), "lookup_system_info");
+    ck_assert(cvm_json_bool(json_array_get(tools, 1), "found", false));
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "audit")), 2);
+    harness_stub(h, "role:store", "get_several", CVM_REPLIED,
+                 json_pack("{s:[o, {s:s}]}", "found", customer, "code", "NOT_FOUND"));
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REPLIED); /* a system may be unknown */
+    ck_assert(!cvm_json_bool(json_array_get(json_object_get(r, "tools"), 1), "found", true));
+    harness_stub(h, "role:store", "get_several", CVM_REPLIED,
+                 json_pack("{s:[{s:s}, {s:s}]}", "found", "code", "NOT_FOUND", "code", "NOT_FOUND"));
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REFUSED);
+    ck_assert_str_eq(code_of(r), "CUSTOMER_NOT_FOUND");
+    ck_assert_uint_eq(sent_of(h, "get"), 0);
+    harness_stub(h, "role:store", "get_several", CVM_TIMEOUT, NULL);
+    harness_stub(h, "role:store", "get", CVM_REPLIED, json_pack("{s:{s:s}}", "value", "plan", "Gold"));
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_REPLIED);
+    ck_assert_uint_eq(sent_of(h, "get"), 2);
+    ck_assert_str_eq(cvm_json_str(r, "plan", ""), "Gold");
+    harness_stub(h, "role:store", "get", CVM_TIMEOUT, NULL);
+    ck_assert_int_eq(harness_ask(h, TRIAGE, "run", ticket(), &r), CVM_ERROR);
+    ck_assert_str_eq(code_of(r), "STORE_UNAVAILABLE");
+    ck_assert_uint_eq(json_object_size(harness_state(h, TRIAGE)), 0);
+    harness_free(h);
+}
+END_TEST
+
 START_TEST(expert_needs_one_answer)
 {
     struct harness *h = started();
@@ -298,15 +383,6 @@ START_TEST(expert_needs_one_answer)
 }
 END_TEST
 
-static size_t queries_sent(struct harness *h)
-{
-    const json_t *sent = harness_sent(h);
-    size_t n = 0;
-    for (size_t i = 0; i < json_array_size(sent); i++)
-        n += strcmp(cvm_json_str(json_array_get(sent, i), "type", ""), "query") == 0;
-    return n;
-}
-
 /* All aspects in one request; each by itself of a knowledge base that does not take that. */
 START_TEST(expert_asks_together)
 {
@@ -319,7 +395,7 @@ START_TEST(expert_asks_together)
                  json_pack("{s:[o], s:I, s:[{s:[o]}, {s:b}, {s:[]}]}", "results", found, "ended_ms", (json_int_t)7,
                            "more", "results", again, "failed", 1, "results"));
     ck_assert_int_eq(harness_ask(h, EXPERT, "analyse", ticket(), &r), CVM_REPLIED);
-    ck_assert_uint_eq(queries_sent(h), 1);
+    ck_assert_uint_eq(sent_of(h, "query"), 1);
     queries = json_object_get(r, "queries");
     ck_assert_uint_ge(json_array_size(queries), 4);
     ck_assert_int_eq(cvm_json_int(json_array_get(queries, 0), "results_count", -1), 1);
@@ -327,11 +403,11 @@ START_TEST(expert_asks_together)
     ck_assert_int_eq(cvm_json_int(json_array_get(queries, 1), "results_count", -1), 1);
     ck_assert(!cvm_json_bool(json_array_get(queries, 2), "answered", true));
     ck_assert(cvm_json_bool(json_array_get(queries, 3), "answered", false));
-    size_t before = queries_sent(h);
+    size_t before = sent_of(h, "query");
     harness_stub(h, "role:kb", "query", CVM_REFUSED, json_pack("{s:s}", "code", "ONE_QUESTION"));
     ck_assert_int_eq(harness_ask(h, EXPERT, "analyse", ticket(), &r), CVM_ERROR);
     ck_assert_str_eq(code_of(r), "KB_UNAVAILABLE");
-    ck_assert_uint_ge(queries_sent(h) - before, 5);
+    ck_assert_uint_ge(sent_of(h, "query") - before, 5);
     ck_assert_uint_eq(json_object_size(harness_state(h, EXPERT)), 0);
     harness_free(h);
 }
@@ -386,6 +462,7 @@ int main(void)
     tcase_add_test(c, letters_say_all);
     tcase_add_test(c, letters_are_bounded);
     tcase_add_test(c, triage_tells_apart);
+    tcase_add_test(c, triage_asks_together);
     tcase_add_test(c, expert_needs_one_answer);
     tcase_add_test(c, expert_asks_together);
     tcase_add_test(c, messages_are_delivered_or_kept);

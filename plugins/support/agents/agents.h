@@ -91,7 +91,9 @@ void store_trouble(const char *store, char *ret_text, size_t size);
 int triage_run(cvm_turn *t, const cvm_msg *m);
 int triage_lookup_customer(cvm_turn *t, const cvm_msg *m);
 int triage_lookup_system(cvm_turn *t, const cvm_msg *m);
-int triage_found(cvm_turn *t, const cvm_msg *m); /* "get.reply" */
+int triage_found(cvm_turn *t, const cvm_msg *m);      /* "get.reply" */
+int triage_found_both(cvm_turn *t, const cvm_msg *m); /* "get_several.reply" */
+void triage_forget(void);                             /* what is kept beside the turns: the plugin goes */
 
 int expert_analyse(cvm_turn *t, const cvm_msg *m);
 int expert_ask(cvm_turn *t, const cvm_msg *m);    /* query_knowledge_base */

@@ -13,6 +13,7 @@ static const cvm_route routes[] = {
     { TRIAGE, "lookup_customer",    triage_lookup_customer },
     { TRIAGE, "lookup_system_info", triage_lookup_system },
     { TRIAGE, "get.reply",          triage_found },
+    { TRIAGE, "get_several.reply",  triage_found_both },
     { TRIAGE, "put.reply",          remembered },
 
     { EXPERT, "analyse",              expert_analyse },
@@ -34,4 +35,11 @@ static const cvm_route routes[] = {
 };
 /* clang-format on */
 
-CVM_PLUGIN(.name = "support_agents", .version = "1.0.0", .components = components, .routes = routes);
+static void destroy(void *instance)
+{
+    (void)instance;
+    triage_forget();
+}
+
+CVM_PLUGIN(.name = "support_agents", .version = "1.0.0", .components = components, .routes = routes,
+           .destroy = destroy);

@@ -79,20 +79,89 @@ static int answer_alone(cvm_turn *t, const cvm_msg *m, const json_t *run, const 
 
 /* ---- the activity ---- */
 
-int triage_run(cvm_turn *t, const cvm_msg *m)
+/* Whether all stores give several values in one answer, for as long as the same components are loaded. */
+static struct {
+    json_t *components;
+    bool give_several;
+} stores;
+
+void triage_forget(void)
 {
-    const char *customer_id = ticket_text(m, "customer_id");
-    struct part parts[] = {get_part("lookup_customer", "customer-state", customer_id),
-                           get_part("lookup_system_info", "system-state", customer_id)};
-    json_t *what = json_pack("{s:s, s:s}", "ticket_id", ticket_text(m, "ticket_id"), "customer_id", customer_id);
-    cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
-    int n = many_send(t, m->id, what, parts, 2);
+    json_decref(stores.components);
+    stores.components = NULL;
+}
+
+static bool lists(const json_t *list, const char *word)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(json_string_value(json_array_get(list, i)), word) == 0)
+            return true;
+    return false;
+}
+
+static bool stores_give_several(cvm_turn *t)
+{
+    const json_t *components = cvm_registry(t, "components");
+    size_t n = 0, able = 0;
+    if (stores.components == components)
+        return stores.give_several;
+    for (size_t i = 0; i < json_array_size(components); i++) {
+        const json_t *c = json_array_get(components, i);
+        bool store = lists(json_object_get(c, "roles"), "store");
+        n += store;
+        able += store && lists(json_object_get(c, "operations"), "get_several");
+    }
+    triage_forget();
+    stores.components = cvm_json_share(components);
+    stores.give_several = n && able == n;
+    return stores.give_several;
+}
+
+/* Both tools in one request: its answer is one turn. */
+static struct part both_part(const char *customer_id)
+{
+    json_t *data = json_object(), *system = json_object(), *then = json_array();
+    OBJECT_TEXT(system, "store", "system-state");
+    OBJECT_TEXT(system, "key", customer_id);
+    json_array_append_new(then, system);
+    OBJECT_TEXT(data, "store", "customer-state");
+    OBJECT_TEXT(data, "key", customer_id);
+    OBJECT_PUT(data, "then", then);
+    return (struct part){
+        .to = "role:store", .type = "get_several", .name = "both", .data = data, .timeout_ms = STORE_TIMEOUT_MS};
+}
+
+/* `together`: both tools in one request. */
+static int look_up(cvm_turn *t, cvm_id request, const json_t *what, bool together)
+{
+    const char *customer_id = cvm_json_str(what, "customer_id", "");
+    struct part parts[2] = {0};
+    char text[400];
+    if (together) {
+        parts[0] = both_part(customer_id);
+    } else {
+        parts[0] = get_part("lookup_customer", "customer-state", customer_id);
+        parts[1] = get_part("lookup_system_info", "system-state", customer_id);
+    }
+    int n = many_send(t, request, cvm_json_share(what), parts, together ? 1 : 2);
     if (n != 0)
         return n < 0 ? n : CVM_PENDING;
-    char text[400];
     store_trouble("customer-state", text, sizeof text);
-    cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the stores are not loaded", ticket_text(m, "ticket_id"));
-    return settle_failed(t, m->id, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+    cvm_log(t, CVM_LOG_ERROR, "ticket %.64s: the stores are not loaded", cvm_json_str(what, "ticket_id", ""));
+    return settle_failed(t, request, CVM_ERROR, "STORE_UNAVAILABLE", "", text);
+}
+
+int triage_run(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *what = json_object();
+    OBJECT_TEXT(what, "ticket_id", ticket_text(m, "ticket_id"));
+    OBJECT_TEXT(what, "customer_id", ticket_text(m, "customer_id"));
+    if (!what)
+        return CVM_ENOMEM;
+    cvm_log(t, CVM_LOG_DEBUG, "ticket %.64s: triage begins", ticket_text(m, "ticket_id"));
+    int e = look_up(t, m->id, what, stores_give_several(t));
+    json_decref(what);
+    return e;
 }
 
 /* "dapr version 1.14.4, cloud provider AWS, applications order-api, payments": of what a record has, whatever it is. */
@@ -232,4 +301,49 @@ int triage_found(cvm_turn *t, const cvm_msg *m)
     int e = *tool ? answer_alone(t, m, run, tool) : finish(t, m, run);
     json_decref(run);
     return e;
+}
+
+/* A tool's part of the answer to both, in the form of an answer to it alone. Gives. */
+static json_t *part_of(const json_t *both, const char *tool, const json_t *entry)
+{
+    json_t *part = json_object();
+    OBJECT_TEXT(part, "name", tool);
+    OBJECT_SHARE(part, "started_ms", json_object_get(both, "started_ms"));
+    OBJECT_SHARE(part, "ended_ms", json_object_get(both, "ended_ms"));
+    OBJECT_INT(part, "outcome", json_object_get(entry, "version") ? CVM_REPLIED : CVM_REFUSED);
+    OBJECT_SHARE(part, "data", entry);
+    return part;
+}
+
+/* The run as it is where each tool was asked by itself. Gives. */
+static json_t *parted(const json_t *run, const json_t *both, const json_t *found)
+{
+    json_t *parts = json_array(), *each = json_object();
+    json_array_append_new(parts, part_of(both, "lookup_customer", json_array_get(found, 0)));
+    json_array_append_new(parts, part_of(both, "lookup_system_info", json_array_get(found, 1)));
+    bool whole = json_array_size(parts) == 2;
+    OBJECT_SHARE(each, "what", json_object_get(run, "what"));
+    OBJECT_PUT(each, "parts", parts);
+    if (whole)
+        return each;
+    json_decref(each);
+    return NULL;
+}
+
+/* "get_several.reply". Where that is of no use each store is asked by itself, which tells what is wrong. */
+int triage_found_both(cvm_turn *t, const cvm_msg *m)
+{
+    json_t *run = NULL, *each = NULL;
+    CVM_TRY(many_answer(t, m, NULL, &run));
+    if (!run)
+        return CVM_OK;
+    const json_t *both = many_part(run, "both"), *found = json_object_get(json_object_get(both, "data"), "found");
+    int e = CVM_ENOMEM;
+    if (!many_replied(both) || json_array_size(found) != 2)
+        e = look_up(t, m->on_behalf, json_object_get(run, "what"), false);
+    else if ((each = parted(run, both, found)))
+        e = finish(t, m, each);
+    json_decref(each);
+    json_decref(run);
+    return e < 0 ? e : CVM_OK;
 }

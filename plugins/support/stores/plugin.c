@@ -2,7 +2,9 @@
 #include "stores.h"
 
 /* clang-format off */
-#define STORE(ID) { ID, "get", store_get }, { ID, "put", store_put }, { ID, "delete", store_delete }, { ID, "list", store_list }
+#define STORE(ID) \
+    { ID, "get", store_get }, { ID, "get_several", store_get_several }, { ID, "put", store_put }, \
+    { ID, "delete", store_delete }, { ID, "list", store_list }
 
 static const cvm_component components[] = {
     { .id = "support.customer_state", .state_version = 1 }, { .id = "support.system_state", .state_version = 1 },
@@ -21,6 +23,7 @@ static const cvm_route routes[] = {
     { REGISTRY, "start",         registry_fill },
     { REGISTRY, "host.registry", registry_fill },
     { REGISTRY, "get",           store_get },
+    { REGISTRY, "get_several",   store_get_several },
     { REGISTRY, "list",          store_list },
     { REGISTRY, "put",           registry_refuse },
     { REGISTRY, "delete",        registry_refuse },

@@ -151,25 +151,88 @@ static int check_version(cvm_turn *t, const cvm_msg *m, const char *key)
     return cvm_refuse(t, "CONFLICT", "if_version", text);
 }
 
-int store_get(cvm_turn *t, const cvm_msg *m)
+/* What is shown of a key. CVM_ENOENT: there is none. */
+static int entry_of(cvm_turn *t, const cvm_msg *m, const char *key, json_t **ret_entry)
 {
-    const char *key = cvm_json_str(m->data, "key", "");
     char name[STATE_KEY_SIZE];
     int64_t version = 0, at_ms = 0;
     const json_t *value = NULL;
-    CVM_TRY(check(t, m, key));
     CVM_TRY(version_of(t, key, &version, &at_ms));
     if (version == 0)
-        return not_found(t, m);
+        return CVM_ENOENT;
     state_key('v', key, name);
     CVM_TRY(cvm_state_get(t, name, &value));
-    json_t *found = json_object();
-    OBJECT_TEXT(found, "store", name_of(t, m));
-    OBJECT_TEXT(found, "key", key);
-    OBJECT_PUT(found, "value", cvm_json_share(value));
-    OBJECT_INT(found, "version", version);
-    OBJECT_PUT(found, "updated_at", time_json(at_ms));
-    return found ? cvm_reply(t, m, found) : CVM_ENOMEM;
+    json_t *entry = json_object();
+    OBJECT_TEXT(entry, "store", name_of(t, m));
+    OBJECT_TEXT(entry, "key", key);
+    OBJECT_PUT(entry, "value", cvm_json_share(value));
+    OBJECT_INT(entry, "version", version);
+    OBJECT_PUT(entry, "updated_at", time_json(at_ms));
+    *ret_entry = entry;
+    return entry ? CVM_OK : CVM_ENOMEM;
+}
+
+int store_get(cvm_turn *t, const cvm_msg *m)
+{
+    const char *key = cvm_json_str(m->data, "key", "");
+    json_t *entry = NULL;
+    CVM_TRY(check(t, m, key));
+    int e = entry_of(t, m, key, &entry);
+    if (e == CVM_ENOENT)
+        return not_found(t, m);
+    CVM_TRY(e);
+    return cvm_reply(t, m, entry);
+}
+
+/* What has been found so far, with this store's own. Gives; NULL: there is no memory. */
+static json_t *with_entry(const cvm_msg *m, json_t *entry)
+{
+    json_t *before = json_object_get(m->data, "found"), *list = before ? json_copy(before) : json_array();
+    if (json_array_append_new(list, entry) == 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* The next of those that are asked for is the one to answer; takes `found`. */
+static int hand_on(cvm_turn *t, const cvm_msg *m, const json_t *then, json_t *found)
+{
+    json_t *rest = json_copy((json_t *)(uintptr_t)then), *data = json_object();
+    const json_t *next = json_array_get(then, 0);
+    json_array_remove(rest, 0);
+    OBJECT_TEXT(data, "store", cvm_json_str(next, "store", ""));
+    OBJECT_TEXT(data, "key", cvm_json_str(next, "key", ""));
+    OBJECT_PUT(data, "then", rest);
+    OBJECT_PUT(data, "found", found);
+    if (!data)
+        return CVM_ENOMEM;
+    int e = cvm_forward(t, m->id, "role:store", "get_several", data);
+    if (e == CVM_ENOENT || e == CVM_EACCES)
+        return cvm_refuse(t, "NOT_AVAILABLE", "then", "a store that is named is not there, or has no get_several");
+    return e < 0 ? e : CVM_PENDING;
+}
+
+int store_get_several(cvm_turn *t, const cvm_msg *m)
+{
+    const char *key = cvm_json_str(m->data, "key", "");
+    const json_t *then = json_object_get(m->data, "then");
+    json_t *entry = NULL;
+    CVM_TRY(check(t, m, key));
+    int e = entry_of(t, m, key, &entry);
+    if (e == CVM_ENOENT) {
+        entry = json_object();
+        OBJECT_TEXT(entry, "store", name_of(t, m));
+        OBJECT_TEXT(entry, "key", key);
+        OBJECT_TEXT(entry, "code", "NOT_FOUND");
+        e = CVM_OK;
+    }
+    CVM_TRY(e);
+    json_t *found = with_entry(m, entry);
+    if (json_array_size(then))
+        return hand_on(t, m, then, found);
+    json_t *answer = json_object();
+    OBJECT_PUT(answer, "found", found);
+    return answer ? cvm_reply(t, m, answer) : CVM_ENOMEM;
 }
 
 int store_put(cvm_turn *t, const cvm_msg *m)

@@ -19,6 +19,7 @@
 
 /* store.c */
 int store_get(cvm_turn *t, const cvm_msg *m);
+int store_get_several(cvm_turn *t, const cvm_msg *m);
 int store_put(cvm_turn *t, const cvm_msg *m);
 int store_delete(cvm_turn *t, const cvm_msg *m);
 int store_list(cvm_turn *t, const cvm_msg *m);
