@@ -177,7 +177,7 @@ START_TEST(is_told_step_by_step)
     ck_assert(json_is_integer(json_object_get(json_array_get(entries, 3), "duration_ms")));
     json_decref(audit);
     flow_wait_log(f, "T1: triage started");
-    flow_wait_log(f, "T1: resolved ended");
+    flow_wait_log(f, "T1: notify finished, resolved ended");
     ck_assert(!flow_logged(f, "Zebra"));
     flow_sleep_ms(200);
     char *team = flow_read(f, "tail.txt"), *all = flow_read(f, "tail2.txt");

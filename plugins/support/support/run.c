@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define STEP_TEXT_SIZE 160 /* of one thing that happened, in the log */
+#define LINE_SIZE 800      /* of several; the host's log takes 1 KiB */
+
 enum { REPLY_ACTIVITY = 1, REPLY_STORE = 2 }; /* second half of a request's cookie; the first is the record's "run" */
 
 int end_again(cvm_turn *t, const cvm_msg *m)
@@ -124,15 +127,42 @@ static const char *event_name(const char *what)
     return what;
 }
 
-static void log_step(struct ticket *k, const char *what, const json_t *step)
+/* "triage finished", "expert failed: TIMEOUT". Gives its length; *ret_level is raised where something is wrong. */
+static size_t describe_step(const struct ticket *k, const char *what, const char *step, char ret_text[STEP_TEXT_SIZE],
+                            int *ret_level)
 {
-    const json_t *error = json_object_get(k->record, "error");
     bool failed = !strcmp(what, "failed") || !strcmp(what, "refused");
-    int level =
-        failed || (!strcmp(what, "ended") && !strcmp(ticket_status(k), "FAILED")) ? CVM_LOG_ERROR : CVM_LOG_INFO;
-    cvm_log(k->t, level, "%s: %s %s%s%s%s", k->id, cvm_json_str(step, "id", "?"), what, failed ? ": " : "",
-            failed ? cvm_json_str(error, "code", "") : "",
-            strcmp(what, "ended") == 0 ? (strcmp(ticket_status(k), "FAILED") == 0 ? " FAILED" : "") : "");
+    bool lost = !strcmp(what, "ended") && !strcmp(ticket_status(k), "FAILED");
+    const char *more = failed ? cvm_json_str(json_object_get(k->record, "error"), "code", "") : lost ? "FAILED" : "";
+    if (failed || lost)
+        *ret_level = CVM_LOG_ERROR;
+    int n = snprintf(ret_text, STEP_TEXT_SIZE, "%.64s %.20s%s%.64s", *step ? step : "?", what,
+                     failed ? ": "
+                     : lost ? " "
+                            : "",
+                     more);
+    return (size_t)n;
+}
+
+/* One line for all of them, as each line is written to several files: "T1: triage finished, expert started". */
+static void log_steps(struct ticket *k, const json_t *told)
+{
+    char line[LINE_SIZE] = "", one[STEP_TEXT_SIZE];
+    size_t at = 0, i;
+    int level = CVM_LOG_INFO;
+    json_t *pair;
+    json_array_foreach((json_t *)(uintptr_t)told, i, pair)
+    {
+        size_t n = describe_step(k, json_string_value(json_array_get(pair, 0)),
+                                 json_string_value(json_array_get(pair, 1)), one, &level);
+        if (at + n + 3 > sizeof line) {
+            cvm_log(k->t, level, "%s: %s", k->id, line);
+            at = 0;
+        }
+        at += (size_t)snprintf(line + at, sizeof line - at, "%s%s", at ? ", " : "", one);
+    }
+    if (at)
+        cvm_log(k->t, level, "%s: %s", k->id, line);
 }
 
 /* Topics that a step names are told when it is done; of a wait, when it begins. */
@@ -153,11 +183,11 @@ static int tell_all(struct ticket *k, const json_t *told)
 {
     size_t i;
     json_t *one;
+    log_steps(k, told);
     json_array_foreach((json_t *)(uintptr_t)told, i, one)
     {
         const char *what = json_string_value(json_array_get(one, 0));
         const json_t *step = step_of(k, json_string_value(json_array_get(one, 1)));
-        log_step(k, what, step);
         CVM_TRY(audit_step(k, what, step));
         CVM_TRY(tell_event(k, event_name(what), cvm_json_str(step, "id", "")));
         CVM_TRY(publish_step(k, what, step));
