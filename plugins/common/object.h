@@ -12,6 +12,8 @@
  * variable. */
 #define OBJECT_PUT(object, name, value) object_putn(&(object), "" name, sizeof(name) - 1, (value))
 #define OBJECT_TEXT(object, name, text) OBJECT_PUT(object, name, json_string(text))
+/* The same with a text that is UTF-8 for certain: a literal, a time, a name that the host gave, a string of JSON. */
+#define OBJECT_KNOWN(object, name, text) OBJECT_PUT(object, name, json_string_nocheck(text))
 #define OBJECT_INT(object, name, number) OBJECT_PUT(object, name, json_integer(number))
 /* The same with a value that is borrowed; where it is NULL or JSON's null the member is left out. */
 #define OBJECT_SHARE(object, name, value) object_share(&(object), "" name, sizeof(name) - 1, (value))

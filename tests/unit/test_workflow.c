@@ -225,15 +225,18 @@ START_TEST(wait_times_out)
 }
 END_TEST
 
-START_TEST(failed_change_changes_nothing)
+START_TEST(what_does_not_fit_changes_nothing)
 {
     json_t *odd = parse("[{'id':'a','send':'x.y/z','next':'nowhere'}]");
     w.steps = odd;
     ck_assert_int_eq(happens(WORKFLOW_BEGIN, NULL, NULL), 0);
     json_t *before = json_deep_copy(instance);
-    ck_assert_int_eq(happens(WORKFLOW_DONE, NULL, "{}"), CVM_EDATA);
+    ck_assert_int_eq(happens(WORKFLOW_STORED, NULL, NULL), CVM_ESTATE);
+    ck_assert_int_eq(happens(WORKFLOW_TIMED_OUT, NULL, NULL), CVM_ESTATE);
+    ck_assert_int_eq(happens(WORKFLOW_EVENT, "approved", "{'yes':true}"), CVM_ESTATE);
     ck_assert(json_equal(before, instance));
     ck_assert_int_eq(json_object_size(outputs), 0);
+    ck_assert_int_eq(happens(WORKFLOW_DONE, NULL, "{}"), CVM_EDATA); /* and what it is then is not kept */
     json_decref(before);
     json_decref(odd);
 }
@@ -347,7 +350,7 @@ int main(void)
     tcase_add_test(c, early_event_is_kept);
     tcase_add_test(c, rework_is_counted);
     tcase_add_test(c, wait_times_out);
-    tcase_add_test(c, failed_change_changes_nothing);
+    tcase_add_test(c, what_does_not_fit_changes_nothing);
     tcase_add_test(c, keys_are_filled_in);
     tcase_add_test(c, lines_are_compared);
     tcase_add_test(c, texts_are_counted_in_characters);

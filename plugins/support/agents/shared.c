@@ -64,7 +64,7 @@ json_t *audit_pair(const char *a, const char *is, const char *b, const char *oth
 json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms)
 {
     json_t *entry = json_object();
-    OBJECT_TEXT(entry, "what", what);
+    OBJECT_KNOWN(entry, "what", what);
     OBJECT_PUT(entry, "input", input);
     OBJECT_PUT(entry, "output", output);
     OBJECT_INT(entry, "duration_ms", duration_ms);
@@ -108,11 +108,11 @@ int say(cvm_turn *t, const char *agent, const char *ticket_id, const char *conte
 {
     char at[TIME_SIZE];
     json_t *data = json_object();
-    OBJECT_TEXT(data, "event", "agent_message");
-    OBJECT_TEXT(data, "agent", agent);
+    OBJECT_KNOWN(data, "event", "agent_message");
+    OBJECT_KNOWN(data, "agent", agent);
     OBJECT_TEXT(data, "ticket_id", ticket_id);
     OBJECT_TEXT(data, "content", content);
-    OBJECT_TEXT(data, "at", text_of_time(cvm_now_ms(t), at));
+    OBJECT_KNOWN(data, "at", text_of_time(cvm_now_ms(t), at));
     return data ? cvm_publish(t, "message-pubsub", data) : CVM_ENOMEM;
 }
 
@@ -120,11 +120,11 @@ int remember(cvm_turn *t, const char *agent, const char *ticket_id, json_t *memo
 {
     char key[CVM_STATE_KEY_MAX], at[TIME_SIZE];
     snprintf(key, sizeof key, "%s/%.64s", agent, ticket_id);
-    OBJECT_TEXT(memory, "agent", agent);
+    OBJECT_KNOWN(memory, "agent", agent);
     OBJECT_TEXT(memory, "ticket_id", ticket_id);
-    OBJECT_TEXT(memory, "at", text_of_time(cvm_now_ms(t), at));
+    OBJECT_KNOWN(memory, "at", text_of_time(cvm_now_ms(t), at));
     json_t *data = json_object();
-    OBJECT_TEXT(data, "store", "memory-state");
+    OBJECT_KNOWN(data, "store", "memory-state");
     OBJECT_TEXT(data, "key", key);
     OBJECT_PUT(data, "value", memory);
     if (!data)

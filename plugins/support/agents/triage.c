@@ -215,8 +215,8 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
     {
         json_t *tool = json_object();
         OBJECT_PUT(tool, "tool", json_incref(json_object_get(part, "name")));
-        OBJECT_TEXT(tool, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started));
-        OBJECT_TEXT(tool, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended));
+        OBJECT_KNOWN(tool, "started_at", text_of_time(cvm_json_int(part, "started_ms", 0), started));
+        OBJECT_KNOWN(tool, "ended_at", text_of_time(cvm_json_int(part, "ended_ms", 0), ended));
         OBJECT_PUT(tool, "found", json_boolean(record_of(part) != NULL));
         json_array_append_new(tools, tool);
     }
@@ -224,11 +224,11 @@ static json_t *output_of(cvm_turn *t, const json_t *run, const json_t *customer,
     OBJECT_PUT(output, "entitled", json_boolean(entitled));
     OBJECT_PUT(output, "customer", cvm_json_share(customer));
     OBJECT_PUT(output, "system", system ? cvm_json_share(system) : json_object());
-    OBJECT_TEXT(output, "plan", plan);
-    OBJECT_TEXT(output, "support_level", level);
+    OBJECT_KNOWN(output, "plan", plan);
+    OBJECT_KNOWN(output, "support_level", level);
     OBJECT_TEXT(output, "summary", text);
     OBJECT_PUT(output, "tools", tools);
-    OBJECT_TEXT(output, "created_at", text_of_time(cvm_now_ms(t), at));
+    OBJECT_KNOWN(output, "created_at", text_of_time(cvm_now_ms(t), at));
     return output;
 }
 

@@ -41,15 +41,15 @@ int audit_row(cvm_turn *t, const cvm_msg *m, const struct audit *a)
     CVM_TRY(cvm_state_put_int(t, "audit", n + 1));
     text_digits(text_digits(id, (uint32_t)((n + 1) / 100000000), 8, 0) - 1, (uint32_t)((n + 1) % 100000000), 8, 0);
     json_t *row = json_object();
-    OBJECT_TEXT(row, "id", id);
+    OBJECT_KNOWN(row, "id", id);
     OBJECT_TEXT(row, "ticket_id", a->ticket);
-    OBJECT_TEXT(row, "time", text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at));
-    OBJECT_TEXT(row, "actor", a->actor);
-    OBJECT_TEXT(row, "step", a->step ? a->step : "");
-    OBJECT_TEXT(row, "what", a->what);
+    OBJECT_KNOWN(row, "time", text_of_time(a->at_ms ? a->at_ms : cvm_now_ms(t), at));
+    OBJECT_KNOWN(row, "actor", a->actor);
+    OBJECT_KNOWN(row, "step", a->step ? a->step : "");
+    OBJECT_KNOWN(row, "what", a->what);
     OBJECT_PUT(row, "input", audit_clipped(a->input));
     OBJECT_PUT(row, "output", audit_clipped(a->output));
-    OBJECT_TEXT(row, "conversation", m->conversation);
+    OBJECT_KNOWN(row, "conversation", m->conversation);
     if (a->duration_ms >= 0)
         OBJECT_INT(row, "duration_ms", a->duration_ms);
     return row ? cvm_row_put(t, "support_audit", row) : CVM_ENOMEM;

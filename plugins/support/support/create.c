@@ -2,6 +2,8 @@
  * for good, the table tells, which takes another turn; until then the id is reserved. Loop thread. */
 #include "support.h"
 
+#include "../../common/object.h"
+
 #include <stdio.h>
 
 #define ID_MAX 64
@@ -110,9 +112,13 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *id, const char *cust
         return e;
     bool known;
     CVM_TRY(all_known(t, &known));
-    json_t *data = json_pack("{s:s, s:s}", "customer_id", customer, "description", description);
+    json_t *data = json_object();
+    OBJECT_TEXT(data, "customer_id", customer);
+    OBJECT_TEXT(data, "description", description);
+    if (!data)
+        return CVM_ENOMEM;
     if (known) {
-        e = data ? start(t, m, m->id, id, data) : CVM_ENOMEM;
+        e = start(t, m, m->id, id, data);
         json_decref(data);
         return e;
     }
@@ -142,10 +148,14 @@ static json_t *new_record(cvm_turn *t, const char *id, const json_t *data)
     char instance[INSTANCE_SIZE], hex[9], at[TIME_SIZE];
     hex8(t, hex);
     snprintf(instance, sizeof instance, INSTANCE_PREFIX "%s-%s", id, hex);
-    json_t *record =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "ticket_id", id, "instance_id", instance, "customer_id",
-                  cvm_json_str(data, "customer_id", ""), "description", cvm_json_str(data, "description", ""),
-                  "created_at", text_of_time(cvm_now_ms(t), at), "status", "PENDING", "run", 0);
+    json_t *record = json_object();
+    OBJECT_TEXT(record, "ticket_id", id);
+    OBJECT_TEXT(record, "instance_id", instance);
+    OBJECT_SHARE(record, "customer_id", json_object_get(data, "customer_id"));
+    OBJECT_SHARE(record, "description", json_object_get(data, "description"));
+    OBJECT_KNOWN(record, "created_at", text_of_time(cvm_now_ms(t), at));
+    OBJECT_KNOWN(record, "status", "PENDING");
+    OBJECT_INT(record, "run", 0);
     const json_t *hours = json_object_get(cvm_settings(t), "sla_hours");
     if (record)
         sla_start(record, json_is_number(hours) ? json_number_value(hours) : 0, cvm_now_ms(t));
@@ -169,8 +179,11 @@ static int start(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *id, 
     CVM_TRY(e);
     CVM_TRY(send_begin(t, instance, NULL));
     cvm_log(t, CVM_LOG_INFO, "%s: started as %s", id, instance);
-    return settle(t, request, CVM_REPLIED,
-                  json_pack("{s:s, s:s, s:s}", "instance_id", instance, "ticket_id", id, "status", "workflow_started"));
+    json_t *started = json_object();
+    OBJECT_TEXT(started, "instance_id", instance);
+    OBJECT_TEXT(started, "ticket_id", id);
+    OBJECT_KNOWN(started, "status", "workflow_started");
+    return started ? settle(t, request, CVM_REPLIED, started) : CVM_ENOMEM;
 }
 
 int create_looked_up(cvm_turn *t, const cvm_msg *m)

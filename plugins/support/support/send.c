@@ -105,7 +105,10 @@ int send_store(struct ticket *k, const json_t *step, char *ret_why, size_t size)
     char key[CVM_STATE_KEY_MAX + 1];
     workflow_fill(k->record, cvm_json_str(where, "key", ""), key, sizeof key);
     json_t *value = json_object_get(k->outputs, workflow_output(step));
-    json_t *data = json_pack("{s:s, s:s, s:O?}", "store", store, "key", key, "value", value);
+    json_t *data = json_object();
+    OBJECT_TEXT(data, "store", store);
+    OBJECT_TEXT(data, "key", key);
+    OBJECT_PUT(data, "value", value ? json_incref(value) : json_null());
     if (!data)
         return CVM_ENOMEM;
     int e = cvm_request(k->t, "role:store", "put", data,
@@ -166,14 +169,14 @@ int send_progress(struct ticket *k)
         return CVM_OK;
     json_t *value = json_object(), *data = json_object();
     OBJECT_PUT(value, "ticket_id", ticket_share(k, "ticket_id"));
-    OBJECT_TEXT(value, "workflow", WORKFLOW_NAME);
+    OBJECT_KNOWN(value, "workflow", WORKFLOW_NAME);
     OBJECT_PUT(value, "status", ticket_share(k, "status"));
     OBJECT_PUT(value, "step", ticket_share(k, "step"));
     OBJECT_INT(value, "attempt", cvm_json_int(k->record, "attempt", 1));
     OBJECT_PUT(value, "outcome", ticket_share(k, "outcome"));
-    OBJECT_TEXT(value, "expires_at", deadline ? text_of_time(deadline, until) : "");
-    OBJECT_TEXT(value, "updated_at", text_of_time(k->w.now_ms, at));
-    OBJECT_TEXT(data, "store", "execution-state");
+    OBJECT_KNOWN(value, "expires_at", deadline ? text_of_time(deadline, until) : "");
+    OBJECT_KNOWN(value, "updated_at", text_of_time(k->w.now_ms, at));
+    OBJECT_KNOWN(data, "store", "execution-state");
     OBJECT_PUT(data, "key", ticket_share(k, "instance_id"));
     OBJECT_PUT(data, "value", value);
     if (!data)

@@ -15,13 +15,13 @@ static json_t *base(const struct ticket *k, const char *event, const char *step)
 {
     char at[TIME_SIZE];
     json_t *data = json_object();
-    OBJECT_TEXT(data, "event", event);
+    OBJECT_KNOWN(data, "event", event);
     OBJECT_PUT(data, "ticket_id", ticket_share(k, "ticket_id"));
     OBJECT_PUT(data, "instance_id", ticket_share(k, "instance_id"));
     OBJECT_PUT(data, "customer_id", ticket_share(k, "customer_id"));
-    OBJECT_TEXT(data, "step", step);
+    OBJECT_KNOWN(data, "step", step);
     OBJECT_PUT(data, "status", ticket_share(k, "status"));
-    OBJECT_TEXT(data, "at", text_of_time(k->w.now_ms, at));
+    OBJECT_KNOWN(data, "at", text_of_time(k->w.now_ms, at));
     return data;
 }
 
@@ -39,18 +39,15 @@ int tell_team(struct ticket *k, const char *event, const json_t *step, const cha
     const json_t *output = json_object_get(k->outputs, step ? workflow_output(step) : "");
     const json_t *analysis = json_object_get(k->outputs, "analysis"), *error = json_object_get(k->record, "error");
     json_t *data = base(k, event, step ? cvm_json_str(step, "id", "") : text_of(k, "step"));
-    if (!data)
-        return CVM_ENOMEM;
     if (output || analysis)
         audit_summary(output ? output : analysis, summary);
     snprintf(url, sizeof url, "/support/approve/%s", k->id);
-    json_object_set_new(data, "summary", json_string(summary));
-    json_object_set_new(data, "approve_url", json_string(url));
-    if (json_object_get(analysis, "resolution_steps"))
-        json_object_set(data, "resolution_steps", json_object_get(analysis, "resolution_steps"));
+    OBJECT_TEXT(data, "summary", summary);
+    OBJECT_TEXT(data, "approve_url", url);
+    OBJECT_SHARE(data, "resolution_steps", json_object_get(analysis, "resolution_steps"));
     if (deadline)
-        json_object_set_new(data, "expires_at", json_string(text_of_time(deadline, at)));
+        OBJECT_KNOWN(data, "expires_at", text_of_time(deadline, at));
     if (error)
-        json_object_set_new(data, "error", json_deep_copy(error));
-    return cvm_publish(k->t, topic, data);
+        OBJECT_PUT(data, "error", json_deep_copy(error));
+    return data ? cvm_publish(k->t, topic, data) : CVM_ENOMEM;
 }

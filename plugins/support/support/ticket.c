@@ -262,10 +262,10 @@ static int put_row(struct ticket *k)
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
         object_put(&row, copied[i], ticket_share(k, copied[i]));
     OBJECT_PUT(row, "status", ticket_share(k, "status"));
-    OBJECT_TEXT(row, "workflow", WORKFLOW_NAME);
-    OBJECT_TEXT(row, "updated_at", text_of_time(k->w.now_ms, at));
-    OBJECT_TEXT(row, "expires_at", deadline ? text_of_time(deadline, at) : "");
-    OBJECT_TEXT(row, "sla_due_at", due && !k->over ? text_of_time(due, at) : "");
+    OBJECT_KNOWN(row, "workflow", WORKFLOW_NAME);
+    OBJECT_KNOWN(row, "updated_at", text_of_time(k->w.now_ms, at));
+    OBJECT_KNOWN(row, "expires_at", deadline ? text_of_time(deadline, at) : "");
+    OBJECT_KNOWN(row, "sla_due_at", due && !k->over ? text_of_time(due, at) : "");
     if (json_object_get(k->record, "sla")) {
         OBJECT_INT(row, "sla_left_ms", sla_left_ms(k->record, k->w.now_ms));
         OBJECT_INT(row, "sla_breached", cvm_json_bool(k->record, "breached", false));

@@ -172,7 +172,10 @@ static void set(struct workflow *w, const char *key, json_t *value)
 
 static void tell(struct workflow_todo *todo, const char *what, const json_t *step)
 {
-    json_array_append_new(todo->told, json_pack("[s, s]", what, cvm_json_str(step, "id", "")));
+    json_t *id = json_object_get(step, "id"), *pair = json_array();
+    json_array_append_new(pair, json_string(what));
+    json_array_append_new(pair, id ? json_incref(id) : json_string(""));
+    json_array_append_new(todo->told, pair);
 }
 
 static int done(struct workflow_todo *todo, enum workflow_todo_kind kind, const json_t *step, int64_t delay_ms)
@@ -410,46 +413,16 @@ static int take(struct workflow *w, const struct workflow_event *e, struct workf
     return CVM_EINVAL;
 }
 
-/* Puts a copy back in place; both are the caller's objects and stay so. */
-static void restore(json_t *object, json_t *copy)
-{
-    json_object_clear(object);
-    json_object_update(object, copy);
-}
-
-/* What `take` changes stands in the instance itself, or directly in these two members of it. Gives. */
-static json_t *copy_of(const json_t *instance)
-{
-    static const char *const nested[] = {"counts", "early"};
-    json_t *copy = json_copy((json_t *)(uintptr_t)instance);
-    for (size_t i = 0; copy && i < sizeof nested / sizeof *nested; i++) {
-        json_t *member = json_object_get(copy, nested[i]);
-        if (member && json_object_set_new(copy, nested[i], json_copy(member)) < 0) {
-            json_decref(copy);
-            return NULL;
-        }
-    }
-    return copy;
-}
-
 int workflow_take(struct workflow *w, const struct workflow_event *e, struct workflow_todo *ret_todo)
 {
     if (!fits(w, e->what))
         return CVM_ESTATE;
     struct workflow_todo todo = {.told = json_array()};
-    json_t *instance = copy_of(w->instance), *outputs = json_copy(w->outputs);
-    int error = todo.told && instance && outputs ? take(w, e, &todo) : CVM_ENOMEM;
-    if (error < 0) {
-        if (instance && outputs) {
-            restore(w->instance, instance);
-            restore(w->outputs, outputs);
-        }
+    int error = todo.told ? take(w, e, &todo) : CVM_ENOMEM;
+    if (error < 0)
         json_decref(todo.told);
-    } else {
+    else
         *ret_todo = todo;
-    }
-    json_decref(instance);
-    json_decref(outputs);
     return error;
 }
 

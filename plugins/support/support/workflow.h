@@ -58,8 +58,9 @@ struct workflow_todo {
 };
 
 /* Takes what happened. 0, with *ret_todo (release `told`); CVM_ESTATE: it does not fit where the instance is (an event
- * that no step on the way waits for, a reply that is not awaited); CVM_EEXIST: such an event is kept already;
- * CVM_EDATA: the instance is in a step that its definition has not; CVM_ENOMEM. After an error nothing is changed. */
+ * that no step on the way waits for, a reply that is not awaited); CVM_EEXIST: such an event is kept already: nothing
+ * is changed. CVM_EDATA: the way leads to a step that its definition has not; CVM_ENOMEM: instance and outputs may be
+ * changed in part, and are not to be kept. */
 int workflow_take(struct workflow *w, const struct workflow_event *e, struct workflow_todo *ret_todo);
 
 /* Ends it from outside, with that status. */
