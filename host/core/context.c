@@ -245,20 +245,18 @@ int turn_context_set(cvm_turn *pub, const char *path, json_t *value)
                                                                                  : own(t);
     if (!e && t->in_place)
         e = value ? keep_before(t, where.name[0]) : context_detach(t); /* the order of members comes back as well */
+    json_t *name = e ? NULL : path_text(t->core, path);
+    if (!e && !(name && VECTOR_ROOM(t->changes)))
+        e = CVM_ENOMEM;
     if (!e)
         e = grow(t, &where, value);
     if (!e)
         e = set_at(t->context, &where, value); /* fails for want of memory only */
     if (e) {
+        json_decref(name);
         json_decref(value);
         return e;
     }
-    if (!t->changes)
-        t->changes = json_array();
-    json_t *pair = json_array();
-    json_array_append_new(pair, path_text(t->core, path));
-    if (value)
-        json_array_append_new(pair, value);
-    json_array_append_new(t->changes, pair);
+    t->changes.at[t->changes.n++] = (struct context_change){.path = name, .value = value};
     return CVM_OK;
 }

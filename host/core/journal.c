@@ -668,6 +668,11 @@ void record_release(struct core *core, struct record *rec)
     for (uint32_t i = 0; i < rec->n_dead; i++)
         item_release(core, &rec->dead[i].message->item);
     journal_shed(core, rec->context);
+    for (uint32_t i = 0; i < rec->n_changes; i++) {
+        json_decref(rec->changes[i].path);
+        journal_shed(core, rec->changes[i].value);
+    }
+    journal_shed(core, rec->notes);
     journal_shed(core, rec->extra);
     if (rec->message)
         item_release(core, &rec->message->item);

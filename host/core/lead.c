@@ -68,10 +68,10 @@ static void hand_back(struct message *m)
 }
 
 /* What a step that failed has added goes again; it writes the context when all else is done. */
-static void take_back(struct core *core, const struct turn *before, size_t changes, size_t notes)
+static void take_back(struct core *core, const struct turn *before, size_t notes)
 {
     struct turn *t = &core->turn;
-    if (json_array_size(t->changes) != changes)
+    if (t->changes.n != before->changes.n)
         crash_promised("a step of a conversation");
     while (t->outs.n > before->outs.n)
         item_release(core, &t->outs.at[--t->outs.n]->item);
@@ -91,14 +91,14 @@ void turn_lead(struct core *core)
     if (!m || (core->replay ? !replay_led(core) : core->engine->down || !has_room(t, m)))
         return;
     const struct turn before = *t;
-    const size_t changes = json_array_size(t->changes), notes = json_array_size(t->notes);
+    const size_t notes = json_array_size(t->notes);
     const struct binding *b = core->engine->now;
     t->message = m;
     t->component = core->engine;
     t->ordinal = 0;
     hand_over(m);
     if (b->turn(b->instance, &t->pub, &m->pub, m->route) < 0) {
-        take_back(core, &before, changes, notes);
+        take_back(core, &before, notes);
         hand_back(m);
     } else {
         t->led = m;

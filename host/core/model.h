@@ -36,6 +36,7 @@
 #define CORE_CONVERSATION_MESSAGES 10000
 #define CORE_TURN_STATE_BYTES_MAX (4 * 1024 * 1024) /* keys and values a turn may write */
 #define CORE_CONTEXT_MAX_BYTES (512 * 1024)         /* of a conversation's document */
+#define CORE_READS_MAX_BYTES (32 * 1024 * 1024)     /* what the record of a turn says that it was told */
 #define STATE_SCAN_MAX 1000                         /* pairs */
 #define CORE_STATE_CACHE_MAX 200000                 /* entries */
 #define CORE_STATE_CACHE_TTL_MS 300000              /* read anew after so long */
@@ -446,6 +447,11 @@ struct dead_letter {
     const char *reason; /* static text */
 };
 
+struct context_change {
+    json_t *path;  /* string */
+    json_t *value; /* NULL: removed */
+};
+
 struct record {
     struct record *next;
     int64_t seq, at_ms;
@@ -464,7 +470,10 @@ struct record {
     bool takes, taken;                         /* the context, of the record before; by the one after: one group */
     bool divisible;                            /* a group may end here */
     bool ended;                                /* this turn ended it */
-    json_t *extra;                             /* object: context, reads, notes, error, met, ..; NULL: none */
+    json_t *notes;                             /* array; NULL: none */
+    json_t *extra;                             /* object: error, met, ..; NULL: none, as of most */
+    const char *reads;                         /* JSON text: what it was told, with commas between; "": nothing */
+    struct context_change *changes;            /* of the context */
     struct message **outs;
     struct item **opens, **closes;
     struct state_change *states;
@@ -473,7 +482,7 @@ struct record {
     struct dead_letter *dead;
     struct edge_publication *told_out;
     uint32_t led; /* place in `outs`, from 1, of what the engine took within this turn; 0: nothing */
-    uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead, n_told_out;
+    uint32_t n_outs, n_opens, n_closes, n_states, n_rows, n_inboxes, n_dead, n_told_out, n_changes;
 };
 
 /* ---- a turn under way ----------------------------------------------------------------------------------------------
@@ -506,12 +515,15 @@ struct turn {
     struct component *component;
     struct conversation *conversation;
     struct message *message;
-    json_t *context;                               /* changed; NULL: unchanged */
-    bool in_place;                                 /* it is the conversation's own, that has none meanwhile */
-    struct record *took;                           /* the record that held it as well; NULL: none did */
-    VECTOR(struct overwritten) before;             /* in place: what it was */
-    size_t context_bytes;                          /* of the changed copy */
-    json_t *changes, *reads, *notes, *error, *ids; /* arrays and object for the record; NULL: none */
+    json_t *context;                   /* changed; NULL: unchanged */
+    bool in_place;                     /* it is the conversation's own, that has none meanwhile */
+    struct record *took;               /* the record that held it as well; NULL: none did */
+    VECTOR(struct overwritten) before; /* in place: what it was */
+    size_t context_bytes;              /* of the changed copy */
+    VECTOR(struct context_change) changes;
+    struct text reads;           /* what it was told, as its record says it */
+    json_t *trial_reads;         /* the same in a trial: array; NULL: nothing */
+    json_t *notes, *error, *ids; /* arrays and object for the record; NULL: none */
     VECTOR(struct message *) outs;
     VECTOR(struct answer) answers;
     VECTOR(struct item *) opens;  /* timers and effects it makes */

@@ -184,8 +184,7 @@ static void add_lane(struct text *text, const struct record *rec)
     bool named = false;
     for (uint32_t i = 0; i < rec->n_outs && !named; i++)
         named = rec->outs[i]->conversation == rec->conversation;
-    if (!(named || (rec->message && rec->message->input)) || rec->context_before > 0 ||
-        json_object_get(rec->extra, "context"))
+    if (!(named || (rec->message && rec->message->input)) || rec->context_before > 0 || rec->n_changes)
         return;
     input_name((uint64_t)rec->conversation->key, name);
     if (strcmp(name, rec->conversation->name) == 0)
@@ -351,6 +350,32 @@ static void add_changes(struct text *text, struct text *scratch, const struct re
         text_char(text, ']');
 }
 
+/* What the turn changed in its conversation's context, what it was told, and what it noted. */
+static void add_told(struct text *text, const struct record *rec)
+{
+    for (uint32_t i = 0; i < rec->n_changes; i++) {
+        const struct context_change *change = &rec->changes[i];
+        text_puts(text, i ? ",[" : ",\"context\":[[");
+        text_json(text, change->path);
+        if (change->value) {
+            text_char(text, ',');
+            text_json(text, change->value);
+        }
+        text_char(text, ']');
+    }
+    if (rec->n_changes)
+        text_char(text, ']');
+    if (*rec->reads) {
+        PUT(text, ",\"reads\":[");
+        text_puts(text, rec->reads);
+        text_char(text, ']');
+    }
+    if (rec->notes) {
+        PUT(text, ",\"notes\":");
+        text_json(text, rec->notes);
+    }
+}
+
 /* By what it can be run again: the configuration, the version of the context before it, and the turn whose record has
  * the message. */
 void record_text(struct text *text, struct text *scratch, const struct record *rec)
@@ -381,6 +406,7 @@ void record_text(struct text *text, struct text *scratch, const struct record *r
     }
     add_opened(text, scratch, rec);
     add_changes(text, scratch, rec);
+    add_told(text, rec);
     const char *key;
     json_t *value;
     json_object_foreach(rec->extra, key, value)

@@ -151,7 +151,7 @@ static void end(struct core *core, struct errand *e, bool reads)
     take_back(&t->denied);
     uint32_t known = e->settled.n;
     keep_settled(e, t);
-    take_back(&t->reads);
+    take_back(&t->trial_reads);
     take_back(&t->ids);
     turn_undo(core); /* those that it settled are open again; those before it not yet */
     for (uint32_t i = 0; i < known; i++)
@@ -183,9 +183,9 @@ int trial_run(struct core *core, struct errand *e, const json_t *op, json_t **re
         set_counter(t, e, op);
     int error = remote_op(&t->pub, op, ret_answer);
     json_array_append_new(e->ops, json_pack("[O, o, o*]", op, reads ? json_null() : json_incref(*ret_answer),
-                                            t->reads ? json_copy(t->reads) : NULL));
+                                            t->trial_reads ? json_copy(t->trial_reads) : NULL));
     if (reads) {
-        keep_list(&e->reads, &t->reads);
+        keep_list(&e->reads, &t->trial_reads);
         keep_list(&e->denied, &t->denied);
     } else {
         keep_counter(e, op, *ret_answer);
@@ -220,8 +220,9 @@ static bool reads_hold(const struct core *core, const struct errand *e)
 
 static void keep_reads(struct turn *t, const json_t *pair)
 {
-    json_t *reads = json_incref(json_array_get(pair, 2));
-    keep_list(&t->reads, &reads);
+    size_t i;
+    json_t *read;
+    json_array_foreach(json_array_get(pair, 2), i, read) turn_note_read(t, json_incref(read));
 }
 
 static int keep_one(struct turn *t, const json_t *pair)
@@ -294,7 +295,7 @@ void trial_forget(struct core *core)
     struct turn *t = &core->turn;
     take_back(&t->refusal);
     take_back(&t->denied);
-    take_back(&t->reads);
+    take_back(&t->trial_reads);
     take_back(&t->ids);
     take_back(&t->met);
 }

@@ -232,14 +232,8 @@ int turn_state_get(cvm_turn *pub, const char *key, const json_t **ret_value)
         }
         if (r < 0)
             return r;
-        if (t->conversation && !BROKEN(no_reads)) { /* which version was read: the record must be able to say */
-            if (!t->reads)
-                t->reads = json_array();
-            json_t *read = json_array();
-            json_array_append_new(read, json_string_nocheck(key));
-            json_array_append_new(read, json_integer((json_int_t)e->turn));
-            json_array_append_new(t->reads, read);
-        }
+        if (t->conversation && !BROKEN(no_reads)) /* which version was read: the record must be able to say */
+            turn_note_key(t, key, e->turn);
     }
     if (!value)
         return CVM_ENOENT;
@@ -389,9 +383,7 @@ static void note_scan(struct turn *t, const char *prefix, const char *after, siz
     json_t *note = json_pack("[s, s, s, I]", "scan", prefix, after ? after : "", (json_int_t)limit);
     json_array_foreach((json_t *)(uintptr_t)entries, i, entry)
         json_array_append_new(note, json_pack("[O, O]", json_array_get(entry, 0), json_array_get(entry, 2)));
-    if (!t->reads)
-        t->reads = json_array();
-    json_array_append_new(t->reads, note);
+    turn_note_read(t, note);
 }
 
 int turn_state_scan(cvm_turn *pub, const char *prefix, const char *after, size_t limit, json_t **ret_pairs)

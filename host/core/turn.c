@@ -28,10 +28,11 @@ static void page_leave(struct core *core)
 /* What a failed turn was told stays for its record. */
 static void drop_inputs(struct turn *t)
 {
-    json_decref(t->reads);
+    text_reset(&t->reads);
+    json_decref(t->trial_reads);
     json_decref(t->ids);
     json_decref(t->met);
-    t->reads = t->ids = t->met = NULL;
+    t->trial_reads = t->ids = t->met = NULL;
 }
 
 void turn_begin(struct core *core, struct component *component, struct conversation *conversation, struct message *m)
@@ -46,26 +47,25 @@ void turn_begin(struct core *core, struct component *component, struct conversat
     t->led = NULL;
     t->ended = t->lend = t->random_seeded = t->unreadable = false;
     t->unhandled = NULL;
-    if (t->reads || t->ids || t->met)
+    if (t->reads.len || t->trial_reads || t->ids || t->met)
         drop_inputs(t);
 }
 
 /* Messages and answers are all that it puts out, as of most turns that leave no record. */
 static bool is_plain(const struct turn *t)
 {
-    return !(t->opens.n | t->closes.n | t->states.n | t->rows.n | t->dead.n | t->told_out.n) && !t->context &&
-           !t->changes && !t->notes && !t->error && !t->metrics && !t->denied;
+    return !(t->opens.n | t->closes.n | t->states.n | t->rows.n | t->dead.n | t->told_out.n | t->changes.n) &&
+           !t->context && !t->notes && !t->error && !t->metrics && !t->denied;
 }
 
 static void clear_others(struct turn *t)
 {
     json_decref(t->context);
-    json_decref(t->changes);
     json_decref(t->notes);
     json_decref(t->error);
     json_decref(t->metrics);
-    t->context = t->changes = t->notes = t->error = t->metrics = NULL;
-    t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = t->told_out.n = 0;
+    t->context = t->notes = t->error = t->metrics = NULL;
+    t->changes.n = t->opens.n = t->closes.n = t->states.n = t->rows.n = t->dead.n = t->told_out.n = 0;
 }
 
 static void clear(struct turn *t)
@@ -107,6 +107,10 @@ void turn_undo(struct core *core)
         json_decref(t->rows.at[i].row);
         free(t->rows.at[i].key);
     }
+    for (uint32_t i = 0; i < t->changes.n; i++) {
+        json_decref(t->changes.at[i].path);
+        json_decref(t->changes.at[i].value);
+    }
     context_restore(t);
     clear(t);
 }
@@ -118,6 +122,48 @@ static void add_extra(struct record *rec, const char *key, json_t *value)
     if (!rec->extra)
         rec->extra = json_object();
     json_object_set_nocheck(rec->extra, key, value);
+}
+
+/* One that has no memory for it is left out whole. */
+static void add_read(struct turn *t, const json_t *read, const char *key, int64_t turn)
+{
+    struct text *text = &t->reads;
+    const size_t before = text->len;
+    if (before)
+        text_char(text, ',');
+    if (read) {
+        text_json(text, read);
+    } else {
+        text_char(text, '[');
+        text_string(text, key);
+        text_char(text, ',');
+        text_int(text, turn);
+        text_char(text, ']');
+    }
+    if (text->failed) {
+        text->len = before;
+        text->failed = false;
+    }
+}
+
+void turn_note_read(struct turn *t, json_t *read)
+{
+    if (!t->trial) {
+        add_read(t, read, NULL, 0);
+        json_decref(read);
+        return;
+    }
+    if (!t->trial_reads)
+        t->trial_reads = json_array();
+    json_array_append_new(t->trial_reads, read);
+}
+
+void turn_note_key(struct turn *t, const char *key, int64_t turn)
+{
+    if (t->trial)
+        turn_note_read(t, json_pack("[s, I]", key, (json_int_t)turn));
+    else
+        add_read(t, NULL, key, turn);
 }
 
 /* Among what the turn met: a name or a shown id under `what`. */
@@ -151,7 +197,8 @@ static struct record *record_new(const struct turn *t)
     struct record *rec =
         calloc(1, sizeof *rec + pointers * sizeof(void *) + t->states.n * sizeof(struct state_change) +
                       t->rows.n * sizeof(struct row_change) + (t->answers.n + 1) * sizeof(struct inbox_change) +
-                      t->dead.n * sizeof(struct dead_letter) + t->told_out.n * sizeof(struct edge_publication));
+                      t->dead.n * sizeof(struct dead_letter) + t->told_out.n * sizeof(struct edge_publication) +
+                      t->changes.n * sizeof(struct context_change) + t->reads.len + 1);
     if (!rec)
         crash_promised("the record of a turn");
     rec->outs = (struct message **)(rec + 1);
@@ -162,6 +209,11 @@ static struct record *record_new(const struct turn *t)
     rec->inboxes = (struct inbox_change *)(rec->rows + t->rows.n);
     rec->dead = (struct dead_letter *)(rec->inboxes + t->answers.n + 1);
     rec->told_out = (struct edge_publication *)(rec->dead + t->dead.n);
+    rec->changes = (struct context_change *)(rec->told_out + t->told_out.n);
+    char *reads = (char *)(rec->changes + t->changes.n);
+    if (t->reads.len)
+        memcpy(reads, t->reads.at, t->reads.len);
+    rec->reads = reads;
     return rec;
 }
 
@@ -271,7 +323,7 @@ static void commit_changes(struct core *core, struct record *rec)
     struct turn *t = &core->turn;
     struct conversation *c = t->conversation;
     rec->context_before = c->version;
-    if (t->context && t->changes) { /* else a change was tried and refused */
+    if (t->context && t->changes.n) { /* else a change was tried and refused */
         json_decref(c->context);
         c->context = t->context;
         c->context_bytes = t->context_bytes;
@@ -303,9 +355,10 @@ static void commit_changes(struct core *core, struct record *rec)
     }
     for (uint32_t i = 0; i < t->rows.n; i++)
         rec->rows[rec->n_rows++] = t->rows.at[i];
-    add_extra(rec, "context", t->changes);
-    add_extra(rec, "reads", t->reads);
-    add_extra(rec, "notes", t->notes);
+    for (uint32_t i = 0; i < t->changes.n; i++)
+        rec->changes[rec->n_changes++] = t->changes.at[i];
+    t->changes.n = 0;
+    rec->notes = json_incref(t->notes);
     if (t->notes)
         count_confidence(rec->component, t->notes);
     if (t->metrics)
@@ -445,7 +498,7 @@ void turn_commit(struct core *core, const char *outcome, int64_t us)
         commit_others(core, rec);
     t->outs.n = t->answers.n = 0;
     t->message = NULL;
-    if (t->reads || t->ids || t->met)
+    if (t->reads.len || t->ids || t->met)
         drop_inputs(t);
     if (rec)
         journal_add(core, rec);
@@ -482,7 +535,9 @@ static void fail(struct core *core, struct message *m, int outcome, const char *
     static const char *const outcomes[] = {"OK", "REFUSED", "ERROR", "TIMEOUT", "BUSY", "UNKNOWN"};
     struct turn *t = &core->turn;
     json_t *body = t->refusal;
-    json_t *reads = json_incref(t->reads), *ids = json_incref(t->ids), *met = json_incref(t->met);
+    json_t *ids = json_incref(t->ids), *met = json_incref(t->met);
+    struct text reads = t->reads;
+    text_init(&t->reads, reads.limit);
     t->refusal = NULL;
     turn_begin(core, m->to, m->conversation, m);
     t->reads = reads;
@@ -807,6 +862,8 @@ static void free_vectors(struct turn *t)
     drop_inputs(t);
     free(t->before.at);
     free(t->outs.at);
+    free(t->changes.at);
+    text_free(&t->reads);
     free(t->told_out.at);
     free(t->answers.at);
     free(t->opens.at);

@@ -113,12 +113,9 @@ int turn_classify(cvm_turn *pub, const char *name, const char *text, json_t **re
         return CVM_ENOMEM;
     }
     *ret_labels = labels;
-    if (!t->conversation) {
+    if (t->conversation)
+        turn_note_read(t, read);
+    else
         json_decref(read);
-        return 0;
-    }
-    if (!t->reads)
-        t->reads = json_array();
-    json_array_append_new(t->reads, read);
     return 0;
 }
