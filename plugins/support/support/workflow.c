@@ -173,8 +173,11 @@ static void set(struct workflow *w, const char *key, json_t *value)
 static void tell(struct workflow_todo *todo, const char *what, const json_t *step)
 {
     json_t *id = json_object_get(step, "id"), *pair = json_array();
-    json_array_append_new(pair, json_string(what));
-    json_array_append_new(pair, id ? json_incref(id) : json_string(""));
+    if (json_array_append_new(pair, json_string(what)) < 0 ||
+        json_array_append_new(pair, id ? json_incref(id) : json_string("")) < 0) {
+        json_decref(pair);
+        pair = NULL;
+    }
     json_array_append_new(todo->told, pair);
 }
 
