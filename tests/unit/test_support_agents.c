@@ -119,11 +119,28 @@ START_TEST(documents_have_to_fit)
         part("symptom", json_pack("[o]", result("redis", 0.2, "x"))));
     json_t *documents = analysis_documents(parts, vocabulary, "Redis asks for a password");
     ck_assert_uint_eq(json_array_size(documents), 2); /* what the aspect's own term led to is no answer */
-    ck_assert_int_eq(json_is_true(json_object_get(json_array_get(documents, 0), "fits")), 1);
+    const json_t *best = json_array_get(documents, 0), *weak = json_array_get(documents, 1);
+    ck_assert_int_eq(json_is_true(json_object_get(best, "fits")), 1);
+    ck_assert_str_eq(cvm_json_str(best, "document_id", ""), "redis");
+    ck_assert_uint_eq(json_array_size(json_object_get(best, "aspects")), 1); /* 0.2 is of no relevance to the other */
+    ck_assert_double_eq(json_number_value(json_object_get(json_object_get(best, "by"), "configuration")), 0.35);
+    ck_assert_str_eq(cvm_json_str(weak, "document_id", ""), "weak"); /* for its words alone */
+    ck_assert_uint_eq(json_array_size(json_object_get(weak, "aspects")), 0);
+    ck_assert_double_eq(json_number_value(json_object_get(weak, "symptom")), 0);
+    ck_assert_double_gt(json_number_value(json_object_get(weak, "fit")), 0);
     json_t *r = analysis_by_rules(documents, parts, "");
     ck_assert(json_is_true(json_object_get(r, "found")));
     json_decref(r);
     json_decref(documents);
+    json_array_append_new(parts, part("symptom", json_pack("[o]", result("weak", 0.8, "y")))); /* found better later */
+    documents = analysis_documents(parts, vocabulary, "Redis asks for a password");
+    best = json_array_get(documents, 0);
+    ck_assert_str_eq(cvm_json_str(best, "document_id", ""), "weak");
+    ck_assert_str_eq(cvm_json_str(best, "text", ""), "redis password everywhere");
+    ck_assert_double_eq(json_number_value(json_object_get(best, "relevance")), 0.8);
+    ck_assert_double_eq(json_number_value(json_object_get(best, "symptom")), 0.8);
+    json_decref(documents);
+    json_array_remove(parts, json_array_size(parts) - 1);
     documents = analysis_documents(parts, vocabulary, "My football team lost");
     ck_assert_uint_eq(json_array_size(documents), 0);
     r = analysis_by_rules(documents, parts, "look again");

@@ -59,7 +59,7 @@ CVM_MUST_USE int settle_failed(cvm_turn *t, cvm_id request, int outcome, const c
 /* What an agent or a tool of it did, for the audit. Takes `input` and `output`; gives. */
 json_t *audit_entry(const char *what, json_t *input, json_t *output, int64_t duration_ms);
 /* {"a":"..","b":".."}, as the text that the audit shows of it where nothing in it needs an escape. `a` and `b` need
- * none. Gives. */
+ * none, and all four are texts of JSON. Gives. */
 json_t *audit_pair(const char *a, const char *is, const char *b, const char *other);
 /* Tells the ticket's audit trail all of that before the activity ends; nobody is told where no workflow is loaded.
  * Takes `entries`. */

@@ -131,53 +131,71 @@ json_t *analysis_aspects(const json_t *setting, const json_t *vocabulary, const 
 
 /* ---- what was found ---- */
 
-static double relevance_of(const json_t *document)
-{
-    return fmin(json_number_value(json_object_get(document, "relevance")), 1);
-}
-
 static double number(const json_t *document, const char *name)
 {
     return json_number_value(json_object_get(document, name));
 }
 
-static json_t *known(const json_t *list, const char *id)
+/* A document while it is weighed: most do not fit, and nothing is made of them. */
+struct candidate {
+    const json_t *result; /* that led to it first: with its text */
+    const char *id;
+    const json_t *relevance; /* the best */
+    json_t *aspects, *by;    /* NULL: it is of no relevance to any */
+    double symptom, fit;
+    bool fits;
+};
+
+struct candidates {
+    struct candidate at[DOCUMENTS_MAX];
+    size_t n;
+};
+
+static double capped(const json_t *relevance)
 {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (strcmp(cvm_json_str(json_array_get(list, i), "document_id", ""), id) == 0)
-            return json_array_get(list, i);
+    return fmin(json_number_value(relevance), 1);
+}
+
+static struct candidate *known(struct candidates *all, const char *id)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (strcmp(all->at[i].id, id) == 0)
+            return &all->at[i];
     return NULL;
 }
 
-static void take_in(json_t *list, const json_t *result, const char *aspect)
+static void take_in(struct candidates *all, const json_t *result, const char *aspect)
 {
-    json_t *one = known(list, cvm_json_str(result, "document_id", ""));
-    if (!one && json_array_size(list) < DOCUMENTS_MAX) {
-        one = json_copy((json_t *)(uintptr_t)result);
-        OBJECT_PUT(one, "aspects", json_array());
-        OBJECT_PUT(one, "by", json_object());
-        OBJECT_PUT(one, "symptom", json_real(0));
-        json_array_append_new(list, one);
-    } else if (one && relevance_of(result) > relevance_of(one)) {
-        json_object_set(one, "relevance", json_object_get(result, "relevance"));
+    const char *id = cvm_json_str(result, "document_id", "");
+    json_t *relevance = json_object_get(result, "relevance");
+    struct candidate *one = known(all, id);
+    if (!one && all->n < DOCUMENTS_MAX) {
+        one = &all->at[all->n++];
+        *one = (struct candidate){.result = result, .id = id, .relevance = relevance};
+    } else if (one && capped(relevance) > capped(one->relevance)) {
+        one->relevance = relevance;
     }
-    if (relevance_of(result) < RELEVANT)
+    if (!one || capped(relevance) < RELEVANT)
         return;
     if (strcmp(aspect, SYMPTOM) == 0)
-        json_object_set_new(one, "symptom", json_real(relevance_of(result)));
-    json_array_append_new(json_object_get(one, "aspects"), json_string(aspect));
-    json_object_set(json_object_get(one, "by"), aspect, json_object_get(result, "relevance"));
+        one->symptom = capped(relevance);
+    if (!one->aspects) {
+        one->aspects = json_array();
+        one->by = json_object();
+    }
+    json_array_append_new(one->aspects, json_string(aspect));
+    json_object_set(one->by, aspect, relevance);
 }
 
 /* How much of the text's words a document has, 0 to 1; a word that few of the documents have counts more. */
-static void weigh(json_t *list, const struct words *words)
+static void weigh(struct candidates *list, const struct words *words)
 {
     bool in[DOCUMENTS_MAX][WORDS_MAX];
     double weights[WORDS_MAX], all = 0;
-    size_t n = json_array_size(list);
+    size_t n = list->n;
     for (size_t d = 0; d < n; d++) {
         char text[TEXT_SIZE];
-        const json_t *one = json_array_get(list, d);
+        const json_t *one = list->at[d].result;
         snprintf(text, sizeof text, "%s %s", cvm_json_str(one, "title", ""), cvm_json_str(one, "text", ""));
         words_in(words, text, in[d]);
     }
@@ -196,49 +214,78 @@ static void weigh(json_t *list, const struct words *words)
                 sum += weights[i];
                 of_trade += words->at[i].known;
             }
-        json_t *one = json_array_get(list, d);
-        bool fits = number(one, "symptom") >= RELEVANT || of_trade >= 2;
-        json_object_set_new(one, "fit", json_real(fits && all > 0 ? round(sum / all * 100) / 100 : 0));
-        json_object_set_new(one, "fits", json_boolean(fits));
+        struct candidate *one = &list->at[d];
+        one->fits = one->symptom >= RELEVANT || of_trade >= 2;
+        one->fit = one->fits && all > 0 ? round(sum / all * 100) / 100 : 0;
     }
+}
+
+static double weight(double symptom, double fit, const json_t *aspects)
+{
+    return symptom + fit + 0.02 * (double)json_array_size(aspects);
 }
 
 static double weight_of(const json_t *document)
 {
-    return number(document, "symptom") + number(document, "fit") +
-           0.02 * (double)json_array_size(json_object_get(document, "aspects"));
+    return weight(number(document, "symptom"), number(document, "fit"), json_object_get(document, "aspects"));
 }
 
-json_t *analysis_documents(const json_t *parts, const json_t *vocabulary, const char *text)
+/* Gives. */
+static json_t *document_of(const struct candidate *one)
 {
-    json_t *list = json_array(), *sorted = json_array();
-    struct words words;
-    for (size_t i = 0; i < json_array_size(parts); i++) {
-        const json_t *part = json_array_get(parts, i);
-        const json_t *results = json_object_get(json_object_get(part, "data"), "results");
-        for (size_t k = 0; k < json_array_size(results); k++)
-            take_in(list, json_array_get(results, k), cvm_json_str(part, "name", ""));
-    }
-    words_read(text, vocabulary, &words);
-    weigh(list, &words);
+    json_t *document = json_copy((json_t *)(uintptr_t)one->result);
+    if (one->relevance)
+        OBJECT_PUT(document, "relevance", cvm_json_share(one->relevance));
+    OBJECT_PUT(document, "aspects", one->aspects ? json_incref(one->aspects) : json_array());
+    OBJECT_PUT(document, "by", one->by ? json_incref(one->by) : json_object());
+    OBJECT_PUT(document, "symptom", json_real(one->symptom));
+    OBJECT_PUT(document, "fit", json_real(one->fit));
+    OBJECT_PUT(document, "fits", json_true());
+    return document;
+}
+
+/* Those that fit, the best first. Gives. */
+static json_t *sorted(const struct candidates *list)
+{
+    json_t *documents = json_array();
     double weights[DOCUMENTS_MAX];
-    size_t n = json_array_size(list);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *one = json_array_get(list, i);
-        weights[i] = cvm_json_bool(one, "fits", false) ? weight_of(one) : -1;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct candidate *one = &list->at[i];
+        weights[i] = one->fits ? weight(one->symptom, one->fit, one->aspects) : -1;
     }
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < list->n; k++) {
         size_t best = 0;
-        for (size_t i = 1; i < n; i++)
+        for (size_t i = 1; i < list->n; i++)
             if (weights[i] > weights[best])
                 best = i;
         if (weights[best] < 0)
             break;
-        json_array_append(sorted, json_array_get(list, best));
+        json_array_append_new(documents, document_of(&list->at[best]));
         weights[best] = -1;
     }
-    json_decref(list);
-    return sorted;
+    return documents;
+}
+
+json_t *analysis_documents(const json_t *parts, const json_t *vocabulary, const char *text)
+{
+    struct candidates list;
+    struct words words;
+    list.n = 0;
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        const json_t *results = json_object_get(json_object_get(part, "data"), "results");
+        const char *aspect = cvm_json_str(part, "name", "");
+        for (size_t k = 0; k < json_array_size(results); k++)
+            take_in(&list, json_array_get(results, k), aspect);
+    }
+    words_read(text, vocabulary, &words);
+    weigh(&list, &words);
+    json_t *documents = sorted(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        json_decref(list.at[i].aspects);
+        json_decref(list.at[i].by);
+    }
+    return documents;
 }
 
 /* ---- what documents say ---- */

@@ -53,8 +53,14 @@ static bool is_plain(const char *text)
 
 json_t *audit_pair(const char *a, const char *is, const char *b, const char *other)
 {
-    if (is_plain(is) && is_plain(other))
-        return json_sprintf("{\"%s\":\"%s\",\"%s\":\"%s\"}", a, is, b, other);
+    char text[2048];
+    size_t n = strlen(a) + strlen(is) + strlen(b) + strlen(other) + sizeof "{\"\":\"\",\"\":\"\"}" - 1;
+    if (n < sizeof text && is_plain(is) && is_plain(other)) {
+        char *at = stpcpy(stpcpy(stpcpy(text, "{\""), a), "\":\"");
+        at = stpcpy(stpcpy(stpcpy(at, is), "\",\""), b);
+        stpcpy(stpcpy(stpcpy(at, "\":\""), other), "\"}");
+        return json_stringn_nocheck(text, n);
+    }
     json_t *pair = json_object();
     object_put(&pair, a, json_string(is));
     object_put(&pair, b, json_string(other));
