@@ -145,6 +145,30 @@ START_TEST(vectors_are_written_in_brief)
 }
 END_TEST
 
+/* What is stored is found under the same key by every version. */
+START_TEST(keys_stay)
+{
+    char key[SHELF_KEY_SIZE], id[DOCUMENT_ID_MAX + 2];
+    static const struct {
+        int at;
+        const char *key;
+    } texts[] = {{0, "text/kb-1#000"},
+                 {7, "text/kb-1#007"},
+                 {12, "text/kb-1#012"},
+                 {100, "text/kb-1#100"},
+                 {1234, "text/kb-1#1234"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        shelf_text_key("kb-1", texts[i].at, key);
+        ck_assert_str_eq(key, texts[i].key);
+    }
+    ck_assert_ptr_eq(shelf_key("seen/", "", key), key + 5);
+    memset(id, 'x', sizeof id - 1);
+    id[sizeof id - 1] = '\0';
+    shelf_key("seen/", id, key);
+    ck_assert_uint_eq(strlen(key), 5 + DOCUMENT_ID_MAX);
+}
+END_TEST
+
 START_TEST(near_texts_are_near)
 {
     static const char *const texts[] = {"my boat is leaking", "the ship leaks", "a recipe of rice", "my boatz leakin"};
@@ -514,6 +538,7 @@ int main(void)
     tcase_add_test(c, cuts_passages);
     tcase_add_test(c, reads_heads_and_questions);
     tcase_add_test(c, vectors_are_written_in_brief);
+    tcase_add_test(c, keys_stay);
     tcase_add_test(c, near_texts_are_near);
     tcase_add_test(c, prunes_each_month);
     tcase_add_test(c, service_makes_vectors);

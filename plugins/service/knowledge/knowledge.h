@@ -48,6 +48,11 @@ bool kb_uses_model(cvm_turn *t);                   /* vectors of a service are w
 int shelf_embedded(cvm_turn *t, const cvm_msg *m); /* "embed.reply": vectors of a service for passages, or a question */
 
 /* shelf_trace.c: what a question is compared with, and the texts of answers */
+#define SHELF_KEY_SIZE (DOCUMENT_ID_MAX + 24)
+/* The key of what is kept of a document, `kind` being "seen/" or another of five bytes. Gives where it ends. */
+char *shelf_key(const char kind[6], const char *id, char ret_key[SHELF_KEY_SIZE]);
+/* That of a passage, `at` 0 or more. */
+void shelf_text_key(const char *id, int at, char ret_key[SHELF_KEY_SIZE]);
 #define TRACE_ROWS 16 /* in one value */
 CVM_MUST_USE int shelf_trace(cvm_turn *t, const char *id, const json_t *rows, int64_t rows_before);
 /* The value with the row's line. CVM_ENOENT: it was never made, or with other classes of words. */

@@ -57,9 +57,9 @@ static int note(cvm_turn *t, const char *id, double relevance)
 
 bool prune_is_news(cvm_turn *t, const char *id, double relevance)
 {
-    char key[DOCUMENT_ID_MAX + 8], day[32];
+    char key[SHELF_KEY_SIZE], day[32];
     const json_t *seen = NULL, *best;
-    snprintf(key, sizeof key, "seen/%.64s", id);
+    shelf_key("seen/", id, key);
     day_text(cvm_now_ms(t), day);
     if (cvm_state_get(t, key, &seen) < 0)
         return true;

@@ -269,8 +269,10 @@ static bool read_place(const json_t *row, struct place *p)
         return false;
     memcpy(p->id, key, (size_t)(mark - key));
     p->id[mark - key] = '\0';
-    p->at = (int)strtol(mark + 1, NULL, 10);
-    return p->at >= 0;
+    p->at = 0;
+    for (const char *c = mark + 1; *c >= '0' && *c <= '9' && p->at < 100000; c++)
+        p->at = p->at * 10 + (*c - '0');
+    return true;
 }
 
 /* Rows as their documents' lines have them; one that is of no row now is left out: its document has changed. */
@@ -332,12 +334,14 @@ static int add_whole_row(struct finding *f, const json_t *found, const json_t *w
 static const json_t *text_of(void *arg, const struct rank_row *row)
 {
     struct finding *f = arg;
-    char key[DOCUMENT_ID_MAX + 24];
+    char key[SHELF_KEY_SIZE];
     const json_t *text = NULL;
     if (f->whole)
         return json_object_get(row->about, row->question ? "answer" : "body");
-    snprintf(key, sizeof key, "text/%.64s#%03d", row->document_id, row->at);
-    return row->at < 0 || cvm_state_get(f->t, key, &text) < 0 ? NULL : text;
+    if (row->at < 0)
+        return NULL;
+    shelf_text_key(row->document_id, row->at, key);
+    return cvm_state_get(f->t, key, &text) < 0 ? NULL : text;
 }
 
 static void finding_free(struct finding *f)

@@ -2,8 +2,6 @@
  * once. Loop thread. */
 #include "knowledge.h"
 
-#include <stdio.h>
-
 /* Documents that the answer has already, by their ids in the results that were found. */
 struct shown {
     const char *ids[SEVERAL_MAX * KB_TOP_K_MAX];
@@ -23,11 +21,13 @@ static bool is_shown(struct shown *shown, const char *id)
 /* Of the document, what the answer has once: title, source and its first text, of at most `bytes`. */
 static void add_text(cvm_turn *t, json_t *result, const char *id, int at, size_t bytes)
 {
-    char key[DOCUMENT_ID_MAX + 24];
+    char key[SHELF_KEY_SIZE];
     const json_t *about = NULL, *text = NULL;
-    snprintf(key, sizeof key, "text/%.64s#%03d", id, at);
-    if (at < 0 || shelf_traced(t, id, at, &about) < 0 || cvm_state_get(t, key, &text) < 0)
+    if (at < 0 || shelf_traced(t, id, at, &about) < 0)
         return; /* it was taken out meanwhile */
+    shelf_text_key(id, at, key);
+    if (cvm_state_get(t, key, &text) < 0)
+        return;
     json_object_set(result, "title", json_object_get(about, "title"));
     json_object_set(result, "source", json_object_get(about, "source"));
     size_t n = json_string_length(text);

@@ -187,7 +187,7 @@ static int find(cvm_turn *t, const char *id, int at, struct value_asked *once, c
     *ret = once;
     if (asked.n == ASKED_MAX)
         return CVM_OK;
-    snprintf(once->id, sizeof once->id, "%s", id);
+    memcpy(once->id, id, strnlen(id, DOCUMENT_ID_MAX)); /* of zeros before */
     once->block = at / TRACE_ROWS;
     asked.at[asked.n++] = *once;
     *slot = (uint8_t)asked.n;

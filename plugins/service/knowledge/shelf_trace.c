@@ -5,19 +5,40 @@
 
 #include <stdio.h>
 
-static void find_key(const char *id, size_t block, char ret_key[DOCUMENT_ID_MAX + 24])
+/* Keys are put together by hand: for each row that a question found. */
+char *shelf_key(const char kind[6], const char *id, char ret_key[SHELF_KEY_SIZE])
 {
-    size_t n = strnlen(id, DOCUMENT_ID_MAX), digits = 1;
-    char *to = ret_key + 5;
-    memcpy(ret_key, "find/", 5);
-    memcpy(to, id, n);
-    to += n;
-    *to++ = '/';
-    for (size_t left = block; left >= 10; left /= 10)
+    size_t n = strnlen(id, DOCUMENT_ID_MAX);
+    memcpy(ret_key, kind, 5);
+    memcpy(ret_key + 5, id, n);
+    ret_key[5 + n] = '\0';
+    return ret_key + 5 + n;
+}
+
+/* Of at least so many digits. */
+static void put_number(char *to, size_t number, size_t least)
+{
+    size_t digits = 1;
+    for (size_t left = number; left >= 10; left /= 10)
         digits++;
+    digits = digits < least ? least : digits;
     to[digits] = '\0';
-    for (; digits; block /= 10) /* by hand: for each row that a question found */
-        to[--digits] = (char)('0' + block % 10);
+    for (; digits; number /= 10)
+        to[--digits] = (char)('0' + number % 10);
+}
+
+static void find_key(const char *id, size_t block, char ret_key[SHELF_KEY_SIZE])
+{
+    char *to = shelf_key("find/", id, ret_key);
+    *to++ = '/';
+    put_number(to, block, 1);
+}
+
+void shelf_text_key(const char *id, int at, char ret_key[SHELF_KEY_SIZE])
+{
+    char *to = shelf_key("text/", id, ret_key);
+    *to++ = '#';
+    put_number(to, (size_t)at, 3);
 }
 
 bool shelf_lines(const struct lexicon *lexicon, const json_t *row, char ret_head[TRACE_MAX_BYTES + 1],
@@ -73,7 +94,7 @@ static json_t *block_of(const struct lexicon *lexicon, const json_t *rows, size_
 /* `rows` of kb_chunks, by their positions; none: what there is goes. `rows_before`: of the version before. */
 int shelf_trace(cvm_turn *t, const char *id, const json_t *rows, int64_t rows_before)
 {
-    char key[DOCUMENT_ID_MAX + 24];
+    char key[SHELF_KEY_SIZE];
     size_t n = json_array_size(rows), before = rows_before > 0 ? (size_t)rows_before : 0;
     for (size_t from = 0; from < n || from < before; from += TRACE_ROWS) {
         find_key(id, from / TRACE_ROWS, key);
@@ -81,7 +102,7 @@ int shelf_trace(cvm_turn *t, const char *id, const json_t *rows, int64_t rows_be
     }
     for (size_t i = 0; i < n || i < before; i++) {
         const json_t *row = json_array_get(rows, i);
-        snprintf(key, sizeof key, "text/%.64s#%03d", id, (int)i);
+        shelf_text_key(id, (int)i, key);
         if (strcmp(cvm_json_str(row, "kind", ""), "passage") == 0)
             CVM_TRY(cvm_state_put(t, key, cvm_json_share(json_object_get(row, "body"))));
         else if (i < before)
@@ -92,7 +113,7 @@ int shelf_trace(cvm_turn *t, const char *id, const json_t *rows, int64_t rows_be
 
 int shelf_traced(cvm_turn *t, const char *id, int at, const json_t **ret_value)
 {
-    char key[DOCUMENT_ID_MAX + 24];
+    char key[SHELF_KEY_SIZE];
     const struct lexicon *lexicon = kb_lexicon(t);
     const json_t *value = NULL;
     find_key(id, (size_t)at / TRACE_ROWS, key);
@@ -125,7 +146,7 @@ int shelf_trace_rows(cvm_turn *t, const cvm_msg *m)
 {
     const char *id = cvm_json_str(json_object_get(m->data, "with"), "document_id", "");
     const json_t *rows = json_object_get(m->data, "rows"), *doc = NULL, *now = NULL;
-    char key[DOCUMENT_ID_MAX + 24];
+    char key[SHELF_KEY_SIZE];
     snprintf(key, sizeof key, "doc/%.64s", id);
     if (m->outcome != CVM_REPLIED || json_array_size(rows) == 0)
         return CVM_OK;
