@@ -152,13 +152,16 @@ static bool may_run(const struct core *core)
 static bool tick(struct core *core)
 {
     core_set_now(core);
-    if (core->options.loop)
+    if (core->options.loop) {
         core->tick_cpu_us = clock_thread_cpu_us();
+        store_read_begin(core->reader);
+    }
     bool more = alarms_fire(core, CORE_ALARMS_A_TICK) == CORE_ALARMS_A_TICK;
     if (may_run(core))
         more = schedule_run(core, CORE_SLICE_US) || more;
     if (core->remotes)
         more = remotes_tick(core) || more;
+    store_read_end(core->reader); /* before anything leaves memory: what is read again is read as it is then */
     models_refresh(core);
     audit_events_write(core);
     requests_age(core);

@@ -304,6 +304,10 @@ void store_backup_end(struct store *store); /* drops a copy that is not complete
 const char *store_error(const struct store *store);
 void store_close(struct store *store);
 int store_meta_int(struct store *store, const char *sql, int64_t *ret_value);
+/* What is read of states and contexts until the end is of one moment, and costs less for it. In between nothing that
+ * is stored leaves memory: who reads it again would miss what was written since. A reader's. */
+void store_read_begin(struct store *store);
+void store_read_end(struct store *store);
 int store_state_get(struct store *store, const char *component, const char *key, json_t **ret_value,
                     int64_t *ret_version, int64_t *ret_turn);
 int store_state_scan(struct store *store, const char *component, const char *from, const char *prefix, size_t limit,

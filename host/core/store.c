@@ -38,7 +38,7 @@ static int too_long(void *arg)
 int store_prepare(struct store *s, char *ret_error, size_t size)
 {
     for (int i = 0; i < STATEMENT_COUNT; i++) {
-        if (s->statement[i] || (!s->writer && i < STATEMENT_STATE_GET))
+        if (s->statement[i] || (!s->writer && i < STATEMENT_READ && i != STATEMENT_COMMIT))
             continue;
         if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statement[i], NULL)) {
             snprintf(ret_error, size, "%s: %s; is it damaged? Restore a backup", s->path, sqlite3_errmsg(s->db));
@@ -171,6 +171,32 @@ static int column_json(sqlite3_stmt *st, int i, json_t **ret_value)
     return *ret_value ? 0 : json_error_code(&error) == json_error_out_of_memory ? CVM_ENOMEM : CVM_EDATA;
 }
 
+static void step_over(sqlite3_stmt *st)
+{
+    sqlite3_step(st);
+    sqlite3_reset(st);
+}
+
+void store_read_begin(struct store *s)
+{
+    s->one_moment = true;
+}
+
+void store_read_end(struct store *s)
+{
+    s->one_moment = false;
+    if (!sqlite3_get_autocommit(s->db))
+        step_over(s->statement[STATEMENT_COMMIT]);
+}
+
+/* One that cannot begin is none: each read is of its own moment then. */
+static sqlite3_stmt *reading(struct store *s, enum store_statement id)
+{
+    if (s->one_moment && sqlite3_get_autocommit(s->db))
+        step_over(s->statement[STATEMENT_READ]);
+    return s->statement[id];
+}
+
 static int row_of(sqlite3_stmt *st)
 {
     int e = sqlite3_step(st);
@@ -183,7 +209,7 @@ static int row_of(sqlite3_stmt *st)
 int store_state_get(struct store *s, const char *component, const char *key, json_t **ret_value, int64_t *ret_version,
                     int64_t *ret_turn)
 {
-    sqlite3_stmt *st = s->statement[STATEMENT_STATE_GET];
+    sqlite3_stmt *st = reading(s, STATEMENT_STATE_GET);
     sqlite3_bind_text(st, 1, component, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 2, key, -1, SQLITE_STATIC);
     int e = row_of(st);
@@ -199,7 +225,7 @@ int store_state_get(struct store *s, const char *component, const char *key, jso
 int store_state_scan(struct store *s, const char *component, const char *from, const char *prefix, size_t limit,
                      json_t *pairs)
 {
-    sqlite3_stmt *st = s->statement[STATEMENT_STATE_SCAN];
+    sqlite3_stmt *st = reading(s, STATEMENT_STATE_SCAN);
     char end[CVM_STATE_KEY_MAX + 8];
     int e;
     snprintf(end, sizeof end, "%s\xf4\x8f\xbf\xbf", prefix); /* the last code point: after every key with the prefix */
@@ -226,7 +252,7 @@ int store_state_scan(struct store *s, const char *component, const char *from, c
 int store_context_get(struct store *s, int64_t key, const char *name, json_t **ret_doc, int64_t *ret_version,
                       int64_t *ret_parent, int64_t *ret_opened, int64_t *ret_ended)
 {
-    sqlite3_stmt *st = s->statement[STATEMENT_CONTEXT_GET];
+    sqlite3_stmt *st = reading(s, STATEMENT_CONTEXT_GET);
     sqlite3_bind_int64(st, 1, key);
     int e = row_of(st);
     json_t *doc = NULL;

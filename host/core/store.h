@@ -30,6 +30,7 @@
       "INSERT OR REPLACE INTO inbox(source, key, hash, message, at_ms, outcome) VALUES(?, ?, ?, ?, ?, -1)")            \
     X(INBOX_ANSWER, "UPDATE inbox SET outcome = ?, result = ? WHERE source = ? AND key = ?")                           \
     X(DEAD, "INSERT INTO dead_letters(at_ms, message, component, type, reason, envelope) VALUES(?, ?, ?, ?, ?, ?)")    \
+    X(READ, "BEGIN")                                                                                                   \
     X(STATE_GET, "SELECT value, version, turn FROM state WHERE component = ? AND key = ?")                             \
     X(STATE_SCAN,                                                                                                      \
       "SELECT key, value, version, turn FROM state WHERE component = ? AND key > ? AND key >= ? AND key < ?"           \
@@ -48,6 +49,7 @@ struct store {
     sqlite3 *db;
     char *path;
     bool writer;
+    bool one_moment; /* reads share a transaction, which the first of them begins */
     sqlite3_stmt *statement[STATEMENT_COUNT];
     struct text text;           /* reused for each row's JSON */
     struct text scratch;        /* what of it is only digested */
