@@ -7,6 +7,10 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define CHECKPOINT_NICE 10 /* it can wait for whoever commits, and whoever waits for that */
 
 struct checkpointer {
     pthread_t thread;
@@ -36,6 +40,7 @@ static void run(struct checkpointer *c)
 static void *checkpoints(void *arg)
 {
     struct checkpointer *c = arg;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), CHECKPOINT_NICE); /* of this thread alone */
     pthread_mutex_lock(&c->mutex);
     for (;;) {
         while (!c->asked && !c->stop)

@@ -1,4 +1,5 @@
-/* A thread that folds the store's write-ahead log back into the database while the writer goes on committing. */
+/* A thread of low priority that folds the store's write-ahead log back into the database while the writer goes on
+ * committing. */
 #ifndef HOST_CORE_CHECKPOINT_H
 #define HOST_CORE_CHECKPOINT_H
 
