@@ -92,12 +92,12 @@ void turn_crashed(struct core *core, struct message *m, bool by_others);
 int turn_try(struct core *core, struct message *m, struct turn *ret_turn);
 void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
 void turn_free(struct core *core);
-/* What decides a function's answer beside the turn's own inputs, for the record: `what` is "full", "sick", "over",
- * "late" or "gone"; see docs/reference/journal.md. */
 /* What the turn was told, for its record: anything (taken), or which turn's value of a key it read. In a trial it is
  * kept as JSON, for the turn that is kept in the end; else it becomes text at once. */
 void turn_note_read(struct turn *t, json_t *read);
 void turn_note_key(struct turn *t, const char *key, int64_t turn);
+/* What decides a function's answer beside the turn's own inputs, for the record: `what` is "full", "sick", "over",
+ * "late" or "gone"; see docs/reference/journal.md. */
 void turn_met(struct turn *t, const char *what, const char *name);
 void turn_met_id(struct turn *t, const char *what, cvm_id id);
 void answer_undo(struct core *core, struct answer *a); /* it is not among the turn's answers any more */
