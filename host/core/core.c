@@ -104,9 +104,7 @@ int core_open(const struct core_options *options, struct core **ret_core, char *
     core->seed = options->seed;
     core->virtual_ms = options->begin_ms ? options->begin_ms : 1700000000000;
     core->slice = CORE_VIRTUAL_SLICE;
-    core->turn.core = core;
-    core->turn.pub.host = &turn_api;
-    text_init(&core->turn.reads, CORE_READS_MAX_BYTES);
+    turn_reset(core);
     if (!core->seed && getrandom(&core->seed, sizeof core->seed, 0) != sizeof core->seed)
         core->seed = (uint64_t)clock_wall_ms();
     e = core->home ? allocate(core) : CVM_ENOMEM;

@@ -91,6 +91,7 @@ void turn_drop(struct core *core, struct message *m); /* ends a message without 
 void turn_crashed(struct core *core, struct message *m, bool by_others);
 int turn_try(struct core *core, struct message *m, struct turn *ret_turn);
 void turn_settle_tried(struct core *core, struct turn *tried, bool keep);
+void turn_reset(struct core *core); /* without giving back the memory it has */
 void turn_free(struct core *core);
 /* What the turn was told, for its record: anything (taken), or which turn's value of a key it read. In a trial it is
  * kept as JSON, for the turn that is kept in the end; else it becomes text at once. */

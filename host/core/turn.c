@@ -852,9 +852,10 @@ void turn_crashed(struct core *core, struct message *m, bool by_others)
     remote_put_back(core, m);
 }
 
-static void turn_reset(struct core *core)
+void turn_reset(struct core *core)
 {
     core->turn = (struct turn){.core = core, .pub.host = &turn_api};
+    text_init(&core->turn.reads, CORE_READS_MAX_BYTES);
 }
 
 static void free_vectors(struct turn *t)
