@@ -270,9 +270,10 @@ static bool read_place(const json_t *row, struct place *p)
     memcpy(p->id, key, (size_t)(mark - key));
     p->id[mark - key] = '\0';
     p->at = 0;
-    for (const char *c = mark + 1; *c >= '0' && *c <= '9' && p->at < 100000; c++)
+    const char *c = mark + 1;
+    for (; *c >= '0' && *c <= '9' && p->at < 100000; c++)
         p->at = p->at * 10 + (*c - '0');
-    return true;
+    return c > mark + 1;
 }
 
 /* Rows as their documents' lines have them; one that is of no row now is left out: its document has changed. */
