@@ -261,14 +261,14 @@ static void judge_domain(struct reading *r, const json_t *answer)
     }
 }
 
-/* Rage and thanks are rare, and to miss them costs more than to suspect them: they win somewhat early. -1: the model
- * does not say. */
+/* Rage and thanks are rare, and to miss them costs more than to suspect them: they win somewhat early, and so does
+ * displeasure, which the model misses more often than it suspects it. -1: the model does not say. */
 static int judge_sentiment(const json_t *answer)
 {
     static const struct {
         const char *label;
         double worth;
-    } sentiments[] = {{"VERY_NEGATIVE", 1.8}, {"NEGATIVE", 1}, {"NEUTRAL", 1}, {"POSITIVE", 1.3}};
+    } sentiments[] = {{"VERY_NEGATIVE", 1.8}, {"NEGATIVE", 1.25}, {"NEUTRAL", 1}, {"POSITIVE", 1.3}};
     double best = 0, probability;
     int chosen = -1;
     for (size_t place = 0; place < 3; place++) {
