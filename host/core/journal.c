@@ -15,6 +15,7 @@
 #define CHECKPOINT_BEHIND 4       /* where the log is so many times as long, the writer waits for its checkpoint */
 #define JOURNAL_IDLE_MS 100       /* so long nothing was to be written: then the log is folded back before it is full */
 #define JOURNAL_CHECKPOINT_MS 500 /* between attempts while a reader holds the log back */
+#define JOURNAL_SHED_LATE_MS 100  /* so long values wait to be freed while there is something to commit */
 #define JOURNAL_SHED_MAX 65536    /* values that wait for the writer to free them; more the loop frees itself */
 
 /* The thread sanitizer sees no order between threads in what jansson, which it does not instrument, counts. */
@@ -67,6 +68,7 @@ struct journal {
     struct shed shed;           /* loop's */
     struct shed shed_out;       /* on the way to the writer */
     struct shed shed_in;        /* writer's */
+    int64_t shed_ns;            /* when they were last freed; writer's */
     bool sleeps;                /* the writer waits without a limit */
     bool told;                  /* the host was told that it must end */
     atomic_int state;           /* enum journal_state */
@@ -227,6 +229,17 @@ static void free_shed(struct journal *j)
         free_values(&j->shed_in);
         pthread_mutex_lock(&j->mutex);
     }
+}
+
+/* Who waits for a commit goes first, but memory does not grow for long. With the mutex, which it gives back meanwhile.
+ */
+static void free_shed_late(struct journal *j)
+{
+    int64_t now = clock_ns();
+    if (j->queue && now - j->shed_ns < JOURNAL_SHED_LATE_MS * INT64_C(1000000))
+        return;
+    j->shed_ns = now;
+    free_shed(j);
 }
 
 void journal_shed(struct core *core, json_t *value)
@@ -394,7 +407,7 @@ static void *writer(void *arg)
             run_bulk(j);
             continue;
         }
-        free_shed(j);
+        free_shed_late(j);
         while (!j->queue && !j->jobs && !j->bulk && !j->stop) {
             if (rested(j))
                 continue;

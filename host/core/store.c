@@ -74,7 +74,7 @@ int store_open(const char *path, bool writer, struct store **ret_store, char *re
     if (sqlite3_open_v2(path, &s->db, flags, NULL) || sqlite3_busy_timeout(s->db, STORE_OPEN_WAIT_MS) ||
         sqlite3_exec(s->db,
                      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                     "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;"
+                     "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;"
                      "PRAGMA journal_size_limit = 67108864;", /* a log that grew in a bad hour gives its room back */
                      NULL, NULL, NULL) ||
         (!writer && sqlite3_exec(s->db, "PRAGMA query_only = ON", NULL, NULL, NULL))) {
