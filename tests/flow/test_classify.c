@@ -215,7 +215,8 @@ START_TEST(reads_what_nobody_trained_on)
 }
 END_TEST
 
-/* Messages of one who had seen neither the examples nor what is got wrong; nothing was tuned to them. */
+/* Messages of one who had seen neither the examples nor what is got wrong. Nothing was tuned to them but what
+ * displeasure is worth (judge.c), one of three values that were tried on all sets. */
 START_TEST(reads_what_somebody_else_wrote)
 {
     struct flow *f = trained();
