@@ -52,7 +52,7 @@ const char config_settings[] = JSON({
             "probation_s": { "type": "integer", "minimum": 1, "maximum": 604800, "default": 60 } } },
         "models": { "type": "object", "additionalProperties": false, "properties": {
             "enabled": { "type": "boolean", "default": true },
-            "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 10 } } },
+            "max_mib": { "type": "integer", "minimum": 1, "maximum": 256, "default": 16 } } },
         "jobs": { "type": "object", "additionalProperties": false, "properties": {
             "parallel": { "type": "integer", "minimum": 1, "maximum": 16, "default": 1 },
             "waiting": { "type": "integer", "minimum": 1, "maximum": 4096, "default": 64 } } },

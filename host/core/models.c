@@ -21,7 +21,7 @@ static void folder_of(const struct core *core, char ret_folder[4096])
 
 static size_t max_bytes(const struct core *core)
 {
-    return (size_t)config_int(core->options.config, "models.max_mib", 10) << 20;
+    return (size_t)config_int(core->options.config, "models.max_mib", 16) << 20;
 }
 
 static bool enabled(const struct core *core)

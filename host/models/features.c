@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NGRAM_MIN 2
-#define NGRAM_MAX 5
+#define NGRAM_MIN 3
+#define NGRAM_MAX 4
 #define DIGITS 0x110000u /* a number is DIGITS + how many digits it has */
 #define DIGITS_MAX 21
 #define SAME_MAX 2 /* what is repeated more often is squeezed to this */
@@ -170,24 +170,40 @@ static size_t word_end(const struct features *f, size_t i)
     return i + 1;
 }
 
+struct word {
+    uint64_t h; /* 0: there is none */
+    size_t begin, end;
+};
+
+static void put_pair(struct features *f, const struct word *first, const struct word *second, bool apart)
+{
+    if (first->h)
+        put(f, mix(first->h * (apart ? 5 : 3), second->h),
+            (struct feature_place){.from = (uint16_t)first->begin,
+                                   .to = (uint16_t)second->end,
+                                   .first_end = (uint16_t)first->end,
+                                   .second = (uint16_t)second->begin,
+                                   .apart = apart});
+}
+
 static void words(struct features *f, struct shape *shape)
 {
-    uint64_t before = 0, h;
-    size_t begin = 0, end;
+    struct word last = {0}, last_but_one = {0};
+    size_t end;
     for (size_t i = 0; i < f->n_symbols; i = end) {
         end = word_end(f, i);
         uint32_t c = f->symbols[i];
         if (!is_letter(c) && !is_number(c) && !is_picture(c) && c < 0xA1)
             continue;
-        h = mix(0x0A11, 1);
+        struct word w = {.h = mix(0x0A11, 1), .begin = i, .end = end};
         for (size_t j = i; j < end; j++)
-            h = mix(h, f->symbols[j]);
-        put(f, h, (struct feature_place){(uint16_t)i, (uint16_t)end, 0, 0});
-        if (before)
-            put(f, mix(before * 3, h), (struct feature_place){(uint16_t)begin, (uint16_t)end, (uint16_t)i, 0});
+            w.h = mix(w.h, f->symbols[j]);
+        put(f, w.h, (struct feature_place){.from = (uint16_t)i, .to = (uint16_t)end});
+        put_pair(f, &last, &w, false);
+        put_pair(f, &last_but_one, &w, true);
         shape->words++;
-        before = h;
-        begin = i;
+        last_but_one = last;
+        last = w;
     }
     f->end[FEATURES_WORDS] = f->n;
 }
@@ -200,7 +216,7 @@ static void ngrams(struct features *f)
         for (size_t n = 2; n <= last; n++) {
             h = mix(h, f->symbols[i + n - 1]);
             if (n >= NGRAM_MIN)
-                put(f, h, (struct feature_place){(uint16_t)i, (uint16_t)(i + n), 0, 0});
+                put(f, h, (struct feature_place){.from = (uint16_t)i, .to = (uint16_t)(i + n)});
         }
     }
     f->end[FEATURES_CHARS] = f->n;
@@ -239,7 +255,7 @@ static void shapes(struct features *f, const struct shape *s)
                                      at_most(s->stretched, 2)};
     for (unsigned i = 0; i < SHAPES; i++)
         put(f, mix(mix(0x54A9E, i + 1), values[i]),
-            (struct feature_place){0, 0, 0, (uint16_t)(i * SHAPE_VALUES + values[i])});
+            (struct feature_place){.shape = (uint16_t)(i * SHAPE_VALUES + values[i])});
     f->end[FEATURES_SHAPE] = f->n;
 }
 
@@ -252,7 +268,7 @@ static void notes(struct features *f)
         for (; f->notes[to] && f->notes[to] != CVM_NOTE_ENDS; to++)
             h = mix(h, (unsigned char)f->notes[to]);
         if (to > from && to <= UINT16_MAX)
-            put(f, h, (struct feature_place){(uint16_t)from, (uint16_t)to, 0, 0});
+            put(f, h, (struct feature_place){.from = (uint16_t)from, .to = (uint16_t)to});
         from = to + (f->notes[to] != 0);
     }
     f->end[FEATURES_NOTED] = f->n;
@@ -265,7 +281,7 @@ int features_init(struct features *f, const char *text, int with_places)
     size_t most = strnlen(text, FEATURES_TEXT_SYMBOLS * 4) + 4;
     if (most > FEATURES_TEXT_SYMBOLS + 2)
         most = FEATURES_TEXT_SYMBOLS + 2;
-    size_t room = most * (NGRAM_MAX - NGRAM_MIN + 1 + 2) + SHAPES + FEATURES_NOTES_MAX;
+    size_t room = most * (NGRAM_MAX - NGRAM_MIN + 1 + 3) + SHAPES + FEATURES_NOTES_MAX;
     *f = (struct features){.notes = mark ? mark + 1 : ""};
     f->memory = malloc((most + room) * sizeof(uint32_t) + (with_places ? room * sizeof *f->place : 0));
     if (!f->memory)
@@ -332,8 +348,10 @@ void features_name(const struct features *f, size_t i, char *ret_text, size_t si
     if (chars)
         append(ret_text, size, "~");
     for (size_t j = place->from; j < place->to; j++) {
-        if (place->second && j == place->second)
-            append(ret_text, size, " ");
+        if (place->second && j == place->first_end) {
+            append(ret_text, size, place->apart ? " .. " : " ");
+            j = place->second;
+        }
         if (!chars && f->symbols[j] == ' ')
             continue;
         symbol_text(f->symbols[j], part);

@@ -1,6 +1,6 @@
-/* A text as hashed features: words and pairs of words, character n-grams across the whole text, its shape. Training,
- * answering and explaining all see a text through here, so a change to it is a new trainer (MODEL_TRAINER). Knows no
- * language: letters are folded, numbers become their number of digits. Pure; any thread. */
+/* A text as hashed features: words and pairs of words (side by side, and one apart), character n-grams across the whole
+ * text, its shape. Training, answering and explaining all see a text through here, so a change to it is a new trainer
+ * (MODEL_TRAINER). Knows no language: letters are folded, numbers become their number of digits. Pure; any thread. */
 #ifndef HOST_MODELS_FEATURES_H
 #define HOST_MODELS_FEATURES_H
 
@@ -17,7 +17,8 @@ enum features_block { FEATURES_WORDS, FEATURES_CHARS, FEATURES_SHAPE, FEATURES_N
 
 struct feature_place {
     uint16_t from, to; /* symbols; both 0 for those of the shape, whose name is `shape`; of a note: bytes of `notes` */
-    uint16_t second;   /* pair of words: where the second begins; else 0 */
+    uint16_t first_end, second; /* pair of words: where the first ends and the second begins; else 0 */
+    uint16_t apart;             /* whether one word stands between the two */
     uint16_t shape;
 };
 
@@ -35,7 +36,7 @@ struct features {
 int features_init(struct features *f, const char *text, int with_places) __attribute__((warn_unused_result));
 void features_fini(struct features *f);
 
-/* The feature in words, for people: "arrive", "my card", "~arri~", "[!: 2]". At most `size` bytes. */
+/* The feature in words, for people: "arrive", "my card", "not .. yet", "~arri~", "[!: 2]". At most `size` bytes. */
 void features_name(const struct features *f, size_t i, char *ret_text, size_t size);
 
 #endif

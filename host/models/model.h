@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MODEL_TRAINER 5 /* a change to features, training or the file is another number */
+#define MODEL_TRAINER 6 /* a change to features, training or the file is another number */
 #define MODEL_ID_SIZE 33
 #define MODEL_OUTPUTS 2048 /* labels of all heads */
 #define MODEL_BEST 3       /* of each head, in an answer */
