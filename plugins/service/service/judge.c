@@ -262,8 +262,8 @@ static void judge_domain(struct reading *r, const json_t *answer)
 }
 
 /* Rage and thanks are rare, and to miss them costs more than to suspect them: they win somewhat early, and so does
- * displeasure: among the examples themselves, asked about those it did not learn from, the model finds half of it and
- * is right in seven of ten. -1: the model does not say. */
+ * displeasure: among the examples themselves, asked about those it did not learn from, the model finds two thirds of it
+ * and is right in eight of ten. -1: the model does not say. */
 static int judge_sentiment(const json_t *answer)
 {
     static const struct {
