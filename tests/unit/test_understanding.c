@@ -184,6 +184,13 @@ START_TEST(amounts_in_figures_and_words)
     ENTITIES("naira dubu biyar", "amounts", "5000.00");
     ENTITIES("mtn 200 to 08031234567", "amounts", "200.00");
     ENTITIES("#500 airtime", "amounts", "500.00");
+    ENTITIES("1gb + 500 airtime", "amounts", "500.00");
+    ENTITIES("top up 500 whenever it falls below 100", "amounts", "500.00 100.00");
+    ENTITIES("airtime puku naira abuo", "amounts", "2000.00");
+    ENTITIES("ra ina egberun meji fun mi", "amounts", "2000.00");
+    ENTITIES("charged for ONE N500 recharge", "amounts", "500.00");
+    ENTITIES("3k units for my light", "amounts", "3000.00");
+    ENTITIES("land at N4.5m per plot", "amounts", "4500000.00");
 }
 END_TEST
 
@@ -197,6 +204,9 @@ START_TEST(amounts_are_not_sizes_codes_or_dates)
     ENTITIES("airtime since 2019", "amounts", "");
     ENTITIES("50% of my data is gone", "amounts", "");
     ENTITIES("airtime reference TP4471", "amounts", "");
+    ENTITIES("the meter shows 2024", "amounts", "");
+    ENTITIES("airtime shared across 60 members", "amounts", "");
+    ENTITIES("airtime for 850,000.00 US dollars", "amounts", "");
 }
 END_TEST
 
@@ -381,6 +391,11 @@ START_TEST(keywords_escalate_as_whole_words)
     ck_assert(!escalates("99,000 naira light for meter 45012345678"));
     ck_assert(!escalates("buy 419 naira airtime for 08031234567"));
     ck_assert(escalates("na 419 be this"));
+    ck_assert(!escalates("buy 500 airtime, my shop is on Court Road"));
+    ck_assert(!escalates("bar the line of Barrister Nkem, airtime is not for him"));
+    ck_assert(!escalates("airtime for my wife Sue please"));
+    ck_assert(escalates("Court is where we meet over this airtime"));
+    ck_assert(escalates("my Barrister will write to you about this airtime"));
 }
 END_TEST
 
@@ -485,6 +500,12 @@ START_TEST(several_wishes_have_parts)
     r = judged("data 500 n light 1k", "{\"domain\": [[\"MULTI\", 0.9], [\"DATA\", 0.06], [\"UNKNOWN\", 0.02]]}");
     ck_assert_str_eq(str(r, "service_domain"), "MULTI");
     ck_assert_uint_eq(json_array_size(json_object_get(r, "parts")), 2);
+    json_decref(r);
+    /* What the intent head names behind MULTI is what one of the parts wants. */
+    r = judged("airtime 500 mtn for 08031234567",
+               "{\"domain\": [[\"MULTI\", 0.8], [\"AIRTIME\", 0.1], [\"POWER\", 0.05]], "
+               "\"intent\": [[\"MULTI/MULTI\", 0.8], [\"AIRTIME/TRANSACTION_ISSUE\", 0.1]]}");
+    ck_assert_str_eq(str(json_array_get(json_object_get(r, "parts"), 0), "intent"), "TRANSACTION_ISSUE");
     json_decref(r);
     r = judged("data 1gb mtn and token 2k for 45012345678", SURE("DATA", "DATA/PURCHASE", CALM));
     ck_assert_str_eq(str(r, "service_domain"), "DATA");

@@ -19,7 +19,7 @@ struct scan {
     bool meter_word[TEXT_TOKENS_MAX]; /* meter, token, a DISCO */
 };
 
-/* Number words. Units add, "hundred" and above multiply; Hausa and Igbo name the multiplier first. */
+/* Number words. Units add, "hundred" and above multiply; Hausa, Igbo and Yoruba name the multiplier first. */
 static const struct {
     const char *word;
     int32_t value;
@@ -38,7 +38,9 @@ static const struct {
     {"tara", 9, false},      {"goma", 10, false},     {"ashirin", 20, false},    {"talatin", 30, false},
     {"dari", 100, true},     {"dubu", 1000, true},    {"otu", 1, false},         {"abuo", 2, false},
     {"ato", 3, false},       {"ano", 4, false},       {"ise", 5, false},         {"nari", 100, true},
-    {"puku", 1000, true},
+    {"puku", 1000, true},    {"egberun", 1000, true}, {"kan", 1, false},         {"meji", 2, false},
+    {"meta", 3, false},      {"merin", 4, false},     {"marun", 5, false},       {"mefa", 6, false},
+    {"meje", 7, false},      {"mejo", 8, false},      {"mesan", 9, false},       {"mewa", 10, false},
 };
 
 static int number_word(const struct text *x, size_t i)
@@ -375,6 +377,18 @@ static bool service_near(const struct scan *s, size_t i)
     return false;
 }
 
+/* "60 members": what follows is more than one of something, and nothing that is sold. */
+static bool counts_things(const struct scan *s, size_t i)
+{
+    const struct text *x = s->text;
+    if (i + 1 >= x->n || (x->tokens[i].flags & (TOKEN_SENTENCE_END | TOKEN_CLAUSE_END)))
+        return false;
+    const struct token *next = &x->tokens[i + 1];
+    const char *word = text_word(x, i + 1);
+    return next->kind == TOKEN_WORD && next->len >= 6 && word[next->len - 1] == 's' && word[next->len - 2] != 's' &&
+           !s->service[i + 1] && unit_at(s, i + 1) < 0;
+}
+
 static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
 {
     static const char *const not_sums[] = {"at",    "by",    "on",   "number", "no",   "code",  "flat",
@@ -383,8 +397,8 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
     const struct text *x = s->text;
     const struct token *k = &x->tokens[i];
     bool comma = strchr(text_word(x, i), ',') != NULL;
-    if (kobo < 5000 || kobo > INT64_C(500000000) ||
-        (k->flags & (TOKEN_CODE | TOKEN_PERCENT | TOKEN_JOINED | TOKEN_PLUS)))
+    if (kobo < 5000 || kobo > INT64_C(500000000) || (k->flags & (TOKEN_CODE | TOKEN_PERCENT | TOKEN_JOINED)) ||
+        (k->start && x->message[k->start - 1] == '+'))
         return false;
     if (k->len > 1 && *text_word(x, i) == '0')
         return false;
@@ -395,6 +409,12 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
     if (kobo >= 190000 && kobo <= 203000 && kobo % 100 == 0 && i &&
         word_is(x, i - 1, (const char *const[]){"in", "of", "year", "since"}, 4))
         return false;
+    if (kobo > 200000 && kobo < 204000 && kobo % 1000) /* a year: 2021 to 2039 */
+        return false;
+    if (counts_things(s, i))
+        return false;
+    if (i && !starts_sentence(s, i) && word_is(x, i - 1, (const char *const[]){"amount", "below", "under"}, 3))
+        return true;
     if (i && !starts_sentence(s, i) && word_is(x, i - 1, not_sums, sizeof not_sums / sizeof *not_sums))
         return false;
     return service_near(s, i);
@@ -413,12 +433,16 @@ static size_t read_figure(struct scan *s, size_t i)
     if (kobo < 0 || foreign || x->tokens[i].len > 12 || (x->tokens[i].flags & (TOKEN_FOREIGN | TOKEN_CODE)))
         return next;
     bool sum = naira_before(s, i);
+    if (sum && (x->tokens[i].flags & TOKEN_GLUED) && follows && !strcmp(text_word(x, next), "m")) /* "N4.5m" */
+        unit = UNIT_MILLION;
     if (unit == UNIT_THOUSAND || unit == UNIT_MILLION) {
         kobo *= unit == UNIT_THOUSAND ? 1000 : 1000000;
         sum = true;
         next++;
         follows = !(x->tokens[next - 1].flags & TOKEN_SENTENCE_END) && next < x->n;
         unit = follows ? unit_at(s, next) : -1;
+        if (unit == UNIT_OTHER && word_is(x, next, (const char *const[]){"unit", "units"}, 2)) /* units for so much */
+            unit = -1;
     }
     if (unit == UNIT_NAIRA)
         sum = true;
@@ -439,7 +463,7 @@ static size_t read_words(struct scan *s, size_t i)
 {
     const struct text *x = s->text;
     int64_t total = 0, group = 0;
-    bool multiplied = false, pending = false, any = false;
+    bool multiplied = false, pending = false, any = false, naira = false;
     size_t start = i;
     for (; i < x->n && !s->used[i]; i++) {
         int w = number_word(x, i);
@@ -454,6 +478,11 @@ static size_t read_words(struct scan *s, size_t i)
             }
             if (and_more)
                 continue;
+            if (pending && unit_at(s, i) == UNIT_NAIRA && number_word(x, i + 1) >= 0 &&
+                !number_words[number_word(x, i + 1)].leads) { /* "puku naira ise" */
+                naira = true;
+                continue;
+            }
             break;
         }
         int64_t value = number_words[w].value;
@@ -489,7 +518,8 @@ static size_t read_words(struct scan *s, size_t i)
     total += group;
     bool ended = x->tokens[i - 1].flags & TOKEN_SENTENCE_END;
     int after = ended ? -1 : unit_at(s, i), before = start && !starts_sentence(s, start) ? unit_at(s, start - 1) : -1;
-    bool naira = after == UNIT_NAIRA || before == UNIT_NAIRA;
+    bool of_figures = !ended && i < x->n && (x->tokens[i].flags & TOKEN_GLUED); /* "one N500" */
+    naira |= (after == UNIT_NAIRA && !of_figures) || before == UNIT_NAIRA;
     if (after == UNIT_SIZE || after == UNIT_OTHER || after == UNIT_FOREIGN)
         return i;
     if (naira || (multiplied && total >= 50))

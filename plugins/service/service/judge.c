@@ -254,9 +254,9 @@ static void judge_domain(struct reading *r, const json_t *answer)
     }
     u->domain = domain;
     for (size_t p = 0; p < u->n_parts; p++) {
-        int chosen = u->n_parts == 1 ? intent_of(r->v, answer, u->parts[p].domain, &intent) : -1;
+        int chosen = intent_of(r->v, answer, u->parts[p].domain, &intent);
         reading_intent(r, &u->parts[p], chosen);
-        if (chosen >= 0)
+        if (chosen >= 0 && u->n_parts == 1)
             u->confidence = intent;
     }
 }

@@ -52,6 +52,29 @@ static bool seen_before(const struct reading *r, size_t m)
     return false;
 }
 
+/* "Court Road", "Barrister Nkem", "my wife Sue": a risk's word that is part of a name says nothing. */
+static bool in_a_name(const struct text *x, const struct vocabulary_match *m)
+{
+    static const char *const places[] = {"road", "rd",       "street", "str",      "avenue", "ave",   "close",
+                                         "lane", "crescent", "estate", "junction", "plaza",  "hotel", "layout"};
+    static const char *const titles[] = {"barrister", "solicitor", "attorney"};
+    const char *first = text_word(x, m->start);
+    bool capital = x->message[x->tokens[m->start].start] >= 'A' && x->message[x->tokens[m->start].start] <= 'Z';
+    bool inside = m->start && !(x->tokens[m->start - 1].flags & TOKEN_SENTENCE_END);
+    if (capital && inside && !strcmp(first, "sue") && !(x->tokens[m->start].flags & TOKEN_UPPER))
+        return true;
+    if (m->end >= x->n || m->end != m->start + 1 || (x->tokens[m->start].flags & TOKEN_SENTENCE_END))
+        return false;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (!strcmp(text_word(x, m->end), places[i]))
+            return true;
+    char next = x->message[x->tokens[m->end].start];
+    for (size_t i = 0; i < sizeof titles / sizeof *titles && capital && next >= 'A' && next <= 'Z'; i++)
+        if (!strcmp(first, titles[i]))
+            return true;
+    return false;
+}
+
 static void count_labels(struct reading *r)
 {
     for (size_t m = 0; m < r->n; m++) {
@@ -70,7 +93,8 @@ static void count_labels(struct reading *r)
                 r->tone[label->index] += label->weight;
                 break;
             case GROUP_RISK:
-                r->risks |= (uint8_t)(1u << label->index);
+                if (!in_a_name(r->text, &r->matches[m]))
+                    r->risks |= (uint8_t)(1u << label->index);
                 break;
             default:
                 break;
