@@ -191,6 +191,9 @@ START_TEST(amounts_in_figures_and_words)
     ENTITIES("charged for ONE N500 recharge", "amounts", "500.00");
     ENTITIES("3k units for my light", "amounts", "3000.00");
     ENTITIES("land at N4.5m per plot", "amounts", "4500000.00");
+    ENTITIES("naira dubu talatin da biyar", "amounts", "35000.00");
+    ENTITIES("e never enter o, 500 i pay", "amounts", "500.00");
+    ENTITIES("1k airtime n 1gb data", "amounts", "1000.00");
 }
 END_TEST
 
@@ -205,6 +208,8 @@ START_TEST(amounts_are_not_sizes_codes_or_dates)
     ENTITIES("50% of my data is gone", "amounts", "");
     ENTITIES("airtime reference TP4471", "amounts", "");
     ENTITIES("the meter shows 2024", "amounts", "");
+    ENTITIES("airtime order 40117, reference D-7750", "amounts", "");
+    ENTITIES("my meter application number na 2200", "amounts", "");
     ENTITIES("airtime shared across 60 members", "amounts", "");
     ENTITIES("airtime for 850,000.00 US dollars", "amounts", "");
 }
@@ -391,6 +396,9 @@ START_TEST(keywords_escalate_as_whole_words)
     ck_assert(!escalates("99,000 naira light for meter 45012345678"));
     ck_assert(!escalates("buy 419 naira airtime for 08031234567"));
     ck_assert(escalates("na 419 be this"));
+    ck_assert(escalates("buy airtime N3,000 each for our forty-two teachers"));
+    ck_assert(escalates("buy light for three prepaid meters, N60,000 on each"));
+    ck_assert(!escalates("buy airtime for 25 customers, N2,000 each, N50,000 altogether"));
     ck_assert(!escalates("buy 500 airtime, my shop is on Court Road"));
     ck_assert(!escalates("bar the line of Barrister Nkem, airtime is not for him"));
     ck_assert(!escalates("airtime for my wife Sue please"));
@@ -528,6 +536,20 @@ START_TEST(labels_agree_with_each_other)
     r = judged("where is my airtime", SURE("AIRTIME", "AIRTIME/TRANSACTION_ISSUE",
                                            "\"sentiment\": [[\"NEUTRAL\", 0.7]], \"escalate\": [[\"yes\", 0.9]]"));
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(r, "escalate_reasons"), 0)), "model");
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(a_sum_for_each_of_many_is_a_bulk_order)
+{
+    for (size_t d = 0; d < words->n_domains; d++)
+        words->taught[d] = true;
+    json_t *r = judged("recharge 42 teachers with N3,000 each", SURE("AIRTIME", "AIRTIME/PURCHASE", CALM));
+    ck_assert_str_eq(str(r, "priority"), "CRITICAL");
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(r, "escalate_reasons"), 0)), "amount");
+    json_decref(r);
+    r = judged("recharge 4 teachers with N3,000 each", SURE("AIRTIME", "AIRTIME/PURCHASE", CALM));
+    ck_assert(!json_is_true(json_object_get(r, "escalate")));
     json_decref(r);
 }
 END_TEST
@@ -707,6 +729,7 @@ static Suite *suite(void)
     tcase_add_test(c, what_no_model_was_taught_stays_with_the_rules);
     tcase_add_test(c, several_wishes_have_parts);
     tcase_add_test(c, labels_agree_with_each_other);
+    tcase_add_test(c, a_sum_for_each_of_many_is_a_bulk_order);
     tcase_add_test(c, two_close_readings_are_named);
     tcase_add_test(c, a_domain_brings_its_own_words);
     tcase_add_test(c, a_phrase_may_name_alternatives);

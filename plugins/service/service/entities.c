@@ -41,6 +41,7 @@ static const struct {
     {"puku", 1000, true},    {"egberun", 1000, true}, {"kan", 1, false},         {"meji", 2, false},
     {"meta", 3, false},      {"merin", 4, false},     {"marun", 5, false},       {"mefa", 6, false},
     {"meje", 7, false},      {"mejo", 8, false},      {"mesan", 9, false},       {"mewa", 10, false},
+    {"ogorun", 100, false},  {"igba", 200, false},    {"eedegbeta", 500, false},
 };
 
 static int number_word(const struct text *x, size_t i)
@@ -389,11 +390,18 @@ static bool counts_things(const struct scan *s, size_t i)
            !s->service[i + 1] && unit_at(s, i + 1) < 0;
 }
 
+static bool hyphen_before(const struct text *x, size_t i)
+{
+    return x->tokens[i].start && x->message[x->tokens[i].start - 1] == '-';
+}
+
 static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
 {
-    static const char *const not_sums[] = {"at",    "by",    "on",   "number", "no",   "code",  "flat",
-                                           "block", "house", "plot", "room",   "band", "since", "error",
-                                           "phase", "dial",  "form", "page",   "step"};
+    static const char *const not_sums[] = {"at",    "by",     "on",   "number", "no",    "code",   "flat",
+                                           "block", "house",  "plot", "room",   "band",  "since",  "error",
+                                           "phase", "dial",   "form", "page",   "step",  "order",  "ref",
+                                           "id",    "ticket", "ping", "lodge",  "class", "channel"};
+    static const char *const copulas[] = {"na", "is", "be"};
     const struct text *x = s->text;
     const struct token *k = &x->tokens[i];
     bool comma = strchr(text_word(x, i), ',') != NULL;
@@ -402,7 +410,7 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
         return false;
     if (k->len > 1 && *text_word(x, i) == '0')
         return false;
-    if (i && (x->tokens[i - 1].flags & TOKEN_GLUED)) /* "TP4471" */
+    if (i && ((x->tokens[i - 1].flags & TOKEN_GLUED) || hyphen_before(x, i))) /* "TP4471", "D-7781" */
         return false;
     if (comma)
         return true;
@@ -417,7 +425,10 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
         return true;
     if (i && !starts_sentence(s, i) && word_is(x, i - 1, not_sums, sizeof not_sums / sizeof *not_sums))
         return false;
-    return service_near(s, i);
+    if (i > 1 && word_is(x, i - 1, copulas, 3) && word_is(x, i - 2, not_sums, sizeof not_sums / sizeof *not_sums))
+        return false; /* "my application number na 2209" */
+    bool round = kobo >= 10000 && kobo <= INT64_C(5000000) && kobo % 5000 == 0;
+    return round || service_near(s, i);
 }
 
 /* A sum in figures at token `i`: "N1,000", "1k", "2.5k", "500 naira", "1200" beside "airtime". Returns the token after.
@@ -448,8 +459,8 @@ static size_t read_figure(struct scan *s, size_t i)
         sum = true;
     else if (unit == UNIT_SIZE || unit == UNIT_OTHER || unit == UNIT_FOREIGN) {
         s->e->size_named |= unit == UNIT_SIZE;
-        if (!naira_before(s, i))
-            return next;
+        if (!sum || (i && x->tokens[i - 1].end != x->tokens[i].start && !(x->tokens[i].flags & TOKEN_NAIRA)))
+            return next; /* "1k n 1gb" */
     }
     if (!sum && next == i + 1 && looks_bare_amount(s, i, kobo))
         s->e->bare_amount = sum = true;
@@ -462,13 +473,13 @@ static size_t read_figure(struct scan *s, size_t i)
 static size_t read_words(struct scan *s, size_t i)
 {
     const struct text *x = s->text;
-    int64_t total = 0, group = 0;
+    int64_t total = 0, group = 0, tens_of = 0; /* tens_of: what the tens just read were multiplied by */
     bool multiplied = false, pending = false, any = false, naira = false;
     size_t start = i;
     for (; i < x->n && !s->used[i]; i++) {
         int w = number_word(x, i);
         if (w < 0) {
-            bool and_more = any && !strcmp(text_word(x, i), "and") && number_word(x, i + 1) >= 0;
+            bool and_more = any && word_is(x, i, (const char *const[]){"and", "da"}, 2) && number_word(x, i + 1) >= 0;
             if (any && unit_at(s, i) == UNIT_THOUSAND && x->tokens[i].len == 1) {
                 total += (group ? group : 1) * 1000;
                 group = 0;
@@ -492,10 +503,14 @@ static size_t read_words(struct scan *s, size_t i)
             group = value;
             pending = multiplied = true;
         } else if (pending) {
+            tens_of = value >= 10 && value % 10 == 0 ? group : 0;
             group *= value ? value : 1;
             total += group;
             group = 0;
             pending = false;
+        } else if (tens_of && value < 10 && !strcmp(text_word(x, i - 1), "da")) { /* "dubu talatin da biyar" */
+            total += tens_of * value;
+            tens_of = 0;
         } else if (value == 100) {
             group = (group ? group : 1) * 100;
             multiplied = true;
@@ -525,6 +540,57 @@ static size_t read_words(struct scan *s, size_t i)
     if (naira || (multiplied && total >= 50))
         keep_amount(s->e, total * 100, start);
     return i > start ? i : start + 1;
+}
+
+/* ---- a sum for each of several ------------------------------------------------------------------------------------
+ */
+
+/* How many things token `i` begins to count, "42 teachers" and "three prepaid meters"; 0: none. */
+static int64_t count_at(const struct scan *s, size_t i)
+{
+    static const char *const things[] = {"meters",   "lines",     "phones",  "numbers", "staff",   "people",
+                                         "persons",  "sims",      "flats",   "houses",  "shops",   "students",
+                                         "accounts", "customers", "devices", "kids",    "children"};
+    const struct text *x = s->text;
+    int64_t n = 0;
+    if (x->tokens[i].kind == TOKEN_NUMBER) {
+        n = plain_digits(x, i) && x->tokens[i].len <= 4 ? figure(x, i) / 100 : 0;
+        i++;
+    } else {
+        for (int w; (w = number_word(x, i)) >= 0 && number_words[w].value < 100; i++)
+            n += number_words[w].value;
+    }
+    for (size_t last = i + 2; n > 1 && i < last && i < x->n; i++) {
+        const char *word = text_word(x, i);
+        size_t len = x->tokens[i].len;
+        if (word_is(x, i, things, sizeof things / sizeof *things) ||
+            (len >= 6 && word[len - 1] == 's' && word[len - 2] != 's' && !s->service[i] && unit_at(s, i) < 0))
+            return n;
+    }
+    return 0;
+}
+
+/* The sum that stands beside token `i`, "each"; 0: none. */
+static int64_t sum_beside(const struct scan *s, size_t i)
+{
+    for (size_t d = 1; d <= NEAR; d++)
+        for (size_t a = 0; a < s->e->n_amounts; a++)
+            if (s->e->amount_at[a] + d == i || s->e->amount_at[a] == i + d)
+                return s->e->amounts[a];
+    return 0;
+}
+
+static void read_each(const struct scan *s)
+{
+    const struct text *x = s->text;
+    int64_t each = 0, count = 0;
+    for (size_t i = 0; i < x->n; i++) {
+        if (!each && word_is(x, i, (const char *const[]){"each", "apiece"}, 2))
+            each = sum_beside(s, i);
+        int64_t n = s->used[i] ? 0 : count_at(s, i);
+        count = n > count ? n : count;
+    }
+    s->e->each_kobo = each <= INT64_MAX / 10000 ? each * count : 0;
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
@@ -582,6 +648,7 @@ void entities_read(const struct vocabulary *v, const struct text *text, const st
         else
             i++;
     }
+    read_each(&s);
 }
 
 static json_t *names_json(const char *const *names, const uint8_t *list, size_t n)

@@ -14,8 +14,9 @@ struct entities {
     uint8_t networks[ENTITIES_MAX], discos[ENTITIES_MAX];                             /* indexes in the vocabulary */
     uint16_t phone_at[ENTITIES_MAX], meter_at[ENTITIES_MAX], amount_at[ENTITIES_MAX]; /* the tokens where they begin */
     size_t n_phones, n_meters, n_amounts, n_networks, n_discos;
-    bool size_named;  /* "2GB" */
-    bool bare_amount; /* a number alone was taken for a sum */
+    int64_t each_kobo; /* "N3,000 each for 42 teachers": the sum of all; 0: nothing is for each of several */
+    bool size_named;   /* "2GB" */
+    bool bare_amount;  /* a number alone was taken for a sum */
 };
 
 /* `matches` are those of vocabulary_match. */

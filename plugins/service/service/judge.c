@@ -284,6 +284,16 @@ static int judge_sentiment(const json_t *answer)
     return chosen;
 }
 
+/* A sum for each of several, large together. */
+static bool is_bulk_order(const struct reading *r)
+{
+    const struct understanding *u = r->u;
+    bool order = false;
+    for (size_t p = 0; p < u->n_parts; p++)
+        order |= !strcmp(r->v->intents[u->parts[p].intent].name, "PURCHASE");
+    return order && u->entities.each_kobo >= DISPUTE_KOBO;
+}
+
 static void judge_rest(struct reading *r, const json_t *answer)
 {
     static const char *const priorities[] = {"LOW", "MEDIUM", "HIGH", "CRITICAL"};
@@ -304,6 +314,10 @@ static void judge_rest(struct reading *r, const json_t *answer)
     if (u->sentiment == 0) {
         u->escalate |= ESCALATE_SENTIMENT;
         u->priority = u->priority < PRIORITY_HIGH ? PRIORITY_HIGH : u->priority;
+    }
+    if (is_bulk_order(r)) { /* no model multiplies */
+        u->escalate |= ESCALATE_AMOUNT;
+        u->priority = PRIORITY_CRITICAL;
     }
 }
 

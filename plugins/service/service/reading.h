@@ -5,6 +5,8 @@
 
 #include "understanding.h"
 
+#define DISPUTE_KOBO INT64_C(10000000) /* 100,000 naira: from here on a human looks at it */
+
 #define CLAUSES_MAX 256
 #define EVIDENCE_LEAST 2 /* of a domain, to be recognised at all */
 #define PART_LEAST 3     /* of a clause's domain, to count as a part */

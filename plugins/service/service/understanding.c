@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DISPUTE_KOBO INT64_C(10000000) /* 100,000 naira */
-
 void reading_reason(struct reading *r, const char *format, ...)
 {
     struct understanding *u = r->u;
@@ -159,6 +157,7 @@ static void decide_escalation(struct reading *r)
         u->escalate |= ESCALATE_FAILURES;
     for (size_t i = 0; i < u->entities.n_amounts; i++)
         sum += u->entities.amounts[i];
+    sum = u->entities.each_kobo > sum ? u->entities.each_kobo : sum;
     /* A sum counts where it is to be paid or disputed, not where it is mentioned in a general question. */
     if (sum >= DISPUTE_KOBO && u->domain != DOMAIN_UNKNOWN && !reading_signal(r, "estimate"))
         u->escalate |= ESCALATE_AMOUNT;
