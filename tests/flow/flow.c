@@ -22,6 +22,7 @@
 
 static char build_root[PATH_MAX_BYTES];
 static struct flow *current; /* the test's home, for the note about what is left of a failed one */
+static pid_t current_of;     /* who made it; a fixture's home is not its tests' to leave */
 
 int64_t flow_now_us(void)
 {
@@ -172,7 +173,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 static void note_left(void)
 {
-    if (current)
+    if (current && getpid() == current_of)
         fprintf(stderr, "the home of the failed test is left: %s\n", current->home);
 }
 
@@ -195,6 +196,7 @@ struct flow *flow_new(void)
         atexit(note_left);
     noted = true;
     current = f;
+    current_of = getpid();
     return f;
 }
 

@@ -183,54 +183,72 @@ static bool is_ready(struct flow *f)
     return ready;
 }
 
-static struct flow *trained(void)
+static struct flow *desk; /* one host for all: its training takes seconds */
+
+static void train(void)
 {
-    struct flow *f = desk_home();
-    flow_config(f, "models.enabled", json_true());
-    flow_start(f);
-    for (int i = 0; i < 1200 && !is_ready(f); i++)
+    desk = desk_home();
+    flow_config(desk, "models.enabled", json_true());
+    flow_start(desk);
+    for (int i = 0; i < 1200 && !is_ready(desk); i++)
         flow_sleep_ms(100);
-    ck_assert(is_ready(f));
-    return f;
+    ck_assert(is_ready(desk));
+}
+
+static void stop(void)
+{
+    flow_free(desk);
 }
 
 START_TEST(reads_what_nobody_trained_on)
 {
     static const char *const files[] = {"tests/desk/enquiries-airtime.jsonl", "tests/desk/enquiries-power.jsonl",
                                         "tests/desk/enquiries-data.jsonl"};
-    struct flow *f = trained();
     struct measures m = {0};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        measure_file(f, flow_source(files[i]), &m);
+        measure_file(desk, flow_source(files[i]), &m);
     say("held out", &m);
     /* What it was when it was last measured, less two hundredths. */
-    ck_assert_double_ge(share(m.domain, m.n), 0.93);
-    ck_assert_double_ge(share(m.both, m.n), 0.84);
-    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.88);
-    ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.87);
-    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.89);
-    ck_assert_double_ge(f1(m.entity), 0.96);
-    ck_assert_double_ge(share(m.all, m.n), 0.70);
-    flow_free(f);
+    ck_assert_double_ge(share(m.domain, m.n), 0.94);
+    ck_assert_double_ge(share(m.both, m.n), 0.88);
+    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.92);
+    ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.88);
+    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.90);
+    ck_assert_double_ge(f1(m.entity), 0.97);
+    ck_assert_double_ge(share(m.all, m.n), 0.75);
 }
 END_TEST
 
-/* Messages of one who had seen neither the examples nor what is got wrong. Nothing was tuned to them but what
- * displeasure is worth (judge.c), one of three values that were tried on all sets. */
+/* Messages of one who had seen neither the examples nor what is got wrong. */
 START_TEST(reads_what_somebody_else_wrote)
 {
-    struct flow *f = trained();
     struct measures m = {0};
-    measure_file(f, flow_source("tests/desk/enquiries-mixed.jsonl"), &m);
+    measure_file(desk, flow_source("tests/desk/enquiries-mixed.jsonl"), &m);
     say("somebody else's", &m);
-    ck_assert_double_ge(share(m.domain, m.n), 0.92);
-    ck_assert_double_ge(share(m.both, m.n), 0.86);
-    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.88);
+    ck_assert_double_ge(share(m.domain, m.n), 0.94);
+    ck_assert_double_ge(share(m.both, m.n), 0.92);
+    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.92);
+    ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.93);
+    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.88);
+    ck_assert_double_ge(f1(m.entity), 0.97);
+    ck_assert_double_ge(share(m.all, m.n), 0.80);
+}
+END_TEST
+
+/* Written and labelled by two who knew the conventions alone, labelled again by two others, decided by a fifth where
+ * they differed; measured when the training was over. Sums of money were tuned to it afterwards, nothing else. */
+START_TEST(reads_what_was_written_after_the_training)
+{
+    struct measures m = {0};
+    measure_file(desk, flow_source("tests/desk/enquiries-fresh.jsonl"), &m);
+    say("fresh", &m);
+    ck_assert_double_ge(share(m.domain, m.n), 0.96);
+    ck_assert_double_ge(share(m.both, m.n), 0.93);
+    ck_assert_double_ge(macro_f1(m.priority, LABELS_MAX), 0.91);
     ck_assert_double_ge(macro_f1(m.sentiment, LABELS_MAX), 0.90);
-    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.85);
-    ck_assert_double_ge(f1(m.entity), 0.96);
-    ck_assert_double_ge(share(m.all, m.n), 0.74);
-    flow_free(f);
+    ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.87);
+    ck_assert_double_ge(f1(m.entity), 0.97);
+    ck_assert_double_ge(share(m.all, m.n), 0.83);
 }
 END_TEST
 
@@ -241,11 +259,10 @@ START_TEST(reaches_the_targets_elsewhere)
         fprintf(stderr, "skipped: CVM_DESK_DATA names no folder with enquiries.jsonl\n");
         return;
     }
-    struct flow *f = trained();
     struct measures m = {0};
     char path[4096];
     snprintf(path, sizeof path, "%s/enquiries.jsonl", folder);
-    measure_file(f, path, &m);
+    measure_file(desk, path, &m);
     say(path, &m);
     ck_assert_double_ge(share(m.domain, m.n), 0.95);
     ck_assert_double_ge(share(m.both, m.n), 0.85);
@@ -254,15 +271,13 @@ START_TEST(reaches_the_targets_elsewhere)
     ck_assert_double_ge(f1(tally_of(m.escalate, 2, "yes")), 0.85);
     ck_assert_double_ge(f1(m.entity), 0.97);
     ck_assert_double_ge(share(m.all, m.n), 0.55);
-    flow_free(f);
 }
 END_TEST
 
 START_TEST(says_how_sure_it_is)
 {
-    struct flow *f = trained();
     int status;
-    json_t *answer = flow_call(f, "service.classifier", "classify_enquiry",
+    json_t *answer = flow_call(desk, "service.classifier", "classify_enquiry",
                                "{\"enquiry_text\": \"abeg load 2k light for my meter 45012345678 ekedc\"}", &status);
     const json_t *data = json_object_get(answer, "data") ? json_object_get(answer, "data") : answer;
     ck_assert_int_eq(status, 0);
@@ -270,7 +285,6 @@ START_TEST(says_how_sure_it_is)
     ck_assert_double_gt(number_of(data, "confidence"), 0.6);
     ck_assert_str_eq(text_of(json_object_get(data, "classification"), "service_domain"), "POWER");
     json_decref(answer);
-    flow_free(f);
 }
 END_TEST
 
@@ -278,8 +292,10 @@ int main(void)
 {
     TCase *c = tcase_create("classify");
     tcase_set_timeout(c, 300);
+    tcase_add_unchecked_fixture(c, train, stop);
     tcase_add_test(c, reads_what_nobody_trained_on);
     tcase_add_test(c, reads_what_somebody_else_wrote);
+    tcase_add_test(c, reads_what_was_written_after_the_training);
     tcase_add_test(c, reaches_the_targets_elsewhere);
     tcase_add_test(c, says_how_sure_it_is);
     return flow_main("classify", (TCase *[]){c, NULL});
