@@ -210,6 +210,7 @@ START_TEST(amounts_are_not_sizes_codes_or_dates)
     ENTITIES("the meter shows 2024", "amounts", "");
     ENTITIES("airtime order 40117, reference D-7750", "amounts", "");
     ENTITIES("my meter application number na 2200", "amounts", "");
+    ENTITIES("the reading is 4450, the display showing 4500", "amounts", "");
     ENTITIES("airtime shared across 60 members", "amounts", "");
     ENTITIES("airtime for 850,000.00 US dollars", "amounts", "");
 }

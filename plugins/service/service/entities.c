@@ -397,10 +397,11 @@ static bool hyphen_before(const struct text *x, size_t i)
 
 static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
 {
-    static const char *const not_sums[] = {"at",    "by",     "on",   "number", "no",    "code",   "flat",
-                                           "block", "house",  "plot", "room",   "band",  "since",  "error",
-                                           "phase", "dial",   "form", "page",   "step",  "order",  "ref",
-                                           "id",    "ticket", "ping", "lodge",  "class", "channel"};
+    static const char *const not_sums[] = {
+        "at",      "by",      "on",     "number", "no",    "code",  "flat",    "block",   "house", "plot",
+        "room",    "band",    "since",  "error",  "phase", "dial",  "form",    "page",    "step",  "order",
+        "ref",     "id",      "ticket", "ping",   "lodge", "class", "channel", "reading", "shows", "show",
+        "showing", "account", "acct",   "serial", "gate",  "shop",  "office"};
     static const char *const copulas[] = {"na", "is", "be"};
     const struct text *x = s->text;
     const struct token *k = &x->tokens[i];
@@ -557,8 +558,9 @@ static int64_t count_at(const struct scan *s, size_t i)
         n = plain_digits(x, i) && x->tokens[i].len <= 4 ? figure(x, i) / 100 : 0;
         i++;
     } else {
-        for (int w; (w = number_word(x, i)) >= 0 && number_words[w].value < 100; i++)
-            n += number_words[w].value;
+        int w;
+        for (size_t last = i + 3; i < last && (w = number_word(x, i)) >= 0 && number_words[w].value < 100; i++)
+            n += number_words[w].value; /* "forty-two" */
     }
     for (size_t last = i + 2; n > 1 && i < last && i < x->n; i++) {
         const char *word = text_word(x, i);
@@ -584,13 +586,14 @@ static void read_each(const struct scan *s)
 {
     const struct text *x = s->text;
     int64_t each = 0, count = 0;
-    for (size_t i = 0; i < x->n; i++) {
-        if (!each && word_is(x, i, (const char *const[]){"each", "apiece"}, 2))
+    for (size_t i = 0; i < x->n && !each; i++)
+        if (word_is(x, i, (const char *const[]){"each", "apiece"}, 2))
             each = sum_beside(s, i);
+    for (size_t i = 0; i < x->n && each; i++) {
         int64_t n = s->used[i] ? 0 : count_at(s, i);
         count = n > count ? n : count;
     }
-    s->e->each_kobo = each <= INT64_MAX / 10000 ? each * count : 0;
+    s->e->each_kobo = each <= INT64_MAX / 10000 ? each * count : 0; /* count_at gives four digits at most */
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
