@@ -212,7 +212,14 @@ START_TEST(each_rule_holds_alone)
         json_decref(rules);
         json_decref(c);
     }
-    json_t *c = with_reason("amount", 100000), *rules = rules_apply(c, settings); /* up to and with it: automatic */
+    json_t *c = with_reason("amount", 3000), *rules;
+    json_object_set_new(json_object_get(c, "classification"), "total_amount", json_real(126000)); /* for each of 42 */
+    rules = rules_apply(c, settings);
+    ck_assert_str_eq(cvm_json_str(json_array_get(rules, 0), "rule", ""), "transaction_amount_threshold");
+    json_decref(rules);
+    json_decref(c);
+    c = with_reason("amount", 100000);
+    rules = rules_apply(c, settings); /* up to and with it: automatic */
     ck_assert_uint_eq(json_array_size(rules), 0);
     json_decref(rules);
     json_object_set_new(c, "customer_tier", json_string("PLATINUM"));

@@ -548,6 +548,7 @@ START_TEST(a_sum_for_each_of_many_is_a_bulk_order)
     json_t *r = judged("recharge 42 teachers with N3,000 each", SURE("AIRTIME", "AIRTIME/PURCHASE", CALM));
     ck_assert_str_eq(str(r, "priority"), "CRITICAL");
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(r, "escalate_reasons"), 0)), "amount");
+    ck_assert(json_number_value(json_object_get(r, "total_amount")) == 126000);
     json_decref(r);
     r = judged("recharge 4 teachers with N3,000 each", SURE("AIRTIME", "AIRTIME/PURCHASE", CALM));
     ck_assert(!json_is_true(json_object_get(r, "escalate")));

@@ -40,13 +40,15 @@ static bool has_reason(const json_t *context, const char *name)
     return false;
 }
 
+/* Of all sums named, or of what one of them comes to for all whom it is for. */
 static double amounts(const json_t *context)
 {
     const json_t *list = json_object_get(json_object_get(context, "entities"), "amounts");
-    double sum = 0;
+    double sum = 0, total;
     for (size_t i = 0; i < json_array_size(list); i++)
         sum += json_number_value(json_array_get(list, i));
-    return sum;
+    total = json_number_value(json_object_get(json_object_get(context, "classification"), "total_amount"));
+    return total > sum ? total : sum;
 }
 
 static bool has_cue(const json_t *context, const char *name)

@@ -330,6 +330,8 @@ json_t *understanding_json(const struct vocabulary *v, const char *message, cons
     OBJECT_TEXT(result, "reasoning", u->reasoning);
     OBJECT_PUT(result, "escalate", json_boolean(u->escalate != 0));
     OBJECT_PUT(result, "escalate_reasons", escalate_json(u->escalate));
+    if (u->entities.each_kobo)
+        OBJECT_PUT(result, "total_amount", json_real((double)u->entities.each_kobo / 100));
     OBJECT_PUT(result, "confidence", json_real(u->confidence));
     OBJECT_PUT(result, "fallback_used", json_boolean(!u->by_model));
     OBJECT_PUT(result, "tags", tags);
