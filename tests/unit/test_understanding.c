@@ -194,6 +194,8 @@ START_TEST(amounts_in_figures_and_words)
     ENTITIES("naira dubu talatin da biyar", "amounts", "35000.00");
     ENTITIES("e never enter o, 500 i pay", "amounts", "500.00");
     ENTITIES("1k airtime n 1gb data", "amounts", "1000.00");
+    ENTITIES("MTN-500 08031234567", "amounts", "500.00");
+    ENTITIES("airtime 500-1000", "amounts", "500.00 1000.00");
 }
 END_TEST
 

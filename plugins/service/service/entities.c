@@ -390,18 +390,19 @@ static bool counts_things(const struct scan *s, size_t i)
            !s->service[i + 1] && unit_at(s, i + 1) < 0;
 }
 
-static bool hyphen_before(const struct text *x, size_t i)
+/* "D-7781", "AT-20931"; "MTN-500" is none. */
+static bool is_reference(const struct text *x, size_t i)
 {
-    return x->tokens[i].start && x->message[x->tokens[i].start - 1] == '-';
+    return i && x->tokens[i - 1].kind == TOKEN_WORD && x->tokens[i - 1].len <= 2 &&
+           x->tokens[i].start == x->tokens[i - 1].end + 1 && x->message[x->tokens[i - 1].end] == '-';
 }
 
 static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
 {
     static const char *const not_sums[] = {
-        "at",      "by",      "on",     "number", "no",    "code",  "flat",    "block",   "house", "plot",
-        "room",    "band",    "since",  "error",  "phase", "dial",  "form",    "page",    "step",  "order",
-        "ref",     "id",      "ticket", "ping",   "lodge", "class", "channel", "reading", "shows", "show",
-        "showing", "account", "acct",   "serial", "gate",  "shop",  "office"};
+        "at",     "by",    "on",      "number",  "no",    "code", "flat",    "block",   "house", "plot",  "room",
+        "band",   "since", "error",   "phase",   "dial",  "form", "page",    "step",    "order", "ref",   "id",
+        "ticket", "ping",  "channel", "reading", "shows", "show", "showing", "account", "acct",  "serial"};
     static const char *const copulas[] = {"na", "is", "be"};
     const struct text *x = s->text;
     const struct token *k = &x->tokens[i];
@@ -411,7 +412,7 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
         return false;
     if (k->len > 1 && *text_word(x, i) == '0')
         return false;
-    if (i && ((x->tokens[i - 1].flags & TOKEN_GLUED) || hyphen_before(x, i))) /* "TP4471", "D-7781" */
+    if (i && ((x->tokens[i - 1].flags & TOKEN_GLUED) || is_reference(x, i))) /* "TP4471" */
         return false;
     if (comma)
         return true;
