@@ -195,6 +195,19 @@ START_TEST(amounts_in_figures_and_words)
     ENTITIES("e never enter o, 500 i pay", "amounts", "500.00");
     ENTITIES("1k airtime n 1gb data", "amounts", "1000.00");
     ENTITIES("MTN-500 08031234567", "amounts", "500.00");
+    ENTITIES("airtime naira dubu goma sha biyar", "amounts", "15000.00");
+    ENTITIES("airtime dubu dari", "amounts", "100000.00");
+    ENTITIES("airtime dari biyu da hamsin", "amounts", "250.00");
+    ENTITIES("kaadi airtime egberun kan ati eedegbeta", "amounts", "1500.00");
+    ENTITIES("airtime egberun lona ogun", "amounts", "20000.00");
+    ENTITIES("airtime puku iri ato", "amounts", "30000.00");
+    ENTITIES("airtime puku isii", "amounts", "6000.00");
+    ENTITIES("ego airtime puku nnu", "amounts", ""); /* of how many thousands is not known here */
+    ENTITIES("katin MTN na 500 naira kan layina", "amounts", "500.00");
+    ENTITIES("MTN 08031234567 500 thanks", "amounts", "500.00");
+    ENTITIES("airtime 500 Francis 08031234567", "amounts", "500.00");
+    ENTITIES("Amount: NGN 5,000.00 Units: 45.2", "amounts", "5000.00");
+    ENTITIES("naira 500 cards", "amounts", "500.00");
     ENTITIES("airtime 500-1000", "amounts", "500.00 1000.00");
 }
 END_TEST
@@ -211,6 +224,15 @@ START_TEST(amounts_are_not_sizes_codes_or_dates)
     ENTITIES("airtime reference TP4471", "amounts", "");
     ENTITIES("the meter shows 2024", "amounts", "");
     ENTITIES("airtime order 40117, reference D-7750", "amounts", "");
+    ENTITIES("complaint CMP-20500 last week", "amounts", "");
+    ENTITIES("No light at House No. 250, Allen Avenue", "amounts", "");
+    ENTITIES("one 100w bulb, a 10000mah power bank", "amounts", "");
+    ENTITIES("5k people for my street no get light", "amounts", "");
+    ENTITIES("10k dollars airtime", "amounts", "");
+    ENTITIES("1,200 students need airtime", "amounts", "");
+    ENTITIES("airtime hundred hundred hundred hundred hundred hundred hundred hundred hundred hundred hundred",
+             "amounts", "");
+    ENTITIES("land at N999999999999m", "amounts", "");
     ENTITIES("my meter application number na 2200", "amounts", "");
     ENTITIES("the reading is 4450, the display showing 4500", "amounts", "");
     ENTITIES("airtime shared across 60 members", "amounts", "");
@@ -402,7 +424,15 @@ START_TEST(keywords_escalate_as_whole_words)
     ck_assert(escalates("buy airtime N3,000 each for our forty-two teachers"));
     ck_assert(escalates("buy light for three prepaid meters, N60,000 on each"));
     ck_assert(!escalates("buy airtime for 25 customers, N2,000 each, N50,000 altogether"));
+    ck_assert(escalates("buy airtime for one hundred and twenty teachers, N1,000 each"));
+    ck_assert(escalates("buy light, N60,000 each on meters 45012345678 and 45087654321"));
+    ck_assert(!escalates("recharge 08031234567 and 08057654321 with 1000 airtime each thanks"));
+    ck_assert(!escalates("i buy 10000 light each month for my 12 tenants"));
     ck_assert(!escalates("buy 500 airtime, my shop is on Court Road"));
+    ck_assert(escalates("I WILL CALL MY BARRISTER FOR YOU PEOPLE, MY AIRTIME"));
+    ck_assert(escalates("we will sue estate management over this light"));
+    ck_assert(escalates("hackers close my airtime line"));
+    ck_assert(escalates("airtime is gone. I Will Sue You"));
     ck_assert(!escalates("bar the line of Barrister Nkem, airtime is not for him"));
     ck_assert(!escalates("airtime for my wife Sue please"));
     ck_assert(escalates("Court is where we meet over this airtime"));

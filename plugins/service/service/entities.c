@@ -6,6 +6,7 @@
 
 #define NEAR 4 /* tokens */
 #define DIGITS_MAX 32
+#define SUM_MAX INT64_C(100000000000000) /* kobo */
 
 enum mark { MARK_NONE, MARK_UNIT, MARK_PLACE, MARK_NETWORK, MARK_SERVICE };
 
@@ -41,7 +42,10 @@ static const struct {
     {"puku", 1000, true},    {"egberun", 1000, true}, {"kan", 1, false},         {"meji", 2, false},
     {"meta", 3, false},      {"merin", 4, false},     {"marun", 5, false},       {"mefa", 6, false},
     {"meje", 7, false},      {"mejo", 8, false},      {"mesan", 9, false},       {"mewa", 10, false},
-    {"ogorun", 100, false},  {"igba", 200, false},    {"eedegbeta", 500, false},
+    {"ogun", 20, false},     {"ogorun", 100, false},  {"igba", 200, false},      {"eedegbeta", 500, false},
+    {"arbain", 40, false},   {"hamsin", 50, false},   {"sittin", 60, false},     {"sabain", 70, false},
+    {"tamanin", 80, false},  {"casain", 90, false},   {"isii", 6, false},        {"asaa", 7, false},
+    {"asato", 8, false},     {"itoolu", 9, false},    {"iri", 10, false},
 };
 
 static int number_word(const struct text *x, size_t i)
@@ -195,8 +199,9 @@ static bool letters_behind(const struct scan *s, size_t to)
 
 static bool reference_before(const struct scan *s, size_t from)
 {
-    static const char *const words[] = {"ref",     "reference", "serial",  "transaction", "txn", "order", "session",
-                                        "account", "receipt",   "invoice", "id",          "nin", "bvn"};
+    static const char *const words[] = {"ref",         "reference", "serial", "call",    "called",  "calling",
+                                        "transaction", "txn",       "order",  "session", "account", "receipt",
+                                        "invoice",     "id",        "nin",    "bvn"};
     for (size_t d = 1; d <= 3 && d <= from; d++) {
         if (s->meter_word[from - d])
             return false;
@@ -301,7 +306,7 @@ static void keep_amount(struct entities *e, int64_t kobo, size_t at)
     for (size_t i = 0; i < e->n_amounts; i++)
         if (e->amounts[i] == kobo)
             return;
-    if (kobo <= 0 || kobo > INT64_C(100000000000000) || e->n_amounts == ENTITIES_MAX)
+    if (kobo <= 0 || kobo > SUM_MAX || e->n_amounts == ENTITIES_MAX)
         return;
     e->amount_at[e->n_amounts] = (uint16_t)at;
     e->amounts[e->n_amounts++] = kobo;
@@ -378,22 +383,25 @@ static bool service_near(const struct scan *s, size_t i)
     return false;
 }
 
-/* "60 members": what follows is more than one of something, and nothing that is sold. */
-static bool counts_things(const struct scan *s, size_t i)
+/* "members", "teachers": more than one of something, and nothing that is sold. */
+static bool is_plural_thing(const struct scan *s, size_t i)
 {
+    static const char *const others[] = {"thanks",  "always",    "perhaps", "besides",
+                                         "towards", "sometimes", "unless",  "across"};
     const struct text *x = s->text;
-    if (i + 1 >= x->n || (x->tokens[i].flags & (TOKEN_SENTENCE_END | TOKEN_CLAUSE_END)))
-        return false;
-    const struct token *next = &x->tokens[i + 1];
-    const char *word = text_word(x, i + 1);
-    return next->kind == TOKEN_WORD && next->len >= 6 && word[next->len - 1] == 's' && word[next->len - 2] != 's' &&
-           !s->service[i + 1] && unit_at(s, i + 1) < 0;
+    const char *word = text_word(x, i);
+    size_t len = x->tokens[i].len;
+    char first = x->message[x->tokens[i].start];
+    return x->tokens[i].kind == TOKEN_WORD && len >= 6 && word[len - 1] == 's' && word[len - 2] != 's' &&
+           !(first >= 'A' && first <= 'Z') && !s->service[i] && unit_at(s, i) < 0 &&
+           !word_is(x, i, others, sizeof others / sizeof *others);
 }
 
-/* "D-7781", "AT-20931"; "MTN-500" is none. */
-static bool is_reference(const struct text *x, size_t i)
+/* "D-7781", "CMP-20931"; "MTN-500" is none. */
+static bool is_reference(const struct scan *s, size_t i)
 {
-    return i && x->tokens[i - 1].kind == TOKEN_WORD && x->tokens[i - 1].len <= 2 &&
+    const struct text *x = s->text;
+    return i && x->tokens[i - 1].kind == TOKEN_WORD && !s->service[i - 1] &&
            x->tokens[i].start == x->tokens[i - 1].end + 1 && x->message[x->tokens[i - 1].end] == '-';
 }
 
@@ -412,16 +420,18 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
         return false;
     if (k->len > 1 && *text_word(x, i) == '0')
         return false;
-    if (i && ((x->tokens[i - 1].flags & TOKEN_GLUED) || is_reference(x, i))) /* "TP4471" */
+    if (i && ((x->tokens[i - 1].flags & TOKEN_GLUED) || is_reference(s, i))) /* "TP4471" */
         return false;
+    if (i + 1 < x->n && !(k->flags & (TOKEN_SENTENCE_END | TOKEN_CLAUSE_END)) && is_plural_thing(s, i + 1))
+        return false; /* "60 members" */
     if (comma)
         return true;
     if (kobo >= 190000 && kobo <= 203000 && kobo % 100 == 0 && i &&
         word_is(x, i - 1, (const char *const[]){"in", "of", "year", "since"}, 4))
         return false;
-    if (kobo > 200000 && kobo < 204000 && kobo % 1000) /* a year: 2021 to 2039 */
+    if (kobo > 200000 && kobo < 204000 && kobo % 1000 && kobo % 100 == 0) /* a year, 2001 to 2039, is no round sum */
         return false;
-    if (counts_things(s, i))
+    if (i && word_is(x, i - 1, (const char *const[]){"no", "ref", "acct", "id"}, 4)) /* "House No. 250" */
         return false;
     if (i && !starts_sentence(s, i) && word_is(x, i - 1, (const char *const[]){"amount", "below", "under"}, 3))
         return true;
@@ -429,7 +439,7 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
         return false;
     if (i > 1 && word_is(x, i - 1, copulas, 3) && word_is(x, i - 2, not_sums, sizeof not_sums / sizeof *not_sums))
         return false; /* "my application number na 2209" */
-    bool round = kobo >= 10000 && kobo <= INT64_C(5000000) && kobo % 5000 == 0;
+    bool round = kobo >= 10000 && kobo <= INT64_C(5000000) && kobo % 5000 == 0 && !(k->flags & TOKEN_GLUED);
     return round || service_near(s, i);
 }
 
@@ -449,7 +459,7 @@ static size_t read_figure(struct scan *s, size_t i)
     if (sum && (x->tokens[i].flags & TOKEN_GLUED) && follows && !strcmp(text_word(x, next), "m")) /* "N4.5m" */
         unit = UNIT_MILLION;
     if (unit == UNIT_THOUSAND || unit == UNIT_MILLION) {
-        kobo *= unit == UNIT_THOUSAND ? 1000 : 1000000;
+        kobo = kobo > SUM_MAX / 1000000 ? -1 : kobo * (unit == UNIT_THOUSAND ? 1000 : 1000000);
         sum = true;
         next++;
         follows = !(x->tokens[next - 1].flags & TOKEN_SENTENCE_END) && next < x->n;
@@ -461,8 +471,10 @@ static size_t read_figure(struct scan *s, size_t i)
         sum = true;
     else if (unit == UNIT_SIZE || unit == UNIT_OTHER || unit == UNIT_FOREIGN) {
         s->e->size_named |= unit == UNIT_SIZE;
-        if (!sum || (i && x->tokens[i - 1].end != x->tokens[i].start && !(x->tokens[i].flags & TOKEN_NAIRA)))
-            return next; /* "1k n 1gb" */
+        bool lone_n = i && !(x->tokens[i].flags & TOKEN_NAIRA) && word_is(x, i - 1, (const char *const[]){"n"}, 1) &&
+                      x->tokens[i - 1].end != x->tokens[i].start; /* "1k n 1gb" */
+        if (lone_n || !naira_before(s, i))
+            return next;
     }
     if (!sum && next == i + 1 && looks_bare_amount(s, i, kobo))
         s->e->bare_amount = sum = true;
@@ -471,17 +483,27 @@ static size_t read_figure(struct scan *s, size_t i)
     return next;
 }
 
+/* "dubu" and "egberun" alone are a thousand; before a word that is not known here they may be any number of them. */
+static bool multiplier_of_unknown(const struct scan *s, size_t next)
+{
+    static const char *const known[] = {"na",  "a",  "ni", "si",  "fun",    "ga",   "ka", "don",
+                                        "for", "to", "on", "pls", "please", "abeg", "of"};
+    return next < s->text->n && s->text->tokens[next].kind == TOKEN_WORD && !s->service[next] && unit_at(s, next) < 0 &&
+           !word_is(s->text, next, known, sizeof known / sizeof *known);
+}
+
 /* A sum in words: "five thousand", "two hundred and fifty naira", "dubu daya", "ten k". Returns the token after. */
 static size_t read_words(struct scan *s, size_t i)
 {
     const struct text *x = s->text;
+    static const char *const joins[] = {"and", "da", "ati", "sha", "lona"};
     int64_t total = 0, group = 0, tens_of = 0; /* tens_of: what the tens just read were multiplied by */
     bool multiplied = false, pending = false, any = false, naira = false;
     size_t start = i;
     for (; i < x->n && !s->used[i]; i++) {
         int w = number_word(x, i);
         if (w < 0) {
-            bool and_more = any && word_is(x, i, (const char *const[]){"and", "da"}, 2) && number_word(x, i + 1) >= 0;
+            bool and_more = any && word_is(x, i, joins, sizeof joins / sizeof *joins) && number_word(x, i + 1) >= 0;
             if (any && unit_at(s, i) == UNIT_THOUSAND && x->tokens[i].len == 1) {
                 total += (group ? group : 1) * 1000;
                 group = 0;
@@ -501,8 +523,9 @@ static size_t read_words(struct scan *s, size_t i)
         int64_t value = number_words[w].value;
         any = true;
         if (number_words[w].leads) {
-            total += pending ? group : 0;
-            group = value;
+            bool of_that = pending && value < group; /* "dubu dari", a hundred thousand */
+            total += pending && !of_that ? group : 0;
+            group = of_that ? group * value : value;
             pending = multiplied = true;
         } else if (pending) {
             tens_of = value >= 10 && value % 10 == 0 ? group : 0;
@@ -510,8 +533,11 @@ static size_t read_words(struct scan *s, size_t i)
             total += group;
             group = 0;
             pending = false;
-        } else if (tens_of && value < 10 && !strcmp(text_word(x, i - 1), "da")) { /* "dubu talatin da biyar" */
-            total += tens_of * value;
+        } else if (tens_of && value < 10 && word_is(x, i - 1, (const char *const[]){"da", "sha"}, 2)) {
+            total += tens_of * value; /* "dubu talatin da biyar" */
+            tens_of = 0;
+        } else if (tens_of && value > 1 && value < 10 && !strcmp(text_word(x, i - 1), "iri")) {
+            total += tens_of * 10 * (value - 1); /* "puku iri ato" */
             tens_of = 0;
         } else if (value == 100) {
             group = (group ? group : 1) * 100;
@@ -523,8 +549,11 @@ static size_t read_words(struct scan *s, size_t i)
         } else {
             group += value;
         }
-        if (total > INT64_C(1000000000000))
-            return i + 1;
+        if (total > SUM_MAX / 100 || group > SUM_MAX / 1000000000) { /* nobody's sum */
+            while (number_word(x, i) >= 0)
+                i++;
+            return i;
+        }
         if (x->tokens[i].flags & TOKEN_SENTENCE_END) {
             i++;
             break;
@@ -535,6 +564,11 @@ static size_t read_words(struct scan *s, size_t i)
     total += group;
     bool ended = x->tokens[i - 1].flags & TOKEN_SENTENCE_END;
     int after = ended ? -1 : unit_at(s, i), before = start && !starts_sentence(s, start) ? unit_at(s, start - 1) : -1;
+    if (pending && !ended && multiplier_of_unknown(s, i))
+        return i;
+    if (before == UNIT_NAIRA && start > 1 &&
+        (x->tokens[start - 2].kind == TOKEN_NUMBER || number_word(x, start - 2) >= 0))
+        before = -1;                                                            /* "500 naira kan" */
     bool of_figures = !ended && i < x->n && (x->tokens[i].flags & TOKEN_GLUED); /* "one N500" */
     naira |= (after == UNIT_NAIRA && !of_figures) || before == UNIT_NAIRA;
     if (after == UNIT_SIZE || after == UNIT_OTHER || after == UNIT_FOREIGN)
@@ -547,6 +581,33 @@ static size_t read_words(struct scan *s, size_t i)
 /* ---- a sum for each of several ------------------------------------------------------------------------------------
  */
 
+#define COUNT_MAX 9999
+
+static bool is_sum(const struct scan *s, size_t i)
+{
+    for (size_t a = 0; a < s->e->n_amounts; a++)
+        if (s->e->amount_at[a] == i)
+            return true;
+    return naira_before(s, i);
+}
+
+/* A number in figures or words from token `*i` on, which goes behind it; 0: none. */
+static int64_t count_words(const struct text *x, size_t *i)
+{
+    int64_t n = 0;
+    if (x->tokens[*i].kind == TOKEN_NUMBER)
+        return x->tokens[*i].len <= 5 ? figure(x, (*i)++) / 100 : 0;
+    for (size_t last = *i + 6; *i < last; (*i)++) {
+        int w = number_word(x, *i);
+        if (w < 0 && n && *i < x->n && !strcmp(text_word(x, *i), "and"))
+            continue;
+        if (w < 0 || number_words[w].value > 100 || number_words[w].leads)
+            break;
+        n = number_words[w].value == 100 ? (n ? n : 1) * 100 : n + number_words[w].value;
+    }
+    return n;
+}
+
 /* How many things token `i` begins to count, "42 teachers" and "three prepaid meters"; 0: none. */
 static int64_t count_at(const struct scan *s, size_t i)
 {
@@ -554,47 +615,41 @@ static int64_t count_at(const struct scan *s, size_t i)
                                          "persons",  "sims",      "flats",   "houses",  "shops",   "students",
                                          "accounts", "customers", "devices", "kids",    "children"};
     const struct text *x = s->text;
-    int64_t n = 0;
-    if (x->tokens[i].kind == TOKEN_NUMBER) {
-        n = plain_digits(x, i) && x->tokens[i].len <= 4 ? figure(x, i) / 100 : 0;
-        i++;
-    } else {
-        int w;
-        for (size_t last = i + 3; i < last && (w = number_word(x, i)) >= 0 && number_words[w].value < 100; i++)
-            n += number_words[w].value; /* "forty-two" */
-    }
-    for (size_t last = i + 2; n > 1 && i < last && i < x->n; i++) {
-        const char *word = text_word(x, i);
-        size_t len = x->tokens[i].len;
-        if (word_is(x, i, things, sizeof things / sizeof *things) ||
-            (len >= 6 && word[len - 1] == 's' && word[len - 2] != 's' && !s->service[i] && unit_at(s, i) < 0))
+    if (s->used[i] || is_sum(s, i))
+        return 0;
+    int64_t n = count_words(x, &i);
+    for (size_t last = i + 2; n > 1 && n <= COUNT_MAX && i < last && i < x->n; i++)
+        if (word_is(x, i, things, sizeof things / sizeof *things) || is_plural_thing(s, i))
             return n;
-    }
     return 0;
 }
 
-/* The sum that stands beside token `i`, "each"; 0: none. */
+/* The sum that stands beside token `i`, "each": before it, or else behind. 0: none. */
 static int64_t sum_beside(const struct scan *s, size_t i)
 {
-    for (size_t d = 1; d <= NEAR; d++)
-        for (size_t a = 0; a < s->e->n_amounts; a++)
-            if (s->e->amount_at[a] + d == i || s->e->amount_at[a] == i + d)
-                return s->e->amounts[a];
+    const struct entities *e = s->e;
+    for (int behind = 0; behind < 2; behind++)
+        for (size_t d = 1; d <= NEAR + 2; d++)
+            for (size_t a = 0; a < e->n_amounts; a++)
+                if (behind ? e->amount_at[a] == i + d : e->amount_at[a] + d == i)
+                    return e->amounts[a];
     return 0;
 }
 
 static void read_each(const struct scan *s)
 {
+    static const char *const times[] = {"time", "month", "week", "day", "year", "night", "morning", "other"};
     const struct text *x = s->text;
-    int64_t each = 0, count = 0;
+    int64_t each = 0, count = (int64_t)(s->e->n_phones > s->e->n_meters ? s->e->n_phones : s->e->n_meters);
     for (size_t i = 0; i < x->n && !each; i++)
-        if (word_is(x, i, (const char *const[]){"each", "apiece"}, 2))
+        if (word_is(x, i, (const char *const[]){"each", "apiece"}, 2) &&
+            (i + 1 == x->n || !word_is(x, i + 1, times, sizeof times / sizeof *times)))
             each = sum_beside(s, i);
     for (size_t i = 0; i < x->n && each; i++) {
-        int64_t n = s->used[i] ? 0 : count_at(s, i);
+        int64_t n = count_at(s, i);
         count = n > count ? n : count;
     }
-    s->e->each_kobo = each <= INT64_MAX / 10000 ? each * count : 0; /* count_at gives four digits at most */
+    s->e->each_kobo = count > 1 ? each * count : 0; /* SUM_MAX times COUNT_MAX is an int64_t */
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */

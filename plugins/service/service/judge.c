@@ -1,6 +1,6 @@
 /* What the text model says of a message, laid over what the rules found. The model was taught on the rules' reading as
- * well (its notes), so where it knows a label it is believed; the parts, signals and entities stay the rules'. Pure.
- * Any thread. */
+ * well (its notes), so where it knows a label it is believed; where parts are, signals and entities stay the rules'.
+ * Pure. Any thread. */
 #include "reading.h"
 #include <math.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 #define CLOSE_SECOND 0.25 /* and the other at least so likely */
 #define GUESSES 8
 #define HEARD_LEAST 0.01  /* of a domain that a head does not name among its best */
+#define PART_HEARD 0.03   /* of an intent that the head names behind MULTI, to be what a part wants */
 #define ESCALATE_SURE 0.5 /* that a human is needed, by the model alone */
 #define ESCALATE_BOTH 0.2 /* where a rule says so too */
 
@@ -255,6 +256,8 @@ static void judge_domain(struct reading *r, const json_t *answer)
     u->domain = domain;
     for (size_t p = 0; p < u->n_parts; p++) {
         int chosen = intent_of(r->v, answer, u->parts[p].domain, &intent);
+        if (u->n_parts > 1 && intent < PART_HEARD)
+            chosen = -1;
         reading_intent(r, &u->parts[p], chosen);
         if (chosen >= 0 && u->n_parts == 1)
             u->confidence = intent;

@@ -50,27 +50,33 @@ static bool seen_before(const struct reading *r, size_t m)
     return false;
 }
 
+static bool any_of(const char *word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, words[i]))
+            return true;
+    return false;
+}
+
 /* "Court Road", "Barrister Nkem", "my wife Sue": a risk's word that is part of a name says nothing. */
 static bool in_a_name(const struct text *x, const struct vocabulary_match *m)
 {
-    static const char *const places[] = {"road", "rd",       "street", "str",      "avenue", "ave",   "close",
-                                         "lane", "crescent", "estate", "junction", "plaza",  "hotel", "layout"};
+    static const char *const places[] = {"road", "rd",       "street", "str",   "avenue", "ave",
+                                         "lane", "crescent", "estate", "close", "layout", "junction"};
     static const char *const titles[] = {"barrister", "solicitor", "attorney"};
-    const char *first = text_word(x, m->start);
-    bool capital = x->message[x->tokens[m->start].start] >= 'A' && x->message[x->tokens[m->start].start] <= 'Z';
-    bool inside = m->start && !(x->tokens[m->start - 1].flags & TOKEN_SENTENCE_END);
-    if (capital && inside && !strcmp(first, "sue") && !(x->tokens[m->start].flags & TOKEN_UPPER))
-        return true;
-    if (m->end >= x->n || m->end != m->start + 1 || (x->tokens[m->start].flags & TOKEN_SENTENCE_END))
+    static const char *const buildings[] = {"court", "police"};
+    static const char *const verbs_before[] = {"will", "go", "to", "shall", "may", "i", "must", "can", "would", "we"};
+    const struct token *own = &x->tokens[m->start], *next = own + 1;
+    const char *word = text_word(x, m->start);
+    bool capital = x->message[own->start] >= 'A' && x->message[own->start] <= 'Z' && !(own->flags & TOKEN_UPPER);
+    bool starts = !m->start || (own[-1].flags & TOKEN_SENTENCE_END);
+    if (!strcmp(word, "sue"))
+        return capital && !starts && !any_of(text_word(x, m->start - 1), verbs_before, 10);
+    if (m->end != m->start + 1 || m->end >= x->n || (own->flags & (TOKEN_SENTENCE_END | TOKEN_CLAUSE_END)))
         return false;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (!strcmp(text_word(x, m->end), places[i]))
-            return true;
-    char next = x->message[x->tokens[m->end].start];
-    for (size_t i = 0; i < sizeof titles / sizeof *titles && capital && next >= 'A' && next <= 'Z'; i++)
-        if (!strcmp(first, titles[i]))
-            return true;
-    return false;
+    bool named = x->message[next->start] >= 'A' && x->message[next->start] <= 'Z' && !(next->flags & TOKEN_UPPER);
+    return any_of(word, buildings, 2) ? any_of(text_word(x, m->end), places, sizeof places / sizeof *places)
+                                      : capital && named && any_of(word, titles, 3);
 }
 
 static void count_labels(struct reading *r)
