@@ -496,6 +496,25 @@ START_TEST(answers_several)
 }
 END_TEST
 
+/* A row whose key names no passage, as a hand in the database may leave one, is no passage at all. */
+START_TEST(keys_name_passages)
+{
+    struct harness *h = make();
+    add(h, "boats", boats);
+    add(h, "kites", "Kites need wind, and a yard to begin in");
+    json_t *rows = (json_t *)(uintptr_t)harness_rows(h, "kb_chunks");
+    json_t *row = json_deep_copy(json_object_get(rows, "boats#000"));
+    ck_assert_ptr_nonnull(row);
+    json_object_set_new(row, "body", json_string("Zebras graze on the plain"));
+    json_object_set_new(row, "chunk_id", json_string("boats#"));
+    json_object_set_new(rows, "boats#", row);
+    char *answer = answer_to(h, "where do zebras graze on the plain");
+    ck_assert_msg(!strstr(answer, "by the water"), "%s", answer);
+    free(answer);
+    harness_free(h);
+}
+END_TEST
+
 /* Lines and texts follow the document: nothing of a version before, nothing of one that went. */
 START_TEST(lines_follow_documents)
 {
@@ -547,6 +566,7 @@ int main(void)
     tcase_add_test(c, lines_say_what_texts_do);
     tcase_add_test(c, answers_without_lines);
     tcase_add_test(c, answers_several);
+    tcase_add_test(c, keys_name_passages);
     tcase_add_test(c, lines_follow_documents);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
