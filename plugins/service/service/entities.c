@@ -152,14 +152,6 @@ static bool phone_form(const char *d, size_t n, char ret_phone[12])
     return true;
 }
 
-static bool word_is(const struct text *x, size_t i, const char *const *words, size_t n)
-{
-    for (size_t w = 0; w < n; w++)
-        if (!strcmp(text_word(x, i), words[w]))
-            return true;
-    return false;
-}
-
 /* D-32: a phone form wins unless words for a meter stand near and none for a phone stands nearer. */
 static bool meter_near(const struct scan *s, size_t from, size_t to)
 {
@@ -167,15 +159,15 @@ static bool meter_near(const struct scan *s, size_t from, size_t to)
     static const char *const joints[] = {"and", "then", "plus", "also"};
     size_t n_joints = sizeof joints / sizeof *joints;
     for (size_t d = 1; d <= NEAR && d <= from; d++) {
-        if (word_is(s->text, from - d, phone_words, sizeof phone_words / sizeof *phone_words))
+        if (text_word_is(s->text, from - d, phone_words, sizeof phone_words / sizeof *phone_words))
             return false;
         if (s->meter_word[from - d])
             return true;
-        if ((s->text->tokens[from - d].flags & TOKEN_SENTENCE_END) || word_is(s->text, from - d, joints, n_joints))
+        if ((s->text->tokens[from - d].flags & TOKEN_SENTENCE_END) || text_word_is(s->text, from - d, joints, n_joints))
             break;
     }
     for (size_t i = to; i < s->text->n && i < to + 2 && !(s->text->tokens[i - 1].flags & TOKEN_SENTENCE_END); i++) {
-        if (word_is(s->text, i, joints, n_joints))
+        if (text_word_is(s->text, i, joints, n_joints))
             break;
         if (s->meter_word[i])
             return true;
@@ -187,7 +179,7 @@ static bool meter_near(const struct scan *s, size_t from, size_t to)
 static bool sent_to(const struct scan *s, size_t from)
 {
     return s->e->n_meters && from &&
-           word_is(s->text, from - 1, (const char *const[]){"to", "sms", "text", "whatsapp", "via"}, 5);
+           text_word_is(s->text, from - 1, (const char *const[]){"to", "sms", "text", "whatsapp", "via"}, 5);
 }
 
 /* Letters stand right behind: "202550117382FA". */
@@ -205,7 +197,7 @@ static bool reference_before(const struct scan *s, size_t from)
     for (size_t d = 1; d <= 3 && d <= from; d++) {
         if (s->meter_word[from - d])
             return false;
-        if (word_is(s->text, from - d, words, sizeof words / sizeof *words))
+        if (text_word_is(s->text, from - d, words, sizeof words / sizeof *words))
             return true;
     }
     return false;
@@ -359,7 +351,7 @@ static bool naira_before(const struct scan *s, size_t i)
     if (unit_at(s, i - 1) == UNIT_NAIRA)
         return true;
     if ((x->tokens[i - 1].flags & TOKEN_CLAUSE_END) && x->message[x->tokens[i - 1].end] == ':' &&
-        word_is(x, i - 1, (const char *const[]){"amount", "sum", "value", "price"}, 4)) /* a form's field */
+        text_word_is(x, i - 1, (const char *const[]){"amount", "sum", "value", "price"}, 4)) /* a form's field */
         return true;
     return x->tokens[i - 1].len == 1 && *text_word(x, i - 1) == 'n' && x->tokens[i].start - x->tokens[i - 1].end <= 1;
 }
@@ -394,7 +386,7 @@ static bool is_plural_thing(const struct scan *s, size_t i)
     char first = x->message[x->tokens[i].start];
     return x->tokens[i].kind == TOKEN_WORD && len >= 6 && word[len - 1] == 's' && word[len - 2] != 's' &&
            !(first >= 'A' && first <= 'Z') && !s->service[i] && unit_at(s, i) < 0 &&
-           !word_is(x, i, others, sizeof others / sizeof *others);
+           !text_word_is(x, i, others, sizeof others / sizeof *others);
 }
 
 /* "D-7781", "CMP-20931"; "MTN-500" is none. */
@@ -427,17 +419,18 @@ static bool looks_bare_amount(const struct scan *s, size_t i, int64_t kobo)
     if (comma)
         return true;
     if (kobo >= 190000 && kobo <= 203000 && kobo % 100 == 0 && i &&
-        word_is(x, i - 1, (const char *const[]){"in", "of", "year", "since"}, 4))
+        text_word_is(x, i - 1, (const char *const[]){"in", "of", "year", "since"}, 4))
         return false;
     if (kobo > 200000 && kobo < 204000 && kobo % 1000 && kobo % 100 == 0) /* a year, 2001 to 2039, is no round sum */
         return false;
-    if (i && word_is(x, i - 1, (const char *const[]){"no", "ref", "acct", "id"}, 4)) /* "House No. 250" */
+    if (i && text_word_is(x, i - 1, (const char *const[]){"no", "ref", "acct", "id"}, 4)) /* "House No. 250" */
         return false;
-    if (i && !starts_sentence(s, i) && word_is(x, i - 1, (const char *const[]){"amount", "below", "under"}, 3))
+    if (i && !starts_sentence(s, i) && text_word_is(x, i - 1, (const char *const[]){"amount", "below", "under"}, 3))
         return true;
-    if (i && !starts_sentence(s, i) && word_is(x, i - 1, not_sums, sizeof not_sums / sizeof *not_sums))
+    if (i && !starts_sentence(s, i) && text_word_is(x, i - 1, not_sums, sizeof not_sums / sizeof *not_sums))
         return false;
-    if (i > 1 && word_is(x, i - 1, copulas, 3) && word_is(x, i - 2, not_sums, sizeof not_sums / sizeof *not_sums))
+    if (i > 1 && text_word_is(x, i - 1, copulas, 3) &&
+        text_word_is(x, i - 2, not_sums, sizeof not_sums / sizeof *not_sums))
         return false; /* "my application number na 2209" */
     bool round = kobo >= 10000 && kobo <= INT64_C(5000000) && kobo % 5000 == 0 && !(k->flags & TOKEN_GLUED);
     return round || service_near(s, i);
@@ -464,14 +457,16 @@ static size_t read_figure(struct scan *s, size_t i)
         next++;
         follows = !(x->tokens[next - 1].flags & TOKEN_SENTENCE_END) && next < x->n;
         unit = follows ? unit_at(s, next) : -1;
-        if (unit == UNIT_OTHER && word_is(x, next, (const char *const[]){"unit", "units"}, 2)) /* units for so much */
+        if (unit == UNIT_OTHER &&
+            text_word_is(x, next, (const char *const[]){"unit", "units"}, 2)) /* units for so much */
             unit = -1;
     }
     if (unit == UNIT_NAIRA)
         sum = true;
     else if (unit == UNIT_SIZE || unit == UNIT_OTHER || unit == UNIT_FOREIGN) {
         s->e->size_named |= unit == UNIT_SIZE;
-        bool lone_n = i && !(x->tokens[i].flags & TOKEN_NAIRA) && word_is(x, i - 1, (const char *const[]){"n"}, 1) &&
+        bool lone_n = i && !(x->tokens[i].flags & TOKEN_NAIRA) &&
+                      text_word_is(x, i - 1, (const char *const[]){"n"}, 1) &&
                       x->tokens[i - 1].end != x->tokens[i].start; /* "1k n 1gb" */
         if (lone_n || !naira_before(s, i))
             return next;
@@ -489,7 +484,7 @@ static bool multiplier_of_unknown(const struct scan *s, size_t next)
     static const char *const known[] = {"na",  "a",  "ni", "si",  "fun",    "ga",   "ka", "don",
                                         "for", "to", "on", "pls", "please", "abeg", "of"};
     return next < s->text->n && s->text->tokens[next].kind == TOKEN_WORD && !s->service[next] && unit_at(s, next) < 0 &&
-           !word_is(s->text, next, known, sizeof known / sizeof *known);
+           !text_word_is(s->text, next, known, sizeof known / sizeof *known);
 }
 
 /* A sum in words: "five thousand", "two hundred and fifty naira", "dubu daya", "ten k". Returns the token after. */
@@ -503,7 +498,8 @@ static size_t read_words(struct scan *s, size_t i)
     for (; i < x->n && !s->used[i]; i++) {
         int w = number_word(x, i);
         if (w < 0) {
-            bool and_more = any && word_is(x, i, joins, sizeof joins / sizeof *joins) && number_word(x, i + 1) >= 0;
+            bool and_more =
+                any && text_word_is(x, i, joins, sizeof joins / sizeof *joins) && number_word(x, i + 1) >= 0;
             if (any && unit_at(s, i) == UNIT_THOUSAND && x->tokens[i].len == 1) {
                 total += (group ? group : 1) * 1000;
                 group = 0;
@@ -533,7 +529,7 @@ static size_t read_words(struct scan *s, size_t i)
             total += group;
             group = 0;
             pending = false;
-        } else if (tens_of && value < 10 && word_is(x, i - 1, (const char *const[]){"da", "sha"}, 2)) {
+        } else if (tens_of && value < 10 && text_word_is(x, i - 1, (const char *const[]){"da", "sha"}, 2)) {
             total += tens_of * value; /* "dubu talatin da biyar" */
             tens_of = 0;
         } else if (tens_of && value > 1 && value < 10 && !strcmp(text_word(x, i - 1), "iri")) {
@@ -619,7 +615,7 @@ static int64_t count_at(const struct scan *s, size_t i)
         return 0;
     int64_t n = count_words(x, &i);
     for (size_t last = i + 2; n > 1 && n <= COUNT_MAX && i < last && i < x->n; i++)
-        if (word_is(x, i, things, sizeof things / sizeof *things) || is_plural_thing(s, i))
+        if (text_word_is(x, i, things, sizeof things / sizeof *things) || is_plural_thing(s, i))
             return n;
     return 0;
 }
@@ -642,8 +638,8 @@ static void read_each(const struct scan *s)
     const struct text *x = s->text;
     int64_t each = 0, count = (int64_t)(s->e->n_phones > s->e->n_meters ? s->e->n_phones : s->e->n_meters);
     for (size_t i = 0; i < x->n && !each; i++)
-        if (word_is(x, i, (const char *const[]){"each", "apiece"}, 2) &&
-            (i + 1 == x->n || !word_is(x, i + 1, times, sizeof times / sizeof *times)))
+        if (text_word_is(x, i, (const char *const[]){"each", "apiece"}, 2) &&
+            (i + 1 == x->n || !text_word_is(x, i + 1, times, sizeof times / sizeof *times)))
             each = sum_beside(s, i);
     for (size_t i = 0; i < x->n && each; i++) {
         int64_t n = count_at(s, i);

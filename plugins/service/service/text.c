@@ -343,3 +343,11 @@ void text_read(struct text *x, const char *message, text_lookup lookup, const vo
     }
     end_sentence(x, TOKEN_SENTENCE_END);
 }
+
+bool text_word_is(const struct text *text, size_t i, const char *const *words, size_t n)
+{
+    for (size_t w = 0; w < n; w++)
+        if (!strcmp(text_word(text, i), words[w]))
+            return true;
+    return false;
+}

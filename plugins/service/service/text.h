@@ -67,4 +67,6 @@ static inline const char *text_word(const struct text *text, size_t i)
     return text->folded + text->tokens[i].at; /* ends with NUL */
 }
 
+bool text_word_is(const struct text *text, size_t i, const char *const *words, size_t n); /* one of `words` */
+
 #endif

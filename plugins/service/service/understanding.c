@@ -50,14 +50,6 @@ static bool seen_before(const struct reading *r, size_t m)
     return false;
 }
 
-static bool any_of(const char *word, const char *const *words, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(word, words[i]))
-            return true;
-    return false;
-}
-
 /* "Court Road", "Barrister Nkem", "my wife Sue": a risk's word that is part of a name says nothing. */
 static bool in_a_name(const struct text *x, const struct vocabulary_match *m)
 {
@@ -67,16 +59,17 @@ static bool in_a_name(const struct text *x, const struct vocabulary_match *m)
     static const char *const buildings[] = {"court", "police"};
     static const char *const verbs_before[] = {"will", "go", "to", "shall", "may", "i", "must", "can", "would", "we"};
     const struct token *own = &x->tokens[m->start], *next = own + 1;
-    const char *word = text_word(x, m->start);
     bool capital = x->message[own->start] >= 'A' && x->message[own->start] <= 'Z' && !(own->flags & TOKEN_UPPER);
     bool starts = !m->start || (own[-1].flags & TOKEN_SENTENCE_END);
-    if (!strcmp(word, "sue"))
-        return capital && !starts && !any_of(text_word(x, m->start - 1), verbs_before, 10);
+    if (!strcmp(text_word(x, m->start), "sue"))
+        return capital && !starts &&
+               !text_word_is(x, m->start - 1, verbs_before, sizeof verbs_before / sizeof *verbs_before);
     if (m->end != m->start + 1 || m->end >= x->n || (own->flags & (TOKEN_SENTENCE_END | TOKEN_CLAUSE_END)))
         return false;
     bool named = x->message[next->start] >= 'A' && x->message[next->start] <= 'Z' && !(next->flags & TOKEN_UPPER);
-    return any_of(word, buildings, 2) ? any_of(text_word(x, m->end), places, sizeof places / sizeof *places)
-                                      : capital && named && any_of(word, titles, 3);
+    if (text_word_is(x, m->start, buildings, sizeof buildings / sizeof *buildings))
+        return text_word_is(x, m->end, places, sizeof places / sizeof *places);
+    return capital && named && text_word_is(x, m->start, titles, sizeof titles / sizeof *titles);
 }
 
 static void count_labels(struct reading *r)
