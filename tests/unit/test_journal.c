@@ -294,7 +294,8 @@ static void free_counted(void *p)
     free(p);
 }
 
-/* What a turn has left behind costs the loop nothing: the writer frees it soon, though none of it is to be written. */
+/* What a turn has left behind costs the loop nothing: the writer frees it soon, also when nothing more is to be
+ * written. */
 START_TEST(values_are_freed_beside_the_loop)
 {
     struct host *h = host_new(ROOMY);
