@@ -574,6 +574,40 @@ START_TEST(notifications_go_by_mail)
 }
 END_TEST
 
+/* The desk's own agents write to the customer: a question, then the solution; the audit says that both went out. */
+START_TEST(questions_go_by_mail)
+{
+    static const char *const plugins[] = {"stores", "support", "support_agents", "knowledge", "llm"};
+    if (!have_server())
+        return;
+    int port = flow_free_port();
+    struct flow *f = home(port, NULL);
+    spawn(f, "mails", "tests/flow/mail_server.py", port, "250", NULL);
+    for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++)
+        flow_plugin(f, plugins[i]);
+    flow_config(f, "support.notify_channel", json_string("email"));
+    flow_start(f);
+    EXPECT(f, 0, "completed", "support", "load-samples");
+    ticket(f, "Q", "Redis says NOAUTH authentication required");
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from support_tickets where status = 'WAITING_FOR_APPROVAL'") == 1);
+    EXPECT(f, 0, "WAITING_FOR_CUSTOMER", "support", "ticket", "ask", "Q", "Which version is it?");
+    FLOW_UNTIL(told(f, "mails", "Your support ticket Q: a question") == 1);
+    json_t *mails = came(f, "mails");
+    char *text = json_dumps(mails, 0);
+    ck_assert(strstr(text, "Which version is it?") && strstr(text, "Dear Amara Cole"));
+    free(text);
+    json_decref(mails);
+    EXPECT(f, 0, "WAITING_FOR_APPROVAL", "support", "ticket", "answer", "Q", "7.2");
+    EXPECT(f, 0, "approval_sent", "support", "ticket", "approve", "Q", "--solution", "Give it the password");
+    FLOW_UNTIL(told(f, "mails", "Your support ticket Q: our recommendation") == 1);
+    FLOW_UNTIL(flow_sql_int(f,
+                            "select count(*) from support_audit where output like '%\"delivered\":true%' and what in "
+                            "('ask_customer', 'create_customer_notification')") == 2);
+    ck_assert_uint_eq(how_many(f, "mails"), 2);
+    flow_end(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *mail = tcase_create("mail"), *slack = tcase_create("slack"), *tls = tcase_create("tls"),
@@ -597,5 +631,6 @@ int main(void)
     tcase_add_test(alerts, the_team_is_told);
     tcase_add_test(alerts, the_team_is_told_once);
     tcase_add_test(alerts, notifications_go_by_mail);
+    tcase_add_test(alerts, questions_go_by_mail);
     return flow_main("channels", (TCase *[]){mail, tls, kill, slack, alerts, NULL});
 }

@@ -438,6 +438,51 @@ START_TEST(delivers_by_a_channel)
 }
 END_TEST
 
+static json_t *about_nothing(struct flow *f, const char *id)
+{
+    char body[256];
+    snprintf(body, sizeof body,
+             "{\"ticket_id\": \"%s\", \"customer_id\": \"CUST001\", \"description\": \"zebra banana\"}", id);
+    posted(f, "/support/ticket", body);
+    FLOW_UNTIL(is_at(f, id, "WAITING_FOR_APPROVAL"));
+    json_t *output = output_of(f, id);
+    ck_assert(json_is_false(json_object_get(json_object_get(output, "analysis"), "found")));
+    return output;
+}
+
+/* What stands in the steps is for the team; the customer gets what somebody has written. */
+START_TEST(nothing_found_is_not_approved)
+{
+    struct flow *f = desk(NULL);
+    opened(f);
+    json_decref(about_nothing(f, "Z1"));
+    EXPECT(f, 5, "NO_SOLUTION", "support", "ticket", "approve", "Z1");
+    EXPECT(f, 5, "NO_SOLUTION", "support", "ticket", "approve", "Z1", "--solution", "  ");
+    ck_assert(is_at(f, "Z1", "WAITING_FOR_APPROVAL"));
+    EXPECT(f, 0, "approval_sent", "support", "ticket", "approve", "Z1", "--solution", "Feed it", "--notes",
+           "it was hungry");
+    FLOW_UNTIL(is_at(f, "Z1", "COMPLETED"));
+    json_t *output = output_of(f, "Z1");
+    const char *text = text_of(json_object_get(output, "notification"), "text");
+    ck_assert(strstr(text, "Feed it") && !strstr(text, "A support engineer"));
+    json_decref(output);
+    EXPECT(f, 0, "zebra banana", "support", "audit", "Z1", "--output", "json"); /* of its creation */
+    EXPECT(f, 0, "Feed it", "support", "audit", "Z1", "--output", "json");
+    EXPECT(f, 0, "it was hungry", "support", "audit", "Z1", "--output", "json");
+    EXPECT(f, 5, "reject", "support", "ticket", "approve", "Z1", "--reject", "--rework");
+    json_decref(about_nothing(f, "Z2"));
+    EXPECT(f, 5, "final_solution", "support", "ticket", "approve", "Z2", "--reject", "--solution", "x");
+    EXPECT(f, 5, "question", "support", "ticket", "ask", "Z2", "  ");
+    EXPECT(f, 0, "WAITING_FOR_CUSTOMER", "support", "ticket", "ask", "Z2", "How old is it?");
+    FLOW_UNTIL(flow_sql_int(f, "select count(*) from support_audit where what = 'ask_customer' and "
+                               "output like '%support.notify_channel%' and input = 'How old is it?'") == 1);
+    EXPECT(f, 5, "answer", "support", "ticket", "answer", "Z2", " ");
+    EXPECT(f, 0, "WAITING_FOR_APPROVAL", "support", "ticket", "answer", "Z2", "Two years");
+    EXPECT(f, 0, "approval_sent", "support", "ticket", "approve", "Z2", "--reject", "--notes", "not ours");
+    flow_end(f);
+}
+END_TEST
+
 #define LONG_ID "LONG-0123456789-0123456789-0123456789-0123456789-0123456789"
 
 /* As much as the routes let in. */
@@ -529,6 +574,7 @@ int main(void)
     tcase_add_test(c, models_word_it_or_do_not);
     tcase_add_test(c, models_write_to_the_customer);
     tcase_add_test(c, delivers_by_a_channel);
+    tcase_add_test(c, nothing_found_is_not_approved);
     tcase_add_test(c, long_texts_come_through);
     tcase_add_test(c, another_agent_joins);
     return flow_main("support_agents", (TCase *[]){c, NULL});

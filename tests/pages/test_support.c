@@ -106,7 +106,18 @@ START_TEST(rejected_reworked_asked_ended)
     ticket(f, "T-REWORK", "CUST002", "Messages come twice");
     ticket(f, "T-PLAN", "CUST003", "Nothing works");
     ticket(f, "T-UNKNOWN", "CUST999", "Nothing works");
-    browser_open(b, "/ui/support#T-REJECT");
+    ticket(f, "T-NOTHING", "CUST002", "zebra banana");
+    browser_open(b, "/ui/support#T-NOTHING");
+    browser_expect(b, "#changed", "Nothing was found");
+    browser_expect(b, "#analysis", "No documented solution");
+    browser_wait(
+        b, "document.querySelector('#solution').value === '' && !document.querySelector('#decision').checkValidity()");
+    browser_type(b, "#solution", "Feed it");
+    browser_click(b, "#approve");
+    browser_expect(b, ".ticket-head", "Completed");
+    browser_expect(b, "#notice", "Feed it");
+    browser_click(b, "[data-ticket=T-REJECT]");
+    browser_expect(b, ".ticket-head", "T-REJECT");
     browser_click(b, "#reject");
     browser_expect(b, ".ticket-head", "Rejected");
     ck_assert(is(f, "T-REJECT", "REJECTED"));

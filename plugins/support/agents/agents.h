@@ -101,6 +101,7 @@ int expert_found(cvm_turn *t, const cvm_msg *m);  /* "query.reply" */
 int expert_worded(cvm_turn *t, const cvm_msg *m); /* "chat.reply" */
 
 int notification_create(cvm_turn *t, const cvm_msg *m);
+int notification_ask(cvm_turn *t, const cvm_msg *m);
 int notification_worded(cvm_turn *t, const cvm_msg *m);    /* "chat.reply" */
 int notification_delivered(cvm_turn *t, const cvm_msg *m); /* "deliver.reply" */
 

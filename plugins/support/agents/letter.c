@@ -56,13 +56,29 @@ static size_t add_solution(const struct letter *l, char *text, size_t at)
     return add(text, at, "\n");
 }
 
-void letter_write(const struct letter *l, char ret_subject[SUBJECT_SIZE], char ret_text[LETTER_SIZE])
+static size_t add_greeting(const struct letter *l, char *text)
 {
     char quoted[QUOTED_BYTES + 8];
-    size_t at = add(ret_text, 0, "Dear %s,\n\n", *l->name ? l->name : "customer");
+    size_t at = add(text, 0, "Dear %s,\n\n", *l->name ? l->name : "customer");
     quote(l->description, quoted);
-    at = add(ret_text, at, "thank you for contacting us. This is about your ticket %s", l->ticket_id);
-    at = *quoted ? add(ret_text, at, ":\n\n    %s\n\n", quoted) : add(ret_text, at, ".\n\n");
+    at = add(text, at, "thank you for contacting us. This is about your ticket %s", l->ticket_id);
+    return *quoted ? add(text, at, ":\n\n    %s\n\n", quoted) : add(text, at, ".\n\n");
+}
+
+void letter_ask(const struct letter *l, const char *question, char ret_subject[SUBJECT_SIZE],
+                char ret_text[LETTER_SIZE])
+{
+    snprintf(ret_subject, SUBJECT_SIZE, "Your support ticket %.64s: a question", l->ticket_id);
+    size_t at = add_greeting(l, ret_text);
+    at = add(ret_text, at, "To go on with it we need to know from you:\n\n%s\n\n", question);
+    add(ret_text, at,
+        "Please answer with the ticket's number %s. Its time stands still meanwhile.\n\nKind regards\n%s\n",
+        l->ticket_id, l->sender);
+}
+
+void letter_write(const struct letter *l, char ret_subject[SUBJECT_SIZE], char ret_text[LETTER_SIZE])
+{
+    size_t at = add_greeting(l, ret_text);
     if (l->entitled) {
         snprintf(ret_subject, SUBJECT_SIZE, "Your support ticket %.64s: our recommendation", l->ticket_id);
         at = add_solution(l, ret_text, at);

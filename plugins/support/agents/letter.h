@@ -25,6 +25,9 @@ struct letter {
 
 /* Writes subject and text. */
 void letter_write(const struct letter *l, char ret_subject[SUBJECT_SIZE], char ret_text[LETTER_SIZE]);
+/* The same for something that the team must know of the customer. */
+void letter_ask(const struct letter *l, const char *question, char ret_subject[SUBJECT_SIZE],
+                char ret_text[LETTER_SIZE]);
 /* Whether `text` says all that a letter must say: it names customer and ticket, and has the solution, or each step,
  * word for word. */
 bool letter_complete(const struct letter *l, const char *text);

@@ -40,6 +40,14 @@ static struct letter letter_of(cvm_turn *t, const json_t *request)
 
 /* ---- delivering ---- */
 
+/* For the audit: what went to the customer, or why it did not. Gives. */
+static json_t *sending(const char *what, const json_t *input, const json_t *channel, const char *trouble)
+{
+    json_t *output =
+        json_pack("{s:O*, s:b, s:s*}", "channel", channel, "delivered", trouble == NULL, "delivery_error", trouble);
+    return json_pack("[o]", audit_entry(what, json_incref((json_t *)(uintptr_t)input), output, -1));
+}
+
 /* Ends the activity. Takes `output`. */
 static int conclude(cvm_turn *t, cvm_id request, const char *ticket_id, json_t *output)
 {
@@ -58,7 +66,11 @@ static int conclude(cvm_turn *t, cvm_id request, const char *ticket_id, json_t *
         json_decref(output);
         return e;
     }
-    return settle(t, request, CVM_REPLIED, output);
+    const json_t *channel = json_object_get(output, "channel");
+    json_t *sent = json_is_string(channel) ? sending("create_customer_notification", json_object_get(output, "subject"),
+                                                     channel, cvm_json_str(output, "delivery_error", NULL))
+                                           : NULL;
+    return settle_activity(t, request, CVM_REPLIED, output, ticket_id, NOTIFICATION, sent);
 }
 
 /* `why` is for who reads the ticket: what a mail server says may name whom it would not reach. */
@@ -68,6 +80,22 @@ static int not_delivered(cvm_turn *t, cvm_id request, const char *ticket_id, jso
     json_object_set_new(output, "delivery_error", json_string(why));
     cvm_log(t, CVM_LOG_WARNING, "ticket %.64s: the message was not delivered: %.60s", ticket_id, code);
     return conclude(t, request, ticket_id, output);
+}
+
+static const char no_address[] =
+    "the customer's record has no contact_email: cvmhost state put customer-state ID @record.json";
+
+/* CVM_ENOENT: nobody serves the channel, as `ret_why` says. Takes `letter`. */
+static int send_letter(cvm_turn *t, cvm_id on_behalf, json_t *letter, char *ret_why, size_t size)
+{
+    char channel[61];
+    snprintf(channel, sizeof channel, "%s", cvm_json_str(letter, "channel", ""));
+    int e = cvm_request(t, "role:channel", "deliver", letter,
+                        &(cvm_request_opts){.on_behalf = on_behalf, .timeout_ms = DELIVERY_TIMEOUT_MS});
+    if (e == CVM_ENOENT)
+        snprintf(ret_why, size,
+                 "no loaded plugin serves the channel %s: load one, or set support.notify_channel to another", channel);
+    return e;
 }
 
 /* The message is written: delivers it where there is a channel, else keeps it. `output` is taken. */
@@ -80,29 +108,74 @@ static int deliver(cvm_turn *t, cvm_id request, const char *ticket_id, const cha
     if (!*channel)
         return conclude(t, request, ticket_id, output);
     if (!*to)
-        return not_delivered(
-            t, request, ticket_id, output, "NO_ADDRESS",
-            "the customer's record has no contact_email: cvmhost state put customer-state ID @record.json");
+        return not_delivered(t, request, ticket_id, output, "NO_ADDRESS", no_address);
     snprintf(reference, sizeof reference, "%s%s", *instance_id ? "" : "support-",
              *instance_id ? instance_id : ticket_id);
-    int e = cvm_request(t, "role:channel", "deliver",
+    char why[200];
+    int e = send_letter(t, request,
                         json_pack("{s:s, s:s, s:O, s:O, s:s}", "channel", channel, "to", to, "subject",
                                   json_object_get(output, "subject"), "text", json_object_get(output, "text"),
                                   "reference", reference),
-                        &(cvm_request_opts){.on_behalf = request, .timeout_ms = DELIVERY_TIMEOUT_MS});
-    if (e == CVM_ENOENT) {
-        char why[200];
-        snprintf(why, sizeof why,
-                 "no loaded plugin serves the channel %.60s: load one, or set support.notify_channel to another",
-                 channel);
+                        why, sizeof why);
+    if (e == CVM_ENOENT)
         return not_delivered(t, request, ticket_id, output, "NO_CHANNEL", why);
-    }
     note_key("send", request, key);
     if (e < 0) {
         json_decref(output);
         return e;
     }
     return cvm_state_put(t, key, json_pack("{s:s, s:o}", "ticket_id", ticket_id, "output", output));
+}
+
+/* ---- a question ---- */
+
+/* The ticket's audit says what became of it; a question that did not get out whoever asked asks in another way. */
+static int asked(cvm_turn *t, const char *ticket_id, const json_t *question, const char *trouble)
+{
+    const char *channel = cvm_json_str(cvm_settings(t), "notify_channel", "");
+    json_t *name = *channel ? json_string(channel) : NULL, *entries = sending("ask_customer", question, name, trouble);
+    json_decref(name);
+    cvm_log(t, trouble ? CVM_LOG_WARNING : CVM_LOG_INFO, "ticket %.64s: the question was %sdelivered", ticket_id,
+            trouble ? "not " : "");
+    return audit(t, ticket_id, NOTIFICATION, entries);
+}
+
+int notification_ask(cvm_turn *t, const cvm_msg *m)
+{
+    char subject[SUBJECT_SIZE], text[LETTER_SIZE], reference[140], why[200], key[48];
+    const struct letter l = letter_of(t, m->data);
+    const json_t *question = json_object_get(m->data, "question"),
+                 *triage = json_object_get(json_object_get(m->data, "outputs"), "triage");
+    const char *channel = cvm_json_str(cvm_settings(t), "notify_channel", "");
+    const char *to = cvm_json_str(json_object_get(triage, "customer"), "contact_email", "");
+    if (!*channel)
+        return asked(t, l.ticket_id, question, "no channel is set (support.notify_channel): ask the customer yourself");
+    if (!*to)
+        return asked(t, l.ticket_id, question, no_address);
+    letter_ask(&l, json_string_value(question), subject, text);
+    snprintf(reference, sizeof reference, "%.96s-%016llx", ticket_text(m, "instance_id"), (unsigned long long)m->id.lo);
+    int e = send_letter(t, m->id,
+                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "channel", channel, "to", to, "subject", subject, "text",
+                                  text, "reference", reference),
+                        why, sizeof why);
+    if (e == CVM_ENOENT)
+        return asked(t, l.ticket_id, question, why);
+    CVM_TRY(e);
+    note_key("ask", m->id, key);
+    return cvm_state_put(t, key, json_pack("{s:s, s:O}", "ticket_id", l.ticket_id, "question", question));
+}
+
+static int question_delivered(cvm_turn *t, const cvm_msg *m)
+{
+    char key[48];
+    const json_t *kept = NULL;
+    note_key("ask", m->on_behalf, key);
+    int e = cvm_state_get(t, key, &kept);
+    if (e < 0)
+        return e == CVM_ENOENT ? CVM_OK : e;
+    CVM_TRY(asked(t, cvm_json_str(kept, "ticket_id", ""), json_object_get(kept, "question"),
+                  m->outcome == CVM_REPLIED ? NULL : cvm_json_str(m->data, "message", "the channel did not answer")));
+    return cvm_state_del(t, key);
 }
 
 int notification_delivered(cvm_turn *t, const cvm_msg *m)
@@ -112,7 +185,7 @@ int notification_delivered(cvm_turn *t, const cvm_msg *m)
     note_key("send", m->on_behalf, key);
     int e = cvm_state_get(t, key, &kept);
     if (e < 0)
-        return e == CVM_ENOENT ? CVM_OK : e;
+        return e == CVM_ENOENT ? question_delivered(t, m) : e;
     json_t *output = json_copy(json_object_get(kept, "output")), *id = json_incref(json_object_get(kept, "ticket_id"));
     e = cvm_state_del(t, key);
     if (e < 0) {

@@ -23,6 +23,7 @@ static const cvm_route routes[] = {
     { EXPERT, "put.reply",            remembered },
 
     { NOTIFICATION, "create",        notification_create },
+    { NOTIFICATION, "ask",           notification_ask },
     { NOTIFICATION, "chat.reply",    notification_worded },
     { NOTIFICATION, "deliver.reply", notification_delivered },
     { NOTIFICATION, "put.reply",     remembered },

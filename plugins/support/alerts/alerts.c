@@ -23,7 +23,12 @@ static const struct {
 } events[] = {{"solution_ready", ": a solution waits for you", "A solution is ready for review."},
               {"timed_out", ": nobody approved in time", "Nobody approved a solution in time. It can be reopened."},
               {"failed", " has failed", "The work on this ticket has failed."},
-              {"sla_breached", " is over its time", "The time that this ticket may take is over."}};
+              {"sla_breached", " is over its time", "The time that this ticket may take is over."},
+              {"solution_ready", ": your solution is wanted",
+               "No documented solution was found. The customer waits for one of yours."}};
+
+#define N_EVENTS (sizeof events / sizeof *events)
+#define NOTHING_FOUND (N_EVENTS - 1)
 
 /* ---- the text -------------------------------------------------------------------------------------------------------
  */
@@ -170,9 +175,11 @@ static int heard(cvm_turn *t, const cvm_msg *m)
     const json_t *settings = cvm_settings(t), *to = json_object_get(settings, "alert_to"), *one;
     const char *event = cvm_json_str(m->data, "event", "");
     size_t n = 0, i;
-    while (n < sizeof events / sizeof *events && strcmp(events[n].event, event))
+    while (n < N_EVENTS && strcmp(events[n].event, event))
         n++;
-    if (n == sizeof events / sizeof *events || !*cvm_json_str(m->data, "ticket_id", ""))
+    if (n == 0 && !cvm_json_bool(m->data, "found", true))
+        n = NOTHING_FOUND;
+    if (n == N_EVENTS || !*cvm_json_str(m->data, "ticket_id", ""))
         return CVM_OK;
     json_array_foreach((json_t *)(uintptr_t)to, i, one)
     {

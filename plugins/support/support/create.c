@@ -44,7 +44,7 @@ int ask_ticket(cvm_turn *t, cvm_id request, const char *ticket, const char *what
     return cvm_ask(t, &q);
 }
 
-static bool blank(const char *text)
+bool blank(const char *text)
 {
     return !text[strspn(text, " \t\r\n")];
 }
@@ -100,7 +100,10 @@ static int begin(cvm_turn *t, const cvm_msg *m, const char *id, const char *cust
                           ": put the manifest support.json into place and run cvmhost reload");
     const char *wrong = wrong_field(id, customer, description);
     if (wrong)
-        return cvm_refuse(t, "INVALID", wrong, "is empty, too long, or no id");
+        return cvm_refuse(t, "INVALID", wrong,
+                          strcmp(wrong, "ticket_id") == 0     ? "has 1 to 64 letters, digits, - and _"
+                          : strcmp(wrong, "customer_id") == 0 ? "is empty, or has more than 64 characters"
+                                                              : "is empty, or has more than 8192 characters");
     hex8(t, hex);
     snprintf(given, sizeof given, "TICK%s", hex);
     id = *id ? id : given;
@@ -168,9 +171,13 @@ static int start(cvm_turn *t, const cvm_msg *m, cvm_id request, const char *id, 
     CVM_TRY(ticket_make(t, m, new_record(t, id, data), NULL, NULL, &k));
     char instance[INSTANCE_SIZE];
     snprintf(instance, sizeof instance, "%s", k.instance);
-    int e = audit_row(
-        t, m,
-        &(struct audit){.ticket = id, .actor = "customer", .what = "created", .output = instance, .duration_ms = -1});
+    int e = audit_row(t, m,
+                      &(struct audit){.ticket = id,
+                                      .actor = "customer",
+                                      .what = "created",
+                                      .input = cvm_json_str(data, "description", ""),
+                                      .output = instance,
+                                      .duration_ms = -1});
     if (e >= 0)
         e = tell_event(&k, "started", "");
     if (e >= 0)

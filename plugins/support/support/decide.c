@@ -40,6 +40,8 @@ static int hand_on(cvm_turn *t, const cvm_msg *m, const char *what, json_t *data
 static int approve(cvm_turn *t, const cvm_msg *m, bool approved, bool rework, const char *solution, const char *notes)
 {
     char at[TIME_SIZE];
+    if (!approved && !rework && !blank(solution))
+        return cvm_refuse(t, "INVALID", "final_solution", "goes with an approval: say in the notes why it is rejected");
     if (approved && rework)
         return cvm_refuse(t, "INVALID", "rework", "goes with approved false: a solution that is approved is final");
     if (strlen(solution) > SOLUTION_BYTES_MAX) /* the schema counts characters */
@@ -60,9 +62,11 @@ int decide_approve(cvm_turn *t, const cvm_msg *m)
 
 int decide_from_words(cvm_turn *t, const cvm_msg *m)
 {
-    bool rework = cvm_json_bool(m->data, "rework", false);
-    return approve(t, m, !rework && !cvm_json_bool(m->data, "reject", false), rework,
-                   cvm_json_str(m->data, "solution", ""), cvm_json_str(m->data, "notes", ""));
+    bool rework = cvm_json_bool(m->data, "rework", false), reject = cvm_json_bool(m->data, "reject", false);
+    if (rework && reject)
+        return cvm_refuse(t, "INVALID", "rework", "goes without reject: it is sent back, or it is rejected");
+    return approve(t, m, !rework && !reject, rework, cvm_json_str(m->data, "solution", ""),
+                   cvm_json_str(m->data, "notes", ""));
 }
 
 int decide_terminate(cvm_turn *t, const cvm_msg *m)
@@ -74,6 +78,8 @@ int decide_terminate(cvm_turn *t, const cvm_msg *m)
 
 int decide_ask(cvm_turn *t, const cvm_msg *m)
 {
+    if (blank(cvm_json_str(m->data, "question", "")))
+        return cvm_refuse(t, "INVALID", "question", "is empty");
     return hand_on(t, m, "ask",
                    json_pack("{s:s, s:s}", "text", cvm_json_str(m->data, "question", ""), "by",
                              cvm_json_str(m->data, "by", "support")));
@@ -81,6 +87,8 @@ int decide_ask(cvm_turn *t, const cvm_msg *m)
 
 int decide_answer(cvm_turn *t, const cvm_msg *m)
 {
+    if (blank(cvm_json_str(m->data, "answer", "")))
+        return cvm_refuse(t, "INVALID", "answer", "is empty");
     return hand_on(t, m, "answer",
                    json_pack("{s:s, s:s}", "text", cvm_json_str(m->data, "answer", ""), "by",
                              cvm_json_str(m->data, "by", "customer")));
@@ -106,6 +114,14 @@ static int audit_person(struct ticket *k, const json_t *data, const char *what, 
                                      .what = what,
                                      .input = input,
                                      .duration_ms = -1});
+}
+
+/* What was decided, with what the customer is to get or, where that is nothing, why; else why is another row. */
+static int audit_decision(struct ticket *k, const json_t *data, const char *what)
+{
+    const char *solution = cvm_json_str(data, "final_solution", ""), *notes = cvm_json_str(data, "support_notes", "");
+    CVM_TRY(audit_person(k, data, what, *solution ? solution : notes));
+    return *solution && *notes ? audit_person(k, data, "noted", notes) : CVM_OK;
 }
 
 static int done(struct ticket *k, cvm_id request, const char *status)
@@ -150,6 +166,12 @@ static int not_waiting(struct ticket *k, cvm_id request)
                   k->id, status, cvm_json_str(k->record, "step", "?"));
 }
 
+bool decide_is_empty(const json_t *decision, const json_t *analysis)
+{
+    return cvm_json_bool(decision, "approved", false) && blank(cvm_json_str(decision, "final_solution", "")) &&
+           !cvm_json_bool(analysis, "found", true);
+}
+
 static int take_approval(struct ticket *k, cvm_id request, json_t *data)
 {
     bool approved = cvm_json_bool(data, "approved", false), rework = cvm_json_bool(data, "rework", false);
@@ -157,6 +179,11 @@ static int take_approval(struct ticket *k, cvm_id request, json_t *data)
     struct workflow_event e = {.what = WORKFLOW_EVENT, .code = APPROVED, .data = data};
     if (!workflow_waits(&k->w, APPROVED) && !workflow_may_wait(&k->w, APPROVED))
         return not_waiting(k, request);
+    if (decide_is_empty(data, json_object_get(k->outputs, "analysis")))
+        return refuse(k->t, request, "NO_SOLUTION", "final_solution",
+                      "for %s no documented solution was found, so that there is nothing to approve: say what the "
+                      "customer is to do (cvmhost support ticket approve %s --solution \"...\"), or reject it",
+                      k->id, k->id);
     if (workflow_exhausted(&k->w, APPROVED, data))
         return refuse(k->t, request, "REWORK_LIMIT", "rework",
                       "%s was sent back as often as it may be (setting max_rework): approve, change or reject what is "
@@ -167,9 +194,7 @@ static int take_approval(struct ticket *k, cvm_id request, json_t *data)
                       "a decision about %s has come already; it is taken as soon as the analysis is ready", k->id);
     if (!workflow_waits(&k->w, APPROVED) && !has_room(k, data))
         return no_room(k, request, "final_solution");
-    CVM_TRY(audit_person(k, data, what,
-                         *cvm_json_str(data, "final_solution", "") ? cvm_json_str(data, "final_solution", "")
-                                                                   : cvm_json_str(data, "support_notes", "")));
+    CVM_TRY(audit_decision(k, data, what));
     CVM_TRY(done(k, request, "approval_sent"));
     CVM_TRY(tell_event(k, what, cvm_json_str(k->record, "step", "")));
     cvm_log(k->t, CVM_LOG_INFO, "%s: %s", k->id, what);
@@ -210,6 +235,7 @@ static int take_question(struct ticket *k, cvm_id request, const json_t *data)
     CVM_TRY(audit_person(k, data, "asked", cvm_json_str(data, "text", "")));
     CVM_TRY(tell_event(k, "asked", cvm_json_str(k->record, "step", "")));
     CVM_TRY(tell_team(k, "asked", workflow_step(&k->w), TEAM_TOPIC));
+    CVM_TRY(send_question(k, cvm_json_str(data, "text", "")));
     CVM_TRY(send_progress(k));
     CVM_TRY(ticket_save(k));
     return done(k, request, "WAITING_FOR_CUSTOMER");

@@ -296,9 +296,29 @@ int ticket_proceed(struct ticket *k, struct workflow_todo *todo)
     return ticket_save(k);
 }
 
+/* An approval that came before there was an analysis, which now has nothing that could be approved: as if it had not
+ * come. */
+static int forget_empty_approval(struct ticket *k, const json_t *output)
+{
+    json_t *early = json_object_get(k->record, "early");
+    if (strcmp(workflow_output(workflow_step(&k->w)), "analysis") != 0 ||
+        !decide_is_empty(json_object_get(early, APPROVED), output))
+        return CVM_OK;
+    json_object_del(early, APPROVED);
+    return audit_row(k->t, k->m,
+                     &(struct audit){.ticket = k->id,
+                                     .actor = SUPPORT,
+                                     .step = cvm_json_str(k->record, "step", ""),
+                                     .what = "approval_dropped",
+                                     .output = "no documented solution was found: it waits for one",
+                                     .duration_ms = -1});
+}
+
 int ticket_happens(struct ticket *k, const struct workflow_event *e)
 {
     struct workflow_todo todo;
+    if (e->what == WORKFLOW_DONE)
+        CVM_TRY(forget_empty_approval(k, e->data));
     CVM_TRY(workflow_take(&k->w, e, &todo));
     return ticket_proceed(k, &todo);
 }

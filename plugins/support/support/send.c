@@ -98,6 +98,19 @@ int send_activity(struct ticket *k, const json_t *step, char *ret_why, size_t si
     return e;
 }
 
+int send_question(struct ticket *k, const char *question)
+{
+    json_t *data = json_object(), *outputs = json_object();
+    OBJECT_PUT(outputs, "triage", json_incref(json_object_get(k->outputs, "triage")));
+    OBJECT_PUT(data, "ticket", about(k));
+    OBJECT_PUT(data, "outputs", outputs);
+    OBJECT_TEXT(data, "question", question);
+    if (!data)
+        return CVM_ENOMEM;
+    int e = cvm_send(k->t, "role:support.ask", "ask", data);
+    return e == CVM_ENOENT || e == CVM_EACCES ? CVM_OK : e; /* who asked knows that, and does it in another way */
+}
+
 int send_store(struct ticket *k, const json_t *step, char *ret_why, size_t size)
 {
     const json_t *where = json_object_get(step, "store");

@@ -82,6 +82,8 @@ CVM_MUST_USE int send_store(struct ticket *k, const json_t *step, char *ret_why,
 /* Into the lane of an instance: it begins with that step; NULL: with the first, in a lane that is new. */
 CVM_MUST_USE int send_begin(cvm_turn *t, const char *instance, const char *step);
 CVM_MUST_USE int send_progress(struct ticket *k);
+/* To the customer, by the component with the role support.ask; nothing where there is none. */
+CVM_MUST_USE int send_question(struct ticket *k, const char *question);
 void send_forget(void); /* as ticket_forget */
 
 /* create.c, decide.c, look.c: what people ask */
@@ -95,6 +97,8 @@ int decide_ask(cvm_turn *t, const cvm_msg *m);
 int decide_answer(cvm_turn *t, const cvm_msg *m);
 int decide_reopen(cvm_turn *t, const cvm_msg *m);
 int decide_in_lane(cvm_turn *t, const cvm_msg *m);
+/* Approves what an analysis proposes that has found nothing, without a solution of its own. */
+bool decide_is_empty(const json_t *decision, const json_t *analysis);
 int decide_closed(cvm_turn *t, const cvm_msg *m);
 int reopen_found(cvm_turn *t, const cvm_msg *m);
 int look_status(cvm_turn *t, const cvm_msg *m);
@@ -105,6 +109,7 @@ int look_answer(cvm_turn *t, const cvm_msg *m); /* "query.reply": by "what" of t
 
 /* Asks a table for the rows with that ticket id; `what` says who takes the answer, `more` (taken) comes with it. */
 CVM_MUST_USE int ask_ticket(cvm_turn *t, cvm_id request, const char *ticket, const char *what, json_t *more);
+bool blank(const char *text);
 /* Settles a request that may have ended meanwhile. Takes `data`. */
 CVM_MUST_USE int settle(cvm_turn *t, cvm_id request, int outcome, json_t *data);
 __attribute__((format(printf, 5, 6))) CVM_MUST_USE int refuse(cvm_turn *t, cvm_id request, const char *code,

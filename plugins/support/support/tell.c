@@ -44,6 +44,8 @@ int tell_team(struct ticket *k, const char *event, const json_t *step, const cha
     snprintf(url, sizeof url, "/support/approve/%s", k->id);
     OBJECT_TEXT(data, "summary", summary);
     OBJECT_TEXT(data, "approve_url", url);
+    if (analysis && !cvm_json_bool(analysis, "found", true))
+        OBJECT_PUT(data, "found", json_false());
     OBJECT_SHARE(data, "resolution_steps", json_object_get(analysis, "resolution_steps"));
     if (deadline)
         OBJECT_KNOWN(data, "expires_at", text_of_time(deadline, at));

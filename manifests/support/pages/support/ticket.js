@@ -64,6 +64,11 @@ function slaText(sla) {
 
 // ---- what was found ----
 
+// What stands in the steps of an analysis that has found nothing is for the team.
+function isFound(analysis) {
+  return analysis?.found !== false;
+}
+
 function stepsOf(analysis) {
   return Array.isArray(analysis?.resolution_steps) ? analysis.resolution_steps.map(String) : [];
 }
@@ -77,9 +82,10 @@ function analysisPart(analysis) {
   if (!analysis)
     return null;
   const sources = (analysis.sources ?? []).map(source => typeof source === "string" ? source : source.title ?? source.source ?? source.document_id).filter(Boolean);
-  const confidence = typeof analysis.confidence === "number" ? `${Math.round(analysis.confidence * 100)} % sure` : null;
+  const confidence = isFound(analysis) && typeof analysis.confidence === "number" ? `${Math.round(analysis.confidence * 100)} % sure` : null;
   return el("section", { class: "part", id: "analysis" },
-    el("h3", {}, "Proposed solution", confidence ? badge(confidence) : null),
+    el("h3", {}, isFound(analysis) ? "Proposed solution" : "No documented solution: what the team can do",
+      confidence ? badge(confidence) : null),
     analysis.root_cause ? el("p", { dir: "auto" }, el("strong", {}, "Cause: "), analysis.root_cause) : null,
     el("ol", { class: "solution", dir: "auto" }, ...stepsOf(analysis).map(step => el("li", { dir: "auto" }, step))),
     analysis.analysis ? el("details", {}, el("summary", {}, "The whole analysis"),
@@ -93,8 +99,9 @@ function analysisPart(analysis) {
 function noticePart(notice) {
   if (!notice?.text)
     return null;
-  const sent = notice.delivered ? `sent by ${notice.channel ?? "a channel"}` : "kept here; no channel is set up";
-  return el("section", { class: "part", id: "notice" }, el("h3", {}, "What the customer was told"),
+  const sent = notice.delivered ? `sent by ${notice.channel ?? "a channel"}`
+    : notice.delivery_error ? `not sent: ${notice.delivery_error}` : "kept here; no channel is set up";
+  return el("section", { class: "part", id: "notice" }, el("h3", {}, notice.delivered ? "What the customer was told" : "What the customer is to be told"),
     el("div", { class: "letter" }, notice.subject ? el("strong", { dir: "auto" }, notice.subject) : null,
       el("p", { class: "pre", dir: "auto" }, notice.text)),
     el("p", { class: "muted small" }, `To ${notice.name ?? "the customer"}, ${sent}`));
@@ -116,14 +123,16 @@ function approvalPart(approval) {
 
 // act(what, body) sends it and resolves to whether it was taken.
 function decisionForm(ticket, act) {
-  const proposed = proposedText(ticket.output?.analysis);
+  const found = isFound(ticket.output?.analysis), proposed = found ? proposedText(ticket.output?.analysis) : "";
+  const asProposed = found ? "As proposed." : "Nothing was found that could be approved as it is: write what the customer is to do.";
   const solution = el("textarea", { id: "solution", rows: String(Math.min(14, Math.max(4, proposed.split("\n").length + 1))),
     maxlength: "16384", dir: "auto" });
   solution.value = proposed;
+  solution.required = !found;
   const notes = el("textarea", { id: "notes", rows: "2", maxlength: "4000", dir: "auto" });
-  const changed = el("p", { class: "muted small", id: "changed", "aria-live": "polite" }, "As proposed.");
+  const changed = el("p", { class: "muted small", id: "changed", "aria-live": "polite" }, asProposed);
   solution.addEventListener("input", () => {
-    changed.textContent = solution.value === proposed ? "As proposed." : "You have changed the proposed solution.";
+    changed.textContent = solution.value === proposed ? asProposed : found ? "You have changed the proposed solution." : "";
   });
   const buttons = [];
   const decide = async extra => {
