@@ -200,18 +200,19 @@ START_TEST(customers_are_valued)
     uint64_t chance = 3;
     for (int i = 0; i < 600; i++) {
         int age = 30 + i % 9, n = 0;
-        double rate = 0.02 + 0.2 * drawn(&chance) * drawn(&chance), last = 0;
+        double rate = 0.02 + 0.2 * drawn(&chance) * drawn(&chance), leaves = drawn(&chance) * drawn(&chance), last = 0;
         for (double t = 0; (t += -log(1 - drawn(&chance)) / rate) < age;) {
             last = t;
             n++;
-            if (drawn(&chance) < 0.15)
+            if (drawn(&chance) < leaves)
                 break;
         }
         len += (size_t)snprintf(text + len, sizeof text - len, "C%d,%d,%.3f,%d,", i, n, last, age);
         len += n ? (size_t)snprintf(text + len, sizeof text - len, "%d\n", 1500 + (int)(4000 * drawn(&chance)))
                  : (size_t)snprintf(text + len, sizeof text - len, "\n");
     }
-    snprintf(text + len, sizeof text - len, "C600,1,20,10,\nC601,1.5,3,10,\n");
+    snprintf(text + len, sizeof text - len,
+             "C600,1,20,10,\nC601,1.5,3,10,\nC602,1,1e29,1e30,100\nC603,1,3,1e7,\nC604,1,3,10,1e15\nC605,1,3,10,5,6\n");
     flow_write(f, "customers.csv", text);
     json_t *r = RUN(f, 0, "learn", "clv", in_home(f, "customers.csv"), "--columns", "id=who", "--horizon", "26",
                     "--limit", "3", "--save", "clv.csv");
@@ -220,8 +221,15 @@ START_TEST(customers_are_valued)
     ck_assert(real(first, "p_alive") > 0 && real(first, "p_alive") <= 1 && real(first, "clv_minor") > 0);
     ck_assert(fabs(real(first, "clv_minor") - real(first, "expected_purchases") * real(first, "expected_spend_minor")) <
               1 + 0.0001 * real(first, "expected_spend_minor"));
-    ck_assert(real(r, "faulty_rows") == 2);
-    ck_assert_int_eq((int)real(json_array_get(json_object_get(r, "faults"), 0), "line"), 602);
+    ck_assert(real(r, "faulty_rows") == 6);
+    const json_t *faults = json_object_get(r, "faults");
+    ck_assert_int_eq((int)real(json_array_get(faults, 0), "line"), 602);
+    static const char *const named[] = {"T: ", "frequency: ", "recency: ", "T: ", "spend: ", "more fields"};
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_msg(strstr(str(json_array_get(faults, i), "fault"), named[i]), "%s, wanted %s",
+                      str(json_array_get(faults, i), "fault"), named[i]);
+    const json_t *errors = json_object_get(json_object_get(r, "bgnbd"), "standard_errors");
+    ck_assert(real(errors, "a") > 0 && real(errors, "b") > 0);
     json_decref(r);
     char *saved = flow_read(f, "output/clv.csv");
     size_t lines = 0;
@@ -232,6 +240,16 @@ START_TEST(customers_are_valued)
     EXPECT(f, 5, "below output/", "learn", "clv", in_home(f, "customers.csv"), "--save", "a/../../../x.csv");
     flow_write(f, "few.csv", "frequency,recency,T\n1,2,3\n");
     EXPECT(f, 5, "too few customers", "learn", "clv", in_home(f, "few.csv"));
+    flow_write(f, "twice.csv", "frequency,recency,T,Frequency\n1,2,3,4\n");
+    EXPECT(f, 5, "names the column \"frequency\" more than once", "learn", "clv", in_home(f, "twice.csv"));
+    len = (size_t)snprintf(text, sizeof text, "frequency,recency,T\n");
+    for (int i = 0; i < 12; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "1,5,10\n");
+    flow_write(f, "alike.csv", text);
+    EXPECT(f, 5, "undecided: the likelihood has no clear maximum; --penalty 0.01 holds them", "learn", "clv",
+           in_home(f, "alike.csv"));
+    EXPECT(f, 5, "a greater --penalty holds them", "learn", "clv", in_home(f, "alike.csv"), "--penalty", "0.0001");
+    EXPECT(f, 0, "converged: true", "learn", "clv", in_home(f, "alike.csv"), "--penalty", "0.01");
     if (folder) {
         snprintf(path, sizeof path, "%s/cdnow/cdnow-customers-summary.csv", folder);
         r = RUN(f, 0, "learn", "clv", path, "--columns", "id=ID", "--limit", "5000");
@@ -392,6 +410,28 @@ START_TEST(assignment_is_stable)
 }
 END_TEST
 
+/* The page's customers decide the parameters well, and still do when some of them are gone. */
+static void check_example_is_decided(struct flow *f)
+{
+    char *text = flow_read(f, "customers.csv"), *body = text ? strchr(text, '\n') : NULL;
+    ck_assert_ptr_nonnull(body);
+    for (int left_out = 0; left_out < 3; left_out++) {
+        flow_write(f, "fewer.csv", text);
+        json_t *r = RUN(f, 0, "learn", "clv", in_home(f, "fewer.csv"));
+        const json_t *fit = json_object_get(r, "bgnbd"), *error;
+        const char *name;
+        json_object_foreach(json_object_get(fit, "standard_errors"), name, error)
+            ck_assert_msg(json_number_value(error) > 0 &&
+                              json_number_value(error) < 0.5 * real(json_object_get(fit, "parameters"), name),
+                          "%s: %g", name, json_number_value(error));
+        json_decref(r);
+        char *second = strchr(body + 1, '\n');
+        ck_assert_ptr_nonnull(second);
+        memmove(body, second, strlen(second) + 1);
+    }
+    free(text);
+}
+
 /* docs/howto/learn.md, each block of commands as it stands. */
 START_TEST(the_page_runs)
 {
@@ -422,6 +462,7 @@ START_TEST(the_page_runs)
     char *output = flow_read(f, "page.txt");
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s", output);
     ck_assert_msg(strstr(output, "verdict: better") && strstr(output, "clv_minor"), "%s", output);
+    check_example_is_decided(f);
     free(output);
     output = flow_read(f, "output/clv.csv");
     ck_assert(output && strstr(output, "customer_id,"));

@@ -131,6 +131,28 @@ START_TEST(parameters_are_found_again)
 }
 END_TEST
 
+/* Where the likelihood only ever rises there is no maximum, however flat it gets; a penalty makes one. */
+START_TEST(undecided_parameters_are_no_fit)
+{
+    for (size_t n = 12; n <= 600; n += 588) { /* a few who are all alike; many of whom nobody leaves */
+        for (size_t i = 0; i < n; i++) {
+            double times = (double)(i % 5), age = 30 + (double)(i % 7);
+            customers[i] = n == 12
+                               ? (struct clv_customer){.frequency = 1, .recency = 5, .age = 10}
+                               : (struct clv_customer){.frequency = times, .recency = times > 0 ? age : 0, .age = age};
+        }
+        struct clv_fit fit = bgnbd_fit(customers, n, 0), held = bgnbd_fit(customers, n, n < 500 ? 0.01 : 0.001);
+        ck_assert_msg(!fit.converged, "%zu: %g %g %g %g", n, fit.parameters[0], fit.parameters[1], fit.parameters[2],
+                      fit.parameters[3]);
+        ck_assert_msg(held.converged, "%zu", n);
+        for (size_t k = 0; k < 4; k++)
+            ck_assert(held.errors[k] > 0 && held.errors[k] <= CLV_ERROR_MAX * held.parameters[k]);
+    }
+    customers[0] = (struct clv_customer){.frequency = 1, .recency = 1e29, .age = 1e30};
+    ck_assert(!bgnbd_fit(customers, 600, 0).converged); /* the likelihood is 0 where the search begins */
+}
+END_TEST
+
 /* Predictions against what the same customers did later. */
 START_TEST(predictions_are_what_happens)
 {
@@ -204,6 +226,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, cdnow_is_as_published);
     tcase_add_test(c, parameters_are_found_again);
+    tcase_add_test(c, undecided_parameters_are_no_fit);
     tcase_add_test(c, predictions_are_what_happens);
     tcase_add_test(c, spend_is_found_again);
     suite_add_tcase(s, c);

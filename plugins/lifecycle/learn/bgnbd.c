@@ -100,10 +100,20 @@ static int by_figures(const void *a, const void *b)
     return x->age < y->age ? -1 : x->age > y->age;
 }
 
+/* On a slope that never ends (a chance of 0, customers who are all alike) the gradient falls below any bound and looks
+ * like that of a maximum; what tells is the curvature, and so the errors, which are unknown or beyond all measure. */
+static bool decided(const struct maximum *m, size_t d)
+{
+    for (size_t i = 0; i < d; i++)
+        if (!(m->errors[i] <= CLV_ERROR_MAX * m->parameters[i]))
+            return false;
+    return m->converged;
+}
+
 static struct clv_fit fit_of(const struct maximum *m, size_t d, size_t customers)
 {
     struct clv_fit f = {
-        .converged = m->converged, .n = d, .log_likelihood = m->value, .customers = customers, .steps = m->steps};
+        .converged = decided(m, d), .n = d, .log_likelihood = m->value, .customers = customers, .steps = m->steps};
     memcpy(f.parameters, m->parameters, d * sizeof(double));
     memcpy(f.errors, m->errors, d * sizeof(double));
     return f;

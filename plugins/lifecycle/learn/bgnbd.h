@@ -22,7 +22,7 @@ struct clv_customer {
 #define CLV_PARAMETERS_MAX 4
 
 struct clv_fit {
-    bool converged;                        /* false: no maximum was found; the rest is the best there was */
+    bool converged;                        /* to a maximum that decides the parameters; else: the best there was */
     size_t n;                              /* parameters */
     double parameters[CLV_PARAMETERS_MAX]; /* r, alpha, a, b; of Gamma-Gamma p, q, v */
     double errors[CLV_PARAMETERS_MAX];     /* standard errors, by the curvature at the maximum; NAN: not known */
@@ -31,8 +31,11 @@ struct clv_fit {
     int steps;
 };
 
+/* A standard error above so many times its parameter leaves that undecided. */
+#define CLV_ERROR_MAX 3.0
+
 /* `penalty` times the sum of the squared logarithms is taken from the mean log-likelihood: 0 is maximum likelihood, a
- * little (0.001) holds parameters that few customers leave undecided. */
+ * little (0.001, for few customers 0.01) holds parameters that customers leave undecided. */
 struct clv_fit bgnbd_fit(const struct clv_customer *customers, size_t n, double penalty);
 /* Whether a customer is still there, and expected purchases from now on within `horizon`. */
 double bgnbd_alive(const double parameters[4], const struct clv_customer *c);

@@ -11,6 +11,9 @@
 
 #define CUSTOMERS_MAX 1000000
 #define FREQUENCY_MAX 1e6
+#define TIME_MAX 1e6
+#define SPEND_MAX 1e12
+#define MANY 500 /* customers whom a small penalty holds */
 #define LEAST 10 /* customers, of whom some bought again, that four parameters take at the least */
 #define ID_SIZE 65
 
@@ -24,6 +27,7 @@ struct file {
     cvm_job *j;
     struct csv *csv;
     int id, frequency, recency, age, spend; /* columns; -1: none */
+    size_t fields;                          /* of the header */
     struct customer *at;
     struct clv_customer *figures; /* of `at`, for the fit */
     size_t n, room, repeaters;
@@ -45,7 +49,9 @@ static int column(struct file *f, const char *columns, const char *name, bool ne
     bool said = learn_column(columns, name, &at, &len);
     snprintf(wanted, sizeof wanted, "%.*s", (int)(len < sizeof wanted ? len : sizeof wanted - 1), at);
     *ret_at = csv_find(f->csv, wanted);
-    if (*ret_at >= 0 || (!said && !needed))
+    if (*ret_at >= 0)
+        return learn_once(f->j, f->csv, *ret_at);
+    if (!said && !needed)
         return CVM_OK;
     snprintf(text, sizeof text, "the file has no column \"%.100s\" for %s: --columns %s=NAME says which it is", wanted,
              name, name);
@@ -61,6 +67,7 @@ static int columns_of(struct file *f, const char *columns)
         snprintf(text, sizeof text, "--columns: \"%.63s\" is none of id=, frequency=, recency=, T=, spend=", unknown);
         return cvm_job_fail(f->j, "COLUMNS", text);
     }
+    f->fields = f->csv->n;
     CVM_TRY(column(f, columns, "id", false, &f->id));
     CVM_TRY(column(f, columns, "frequency", true, &f->frequency));
     CVM_TRY(column(f, columns, "recency", true, &f->recency));
@@ -79,20 +86,22 @@ static const char *read_customer(const struct file *f, struct customer *c)
     *c = (struct customer){.mean_spend = NAN, .value = NAN};
     if (f->csv->fault)
         return f->csv->fault;
+    if (f->csv->n > f->fields)
+        return LEARN_MORE_FIELDS;
     if (!number(f, f->frequency, &c->c.frequency) || c->c.frequency != floor(c->c.frequency) ||
         c->c.frequency > FREQUENCY_MAX)
-        return "frequency: must be a whole number of repeat purchases from 0";
-    if (!number(f, f->recency, &c->c.recency))
-        return "recency: must be a number from 0";
-    if (!number(f, f->age, &c->c.age) || c->c.age < c->c.recency)
-        return "T: must be a number, and not below recency";
+        return "frequency: must be a whole number of repeat purchases from 0 to 1,000,000";
+    if (!number(f, f->recency, &c->c.recency) || c->c.recency > TIME_MAX)
+        return "recency: must be a number from 0 to 1,000,000";
+    if (!number(f, f->age, &c->c.age) || c->c.age < c->c.recency || c->c.age > TIME_MAX)
+        return "T: must be a number, not below recency, and at most 1,000,000";
     if (c->c.frequency > 0 && c->c.recency <= 0)
         return "recency: must be above 0 where frequency is";
     if (c->c.frequency == 0 && c->c.recency > 0)
         return "recency: must be 0 where frequency is";
     if (f->spend >= 0 && (size_t)f->spend < f->csv->n && f->csv->fields[f->spend].len &&
-        !number(f, f->spend, &c->c.spend))
-        return "spend: must be a number from 0, in minor units";
+        (!number(f, f->spend, &c->c.spend) || c->c.spend > SPEND_MAX))
+        return "spend: must be a number from 0 to 1e12, in minor units";
     if (f->id >= 0 && (size_t)f->id < f->csv->n) {
         size_t len = f->csv->fields[f->id].len;
         if (!value_is_id(f->csv->fields[f->id].text, len))
@@ -222,7 +231,19 @@ static int save(struct file *f, const char *name, bool spend)
     return e;
 }
 
-static void predict(struct file *f, const struct clv_fit *fit, const struct clv_fit *spend, double horizon)
+static int undecided(struct file *f, double penalty)
+{
+    char text[LEARN_TEXT_SIZE];
+    snprintf(text, sizeof text,
+             "the customers leave the parameters undecided: the likelihood has no clear maximum; %s holds them",
+             penalty > 0    ? "a greater --penalty"
+             : f->n >= MANY ? "--penalty 0.001"
+                            : "--penalty 0.01");
+    return cvm_job_fail(f->j, "ROWS", text);
+}
+
+/* false: a figure is beyond what can be reckoned with. */
+static bool predict(struct file *f, const struct clv_fit *fit, const struct clv_fit *spend, double horizon)
 {
     for (size_t i = 0; i < f->n; i++) {
         struct customer *c = &f->at[i];
@@ -232,8 +253,11 @@ static void predict(struct file *f, const struct clv_fit *fit, const struct clv_
             c->mean_spend = gamma_gamma_expected(spend->parameters, &c->c);
             c->value = c->mean_spend * c->expected;
         }
+        if (!isfinite(c->alive) || !isfinite(c->expected))
+            return false;
     }
     qsort(f->at, f->n, sizeof *f->at, by_value);
+    return true;
 }
 
 static json_t *answer(const struct file *f, const struct clv_fit *fit, const struct clv_fit *spend, double horizon,
@@ -265,8 +289,8 @@ int clv_job(cvm_job *j, const json_t *input, json_t **ret_result)
 {
     struct file f = {.j = j};
     struct clv_fit fit, spend;
-    const json_t *h = json_object_get(input, "horizon"), *penalty = json_object_get(input, "penalty");
-    double horizon = h ? json_number_value(h) : 39;
+    const json_t *h = json_object_get(input, "horizon");
+    double horizon = h ? json_number_value(h) : 39, penalty = json_number_value(json_object_get(input, "penalty"));
     const char *save_as = cvm_json_str(input, "save", NULL);
     int e = read_file(&f, cvm_json_str(input, "file", ""), cvm_json_str(input, "columns", ""));
     if (e == CVM_OK && (f.n < LEAST || f.repeaters < LEAST))
@@ -275,11 +299,9 @@ int clv_job(cvm_job *j, const json_t *input, json_t **ret_result)
     if (e < 0)
         goto out;
     cvm_job_progress(j, 0, 0, "fitting");
-    fit = bgnbd_fit(f.figures, f.n, json_number_value(penalty));
+    fit = bgnbd_fit(f.figures, f.n, penalty);
     if (!fit.converged) {
-        e = cvm_job_fail(j, "ROWS",
-                         "the customers leave the parameters undecided: the likelihood has no maximum; --penalty 0.001 "
-                         "holds them");
+        e = undecided(&f, penalty);
         goto out;
     }
     bool known = f.spend >= 0;
@@ -287,8 +309,9 @@ int clv_job(cvm_job *j, const json_t *input, json_t **ret_result)
         spend = gamma_gamma_fit(f.figures, f.n);
         known = spend.converged;
     }
-    predict(&f, &fit, known ? &spend : NULL, horizon);
-    if (save_as)
+    if (!predict(&f, &fit, known ? &spend : NULL, horizon))
+        e = cvm_job_fail(j, "ROWS", "the figures are too large to be reckoned with");
+    if (e == CVM_OK && save_as)
         e = save(&f, save_as, known);
     if (e == CVM_OK) {
         *ret_result = answer(&f, &fit, known ? &spend : NULL, horizon, cvm_json_int(input, "limit", 20));

@@ -5,6 +5,8 @@
 #include <cvm/cvm.h>
 #include <cvm/json.h>
 
+struct csv;
+
 #define LEARN_POLICY "learn.policy"
 #define LEARN_TEXT_SIZE 400 /* of a sentence about what is wrong */
 
@@ -19,6 +21,10 @@ int compare_job(cvm_job *j, const json_t *input, json_t **ret_result);
 bool learn_column(const char *columns, const char *name, const char **ret_text, size_t *ret_len);
 /* What is named in it that is none of the names (ending with NULL); NULL: nothing. Into `room`. */
 const char *learn_unknown_column(const char *columns, const char *const *names, char room[64]);
+
+/* Fails where the name of that column of the header is there once more. */
+CVM_MUST_USE int learn_once(cvm_job *j, const struct csv *csv, int at);
+#define LEARN_MORE_FIELDS "has more fields than the header" /* fault of a row */
 
 /* Faulty rows of a file: all are counted, the first ones named. */
 struct learn_faults {

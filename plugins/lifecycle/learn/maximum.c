@@ -144,7 +144,7 @@ struct maximum maximum_find(maximum_function f, void *arg, const double *paramet
     double value = at(&h, u, gradient);
     identity(b);
     bool fresh = true;
-    for (; m.steps < STEPS && !m.converged; m.steps++) {
+    for (; isfinite(value) && m.steps < STEPS && !m.converged; m.steps++) {
         double steepest = 0;
         for (size_t i = 0; i < d; i++)
             steepest = fmax(steepest, fabs(gradient[i]));

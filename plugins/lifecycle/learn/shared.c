@@ -1,9 +1,13 @@
 /* What the jobs share; see learn.h. Any thread. */
 #include "learn.h"
 
+#include "../../cvm/common/csv.h"
+#include "../../cvm/common/value.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define NAMED_MAX 20
 #define TEXT_MAX_BYTES ((size_t)16 << 20)
@@ -33,6 +37,23 @@ const char *learn_unknown_column(const char *columns, const char *const *names, 
         return room;
     }
     return NULL;
+}
+
+int learn_once(cvm_job *j, const struct csv *csv, int at)
+{
+    char text[LEARN_TEXT_SIZE];
+    struct csv_field own = csv->fields[at];
+    value_trim(&own.text, &own.len);
+    for (size_t i = (size_t)at + 1; i < csv->n; i++) {
+        struct csv_field f = csv->fields[i];
+        value_trim(&f.text, &f.len);
+        if (f.len != own.len || strncasecmp(f.text, own.text, f.len) != 0)
+            continue;
+        snprintf(text, sizeof text, "the header names the column \"%.*s\" more than once",
+                 (int)(own.len < 100 ? own.len : 100), own.text);
+        return cvm_job_fail(j, "COLUMNS", text);
+    }
+    return CVM_OK;
 }
 
 void learn_fault(struct learn_faults *f, int64_t line, const char *text)
@@ -65,8 +86,10 @@ int learn_unreadable(cvm_job *j, const char *path, int error)
     if (error == CVM_ENOMEM || error == CVM_ESTATE)
         return error;
     snprintf(text, sizeof text, "%.250s: %s", path,
-             error == CVM_ENOENT   ? "no such file"
-             : error == CVM_EACCES ? "it may not be read: give an absolute path"
+             error == CVM_ENOENT ? "no such file"
+             : error == CVM_EACCES
+                 ? "it may not be read: a path is absolute, or relative to the home and stays there; and "
+                   "the host must be allowed to read it"
              : error == CVM_EINVAL ? "it is no text file"
              : error == CVM_ELIMIT ? "it is too long, or a line of it is"
                                    : "it cannot be read");
