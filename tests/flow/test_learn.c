@@ -154,6 +154,20 @@ START_TEST(probabilities_may_come_from_a_file)
     flow_write(f, "p.csv", "DISCOUNT,CALL\n0.5,0.6\n");
     EXPECT(f, 5, "line 2: the probabilities must add up to 1", "learn", "evaluate", "--policy", name, "--log",
            in_home(f, "log.csv"));
+    static const char *const wrong[][3] = {
+        {"file:p.json", "[1,2]\n", "p.json: element 1: must be an object of actions"},
+        {"file:p.json", "[{\"DISCOUNT\": 0.5}]\n", "element 1: the probabilities must add up to 1"},
+        {"file:p.json", "{}\n", "no JSON array of objects"},
+        {"file:p.csv", "DISCOUNT,CALL,DISCOUNT\n0.5,0.5,0\n", "line 1: the header names an action more than once"},
+        {"file:p.csv", "DISCOUNT,CALL\n0.5,0.5,0\n", "line 2: has more fields than the header"},
+        {"file:p.csv", "DISCOUNT,CALL\n0.5,\"0.5\n", "line 2: ends within a quoted field"},
+        {"file:../p.csv", "", "a path is absolute, or relative to the home and stays there"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        if (*wrong[i][1])
+            flow_write(f, wrong[i][0] + 5, wrong[i][1]);
+        EXPECT(f, 5, wrong[i][2], "learn", "evaluate", "--policy", wrong[i][0], "--log", in_home(f, "log.csv"));
+    }
     flow_end(f);
 }
 END_TEST
@@ -173,6 +187,24 @@ START_TEST(says_what_is_wrong_and_what_it_cannot_tell)
            "--columns", "rewrd=reward");
     EXPECT(f, 5, "must be action:NAME", "learn", "evaluate", "--policy", "best", "--log", in_home(f, "log.csv"));
     EXPECT(f, 5, "no such file", "learn", "evaluate", "--policy", "uniform", "--log", in_home(f, "none.csv"));
+    EXPECT(f, 5, "--columns features: \"reward\" is the column of the reward", "learn", "evaluate", "--policy",
+           "greedy", "--log", in_home(f, "log.csv"), "--columns", "features=x+reward");
+    EXPECT(f, 5, "--columns state: \"action\" is the column of the action", "learn", "evaluate", "--policy", "greedy",
+           "--log", in_home(f, "log.csv"), "--columns", "state=action");
+    EXPECT(f, 5, "must be different columns", "learn", "evaluate", "--policy", "greedy", "--log", in_home(f, "log.csv"),
+           "--columns", "reward=propensity");
+    flow_write(f, "log.csv", "action,reward,x,propensity,X,note,note\nA,1,1,0.5,2,a,b\n");
+    EXPECT(f, 5, "the header names the column \"x\" more than once", "learn", "evaluate", "--policy", "greedy", "--log",
+           in_home(f, "log.csv"), "--columns", "features=x");
+    EXPECT(f, 0, "cannot tell", "learn", "evaluate", "--policy", "greedy", "--log", in_home(f, "log.csv"));
+    flow_write(f, "log.csv", "action,reward,reward\nA,1,1\n");
+    EXPECT(f, 5, "the header names the column \"reward\" more than once", "learn", "evaluate", "--policy", "greedy",
+           "--log", in_home(f, "log.csv"));
+    flow_write(f, "log.csv", "action,reward,propensity\nA,1,0.5,7\nA,1,0.5\n");
+    r = evaluate(f, "action:A", "action=action");
+    ck_assert(real(r, "faulty_rows") == 1 && real(r, "rows") == 1);
+    ck_assert_str_eq(str(json_array_get(json_object_get(r, "faults"), 0), "fault"), "has more fields than the header");
+    json_decref(r);
     flow_write(f, "log.csv", "action,reward\nA,1\nB,2\n");
     r = evaluate(f, "action:A", "action=action");
     ck_assert_ptr_nonnull(strstr(str(r, "why"), "no propensities"));

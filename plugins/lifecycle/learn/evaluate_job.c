@@ -13,25 +13,34 @@
 
 /* ---- policies ---------------------------------------------------------------------------------------------------- */
 
-static int wrong(cvm_job *j, const char *what, int64_t line, const char *why)
+struct table {
+    cvm_job *j;
+    const char *path, *unit; /* the file, and what is counted in it: "line", of JSON "element" */
+    struct log *l;
+    double *p;   /* rows of the log that were taken x OUTCOME_ACTIONS_MAX */
+    size_t next; /* row of the log that is waited for */
+    int64_t rows;
+};
+
+static int wrong(const struct table *t, int64_t at, const char *why)
 {
     char text[LEARN_TEXT_SIZE];
-    snprintf(text, sizeof text, "%.200s: line %lld: %s", what, (long long)line, why);
-    return cvm_job_fail(j, "POLICY", text);
+    snprintf(text, sizeof text, "%.200s: %s %lld: %s", t->path, t->unit, (long long)at, why);
+    return cvm_job_fail(t->j, "POLICY", text);
 }
 
 /* The probabilities of one row of the file: they belong to the log's row of the same number. */
-static int check_row(cvm_job *j, const char *path, int64_t line, double *p, size_t n)
+static int check_row(const struct table *t, int64_t at, double *p)
 {
     double sum = 0;
-    for (size_t a = 0; a < n; a++) {
+    for (size_t a = 0; a < OUTCOME_ACTIONS_MAX; a++) {
         if (!(p[a] >= 0 && p[a] <= 1))
-            return wrong(j, path, line, "a probability must be a number from 0 to 1");
+            return wrong(t, at, "a probability must be a number from 0 to 1");
         sum += p[a];
     }
     if (fabs(sum - 1) > SUM_SLACK)
-        return wrong(j, path, line, "the probabilities must add up to 1");
-    for (size_t a = 0; a < n; a++)
+        return wrong(t, at, "the probabilities must add up to 1");
+    for (size_t a = 0; a < OUTCOME_ACTIONS_MAX; a++)
         p[a] /= sum;
     return CVM_OK;
 }
@@ -41,49 +50,57 @@ static int next_line(void *arg, const char **ret_line, size_t *ret_len)
     return cvm_file_line(arg, ret_line, ret_len);
 }
 
-struct table {
-    cvm_job *j;
-    const char *path;
-    struct log *l;
-    double *p;   /* rows of the log that were taken x OUTCOME_ACTIONS_MAX */
-    size_t next; /* row of the log that is waited for */
-    int64_t rows;
-};
-
 /* Row number t->rows of the file; takes it where the log's row was taken. */
-static int take_row(struct table *t, int64_t line, double *p)
+static int take_row(struct table *t, int64_t at, double *p)
 {
-    CVM_TRY(check_row(t->j, t->path, line, p, OUTCOME_ACTIONS_MAX));
+    CVM_TRY(check_row(t, at, p));
     if (t->next < t->l->off.rows.n && t->l->row[t->next] == t->rows)
         memcpy(&t->p[t->next++ * OUTCOME_ACTIONS_MAX], p, OUTCOME_ACTIONS_MAX * sizeof *p);
     t->rows++;
     return CVM_OK;
 }
 
+/* Which action each column has. */
+static int read_header(const struct table *t, const struct csv *csv, int ret_actions[OUTCOME_ACTIONS_MAX])
+{
+    if (csv->fault)
+        return wrong(t, 1, csv->fault);
+    for (size_t i = 0; i < csv->n; i++) {
+        int action = log_action(t->l, csv->fields[i].text, csv->fields[i].len);
+        if (i == OUTCOME_ACTIONS_MAX || action < 0)
+            return wrong(t, 1, "the header must name actions, 32 with those of the log at most");
+        for (size_t k = 0; k < i; k++)
+            if (ret_actions[k] == action)
+                return wrong(t, 1, "the header names an action more than once");
+        ret_actions[i] = action;
+    }
+    return CVM_OK;
+}
+
+static int read_record(struct table *t, const struct csv *csv, const int *actions, size_t n)
+{
+    double p[OUTCOME_ACTIONS_MAX] = {0};
+    if (csv->fault || csv->n > n)
+        return wrong(t, csv->line, csv->fault ? csv->fault : LEARN_MORE_FIELDS);
+    for (size_t i = 0; i < n; i++)
+        if (i >= csv->n || !value_real(csv->fields[i].text, csv->fields[i].len, &p[actions[i]]))
+            p[actions[i]] = NAN;
+    return take_row(t, csv->line, p);
+}
+
 static int read_csv(struct table *t, cvm_file *f)
 {
     struct csv *csv;
-    int actions[OUTCOME_ACTIONS_MAX], e;
-    size_t n = 0;
+    int actions[OUTCOME_ACTIONS_MAX], e, failed = CVM_OK;
     CVM_TRY(csv_new(next_line, f, ',', &csv));
     e = csv_next(csv);
-    for (size_t i = 0; e > 0 && !csv->fault && i < csv->n; i++, n++) {
-        actions[n < OUTCOME_ACTIONS_MAX ? n : 0] = log_action(t->l, csv->fields[i].text, csv->fields[i].len);
-        if (n >= OUTCOME_ACTIONS_MAX || actions[n] < 0) {
-            e = wrong(t->j, t->path, 1, "the header must name actions, 32 with those of the log at most");
-            break;
-        }
-    }
-    while (e > 0 && (e = csv_next(csv)) > 0) {
-        double p[OUTCOME_ACTIONS_MAX] = {0};
-        for (size_t i = 0; i < n; i++)
-            if (csv->fault || i >= csv->n || !value_real(csv->fields[i].text, csv->fields[i].len, &p[actions[i]]))
-                p[actions[i]] = NAN;
-        int taken = take_row(t, csv->line, p);
-        e = taken < 0 ? taken : 1;
-    }
+    if (e > 0)
+        failed = read_header(t, csv, actions);
+    size_t n = csv->n;
+    while (failed >= 0 && e > 0 && (e = csv_next(csv)) > 0)
+        failed = read_record(t, csv, actions, n);
     csv_free(csv);
-    return e;
+    return failed < 0 ? failed : e;
 }
 
 /* An array of objects action -> probability. */
@@ -98,12 +115,18 @@ static int read_json(struct table *t)
     free(text);
     if (!json_is_array(list)) {
         json_decref(list);
-        return cvm_job_fail(t->j, "POLICY", "the file of probabilities is neither CSV nor a JSON array of objects");
+        return cvm_job_fail(t->j, "POLICY",
+                            "the file of probabilities is no JSON array of objects, an object for each row of the log");
     }
     int e = CVM_OK;
     json_array_foreach(list, i, one)
     {
         double p[OUTCOME_ACTIONS_MAX] = {0};
+        if (!json_is_object(one)) {
+            e = wrong(t, (int64_t)i + 1,
+                      "must be an object of actions and their probabilities, such as {\"CALL\": 0.4, \"WAIT\": 0.6}");
+            break;
+        }
         json_object_foreach(one, name, value)
         {
             int action = log_action(t->l, name, strlen(name));
@@ -126,6 +149,7 @@ static int read_given(cvm_job *j, const char *path, struct log *l, double **ret_
     size_t len = strlen(path), n = l->off.rows.n;
     char text[LEARN_TEXT_SIZE];
     bool json = len > 5 && strcmp(path + len - 5, ".json") == 0;
+    t.unit = json ? "element" : "line";
     if (n * OUTCOME_ACTIONS_MAX > PROBABILITIES_MAX)
         return cvm_job_fail(j, "TOO_MANY", "the log has too many rows for probabilities of each");
     t.p = calloc(n * OUTCOME_ACTIONS_MAX + 1, sizeof *t.p);

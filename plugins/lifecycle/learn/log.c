@@ -27,6 +27,7 @@ struct reader {
     struct log *l;
     int action, reward, propensity; /* where they are; propensity -1: nowhere */
     struct column columns[COLUMNS_MAX];
+    size_t fields; /* of the header */
     size_t n, room;
     size_t n_columns;
     double *raw; /* rows x columns: a number, or the index of a level */
@@ -65,7 +66,7 @@ static int find(const struct reader *r, const char *columns, const char *name, i
     snprintf(column, sizeof column, "%.*s", (int)(len < sizeof column ? len : sizeof column - 1), at);
     *ret_at = csv_find(r->csv, column);
     if (*ret_at >= 0)
-        return CVM_OK;
+        return learn_once(r->j, r->csv, *ret_at);
     snprintf(text, sizeof text, "the file has no column \"%.100s\" for %s: --columns %s=NAME says which it is", column,
              name, name);
     return cvm_job_fail(r->j, "COLUMNS", text);
@@ -95,8 +96,27 @@ static int find_many(struct reader *r, const char *columns, const char *name, bo
             snprintf(text, sizeof text, "the file has no column \"%.63s\", which --columns %s names", c->name, name);
             return cvm_job_fail(r->j, "COLUMNS", text);
         }
+        CVM_TRY(learn_once(r->j, r->csv, c->at));
         r->n_columns++;
         at += own;
+    }
+    return CVM_OK;
+}
+
+/* What came of a choice, and the choice itself, were not known before it: no policy may look at them. */
+static int check_uses(const struct reader *r)
+{
+    char text[LEARN_TEXT_SIZE];
+    if (r->action == r->reward || r->action == r->propensity || r->reward == r->propensity)
+        return cvm_job_fail(r->j, "COLUMNS", "--columns: action, reward and propensity must be different columns");
+    for (size_t c = 0; c < r->n_columns; c++) {
+        const struct column *column = &r->columns[c];
+        if (column->at != r->reward && column->at != r->action)
+            continue;
+        snprintf(text, sizeof text,
+                 "--columns %s: \"%.63s\" is the column of the %s, which was not known before the choice",
+                 column->state ? "state" : "features", column->name, column->at == r->reward ? "reward" : "action");
+        return cvm_job_fail(r->j, "COLUMNS", text);
     }
     return CVM_OK;
 }
@@ -114,12 +134,14 @@ static int find_columns(struct reader *r, const char *columns)
     }
     CVM_TRY(find(r, columns, "action", &r->action));
     CVM_TRY(find(r, columns, "reward", &r->reward));
+    r->fields = r->csv->n;
     r->propensity = csv_find(r->csv, "propensity");
-    if (learn_column(columns, "propensity", &at, &len))
+    if (r->propensity >= 0 || learn_column(columns, "propensity", &at, &len))
         CVM_TRY(find(r, columns, "propensity", &r->propensity));
     r->l->propensities = r->propensity >= 0;
     CVM_TRY(find_many(r, columns, "features", false));
-    return find_many(r, columns, "state", true);
+    CVM_TRY(find_many(r, columns, "state", true));
+    return check_uses(r);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -195,6 +217,8 @@ static void read_row(struct reader *r)
     int64_t row = l->rows++;
     double p = 1;
     bool likely = true;
+    if (!fault && r->csv->n > r->fields)
+        fault = LEARN_MORE_FIELDS;
     if (!fault && r->propensity >= 0) {
         struct csv_field f = field(r->csv, r->propensity);
         likely = value_real(f.text, f.len, &p) && p > 0 && p <= 1;
