@@ -183,7 +183,7 @@ static void show_report(const struct cli *cli, const json_t *report)
                 "%s stays as it was: the build in its folder was rolled back; to try it again: cvmhost reload %s\n",
                 name, name);
     }
-    fflush(cli->out);
+    cli_flush(cli);
 }
 
 /* One flat row for each plugin, for programs that read tables. */

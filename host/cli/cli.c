@@ -99,11 +99,24 @@ const struct cli_command cli_commands[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+static int output_error; /* the errno of the first flush that failed: the stream itself keeps none */
+
+static void flush(FILE *out)
+{
+    if (fflush(out) != 0 && output_error == 0)
+        output_error = errno;
+}
+
+void cli_flush(const struct cli *cli)
+{
+    flush(cli->out);
+}
+
 int cli_fail(enum cli_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fflush(stdout);
+    flush(stdout);
     fputs("cvmhost: ", stderr);
     char text[2048];
     vsnprintf(text, sizeof text, format, args);
@@ -403,6 +416,23 @@ static int run_line(struct cli *cli)
     return status;
 }
 
+/* Results that could not be written are told, unless whoever read them has gone. Gives the exit status. */
+static int close_output(const struct cli *cli, int status)
+{
+    const char *name = cli->out == stdout ? "standard output" : cli->output_file;
+    cli_flush(cli);
+    bool failed = ferror(cli->out);
+    if (cli->out != stdout && fclose(cli->out) != 0) {
+        output_error = output_error ? output_error : errno;
+        failed = true;
+    }
+    if (!failed)
+        return status;
+    if (output_error != EPIPE)
+        cli_fail(CLI_FAILED, "%s: %s", name, output_error ? strerror(output_error) : "not all of it could be written");
+    return status == CLI_OK ? CLI_FAILED : status;
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli cli = {.parallel = 8, .no_start = !cli_may_start()};
@@ -412,10 +442,8 @@ int cli_main(int argc, char **argv)
     int status = take_options(&cli, argc - 1, argv + 1);
     if (status == 0)
         status = run_line(&cli);
-    if (cli.out && (fflush(cli.out) != 0 || ferror(cli.out)) && status == CLI_OK)
-        status = CLI_FAILED;
-    if (cli.out && cli.out != stdout)
-        fclose(cli.out);
+    if (cli.out)
+        status = close_output(&cli, status);
     free(rest);
     cli_close(&cli);
     return status;

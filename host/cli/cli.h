@@ -46,6 +46,9 @@ int cli_main(int argc, char **argv);
 /* Says what went wrong on standard error and gives back `status`. */
 int cli_fail(enum cli_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Hands over what was written to `out` so far. What fails is told when the command ends. */
+void cli_flush(const struct cli *cli);
+
 /* Opens --output-file, if there is one, as the place of results. CLI_FAILED after a sentence. */
 int cli_redirect(struct cli *cli);
 

@@ -59,7 +59,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct dev *d, const char
     fprintf(d->cli->out, "%s%s%s %s", show_dim(d->cli), stamp, show_plain(d->cli), color);
     show_text(d->cli->out, text);
     fprintf(d->cli->out, "%s\n", show_plain(d->cli));
-    fflush(d->cli->out);
+    cli_flush(d->cli);
 }
 
 /* ---- the host ---- */
@@ -135,7 +135,7 @@ static void reload(struct dev *d)
     if (ask(d, one ? d->plugin : NULL) == CLI_NOT_FOUND && one)
         (void)ask(d, NULL);
     d->plugin[0] = 0;
-    fflush(d->cli->out);
+    cli_flush(d->cli);
 }
 
 /* The bytes of `name` that are the plugin's, where it is a program: marked as one, or with a manifest of its name. 0:

@@ -92,7 +92,7 @@ static void tell(struct redrive *r, const json_t *letter, const json_t *answer)
             cvm_json_str(letter, "component", "?"), cvm_json_str(letter, "type", "?"));
     show_text(r->cli->out, sent ? cvm_json_str(data, "redriven_as", "done") : why);
     fputc('\n', r->cli->out);
-    fflush(r->cli->out);
+    cli_flush(r->cli);
 }
 
 /* The next page of letters behind `after`; NULL: said. */

@@ -84,7 +84,7 @@ static void show_turn(const struct cli *cli, const json_t *row)
     if (line)
         show_text(cli->out, line);
     fputc('\n', cli->out);
-    fflush(cli->out);
+    cli_flush(cli);
     free(line);
     text_free(&did);
 }
@@ -183,7 +183,7 @@ static off_t show_from(const struct cli *cli, const struct tail *t, FILE *file, 
         show_log_line(cli, t, text + at, n);
         at += n + 1;
     }
-    fflush(cli->out);
+    cli_flush(cli);
     free(text);
     return from + (off_t)whole;
 }

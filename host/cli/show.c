@@ -459,7 +459,7 @@ void show_line(const struct cli *cli, const json_t *value)
 {
     char *text = json_text(value, NULL);
     fprintf(cli->out, "%s\n", text ? text : "null");
-    fflush(cli->out);
+    cli_flush(cli);
     free(text);
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct flow *started(void)
 {
@@ -36,6 +38,44 @@ START_TEST(helps_without_a_host)
     flow_remove(f, "manifests/faulty.json");
     EXPECT(f, 2, "its manifests/ names no command: start the host, or name another home", "faulty", "ok");
     flow_free(f);
+}
+END_TEST
+
+/* A command in a shell with its results led elsewhere; what it says on standard error, in `said`. */
+static int led(struct flow *f, const char *command, char said[300])
+{
+    char line[1000];
+    snprintf(line, sizeof line, "cd '%s' && { '%s' %s; } 2>said", f->home, flow_build("host/cvmhost"), command);
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    char *text = flow_read(f, "said");
+    snprintf(said, 300, "%s", text ? text : "");
+    free(text);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+START_TEST(tells_results_that_cannot_be_written)
+{
+    static const char full[] = "cvmhost: standard output: No space left on device\n";
+    static const char *const commands[] = {"version >/dev/full", "help >/dev/full", "ps >/dev/full",
+                                           "ps --output json >/dev/full", "faulty ok x --output csv >/dev/full"};
+    struct flow *f = started();
+    char said[300];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        ck_assert_int_eq(led(f, commands[i], said), 1);
+        ck_assert_str_eq(said, full);
+    }
+    EXPECT(f, 1, "cvmhost: /dev/full: No space left on device", "faulty", "ok", "--output-file", "/dev/full");
+    ck_assert_int_eq(led(f, "help | head -1 >/dev/null", said), 0); /* a reader that has gone */
+    ck_assert_str_eq(said, "");
+    ck_assert_int_eq(led(f, "ps --output json | true", said), 0);
+    ck_assert_str_eq(said, "");
+    flow_end(f);
 }
 END_TEST
 
@@ -323,6 +363,7 @@ int main(void)
     TCase *c = tcase_create("cli");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, helps_without_a_host);
+    tcase_add_test(c, tells_results_that_cannot_be_written);
     tcase_add_test(c, exits_with_what_happened);
     tcase_add_test(c, shows_what_is_loaded);
     tcase_add_test(c, refuses_envelopes_by_field);
