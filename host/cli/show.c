@@ -181,20 +181,20 @@ static const char *each_of(const char *name, char ret_array[128])
     return mark + 3;
 }
 
-/* The text of a row's column (free). */
-static char *column_cell(const json_t *row, const char *name)
+/* The text of a row's column (free), by what makes the text of a value. */
+static char *column_cell(const json_t *row, const char *name, char *(*make)(const json_t *value))
 {
     char array[128];
     const char *member = each_of(name, array);
     if (!member)
-        return show_cell(cell_value(row, name));
+        return make(cell_value(row, name));
     const json_t *one;
     struct text text;
     size_t i;
     text_init(&text, TEXT_MAX_BYTES);
     json_array_foreach((json_t *)(uintptr_t)cell_value(row, array), i, one)
     {
-        char *cell = show_cell(cell_value(one, member));
+        char *cell = make(cell_value(one, member));
         text_puts(&text, i ? " | " : "");
         text_puts(&text, cell ? cell : "");
         free(cell);
@@ -313,7 +313,7 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
         least[c] = widths[c];
         for (size_t r = 0; r < n_rows; r++) {
             const json_t *value = cell_value(json_array_get(rows, r), names[c]);
-            char *cell = cells[r * n + c] = column_cell(json_array_get(rows, r), names[c]);
+            char *cell = cells[r * n + c] = column_cell(json_array_get(rows, r), names[c], show_cell);
             if (cell)
                 fit(cli, cell);
             size_t width = cell ? show_width(cell) : 0;
@@ -358,36 +358,94 @@ void show_table(const struct cli *cli, const json_t *rows, const json_t *columns
     free(cells);
 }
 
-static void csv_cell(FILE *out, const char *cell)
+/* ---- comma-separated rows ---- */
+
+/* A value as it is, for programs: what is nested is compact JSON, a text keeps its lines. For free(). */
+static char *whole_cell(const json_t *value)
 {
-    if (!cell[strcspn(cell, ",\"\r\n")]) {
-        fputs(cell, out);
-        return;
-    }
-    fputc('"', out);
+    if (json_is_string(value))
+        return strdup(json_string_value(value));
+    return value && !json_is_null(value) ? json_text(value, NULL) : strdup("");
+}
+
+static void csv_cell(const struct cli *cli, const char *cell, bool last)
+{
+    bool quoted = cell[strcspn(cell, ",\"\r\n")] != 0;
+    struct text text;
+    text_init(&text, TEXT_MAX_BYTES);
+    text_puts(&text, quoted ? "\"" : "");
     for (; *cell; cell++) {
-        if (*cell == '"')
-            fputc('"', out);
-        fputc(*cell, out);
+        text_puts(&text, *cell == '"' ? "\"" : "");
+        text_char(&text, *cell);
     }
-    fputc('"', out);
+    text_puts(&text, quoted ? "\"" : "");
+    text_char(&text, 0);
+    if (text.failed)
+        fputc('?', cli->out);
+    else if (cli->terminal)
+        show_text(cli->out, text.at);
+    else
+        fputs(text.at, cli->out);
+    fputs(last ? "\r\n" : ",", cli->out);
+    text_free(&text);
+}
+
+/* What is no object is one with the member "value". Gives a new array. */
+static json_t *rows_of_objects(const json_t *rows)
+{
+    json_t *objects = json_array(), *row;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+        json_array_append_new(objects, json_is_object(row) ? json_incref(row) : json_pack("{s:O}", "value", row));
+    return objects;
+}
+
+/* The members that the rows have, in the order in which they first come. Gives a new array of names. */
+static json_t *all_members(const json_t *rows)
+{
+    json_t *names = json_array(), *seen = json_object(), *row, *value;
+    const char *name;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row) json_object_foreach(row, name, value)
+    {
+        if (json_object_get(seen, name))
+            continue;
+        json_object_set_new(seen, name, json_true());
+        json_array_append_new(names, json_string(name));
+    }
+    json_decref(seen);
+    return names;
+}
+
+static void csv_header(const struct cli *cli, const json_t *names, bool declared)
+{
+    size_t i, n = json_array_size(names);
+    for (i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        csv_cell(cli, declared ? column_title(name) : name, i + 1 == n);
+    }
+}
+
+static void csv_row(const struct cli *cli, const json_t *row, const json_t *names, bool declared)
+{
+    size_t i, n = json_array_size(names);
+    for (i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        char *cell = declared ? column_cell(row, name, whole_cell) : whole_cell(json_object_get(row, name));
+        csv_cell(cli, cell ? cell : "?", i + 1 == n);
+        free(cell);
+    }
 }
 
 void show_csv(const struct cli *cli, const json_t *rows, const json_t *columns)
 {
-    const char *names[COLUMNS_MAX];
-    size_t n = choose_columns(rows, columns, names);
-    for (size_t c = 0; c < n; c++) {
-        csv_cell(cli->out, column_title(names[c]));
-        fputs(c + 1 < n ? "," : "\r\n", cli->out);
-    }
-    for (size_t r = 0; r < json_array_size(rows); r++)
-        for (size_t c = 0; c < n; c++) {
-            char *cell = column_cell(json_array_get(rows, r), names[c]);
-            csv_cell(cli->out, cell ? cell : "");
-            fputs(c + 1 < n ? "," : "\r\n", cli->out);
-            free(cell);
-        }
+    json_t *objects = rows_of_objects(rows), *row;
+    json_t *names = columns ? json_incref((json_t *)(uintptr_t)columns) : all_members(objects);
+    size_t i;
+    csv_header(cli, names, columns != NULL);
+    json_array_foreach(objects, i, row) csv_row(cli, row, names, columns != NULL);
+    json_decref(names);
+    json_decref(objects);
 }
 
 /* ---- objects ---- */
@@ -499,6 +557,14 @@ static json_t *rows_by_name(const json_t *object, const json_t *columns)
     return rows;
 }
 
+static bool has_one(const json_t *data, const json_t *columns)
+{
+    for (size_t i = 0; i < json_array_size(columns); i++)
+        if (cell_value(data, json_string_value(json_array_get(columns, i))))
+            return true;
+    return false;
+}
+
 void show_result(const struct cli *cli, const json_t *data, const char *rows, const json_t *columns)
 {
     const json_t *list = rows ? json_object_get(data, rows) : json_is_array(data) ? data : NULL;
@@ -513,9 +579,13 @@ void show_result(const struct cli *cli, const json_t *data, const char *rows, co
         json_decref(other);
         return;
     }
+    if (cli->output == OUTPUT_CSV && json_is_array(list)) {
+        show_csv(cli, list, columns);
+        return;
+    }
     if (cli->output == OUTPUT_CSV) {
-        json_t *one = list ? NULL : json_pack("[O]", (json_t *)(uintptr_t)data);
-        show_csv(cli, list ? list : one, columns);
+        json_t *one = json_pack("[O]", (json_t *)(uintptr_t)data);
+        show_csv(cli, one, has_one(data, columns) ? columns : NULL);
         json_decref(one);
         return;
     }

@@ -18,6 +18,7 @@ json_t *show_names(const char *list);
 /* Rows (array of objects) with a header. `columns` (array of names) chooses and orders; NULL: all members that are
  * scalar or lists of scalars, in the order in which they first come. */
 void show_table(const struct cli *cli, const json_t *rows, const json_t *columns);
+/* The same for programs, by RFC 4180: without `columns` all members, those that are nested as compact JSON. */
 void show_csv(const struct cli *cli, const json_t *rows, const json_t *columns);
 /* An object as "key: value" lines; objects in it are indented, arrays of objects are lists. `columns` as above, NULL:
  * all members. */

@@ -79,6 +79,16 @@ START_TEST(tells_results_that_cannot_be_written)
 }
 END_TEST
 
+START_TEST(writes_all_of_an_answer_as_csv)
+{
+    struct flow *f = started();
+    EXPECT(f, 0, "", "state", "put", "test.faulty", "k", "{\"a\":[1,\"x\"]}");
+    EXPECT(f, 0, ",\"{\"\"a\"\":[1,\"\"x\"\"]}\"", "state", "get", "test.faulty", "k", "--output", "csv");
+    EXPECT(f, 0, "true,\"{\"\"text\"\":\"\"x\\ny\"\"}\"", "faulty", "ok", "x\ny", "--output", "csv");
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(exits_with_what_happened)
 {
     struct flow *f = started();
@@ -364,6 +374,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, helps_without_a_host);
     tcase_add_test(c, tells_results_that_cannot_be_written);
+    tcase_add_test(c, writes_all_of_an_answer_as_csv);
     tcase_add_test(c, exits_with_what_happened);
     tcase_add_test(c, shows_what_is_loaded);
     tcase_add_test(c, refuses_envelopes_by_field);

@@ -265,6 +265,12 @@ static const struct {
     {"{'a':'\\u001b[31mred\\u0007'}", NULL, "a: ?[31mred?\n", OUTPUT_TABLE},
     {"[{'a':'x\\ty\\u001b'}]", NULL, "A\nx y?\n", OUTPUT_TABLE},
     {"{'items':[{'a':'x,y','b':'say \\\"hi\\\"'}]}", "items", "a,b\r\n\"x,y\",\"say \"\"hi\"\"\"\r\n", OUTPUT_CSV},
+    {"{'a':'x\\ny','b':{'c':'d'},'e':[1,2],'f':null}", NULL,
+     "a,b,e,f\r\n\"x\ny\",\"{\"\"c\"\":\"\"d\"\"}\",\"[1,2]\",\r\n", OUTPUT_CSV},
+    {"[{'a.b':1},{'c':[{'d':'x'}]}]", NULL, "a.b,c\r\n1,\r\n,\"[{\"\"d\"\":\"\"x\"\"}]\"\r\n", OUTPUT_CSV},
+    {"{'items':{'k':{'n':1}}}", "items", "items\r\n\"{\"\"k\"\":{\"\"n\"\":1}}\"\r\n", OUTPUT_CSV},
+    {"['x',5]", NULL, "value\r\nx\r\n5\r\n", OUTPUT_CSV},
+    {"true", NULL, "value\r\ntrue\r\n", OUTPUT_CSV},
     {"{'a':[1,{'b':1.10}]}", NULL, "{\"a\":[1,{\"b\":1.1}]}\n", OUTPUT_JSON},
 };
 
@@ -287,6 +293,23 @@ START_TEST(cuts_and_colours_only_on_a_terminal)
     text = shown(OUTPUT_TABLE, true, true, json, NULL);
     ck_assert_int_eq(strncmp(text, "\033[1mA\033[0m\n", 10), 0);
     ck_assert_uint_eq(strlen(text), 10 + 61);
+    free(text);
+}
+END_TEST
+
+/* Rows of a hundred members lose none; on a terminal nothing but line ends is a control character. */
+START_TEST(keeps_all_members_of_rows)
+{
+    char json[2000] = "[{", *at = json + 2;
+    for (int i = 0; i < 100; i++)
+        at += snprintf(at, 16, "%s'm%d':%d", i ? "," : "", i, i);
+    memcpy(at, "}]", 3);
+    char *text = shown(OUTPUT_CSV, false, false, json, NULL);
+    ck_assert_ptr_nonnull(strstr(text, ",m99\r\n0,1,"));
+    ck_assert_ptr_nonnull(strstr(text, ",99\r\n"));
+    free(text);
+    text = shown(OUTPUT_CSV, true, false, "[{'a':'x\\ny\\u001b'}]", NULL);
+    ck_assert_str_eq(text, "a\r\n\"x\ny?\"\r\n");
     free(text);
 }
 END_TEST
@@ -390,6 +413,7 @@ int main(void)
     tcase_add_loop_test(tests, refuses_batch_lines, 0, sizeof bad_batch_lines / sizeof *bad_batch_lines);
     tcase_add_loop_test(tests, lays_results_out, 0, sizeof results / sizeof *results);
     tcase_add_test(tests, cuts_and_colours_only_on_a_terminal);
+    tcase_add_test(tests, keeps_all_members_of_rows);
     tcase_add_test(tests, measures_text);
     tcase_add_test(tests, turns_ends_into_statuses);
     tcase_add_loop_test(tests, tells_changes, 0, sizeof changes / sizeof *changes);
