@@ -2,6 +2,7 @@
  * process, and the choice between a supervisor and the host alone. Loads no plugin and opens no database. */
 #include "cli/serve.h"
 
+#include "cli/cli.h"
 #include "cli/host.h"
 #include "cli/version_text.h"
 #include "core/config.h"
@@ -332,7 +333,7 @@ int serve_main(int argc, char **argv)
         return 2;
     if (a.help) {
         fputs(usage, stdout);
-        return 0;
+        return fflush(stdout) == 0 ? 0 : cli_fail(CLI_FAILED, "standard output: %s", strerror(errno));
     }
     char error[ERROR_SIZE] = "", log_path[HOME_PATH_MAX];
     struct config *config = NULL;

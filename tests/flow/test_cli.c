@@ -62,7 +62,8 @@ static int led(struct flow *f, const char *command, char said[300])
 START_TEST(tells_results_that_cannot_be_written)
 {
     static const char full[] = "cvmhost: standard output: No space left on device\n";
-    static const char *const commands[] = {"version >/dev/full", "help >/dev/full", "ps >/dev/full",
+    static const char *const commands[] = {"version >/dev/full",          "help >/dev/full",
+                                           "serve --help >/dev/full",     "ps >/dev/full",
                                            "ps --output json >/dev/full", "faulty ok x --output csv >/dev/full"};
     struct flow *f = started();
     char said[300];
