@@ -78,6 +78,28 @@ START_TEST(a_setting_out_of_its_range_is_refused)
 }
 END_TEST
 
+/* What the reference rules out, the check does too. */
+static const struct {
+    const char *text, *says;
+} outside[] = {
+    {"{\"lifecycle\": {\"provider\": \"xyz\"}}", "lifecycle.provider: must be"},
+    {"{\"lifecycle\": {\"noise\": 51}}", "lifecycle.noise: must be at most 50"},
+    {"{\"lifecycle\": {\"churn_score\": 101}}", "lifecycle.churn_score: must be at most 100"},
+    {"{\"lifecycle\": {\"churn_inactive_days\": 0}}", "lifecycle.churn_inactive_days: must be at least 1"},
+    {"{\"support\": {\"kb_min_queries\": 99}}", "support.kb_min_queries: must be at most 8"},
+};
+
+START_TEST(settings_outside_the_reference_are_refused)
+{
+    struct flow *f = flow_new();
+    flow_plugin(f, "lifecycle");
+    flow_plugin(f, "support_agents");
+    flow_config_text(f, outside[_i].text);
+    EXPECT(f, 3, outside[_i].says, "config", "check");
+    flow_free(f);
+}
+END_TEST
+
 START_TEST(sections_of_every_area_are_shown)
 {
     struct flow *f = flow_new();
@@ -279,6 +301,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, faulty_configuration_names_the_setting, 0, (int)(sizeof faults / sizeof *faults));
     tcase_add_test(c, a_setting_out_of_its_range_is_refused);
+    tcase_add_loop_test(c, settings_outside_the_reference_are_refused, 0, (int)(sizeof outside / sizeof *outside));
     tcase_add_test(c, sections_of_every_area_are_shown);
     tcase_add_test(c, sections_of_no_component_are_warned_of);
     tcase_add_test(c, env_example_lists_every_variable);
