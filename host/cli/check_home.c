@@ -206,6 +206,75 @@ static void check_urls(struct check *c, const struct manifest *m)
     json_decref(seen);
 }
 
+/* Settings that name what must be loaded: a holder of a role by its id or the end of that, or, where the role is split
+ * by a member, one who serves the name. */
+static const struct named {
+    const char *setting, *role, *member; /* of `serves`; NULL: by id */
+} holders[] = {{"llm_provider", "llm", NULL}, {"notify_channel", "channel", "channel"}};
+
+static bool answers_to(const struct manifest_component *component, const char *member, const char *name)
+{
+    const char *dot = strrchr(component->id, '.');
+    if (!member)
+        return strcmp(component->id, name) == 0 || (dot && strcmp(dot + 1, name) == 0);
+    const json_t *serves = json_object_get(component->serves, member), *one;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)serves, i, one)
+    {
+        if (json_is_string(one) && strcmp(json_string_value(one), name) == 0)
+            return true;
+    }
+    return !serves;
+}
+
+static bool holds(const struct manifest_component *component, const char *role)
+{
+    for (size_t i = 0; i < component->roles.n; i++)
+        if (strcmp(component->roles.at[i], role) == 0)
+            return true;
+    return false;
+}
+
+static bool has_holder(const struct check *c, const struct named *named, const char *name)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->plugins[i].manifest->n_components; k++) {
+            const struct manifest_component *component = &c->plugins[i].manifest->components[k];
+            if (holds(component, named->role) && answers_to(component, named->member, name))
+                return true;
+        }
+    return false;
+}
+
+static void check_holder(struct check *c, const char *id, const struct named *named, const char *name)
+{
+    if (!name || !*name || strcmp(name, "auto") == 0 || strcmp(name, "rules") == 0 || has_holder(c, named, name))
+        return;
+    const json_t *agent = json_object_get(config_get(c->config, "agents"), id);
+    bool own = json_object_get(json_object_get(agent, "settings"), named->setting) != NULL;
+    char where[2 * CVM_NAME_MAX + 64];
+    if (own)
+        snprintf(where, sizeof where, "agents.%s.settings", id);
+    else
+        snprintf(where, sizeof where, "%.*s", (int)strcspn(id, "."), id);
+    check_find(c->warnings, "%s.%s: no loaded component with the role %s %s \"%.60s\" (a setting of %s)", where,
+               named->setting, named->role, named->member ? "serves" : "is called", name, id);
+}
+
+static void check_holders(struct check *c, const struct manifest *m)
+{
+    for (size_t i = 0; i < m->n_components; i++)
+        for (size_t k = 0; k < sizeof holders / sizeof *holders; k++) {
+            const struct manifest_component *component = &m->components[i];
+            json_t *settings = config_component_settings(c->config, component->id, component->settings), *one;
+            json_t *value = json_object_get(settings, holders[k].setting);
+            size_t n;
+            check_holder(c, component->id, &holders[k], json_string_value(value));
+            json_array_foreach(value, n, one) check_holder(c, component->id, &holders[k], json_string_value(one));
+            json_decref(settings);
+        }
+}
+
 static void check_roles(struct check *c)
 {
     const char *name;
@@ -332,6 +401,7 @@ void check_home(struct check *c)
         check_plugin(c, &c->plugins[i]);
         check_urls(c, c->plugins[i].manifest);
         check_settings(c, c->plugins[i].manifest);
+        check_holders(c, c->plugins[i].manifest);
     }
     check_named(c, "plugins.inline");
     check_named(c, "plugins.process");

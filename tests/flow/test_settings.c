@@ -129,6 +129,18 @@ START_TEST(sections_of_no_component_are_warned_of)
     EXPECT(f, 0, "cvm.none: no component of the area cvm has such a setting", "config", "check");
     EXPECT(f, 0, "cvm.data_dir: cvm.data expects a text as its default is, got a number", "config", "check");
     EXPECT(f, 0, "7", "config", "show", "cvm.data_dir", "--output", "json");
+    flow_config_text(f, "{\"support\": {\"llm_provider\": \"zzz\", \"notify_channel\": \"pigeon\"}, "
+                        "\"agents\": {\"service.qa\": {\"settings\": {\"llm_provider\": [\"local\", \"yyy\"]}}}}");
+    EXPECT(f, 0, "support.llm_provider: no loaded component with the role llm is called \"zzz\"", "config", "check");
+    EXPECT(f, 0, "support.notify_channel: no loaded component with the role channel serves \"pigeon\"", "config",
+           "check");
+    EXPECT(f, 0, "agents.service.qa.settings.llm_provider: no loaded component with the role llm is called \"yyy\"",
+           "config", "check");
+    flow_config_text(f, "{\"support\": {\"llm_provider\": \"openai\", \"notify_channel\": \"email\"}}");
+    struct flow_answer a;
+    ck_assert_int_eq(FLOW_RUN(f, &a, "config", "check"), 0);
+    ck_assert_ptr_null(strstr(a.errors, "no loaded component with the role"));
+    flow_answer_free(&a);
     flow_config_text(f, "{\"cvm\": {\"batch_concurrency\": \"all\"}}");
     EXPECT(f, 3, "cvm.batch_concurrency: must be", "config", "check");
     flow_free(f);
