@@ -233,6 +233,22 @@ static int place_output(struct cli *cli)
     return CLI_OK;
 }
 
+/* The form of an answer that is a text, by --output or the name of the file; --format says the same or nothing. */
+static int place_format(const struct cli *cli, const json_t *catalogue, const json_t *entry, bool by_option,
+                        json_t *request)
+{
+    const char *form = cli->output == OUTPUT_JSON ? "json" : cli->output == OUTPUT_CSV ? "csv" : NULL;
+    const char *given = cvm_json_str(request, "format", form);
+    bool text = cvm_json_bool(json_object_get(entry, "expose"), "text", false);
+    if (!form || !text || cli->file || !spec_property(catalogue, entry, "format"))
+        return CLI_OK;
+    if (strcmp(given, form) != 0)
+        return cli_fail(CLI_USAGE, "--format %s: %s says %s; leave one of them out", given,
+                        by_option ? "--output" : "the name of --output-file", form);
+    json_object_set_new(request, "format", json_string(form));
+    return CLI_OK;
+}
+
 int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *entry)
 {
     const json_t *expose = json_object_get(entry, "expose");
@@ -244,7 +260,10 @@ int cli_run_operation(struct cli *cli, const json_t *catalogue, const json_t *en
         call_usage(catalogue, entry, usage, sizeof usage);
         return cli_fail(CLI_USAGE, "%s: %s\nusage: %s", words, error.text, usage);
     }
+    bool by_option = cli->output != OUTPUT_DEFAULT;
     int placed = place_output(cli);
+    if (placed == CLI_OK)
+        placed = place_format(cli, catalogue, entry, by_option, request);
     if (placed == CLI_OK)
         placed = cli_redirect(cli);
     if (placed != CLI_OK) {
