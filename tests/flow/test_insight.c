@@ -250,7 +250,11 @@ START_TEST(experiment_from_creation_to_report)
     ck_assert_str_eq(str(r, "status"), "draft");
     json_decref(r);
     EXPECT(f, 5, "EXISTS", "experiment", "create", "spring-call", "--variants", "a,b");
-    EXPECT(f, 5, "variant", "experiment", "create", "other", "--variants", "a,b=many");
+    EXPECT(f, 5, "variants: \"b=many\"", "experiment", "create", "other", "--variants", "a,b=many");
+    EXPECT(f, 5, "variants: \"a=0\": a variant is NAME or NAME=WEIGHT with a weight above 0", "experiment", "create",
+           "other", "--variants", "a=0,b=1");
+    EXPECT(f, 5, "settings.c: there is no such variant; there are a, b", "experiment", "create", "other", "--variants",
+           "a,b", "--settings", "{\"c\": {\"prompt\": \"x\"}}");
     json_decref(RUN(f, 0, "experiment", "start", "spring-call"));
     r = RUN(f, 0, "experiment", "assign", "spring-call", "U124");
     char first[40];
@@ -267,6 +271,12 @@ START_TEST(experiment_from_creation_to_report)
     json_decref(RUN(f, 0, "evaluation", "record", "U124", TREATMENT, "converted"));
     r = RUN(f, 0, "experiment", "report", "spring-call", "--score", "upsell_score");
     ck_assert_int_eq(num(r, "customers"), flow_sql_int(f, "SELECT count(*) FROM cvm_customers"));
+    EXPECT(f, 4, "variant: \"nope\" is no variant of this experiment; there are call", "experiment", "report",
+           "spring-call", "--score", "upsell_score", "--variant", "nope");
+    EXPECT(f, 4, "there are call", "experiment", "report", "spring-call", "--variant", "nope");
+    EXPECT(f, 5, "the one that the others are compared with", "experiment", "report", "spring-call", "--score",
+           "upsell_score", "--variant", "control");
+    EXPECT(f, 5, "give score too", "experiment", "report", "spring-call", "--variant", "call");
     const json_t *mine = named(json_object_get(r, "variants"), "variant", first);
     ck_assert_int_eq(num(mine, "events"), 1);
     ck_assert(json_is_true(json_object_get(json_object_get(r, "sample_ratio"), "ok")));

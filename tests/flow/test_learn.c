@@ -371,6 +371,14 @@ START_TEST(strategies_are_compared_on_personas_and_days)
            "--variants", "a,b", "--metric", "converted");
     EXPECT(f, 5, "explore_rate must be", "experiment", "create", "x", "--area", "lifecycle", "--variants", "a,b",
            "--settings", "{\"b\": {\"explore_rate\": 2}}");
+    EXPECT(f, 5, "settings.c: there is no such variant; there are a, b", "experiment", "create", "x", "--area",
+           "lifecycle", "--variants", "a,b", "--settings", "{\"c\": {\"policy\": \"source\"}}");
+    EXPECT(f, 5, "settings.b: must be an object", "experiment", "create", "x", "--area", "lifecycle", "--variants",
+           "a,b", "--settings", "{\"b\": 5}");
+    EXPECT(f, 5, "settings.b.without: there is no action NOPE; there are GRANT_LOYALTY_POINTS, NO_ACTION,",
+           "experiment", "create", "x", "--area", "lifecycle", "--variants", "a,b", "--settings",
+           "{\"b\": {\"without\": [\"SEND_SURVEY\", \"NOPE\"]}}");
+    EXPECT(f, 4, "no experiment", "experiment", "show", "x");
     json_decref(RUN(f, 0, "lifecycle", "run", "--days", "2")); /* a draft changes nothing */
     ck_assert_int_eq(flow_sql_int(f, "SELECT count(*) FROM cvm_trial_days"), 0);
     json_decref(RUN(f, 0, "experiment", "start", "narrow"));
@@ -416,8 +424,8 @@ START_TEST(assignment_is_stable)
 {
     struct flow *f = living();
     json_decref(RUN(f, 0, "experiment", "create", "steady", "--area", "lifecycle", "--variants", "a=1,b=3"));
-    json_decref(RUN(f, 0, "experiment", "create", "only", "--area", "lifecycle", "--variants", "on=1,off=0",
-                    "--settings", "{\"on\": {\"actions\": [\"SEND_REMINDER\"]}}"));
+    json_decref(RUN(f, 0, "experiment", "create", "only", "--area", "lifecycle", "--variants", "on,too", "--settings",
+                    "{\"on\": {\"actions\": [\"SEND_REMINDER\"]}, \"too\": {\"actions\": [\"SEND_REMINDER\"]}}"));
     json_decref(RUN(f, 0, "experiment", "start", "steady"));
     json_decref(RUN(f, 0, "lifecycle", "run", "--days", "12", "--seed", "5"));
     flow_kill(f, 9);

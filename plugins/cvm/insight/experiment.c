@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #define LISTED_MAX 1000
+#define EXISTS "there is an experiment of that id already; ids are not used twice"
+#define WRONG_MAX 1000 /* bytes of a sentence about what is wrong */
 
 int experiment_find(cvm_turn *t, const json_t *request, const json_t **ret_experiment)
 {
@@ -39,36 +41,79 @@ static bool read_variant(const char *text, char ret_name[65], double *ret_weight
     memcpy(ret_name, text, len);
     ret_name[len] = 0;
     *ret_weight = sign ? strtod(sign + 1, &end) : 1;
-    return !sign || (end != sign + 1 && !*end && isfinite(*ret_weight) && *ret_weight >= 0 && *ret_weight <= 1e6);
+    return !sign || (end != sign + 1 && !*end && isfinite(*ret_weight) && *ret_weight > 0 && *ret_weight <= 1e6);
 }
 
-/* The variants of a request; NULL: one of them is wrong, *ret_text says how; or there is no memory. */
-static json_t *read_variants(const json_t *request, const char **ret_text)
+const json_t *experiment_named(const json_t *variants, const char *name)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(variants, i, one) if (strcmp(cvm_json_str(one, "name", ""), name) == 0) return one;
+    return NULL;
+}
+
+void experiment_names(const json_t *list, const char *member, size_t from, char *ret_text, size_t size)
+{
+    size_t at = 0;
+    *ret_text = 0;
+    for (size_t i = from; i < json_array_size(list) && at < size; i++) {
+        const json_t *one = json_array_get(list, i);
+        const char *name = member ? cvm_json_str(one, member, "") : json_string_value(one);
+        at += (size_t)snprintf(ret_text + at, size - at, "%s%s", i > from ? ", " : "", name ? name : "");
+    }
+}
+
+/* False: settings are none, or of a variant that there is not. */
+static bool settings_fit(const json_t *settings, const json_t *variants, char ret_text[WRONG_MAX])
+{
+    const char *name;
+    const json_t *value;
+    char names[WRONG_MAX - 200];
+    if (settings && !json_is_object(settings)) {
+        snprintf(ret_text, WRONG_MAX, "settings: must be an object, with an object for each variant");
+        return false;
+    }
+    json_object_foreach((json_t *)(uintptr_t)settings, name, value)
+    {
+        if (experiment_named(variants, name) && json_is_object(value))
+            continue;
+        experiment_names(variants, "name", 0, names, sizeof names);
+        if (json_is_object(value) || !experiment_named(variants, name))
+            snprintf(ret_text, WRONG_MAX, "settings.%.64s: there is no such variant; there are %s", name, names);
+        else
+            snprintf(ret_text, WRONG_MAX, "settings.%.64s: must be an object of what the variant does differently",
+                     name);
+        return false;
+    }
+    return true;
+}
+
+/* The variants of a request; NULL: one of them is wrong, the text says how; or there is no memory. */
+static json_t *read_variants(const json_t *request, char ret_text[WRONG_MAX])
 {
     const json_t *texts = json_object_get(request, "variants"), *settings = json_object_get(request, "settings");
     json_t *list = json_array();
-    double total = 0, weight;
+    double weight;
     char name[65];
-    *ret_text = NULL;
+    *ret_text = 0;
     for (size_t i = 0; i < json_array_size(texts) && !*ret_text; i++) {
-        if (!read_variant(json_string_value(json_array_get(texts, i)), name, &weight)) {
-            *ret_text = "a variant is NAME or NAME=WEIGHT, such as control=50";
+        const char *text = json_string_value(json_array_get(texts, i));
+        if (!read_variant(text, name, &weight)) {
+            snprintf(ret_text, WRONG_MAX,
+                     "variants: \"%.80s\": a variant is NAME or NAME=WEIGHT with a weight above 0, such as control=50",
+                     text ? text : "");
             break;
         }
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(cvm_json_str(json_array_get(list, k), "name", ""), name) == 0)
-                *ret_text = "two variants have the same name";
-        total += weight;
+        if (experiment_named(list, name))
+            snprintf(ret_text, WRONG_MAX, "variants: two have the name %s", name);
         json_t *one = json_pack("{s:s, s:f}", "name", name, "weight", weight);
         if (json_is_object(json_object_get(settings, name)))
             insight_set(&one, "settings", cvm_json_share(json_object_get(settings, name)));
         insight_append(&list, one);
     }
     if (!*ret_text && (json_array_size(texts) < 2 || json_array_size(texts) > COMPARE_MAX))
-        *ret_text = "an experiment has 2 to 8 variants";
-    if (!*ret_text && total <= 0)
-        *ret_text = "all weights are 0";
-    if (*ret_text) {
+        snprintf(ret_text, WRONG_MAX, "variants: an experiment has 2 to 8 of them");
+    if (*ret_text || !settings_fit(settings, list, ret_text)) {
         json_decref(list);
         return NULL;
     }
@@ -99,9 +144,30 @@ static void set_given(json_t **experiment, const char *name, const json_t *reque
         insight_set(experiment, name, cvm_json_share(json_object_get(request, name)));
 }
 
+int experiment_keep(cvm_turn *t, cvm_id request, json_t *experiment)
+{
+    const json_t *there;
+    char key[CVM_STATE_KEY_MAX];
+    const char *id = cvm_json_str(experiment, "id", "");
+    snprintf(key, sizeof key, "exp/%.80s", id);
+    if (cvm_state_get(t, key, &there) == CVM_OK) {
+        json_decref(experiment);
+        return cvm_settle(t, request, CVM_REFUSED,
+                          json_pack("{s:s, s:s, s:s}", "code", "EXISTS", "field", "id", "message", EXISTS), NULL);
+    }
+    json_incref(experiment);
+    int e = keep(t, id, experiment);
+    if (e < 0) {
+        json_decref(experiment);
+        return e;
+    }
+    return cvm_settle(t, request, CVM_REPLIED, experiment, NULL);
+}
+
 int experiment_on_create(cvm_turn *t, const cvm_msg *m)
 {
     const char *id = cvm_json_str(m->data, "id", ""), *area = cvm_json_str(m->data, "area", "cvm"), *text;
+    char wrong[WRONG_MAX];
     bool daily = experiment_is_daily(area);
     const char *metric = cvm_json_str(m->data, "metric", daily ? "impact" : "converted");
     char key[CVM_STATE_KEY_MAX], at[INSIGHT_TIME_SIZE];
@@ -110,14 +176,14 @@ int experiment_on_create(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(insight_need(t, m, "id", ID_MAX));
     snprintf(key, sizeof key, "exp/%.80s", id);
     if (cvm_state_get(t, key, &there) == CVM_OK)
-        return cvm_refuse(t, "EXISTS", "id", "there is an experiment of that id already; ids are not used twice");
+        return cvm_refuse(t, "EXISTS", "id", EXISTS);
     if (!insight_time_of(m->data, "starts", INT64_MIN, &from) || !insight_time_of(m->data, "ends", INT64_MAX, &to))
         return cvm_refuse(t, "INVALID", "starts", "starts and ends must be dates such as 2026-12-01");
     if (from >= to)
         return cvm_refuse(t, "INVALID", "ends", "it ends before it starts");
-    json_t *variants = read_variants(m->data, &text);
+    json_t *variants = read_variants(m->data, wrong);
     if (!variants)
-        return text ? cvm_refuse(t, "INVALID", "variants", text) : CVM_ENOMEM;
+        return *wrong ? cvm_refuse(t, "INVALID", *wrong == 's' ? "settings" : "variants", wrong) : CVM_ENOMEM;
     text = daily ? experiment_wrong_daily(metric, variants) : NULL;
     if (text) {
         json_decref(variants);
@@ -134,13 +200,7 @@ int experiment_on_create(cvm_turn *t, const cvm_msg *m)
     set_given(&experiment, "least_effect", m->data);
     if (!experiment)
         return CVM_ENOMEM;
-    json_incref(experiment);
-    int e = keep(t, id, experiment);
-    if (e < 0) {
-        json_decref(experiment);
-        return e;
-    }
-    return cvm_reply(t, m, experiment);
+    return daily ? experiment_check_actions(t, m, experiment) : experiment_keep(t, m->id, experiment);
 }
 
 int experiment_on_list(cvm_turn *t, const cvm_msg *m)

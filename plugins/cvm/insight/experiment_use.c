@@ -126,10 +126,31 @@ int experiment_on_observe(cvm_turn *t, const cvm_msg *m)
                                cvm_json_str(m->data, "customer_id", ""), "value", value));
 }
 
+/* The variant that a score is judged by is one, and not the one that the others are compared with. */
+static int check_variant(cvm_turn *t, const cvm_msg *m, const json_t *experiment)
+{
+    const json_t *variants = json_object_get(experiment, "variants");
+    const char *wanted = cvm_json_str(m->data, "variant", NULL);
+    const json_t *found = wanted ? experiment_named(variants, wanted) : NULL;
+    char names[600], text[800];
+    if (!wanted)
+        return CVM_OK;
+    experiment_names(variants, "name", 1, names, sizeof names);
+    if (!found || found == json_array_get(variants, 0)) {
+        snprintf(text, sizeof text, "variant: \"%.64s\" is %s; there are %s", wanted,
+                 found ? "the one that the others are compared with" : "no variant of this experiment", names);
+        return cvm_refuse(t, found ? "INVALID" : "NOT_FOUND", "variant", text);
+    }
+    if (!json_object_get(m->data, "score"))
+        return cvm_refuse(t, "INVALID", "variant", "variant: is whom a score is judged by; give score too");
+    return CVM_OK;
+}
+
 int experiment_on_report(cvm_turn *t, const cvm_msg *m)
 {
     const json_t *experiment;
     CVM_TRY(experiment_find(t, m->data, &experiment));
+    CVM_TRY(check_variant(t, m, experiment));
     json_t *input = json_pack("{s:O}", "experiment", (json_t *)(uintptr_t)experiment);
     const char *const names[] = {"score", "variant"};
     for (size_t i = 0; input && i < 2; i++)

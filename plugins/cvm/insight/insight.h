@@ -47,8 +47,10 @@ int evaluation_on_report(cvm_turn *t, const cvm_msg *m);
 int evaluation_job(cvm_job *j, const json_t *input, json_t **ret_result);
 int evaluation_applied_job(cvm_job *j, const json_t *input, json_t **ret_result);
 
-/* ---- cvm.experiments: experiment.c, experiment_use.c, experiment_day.c, experiment_job.c, compare.c ---- */
+/* ---- cvm.experiments: experiment.c, experiment_actions.c, experiment_use.c, experiment_day.c, experiment_job.c,
+ * compare.c ---- */
 int experiment_on_create(cvm_turn *t, const cvm_msg *m);
+int experiment_on_described(cvm_turn *t, const cvm_msg *m); /* describe.reply */
 int experiment_on_list(cvm_turn *t, const cvm_msg *m);
 int experiment_on_get(cvm_turn *t, const cvm_msg *m);
 int experiment_on_start(cvm_turn *t, const cvm_msg *m);

@@ -24,6 +24,7 @@ static const cvm_route routes[] = {
     {EVALUATION, "report", evaluation_on_report},
     {EVALUATION, "evaluate.reply", insight_relay},
     {EXPERIMENTS, "create", experiment_on_create},
+    {EXPERIMENTS, "describe.reply", experiment_on_described},
     {EXPERIMENTS, "list", experiment_on_list},
     {EXPERIMENTS, "get", experiment_on_get},
     {EXPERIMENTS, "start_experiment", experiment_on_start},
