@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BASE "/api/v1/lifecycle"
 
@@ -505,6 +506,119 @@ START_TEST(exports_are_tables_and_json)
 }
 END_TEST
 
+static bool is_written(struct flow *f, const char *name)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/output/%s", f->home, name);
+    return access(path, F_OK) == 0;
+}
+
+/* What a GET asks for is never written; what the command asks for is, the memory too. */
+START_TEST(only_the_command_writes_files)
+{
+    static const char *const what[] = {"memory", "history", "metrics"};
+    struct flow *f = started();
+    struct flow_answer a;
+    char name[64], path[200];
+    json_decref(RUN(f, 0, "lifecycle", "next-day"));
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, BASE "/export?what=%s&save=true&format=csv", what[i]);
+        snprintf(name, sizeof name, "lifecycle-%s.csv", what[i]);
+        ck_assert_int_eq(flow_http(f, "GET", path, NULL, NULL, &a), 400);
+        ck_assert_msg(strstr(a.text, "save"), "%s", a.text);
+        flow_answer_free(&a);
+        ck_assert_msg(!is_written(f, name), "%s", name);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "lifecycle-%s.csv", what[i]);
+        snprintf(path, sizeof path, "output/%s", name);
+        EXPECT(f, 0, path, "lifecycle", "export", "--what", what[i], "--save", "--format", "csv");
+        ck_assert_msg(is_written(f, name), "%s", name);
+    }
+    char *written = flow_read(f, "output/lifecycle-memory.csv"), *shown = export(f, "memory", "csv");
+    ck_assert_str_eq(written, shown);
+    free(written);
+    free(shown);
+    flow_end(f);
+}
+END_TEST
+
+static void first_of(struct flow *f, const char *name, char begins)
+{
+    char path[64];
+    snprintf(path, sizeof path, "output/%s", name);
+    char *text = flow_read(f, path);
+    ck_assert_msg(text[0] == begins, "%s: %.60s", name, text);
+    free(text);
+}
+
+/* The form comes from --output, else the name of the file, else --format; what contradicts is refused. */
+START_TEST(the_form_of_a_file_is_that_of_its_name)
+{
+    struct flow *f = started();
+    json_decref(RUN(f, 0, "lifecycle", "next-day"));
+    EXPECT(f, 0, "", "lifecycle", "export", "--what", "history", "--output-file", "a.csv");
+    first_of(f, "a.csv", 'd');
+    EXPECT(f, 0, "", "lifecycle", "export", "--what", "history", "--output", "csv", "--output-file", "b.csv");
+    first_of(f, "b.csv", 'd');
+    EXPECT(f, 0, "", "lifecycle", "export", "--what", "history", "--output", "json", "--output-file", "c.csv");
+    first_of(f, "c.csv", '[');
+    EXPECT(f, 0, "", "lifecycle", "export", "--what", "history", "--output-file", "d.json");
+    first_of(f, "d.json", '[');
+    EXPECT(f, 0, "persona_key,action,status", "lifecycle", "memory", "--output", "csv");
+    EXPECT(f, 2, "--format csv: the name of --output-file says json", "lifecycle", "export", "--what", "history",
+           "--format", "csv", "--output-file", "e.json");
+    EXPECT(f, 2, "--format json: --output says csv", "lifecycle", "export", "--what", "history", "--format", "json",
+           "--output", "csv", "--output-file", "e.json");
+    ck_assert(!is_written(f, "e.json"));
+    EXPECT(f, 5, "from (3) must not be after to (2)", "lifecycle", "export", "--what", "history", "--from", "3", "--to",
+           "2");
+    ck_assert_int_eq(flow_http(f, "GET", BASE "/metrics?from=3&to=2", NULL, NULL, NULL), 400);
+    flow_end(f);
+}
+END_TEST
+
+/* Sums of different currencies are no sum. */
+START_TEST(value_is_told_by_currency)
+{
+    struct flow *f = home();
+    flow_write(f, "data/lifecycle/personas.json",
+               "[{\"persona_key\": \"A_Ada\", \"display_name\": \"Ada\", \"segment\": \"A\", \"engagement_score\": 80, "
+               "\"monthly_revenue\": 1000, \"gross_margin\": 0.5, \"currency\": \"NGN\"},"
+               "{\"persona_key\": \"A_Bob\", \"display_name\": \"Bob\", \"segment\": \"A\", \"engagement_score\": 80, "
+               "\"monthly_revenue\": 2000, \"gross_margin\": 0.5},"
+               "{\"persona_key\": \"A_Chi\", \"display_name\": \"Chi\", \"segment\": \"A\", \"engagement_score\": 80, "
+               "\"monthly_revenue\": 3000, \"gross_margin\": 0.5, \"currency\": \"NGN\"}]");
+    flow_start(f);
+    json_t *state = RUN(f, 0, "lifecycle", "next-day");
+    json_decref(state);
+    state = RUN(f, 0, "lifecycle", "status");
+    const json_t *c = json_object_get(state, "customers"), *totals = json_object_get(state, "clv_totals");
+    ck_assert(json_is_null(json_object_get(state, "clv_total")));
+    ck_assert(json_is_null(json_object_get(state, "currency")));
+    ck_assert_uint_eq(json_object_size(totals), 2);
+    ck_assert_double_gt(num(totals, "USD"), 0);
+    ck_assert_double_eq(num(totals, "USD"), num(json_array_get(c, 1), "clv"));
+    ck_assert_double_eq(num(totals, "NGN"), num(json_array_get(c, 0), "clv") + num(json_array_get(c, 2), "clv"));
+    char *text = export(f, "metrics", "json");
+    json_t *rows = json_loads(text, 0, NULL);
+    ck_assert_msg(json_is_null(json_object_get(json_array_get(rows, 0), "clv_total")), "%s", text);
+    ck_assert_msg(json_equal(json_object_get(json_array_get(rows, 0), "clv_totals"), totals), "%s", text);
+    json_decref(rows);
+    free(text);
+    text = export(f, "metrics", "csv");
+    ck_assert_msg(strstr(text, "cost_micro_usd,clv_totals\n") && strstr(text, "\"\"USD\"\":"), "%s", text);
+    free(text);
+    struct flow_answer a;
+    ck_assert_int_eq(flow_http(f, "GET", BASE "/metrics", NULL, NULL, &a), 200);
+    ck_assert(json_is_null(json_array_get(json_object_get(a.json, "clv_total"), 0)));
+    ck_assert(json_equal(json_array_get(json_object_get(a.json, "clv_totals"), 0), totals));
+    flow_answer_free(&a);
+    json_decref(state);
+    flow_end(f);
+}
+END_TEST
+
 START_TEST(http_tells_the_same)
 {
     struct flow *f = started();
@@ -518,6 +632,8 @@ START_TEST(http_tells_the_same)
     for (size_t i = 0; i < json_array_size(customers); i++)
         sum += num(json_array_get(customers, i), "clv");
     ck_assert_double_eq(num(a.json, "clv_total"), sum);
+    ck_assert_double_eq(num(json_object_get(a.json, "clv_totals"), "NGN"), sum);
+    ck_assert_str_eq(str(a.json, "currency"), "NGN");
     ck_assert_double_gt(sum, 0);
     const json_t *sam = json_array_get(customers, 0); /* 250,000 a month, margin 0.55 */
     double r = .5 + .49 * num(sam, "engagement_score") / 100;
@@ -654,6 +770,9 @@ int main(void)
     tcase_add_test(again, memory_survives_a_restart);
     tcase_add_test(seen, verify_passes_and_fails);
     tcase_add_test(seen, exports_are_tables_and_json);
+    tcase_add_test(seen, only_the_command_writes_files);
+    tcase_add_test(seen, the_form_of_a_file_is_that_of_its_name);
+    tcase_add_test(seen, value_is_told_by_currency);
     tcase_add_test(seen, http_tells_the_same);
     tcase_add_test(seen, parameters_come_from_the_configuration);
     tcase_add_test(seen, a_changed_section_takes_effect_at_a_reload);

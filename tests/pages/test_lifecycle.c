@@ -209,6 +209,30 @@ START_TEST(churn_and_experiments)
 }
 END_TEST
 
+/* Sums of different currencies stand side by side; yen have no smaller unit. */
+START_TEST(value_by_currency)
+{
+    struct flow *f = flow_new();
+    flow_product(f);
+    flow_write(f, "data/lifecycle/personas.json",
+               "[{\"persona_key\": \"A_Ada\", \"display_name\": \"Ada\", \"segment\": \"A\", \"engagement_score\": 80, "
+               "\"monthly_revenue\": 100000, \"gross_margin\": 0.5, \"currency\": \"NGN\"},"
+               "{\"persona_key\": \"A_Yui\", \"display_name\": \"Yui\", \"segment\": \"A\", \"engagement_score\": 0, "
+               "\"monthly_revenue\": 1020, \"gross_margin\": 0.5, \"currency\": \"JPY\"}]");
+    flow_start(f);
+    struct browser *b = browser_new(f);
+    browser_open(b, "/ui/lifecycle");
+    browser_expect(b, ".customer[data-persona=A_Yui]", "CLV ¥500");
+    browser_wait(b, "/^₦[0-9,]+ \\+ ¥500$/.test(document.querySelector('#clv').textContent)");
+    browser_click(b, "#next-day");
+    browser_wait(b, "document.querySelectorAll('.story-card').length === 2");
+    browser_wait(b, "!document.querySelector('#next-day').disabled");
+    browser_click(b, "[data-tab=charts]");
+    browser_wait(b, "document.querySelectorAll('.chart canvas').length === 6");
+    end(f, b);
+}
+END_TEST
+
 START_TEST(keyboard)
 {
     struct flow *f = host();
@@ -298,6 +322,7 @@ int main(void)
     tcase_add_test(c, seen_live_by_others);
     tcase_add_test(c, charts_range_downloads);
     tcase_add_test(c, churn_and_experiments);
+    tcase_add_test(c, value_by_currency);
     tcase_add_test(c, keyboard);
     tcase_add_test(c, hostile_names);
     tcase_add_test(c, with_a_token);

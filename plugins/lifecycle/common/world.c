@@ -101,7 +101,8 @@ static int read_figures(const json_t *record, char *error, size_t size)
     const json_t *inactive = json_object_get(record, "days_inactive"),
                  *revenue = json_object_get(record, "monthly_revenue"),
                  *margin = json_object_get(record, "gross_margin"), *before = json_object_get(record, "score_before");
-    const char *status = cvm_json_str(record, "status", "active"), *currency = cvm_json_str(record, "currency", "USD");
+    const char *status = cvm_json_str(record, "status", "active"),
+               *currency = cvm_json_str(record, "currency", LIFE_CURRENCY);
     if (!within(json_object_get(record, "engagement_score"), 0, 100))
         return bad(error, size, "engagement_score", "a number from 0 to 100");
     if (before && !within(before, 0, 100))
@@ -129,7 +130,7 @@ void life_persona_take(const json_t *record, struct life_persona *ret_persona)
         .key = cvm_json_str(record, "persona_key", ""),
         .name = cvm_json_str(record, "display_name", ""),
         .segment = cvm_json_str(record, "segment", ""),
-        .currency = cvm_json_str(record, "currency", "USD"),
+        .currency = cvm_json_str(record, "currency", LIFE_CURRENCY),
         .contact = cvm_json_str(record, "contact", ""),
         .traits = json_object_get(record, "traits"),
         .sensitivities = json_object_get(record, "sensitivities"),

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define LIFE_NO_ACTION "NO_ACTION"
+#define LIFE_CURRENCY "USD"     /* of a persona whose record names none */
 #define LIFE_NAME_MAX 63        /* bytes of a key's part, a name, an action, a trait */
 #define LIFE_KEY_MAX 120        /* bytes of a persona's key, which is part of keys of states */
 #define LIFE_ACTIONS_MAX 32     /* actions that are offered */

@@ -426,7 +426,9 @@ static int evaluate_persona(cvm_turn *t, struct evaluation *e, struct life_perso
     if (!row)
         return CVM_ENOMEM;
     grow(today, p->churned ? "churned" : "active", 1);
-    grow(today, "clv_total", (double)s.clv);
+    if (!json_object_get(today, "clv_totals"))
+        json_object_set_new(today, "clv_totals", json_object());
+    grow(json_object_get(today, "clv_totals"), p->currency, (double)s.clv);
     grow(today, "score", p->churned ? 0 : p->score);
     if (e->live)
         json_array_append_new(e->stories, story_card(row));

@@ -399,24 +399,32 @@ static double figure(const json_t *today, const char *name)
     return json_number_value(json_object_get(today, name));
 }
 
+/* The day's lifetime value where all have one currency; NULL: no one sum is it. Gives. */
+static json_t *value_of(const json_t *totals)
+{
+    const char *currency = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)totals));
+    if (json_object_size(totals) > 1)
+        return NULL;
+    return json_integer(currency ? cvm_json_int(totals, currency, 0) : 0);
+}
+
 static json_t *day_row(const json_t *world, int64_t day)
 {
     char key[32];
-    const json_t *today = json_object_get(world, "today");
+    const json_t *today = json_object_get(world, "today"), *totals = json_object_get(today, "clv_totals");
     int64_t epoch = cvm_json_int(world, "epoch", 1);
     double active = figure(today, "active"), tried = figure(today, "successes") + figure(today, "failures");
     snprintf(key, sizeof key, "%06lld/%06lld", (long long)epoch, (long long)day);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "day_id", key,
-                     "epoch", (json_int_t)epoch, "day", (json_int_t)day, "active", (json_int_t)active, "churned",
-                     (json_int_t)figure(today, "churned"), "decisions", (json_int_t)figure(today, "decisions"),
-                     "adapted", (json_int_t)figure(today, "adapted"), "explored", (json_int_t)figure(today, "explored"),
-                     "successes", (json_int_t)figure(today, "successes"), "failures",
-                     (json_int_t)figure(today, "failures"), "mean_impact",
-                     life_number(tried > 0 ? figure(today, "impact") / tried : 0), "mean_score",
-                     life_number(active > 0 ? figure(today, "score") / active : 0), "clv_total",
-                     (json_int_t)figure(today, "clv_total"), "input_tokens", (json_int_t)figure(today, "input_tokens"),
-                     "output_tokens", (json_int_t)figure(today, "output_tokens"), "cost_micro_usd",
-                     (json_int_t)figure(today, "cost_micro_usd"));
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o*, s:O*, s:I, s:I, s:I}", "day_id", key,
+        "epoch", (json_int_t)epoch, "day", (json_int_t)day, "active", (json_int_t)active, "churned",
+        (json_int_t)figure(today, "churned"), "decisions", (json_int_t)figure(today, "decisions"), "adapted",
+        (json_int_t)figure(today, "adapted"), "explored", (json_int_t)figure(today, "explored"), "successes",
+        (json_int_t)figure(today, "successes"), "failures", (json_int_t)figure(today, "failures"), "mean_impact",
+        life_number(tried > 0 ? figure(today, "impact") / tried : 0), "mean_score",
+        life_number(active > 0 ? figure(today, "score") / active : 0), "clv_total", value_of(totals), "clv_totals",
+        totals, "input_tokens", (json_int_t)figure(today, "input_tokens"), "output_tokens",
+        (json_int_t)figure(today, "output_tokens"), "cost_micro_usd", (json_int_t)figure(today, "cost_micro_usd"));
 }
 
 static int ask_days(cvm_turn *t)

@@ -9,10 +9,9 @@
 /* ---- state ---- */
 
 struct sums {
-    json_t *customers;
-    int64_t active, churned, clv, shown;
+    json_t *customers, *clv; /* {currency: total} */
+    int64_t active, churned, shown;
     double discount;
-    char currency[4];
 };
 
 static void take(struct sums *s, const struct life_persona *p)
@@ -20,9 +19,7 @@ static void take(struct sums *s, const struct life_persona *p)
     int64_t clv = life_clv(p, s->discount);
     s->active += !p->churned;
     s->churned += p->churned;
-    s->clv += clv;
-    if (!*s->currency)
-        snprintf(s->currency, sizeof s->currency, "%s", p->currency);
+    json_object_set_new(s->clv, p->currency, json_integer((json_int_t)(cvm_json_int(s->clv, p->currency, 0) + clv)));
     if (s->shown++ >= CUSTOMERS_MAX)
         return;
     json_array_append_new(
@@ -61,29 +58,40 @@ static int sum_up(cvm_turn *t, const json_t *world, struct sums *s)
     return CVM_OK;
 }
 
+/* One total where all have one currency; what is of several is no sum. */
+static void tell_value(json_t *state, const json_t *totals)
+{
+    const char *currency = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)totals));
+    bool several = json_object_size(totals) > 1;
+    json_object_set_new(state, "clv_total",
+                        several ? json_null() : json_integer(currency ? cvm_json_int(totals, currency, 0) : 0));
+    json_object_set_new(state, "currency", several ? json_null() : json_string(currency ? currency : LIFE_CURRENCY));
+    json_object_set_new(state, "clv_totals", cvm_json_share(totals));
+}
+
 int look_state(cvm_turn *t, json_t **ret_state)
 {
     const json_t *settings = cvm_settings(t), *run;
     json_t *world = NULL;
-    struct sums s = {.customers = json_array()};
+    struct sums s = {.customers = json_array(), .clv = json_object()};
     int e = people_world(t, &world);
     if (e == CVM_OK)
         e = sum_up(t, world, &s);
     if (e < 0) {
         json_decref(world);
         json_decref(s.customers);
+        json_decref(s.clv);
         return e;
     }
     int64_t input = cvm_json_int(world, "input_tokens", 0), output = cvm_json_int(world, "output_tokens", 0),
             cost = cvm_json_int(world, "cost_micro_usd", 0);
     bool running = cvm_state_get(t, "run", &run) == CVM_OK;
-    json_t *state = json_pack("{s:I, s:s, s:I, s:I, s:o, s:b, s:I, s:s, s:s, s:s, s:s}", "day",
-                              (json_int_t)cvm_json_int(world, "day", 0), "learning_status", learning(world, s.active),
-                              "active", (json_int_t)s.active, "churned", (json_int_t)s.churned, "customers",
-                              s.customers, "more", s.shown > CUSTOMERS_MAX, "clv_total", (json_int_t)s.clv, "currency",
-                              *s.currency ? s.currency : "USD", "policy", cvm_json_str(settings, "policy", "source"),
-                              "provider", cvm_json_str(world, "provider", cvm_json_str(settings, "provider", "auto")),
-                              "model", cvm_json_str(settings, "model", ""));
+    json_t *state = json_pack(
+        "{s:I, s:s, s:I, s:I, s:o, s:b, s:s, s:s, s:s}", "day", (json_int_t)cvm_json_int(world, "day", 0),
+        "learning_status", learning(world, s.active), "active", (json_int_t)s.active, "churned", (json_int_t)s.churned,
+        "customers", s.customers, "more", s.shown > CUSTOMERS_MAX, "policy", cvm_json_str(settings, "policy", "source"),
+        "provider", cvm_json_str(world, "provider", cvm_json_str(settings, "provider", "auto")), "model",
+        cvm_json_str(settings, "model", ""));
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:f, s:o, s:b, s:O*, s:O*}", "personas", (json_int_t)cvm_json_int(world, "personas", 0),
         "tokens", (json_int_t)(input + output), "input_tokens", (json_int_t)input, "output_tokens", (json_int_t)output,
@@ -91,8 +99,10 @@ int look_state(cvm_turn *t, json_t **ret_state)
         life_number(json_number_value(json_object_get(world, "adapted"))), "running", running, "problems",
         json_array_size(json_object_get(world, "problems")) ? json_object_get(world, "problems") : NULL,
         "personas_file", json_object_get(world, "file"));
+    tell_value(state, s.clv);
     json_object_update(state, more);
     json_decref(more);
+    json_decref(s.clv);
     json_decref(world);
     *ret_state = state;
     return state ? CVM_OK : CVM_ENOMEM;
@@ -191,6 +201,18 @@ int look_on_rows(cvm_turn *t, const cvm_msg *m)
 
 /* ---- series and downloads ---- */
 
+/* Days that no range holds are asked for by mistake. */
+static int check_range(cvm_turn *t, const cvm_msg *m)
+{
+    char text[120];
+    int64_t from = cvm_json_int(m->data, "from", 1), to = cvm_json_int(m->data, "to", 0);
+    if (!to || from <= to)
+        return CVM_OK;
+    snprintf(text, sizeof text, "from (%lld) must not be after to (%lld): no day is in between", (long long)from,
+             (long long)to);
+    return cvm_refuse(t, "INVALID", "from", text);
+}
+
 static int start_report(cvm_turn *t, const cvm_msg *m, const char *what)
 {
     json_t *world = NULL, *input = json_copy((json_t *)(uintptr_t)m->data);
@@ -208,22 +230,37 @@ static int start_report(cvm_turn *t, const cvm_msg *m, const char *what)
 
 int look_on_metrics(cvm_turn *t, const cvm_msg *m)
 {
-    return start_report(t, m, "series");
+    int e = check_range(t, m);
+    return e != CVM_OK ? e : start_report(t, m, "series");
 }
 
 int look_on_export(cvm_turn *t, const cvm_msg *m)
 {
     const char *what = cvm_json_str(m->data, "what", "");
+    int e = check_range(t, m);
+    if (e != CVM_OK)
+        return e;
     if (strcmp(what, "memory") != 0)
         return start_report(t, m, what);
     CVM_TRY(cvm_request(t, MEMORY, "download", cvm_json_share(m->data), &(cvm_request_opts){.on_behalf = m->id}));
     return CVM_PENDING;
 }
 
+/* The memory is a text already; the job writes it where it writes the history. */
+static int save_memory(cvm_turn *t, const cvm_msg *m)
+{
+    bool csv = strncmp(cvm_json_str(m->data, "content_type", ""), "text/csv", 8) == 0;
+    json_t *input = json_pack("{s:s, s:s, s:b, s:s}", "what", "memory", "format", csv ? "csv" : "json", "save", true,
+                              "text", cvm_json_str(m->data, "body", ""));
+    return input ? cvm_job_start(t, "report", input, m->on_behalf, 120000) : CVM_ENOMEM;
+}
+
 int look_on_report(cvm_turn *t, const cvm_msg *m)
 {
     if (m->outcome != CVM_REPLIED)
         return not_told(t, m, "the history cannot be read");
+    if (cvm_json_bool(m->data, "save", false))
+        return save_memory(t, m);
     int e = cvm_settle(t, m->on_behalf, CVM_REPLIED, cvm_json_share(m->data), NULL);
     return e == CVM_ENOENT ? CVM_OK : e;
 }

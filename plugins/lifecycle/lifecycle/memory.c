@@ -356,6 +356,8 @@ int memory_on_download(cvm_turn *t, const cvm_msg *m)
     json_decref(all);
     if (e < 0)
         return e;
+    if (data && cvm_json_bool(m->data, "save", false)) /* an export's: who asked writes the file */
+        json_object_set_new(data, "save", json_true());
     return data ? cvm_reply(t, m, data) : CVM_ENOMEM;
 }
 

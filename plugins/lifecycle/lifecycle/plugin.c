@@ -48,6 +48,7 @@ static const cvm_route routes[] = {
     {SIMULATION, "stories", look_on_stories},
     {SIMULATION, "metrics", look_on_metrics},
     {SIMULATION, "export", look_on_export},
+    {SIMULATION, "download", look_on_export},
     {SIMULATION, "download.reply", look_on_report},
     {SIMULATION, "report.reply", look_on_report},
     {MEMORY, "update", memory_on_update},

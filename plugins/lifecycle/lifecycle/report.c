@@ -90,10 +90,10 @@ static int add_personas(struct report *r, json_t *series, int64_t first)
 
 static int series_of(struct report *r, json_t **ret_series)
 {
-    static const char *const columns[] = {
-        "day",         "active",         "churned",      "decisions",     "adapted",
-        "clv_total",   "cost_micro_usd", "input_tokens", "output_tokens", "mean_score",
-        "mean_impact", "successes",      "failures",     "explored",      NULL};
+    static const char *const columns[] = {"day",           "active",     "churned",        "decisions",
+                                          "adapted",       "clv_total",  "cost_micro_usd", "input_tokens",
+                                          "output_tokens", "mean_score", "mean_impact",    "successes",
+                                          "failures",      "explored",   "clv_totals",     NULL};
     static const char *const whole[] = {"active",    "churned", "decisions",    "",
                                         "clv_total", "",        "input_tokens", "output_tokens"};
     json_t *s = json_object(), *days = json_array();
@@ -109,7 +109,11 @@ static int series_of(struct report *r, json_t **ret_series)
         json_array_append_new(days, json_integer((json_int_t)cells[0].i));
         for (int i = 1; i <= 8; i++)
             if (*whole[i - 1])
-                json_array_append_new(member(s, whole[i - 1], json_array), json_integer((json_int_t)cells[i].i));
+                json_array_append_new(member(s, whole[i - 1], json_array), cells[i].kind == CVM_CELL_NULL
+                                                                               ? json_null()
+                                                                               : json_integer((json_int_t)cells[i].i));
+        json_t *totals = cells[14].text ? json_loads(cells[14].text, 0, NULL) : NULL;
+        json_array_append_new(member(s, "clv_totals", json_array), totals ? totals : json_null());
         json_array_append_new(member(s, "adapted", json_array),
                               json_real(cells[3].i ? (double)cells[4].i / (double)cells[3].i : 0));
         json_array_append_new(member(s, "cost_usd", json_array), json_real((double)cells[6].i / 1e6));
@@ -156,7 +160,13 @@ static void put_cell(FILE *out, const cvm_cell *cell)
 
 static void put_json(FILE *out, const char *name, const cvm_cell *cell)
 {
-    json_t *value = cell->kind == CVM_CELL_TEXT ? json_string(cell->text) : NULL;
+    json_t *value = cell->kind == CVM_CELL_TEXT   ? json_string(cell->text)
+                    : cell->kind == CVM_CELL_NULL ? json_null()
+                                                  : NULL;
+    if (cell->kind == CVM_CELL_TEXT && strcmp(name, "clv_totals") == 0) { /* stored as the text of an object */
+        json_decref(value);
+        value = json_loads(cell->text, 0, NULL);
+    }
     char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
     fprintf(out, "\"%s\": ", name);
     if (value)
@@ -205,8 +215,8 @@ static int give(struct report *r, const char *what, bool csv, const char *text, 
     if (len > BODY_MAX_BYTES && !save) {
         snprintf(line, sizeof line,
                  "%zu bytes are more than an answer holds: take some days by from and to, or write a file below "
-                 "output/ by save",
-                 len);
+                 "output/: cvmhost lifecycle export --what %s --save",
+                 len, what);
         return cvm_job_fail(r->j, "TOO_LARGE", line);
     }
     if (save) {
@@ -227,9 +237,10 @@ int report_job(cvm_job *j, const json_t *input, json_t **ret_result)
                                           "action",      "source",      "impact",  "score_before",
                                           "score_after", "outcome",     "status",  "clv",
                                           NULL};
-    static const char *const figures[] = {"day",       "active",       "churned",       "decisions",      "adapted",
-                                          "explored",  "successes",    "failures",      "mean_impact",    "mean_score",
-                                          "clv_total", "input_tokens", "output_tokens", "cost_micro_usd", NULL};
+    static const char *const figures[] = {"day",           "active",         "churned",    "decisions",
+                                          "adapted",       "explored",       "successes",  "failures",
+                                          "mean_impact",   "mean_score",     "clv_total",  "input_tokens",
+                                          "output_tokens", "cost_micro_usd", "clv_totals", NULL};
     struct report r = {.j = j,
                        .input = input,
                        .epoch = cvm_json_int(input, "epoch", 1),
@@ -239,8 +250,11 @@ int report_job(cvm_job *j, const json_t *input, json_t **ret_result)
     bool csv = strcmp(cvm_json_str(input, "format", "json"), "csv") == 0, metrics = strcmp(what, "metrics") == 0;
     char *text = NULL;
     size_t len = 0;
+    const char *made = cvm_json_str(input, "text", NULL); /* of the memory, which no table has */
     if (strcmp(what, "series") == 0)
         return series_of(&r, ret_result);
+    if (made)
+        return give(&r, what, csv, made, strlen(made), ret_result);
     FILE *out = open_memstream(&text, &len);
     if (!out)
         return CVM_ENOMEM;

@@ -46,7 +46,7 @@ function perPersona(days, series, names, pick, extra) {
   const keys = Object.keys(series).slice(0, LINES_MAX), palette = colours();
   return { type: "line", data: { labels: days,
     datasets: keys.map((key, i) => line(names[key] ?? key, series[key].map(pick), palette[i % palette.length],
-    i >= palette.length ? { borderDash: [5, 4] } : {})) }, options: options({ x: "Day", ...extra }) };
+    i >= palette.length ? { key, borderDash: [5, 4] } : { key })) }, options: options({ x: "Day", ...extra }) };
 }
 
 // One entry per chart: what it is called, what it needs, how it looks.
@@ -63,7 +63,8 @@ function charts(m) {
       { type: "line", data: { labels: days, datasets: [line("Share", m.adapted, c1, { fill: true, backgroundColor: `${c1}33` })] },
       options: options({ x: "Day", legend: false, max: 1, tick: percent, label: item => percent(item.parsed.y) }) }],
     ["clv", "Customer lifetime value", perPersona(days, m.clv, m.names, v => v,
-      { tick: value => money(value, m.currency), label: item => `${item.dataset.label}: ${money(item.parsed.y, m.currency)}` })],
+      { tick: value => m.currency ? money(value, m.currency) : String(Math.round(value / 100)),
+        label: item => `${item.dataset.label}: ${money(item.parsed.y, m.currencies[item.dataset.key] ?? m.currency ?? undefined)}` })],
     ["cost", "Model cost a day", { type: "bar", data: { labels: days, datasets: [bars("Cost", m.cost, c3)] },
       options: options({ x: "Day", legend: false, tick: dollars, label: item => dollars(item.parsed.y) }) }],
     ["success", "Success share by action and segment", { type: "bar", data: { labels: actions.map(words),

@@ -1,6 +1,6 @@
 // The customers with their bars, and the Learning Ledger beside them. Draws what the state says.
 import { badge, el, stat } from "/ui/shared/ui.js";
-import { dollars, money, round, signed, toneOf, words } from "./words.js";
+import { dollars, money, round, signed, toneOf, totals, words } from "./words.js";
 
 const SHOWN_MAX = 60;
 const STATUS = { "not started": "", exploring: "info", learning: "lilac", adapted: "good" };
@@ -62,7 +62,7 @@ export function drawLedger(node, state, memory, recent) {
       "Nothing learnt yet."),
     el("h3", {}, "Cost and value"),
     el("dl", { class: "facts" },
-      el("dt", {}, "Lifetime value"), el("dd", { id: "clv" }, money(state.clv_total, state.currency)),
+      el("dt", {}, "Lifetime value"), el("dd", { id: "clv" }, totals(state.clv_totals)),
       el("dt", {}, "Model tokens"), el("dd", { id: "tokens" }, String(state.tokens ?? 0)),
       el("dt", {}, "Model cost"), el("dd", { id: "cost" }, dollars(state.cost_usd ?? 0)),
       el("dt", {}, "Policy"), el("dd", {}, words(state.policy ?? "source"))));

@@ -12,7 +12,8 @@ export function metricsOf(answer, state, wanted) {
   return {
     days: kept.map(([day]) => day),
     names: Object.fromEntries((state.customers ?? []).map(c => [c.persona_key, c.display_name])),
-    currency: state.currency,
+    currency: state.currency ?? null, // null: they have several
+    currencies: Object.fromEntries((state.customers ?? []).map(c => [c.persona_key, c.currency])),
     score: cutAll(answer.score), clv: cutAll(answer.clv),
     active: cut(answer.active), churned: cut(answer.churned), adapted: cut(answer.adapted), cost: cut(answer.cost_usd),
     segments, actions,

@@ -16,8 +16,15 @@ export const toneOf = value => value > 0 ? "good" : value < 0 ? "bad" : "";
 export function money(minor, currency = "NGN") {
   if (typeof minor !== "number")
     return "–";
+  const digits = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
   return new Intl.NumberFormat("en", { style: "currency", currency, currencyDisplay: "narrowSymbol",
-    maximumFractionDigits: 0 }).format(minor / 100);
+    maximumFractionDigits: 0 }).format(minor / 10 ** digits);
+}
+
+// {currency: minor units}: sums of different currencies stand side by side.
+export function totals(byCurrency) {
+  const sums = Object.entries(byCurrency ?? {}).map(([currency, minor]) => money(minor, currency));
+  return sums.length ? sums.join(" + ") : "–";
 }
 
 export function dollars(value) {
