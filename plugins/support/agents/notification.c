@@ -140,7 +140,7 @@ static int asked(cvm_turn *t, const char *ticket_id, const json_t *question, con
     return audit(t, ticket_id, NOTIFICATION, entries);
 }
 
-int notification_ask(cvm_turn *t, const cvm_msg *m)
+static int send_question(cvm_turn *t, const cvm_msg *m)
 {
     char subject[SUBJECT_SIZE], text[LETTER_SIZE], reference[140], why[200], key[48];
     const struct letter l = letter_of(t, m->data);
@@ -163,6 +163,13 @@ int notification_ask(cvm_turn *t, const cvm_msg *m)
     CVM_TRY(e);
     note_key("ask", m->id, key);
     return cvm_state_put(t, key, json_pack("{s:s, s:O}", "ticket_id", l.ticket_id, "question", question));
+}
+
+/* Who asks is not kept waiting: what became of it stands in the audit. */
+int notification_ask(cvm_turn *t, const cvm_msg *m)
+{
+    CVM_TRY(send_question(t, m));
+    return m->requires_response ? cvm_reply(t, m, NULL) : CVM_OK;
 }
 
 static int question_delivered(cvm_turn *t, const cvm_msg *m)
