@@ -279,7 +279,9 @@ START_TEST(server_that_comes_later)
     int port = flow_free_port();
     struct flow *f = home(port, NULL);
     flow_start(f);
-    char *data = json_dumps(letter("T-1"), 0);
+    json_t *message = letter("T-1");
+    char *data = json_dumps(message, 0);
+    json_decref(message);
     flow_spawn(f, "waits",
                (const char *const[]){"host/cvmhost", "agent", "call", "channel.email", "deliver", "--data", data,
                                      "--home", f->home, NULL});
