@@ -88,14 +88,16 @@ static bool settings_fit(const json_t *settings, const json_t *variants, char re
     return true;
 }
 
-/* The variants of a request; NULL: one of them is wrong, the text says how; or there is no memory. */
-static json_t *read_variants(const json_t *request, char ret_text[WRONG_MAX])
+/* The variants of a request; NULL: that field of it is wrong, the text says how; or, without a text, there is no
+ * memory. */
+static json_t *read_variants(const json_t *request, const char **ret_field, char ret_text[WRONG_MAX])
 {
     const json_t *texts = json_object_get(request, "variants"), *settings = json_object_get(request, "settings");
     json_t *list = json_array();
     double weight;
     char name[65];
     *ret_text = 0;
+    *ret_field = "variants";
     for (size_t i = 0; i < json_array_size(texts) && !*ret_text; i++) {
         const char *text = json_string_value(json_array_get(texts, i));
         if (!read_variant(text, name, &weight)) {
@@ -113,7 +115,9 @@ static json_t *read_variants(const json_t *request, char ret_text[WRONG_MAX])
     }
     if (!*ret_text && (json_array_size(texts) < 2 || json_array_size(texts) > COMPARE_MAX))
         snprintf(ret_text, WRONG_MAX, "variants: an experiment has 2 to 8 of them");
-    if (*ret_text || !settings_fit(settings, list, ret_text)) {
+    if (!*ret_text && !settings_fit(settings, list, ret_text))
+        *ret_field = "settings";
+    if (*ret_text) {
         json_decref(list);
         return NULL;
     }
@@ -167,6 +171,7 @@ int experiment_keep(cvm_turn *t, cvm_id request, json_t *experiment)
 int experiment_on_create(cvm_turn *t, const cvm_msg *m)
 {
     const char *id = cvm_json_str(m->data, "id", ""), *area = cvm_json_str(m->data, "area", "cvm"), *text;
+    const char *field;
     char wrong[WRONG_MAX];
     bool daily = experiment_is_daily(area);
     const char *metric = cvm_json_str(m->data, "metric", daily ? "impact" : "converted");
@@ -181,9 +186,9 @@ int experiment_on_create(cvm_turn *t, const cvm_msg *m)
         return cvm_refuse(t, "INVALID", "starts", "starts and ends must be dates such as 2026-12-01");
     if (from >= to)
         return cvm_refuse(t, "INVALID", "ends", "it ends before it starts");
-    json_t *variants = read_variants(m->data, wrong);
+    json_t *variants = read_variants(m->data, &field, wrong);
     if (!variants)
-        return *wrong ? cvm_refuse(t, "INVALID", *wrong == 's' ? "settings" : "variants", wrong) : CVM_ENOMEM;
+        return *wrong ? cvm_refuse(t, "INVALID", field, wrong) : CVM_ENOMEM;
     text = daily ? experiment_wrong_daily(metric, variants) : NULL;
     if (text) {
         json_decref(variants);
