@@ -399,15 +399,6 @@ static double figure(const json_t *today, const char *name)
     return json_number_value(json_object_get(today, name));
 }
 
-/* The day's lifetime value where all have one currency; NULL: no one sum is it. Gives. */
-static json_t *value_of(const json_t *totals)
-{
-    const char *currency = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)totals));
-    if (json_object_size(totals) > 1)
-        return NULL;
-    return json_integer(currency ? cvm_json_int(totals, currency, 0) : 0);
-}
-
 static json_t *day_row(const json_t *world, int64_t day)
 {
     char key[32];
@@ -422,8 +413,8 @@ static json_t *day_row(const json_t *world, int64_t day)
         (json_int_t)figure(today, "adapted"), "explored", (json_int_t)figure(today, "explored"), "successes",
         (json_int_t)figure(today, "successes"), "failures", (json_int_t)figure(today, "failures"), "mean_impact",
         life_number(tried > 0 ? figure(today, "impact") / tried : 0), "mean_score",
-        life_number(active > 0 ? figure(today, "score") / active : 0), "clv_total", value_of(totals), "clv_totals",
-        totals, "input_tokens", (json_int_t)figure(today, "input_tokens"), "output_tokens",
+        life_number(active > 0 ? figure(today, "score") / active : 0), "clv_total", look_one_total(totals),
+        "clv_totals", totals, "input_tokens", (json_int_t)figure(today, "input_tokens"), "output_tokens",
         (json_int_t)figure(today, "output_tokens"), "cost_micro_usd", (json_int_t)figure(today, "cost_micro_usd"));
 }
 

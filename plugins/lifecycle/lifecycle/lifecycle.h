@@ -121,6 +121,8 @@ int look_on_export(cvm_turn *t, const cvm_msg *m);
 int look_on_report(cvm_turn *t, const cvm_msg *m);
 /* The state of all as `status` shows it. Gives. */
 CVM_MUST_USE int look_state(cvm_turn *t, json_t **ret_state);
+/* Of sums by currency the one there is; NULL: what is of several is no sum. Gives. */
+json_t *look_one_total(const json_t *totals);
 /* A download: text as it stands. Gives. */
 json_t *look_text(const char *type, const char *text);
 void look_csv(FILE *out, const char *text); /* a field of a line, quoted where it must be */

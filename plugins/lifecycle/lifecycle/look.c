@@ -58,14 +58,25 @@ static int sum_up(cvm_turn *t, const json_t *world, struct sums *s)
     return CVM_OK;
 }
 
-/* One total where all have one currency; what is of several is no sum. */
+static const char *first_currency(const json_t *totals)
+{
+    return json_object_iter_key(json_object_iter((json_t *)(uintptr_t)totals));
+}
+
+json_t *look_one_total(const json_t *totals)
+{
+    const char *currency = first_currency(totals);
+    if (json_object_size(totals) > 1)
+        return NULL;
+    return json_integer(currency ? cvm_json_int(totals, currency, 0) : 0);
+}
+
 static void tell_value(json_t *state, const json_t *totals)
 {
-    const char *currency = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)totals));
-    bool several = json_object_size(totals) > 1;
-    json_object_set_new(state, "clv_total",
-                        several ? json_null() : json_integer(currency ? cvm_json_int(totals, currency, 0) : 0));
-    json_object_set_new(state, "currency", several ? json_null() : json_string(currency ? currency : LIFE_CURRENCY));
+    const char *currency = first_currency(totals);
+    json_t *total = look_one_total(totals);
+    json_object_set_new(state, "clv_total", total ? total : json_null());
+    json_object_set_new(state, "currency", total ? json_string(currency ? currency : LIFE_CURRENCY) : json_null());
     json_object_set_new(state, "clv_totals", cvm_json_share(totals));
 }
 
